@@ -1,0 +1,293 @@
+"""When an address is bound and how it is announced: the policy between an election and packets arriving.
+
+VRRP decides who is Active; what users feel is whether a packet to the address is answered. ``Presence`` owns the order
+in which one virtual router's addresses are bound, announced, withdrawn and unbound, because the order is the contract:
+
+- taking over: bind → (bound and verified) → announce: never announced while unbound;
+- giving up while still able to serve, *make before break*: stay bound, announce as leaving, until the new Active has
+  been heard and ``hold`` has passed (the fabric has converged); withdraw; stay bound for ``linger`` (packets in
+  flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict;
+- giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
+  that no other node starts before this one has stopped;
+- giving up because it cannot serve: withdraw and unbind at once.
+
+It must not know of packets, sockets or BGP attributes. As in ``vrrp.router`` a timer is a deadline in the state, and an
+event with its time gives an ordered list of steps. The caller takes the steps in order and reports what came of them.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import assert_never
+
+ANSWER_LIMIT = 1.0
+"""Seconds we wait for ExaBGP to confirm a withdraw before we go on without: it answers in about 1 ms when it lives."""
+
+
+class Level(StrEnum):
+    """How an announced address is to be preferred by the routers."""
+
+    ACTIVE = "active"
+    LEAVING = "leaving"
+
+
+class Handover(StrEnum):
+    """In which order to give up what we are still able to serve."""
+
+    MAKE_BEFORE_BREAK = "make-before-break"
+    BREAK_BEFORE_MAKE = "break-before-make"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one virtual router gives up."""
+
+    handover: Handover = Handover.MAKE_BEFORE_BREAK
+    hold: float = 1.0
+    """seconds announced as leaving after the new Active was heard"""
+    linger: float = 2.0
+    """seconds bound after the withdraw"""
+    ceiling: float = 30.0
+    """seconds announced as leaving at most, if no new Active is heard"""
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """Not bound, not announced."""
+
+    bound = False
+    level = None
+    deadline = None
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Asked to be bound; announced at most as before."""
+
+    level: Level | None
+    bound = True
+    deadline = None
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Bound and announced: serving."""
+
+    bound = True
+    level = Level.ACTIVE
+    deadline = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Bound and announced as leaving, until the successor serves."""
+
+    deadline: float
+    heard: bool
+    """whether the successor has been heard"""
+    bound = True
+    level = Level.LEAVING
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawing:
+    """Bound; the withdraw waits for ExaBGP's answer."""
+
+    deadline: float
+    release: bool = False
+    """whether the election is to be let go of after the unbinding"""
+    bound = True
+    level = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lingering:
+    """Bound, withdrawn: packets in flight are still answered."""
+
+    deadline: float
+    bound = True
+    level = None
+
+
+State = Absent | Binding | Present | Leaving | Withdrawing | Lingering
+
+
+class Event(Enum):
+    """What happens to a presence."""
+
+    PROMOTED = auto()
+    """the router became Active"""
+    SUPERSEDED = auto()
+    """another router is Active, and was heard; we could serve on"""
+    DEMOTED = auto()
+    """the router is Active no longer, and no other was heard; we could serve on"""
+    INCAPABLE = auto()
+    """the router is Active no longer because this node cannot serve"""
+    LEAVE = auto()
+    """break before make: clear everything, then let go of the election"""
+    BOUND = auto()
+    """the addresses are on the interface, verified"""
+    UNBOUND = auto()
+    """the addresses could not be bound, or were lost"""
+    WITHDRAWN = auto()
+    """ExaBGP confirmed the withdraw of every address"""
+    SUCCESSOR = auto()
+    """an advert of another Active was heard"""
+    TIMEOUT = auto()
+    """the alarm for ``Presence.deadline`` rang"""
+    ABANDONED = auto()
+    """ExaBGP is gone, and the routes with it: nothing can be announced or withdrawn"""
+
+
+class Step(Enum):
+    """What the caller is to do; the wanted sets follow from ``Presence.bound`` and ``Presence.level``."""
+
+    BIND = auto()
+    """make the addresses equal the wanted set and verify; report BOUND or UNBOUND"""
+    ANNOUNCE = auto()
+    """make the routes equal the wanted set"""
+    WITHDRAW = auto()
+    """the same, without ours; report WITHDRAWN when every address is confirmed"""
+    UNBIND = auto()
+    """make the addresses equal the wanted set, without ours"""
+    RELEASE = auto()
+    """let go of the election: the router may shut down now"""
+    RETURN = auto()
+    """give the role back: this node is in fault and cannot hold the address"""
+
+
+class Presence:
+    """The addresses of one virtual router, between its election, the interface and the routers' tables."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.state: State = Absent()
+
+    @property
+    def bound(self) -> bool:
+        """Whether the addresses are wanted on the interface."""
+        return self.state.bound
+
+    @property
+    def level(self) -> Level | None:
+        """How the addresses are to be announced, or None."""
+        return self.state.level
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``Event.TIMEOUT`` is due, in the seconds of ``now``."""
+        return self.state.deadline
+
+    def handle(self, event: Event, now: float) -> list[Step]:
+        """What follows from ``event`` at ``now`` (monotonic seconds), in the order to be done."""
+        match event:
+            case Event.PROMOTED:
+                return self._promoted()
+            case Event.SUPERSEDED | Event.DEMOTED:
+                return self._demoted(event is Event.SUPERSEDED, now)
+            case Event.INCAPABLE:
+                return self._clear()
+            case Event.LEAVE:
+                return self._leave(now)
+            case Event.BOUND:
+                return self._bound()
+            case Event.UNBOUND:
+                return [*self._clear(), Step.RETURN] if self.bound else []
+            case Event.WITHDRAWN:
+                return self._withdrawn(now)
+            case Event.SUCCESSOR:
+                return self._successor(now)
+            case Event.TIMEOUT:
+                return self._timeout(now)
+            case Event.ABANDONED:
+                return self._clear()
+            case _:
+                assert_never(event)
+
+    # Taking over
+
+    def _promoted(self) -> list[Step]:
+        match self.state:
+            case Withdrawing(_, release=True):
+                return []  # letting go already; the router follows
+            case _:
+                self.state = Binding(self.level)
+                return [Step.BIND]
+
+    def _bound(self) -> list[Step]:
+        match self.state:
+            case Binding():
+                self.state = Present()
+                return [Step.ANNOUNCE]
+            case _:
+                return []
+
+    # Giving up
+
+    def _demoted(self, heard: bool, now: float) -> list[Step]:
+        match self.state:
+            case Present() if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+                patience = self.settings.hold if heard else self.settings.ceiling
+                self.state = Leaving(now + patience, heard)
+                return [Step.ANNOUNCE]
+            case Present():
+                self.state = Withdrawing(now + ANSWER_LIMIT)
+                return [Step.WITHDRAW]
+            case Binding():
+                return self._clear()
+            case Absent() | Leaving() | Withdrawing() | Lingering():
+                return []
+            case _:
+                assert_never(self.state)
+
+    def _leave(self, now: float) -> list[Step]:
+        match self.state:
+            case Present():
+                self.state = Withdrawing(now + ANSWER_LIMIT, release=True)
+                return [Step.WITHDRAW]
+            case Withdrawing(deadline):
+                self.state = Withdrawing(deadline, release=True)
+                return []
+            case _:
+                return [*self._clear(), Step.RELEASE]
+
+    def _clear(self) -> list[Step]:
+        """Withdraw and unbind what is there, without waiting for anybody."""
+        steps = []
+        if self.level is not None:
+            steps.append(Step.WITHDRAW)
+        if self.bound:
+            steps.append(Step.UNBIND)
+        if isinstance(self.state, Withdrawing) and self.state.release:
+            steps.append(Step.RELEASE)
+        self.state = Absent()
+        return steps
+
+    def _successor(self, now: float) -> list[Step]:
+        match self.state:
+            case Leaving(deadline, heard=False):
+                self.state = Leaving(min(deadline, now + self.settings.hold), heard=True)
+            case _:
+                pass
+        return []
+
+    def _timeout(self, now: float) -> list[Step]:
+        match self.state:
+            case Leaving(deadline) if now >= deadline:
+                self.state = Withdrawing(now + ANSWER_LIMIT)
+                return [Step.WITHDRAW]
+            case Withdrawing(deadline) if now >= deadline:
+                return self._withdrawn(now)
+            case Lingering(deadline) if now >= deadline:
+                return self._clear()
+            case _:
+                return []
+
+    def _withdrawn(self, now: float) -> list[Step]:
+        match self.state:
+            case Withdrawing(_, release=False) if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+                self.state = Lingering(now + self.settings.linger)
+                return []
+            case Withdrawing():
+                return self._clear()
+            case _:
+                return []

@@ -1,0 +1,1 @@
+"""Everything that touches the operating system; its rooms do not import each other."""

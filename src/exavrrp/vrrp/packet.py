@@ -1,0 +1,229 @@
+"""VRRPv3 on the wire: bytes ↔ ``Advertisement`` (RFC 9568 §5), for both families.
+
+This file owns the layout of the packet, both checksums and every check of RFC 9568 §7.1, each as one member of one
+closed enum (``Reason``): the same word is the test's expectation, the counter's label and the log's text. It must not
+know of sockets, timers or states: what a receiver expects (its peers, its VRIDs) comes in as an ``Expectation``.
+
+A packet goes through ``decode`` in the order of the RFC, cheapest and least trusting first: who sent it, how far it
+came, what it claims to be, whether it is whole, and only then whether it means anything. A rejected packet has no
+effect on any router: ``decode`` raises before anybody could look at its content.
+
+Two checksums exist for IPv4. RFC 9568 §5.2.8 sums the message alone; keepalived and FRR add a pseudo-header with the
+real addresses, as IPv6 does. We send one by configuration and accept both.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv6Address
+
+Address = IPv4Address | IPv6Address
+
+PROTOCOL = 112
+"""IP protocol number of VRRP (RFC 9568 §5.1.1.4 and §5.1.2.4)."""
+
+VERSION = 3
+ADVERTISEMENT = 1
+
+LEAVING = 0
+"""Priority of an Active that stops (RFC 9568 §5.2.4)."""
+
+OWNER = 255
+"""Priority of the address owner (RFC 9568 §5.2.4)."""
+
+_HEADER = struct.Struct("!BBBBHH")
+_CHECKSUM_AT = 6
+_IPV4_HEADER_MINIMUM = 20
+
+
+class Reason(StrEnum):
+    """Why a packet was rejected, in the order of the checks."""
+
+    IP_HEADER = "ip-header"
+    OWN_ADDRESS = "own-address"
+    UNKNOWN_SOURCE = "unknown-source"
+    MULTICAST = "multicast"
+    HOP_LIMIT = "hop-limit"
+    VERSION = "version"
+    TYPE = "type"
+    LENGTH = "length"
+    UNKNOWN_VRID = "unknown-vrid"
+    CHECKSUM = "checksum"
+    NO_ADDRESSES = "no-addresses"
+    INTERVAL = "interval"
+
+
+class Malformed(Exception):
+    """A received packet that must be discarded; ``reason`` says which check it failed, ``detail`` with what value."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Ipv4Checksum(StrEnum):
+    """Which of the two IPv4 checksums we send."""
+
+    PSEUDO_HEADER = "pseudo-header"
+    RFC9568 = "rfc9568"
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """The content of one VRRPv3 advert."""
+
+    vrid: int
+    """1–255"""
+    priority: int
+    """0 = leaving, 1–254, 255 = address owner"""
+    centiseconds: int
+    """Max Advertise Interval, 1–4095"""
+    addresses: tuple[Address, ...]
+    """the VIPs, all of one family, in the sender's order"""
+
+    def __str__(self) -> str:
+        return f"vrid {self.vrid} priority {self.priority} every {self.centiseconds / 100:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """One received IP packet of protocol 112."""
+
+    source: Address
+    destination: Address
+    hop_limit: int
+    """TTL or hop limit as received, 0–255"""
+    payload: bytes
+    """everything after the IP header"""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What a receiver is willing to hear."""
+
+    own: frozenset[Address]
+    """our own sources: an advert from ourselves is a loop or a forgery"""
+    vrids: Mapping[int, frozenset[Address]]
+    """VRID → the peers configured for it"""
+    peers: frozenset[Address]
+    """all configured peers"""
+    minimum_hop_limit: int = 0
+    """adverts from farther away are rejected; 0 accepts any (keepalived sends 64 unless told otherwise)"""
+
+
+def encode(
+    advertisement: Advertisement,
+    source: Address,
+    destination: Address,
+    ipv4_checksum: Ipv4Checksum = Ipv4Checksum.PSEUDO_HEADER,
+) -> bytes:
+    """The payload of protocol 112 for ``advertisement``, its checksum filled in (RFC 9568 §5.2).
+
+    The IPv6 checksum is computed here too rather than left to the kernel, so that one code serves both families and
+    tests can read what we send. Field ranges are the caller's to keep (the configuration checks them).
+    """
+    body = _HEADER.pack(
+        VERSION << 4 | ADVERTISEMENT,
+        advertisement.vrid,
+        advertisement.priority,
+        len(advertisement.addresses),
+        advertisement.centiseconds,
+        0,
+    ) + b"".join(address.packed for address in advertisement.addresses)
+    plain = source.version == 4 and ipv4_checksum is Ipv4Checksum.RFC9568
+    pseudo = b"" if plain else _pseudo_header(source, destination, len(body))
+    checksum = _internet_checksum(pseudo + body)
+    return body[:_CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[_CHECKSUM_AT + 2 :]
+
+
+def decode(datagram: Datagram, expectation: Expectation) -> Advertisement:
+    """The advert in ``datagram``, checked as RFC 9568 §7.1 demands, in that order.
+
+    Raises ``Malformed`` with the first check that fails, and nothing else whatever the bytes.
+    """
+    source, payload = datagram.source, datagram.payload
+    if source in expectation.own:
+        raise Malformed(Reason.OWN_ADDRESS, f"source {source} is our own address")
+    if source not in expectation.peers:
+        raise Malformed(Reason.UNKNOWN_SOURCE, f"source {source} is no configured peer")
+    if datagram.destination.is_multicast:
+        raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; this profile is unicast")
+    if datagram.hop_limit < expectation.minimum_hop_limit:
+        raise Malformed(Reason.HOP_LIMIT, f"{datagram.hop_limit} is below {expectation.minimum_hop_limit}")
+    if len(payload) < 1 or payload[0] >> 4 != VERSION:
+        raise Malformed(Reason.VERSION, f"{payload[0] >> 4}, not {VERSION}" if payload else "empty packet")
+    if payload[0] & 0x0F != ADVERTISEMENT:
+        raise Malformed(Reason.TYPE, f"{payload[0] & 0x0F}, not {ADVERTISEMENT} (ADVERTISEMENT)")
+    if len(payload) < _HEADER.size:
+        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, the header alone has {_HEADER.size}")
+    _, vrid, priority, count, interval, _ = _HEADER.unpack_from(payload)
+    size = 4 if source.version == 4 else 16
+    end = _HEADER.size + count * size
+    if len(payload) < end:
+        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, {count} addresses need {end}")
+    if source not in expectation.vrids.get(vrid, frozenset()):
+        raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
+    if not _checksum_holds(datagram, end):
+        raise Malformed(Reason.CHECKSUM, f"{payload[6:8].hex()} is wrong for these {end} bytes")
+    if count == 0:
+        raise Malformed(Reason.NO_ADDRESSES, "the address count is 0")
+    centiseconds = interval & 0x0FFF  # "Reserv … MUST be ignored on reception" (RFC 9568 §5.2.6)
+    if centiseconds == 0:
+        raise Malformed(Reason.INTERVAL, "Max Advertise Interval is 0")
+    family = IPv4Address if source.version == 4 else IPv6Address
+    addresses = tuple(family(payload[at : at + size]) for at in range(_HEADER.size, end, size))
+    return Advertisement(vrid, priority, centiseconds, addresses)
+
+
+def strip_ipv4(packet: bytes) -> Datagram:
+    """The datagram in a raw IPv4 packet (Linux hands the header along on raw sockets of this family, raw(7)).
+
+    The header's own total length is believed: bytes after it are padding. Raises ``Malformed`` (``IP_HEADER``), and
+    nothing else whatever the bytes.
+    """
+    if len(packet) < _IPV4_HEADER_MINIMUM or packet[0] >> 4 != 4:
+        raise Malformed(Reason.IP_HEADER, f"{len(packet)} bytes are no IPv4 packet")
+    header = (packet[0] & 0x0F) * 4
+    total = int.from_bytes(packet[2:4], "big")
+    if not _IPV4_HEADER_MINIMUM <= header <= total <= len(packet):
+        raise Malformed(Reason.IP_HEADER, f"header {header}, total {total}, received {len(packet)} bytes")
+    return Datagram(
+        source=IPv4Address(packet[12:16]),
+        destination=IPv4Address(packet[16:20]),
+        hop_limit=packet[8],
+        payload=packet[header:total],
+    )
+
+
+def _checksum_holds(datagram: Datagram, end: int) -> bool:
+    """Whether the checksum is right: IPv6 covers the whole payload (RFC 8200 §8.1), IPv4 the message in either form.
+
+    The IPv4 message ends at ``end``: what follows it (an authentication trailer) is not summed. Only the real
+    destination is tried; the historical form with 224.0.0.18 in a unicast packet is never accepted.
+    """
+    payload = datagram.payload
+    if datagram.source.version == 6:
+        pseudo = _pseudo_header(datagram.source, datagram.destination, len(payload))
+        return _internet_checksum(pseudo + payload) == 0
+    message = payload[:end]
+    pseudo = _pseudo_header(datagram.source, datagram.destination, end)
+    return _internet_checksum(pseudo + message) == 0 or _internet_checksum(message) == 0
+
+
+def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
+    """RFC 8200 §8.1 for IPv6; the form of UDP (RFC 768) for IPv4."""
+    if source.version == 6:
+        return source.packed + destination.packed + struct.pack("!IHBB", length, 0, 0, PROTOCOL)
+    return source.packed + destination.packed + struct.pack("!BBH", 0, PROTOCOL, length)
+
+
+def _internet_checksum(data: bytes) -> int:
+    """RFC 1071: the complement of the ones' complement sum of 16-bit words; 0 over data with a right checksum."""
+    if len(data) % 2:
+        data += b"\0"
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF

@@ -1,0 +1,391 @@
+"""The state machine of one virtual router (RFC 9568 §6), in the routed-unicast profile.
+
+``Router`` owns the state, the priority and the timers; it decides who is Active and nothing else. It must not know of
+clocks, sockets, addresses on interfaces or BGP: an event and the time come in, an ordered list of actions comes out.
+
+A timer is a deadline inside the state. The caller arms one alarm for ``router.deadline`` after each ``handle`` and
+sends ``Timeout`` when it rings; a ``Timeout`` that comes early does nothing, so a stale alarm cannot do harm. Before it
+looks at a deadline the caller hands over every packet that waits in its sockets: after a pause, proof of life is
+waiting there.
+
+Where the profile goes beyond the RFC:
+
+- an advert that loses against an Active router is answered at once (RFC 9568 §6.4.3), but once per interval of ours:
+  two routers that are both sure to win (a shared address) would otherwise answer each other for ever;
+- ``preempt_delay`` treats an inferior Active as acceptable for a while; it never postpones a takeover from silence;
+- a priority 0 shortens the timer only when it comes from the Active that is followed;
+- an Active router that wakes later than Active_Down_Interval after its advert was due steps down before it says
+  anything: the others have taken over while it was stopped.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import assert_never
+
+from exavrrp.vrrp.packet import LEAVING, OWNER, Address, Advertisement
+
+
+class Role(StrEnum):
+    """The three states of RFC 9568 §6.4, by name."""
+
+    INITIALIZE = "initialize"
+    BACKUP = "backup"
+    ACTIVE = "active"
+
+
+@dataclass(frozen=True, slots=True)
+class Initialize:
+    """Taking no part (RFC 9568 §6.4.1)."""
+
+    role = Role.INITIALIZE
+    deadline = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """Following an Active, or waiting for one (RFC 9568 §6.4.2)."""
+
+    deadline: float
+    """Active_Down_Timer: monotonic seconds"""
+    interval: float
+    """Active_Adver_Interval, learned from the Active, clamped; ours until one is heard"""
+    heard: float
+    """when the Active was last heard, or when we became Backup"""
+    following: Address | None = None
+    resigned: float | None = None
+    """when the Active we follow said priority 0"""
+    inferior_since: float | None = None
+    """since when the Active has had less priority than we"""
+    inferior_heard: float | None = None
+    role = Role.BACKUP
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """Sending adverts (RFC 9568 §6.4.3)."""
+
+    deadline: float
+    """Adver_Timer: monotonic seconds"""
+    answered: bool = False
+    """whether a losing advert was already answered since the Adver_Timer last fired"""
+    role = Role.ACTIVE
+
+
+State = Initialize | Backup | Active
+
+
+class Why(StrEnum):
+    """Why a router changed its state."""
+
+    STARTUP = "startup"
+    OWNER = "owner"
+    SILENCE = "silence"
+    RESIGNED = "peer-resigned"
+    PREEMPTED = "preempted"
+    SUPERSEDED = "superseded"
+    STALLED = "stalled"
+    SHUTDOWN = "shutdown"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """Take part from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    """Take part no longer."""
+
+    why: Why = Why.SHUTDOWN
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """The alarm for ``Router.deadline`` rang."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An advert that passed every check."""
+
+    source: Address
+    advertisement: Advertisement
+
+
+@dataclass(frozen=True, slots=True)
+class Prioritise:
+    """The effective priority is now this: 1–254, or 255 for the address owner."""
+
+    priority: int
+
+
+Event = Startup | Shutdown | Timeout | Received | Prioritise
+
+
+@dataclass(frozen=True, slots=True)
+class Advertise:
+    """Send an advert with this priority to every peer, now; priority 0 several times, for nobody acknowledges it."""
+
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """The one place from which everything that follows from a change of state hangs."""
+
+    before: Role
+    after: Role
+    why: Why
+    detail: str = ""
+
+
+class Oddity(StrEnum):
+    """What a valid advert says that an operator should know."""
+
+    INTERVAL_DIFFERS = "interval-differs"
+    INTERVAL_CLAMPED = "interval-clamped"
+    ADDRESSES_DIFFER = "addresses-differ"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Log this (rate limited); nothing was decided by it."""
+
+    oddity: Oddity
+    source: Address
+    detail: str
+
+
+Action = Advertise | Transition | Notice
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one virtual router is configured to be."""
+
+    vrid: int
+    priority: int
+    """1–254; 255 is the address owner"""
+    interval: float
+    """Advertisement_Interval, seconds, whole centiseconds"""
+    source: Address
+    """the address adverts are sent from and the one that decides ties: one value"""
+    addresses: tuple[Address, ...]
+    preempt: bool = True
+    preempt_delay: float = 0.0
+    """seconds"""
+    learned_minimum: float = 0.01
+    """seconds: the smallest interval a twelve-bit centisecond field can say"""
+    learned_maximum: float = 40.95
+    """seconds: no advert makes a Backup wait for a longer interval than this"""
+
+
+class Router:
+    """One virtual router. ``state`` and ``priority`` are for reading; ``handle`` is the only way to change them."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.priority = settings.priority
+        self.state: State = Initialize()
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``Timeout`` is due, in the seconds of ``now``; None when no timer runs."""
+        return self.state.deadline
+
+    @property
+    def role(self) -> Role:
+        """The state by name."""
+        return self.state.role
+
+    def advertisement(self, priority: int) -> Advertisement:
+        """What an ``Advertise`` action puts on the wire."""
+        settings = self.settings
+        return Advertisement(settings.vrid, priority, round(settings.interval * 100), settings.addresses)
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """What follows from ``event`` at ``now`` (monotonic seconds, never going back), in the order to be done."""
+        actions = self._step_down_if_stalled(now)
+        match self.state:
+            case Initialize():
+                actions += self._initialize(event, now)
+            case Backup() as state:
+                actions += self._backup(state, event, now)
+            case Active() as state:
+                actions += self._active(state, event, now)
+            case _:
+                assert_never(self.state)
+        return actions
+
+    # RFC 9568 §6.4.1
+
+    def _initialize(self, event: Event, now: float) -> list[Action]:
+        match event:
+            case Startup() if self.priority == OWNER:
+                return self._become_active(now, Why.OWNER, "priority 255")
+            case Startup():
+                return self._become_backup(self._waiting(now, self.settings.interval), Why.STARTUP)
+            case Prioritise(priority):
+                self.priority = priority
+                return []
+            case Shutdown() | Timeout() | Received():
+                return []
+            case _:
+                assert_never(event)
+
+    # RFC 9568 §6.4.2
+
+    def _backup(self, state: Backup, event: Event, now: float) -> list[Action]:
+        match event:
+            case Timeout() if now >= state.deadline:
+                return self._become_active(now, *self._why_take_over(state, now))
+            case Received(source, advertisement):
+                return self._hear(state, source, advertisement, now)
+            case Prioritise(priority):
+                self.priority = priority
+                self.state = self._timed(state)
+                return []
+            case Shutdown(why, detail):
+                self.state = Initialize()
+                return [Transition(Role.BACKUP, Role.INITIALIZE, why, detail)]
+            case Startup() | Timeout():
+                return []
+            case _:
+                assert_never(event)
+
+    def _hear(self, state: Backup, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
+        """An advert in Backup: leaving, acceptable (no preemption, or priority ≥ ours), or inferior and discarded."""
+        if advertisement.priority == LEAVING:
+            if source == state.following and state.resigned is None:
+                self.state = self._timed(replace(state, resigned=now))
+            return []
+        since = None
+        if advertisement.priority < self.priority and (self.settings.preempt or self.priority == OWNER):
+            since = now if state.inferior_since is None else state.inferior_since
+            if now >= since + self.settings.preempt_delay:
+                self.state = replace(state, inferior_since=since, inferior_heard=now)
+                return self._oddities(source, advertisement)
+        self.state = self._waiting(now, self._learned(advertisement), source, since)
+        return self._oddities(source, advertisement)
+
+    def _why_take_over(self, state: Backup, now: float) -> tuple[Why, str]:
+        """The reason for the log, from what was heard since the timer was last reset."""
+        if state.resigned is not None:
+            return Why.RESIGNED, f"{state.following} said priority 0 {now - state.resigned:.3f}s ago"
+        if state.inferior_heard is not None:
+            return Why.PREEMPTED, f"the Active has less priority than our {self.priority}"
+        whom = "anybody" if state.following is None else str(state.following)
+        return Why.SILENCE, f"nothing heard from {whom} for {now - state.heard:.3f}s"
+
+    # RFC 9568 §6.4.3
+
+    def _active(self, state: Active, event: Event, now: float) -> list[Action]:
+        match event:
+            case Timeout() if now >= state.deadline:
+                self.state = Active(self._next_advert(state, now))
+                return [Advertise(self.priority)]
+            case Received(source, advertisement):
+                return self._contend(state, source, advertisement, now)
+            case Prioritise(priority) if priority != self.priority:
+                self.priority = priority
+                self.state = Active(now + self.settings.interval)
+                return [Advertise(priority)]
+            case Shutdown(why, detail):
+                self.state = Initialize()
+                return [Advertise(LEAVING), Transition(Role.ACTIVE, Role.INITIALIZE, why, detail)]
+            case Startup() | Timeout() | Prioritise():
+                return []
+            case _:
+                assert_never(event)
+
+    def _contend(self, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
+        """An advert while Active: the better router stays; the worse one is told so at once."""
+        if advertisement.priority == LEAVING:
+            if state.answered:
+                return []
+            self.state = Active(now + self.settings.interval, answered=True)
+            return [Advertise(self.priority)]
+        if self._is_better(source, advertisement):
+            backup = self._waiting(now, self._learned(advertisement), source)
+            actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}")
+            return actions + self._oddities(source, advertisement)
+        if state.answered:
+            return self._oddities(source, advertisement)
+        # New in RFC 9568: the loser is told at once, and the Adver_Timer left alone.
+        self.state = replace(state, answered=True)
+        return [Advertise(self.priority), *self._oddities(source, advertisement)]
+
+    def _is_better(self, source: Address, advertisement: Advertisement) -> bool:
+        """Greater priority, or the same and a greater primary address, as an unsigned integer in network order."""
+        return (advertisement.priority, int(source)) > (self.priority, int(self.settings.source))
+
+    def _step_down_if_stalled(self, now: float) -> list[Action]:
+        """Backup, silently, if our advert is overdue by more than the others wait for it."""
+        match self.state:
+            case Active(deadline) if now > deadline + self._down_interval(self.settings.interval):
+                backup = self._waiting(now, self.settings.interval)
+                return self._become_backup(backup, Why.STALLED, f"our advert was due {now - deadline:.3f}s ago")
+            case _:
+                return []
+
+    # Changes of state
+
+    def _become_active(self, now: float, why: Why, detail: str) -> list[Action]:
+        before = self.role
+        self.state = Active(now + self.settings.interval)
+        return [Advertise(self.priority), Transition(before, Role.ACTIVE, why, detail)]
+
+    def _become_backup(self, backup: Backup, why: Why, detail: str = "") -> list[Action]:
+        before = self.role
+        self.state = backup
+        return [Transition(before, Role.BACKUP, why, detail)]
+
+    # Timers, RFC 9568 §6.1
+
+    def _waiting(
+        self, now: float, interval: float, following: Address | None = None, inferior_since: float | None = None
+    ) -> Backup:
+        """Backup with its Active_Down_Timer newly set."""
+        return self._timed(Backup(now, interval, now, following, inferior_since=inferior_since))
+
+    def _timed(self, state: Backup) -> Backup:
+        """``state`` with the deadline that follows from what was heard when, and from our priority now."""
+        deadline = state.heard + self._down_interval(state.interval)
+        if state.resigned is not None:
+            deadline = min(deadline, state.resigned + self._skew(state.interval))
+        return replace(state, deadline=deadline)
+
+    def _skew(self, interval: float) -> float:
+        """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256."""
+        return (256 - self.priority) * interval / 256
+
+    def _down_interval(self, interval: float) -> float:
+        """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time."""
+        return 3 * interval + self._skew(interval)
+
+    def _next_advert(self, state: Active, now: float) -> float:
+        """One interval after this advert was due, so that small delays do not add up; after a long one, from now."""
+        due = state.deadline + self.settings.interval
+        return due if due > now else now + self.settings.interval
+
+    def _learned(self, advertisement: Advertisement) -> float:
+        learned = advertisement.centiseconds / 100
+        return min(max(learned, self.settings.learned_minimum), self.settings.learned_maximum)
+
+    # What an operator should know
+
+    def _oddities(self, source: Address, advertisement: Advertisement) -> list[Action]:
+        notices: list[Action] = []
+        theirs, ours = advertisement.centiseconds / 100, self.settings.interval
+        if theirs != self._learned(advertisement):
+            detail = f"{source} advertises every {theirs:g}s; held to {self._learned(advertisement):g}s"
+            notices.append(Notice(Oddity.INTERVAL_CLAMPED, source, detail))
+        elif round(ours * 100) != advertisement.centiseconds:
+            detail = f"{source} advertises every {theirs:g}s, we every {ours:g}s"
+            notices.append(Notice(Oddity.INTERVAL_DIFFERS, source, detail))
+        if set(advertisement.addresses) != set(self.settings.addresses):
+            listed = ", ".join(map(str, advertisement.addresses))
+            notices.append(Notice(Oddity.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
+        return notices
