@@ -19,15 +19,10 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
+from exavrrp.routes import Level
+
 ANSWER_LIMIT = 1.0
 """Seconds we wait for ExaBGP to confirm a withdraw before we go on without: it answers in about 1 ms when it lives."""
-
-
-class Level(StrEnum):
-    """How an announced address is to be preferred by the routers."""
-
-    ACTIVE = "active"
-    LEAVING = "leaving"
 
 
 class Handover(StrEnum):

@@ -1,0 +1,131 @@
+"""Whether settings that are right by themselves also go together: contradictions are errors, oddities are warnings.
+
+Each function looks at one thing and notes what it finds in the document. They see all settings, those of tables with
+mistakes included: a stand-in (an empty list of addresses, the virtual router number 0) is passed over.
+"""
+
+from exavrrp.diagnosis import Document, Keys, dotted
+from exavrrp.settings import Agent, Check, VirtualRouter
+from exavrrp.vrrp.packet import OWNER, Address
+
+HASTY = 0.05
+"""Seconds. Adverts that are sent more often than this ask more of a busy host's scheduler than it promises."""
+
+
+def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
+    """Note every error that takes more than one table to see."""
+    _peers_that_are_we(document, agent, routers)
+    _addresses_of_nodes(document, agent, routers)
+    _addresses_held_twice(document, routers)
+    _elections_held_twice(document, routers)
+
+
+def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
+    """Note every warning."""
+    _idle(document, agent, routers, checks)
+    for one in routers:
+        keys = ("virtual_router", one.name)
+        _hasty(document, keys, one)
+        _clamped(document, keys, one, {check.name: check.weight for check in checks})
+        _substituted(document, keys, one)
+
+
+def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
+    """A node that lists itself would discard its own adverts as forged."""
+    for one in routers:
+        inherited = ("virtual_router", one.name, "peers") not in document
+        holder: Keys = ("agent", "peers") if inherited else ("virtual_router", one.name, "peers")
+        for source in {*agent.sources, one.source}.intersection(one.peers):
+            document.problem(holder, f"holds {source}, a source of this node; list the other nodes only")
+
+
+def _addresses_of_nodes(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
+    nodes: dict[Address | None, str] = {}
+    for whose, addresses in (("a peer", agent.peers), ("a source", agent.sources)):
+        nodes |= dict.fromkeys(addresses, whose)
+    for one in routers:
+        nodes |= dict.fromkeys(one.peers, "a peer")
+        nodes[one.source] = "a source"
+    for one in routers:
+        for index, address in enumerate(one.addresses):
+            if address in nodes:
+                document.problem(
+                    ("virtual_router", one.name, "addresses", index),
+                    f"holds {address}, {nodes[address]}; write an address that is no node's own",
+                )
+
+
+def _addresses_held_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
+    holders: dict[Address, str] = {}
+    for one in routers:
+        for index, address in enumerate(one.addresses):
+            holder = holders.setdefault(address, one.name)
+            if holder != one.name:
+                document.problem(
+                    ("virtual_router", one.name, "addresses", index),
+                    f"holds {address}, as does {dotted(('virtual_router', holder))}; remove it from one of them",
+                )
+
+
+def _elections_held_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
+    holders: dict[tuple[int, int, Address | None], str] = {}
+    for one in routers:
+        if not one.vrid or not one.addresses:
+            continue
+        holder = holders.setdefault((one.vrid, one.family, one.source), one.name)
+        if holder != one.name:
+            document.problem(
+                ("virtual_router", one.name, "vrid"),
+                f"is {one.vrid}, as in {dotted(('virtual_router', holder))}, with the same family and source;"
+                " write another number",
+            )
+
+
+def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
+    used = {name for one in routers for name in one.checks}
+    for check in checks:
+        if check.name not in used:
+            document.warning(
+                ("check", check.name), f'is used by no virtual router; write checks = ["{check.name}"] in one'
+            )
+    families = {one.family for one in routers if one.addresses}
+    for key, addresses in (("sources", agent.sources), ("peers", agent.peers)):
+        for family in sorted({one.version for one in addresses} - families):
+            document.warning(("agent", key), f"has IPv{family} addresses, but no virtual router is IPv{family}")
+
+
+def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
+    if one.advert_interval < HASTY:
+        inherited = (*keys, "advert_interval") not in document
+        document.warning(
+            ("agent", "advert_interval") if inherited else (*keys, "advert_interval"),
+            f"is {one.advert_interval:g}: a host that is busy for {3 * one.advert_interval:g} s is taken for dead;"
+            f" {HASTY:g} and more is safer",
+        )
+
+
+def _clamped(document: Document, keys: Keys, one: VirtualRouter, weights: dict[str, int]) -> None:
+    """Priorities that checks carry beyond 1–254 are clamped there, where nodes become equal unnoticed."""
+    used = [weights.get(name, 0) for name in one.checks]
+    if one.priority == OWNER:
+        if any(used):
+            document.warning((*keys, "checks"), "only weight = 0 has an effect with priority 255, which never changes")
+        return
+    most = one.priority + sum(weight for weight in used if weight > 0)
+    least = one.priority + sum(weight for weight in used if weight < 0)
+    if most >= OWNER:
+        document.warning((*keys, "checks"), f"can raise the priority to {most}; it ends at 254, where nodes may tie")
+    if least < 1:
+        document.warning((*keys, "checks"), f"can lower the priority to {least}; it ends at 1, where nodes may tie")
+
+
+def _substituted(document: Document, keys: Keys, one: VirtualRouter) -> None:
+    if one.attributes.next_hop != "self" or not one.addresses or one.family != 4:
+        return
+    for index, neighbor in enumerate(one.attributes.neighbors):
+        if neighbor.version == 6:
+            document.warning(
+                (*keys, "bgp", "neighbors", index),
+                f"holds {neighbor}: over an IPv6 session ExaBGP announces its router-id as the IPv4 next hop;"
+                " make sure that it is an address of this node",
+            )

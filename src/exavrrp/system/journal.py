@@ -1,0 +1,135 @@
+"""The log on stderr: one line per event, as text for people or as JSON for programs.
+
+stderr is inherited from ExaBGP and often a pipe. A reader that stops reading must never stop the engine, so a line is
+written only when the descriptor can take it at once; a line that cannot be is dropped and counted, and the count is
+said with the next line that gets through. Repeated events can be limited by a key: the first is written at once, then
+at most one in ``LIMIT`` seconds, with the number that were left out.
+
+Nothing here is ever written to stdout: that is ExaBGP's.
+"""
+
+import json
+import os
+import select
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+LIMIT = 10.0
+"""Seconds between two lines of one limited key: often enough to be noticed, rare enough to be read."""
+
+LONGEST = 4000
+"""Bytes in a line: below PIPE_BUF (4096, pipe(7)), so that a pipe reported writable takes a whole line."""
+
+
+class Level(StrEnum):
+    """How much an event matters, in the words of syslog."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Format(StrEnum):
+    """How a line is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(slots=True)
+class _Limited:
+    next: float
+    left_out: int = 0
+
+
+class Journal:
+    """Writes events to a descriptor without ever waiting for it."""
+
+    def __init__(
+        self, form: Format = Format.TEXT, descriptor: int = 2, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.format = form
+        self._descriptor = descriptor
+        self._clock = clock
+        self._limited: dict[Hashable, _Limited] = {}
+        self._dropped = 0
+        self._ready = select.poll()
+        self._ready.register(descriptor, select.POLLOUT)
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Something only a developer needs. Text leaves it out; JSON has it."""
+        if self.format is Format.JSON:
+            self._record(Level.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something that an operator wants to read later."""
+        self._record(Level.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something that an operator should look into."""
+        self._record(Level.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something that keeps us from doing our work."""
+        self._record(Level.ERROR, event, fields)
+
+    def limited(self, key: Hashable, level: Level, event: str, **fields: object) -> None:
+        """The same, at most once in ``LIMIT`` seconds for ``key``; ``count`` says how many this line stands for."""
+        now = self._clock()
+        known = self._limited.get(key)
+        if known is not None and now < known.next:
+            known.left_out += 1
+            return
+        count = 1 + (known.left_out if known is not None else 0)
+        self._limited[key] = _Limited(now + LIMIT)
+        self._record(level, event, {**fields, "count": count})
+
+    def _record(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+        stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+        dropped = {"lines_dropped": self._dropped} if self._dropped else {}
+        if self.format is Format.JSON:
+            document = {"time": stamp, "level": level, "event": event, **fields, **dropped}
+            line = json.dumps(document, default=str)
+        else:
+            line = f"{stamp} {level}: {as_text(event, {**fields, **dropped})}"
+        self._write(line)
+
+    def _write(self, line: str) -> None:
+        data = line.encode("utf-8", "backslashreplace")
+        if len(data) > LONGEST and self.format is Format.JSON:
+            data = json.dumps({"event": "line-too-long", "level": Level.ERROR, "starts": line[:200]}).encode()
+        try:
+            if self._ready.poll(0):
+                os.write(self._descriptor, data[:LONGEST] + b"\n")
+                self._dropped = 0
+                return
+        except OSError:
+            pass  # the reader is gone: nobody is left to tell, and the engine goes on
+        self._dropped += 1
+
+
+def as_text(event: str, fields: dict[str, Any]) -> str:
+    """One event for people: the sentence for what they look for most, ``event key=value …`` for the rest."""
+    router = fields.get("router")
+    match event:
+        case "transition":
+            detail = f": {fields['detail']}" if fields.get("detail") else ""
+            return f"{router}: {fields['before']} → {fields['after']} ({fields['reason']}{detail})"
+        case "bound" | "unbound" | "announced" | "withdrawn":
+            level = f" as {fields['level']}" if "level" in fields else ""
+            return f"{router}: {event} {', '.join(fields['addresses'])}{level}"
+        case _:
+            told = " ".join(f"{key}={_plain(value)}" for key, value in fields.items())
+            return f"{event} {told}".rstrip()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value)) or "none"
+    text = str(value)
+    return f'"{text}"' if " " in text or not text else text
