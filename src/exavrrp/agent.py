@@ -19,10 +19,12 @@ import asyncio
 import errno
 import os
 import signal
+import traceback
 from collections import Counter
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from exavrrp import __version__
 from exavrrp.config import Configuration
@@ -32,7 +34,7 @@ from exavrrp.instance import Effect, Fault, Hurry, Instance
 from exavrrp.presence import Step
 from exavrrp.routes import Ladder, Level, Route
 from exavrrp.system import capabilities, exabgp, journal
-from exavrrp.system.addresses import Addresses
+from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
@@ -124,6 +126,8 @@ class VirtualRouter:
         for peer in self.configuration.peers:
             links = self._paths.toward(peer, self.configuration.source)
             if links != self._links.get(peer):
+                for gone in set(self._links.get(peer, ())) - set(links):
+                    self._wire.forget(gone.index)
                 self._links[peer] = links
                 names = [link.name for link in links]
                 self._journal.info("paths", router=self.name, peer=str(peer), interfaces=names)
@@ -134,6 +138,7 @@ class VirtualRouter:
         """The checks may have changed what this router is worth."""
         judgement = health.judge(self.name)
         now = self._loop.time()
+        self._journal.info("health", router=self.name, priority=judgement.priority, detail=judgement.explain())
         if judgement.faults:
             self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
         else:
@@ -192,8 +197,7 @@ class VirtualRouter:
             case Step.BIND:
                 self._bind()
             case Step.UNBIND:
-                self._agent.bind_wanted()
-                self._journal.info("unbound", router=self.name, addresses=self._addresses())
+                self._unbind()
             case Step.ANNOUNCE | Step.WITHDRAW:
                 self._agent.announce_wanted()
                 self.route_changed()
@@ -204,13 +208,22 @@ class VirtualRouter:
 
     def _bind(self) -> None:
         try:
-            self._agent.bind_wanted()
+            self._agent.bind_wanted(self.configuration.addresses)
         except OSError as error:
             self._fail(f"cannot bind to lo: {error.strerror or error}")
             return
         self._journal.info("bound", router=self.name, addresses=self._addresses())
         self._tries = 0
         self._carry_out(self.instance.bound(self._loop.time()))
+
+    def _unbind(self) -> None:
+        try:
+            self._agent.bind_wanted(self.configuration.addresses)
+        except OSError as error:
+            # It stays unwanted, so the next change of lo removes it; nothing else of ours depends on it.
+            self._journal.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
+        else:
+            self._journal.info("unbound", router=self.name, addresses=self._addresses())
 
     def _fail(self, detail: str) -> None:
         self._journal.error("bind-failed", router=self.name, detail=detail)
@@ -312,7 +325,7 @@ class VirtualRouter:
         """What this router has counted, for the log."""
         copies = {
             f"{peer} {self._paths.interface_name(index)}": count
-            for (peer, index), count in self.instance.copies.counts().items()
+            for (peer, index), count in self.instance.copies.counts.items()
         }
         return {"role": self.instance.router.role, "adverts": dict(self.adverts), "copies": copies}
 
@@ -333,6 +346,7 @@ class Agent:
         self._rejected: Counter[Reason] = Counter()
         self._why: asyncio.Future[str]
         self._progress = asyncio.Event()
+        self._bug: Exception | None = None
         self._lock = Lock(Path(configuration.agent.state_directory))
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
@@ -352,11 +366,15 @@ class Agent:
         )
 
     async def run(self) -> None:
-        """Serves until ExaBGP or a signal ends it. Raises ``StartError`` when it cannot begin."""
+        """Serves until ExaBGP or a signal ends it.
+
+        Raises ``StartError`` when it cannot begin, and whatever a bug of ours raised, after an orderly stop.
+        """
         loop = asyncio.get_running_loop()
         self._why = loop.create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, signal.Signals(number).name)
+        loop.set_exception_handler(self._broken)
         loop.add_signal_handler(signal.SIGUSR1, self._count)
         loop.add_signal_handler(signal.SIGHUP, self._decline_reload)
         async with AsyncExitStack() as closing:
@@ -368,6 +386,8 @@ class Agent:
                 await self._stop(await self._why)
                 self._count()
         self.journal.info("stopped", reason=self._why.result())
+        if self._bug is not None:
+            raise self._bug
 
     # What the virtual routers share
 
@@ -376,10 +396,18 @@ class Agent:
         for wire in self._wires.values():
             wire.drain()
 
-    def bind_wanted(self) -> None:
-        """Make the addresses on lo equal what is wanted now. Raises ``OSError`` when they are not."""
+    def bind_wanted(self, asking: Collection[Address]) -> None:
+        """Make the addresses on lo equal what is wanted now.
+
+        Raises ``OSError`` when that failed for one of those ``asking``; what failed for others is told them by the
+        watch, which goes on trying.
+        """
         bound = (router for router in self._routers.values() if router.instance.presence.bound)
-        self._addresses.set(frozenset(address for router in bound for address in router.configuration.addresses))
+        try:
+            self._addresses.set(frozenset(address for router in bound for address in router.configuration.addresses))
+        except AddressError as error:
+            if not error.failures.keys().isdisjoint(asking):
+                raise
 
     def announce_wanted(self) -> None:
         """Have ExaBGP announce what is wanted now, and nothing else of ours."""
@@ -477,7 +505,10 @@ class Agent:
         leftovers = sorted(map(str, self._addresses.present()))
         if leftovers:
             self.journal.warning("leftovers", detail="unbinding what a predecessor left", addresses=leftovers)
-        self.bind_wanted()
+        try:
+            self.bind_wanted(self._by_address)
+        except OSError as error:
+            self.journal.error("unbind-failed", detail=error.strerror or str(error))
         self.announce_wanted()
         for router in self._routers.values():
             router.judge(self._health)
@@ -505,6 +536,13 @@ class Agent:
     def _end(self, why: str) -> None:
         if not self._why.done():
             self._why.set_result(why)
+
+    def _broken(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A bug: what follows cannot be trusted. Leave in order; ExaBGP starts us anew."""
+        self._bug = self._bug or context.get("exception") or RuntimeError(context["message"])
+        where = "".join(traceback.format_exception(self._bug))[-3000:]
+        self.journal.error("bug", detail=where)
+        self._end("a bug")
 
     def _decline_reload(self) -> None:
         self.journal.warning("reload-declined", detail="SIGHUP does nothing; restart ExaBGP to use a new configuration")

@@ -84,7 +84,7 @@ class Term:
     """of the check's last result"""
 
     def __str__(self) -> str:
-        return f"{'+' if self.amount > 0 else '−'} {abs(self.amount)} ({self.check} {self.verdict})"
+        return f"{'+' if self.amount > 0 else '-'} {abs(self.amount)} ({self.check} {self.verdict})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class Judgement:
     def explain(self) -> str:
         """The priority as a sum, or the faults.
 
-        Such as ``150 − 50 (web failing) = 100`` or ``fault: web failing (no answer within 1 s)``.
+        Such as ``150 - 50 (web failing) = 100`` or ``fault: web failing (no answer within 1 s)``.
         """
         if self.faults:
             return "fault: " + ", ".join(

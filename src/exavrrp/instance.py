@@ -91,7 +91,7 @@ class Instance:
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
-        return [*self._elect(self._release, now), *self._inform(presence.Event.ABANDONED, now)]
+        return [*self._elect(self._release, now), *self._inform(presence.Event.INCAPABLE, now)]
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""

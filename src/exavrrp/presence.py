@@ -22,7 +22,7 @@ from typing import assert_never
 from exavrrp.routes import Level
 
 ANSWER_LIMIT = 1.0
-"""Seconds we wait for ExaBGP to confirm a withdraw before we go on without: it answers in about 1 ms when it lives."""
+"""Seconds that break before make waits for ExaBGP to confirm a withdraw, which takes about 1 ms when it lives."""
 
 
 class Handover(StrEnum):
@@ -42,7 +42,8 @@ class Settings:
     linger: float = 2.0
     """seconds bound after the withdraw"""
     ceiling: float = 30.0
-    """seconds announced as leaving at most, if no new Active is heard"""
+    """seconds announced as leaving at most, if no new Active is heard; and seconds bound without an answer to the
+    withdraw: an ExaBGP that does not answer may still be announcing"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,6 @@ class Leaving:
     """Bound and announced as leaving, until the successor serves."""
 
     deadline: float
-    heard: bool
-    """whether the successor has been heard"""
     bound = True
     level = Level.LEAVING
 
@@ -129,8 +128,6 @@ class Event(Enum):
     """an advert of another Active was heard"""
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
-    ABANDONED = auto()
-    """ExaBGP is gone, and the routes with it: nothing can be announced or withdrawn"""
 
 
 class Step(Enum):
@@ -186,15 +183,13 @@ class Presence:
             case Event.BOUND:
                 return self._bound()
             case Event.UNBOUND:
-                return [*self._clear(), Step.RETURN] if self.bound else []
+                return [Step.RETURN, *self._clear()] if self.bound else []
             case Event.WITHDRAWN:
                 return self._withdrawn(now)
             case Event.SUCCESSOR:
                 return self._successor(now)
             case Event.TIMEOUT:
                 return self._timeout(now)
-            case Event.ABANDONED:
-                return self._clear()
             case _:
                 assert_never(event)
 
@@ -221,12 +216,10 @@ class Presence:
     def _demoted(self, heard: bool, now: float) -> list[Step]:
         match self.state:
             case Present() if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
-                patience = self.settings.hold if heard else self.settings.ceiling
-                self.state = Leaving(now + patience, heard)
-                return [Step.ANNOUNCE]
+                self.state = Leaving(now + self.settings.ceiling)
+                return [Step.ANNOUNCE] + (self._successor(now) if heard else [])
             case Present():
-                self.state = Withdrawing(now + ANSWER_LIMIT)
-                return [Step.WITHDRAW]
+                return self._withdraw(now)
             case Binding():
                 return self._clear()
             case Absent() | Leaving() | Withdrawing() | Lingering():
@@ -237,13 +230,19 @@ class Presence:
     def _leave(self, now: float) -> list[Step]:
         match self.state:
             case Present():
-                self.state = Withdrawing(now + ANSWER_LIMIT, release=True)
-                return [Step.WITHDRAW]
+                return self._withdraw(now, release=True)
             case Withdrawing(deadline):
                 self.state = Withdrawing(deadline, release=True)
                 return []
             case _:
                 return [*self._clear(), Step.RELEASE]
+
+    def _withdraw(self, now: float, *, release: bool = False) -> list[Step]:
+        """Withdraw and wait for the answer. Make before break has nothing to gain from being bound no longer."""
+        gentle = self.settings.handover is Handover.MAKE_BEFORE_BREAK
+        limit = self.settings.ceiling if gentle else ANSWER_LIMIT
+        self.state = Withdrawing(now + limit, release)
+        return [Step.WITHDRAW]
 
     def _clear(self) -> list[Step]:
         """Withdraw and unbind what is there, without waiting for anybody."""
@@ -259,8 +258,8 @@ class Presence:
 
     def _successor(self, now: float) -> list[Step]:
         match self.state:
-            case Leaving(deadline, heard=False):
-                self.state = Leaving(min(deadline, now + self.settings.hold), heard=True)
+            case Leaving(deadline):
+                self.state = Leaving(min(deadline, now + self.settings.hold))
             case _:
                 pass
         return []
@@ -268,8 +267,7 @@ class Presence:
     def _timeout(self, now: float) -> list[Step]:
         match self.state:
             case Leaving(deadline) if now >= deadline:
-                self.state = Withdrawing(now + ANSWER_LIMIT)
-                return [Step.WITHDRAW]
+                return self._withdraw(now)
             case Withdrawing(deadline) if now >= deadline:
                 return self._withdrawn(now)
             case Lingering(deadline) if now >= deadline:

@@ -4,9 +4,14 @@ This file owns the virtual addresses on the loopback interface, and only those t
 address, and ours on any other interface, is never touched. It must not know why an address is wanted.
 
 ``set(wanted)`` states the whole truth: what is ours and wanted is added or put right, what is ours and not wanted is
-removed, and then the kernel's table is read again: it returns only when that shows what was asked for. Nothing is
-removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address that
-somebody deleted, or that went with ``ip link set lo down``, is back before anybody notices, and is reported.
+removed, and then the kernel is asked whether it is so. For an added address these are two questions. The kernel
+confirms and lists an IPv6 address *before* it accepts packets for it: the local route is made by a worker of its own,
+even without duplicate address detection, usually within a millisecond, and until then the answer is "no route". Who
+announces the address in between attracts packets and refuses them. So ``set`` returns only when the table shows what
+was asked for and the routes to it are local.
+
+Nothing is removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address
+that somebody deleted, or that went with ``ip link set lo down``, is back before anybody notices, and is reported.
 
 An IPv6 address is a /128 with preferred lifetime 0 (*deprecated*: it answers, but the host never chooses it as the
 source of its own connections) and without duplicate address detection. An IPv4 address is a /32 of global scope. Both
@@ -17,9 +22,11 @@ from then on we try again at growing intervals only.
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
@@ -34,6 +41,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import (
     IFA_F_TENTATIVE,
     ifaddrmsg,
 )
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from exavrrp.system.netlink import HEADER, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, Conversation, Watch
 from exavrrp.vrrp.packet import PROTOCOL, Address
@@ -50,9 +58,16 @@ CALM = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between attempts for an address that cannot be kept right: doubled from the first to the longest."""
 
+ROUTED_WITHIN = 0.25
+"""Seconds we wait for the local routes of new addresses. A worker that is later than that waits for a kernel so busy
+that our own requests wait as well."""
+_GLANCE = 0.0002
+"""Seconds between two questions for such a route."""
+
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
-_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR = 20, 21, 22
+_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_GETROUTE = 20, 21, 22, 26
+_RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 1, 5, 9
 _RT_SCOPE_UNIVERSE = 0
 _INDEX = struct.Struct("=4xI")
@@ -131,6 +146,8 @@ class Addresses:
             matters=concerns_loopback,
         )
         self._troubles: dict[Address, _Trouble] = {}
+        self._unrouted: set[Address] = set()
+        """added and listed, but packets to them were not accepted when we last asked"""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -159,6 +176,7 @@ class Addresses:
         previous, self._wanted = self._wanted, wanted
         for address in self._ours if previous is None else previous ^ wanted:
             self._troubles.pop(address, None)
+        self._unrouted &= wanted
         wrong = self._wrong(self._present())
         if not wrong:
             return
@@ -183,11 +201,15 @@ class Addresses:
         for entry in present:
             if entry.address in entries:
                 entries[entry.address].append(entry)
-        return {
-            address: found
-            for address, found in entries.items()
-            if (not any(entry.is_right() for entry in found) if address in self._wanted else found)
-        }
+        wrong: dict[Address, list[_Entry]] = {}
+        for address, found in entries.items():
+            if address not in self._wanted:
+                to_do = bool(found)
+            else:
+                to_do = address in self._unrouted or not any(entry.is_right() for entry in found)
+            if to_do:
+                wrong[address] = found
+        return wrong
 
     def _put_right(self, wrong: dict[Address, list[_Entry]]) -> dict[Address, OSError]:
         """Removes and adds, then reads the table again; the addresses that are still wrong, each with its reason."""
@@ -201,9 +223,31 @@ class Addresses:
                     self._unbind(found)
             except OSError as error:
                 refused[address] = error
+        limit = time.monotonic() + ROUTED_WITHIN
+        for address in (wrong.keys() & self._wanted) - refused.keys():
+            if self._is_local(address, limit):
+                self._unrouted.discard(address)
+            else:
+                self._unrouted.add(address)
+                text = f"it is there, but {ROUTED_WITHIN:g} s later the kernel still accepts no packets for it"
+                refused[address] = OSError(errno.EAGAIN, text)
         still = self._wrong(self._present()).keys() & wrong.keys()
         unexplained = OSError(errno.EAGAIN, "the kernel took the change, but does not show it")
         return {address: refused.get(address, unexplained) for address in sorted(still, key=_order)}
+
+    def _is_local(self, address: Address, limit: float) -> bool:
+        """Whether packets to ``address`` are for this host; waits for that until ``limit`` (``time.monotonic()``)."""
+        question = rtmsg()
+        question["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        question["dst_len"] = address.max_prefixlen
+        question["attrs"] = [("RTA_DST", str(address))]
+        while True:
+            with contextlib.suppress(OSError):  # no route at all is one of the ways not to be local
+                if any(route["type"] == _RTN_LOCAL for route in self._kernel.ask(question, _RTM_GETROUTE)):
+                    return True
+            if time.monotonic() >= limit:
+                return False
+            time.sleep(_GLANCE)
 
     def _bind(self, address: Address, found: list[_Entry]) -> None:
         for entry in found:

@@ -103,9 +103,9 @@ class Scripts:
         if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
             # Inherited from whoever started us. The kernel would then reap for us, and every exit status be lost.
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        count = len(self._schedules)
+        now, count = loop.time(), len(self._schedules)
         for index, schedule in enumerate(self._schedules):
-            schedule.open(loop, index * min(STAGGER, schedule.check.interval / count))
+            schedule.open(loop, now + index * min(STAGGER, schedule.check.interval / count))
 
     async def close(self) -> None:
         """Start nothing more, end what runs, and reap it; no result is told any more. Takes CLOSING_LIMIT at most.
@@ -131,9 +131,9 @@ class _Schedule:
         self._run: _Run | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def open(self, loop: asyncio.AbstractEventLoop, delay: float) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, first: float) -> None:
         self._loop = loop
-        self._due = loop.time() + delay
+        self._due = first
         self._timer = loop.call_at(self._due, self._tick)
 
     def close(self) -> "_Run | None":
@@ -243,7 +243,7 @@ class _Run:
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError:
-            self._look()
+            self._poll = self._loop.call_later(POLL, self._look)
         else:
             self._loop.add_reader(self._pidfd, self._ended)
 

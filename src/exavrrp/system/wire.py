@@ -12,7 +12,8 @@ does, so that a wrong one is seen and counted.
 **Out.** One socket per interface, bound to the source *and* to the device. Among equal-cost next hops only
 ``SO_BINDTODEVICE`` decides for both families: ``IPV6_PKTINFO`` and ``IPV6_UNICAST_IF`` do not when the source is bound.
 A sender hears nothing: a socket filter drops what the kernel would otherwise copy to it. Senders are made when first
-needed and made anew when the interface of that name has another index, or is gone.
+needed, and made anew when the interface of that name has another index and after every failure: which error a deleted
+interface gives depends on the family and on the routes that went with it.
 
 Nothing here waits and nothing raises once ``open`` has returned: what could not be sent is returned and counted.
 """
@@ -56,9 +57,6 @@ _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
 _UNSIGNED = struct.Struct("=I")
 _ANCILLARY_SIZE = socket.CMSG_SPACE(_IN6_PKTINFO.size) + 2 * socket.CMSG_SPACE(_INT.size)
-
-_GONE = frozenset({errno.ENODEV, errno.ENXIO, errno.EADDRNOTAVAIL, errno.EBADF})
-"""Errors after which a sender is made anew: its interface was deleted, or its source moved."""
 
 
 class Interface(Protocol):
@@ -180,8 +178,7 @@ class Wire:
             self._sender(index, name).socket.sendto(payload, (_text(peer), 0))
         except OSError as error:
             number = error.errno or errno.EIO
-            if number in _GONE:
-                self._drop(name)
+            self._drop(name)
             self.counters.failed[peer, name, _error_name(number)] += 1
             return Sent(name, number)
         self.counters.sent[peer, name] += 1

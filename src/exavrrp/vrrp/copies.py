@@ -8,6 +8,7 @@ A path is the interface a copy arrived on. Nothing can be said of a peer that is
 election's matter.
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -37,7 +38,6 @@ class PathBack:
 class _Path:
     heard: float
     quiet: bool = False
-    count: int = 0
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class _Peer:
 class Copies:
     """The copies that one virtual router has received, by peer and interface index."""
 
+    counts: Counter[tuple[Address, int]] = field(default_factory=Counter)
+    """how many copies were received, by peer and interface index"""
     _peers: dict[Address, _Peer] = field(default_factory=dict)
 
     def heard(
@@ -72,16 +74,13 @@ class Copies:
         known.heard = now
         for index in (*expected, interface):
             known.paths.setdefault(index, _Path(now))
+        self.counts[peer, interface] += 1
         return [*_arrived(peer, interface, known.paths[interface], now), *_overdue(peer, known.paths, patience, now)]
-
-    def counts(self) -> dict[tuple[Address, int], int]:
-        """How many copies were received, by peer and interface index."""
-        return {(peer, index): path.count for peer, known in self._peers.items() for index, path in known.paths.items()}
 
 
 def _arrived(peer: Address, interface: int, path: _Path, now: float) -> list[PathBack]:
     was_quiet, path.quiet = path.quiet, False
-    path.heard, path.count = now, path.count + 1
+    path.heard = now
     return [PathBack(peer, interface)] if was_quiet else []
 
 

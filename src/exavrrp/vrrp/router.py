@@ -54,10 +54,20 @@ class Backup:
     following: Address | None = None
     resigned: float | None = None
     """when the Active we follow said priority 0"""
-    inferior_since: float | None = None
-    """since when the Active has had less priority than we"""
-    inferior_heard: float | None = None
+    inferior: "Inferior | None" = None
+    """the Active whose adverts we discard, because ours is the better priority"""
     role = Role.BACKUP
+
+
+@dataclass(frozen=True, slots=True)
+class Inferior:
+    """What was last heard from an Active with less priority than ours."""
+
+    source: Address
+    advertisement: Advertisement
+    heard: float
+    since: float
+    """when it, or another like it, was first heard: ``preempt_delay`` counts from here"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,7 @@ class Oddity(StrEnum):
     INTERVAL_DIFFERS = "interval-differs"
     INTERVAL_CLAMPED = "interval-clamped"
     ADDRESSES_DIFFER = "addresses-differ"
+    SECOND_OWNER = "second-owner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +256,7 @@ class Router:
                 return self._hear(state, source, advertisement, now)
             case Prioritise(priority):
                 self.priority = priority
-                self.state = self._timed(state)
+                self.state = self._reconsidered(state)
                 return []
             case Shutdown(why, detail):
                 self.state = Initialize()
@@ -258,23 +269,36 @@ class Router:
     def _hear(self, state: Backup, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
         """An advert in Backup: leaving, acceptable (no preemption, or priority ≥ ours), or inferior and discarded."""
         if advertisement.priority == LEAVING:
-            if source == state.following and state.resigned is None:
+            if source == _active(state) and state.resigned is None:
                 self.state = self._timed(replace(state, resigned=now))
             return []
-        since = None
-        if advertisement.priority < self.priority and (self.settings.preempt or self.priority == OWNER):
-            since = now if state.inferior_since is None else state.inferior_since
-            if now >= since + self.settings.preempt_delay:
-                self.state = replace(state, inferior_since=since, inferior_heard=now)
+        inferior = None
+        if self._may_preempt(advertisement):
+            since = now if state.inferior is None else state.inferior.since
+            inferior = Inferior(source, advertisement, now, since)
+            if self.priority == OWNER or now >= since + self.settings.preempt_delay:
+                self.state = replace(state, inferior=inferior)
                 return self._oddities(source, advertisement)
-        self.state = self._waiting(now, self._learned(advertisement), source, since)
+        self.state = self._waiting(now, self._learned(advertisement), source, inferior)
         return self._oddities(source, advertisement)
+
+    def _may_preempt(self, advertisement: Advertisement) -> bool:
+        """Whether its sender must give way to us; the owner of the addresses always preempts (RFC 9568 §6.1)."""
+        return advertisement.priority < self.priority and (self.settings.preempt or self.priority == OWNER)
+
+    def _reconsidered(self, state: Backup) -> Backup:
+        """``state`` with our new priority: the Active whose adverts we discarded may be the better one now."""
+        inferior = state.inferior
+        if inferior is None or self._may_preempt(inferior.advertisement):
+            return self._timed(state)
+        followed = self._waiting(inferior.heard, self._learned(inferior.advertisement), inferior.source)
+        return self._timed(replace(followed, resigned=state.resigned))
 
     def _why_take_over(self, state: Backup, now: float) -> tuple[Why, str]:
         """The reason for the log, from what was heard since the timer was last reset."""
         if state.resigned is not None:
-            return Why.RESIGNED, f"{state.following} said priority 0 {now - state.resigned:.3f}s ago"
-        if state.inferior_heard is not None:
+            return Why.RESIGNED, f"{_active(state)} said priority 0 {now - state.resigned:.3f}s ago"
+        if state.inferior is not None and state.inferior.heard > state.heard:
             return Why.PREEMPTED, f"the Active has less priority than our {self.priority}"
         whom = "anybody" if state.following is None else str(state.following)
         return Why.SILENCE, f"nothing heard from {whom} for {now - state.heard:.3f}s"
@@ -345,10 +369,10 @@ class Router:
     # Timers, RFC 9568 §6.1
 
     def _waiting(
-        self, now: float, interval: float, following: Address | None = None, inferior_since: float | None = None
+        self, heard: float, interval: float, following: Address | None = None, inferior: Inferior | None = None
     ) -> Backup:
-        """Backup with its Active_Down_Timer newly set."""
-        return self._timed(Backup(now, interval, now, following, inferior_since=inferior_since))
+        """Backup with its Active_Down_Timer newly set at ``heard``."""
+        return self._timed(Backup(heard, interval, heard, following, inferior=inferior))
 
     def _timed(self, state: Backup) -> Backup:
         """``state`` with the deadline that follows from what was heard when, and from our priority now."""
@@ -380,7 +404,7 @@ class Router:
         notices: list[Action] = []
         theirs, ours = advertisement.centiseconds / 100, self.settings.interval
         if theirs != self._learned(advertisement):
-            detail = f"{source} advertises every {theirs:g}s; held to {self._learned(advertisement):g}s"
+            detail = f"{source} advertises every {theirs:g}s; taken for {self._learned(advertisement):g}s"
             notices.append(Notice(Oddity.INTERVAL_CLAMPED, source, detail))
         elif round(ours * 100) != advertisement.centiseconds:
             detail = f"{source} advertises every {theirs:g}s, we every {ours:g}s"
@@ -388,4 +412,14 @@ class Router:
         if set(advertisement.addresses) != set(self.settings.addresses):
             listed = ", ".join(map(str, advertisement.addresses))
             notices.append(Notice(Oddity.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
+        if advertisement.priority == self.priority == OWNER:
+            # A misconfiguration that should be logged (RFC 9568 §8.3.2).
+            notices.append(Notice(Oddity.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
         return notices
+
+
+def _active(state: Backup) -> Address | None:
+    """Whose resignation shortens the timer: the Active that is followed, or the one that we are about to preempt."""
+    if state.following is None and state.inferior is not None:
+        return state.inferior.source
+    return state.following

@@ -30,7 +30,8 @@ or not, is said again, in the other spelling: ExaBGP does not send an announceme
 
 **Greeting.** A predecessor may have left half a line in ExaBGP 4.2's buffer and commands in its queue. One write has a
 word that turns any half line into an error, ``reset`` (forget this process's queue; not answered) and ``version``,
-whose two lines of answer come together. What comes before them is not for us.
+whose two lines of answer come together. What comes before them is not for us, what comes behind them is. Should an
+answer ever come that nothing was asked for, the same greeting makes a new beginning, and everything is said again.
 """
 
 import json
@@ -200,8 +201,10 @@ class Conversation:
         self._stalled = False
         self._asked, self._asked_at = 0, 0.0
         self._heard = self._verified = 0.0
+        self._greeting = True
         self._greetings, self._greeted = 0, 0.0
         self._version: str | None = None
+        self._versions_sent = self._versions_heard = self._versions_needed = 0
 
     @staticmethod
     def _same_neighbors(prefix: _Prefix, route: Route) -> None:
@@ -256,7 +259,7 @@ class Conversation:
 
     def transmit(self, now: float) -> list[str]:
         """The lines to write now, in one piece. To be called only when everything before has been written."""
-        if self.dialect is None:
+        if self.dialect is None or self._greeting:
             return self._greet(now)
         if not self._unanswered:
             self._heard = self._verified = now
@@ -271,12 +274,17 @@ class Conversation:
 
     def _greet(self, now: float) -> list[str]:
         """ExaBGP reads one write at once, so that ``reset`` also stops a command that our first word was glued to."""
+        lines = [] if self.dialect is not None else [THROWAWAY]
         if self._greetings == 0:
             self._greetings, self._greeted = 1, now
-            return [THROWAWAY, RESET, VERSION]
-        lines = [VERSION] if self._ask else []
+            self._versions_sent += 1
+            self._versions_needed = self._versions_sent
+            return [*lines, RESET, VERSION]
+        if not self._ask:
+            return []
         self._ask = False
-        return lines
+        self._versions_sent += 1
+        return [VERSION]
 
     def _question(self, lines: list[str]) -> None:
         self._ask = False
@@ -311,7 +319,7 @@ class Conversation:
     @property
     def deadline(self) -> float | None:
         """When ``tick`` has to be called; ``None``: not before something happens."""
-        if self.dialect is None:
+        if self._greeting:
             return self._greeted + _patience(self._greetings) if self._greetings else None
         times = list(self._later.values())
         if self._unanswered:
@@ -328,7 +336,7 @@ class Conversation:
 
     def tick(self, now: float) -> list[Event]:
         """Time has passed. Everything that ExaBGP has written must have been handed over before."""
-        if self.dialect is None:
+        if self._greeting:
             return self._greet_again(now)
         for address in [address for address, at in self._later.items() if at <= now]:
             self._make_due(address, self._prefixes[address])
@@ -344,8 +352,6 @@ class Conversation:
     def _greet_again(self, now: float) -> list[Event]:
         if self.deadline is None or now < self.deadline:
             return []
-        if self._version is not None:
-            return self._introduction(self._version, now, answered=False)
         self._greetings += 1
         self._greeted = now
         self._ask = True
@@ -374,17 +380,18 @@ class Conversation:
         """One line from ExaBGP. Never raises, whatever the line is."""
         if line.startswith("{"):
             return self._told(line)
+        # The two lines of a version's answer come together: what follows is its "done", or answers are switched off.
+        pending, self._version = self._version, None
+        answered = line == "done"
+        events = [] if pending is None else self._introduction(pending, now, answered)
         if found := _VERSION.fullmatch(line):
             self._version = found[1]
-            return []
-        if self._version is not None:
-            # The two lines of this answer come together: what follows is its "done", or answers are switched off.
-            events = self._introduction(self._version, now, answered=line == "done")
-            return events if line == "done" else [*events, *self._heard_line(line, now)]
-        return self._heard_line(line, now)
+        elif pending is None or not answered:
+            events += self._heard_line(line, now)
+        return events
 
     def _heard_line(self, line: str, now: float) -> list[Event]:
-        if self.dialect is None:
+        if self._greeting:
             return []  # for a predecessor, or about its half a line
         if line in ("done", "error"):
             return self._answer(line == "done", now)
@@ -392,15 +399,17 @@ class Conversation:
             return self._heading(now)
         return self._row(line, now)
 
-    def _introduction(self, version: str, now: float, *, answered: bool) -> list[Event]:
-        self._version = None
+    def _introduction(self, version: str, now: float, answered: bool) -> list[Event]:
+        self._versions_heard = min(self._versions_heard + 1, self._versions_sent)
+        if not self._greeting or self._versions_heard < self._versions_needed:
+            return []  # asked for more than once, or before the last new beginning
+        self._greeting, self._ask = False, True
+        self._alive(now)
         if self.dialect is not None:
             return []
         major = version.partition(".")[0]
         known = major in set(Dialect)
         self.dialect = Dialect(major) if known else max(Dialect)
-        self._ask = True
-        self._alive(now)
         events: list[Event] = [Greeted(version, known)]
         if not answered:
             events.append(Odd("ExaBGP does not answer commands: set exabgp.api.ack to true"))
@@ -489,20 +498,21 @@ class Conversation:
             prefix.doubtful = True
         if not all(command.fenced for command in lost):
             for address in self._unverified:
-                self._doubt(address, self._prefixes[address])
+                self._prefixes[address].doubtful = True
+                self._renew(address, self._prefixes[address])
             events.append(Odd(f"{len(lost)} commands were not answered; asking again for each of them"))
         return events
 
-    def _doubt(self, address: Address, prefix: _Prefix) -> None:
-        prefix.doubtful = True
-        self._renew(address, prefix)
-
     def _stray(self, answer: str) -> list[Event]:
-        """An answer too many: those before it may have been another's."""
-        if self._begun:
-            for address, prefix in self._prefixes.items():
-                self._doubt(address, prefix)
-        return [Odd(f'"{answer}" answers nothing; asking again for everything')]
+        """An answer too many: whatever was taken for an answer may have been another's. A new beginning."""
+        self._greeting, self._greetings, self._ask = True, 0, False
+        self._unanswered.clear()
+        self._unverified.clear()
+        for address, prefix in self._prefixes.items():
+            prefix.unanswered = False
+            if self._begun:
+                self._renew(address, prefix)
+        return [Odd(f'"{answer}" answers nothing; saying everything again')]
 
     # Neighbours
 

@@ -1,0 +1,74 @@
+"""What all tests need: Hypothesis without a stop-watch, and transcripts.
+
+A transcript is a text file that tells what a pure part does, so that people can read it and judge if that is right:
+
+- a line that starts with ``#`` is prose, and an empty line is an empty line;
+- a line that starts with four spaces is something that came out;
+- any other line is an input, and what came out of it follows.
+
+The test feeds the inputs and writes the file anew; it must be the same to the letter. ``pytest --rewrite`` puts what
+came out into the file: to be committed only by someone who understands what changed and why it is right.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from difflib import unified_diff
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# How long an example takes says more about the neighbours on a shared machine than about the code. For a longer search:
+# pytest --hypothesis-profile=thorough.
+settings.register_profile("exavrrp", deadline=None, print_blob=True)
+settings.register_profile("thorough", settings.get_profile("exavrrp"), max_examples=5000)
+settings.load_profile("exavrrp")
+
+Replay = Callable[[str], Iterable[str]]
+"""What comes out of one input line; raises ValueError for a line it does not understand."""
+
+Transcript = Callable[[Path, Replay], None]
+
+INDENT = "    "
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rewrite", action="store_true", help="put what came out into the transcripts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--rewrite") and os.environ.get("CI"):
+        raise pytest.UsageError("--rewrite would make every transcript right; a person must look at what changed")
+
+
+def retell(text: str, replay: Replay) -> str:
+    """The transcript ``text`` with what comes out now in place of what came out when it was written."""
+    told: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(INDENT):
+            continue
+        told.append(line)
+        if not line or line.startswith("#"):
+            continue
+        try:
+            told += [INDENT + answer for answer in replay(line)]
+        except ValueError as error:
+            raise ValueError(f"line {number}: {line!r}: {error}") from error
+    return "".join(f"{line}\n" for line in told)
+
+
+@pytest.fixture
+def transcript(request: pytest.FixtureRequest) -> Transcript:
+    """Checks a transcript against what comes out now, or rewrites it."""
+
+    def check(path: Path, replay: Replay) -> None:
+        written = path.read_text(encoding="utf-8")
+        told = retell(written, replay)
+        if request.config.getoption("--rewrite"):
+            path.write_text(told, encoding="utf-8")
+        else:
+            change = list(unified_diff(written.splitlines(), told.splitlines(), "written", "came out", lineterm=""))
+            if change:
+                pytest.fail("\n".join([f"{path.name} tells another story:", *change]), pytrace=False)
+
+    return check

@@ -1,0 +1,220 @@
+"""The orders of taking over and giving up: stories in ``presence/*.txt``, and what holds whatever happens.
+
+The inputs of a story:
+
+    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS]
+    TIME EVENT
+
+``presence`` begins a new story. What comes out of an input is the steps in their order and then the state.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.presence import Event, Handover, Presence, Settings, Step
+
+TRANSCRIPTS = sorted((Path(__file__).parent / "presence").glob("*.txt"))
+
+
+class Replay:
+    """Feeds the lines of one transcript to a presence."""
+
+    def __init__(self) -> None:
+        self.presence: Presence | None = None
+        self.now = 0.0
+
+    def __call__(self, line: str) -> Iterator[str]:
+        match line.split():
+            case ["presence", handover, *limits]:
+                self.presence = Presence(_settings(handover, limits))
+                self.now = 0.0
+            case [time, name] if self.presence is not None and name.upper() in Event.__members__:
+                if float(time) < self.now:
+                    raise ValueError(f"time goes back from {self.now:g}")
+                self.now = float(time)
+                steps = self.presence.handle(Event[name.upper()], self.now)
+                yield from (step.name.lower() for step in steps)
+            case _:
+                raise ValueError("neither a presence nor a time and an event")
+        yield _state(self.presence)
+
+
+def _settings(handover: str, limits: list[str]) -> Settings:
+    names, values = limits[::2], limits[1::2]
+    if set(names) - {"hold", "linger", "ceiling"}:
+        raise ValueError(f"no such limits: {names}")
+    return Settings(Handover(handover), **dict(zip(names, map(float, values), strict=True)))
+
+
+def _state(presence: Presence) -> str:
+    bound = "bound" if presence.bound else "not bound"
+    level = "not announced" if presence.level is None else f"announced as {presence.level}"
+    until = "" if presence.deadline is None else f", until {presence.deadline:g}"
+    return f"{type(presence.state).__name__.lower()}: {bound}, {level}{until}"
+
+
+@pytest.mark.parametrize("path", TRANSCRIPTS, ids=lambda path: path.stem)
+def test_transcript(path: Path, transcript: Callable[[Path, Replay], None]) -> None:
+    replay = Replay()
+    transcript(path, replay)
+    assert replay.presence is not None, "nothing was replayed"
+
+
+def test_there_are_transcripts() -> None:
+    assert len(TRANSCRIPTS) >= 4
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["0 promoted", "presence", "presence soon", "presence make-before-break hold", "presence make-before-break held 1"],
+)
+def test_a_line_that_is_not_understood_is_an_error(line: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        list(Replay()(line))
+
+
+@pytest.mark.parametrize("line", ["promoted", "0 demote", "0 bound lo", "-1 bound"])
+def test_an_event_that_is_not_understood_is_an_error(line: str) -> None:
+    replay = Replay()
+    list(replay("presence make-before-break"))
+    with pytest.raises(ValueError, match=r"."):
+        list(replay(line))
+
+
+# Whatever happens
+
+
+class World:
+    """Carries the steps out as the agent does, and knows what must never be."""
+
+    def __init__(self, presence: Presence) -> None:
+        self.presence = presence
+        self.now = 0.0
+        self.bound = False
+        self.announced = False
+        self.releases_owed = False
+
+    def step(self, event: Event) -> list[Step]:
+        if event is Event.LEAVE:
+            self.releases_owed = True
+        before, deadline = self.presence.state, self.presence.deadline
+        steps = self.presence.handle(event, self.now)
+        for step in steps:
+            self.carry_out(step)
+        assert self.bound == self.presence.bound, "bound exactly when presence says so"
+        assert self.announced == (self.presence.level is not None)
+        if event is Event.TIMEOUT:
+            due = deadline is not None and self.now >= deadline
+            assert due or (steps, self.presence.state) == ([], before), "a Timeout before the deadline did something"
+            assert not due or type(self.presence.state) is not type(before), "a deadline passed and nothing came of it"
+        assert (Step.RETURN in steps) == (event is Event.UNBOUND and before.bound)
+        if type(self.presence.state) is not type(before):
+            assert self.presence.deadline is None or self.now <= self.presence.deadline < math.inf
+        return steps
+
+    def carry_out(self, step: Step) -> None:
+        match step:
+            case Step.BIND:
+                self.bound = True
+            case Step.ANNOUNCE:
+                assert self.bound, "announced while unbound"
+                self.announced = True
+            case Step.WITHDRAW:
+                self.announced = False
+            case Step.UNBIND:
+                assert self.bound, "unbound twice"
+                assert not self.announced, "unbound while announced"
+                self.bound = False
+            case Step.RELEASE:
+                assert self.releases_owed, "let go without having been asked, or twice"
+                assert not self.bound, "let go before the service had stopped"
+                self.releases_owed = False
+            case Step.RETURN:
+                assert self.bound, "priority 0 goes out first"
+
+    def pause(self, seconds: float | None) -> None:
+        """So many seconds pass; None: until the deadline, if it lies ahead."""
+        if seconds is None:
+            self.now = max(self.now, self.presence.deadline or 0)
+        else:
+            self.now += seconds
+
+    def wait(self) -> None:
+        """Let every deadline pass until there is none."""
+        for _ in range(4):
+            if self.presence.deadline is None:
+                return
+            self.pause(None)
+            self.step(Event.TIMEOUT)
+        raise AssertionError(f"never at rest: {self.presence.state}")
+
+
+SETTINGS = st.builds(
+    Settings,
+    st.sampled_from(Handover),
+    hold=st.sampled_from([0.0, 1.0]),
+    linger=st.sampled_from([0.0, 2.0]),
+    ceiling=st.sampled_from([1.0, 30.0]),
+)
+EVENTS = st.one_of(st.sampled_from(Event), st.sampled_from([Event.PROMOTED, Event.BOUND, Event.TIMEOUT]))
+HISTORY = st.lists(st.tuples(st.one_of(st.none(), st.just(0.0), st.floats(0, 40)), EVENTS), max_size=40)
+
+
+def lived(settings: Settings, history: list[tuple[float | None, Event]]) -> World:
+    world = World(Presence(settings))
+    for pause, event in history:
+        world.pause(pause)
+        world.step(event)
+    return world
+
+
+@given(settings=SETTINGS, history=HISTORY)
+def test_whatever_happens(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
+    lived(settings, history)
+
+
+@given(settings=SETTINGS, history=HISTORY, how=st.sampled_from([Event.SUPERSEDED, Event.DEMOTED, Event.INCAPABLE]))
+def test_who_gives_up_is_gone_in_the_end(
+    settings: Settings, history: list[tuple[float | None, Event]], how: Event
+) -> None:
+    world = lived(settings, history)
+    began = world.now
+    world.step(how)
+    world.wait()
+    assert (world.bound, world.announced) == (False, False)
+    assert world.now <= began + max(settings.ceiling, settings.hold) + 1 + settings.linger
+
+
+@given(settings=SETTINGS, history=HISTORY)
+def test_who_leaves_lets_go_once_in_the_end(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
+    world = lived(settings, history)
+    world.step(Event.LEAVE)
+    world.wait()
+    assert (world.bound, world.announced, world.releases_owed) == (False, False, False)
+
+
+@given(settings=SETTINGS, history=HISTORY)
+def test_who_is_promoted_serves_unless_it_is_letting_go(
+    settings: Settings, history: list[tuple[float | None, Event]]
+) -> None:
+    world = lived(settings, history)
+    letting_go = world.releases_owed
+    world.step(Event.PROMOTED)
+    world.step(Event.BOUND)
+    assert (world.bound and world.announced) == (not letting_go)
+
+
+@given(settings=SETTINGS)
+def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings) -> None:
+    world = lived(settings, [(0.0, Event.PROMOTED), (0.0, Event.BOUND)])
+    steps = world.step(Event.SUPERSEDED)
+    if settings.handover is Handover.MAKE_BEFORE_BREAK:
+        assert steps == [Step.ANNOUNCE]
+        assert world.presence.deadline == world.now + settings.hold
+    else:
+        assert steps == [Step.WITHDRAW]

@@ -1,0 +1,111 @@
+"""Which paths deliver: one copy of each advert per path, so that a silent path shows while another one delivers."""
+
+from ipaddress import ip_address
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.vrrp.copies import TOLERANCE, Copies, PathBack, PathQuiet
+
+PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
+EAST, WEST, SOUTH = 2, 3, 4
+BOTH = (EAST, WEST)
+
+
+def test_both_paths_deliver_and_there_is_nothing_to_say() -> None:
+    copies = Copies()
+    for tick in range(10):
+        assert copies.heard(PEER, EAST, BOTH, 1, tick) == []
+        assert copies.heard(PEER, WEST, BOTH, 1, tick + 0.001) == []
+    assert copies.counts == {(PEER, EAST): 10, (PEER, WEST): 10}
+
+
+def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
+    copies = Copies()
+    copies.heard(PEER, WEST, BOTH, 1, 0)
+    assert [copies.heard(PEER, EAST, BOTH, 1, tick) for tick in (0.5, 1.5, 2.5, 3.5)] == [[]] * 4
+    assert copies.heard(PEER, EAST, BOTH, 1, 3.501) == [PathQuiet(PEER, WEST)]
+    assert copies.heard(PEER, EAST, BOTH, 1, 4.5) == []
+    assert copies.heard(PEER, WEST, BOTH, 1, 5) == [PathBack(PEER, WEST)]
+    assert copies.heard(PEER, WEST, BOTH, 1, 6) == []
+    assert copies.counts == {(PEER, EAST): 6, (PEER, WEST): 3}
+
+
+def test_a_path_that_never_delivered_is_quiet_after_the_same_patience() -> None:
+    copies = Copies()
+    said = [copies.heard(PEER, EAST, BOTH, 0.1, tick / 10) for tick in range(6)]
+    assert said == [[], [], [], [], [PathQuiet(PEER, WEST)], []]
+
+
+def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
+    copies = Copies()
+    copies.heard(PEER, EAST, BOTH, 1, 0)
+    copies.heard(PEER, WEST, BOTH, 1, 0)
+    assert copies.heard(PEER, EAST, BOTH, 1, 60) == []
+    assert copies.heard(PEER, EAST, BOTH, 1, 61) == []
+    assert copies.heard(PEER, WEST, BOTH, 1, 61) == []
+
+
+def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after() -> None:
+    copies = Copies()
+    for tick in range(5):
+        said = copies.heard(PEER, EAST, BOTH, 1, tick)
+    assert said == [PathQuiet(PEER, WEST)]
+    assert copies.heard(PEER, EAST, BOTH, 1, 60) == []
+    assert copies.heard(PEER, WEST, BOTH, 1, 61) == [PathBack(PEER, WEST)]
+
+
+def test_an_interface_that_leads_there_no_longer_is_forgotten() -> None:
+    copies = Copies()
+    copies.heard(PEER, WEST, BOTH, 1, 0)
+    for tick in range(1, 10):
+        assert copies.heard(PEER, EAST, (EAST,), 1, tick) == []
+    assert copies.counts == {(PEER, EAST): 9, (PEER, WEST): 1}, "a counter never goes back"
+
+
+def test_an_interface_that_leads_there_now_is_given_its_time() -> None:
+    copies = Copies()
+    for tick in range(10):
+        copies.heard(PEER, EAST, (EAST,), 1, tick)
+    said = [copies.heard(PEER, EAST, BOTH, 1, tick) for tick in range(10, 15)]
+    assert said == [[], [], [], [], [PathQuiet(PEER, WEST)]]
+
+
+def test_a_copy_through_an_interface_that_nobody_expected_counts() -> None:
+    copies = Copies()
+    assert copies.heard(PEER, SOUTH, BOTH, 1, 0) == []
+    assert copies.counts == {(PEER, SOUTH): 1}
+
+
+def test_each_peer_has_its_own_paths() -> None:
+    copies = Copies()
+    for tick in range(4):
+        copies.heard(PEER, EAST, BOTH, 1, tick)
+        copies.heard(OTHER, WEST, BOTH, 1, tick)
+    assert copies.heard(PEER, EAST, BOTH, 1, 4) == [PathQuiet(PEER, WEST)]
+    assert copies.heard(OTHER, WEST, BOTH, 1, 4) == [PathQuiet(OTHER, EAST)]
+
+
+ARRIVALS = st.lists(st.tuples(st.sampled_from([EAST, WEST, SOUTH]), st.floats(0, 5)), max_size=40)
+
+
+@given(arrivals=ARRIVALS, interval=st.sampled_from([0.1, 1.0, 40.95]))
+def test_quiet_and_back_take_turns(arrivals: list[tuple[int, float]], interval: float) -> None:
+    copies, now = Copies(), 0.0
+    quiet: set[int] = set()
+    heard: dict[int, float] = {}
+    for interface, pause in arrivals:
+        now += pause * interval
+        for said in copies.heard(PEER, interface, (EAST, WEST, SOUTH), interval, now):
+            match said:
+                case PathQuiet(_, index):
+                    assert index not in quiet
+                    assert index != interface
+                    assert now - heard.get(index, 0) > TOLERANCE * interval
+                    quiet.add(index)
+                case PathBack(_, index):
+                    assert index == interface
+                    quiet.remove(index)
+        heard[interface] = now
+        assert interface not in quiet
+    assert sum(copies.counts.values()) == len(arrivals)
