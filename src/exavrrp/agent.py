@@ -23,6 +23,7 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -83,8 +84,8 @@ class VirtualRouter:
         self._wire = wire
         self._paths = paths
         self._alarm: asyncio.TimerHandle | None = None
-        self._retry: asyncio.TimerHandle | None = None
-        self._tries = 0
+        self._retries: dict[Fault, asyncio.TimerHandle] = {}
+        self._tries: Counter[Fault] = Counter()
         self._mute = 0
         self._payloads: dict[tuple[int, Address], bytes] = {}
         self._links: dict[Address, tuple[Link, ...]] = {}
@@ -99,8 +100,6 @@ class VirtualRouter:
 
     def stop(self, detail: str) -> None:
         """Leave it, in the configured order, within ``STOP_LIMIT``."""
-        if self._retry is not None:
-            self._retry.cancel()
         self._carry_out(self.instance.stop(Why.SHUTDOWN, detail, Hurry(STOP_LIMIT), self._loop.time()))
 
     def abandon(self) -> None:
@@ -109,9 +108,10 @@ class VirtualRouter:
 
     def close(self) -> None:
         """No alarm rings any more."""
-        for timer in (self._alarm, self._retry):
-            if timer is not None:
-                timer.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for retry in self._retries.values():
+            retry.cancel()
 
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
@@ -213,7 +213,7 @@ class VirtualRouter:
             self._fail(f"cannot bind to lo: {error.strerror or error}")
             return
         self._journal.info("bound", router=self.name, addresses=self._addresses())
-        self._tries = 0
+        del self._tries[Fault.BIND]
         self._carry_out(self.instance.bound(self._loop.time()))
 
     def _unbind(self) -> None:
@@ -253,7 +253,11 @@ class VirtualRouter:
         if errors:
             told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
             self._journal.limited((self.name, "unsent"), journal.Level.WARNING, "unsent", router=self.name, errors=told)
-        self._mute = 0 if reached else self._mute + 1
+        if reached:
+            self._mute = 0
+            del self._tries[Fault.ADVERTS]
+        else:
+            self._mute += 1
         if self._mute >= MUTE_ADVERTS and priority != LEAVING:
             self._mute = 0
             reason = ", ".join(os.strerror(number) for number in errors)
@@ -289,11 +293,11 @@ class VirtualRouter:
         self._carry_out(self.instance.timeout(self._loop.time()))
 
     def _retry_later(self, fault: Fault) -> None:
-        if self._retry is not None:
-            self._retry.cancel()
-        delay = RETRIES[min(self._tries, len(RETRIES) - 1)]
-        self._tries += 1
-        self._retry = self._loop.call_later(delay, self._try_again, fault)
+        if fault in self._retries:
+            self._retries.pop(fault).cancel()
+        delay = RETRIES[min(self._tries[fault], len(RETRIES) - 1)]
+        self._tries[fault] += 1
+        self._retries[fault] = self._loop.call_later(delay, self._try_again, fault)
 
     def _try_again(self, fault: Fault) -> None:
         self._carry_out(self.instance.clear(fault, self._loop.time()))
@@ -347,6 +351,7 @@ class Agent:
         self._why: asyncio.Future[str]
         self._progress = asyncio.Event()
         self._bug: Exception | None = None
+        self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
@@ -414,7 +419,12 @@ class Agent:
         self._exabgp.set(route for router in self._routers.values() for route in router.wanted())
 
     def is_confirmed(self, router: VirtualRouter) -> bool:
-        """Whether ExaBGP has carried out everything that ``router`` wants now."""
+        """Whether ExaBGP has carried out everything that ``router`` wants now.
+
+        Once it is gone nothing is announced by it any more, and there is nobody to wait for.
+        """
+        if self._gone:
+            return True
         wanted = {route.address: route for route in router.wanted()}
         return all(
             address in self._confirmed and self._confirmed[address] == wanted.get(address)
@@ -470,7 +480,7 @@ class Agent:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, self._arrived, self._discarded)
+            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
             try:
                 wire.open(loop)
             except OSError as error:
@@ -549,14 +559,14 @@ class Agent:
 
     # What happens to the shared parts
 
-    def _arrived(self, arrival: Arrival) -> None:
-        datagram = arrival.datagram
+    def _arrived(self, source: Address, arrival: Arrival) -> None:
+        """A packet has come in for our ``source``."""
         try:
-            advertisement = decode(datagram, self._expectations[datagram.destination])
+            advertisement = decode(arrival.datagram, self._expectations[source])
         except Malformed as malformed:
-            self._discarded(malformed.reason, datagram.source, malformed.detail)
+            self._discarded(malformed.reason, arrival.datagram.source, malformed.detail)
         else:
-            self._by_vrid[datagram.destination, advertisement.vrid].receive(arrival, advertisement)
+            self._by_vrid[source, advertisement.vrid].receive(arrival, advertisement)
 
     def _discarded(self, reason: Reason, source: Address | None, detail: str = "") -> None:
         self._rejected[reason] += 1
@@ -603,6 +613,7 @@ class Agent:
                 self._end("ExaBGP stops")
             case exabgp.Gone(why):
                 self.journal.error("exabgp-gone", detail=why)
+                self._gone = True
                 self._end("ExaBGP is gone")
             case _:
                 assert_never(event)

@@ -15,7 +15,7 @@ that somebody deleted, or that went with ``ip link set lo down``, is back before
 
 An IPv6 address is a /128 with preferred lifetime 0 (*deprecated*: it answers, but the host never chooses it as the
 source of its own connections) and without duplicate address detection. An IPv4 address is a /32 of global scope. Both
-carry the address protocol 112 (``ip address show proto 112``, since Linux 5.18), for people to see whose they are.
+carry the address protocol 112 (``IFA_PROTO``, since Linux 5.18), for people to see whose they are.
 
 If something keeps undoing our work, we stop fighting after ``PATIENCE`` repairs: that is reported as a failure, and
 from then on we try again at growing intervals only.
