@@ -364,10 +364,12 @@ class Agent:
             ),
             self._heard,
         )
-        self._scripts = Scripts(configuration.checks, self._checked)
+        used = {name for router in configuration.routers for name in router.checks}
+        checks = [check for check in configuration.checks if check.name in used]
+        self._scripts = Scripts(checks, self._checked)
         self._health = Health(
             {router.name: Subject(router.priority, configuration.weights(router)) for router in configuration.routers},
-            {check.name: Vitality(check.rise, check.fall) for check in configuration.checks},
+            {check.name: Vitality(check.rise, check.fall) for check in checks},
         )
 
     async def run(self) -> None:

@@ -6,6 +6,7 @@ Exit statuses: 0 good, 1 the configuration or the start failed (with what to do 
 import asyncio
 import os
 import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from exavrrp.config import ConfigError, Configuration, Problem, effective, load
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.journal import Format, Journal
 from exavrrp.system.scripts import obstacle
+from exavrrp.vrrp.packet import Address
 
 CONFIGURATION = "/etc/exavrrp/exavrrp.toml"
 
@@ -36,7 +38,8 @@ def main() -> None:
 def run(path: Path, log_format: str | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""
     os.umask(UMASK)
-    configuration = _load(path)
+    # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
+    configuration = _loaded(path, global_on_loopback, None)
     journal = Journal(Format(log_format or configuration.agent.log_format))
     _warn(configuration.warnings)
     try:
@@ -49,17 +52,24 @@ def run(path: Path, log_format: str | None) -> None:
 @main.command()
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path), default=CONFIGURATION)
 @click.option("--print", "printed", is_flag=True, help="Print the effective configuration, every default written out.")
-def check(path: Path, printed: bool) -> None:
+@click.option(
+    "--elsewhere", is_flag=True, help="Leave out what only the host itself can tell: programs, addresses on lo."
+)
+def check(path: Path, printed: bool, elsewhere: bool) -> None:
     """Say everything that is wrong with FILE; exit with 0 if nothing is, with 1 otherwise."""
-    configuration = _load(path)
+    configuration = _loaded(path, None, None) if elsewhere else _loaded(path, global_on_loopback, obstacle)
     _warn(configuration.warnings)
     if printed:
         click.echo(effective(configuration), nl=False)
 
 
-def _load(path: Path) -> Configuration:
+def _loaded(
+    path: Path,
+    local_addresses: Callable[[], Collection[Address]] | None,
+    obstacle_of: Callable[[str], str | None] | None,
+) -> Configuration:
     try:
-        return load(path, global_on_loopback, obstacle)
+        return load(path, local_addresses, obstacle_of)
     except ConfigError as error:
         _refuse(error.problems)
 

@@ -21,14 +21,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from exavrrp import coherence, notation, schema
-from exavrrp.diagnosis import ConfigError, Document, Keys, Problem, dotted, nearest, quoted, shown
+from exavrrp.config import coherence, notation, schema
+from exavrrp.config.diagnosis import Document, Keys, dotted, nearest, quoted, shown
+from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
-from exavrrp.settings import Agent, Check, Configuration, VirtualRouter
 from exavrrp.vrrp.packet import OWNER, Address, Ipv4Checksum
-
-__all__ = ["Agent", "Check", "ConfigError", "Configuration", "Problem", "VirtualRouter", "effective", "load"]
 
 MOST_ADDRESSES = {4: 255, 6: 88}
 """Virtual addresses in one advert. IPv4: the count is one byte (RFC 9568 §5.2.5), and 255 still fit into 1,500 bytes.

@@ -1,7 +1,7 @@
 """What a configuration is once it has been read: frozen values that the engine uses as they are.
 
 Nothing is left open here: every default has been given, every text is what it stands for, every virtual router is
-complete without its agent. It must not know of files, keys or mistakes; ``config`` makes these structs and promises
+complete without its agent. It must not know of files, keys or mistakes; ``loading`` makes these structs and promises
 what their docstrings say.
 """
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from exavrrp import presence
-from exavrrp.diagnosis import Problem
+from exavrrp.config.diagnosis import Problem
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
 from exavrrp.vrrp import router

@@ -4,8 +4,8 @@ Each function looks at one thing and notes what it finds in the document. They s
 mistakes included: a stand-in (an empty list of addresses, the virtual router number 0) is passed over.
 """
 
-from exavrrp.diagnosis import Document, Keys, dotted
-from exavrrp.settings import Agent, Check, VirtualRouter
+from exavrrp.config.diagnosis import Document, Keys, dotted
+from exavrrp.config.settings import Agent, Check, VirtualRouter
 from exavrrp.vrrp.packet import OWNER, Address
 
 HASTY = 0.05

@@ -2,7 +2,7 @@
 
 This file owns the reading of the text, the place of each key in it, and the matching of tables against the structs
 that say what they may hold (``schema``). It must not know what a virtual router is: whether values make sense together
-is for ``config`` to say.
+is for ``loading`` to say.
 
 An operator wants all mistakes in one go, each with its place and its remedy; a decoder that stops at its first error
 cannot give that. So each value is decoded by itself. One that is wrong becomes a ``Problem``, and the struct gets its

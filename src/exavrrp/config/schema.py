@@ -4,7 +4,7 @@ The structs are the tables as they stand in the file: plain numbers, booleans an
 one phrase that says what to write, which every error message ends with. A key without a default is required; ``None``
 means that the key is absent. The defaults of the file are here and nowhere else.
 
-Whether values make sense together, and what text such as an address means, is for ``config`` to say.
+Whether values make sense together, and what text such as an address means, is for ``loading`` to say.
 """
 
 from typing import Annotated, Literal

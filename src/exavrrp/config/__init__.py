@@ -1,0 +1,12 @@
+"""exavrrp.toml → frozen structs that the engine uses as they are; every mistake is reported at once, by its key.
+
+``loading`` gives the text its meaning, ``coherence`` looks for contradictions, ``settings`` are the structs that come
+of it; ``schema`` says what one key may hold, ``notation`` reads addresses and communities, ``diagnosis`` reads tables
+and collects what is wrong with them. Everybody else needs only what is named here.
+"""
+
+from exavrrp.config.diagnosis import ConfigError, Problem
+from exavrrp.config.loading import effective, load
+from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
+
+__all__ = ["Agent", "Check", "ConfigError", "Configuration", "Problem", "VirtualRouter", "effective", "load"]

@@ -1,0 +1,506 @@
+"""Check programs with real processes: what they get, what they may do, and that nothing of them stays behind.
+
+No privileges are needed.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exavrrp.config import Check
+from exavrrp.system import scripts
+from exavrrp.system.scripts import CHUNK, CLOSING_LIMIT, OUTPUT_PAUSE, STAGGER, TAIL, Scripts, obstacle
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Run, Until
+
+LONG = 60.0
+"""Seconds that no test waits for."""
+
+
+def check(*command: str, name: str = "web", interval: float = LONG, timeout: float = LONG) -> Check:
+    return Check(name=name, command=command, interval=interval, timeout=timeout, rise=1, fall=1, weight=0)
+
+
+def shell(script: str, **options: Any) -> Check:
+    return check("/bin/sh", "-c", script, **options)
+
+
+@dataclass
+class Results:
+    """What was told, in order."""
+
+    told: list[tuple[str, bool, str]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, name: str, passed: bool, detail: str, seconds: float) -> None:
+        self.told.append((name, passed, detail))
+        self.seconds.append(seconds)
+
+
+@contextlib.asynccontextmanager
+async def running(*checks: Check) -> AsyncIterator[tuple[Scripts, Results]]:
+    results = Results()
+    engine = Scripts(checks, results)
+    engine.open(asyncio.get_running_loop())
+    try:
+        yield engine, results
+    finally:
+        await engine.close()
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended (an orphan's zombie may wait for a slow init)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] in "ZX"
+
+
+def pids(path: Path) -> list[int]:
+    """The process numbers in a file, if it is complete."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return []
+    return [int(line) for line in text.split("\n")[:-1]]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    yield
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+async def first(until: "Until", *checks: Check) -> tuple[str, bool, str]:
+    """The first result."""
+    async with running(*checks) as (_, results):
+        await until(lambda: results.told)
+        return results.told[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "passed", "detail"),
+    [
+        ("exit 0", True, ""),
+        ("echo one; echo two; echo", True, "two"),
+        ("echo out; echo err >&2; exit 0", True, "err"),
+        ("exit 7", False, "exit status 7"),
+        ("echo 'no answer'; exit 1", False, "exit status 1: no answer"),
+        ("echo dying; kill -SEGV $$", False, "killed by SIGSEGV: dying"),
+        ("kill -40 $$", False, "killed by signal 40"),
+        ("printf 'a\\tb\\033[31m \\377'", True, "a�b�[31m �"),
+        ("printf '10%%\\r20%%\\r'", True, "20%"),
+        ("head -c 100000 /dev/zero | tr '\\0' x", True, "x" * 200),
+        ("i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo a line that is not the last; done; echo end", True, "end"),
+    ],
+)
+def test_exit_status_and_last_line_are_the_result(
+    run: "Run", until: "Until", script: str, passed: bool, detail: str
+) -> None:
+    assert run(first(until, shell(script))) == ("web", passed, detail)
+
+
+def test_a_program_that_cannot_be_started_has_failed(run: "Run", until: "Until", tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.write_text("exit 0\n")
+    script = tmp_path / "no-interpreter"
+    script.write_text("#!/absent/interpreter\n")
+    text = tmp_path / "no-format"
+    text.write_text("exit 0\n")
+    script.chmod(0o755)
+    text.chmod(0o755)
+    for program, detail in (
+        (tmp_path / "absent", "No such file or directory"),
+        (plain, "Permission denied"),
+        (tmp_path, "Permission denied"),
+        (script, "No such file or directory"),
+        (text, "Exec format error"),
+    ):
+        assert run(first(until, check(str(program)))) == ("web", False, f"cannot be started: {detail}")
+
+
+def test_obstacles_name_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    assert obstacle(str(program)) == "does not exist; install it, or correct the path"
+    program.write_text("#!/bin/sh\n")
+    assert obstacle(str(program)) == f"this user may not execute; chmod a+x {program}"
+    program.chmod(0o755)
+    assert obstacle(str(program)) is None
+    assert obstacle(str(tmp_path)) == "is a directory; write the program in it"
+    assert obstacle(f"/{'x' * 5000}") == "cannot be looked at (File name too long); correct the path"
+
+
+def test_a_program_gets_nothing_of_ours(
+    run: "Run", until: "Until", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", "1")
+    report = tmp_path / "report"
+    script = f"""
+        exec >>{report}
+        readlink /proc/$$/fd/0
+        umask
+        pwd
+        env | cut -d= -f1 | sort | tr '\\n' ' '; echo
+        echo $EXAVRRP_CHECK
+        cut -d' ' -f6 /proc/$$/stat; echo $$
+        exec ls /proc/self/fd
+    """
+    before = os.umask(0o137)
+    leak = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(leak, True)  # noqa: FBT003 — no keyword
+    try:
+        assert run(first(until, shell(script)))[1]
+    finally:
+        os.close(leak)
+        os.umask(before)
+    stdin, umask, cwd, environment, name, session, pid, *descriptors = report.read_text().splitlines()
+    assert (stdin, umask, cwd, name) == ("/dev/null", "0022", "/", "web")
+    assert set(environment.split()) - {"PWD", "_", "SHLVL", "OLDPWD"} == {"EXAVRRP_CHECK", "HOME", "LANG", "PATH"}
+    assert session == pid
+    assert descriptors == ["0", "1", "2", "3"]  # the last is that of ls itself, for the directory
+
+
+FAMILY = """
+    trap '{trap}' TERM
+    note() {{ echo $(exec sh -c 'echo $PPID') >>{file}; while :; do sleep 0.01; done; }}
+    (trap '{trap}' TERM; note) &
+    (trap '{trap}' TERM; (trap '{trap}' TERM; note) & wait) &
+    note
+"""
+"""A shell with a child and a grandchild, each of which notes its number."""
+
+
+@pytest.mark.parametrize("trap", ["exit 3", ""], ids=["obeys SIGTERM", "ignores SIGTERM"])
+def test_a_timeout_is_a_failure_at_once_and_ends_the_whole_group(
+    run: "Run", until: "Until", tmp_path: Path, trap: str
+) -> None:
+    file = tmp_path / "pids"
+
+    async def body() -> None:
+        async with running(shell(FAMILY.format(trap=trap, file=file), timeout=1.0)) as (_, results):
+            await until(lambda: results.told)
+            if not trap:
+                assert not any(map(gone, pids(file)))  # the result does not wait for their end
+            assert results.told == [("web", False, "not done within 1 s")]
+            assert results.seconds[0] >= 1.0
+            assert len(pids(file)) == 3
+            await until(lambda: all(map(gone, pids(file))))
+        assert len(results.told) == 1
+
+    run(body())
+
+
+def test_sigterm_comes_before_sigkill_so_that_a_program_can_clean_up(
+    run: "Run", until: "Until", tmp_path: Path
+) -> None:
+    cleaned = tmp_path / "cleaned"
+
+    async def body() -> None:
+        script = f"trap 'touch {cleaned}; exit 1' TERM; while :; do sleep 0.01; done"
+        async with running(shell(script, timeout=0.1)):
+            await until(cleaned.exists)
+
+    run(body())
+
+
+def test_what_a_program_leaves_behind_ends_with_it_and_does_not_delay_its_result(
+    run: "Run", until: "Until", tmp_path: Path
+) -> None:
+    file = tmp_path / "pids"
+
+    async def body() -> None:
+        async with running(shell(f"sleep {LONG} & echo $! >{file}; echo fine")) as (_, results):
+            await until(lambda: results.told)
+            assert results.told == [("web", True, "fine")]
+            await until(lambda: all(map(gone, pids(file))))
+
+    run(body())
+    assert len(pids(file)) == 1
+
+
+def test_a_daemon_that_holds_the_output_open_does_not_delay_the_result(
+    run: "Run", until: "Until", tmp_path: Path
+) -> None:
+    file = tmp_path / "pids"
+    try:
+        script = f"""
+            setsid sh -c 'echo $$ >{file}.new; mv {file}.new {file}; exec sleep {LONG}' &
+            while ! [ -e {file} ]; do sleep 0.01; done
+            echo fine
+        """
+        assert run(first(until, shell(script))) == ("web", True, "fine")
+        assert not any(map(gone, pids(file)))
+    finally:
+        for pid in pids(file):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_runs_of_one_check_never_overlap(run: "Run", until: "Until", tmp_path: Path) -> None:
+    async def body() -> None:
+        script = f"mkdir {tmp_path}/lock || exit 1; sleep 0.15; rmdir {tmp_path}/lock"
+        async with running(shell(script, interval=0.02)) as (_, results):
+            await until(lambda: len(results.told) >= 4)
+            assert {passed for _, passed, _ in results.told} == {True}
+
+    run(body())
+
+
+def test_a_program_that_cannot_be_killed_counts_as_failing_again_and_again(
+    run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = os.killpg
+
+    async def body() -> None:
+        async with running(shell(f"echo x; exec sleep {LONG}", interval=0.1, timeout=0.15)) as (_, results):
+            monkeypatch.setattr(os, "killpg", lambda group, number: None)
+            await until(lambda: len(results.told) >= 3)
+            assert results.told[0] == ("web", False, "not done within 0.15 s")
+            assert all(detail.startswith("still there after ") for _, _, detail in results.told[1:])
+            assert {passed for _, passed, _ in results.told} == {False}
+            monkeypatch.setattr(os, "killpg", kill)
+
+    run(body())
+
+
+def test_a_program_that_even_close_cannot_kill_is_left_after_a_limit(
+    run: "Run", until: "Until", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = os.killpg
+    file = tmp_path / "pids"
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        engine = Scripts([shell(f"echo $$ >{file}; exec sleep {LONG}")], Results())
+        engine.open(loop)
+        await until(lambda: pids(file))
+        run = engine._schedules[0]._run
+        assert run is not None
+        monkeypatch.setattr(os, "killpg", lambda group, number: None)
+        started = loop.time()
+        await engine.close()
+        assert CLOSING_LIMIT <= loop.time() - started < CLOSING_LIMIT + 1
+        monkeypatch.setattr(os, "killpg", kill)
+        kill(pids(file)[0], signal.SIGKILL)
+        run._process.wait()
+
+    run(body())
+
+
+def test_sub_second_intervals_keep_their_rhythm(run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        async with running(check("/bin/true", interval=0.1)) as (engine, results):
+            start = engine._schedules[0]._due
+            await until(lambda: len(results.told) >= 6)
+            assert loop.time() >= start + 0.5
+            beats = (engine._schedules[0]._due - start) / 0.1
+            assert beats == pytest.approx(round(beats), abs=1e-6)  # not later by the duration of each run
+
+    run(body())
+
+
+def test_intervals_missed_in_a_pause_are_not_made_up_for(run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with running(check("/bin/true", interval=1.0)) as (engine, results):
+            await until(lambda: results.told)
+            schedule = engine._schedules[0]
+            assert schedule._timer is not None
+            schedule._timer.cancel()
+            schedule._due = missed = asyncio.get_running_loop().time() - 10.5  # as if that much had passed unseen
+            schedule._tick()
+            assert schedule._due == pytest.approx(missed + 11)
+            await until(lambda: len(results.told) > 1)
+            assert len(results.told) == 2
+
+    run(body())
+
+
+def test_first_starts_are_spread_but_soon() -> None:
+    intervals = [(str(number), LONG) for number in range(11)] + [("fast", 0.12)]
+
+    async def body() -> list[float]:
+        engine = Scripts([check("/bin/true", name=name, interval=interval) for name, interval in intervals], Results())
+        engine.open(asyncio.get_running_loop())
+        starts = [schedule._due for schedule in engine._schedules]
+        await engine.close()
+        return [start - starts[0] for start in starts]
+
+    assert asyncio.run(body()) == pytest.approx([number * STAGGER for number in range(11)] + [0.11])
+
+
+def test_a_flood_of_output_is_read_slowly_and_not_kept(run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with running(check("/usr/bin/yes", "flood", timeout=0.5)) as (engine, results):
+            await until(lambda: (current := engine._schedules[0]._run) is not None and current._heard > 0)
+            process = engine._schedules[0]._run
+            assert process is not None
+            await until(lambda: results.told)
+            assert results.told[0] == ("web", False, "not done within 0.5 s")
+            assert len(process._tail) <= TAIL
+            assert CHUNK < process._heard <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
+
+    run(body())
+
+
+def test_much_output_does_not_block_a_program(run: "Run", until: "Until") -> None:
+    script = "head -c 2000000 /dev/zero; echo; echo end"
+    assert run(first(until, shell(script))) == ("web", True, "end")
+
+
+def test_a_program_that_closes_its_output_is_waited_for(run: "Run", until: "Until", tmp_path: Path) -> None:
+    script = f"echo said; exec >&- 2>&-; mkdir {tmp_path}/closed; while [ -e {tmp_path}/closed ]; do sleep 0.01; done"
+
+    async def body() -> None:
+        async with running(shell(script)) as (engine, results):
+            await until((tmp_path / "closed").exists)
+            process = engine._schedules[0]._run
+            assert process is not None
+            await until(lambda: process._output not in asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
+            assert results.told == []
+            (tmp_path / "closed").rmdir()
+            await until(lambda: results.told)
+            assert results.told == [("web", True, "said")]
+
+    run(body())
+
+
+@pytest.mark.parametrize("trap", ["exit 0", ""], ids=["obeys SIGTERM", "ignores SIGTERM"])
+def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
+    run: "Run", until: "Until", tmp_path: Path, trap: str
+) -> None:
+    file = tmp_path / "pids"
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        async with running(shell(FAMILY.format(trap=trap, file=file))) as (engine, results):
+            await until(lambda: len(pids(file)) == 3)
+            process = engine._schedules[0]._run
+            assert process is not None
+            started = loop.time()
+            await engine.close()
+            assert loop.time() - started < CLOSING_LIMIT + 1
+            assert process._process.returncode is not None
+            assert results.told == []
+        await until(lambda: all(map(gone, pids(file))))
+
+    run(body())
+
+
+def test_a_cancelled_close_kills_at_once(run: "Run", until: "Until", tmp_path: Path) -> None:
+    file = tmp_path / "pids"
+
+    async def body() -> None:
+        engine = Scripts([shell(f"trap '' TERM; echo $$ >{file}; while :; do sleep 0.01; done")], Results())
+        engine.open(asyncio.get_running_loop())
+        await until(lambda: pids(file))
+        closing = asyncio.ensure_future(engine.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert gone(pids(file)[0])
+
+    run(body())
+
+
+def test_close_without_open_and_without_checks() -> None:
+    async def body() -> None:
+        await Scripts([check("/bin/true")], Results()).close()
+        engine = Scripts([], Results())
+        engine.open(asyncio.get_running_loop())
+        await engine.close()
+
+    asyncio.run(body())
+
+
+def test_a_result_may_close_the_engine(run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        closing: list[asyncio.Future[None]] = []
+
+        def result(name: str, passed: bool, detail: str, seconds: float) -> None:
+            closing.append(asyncio.ensure_future(engine.close()))
+
+        engine = Scripts([check("/bin/true"), shell(f"sleep {LONG}")], result)
+        engine.open(asyncio.get_running_loop())
+        await until(lambda: closing)
+        await closing[0]
+        assert len(closing) == 1
+
+    run(body())
+
+
+@pytest.fixture
+def _no_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(os, "pidfd_open", absent)
+
+
+@pytest.mark.usefixtures("_no_pidfd")
+@pytest.mark.parametrize(
+    ("script", "timeout", "expected"),
+    [
+        ("echo fine", LONG, ("web", True, "fine")),
+        ("sleep 0.1; exit 4", LONG, ("web", False, "exit status 4")),
+        (f"exec sleep {LONG}", 0.1, ("web", False, "not done within 0.1 s")),
+    ],
+)
+def test_without_pidfd_a_childs_end_is_looked_for(
+    run: "Run", until: "Until", script: str, timeout: float, expected: tuple[str, bool, str]
+) -> None:
+    assert run(first(until, shell(script, timeout=timeout))) == expected
+
+
+@pytest.mark.usefixtures("_no_pidfd")
+def test_a_program_that_was_done_while_we_were_away_has_not_timed_out(
+    run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts, "POLL", LONG)
+
+    async def body() -> None:
+        async with running(check("/bin/true", timeout=0.3)) as (engine, results):
+            await until(lambda: engine._schedules[0]._run)
+            process = engine._schedules[0]._run
+            assert process is not None
+            while not process._has_ended():
+                time.sleep(0.001)  # noqa: ASYNC251 — the loop is away
+            await until(lambda: results.told)
+            assert results.told == [("web", True, "")]
+
+    run(body())
+
+
+def test_an_ignored_sigchld_does_not_make_every_check_pass(run: "Run", until: "Until") -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert run(first(until, shell("exit 5"))) == ("web", False, "exit status 5")
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
+    def children() -> set[str]:
+        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+    async def body() -> None:
+        checks = [check("/bin/true", name=str(number), interval=0.02) for number in range(5)]
+        async with running(*checks) as (_, results):
+            await until(lambda: len(results.told) >= 50)
+            assert {name for name, _, _ in results.told} == set("01234")
+
+    before = children()
+    run(body())
+    assert children() == before

@@ -1,0 +1,1049 @@
+"""The configuration: every mistake gives one line that names its key, its line and its remedy, and all come at once."""
+
+import json
+from collections.abc import Collection
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exavrrp.config import Configuration, Problem, effective, load, schema
+from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
+from exavrrp.presence import Handover
+from exavrrp.routes import Attributes
+from exavrrp.vrrp.packet import Address, Ipv4Checksum
+
+Tables = dict[str, dict[str, str]]
+
+GOOD: Tables = {
+    "agent": {"sources": '["2001:db8:ff::11", "192.0.2.11"]', "peers": '["2001:db8:ff::12", "192.0.2.12"]'},
+    "virtual_router.web": {"vrid": "7", "addresses": '["2001:db8:53::1/128"]', "checks": '["web"]'},
+    "virtual_router.web.bgp": {"med": "50"},
+    "check.web": {"command": '["/usr/bin/true"]', "weight": "-10"},
+    "virtual_router.four": {"vrid": "7", "addresses": '["192.0.2.53"]', "priority": "150"},
+}
+
+
+def changed(*changes: tuple[str, str, str | None]) -> Tables:
+    """GOOD with each (table, key, TOML) put in; no TOML takes the key out."""
+    tables = {name: dict(content) for name, content in GOOD.items()}
+    for table, key, toml in changes:
+        content = tables.setdefault(table, {})
+        content.pop(key, None)
+        if toml is not None:
+            content[key] = toml
+    return tables
+
+
+def written(tables: Tables) -> str:
+    return "\n".join(
+        "\n".join([f"[{name}]", *(f"{key} = {toml}" for key, toml in content.items()), ""])
+        for name, content in tables.items()
+    )
+
+
+@pytest.fixture(name="read")
+def _read(tmp_path: Path) -> Any:
+    def read(text: str | bytes, **host: Any) -> Configuration:
+        path = tmp_path / "exavrrp.toml"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return load(path, **host)
+
+    return read
+
+
+def problems(read: Any, text: str | bytes, **host: Any) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        read(text, **host)
+    assert str(caught.value).count("\n") == len(caught.value.problems) - 1
+    for problem in caught.value.problems:
+        assert str(problem).isprintable()
+    return caught.value.problems
+
+
+def line_of(text: str, table: str, key: str) -> int:
+    """The line of ``key`` below the header of ``table``, or of the header where it is absent."""
+    lines = text.splitlines()
+    header = lines.index(f"[{table}]")
+    for number, line in enumerate(lines[header + 1 :], start=header + 2):
+        if line.startswith("["):
+            break
+        if key and line.partition(" = ")[0] == key:
+            return number
+    return header + 1
+
+
+AGENT, WEB, FOUR, BGP, CHECK = (
+    "agent",
+    "virtual_router.web",
+    "virtual_router.four",
+    "virtual_router.web.bgp",
+    "check.web",
+)
+MANY_6 = json.dumps([f"2001:db8:53::{number:x}" for number in range(1, 90)])
+MANY_4 = json.dumps([f"198.18.{number // 250}.{number % 250 + 1}" for number in range(256)])
+
+MISTAKES: list[tuple[str, str, str | None, str]] = [
+    # table, key, TOML in its place (None: left out), what the message says
+    (AGENT, "sources", '"192.0.2.11"', 'is "192.0.2.11"; write a list with one of this node\'s own addresses'),
+    (AGENT, "sources", '["192.0.2.11", 5, "2001:db8:ff::11"]', "holds 5; write an address in quotes"),
+    (
+        AGENT,
+        "sources",
+        '["192.0.2.11", "192.0.2.13", "2001:db8:ff::11"]',
+        "holds 2 IPv4 addresses (192.0.2.11, 192.0.2",
+    ),
+    (
+        AGENT,
+        "sources",
+        '["192.0.2.11", "fe80::1"]',
+        "this is a link-local address, which is not routed; write a global",
+    ),
+    (AGENT, "sources", '["192.0.2.11", "::1"]', "this is a loopback address, which no other host can reach; write a"),
+    (AGENT, "sources", '["192.0.2.11", "::"]', "this is the unspecified address; write a unicast"),
+    (AGENT, "sources", '["2001:db8:ff::11", "0.1.2.3"]', "this is the unspecified address; write a unicast"),
+    (AGENT, "sources", '["2001:db8:ff::11", "127.0.0.9"]', "this is a loopback address"),
+    (AGENT, "sources", '["2001:db8:ff::11", "169.254.1.1"]', "this is a link-local address"),
+    (AGENT, "sources", '["2001:db8:ff::11", "224.0.0.18"]', "this is a multicast address; write a unicast"),
+    (AGENT, "sources", '["2001:db8:ff::11", "255.255.255.255"]', "this is the broadcast address; write a unicast"),
+    (AGENT, "sources", '["2001:db8:ff::11", "192.0.2.011"]', 'holds "192.0.2.011"; write an address such as'),
+    (AGENT, "sources", '["192.0.2.11", "2001:db8::1%eth0"]', "remove the scope (from % on)"),
+    (AGENT, "sources", '["192.0.2.11", "::ffff:192.0.2.99"]', 'IPv4 address in IPv6 notation; write "192.0.2.99"'),
+    (AGENT, "sources", '["192.0.2.11", "2001:db8:ff::11", "2001:db8:ff:0::11"]', "twice; remove one"),
+    (AGENT, "sources", '["192.0.2.11", "server1.example"]', 'holds "server1.example"; write an address such as'),
+    (AGENT, "sources", "1979-05-27T07:32:00Z", "is 1979-05-27 07:32:00+00:00; write a list"),
+    (AGENT, "peers", '["2001:db8:ff::12", "192.0.2.12", "192.0.2.12"]', "twice; remove one"),
+    (AGENT, "peers", '["2001:db8:ff::12/128", "192.0.2.12"]', 'write "2001:db8:ff::12" without a length'),
+    (AGENT, "peers", '["2001:db8:ff::12", "192.0.2.12", "ff02::12"]', "this is a multicast address"),
+    (
+        AGENT,
+        "peers",
+        '["2001:db8:ff::12", "192.0.2.12", "192.0.2.11"]',
+        "holds 192.0.2.11, a source of this node; list",
+    ),
+    (AGENT, "peers", '{ a = "2001:db8:ff::12" }', "is a table; write a list of the other nodes' addresses"),
+    (AGENT, "advert_interval", "0", "is 0; write seconds from 0.01 to 40.95"),
+    (AGENT, "advert_interval", "40.96", "is 40.96; write seconds from 0.01 to 40.95"),
+    (AGENT, "advert_interval", "0.123", "is 0.123; write 0.12: an advert tells its interval in steps of 0.01 s"),
+    (AGENT, "advert_interval", "nan", "is nan; write seconds"),
+    (AGENT, "advert_interval", "inf", "is inf; write seconds"),
+    (AGENT, "advert_interval", "true", "is true; write seconds"),
+    (AGENT, "advert_interval", '"1s"', 'is "1s"; write seconds'),
+    (AGENT, "advert_interval", "0x" + "f" * 5000, "is a number of more than 64 bits; write seconds"),
+    (AGENT, "interfaces", "[]", "is []; write a list of the interfaces"),
+    (AGENT, "interfaces", '["eth0", "eth0"]', 'holds "eth0" twice; remove one'),
+    (AGENT, "interfaces", '["a name that is too long"]', "write the name of an interface"),
+    (AGENT, "interfaces", '["eth0/1"]', "write the name of an interface"),
+    (AGENT, "interfaces", '["eth0\\n"]', 'holds "eth0\\U0000000A"; write the name of an interface'),
+    (AGENT, "interfaces", '[".."]', "write the name of an interface"),
+    (AGENT, "ipv4_checksum", '"rfc3768"', 'is "rfc3768"; write "pseudo-header"'),
+    (AGENT, "max_hops", "255", "is 255; write a whole number of hops from 0 to 254"),
+    (AGENT, "max_hops", "1.5", "is 1.5; write a whole number of hops"),
+    (AGENT, "max_hops", "-1", "is -1; write a whole number of hops"),
+    (AGENT, "learned_interval_max", "0.5", "is 0.5, below an advert_interval of 1; write that or more"),
+    (AGENT, "learned_interval_max", "2.001", "is 2.001; write 2:"),
+    (AGENT, "learned_interval_max", "41", "is 41; write seconds from 0.01 to 40.95"),
+    (AGENT, "log_format", '"xml"', 'is "xml"; write "text" or "json"'),
+    (AGENT, "log_format", "true", 'is true; write "text" or "json"'),
+    (AGENT, "state_directory", '"run/exavrrp"', 'is "run/exavrrp"; write an absolute path'),
+    (AGENT, "state_directory", '"/run/\\u0000"', 'is "/run/\\U00000000"; write an absolute path'),
+    (AGENT, "peer", '["192.0.2.12"]', 'unknown key; did you mean "peers"?'),
+    (AGENT, "vrid", "7", "unknown key; it belongs to a table [virtual_router.NAME]"),
+    (AGENT, "nopreempt", "true", "unknown key; write preempt = false"),
+    (AGENT, "zzz", "7", "unknown key; known here: sources, peers, advert_interval,"),
+    (AGENT, '"bad\\nkey"', "7", "unknown key; known here: sources"),
+    (WEB, "vrid", None, "is missing; write a whole number from 1 to 255, the same on all nodes"),
+    (WEB, "vrid", "0", "is 0; write a whole number from 1 to 255"),
+    (WEB, "vrid", "256", "is 256; write a whole number from 1 to 255"),
+    (WEB, "vrid", "7.0", "is 7.0; write a whole number"),
+    (WEB, "vrid", "true", "is true; write a whole number"),
+    (WEB, "vrid", '"7"', 'is "7"; write a whole number'),
+    (WEB, "priority", "0", "is 0; write a whole number from 1 to 254, or 255 for the owner of the addresses"),
+    (WEB, "priority", "256", "is 256; write a whole number from 1 to 254, or 255"),
+    (WEB, "addresses", None, "is missing; write a list of the virtual addresses"),
+    (WEB, "addresses", "[]", "is []; write a list of the virtual addresses"),
+    (WEB, "addresses", '"2001:db8:53::1"', 'is "2001:db8:53::1"; write a list of the virtual addresses'),
+    (WEB, "addresses", "[[]]", "holds []; write an address in quotes"),
+    (WEB, "addresses", '["2001:db8:53::1/64"]', 'write "2001:db8:53::1/128": exactly the address is bound'),
+    (WEB, "addresses", '["2001:db8:53::1/32"]', 'write "2001:db8:53::1/128"'),
+    (WEB, "addresses", '["192.0.2.99/24"]', 'write "192.0.2.99/32": exactly the address is bound'),
+    (WEB, "addresses", '["192.0.2.99/255.255.255.255"]', 'write "192.0.2.99/32"'),
+    (WEB, "addresses", '["2001:db8:53::g"]', 'holds "2001:db8:53::g"; write an address such as'),
+    (WEB, "addresses", '["fe80::53"]', "this is a link-local address, which is not routed"),
+    (WEB, "addresses", '["fe80::53%eth0"]', "remove the scope (from % on)"),
+    (WEB, "addresses", '["ff02::12"]', "this is a multicast address"),
+    (WEB, "addresses", '["::"]', "this is the unspecified address"),
+    (WEB, "addresses", '["::1"]', "this is a loopback address"),
+    (WEB, "addresses", '["127.0.0.1"]', "this is a loopback address"),
+    (WEB, "addresses", '["::ffff:192.0.2.99"]', 'write "192.0.2.99"'),
+    (WEB, "addresses", '["2001:db8:53::1", "2001:db8:53::1/128"]', 'holds "2001:db8:53::1/128" twice; remove one'),
+    (WEB, "addresses", '["2001:db8:53::1", "192.0.2.99"]', "holds IPv4 (192.0.2.99) and IPv6 (2001:db8:53::1); write"),
+    (WEB, "addresses", '["2001:db8:ff::12"]', "holds 2001:db8:ff::12, a peer; write an address that is no node's own"),
+    (
+        WEB,
+        "addresses",
+        '["2001:db8:ff::11"]',
+        "holds 2001:db8:ff::11, a source; write an address that is no node's own",
+    ),
+    (WEB, "addresses", MANY_6, "holds 89 addresses; one advert has room for 88: write a second virtual router"),
+    (FOUR, "addresses", MANY_4, "holds 256 addresses; one advert has room for 255: write a second virtual router"),
+    (WEB, "source", '"fe80::1"', "this is a link-local address"),
+    (WEB, "source", '"192.0.2.11"', "is 192.0.2.11, but the addresses are IPv6; write an IPv6 address"),
+    (WEB, "source", '["2001:db8:ff::11"]', "write an address in quotes"),
+    (WEB, "peers", "[]", "is []; write the other nodes' addresses, or remove the key to use agent.peers"),
+    (WEB, "peers", '["2001:db8:ff::12", "192.0.2.12"]', "holds 192.0.2.12, but the addresses are IPv6; remove it"),
+    (WEB, "peers", '["2001:db8:ff::12", "2001:db8:ff::11"]', "holds 2001:db8:ff::11, a source of this node; list"),
+    (WEB, "peers", '["2001:db8:ff::12", "2001:db8:ff:0::12"]', 'holds "2001:db8:ff:0::12" twice; remove one'),
+    (WEB, "peers", '["ff02::12"]', "this is a multicast address"),
+    (WEB, "interfaces", "[]", "is []; write a list of the interfaces"),
+    (WEB, "preempt", '"no"', 'is "no"; write true or false'),
+    (WEB, "preempt", "0", "is 0; write true or false"),
+    (WEB, "preempt_delay", "-1", "is -1; write seconds from 0 to 86400"),
+    (WEB, "preempt_delay", "nan", "is nan; write seconds from 0 to 86400"),
+    (WEB, "preempt_delay", "-inf", "is -inf; write seconds from 0 to 86400"),
+    (WEB, "preempt_delay", "86400.5", "is 86400.5; write seconds from 0 to 86400"),
+    (WEB, "advert_interval", "0.001", "is 0.001; write seconds from 0.01 to 40.95"),
+    (WEB, "advert_interval", "0.015", "is 0.015; write 0.02"),
+    (WEB, "learned_interval_max", "0.5", "is 0.5, below an advert_interval of 1; write that or more"),
+    (WEB, "learned_interval_max", "true", "is true; write seconds from 0.01 to 40.95"),
+    (WEB, "handover", '"make"', 'is "make"; write "make-before-break", or "break-before-make"'),
+    (WEB, "handover_hold", "31", "is 31; write seconds from 0 to 30"),
+    (WEB, "linger", "-0.5", "is -0.5; write seconds from 0 to 30"),
+    (WEB, "checks", '"web"', 'is "web"; write a list of names of [check.NAME] tables: ["web"]'),
+    (WEB, "checks", '["wbe"]', 'holds "wbe"; did you mean "web"?'),
+    (WEB, "checks", '["database"]', 'holds "database"; write a table [check.database] for it'),
+    (WEB, "checks", '["web", "web"]', 'holds "web" twice; remove one'),
+    (WEB, "checks", "[true]", "holds true; write the name of a [check.NAME] in quotes"),
+    (WEB, "advert_int", "1", 'unknown key; did you mean "advert_interval"?'),
+    (WEB, "weight", "1", "unknown key; it belongs to a table [check.NAME]"),
+    (WEB, "med", "1", "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
+    (WEB, "state", '"BACKUP"', "unknown key; remove it: every node starts as Backup"),
+    (BGP, "med", "-1", "is -1; write a whole number from 0 to 4294967294"),
+    (BGP, "med", "4294967295", "is 4294967295; write a whole number from 0 to 4294967294"),
+    (BGP, "med", "50.5", "is 50.5; write a whole number"),
+    (BGP, "local_preference", "4294967296", "is 4294967296; write a whole number from 0 to 4294967295"),
+    (BGP, "communities", '"65010:7"', 'is "65010:7"; write a list of communities'),
+    (BGP, "communities", '["65536:1"]', 'holds "65536:1"; write two numbers from 0 to 65535'),
+    (BGP, "communities", '["65010"]', 'holds "65010"; write two numbers from 0 to 65535'),
+    (BGP, "communities", '["65010:7 no-export"]', 'holds "65010:7 no-export"; write two numbers'),
+    (BGP, "communities", '["NO-EXPORT"]', "no-export, no-advertise, no-export-subconfed, no-peer, blackhole, graceful"),
+    (BGP, "communities", '["65010:7\\n"]', 'holds "65010:7\\U0000000A"; write two numbers'),
+    (BGP, "communities", '["٣:7"]', "write two numbers"),
+    (BGP, "communities", '["65010:7", "065010:7"]', 'holds "065010:7" twice; remove one'),
+    (BGP, "communities", '["graceful-shutdown", "65535:0"]', 'holds "65535:0" twice; remove one'),
+    (BGP, "communities", "[65010]", "holds 65010; write a community in quotes"),
+    (BGP, "large_communities", '["65010:1"]', 'holds "65010:1"; write three numbers from 0 to 4294967295'),
+    (BGP, "large_communities", '["1:2:4294967296"]', "write three numbers from 0 to 4294967295"),
+    (BGP, "as_path", "65010", "is 65010; write the whole AS path as a list"),
+    (BGP, "as_path", "[0]", "holds 0; write AS numbers from 1 to 4294967295"),
+    (BGP, "as_path", '["65010"]', 'holds "65010"; write AS numbers'),
+    (BGP, "as_path", "[4294967296]", "holds 4294967296; write AS numbers"),
+    (BGP, "as_path", json.dumps([65010] * 255), "holds 255 AS numbers; write at most 254"),
+    (BGP, "next_hop", '"Self"', 'is "Self"; write an address such as'),
+    (BGP, "next_hop", '"192.0.2.1"', 'is 192.0.2.1, but the addresses are IPv6; write one of IPv6 or "self"'),
+    (BGP, "next_hop", '"2001:db8:53::1"', "is 2001:db8:53::1, a virtual address: a route cannot lead to itself; write"),
+    (BGP, "next_hop", '"fe80::1"', "this is a link-local address"),
+    (BGP, "neighbors", '["192.0.2.254"]', "holds 192.0.2.254: over an IPv4 session ExaBGP has no IPv6 address of its"),
+    (BGP, "neighbors", '["fe80::1%eth0"]', "remove the scope (from % on)"),
+    (BGP, "neighbors", '["fe80::1", "fe80:0::1"]', 'holds "fe80:0::1" twice; remove one'),
+    (BGP, "neighbors", '["ff02::1"]', "this is a multicast address"),
+    (BGP, "community", '["65010:7"]', 'unknown key; did you mean "communities"?'),
+    (BGP, "origin", '"igp"', "unknown key; known here: med, local_preference,"),
+    (CHECK, "command", None, "is missing; write the program and its arguments as a list"),
+    (CHECK, "command", "[]", "is []; write the program and its arguments as a list"),
+    (CHECK, "command", '"/usr/bin/true -x"', 'is "/usr/bin/true -x"; write the program and its arguments as a list'),
+    (CHECK, "command", '["true"]', 'begins with "true"; write the absolute path of the program'),
+    (CHECK, "command", '[""]', 'begins with ""; write the absolute path of the program'),
+    (CHECK, "command", '["/usr/bin/true", 5]', "holds 5; write the program and its arguments as text in quotes"),
+    (CHECK, "command", '["/usr/bin/true", "a\\u0000b"]', 'holds "a\\U00000000b"; write the program and its arguments'),
+    (CHECK, "interval", "0", "is 0; write seconds from 0.01 to 86400"),
+    (CHECK, "interval", "nan", "is nan; write seconds"),
+    (CHECK, "timeout", "0", "is 0; write seconds from 0.01 to 86400"),
+    (CHECK, "timeout", "true", "is true; write seconds"),
+    (CHECK, "rise", "0", "is 0; write a whole number of runs from 1 to 1000"),
+    (CHECK, "fall", "1.0", "is 1.0; write a whole number of runs"),
+    (CHECK, "weight", "254", "is 254; write a whole number from -253 to 253 (0: the router is in fault"),
+    (CHECK, "weight", "-254", "is -254; write a whole number from -253 to 253"),
+    (CHECK, "script", '"/bin/true"', 'unknown key; did you mean "command"?'),
+    (CHECK, "init_fail", "true", "unknown key; remove it: a check counts as failing until its first result"),
+]
+
+
+@pytest.mark.parametrize(("table", "key", "toml", "message"), MISTAKES, ids=lambda value: str(value)[:40])
+def test_one_mistake_gives_one_line(read: Any, table: str, key: str, toml: str | None, message: str) -> None:
+    text = written(changed((table, key, toml)))
+    [problem] = problems(read, text)
+    assert message in problem.message
+    assert problem.key == f"{table}.{key}".replace('"bad\\nkey"', '"bad\\U0000000Akey"')
+    assert problem.line == line_of(text, table, key)
+    assert str(problem).startswith(f"{problem.file}:{problem.line}: {problem.key}: ")
+
+
+CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = [
+    # changes, table and key that the problem is about, what the message says
+    ([(WEB, "priority", "255"), (WEB, "preempt", "false")], WEB, "preempt", "is false, but priority 255 (the owner of"),
+    (
+        [(WEB, "preempt_delay", "5"), (WEB, "preempt", "false")],
+        WEB,
+        "preempt_delay",
+        "is 5, but preempt = false preempts",
+    ),
+    (
+        [(WEB, "preempt_delay", "5"), (WEB, "priority", "255")],
+        WEB,
+        "preempt_delay",
+        "is 5, but priority 255 (the owner",
+    ),
+    (
+        [(AGENT, "peers", '["192.0.2.12"]')],
+        WEB,
+        "peers",
+        "is missing; write the other nodes' IPv6 addresses here or into",
+    ),
+    (
+        [(AGENT, "peers", '["2001:db8:ff::12"]')],
+        FOUR,
+        "peers",
+        "is missing; write the other nodes' IPv4 addresses here",
+    ),
+    (
+        [(AGENT, "learned_interval_max", "1"), (FOUR, "advert_interval", "2")],
+        AGENT,
+        "learned_interval_max",
+        "is 1, below an advert_interval of 2; write that or more",
+    ),
+    (
+        [("virtual_router.b", "vrid", "8"), ("virtual_router.b", "addresses", '["192.0.2.54", "192.0.2.53"]')],
+        "virtual_router.four",
+        "addresses",
+        "holds 192.0.2.53, as does virtual_router.b; remove it from one of them",
+    ),
+    (
+        [("virtual_router.b", "vrid", "7"), ("virtual_router.b", "addresses", '["192.0.2.54"]')],
+        "virtual_router.four",
+        "vrid",
+        "is 7, as in virtual_router.b, with the same family and source; write another number",
+    ),
+    (
+        [(WEB, "source", '"2001:db8:53::1"')],
+        WEB,
+        "addresses",
+        "holds 2001:db8:53::1, a source; write an address that is",
+    ),
+    ([(WEB, "source", '"2001:db8:ff::12"')], AGENT, "peers", "holds 2001:db8:ff::12, a source of this node; list the"),
+    (
+        [(BGP, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
+        "virtual_router.web.bgp",
+        "",
+        "all attributes together do not fit into one BGP message; write fewer communities",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "table", "key", "message"), CONTRADICTIONS)
+def test_one_contradiction_gives_one_line(
+    read: Any, changes: list[tuple[str, str, str | None]], table: str, key: str, message: str
+) -> None:
+    tables = changed(*changes)
+    # The router that stands second in the file is the one that repeats something.
+    tables["virtual_router.four"] = tables.pop("virtual_router.four")
+    text = written(tables)
+    [problem] = problems(read, text)
+    assert message in problem.message
+    assert problem.key == f"{table}.{key}".rstrip(".")
+    assert problem.line == line_of(text, table, key)
+
+
+WHOLE_TABLES: list[tuple[str, str, str]] = [
+    # what is put before a good file without its tables of that name, key, message
+    ("agent = 5", "agent", "is 5; write a table [agent]"),
+    ("virtual_router = 5", "virtual_router", "has no name; write [virtual_router.NAME] above its keys"),
+    ("[virtual_router]\nvrid = 7", "virtual_router", "has no name; write [virtual_router.NAME] above its keys"),
+    ("[[virtual_router]]\nvrid = 7", "virtual_router", "has no name; write [virtual_router.NAME] above its keys"),
+    ("[check]\ncommand = []", "check", "has no name; write [check.NAME] above its keys"),
+    ("[agnet]\npeers = []", "agnet", 'unknown key; did you mean "agent"?'),
+    ("[vrrp_instance.web]\nvrid = 7", "vrrp_instance", 'unknown key; did you mean "virtual_router"?'),
+    ("[virtual-router.web]\nvrid = 7", "virtual-router", 'unknown key; did you mean "virtual_router"?'),
+    ("[zzz]", "zzz", "unknown key; known here: agent, virtual_router, check"),
+    ("[virtual_router.web]\nbgp = 1", "virtual_router.web.bgp", "is 1; write a table [virtual_router.web.bgp]"),
+    ("[virtual_router.web.v6]\nvrid = 7", "virtual_router.web", '[virtual_router."web.v6"]'),
+    (
+        '[virtual_router."Web One"]',
+        'virtual_router."Web One"',
+        "begins with a-z or 0-9; write [virtual_router.web-one]",
+    ),
+    ("[virtual_router._a]", "virtual_router._a", "begins with a-z or 0-9; write [virtual_router.a]"),
+    ('[virtual_router.""]', 'virtual_router.""', "a name has 1 to 64 characters"),
+    ('[virtual_router."A.b"]', 'virtual_router."A.b"', 'write [virtual_router."a.b"]'),
+    (f"[check.{'x' * 65}]", f"check.{'x' * 65}", "a name has 1 to 64 characters"),
+    ('[check."a\\u0000b"]', 'check."a\\U00000000b"', "begins with a-z or 0-9; write [check.a-b]"),
+]
+
+
+@pytest.mark.parametrize(("head", "key", "message"), WHOLE_TABLES, ids=lambda value: str(value)[:40])
+def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, message: str) -> None:
+    first = next(iter(tomli.loads(head)))
+    meant = {"agnet": "agent", "vrrp_instance": "virtual_router", "virtual-router": "virtual_router"}.get(first, first)
+    needed = {
+        "virtual_router": 'vrid = 7\naddresses = ["2001:db8:53::1"]',
+        "check": 'command = ["/usr/bin/true"]',
+    }.get(meant, "")
+    body = needed if head.startswith("[") and "." in head and "\n" not in head else ""
+    if "bgp" in head:
+        body = needed
+    kept = "check.web" if head.startswith("[check.") else ""
+    rest = {name: content for name, content in GOOD.items() if name.split(".")[0] != meant or name == kept}
+    if meant == "agent":
+        for router in ("web", "four"):
+            rest[f"virtual_router.{router}"] = {
+                **GOOD[f"virtual_router.{router}"],
+                "peers": '["2001:db8:ff::12"]' if router == "web" else '["192.0.2.12"]',
+            }
+    found = problems(read, f"{head}\n{body}\n{written(rest)}")
+    assert [(problem.key, problem.line) for problem in found] == [(key, 2 if "bgp" in head else 1)]
+    assert message in found[0].message
+
+
+@pytest.mark.parametrize(
+    ("content", "place", "message"),
+    [
+        (b"", "", "is empty; write at least one table [virtual_router.NAME]"),
+        (b" \n\t\n", "", "is empty; write at least one table"),
+        (b"# nothing\n", "", "no virtual router; write at least one table [virtual_router.NAME]"),
+        (b"[agent]\nlog_format = 'text'\n", "", "no virtual router; write at least one table"),
+        (b"a = 1\n\nb = '\xff'\n", ":3", "byte 0xff is not UTF-8; save the file with the encoding UTF-8"),
+        (b"[agent]\npeers = [\n", ":3:1", "not TOML: "),
+        (b"[agent]\npeers = []\npeers = []\n", ":3:11", "not TOML: Cannot overwrite a value"),
+        (b"[agent]\nx = '\x00'\n", ":2:6", "not TOML: Found invalid character '\\x00'"),
+        (b"virtual_router web\n", ":1:16", "not TOML: "),
+        (b"a = " + b"[" * 5000, "", "lists or tables are nested too deeply"),
+        (b"a = " + b"1" * 5000, "", "a number has too many digits"),
+        (b"#" * (SIZE_LIMIT + 1), "", f"is larger than {SIZE_LIMIT} bytes; this is not a configuration of exavrrp"),
+        (b"\x7fELF\x02\x01\x01", ":1:1", "not TOML: "),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_a_file_that_is_no_configuration_gives_one_line(read: Any, content: bytes, place: str, message: str) -> None:
+    [problem] = problems(read, content)
+    assert str(problem).startswith(f"{problem.file}{place}: ")
+    assert message in problem.message
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.toml", "cannot be read: No such file or directory"),
+        ("", "cannot be read: Is a directory"),
+        ("file/exavrrp.toml", "cannot be read: Not a directory"),
+        ("nul\0", "cannot be read: embedded null byte"),
+    ],
+)
+def test_a_path_that_cannot_be_read_gives_one_line(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as caught:
+        load(f"{tmp_path}/{name}")
+    [problem] = caught.value.problems
+    assert message in problem.message
+
+
+def test_all_mistakes_come_at_once_in_the_order_of_the_file(read: Any) -> None:
+    text = """[agent]
+sources = ["2001:db8:ff::11", "fe80::1%eth0", 5]
+peer = ["2001:db8:ff::12"]
+advert_interval = 0.015
+log_format = "xml"
+[agnt]
+[virtual_router.web]
+vrid = 300
+priority = "high"
+addresses = ["2001:db8:53::1/64",
+   "ff02::1", "2001:db8:53::7", 'nonsense']
+preempt = "yes"
+preempt_delay = nan
+virtual_router_id = 5
+weight = 5
+checks = ["wbe"]
+bgp = { med = -1, communities = ["65536:1", "no-exprt"],
+  next_hop = "192.0.2.1" }
+[virtual_router."Web One"]
+addresses = "2001:db8:53::9"
+[check.web]
+command = "/usr/bin/curl -fsS http://[::1]/"
+interval = true
+weight = 300
+"""
+    found = [(problem.line, problem.key) for problem in problems(read, text)]
+    assert found == [
+        (2, "agent.sources"),
+        (2, "agent.sources"),
+        (3, "agent.peer"),
+        (4, "agent.advert_interval"),
+        (5, "agent.log_format"),
+        (6, "agnt"),
+        (8, "virtual_router.web.vrid"),
+        (9, "virtual_router.web.priority"),
+        (10, "virtual_router.web.addresses"),
+        (11, "virtual_router.web.addresses"),
+        (11, "virtual_router.web.addresses"),
+        (12, "virtual_router.web.preempt"),
+        (13, "virtual_router.web.preempt_delay"),
+        (14, "virtual_router.web.virtual_router_id"),
+        (15, "virtual_router.web.weight"),
+        (16, "virtual_router.web.checks"),
+        (17, "virtual_router.web.bgp.med"),
+        (17, "virtual_router.web.bgp.communities"),
+        (17, "virtual_router.web.bgp.communities"),
+        (18, "virtual_router.web.bgp.next_hop"),
+        (19, 'virtual_router."Web One"'),
+        (19, 'virtual_router."Web One".vrid'),
+        (20, 'virtual_router."Web One".addresses'),
+        (22, "check.web.command"),
+        (23, "check.web.interval"),
+        (24, "check.web.weight"),
+    ]
+
+
+def test_every_mistake_of_the_table_comes_together_with_one_elsewhere(read: Any) -> None:
+    for table, key, toml, message in MISTAKES:
+        if table == CHECK:
+            continue
+        found = problems(read, written(changed((table, key, toml), (CHECK, "weight", "999"))))
+        assert [problem.key for problem in found if problem.key == "check.web.weight"], (key, toml)
+        assert any(message in problem.message for problem in found), (key, toml)
+
+
+# What a good file means
+
+
+def test_defaults_are_those_of_the_documentation(read: Any) -> None:
+    text = '[agent]\npeers = ["192.0.2.12"]\n[virtual_router.web]\nvrid = 7\naddresses = ["192.0.2.53/32"]\n'
+    configuration = read(text)
+    [router] = configuration.routers
+    assert configuration.warnings == ()
+    assert configuration.checks == ()
+    agent = configuration.agent
+    assert (agent.sources, agent.interfaces, agent.max_hops, agent.learned_interval_max) == ((), None, None, None)
+    assert (agent.advert_interval, agent.log_format, agent.state_directory) == (1.0, "text", "/run/exavrrp")
+    assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
+    assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
+    assert router.addresses == (IPv4Address("192.0.2.53"),)
+    assert router.peers == (IPv4Address("192.0.2.12"),)
+    assert router.source is None
+    assert (router.interfaces, router.preempt, router.preempt_delay) == (None, True, 0.0)
+    assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
+    assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
+    assert router.checks == ()
+    assert router.attributes == Attributes()
+
+
+def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
+    text = written(
+        changed(
+            (AGENT, "interfaces", '["eth0", "eth1"]'),
+            (AGENT, "advert_interval", "0.1"),
+            (AGENT, "learned_interval_max", "5"),
+            (FOUR, "interfaces", '["eth2"]'),
+            (FOUR, "advert_interval", "2"),
+            (FOUR, "learned_interval_max", "20"),
+            (FOUR, "source", '"192.0.2.111"'),
+            (FOUR, "peers", '["192.0.2.112", "192.0.2.113"]'),
+        )
+    )
+    web, four = read(text).routers
+    assert (web.source, web.peers) == (IPv6Address("2001:db8:ff::11"), (IPv6Address("2001:db8:ff::12"),))
+    assert (web.interfaces, web.advert_interval, web.learned_interval_max) == (("eth0", "eth1"), 0.1, 5.0)
+    assert (four.source, four.peers) == (
+        IPv4Address("192.0.2.111"),
+        (IPv4Address("192.0.2.112"), IPv4Address("192.0.2.113")),
+    )
+    assert (four.interfaces, four.advert_interval, four.learned_interval_max) == (("eth2",), 2.0, 20.0)
+
+
+def test_patience_follows_the_interval_up_to_what_an_advert_can_say(read: Any) -> None:
+    web, four = read(written(changed((WEB, "advert_interval", "0.07"), (FOUR, "advert_interval", "5")))).routers
+    assert (web.learned_interval_max, four.learned_interval_max) == (0.7, 40.95)
+
+
+def test_attributes_are_spelt_as_exabgp_reads_them(read: Any) -> None:
+    text = written(
+        changed(
+            (BGP, "communities", '["065010:07", "no-export", "graceful-shutdown"]'),
+            (BGP, "large_communities", '["4294967295:01:2"]'),
+            (BGP, "as_path", "[65010, 65010, 4294967295]"),
+            (BGP, "local_preference", "300"),
+            (BGP, "next_hop", '"2001:DB8:0::1"'),
+            (BGP, "neighbors", '["fe80::1", "192.0.2.254"]'),
+        )
+    )
+    assert read(text).routers[0].attributes == Attributes(
+        med=50,
+        local_preference=300,
+        communities=("65010:7", "no-export", "65535:0"),
+        large_communities=("4294967295:1:2",),
+        as_path=(65010, 65010, 4294967295),
+        next_hop="2001:db8::1",
+        neighbors=(IPv6Address("fe80::1"), IPv4Address("192.0.2.254")),
+    )
+
+
+def test_the_core_gets_its_settings(read: Any) -> None:
+    text = written(changed((WEB, "priority", "200"), (WEB, "preempt_delay", "3"), (WEB, "advert_interval", "0.2")))
+    configuration = read(text)
+    web = configuration.routers[0]
+    election = web.election()
+    assert (election.vrid, election.priority, election.interval, election.preempt_delay) == (7, 200, 0.2, 3.0)
+    assert (election.source, election.addresses) == (web.source, web.addresses)
+    assert (election.preempt, election.learned_maximum) == (True, 2.0)
+    giving_up = replace(web, handover=Handover.BREAK_BEFORE_MAKE, handover_hold=4.0, linger=5.0).giving_up()
+    assert (giving_up.handover, giving_up.hold, giving_up.linger) == (Handover.BREAK_BEFORE_MAKE, 4.0, 5.0)
+    assert configuration.weights(web) == {"web": -10}
+
+
+def test_a_byte_order_mark_and_either_line_end_are_read(read: Any) -> None:
+    text = written(GOOD)
+    assert read(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode()) == read(text)
+
+
+def test_lines_are_right_after_either_line_end(read: Any) -> None:
+    [problem] = problems(read, written(changed((CHECK, "weight", "999"))).replace("\n", "\r\n"))
+    assert problem.line == line_of(written(changed((CHECK, "weight", "999"))), CHECK, "weight")
+
+
+# What the host has
+
+
+def lo(*texts: str) -> Any:
+    return lambda: [ip_address(text) for text in ("127.0.0.1", "::1", "fe80::1", *texts)]
+
+
+def test_a_missing_source_is_the_only_global_address_on_lo_that_is_not_virtual(read: Any) -> None:
+    text = written(changed((AGENT, "sources", None)))
+    local = lo("2001:db8:ff::11", "192.0.2.11", "2001:db8:53::1", "192.0.2.53")
+    web, four = read(text, local_addresses=local).routers
+    assert (web.source, four.source) == (IPv6Address("2001:db8:ff::11"), IPv4Address("192.0.2.11"))
+    assert [router.source for router in read(text).routers] == [None, None]
+
+
+def test_a_written_source_is_not_looked_for(read: Any) -> None:
+    web, four = read(written(GOOD), local_addresses=lo("2001:db8:ff::99", "2001:db8:ff::98")).routers
+    assert (web.source, four.source) == (IPv6Address("2001:db8:ff::11"), IPv4Address("192.0.2.11"))
+
+
+def test_several_sources_on_lo_are_named(read: Any) -> None:
+    text = written(changed((AGENT, "sources", '["192.0.2.11"]')))
+    [problem] = problems(read, text, local_addresses=lo("2001:db8:ff::12:2", "2001:db8:ff::11"))
+    assert problem.key == "agent.sources"
+    assert "lo has several (2001:db8:ff::11, 2001:db8:ff:0:0:0:12:2); write one of them" in problem.message.replace(
+        "2001:db8:ff::12:2", "2001:db8:ff:0:0:0:12:2"
+    )
+
+
+def test_no_source_on_lo_is_an_error_for_each_family(read: Any) -> None:
+    found = problems(read, written(changed((AGENT, "sources", None))), local_addresses=lo("2001:db8:53::1"))
+    assert [problem.message.partition(",")[0] for problem in found] == ["has no IPv4 address", "has no IPv6 address"]
+    assert all("add one to lo, or write an address of this node" in problem.message for problem in found)
+
+
+def test_a_source_found_on_lo_that_is_a_peer_is_an_error(read: Any) -> None:
+    text = written(changed((AGENT, "sources", None)))
+    [problem] = problems(read, text, local_addresses=lo("2001:db8:ff::12", "192.0.2.11"))
+    assert (problem.key, "holds 2001:db8:ff::12, a source of this node" in problem.message) == ("agent.peers", True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ([(AGENT, "sources", '["192.0.2.11", "fe80::1"]')], "agent.sources"),
+        ([(AGENT, "sources", None), (WEB, "addresses", '["2001:db8:53::g"]')], "virtual_router.web.addresses"),
+        ([(AGENT, "sources", '["192.0.2.11"]'), (WEB, "source", '"fe80::1"')], "virtual_router.web.source"),
+        (
+            [(AGENT, "sources", None), (WEB, "addresses", '["2001:db8:53::/64", "2001:db8:53::2"]')],
+            "virtual_router.web.addresses",
+        ),
+        ([(AGENT, "sources", None), (AGENT, "source", '"2001:db8::1"')], "agent.source"),
+    ],
+)
+def test_a_wrong_source_or_address_is_not_followed_by_a_complaint_about_lo(
+    read: Any, changes: list[tuple[str, str, str | None]], key: str
+) -> None:
+    local = lo("2001:db8:53::1", "2001:db8:ff::11", "192.0.2.11")
+    found = problems(read, written(changed(*changes)), local_addresses=local)
+    assert [problem.key for problem in found] == [key]
+
+
+def test_a_program_that_cannot_be_run_is_an_error_where_it_is_looked_at(read: Any) -> None:
+    asked: list[str] = []
+
+    def obstacle(program: str) -> str | None:
+        asked.append(program)
+        return "does not exist; install it, or correct the path" if "absent" in program else None
+
+    read(written(GOOD), obstacle=obstacle)
+    text = written(changed((CHECK, "command", '["/usr/bin/absent", "-x"]')))
+    assert read(text).checks[0].command == ("/usr/bin/absent", "-x")
+    [problem] = problems(read, text, obstacle=obstacle)
+    assert problem.message == 'begins with "/usr/bin/absent", which does not exist; install it, or correct the path'
+    assert problem.line == line_of(text, CHECK, "command")
+    assert asked == ["/usr/bin/true", "/usr/bin/absent"]
+
+
+def test_what_the_host_raises_is_passed_on(read: Any) -> None:
+    def broken() -> Collection[Address]:
+        raise PermissionError
+
+    with pytest.raises(PermissionError):
+        read(written(changed((AGENT, "sources", None))), local_addresses=broken)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ([(WEB, "checks", None)], "check.web", 'is used by no virtual router; write checks = ["web"] in one'),
+        ([(WEB, "advert_interval", "0.04")], "virtual_router.web.advert_interval", "is 0.04: a host that is busy for"),
+        ([(AGENT, "advert_interval", "0.01")], "agent.advert_interval", "is 0.01: a host that is busy for 0.03 s is"),
+        ([(CHECK, "weight", "155")], "virtual_router.web.checks", "can raise the priority to 255; it ends at 254"),
+        ([(CHECK, "weight", "-100")], "virtual_router.web.checks", "can lower the priority to 0; it ends at 1"),
+        ([(WEB, "priority", "255")], "virtual_router.web.checks", "only weight = 0 has an effect with priority 255"),
+        (
+            [("virtual_router.four.bgp", "neighbors", '["fe80::1"]')],
+            "virtual_router.four.bgp.neighbors",
+            "its router-id",
+        ),
+    ],
+)
+def test_what_is_legal_but_hardly_meant_is_a_warning(
+    read: Any, changes: list[tuple[str, str, str | None]], key: str, message: str
+) -> None:
+    [warning] = read(written(changed(*changes))).warnings
+    assert warning.key == key
+    assert message in warning.message
+    assert warning.line is not None
+
+
+@pytest.mark.parametrize("key", ["sources", "peers"])
+def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: str) -> None:
+    tables = changed((AGENT, "sources" if key == "peers" else "peers", '["2001:db8:ff::99"]'))
+    del tables["virtual_router.four"]
+    [warning] = read(written(tables)).warnings
+    assert (warning.key, warning.message) == (f"agent.{key}", "has IPv4 addresses, but no virtual router is IPv4")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        [(CHECK, "weight", "154")],
+        [(CHECK, "weight", "-99")],
+        [(WEB, "priority", "255"), (CHECK, "weight", "0")],
+        [(WEB, "advert_interval", "0.05")],
+        [("virtual_router.four.bgp", "neighbors", '["192.0.2.254"]')],
+        [
+            ("virtual_router.four.bgp", "neighbors", '["fe80::1"]'),
+            ("virtual_router.four.bgp", "next_hop", '"192.0.2.1"'),
+        ],
+    ],
+)
+def test_what_is_well_meant_is_no_warning(read: Any, changes: list[tuple[str, str, str | None]]) -> None:
+    assert read(written(changed(*changes))).warnings == ()
+
+
+def test_the_most_addresses_that_fit_are_accepted(read: Any) -> None:
+    addresses = json.dumps([f"2001:db8:53::{number:x}" for number in range(1, 89)])
+    assert len(read(written(changed((WEB, "addresses", addresses)))).routers[0].addresses) == 88
+    addresses = json.dumps(json.loads(MANY_4)[:255])
+    assert len(read(written(changed((FOUR, "addresses", addresses)))).routers[1].addresses) == 255
+
+
+# The effective configuration
+
+
+def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
+    configuration = read(written(changed((AGENT, "sources", None))))
+    text = effective(configuration)
+    assert "# source: found at start, the only global IPv6 address on lo that is no VIP" in text
+    assert read(text) == configuration
+
+
+def test_effective_writes_every_default_out(read: Any) -> None:
+    tables = tomli.loads(effective(read(written(GOOD))))
+    may_be_missing = {"interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
+    for kind, table in (
+        (schema.Agent, tables["agent"]),
+        (schema.VirtualRouter, tables["virtual_router"]["web"]),
+        (schema.Bgp, tables["virtual_router"]["web"]["bgp"]),
+        (schema.Check, tables["check"]["web"]),
+    ):
+        assert set(kind.__struct_fields__) - may_be_missing <= set(table)
+        assert set(table) <= set(kind.__struct_fields__)
+
+
+names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,8}\Z")
+centiseconds = st.integers(1, 409).map(lambda number: number / 100)
+v4 = st.integers(1, 0xFFFF).map(lambda number: str(IPv4Address(0xC6120000 + number)))  # 198.18.0.0/15
+v6 = st.integers(1, 0xFFFF).map(lambda number: str(IPv6Address((0x20010DB8 << 96) + number)))
+strings = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+seconds = st.floats(0.01, 30)
+
+
+def optional(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=values)
+
+
+@st.composite
+def good_files(draw: st.DrawFn) -> dict[str, Any]:
+    """A correct file with any subset of the optional keys."""
+    checks = draw(
+        st.dictionaries(
+            names,
+            st.builds(
+                lambda required, more: {**required, **more},
+                st.fixed_dictionaries(
+                    {
+                        "command": st.builds(
+                            lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3)
+                        )
+                    }
+                ),
+                optional(
+                    interval=seconds,
+                    timeout=seconds,
+                    rise=st.integers(1, 9),
+                    fall=st.integers(1, 9),
+                    weight=st.integers(-253, 253),
+                ),
+            ),
+            max_size=3,
+        )
+    )
+    families = draw(
+        st.lists(st.tuples(names, st.sampled_from([v4, v6])), min_size=1, max_size=4, unique_by=lambda x: x[0])
+    )
+    texts = {family: iter(draw(st.lists(family, min_size=20, max_size=20, unique=True))) for family in (v4, v6)}
+    routers = {}
+    for vrid, (name, family) in enumerate(families, start=1):
+        own = {"source": next(texts[family]), "peers": [next(texts[family])]}
+        bgp = draw(
+            optional(
+                med=st.integers(0, 0xFFFFFFFE),
+                local_preference=st.integers(0, 0xFFFFFFFF),
+                communities=st.lists(
+                    st.sampled_from(["1:2", "no-export", "graceful-shutdown", "65535:65535"]), unique=True
+                ),
+                large_communities=st.lists(st.sampled_from(["1:2:3", "4294967295:0:0"]), unique=True),
+                as_path=st.lists(st.integers(1, 0xFFFFFFFF), max_size=4),
+                neighbors=st.lists(v6, max_size=2, unique=True),
+            )
+        )
+        routers[name] = {
+            "vrid": vrid,
+            "addresses": [next(texts[family])],
+            **draw(
+                optional(
+                    priority=st.integers(1, 254),
+                    interfaces=st.lists(st.sampled_from(["eth0", "eth1.5"]), min_size=1, unique=True),
+                    preempt_delay=st.floats(0, 100),
+                    advert_interval=centiseconds,
+                    handover=st.sampled_from(["make-before-break", "break-before-make"]),
+                    handover_hold=st.floats(0, 30),
+                    linger=st.integers(0, 30),
+                    checks=st.lists(st.sampled_from(sorted(checks)), unique=True) if checks else st.just([]),
+                )
+            ),
+            **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
+            "bgp": bgp,
+        }
+    agent = {
+        "sources": [next(texts[v4]), next(texts[v6])],
+        "peers": [next(texts[v6]), next(texts[v4])],
+        **draw(
+            optional(
+                advert_interval=centiseconds,
+                learned_interval_max=st.integers(5, 40),
+                max_hops=st.integers(0, 254),
+                ipv4_checksum=st.sampled_from(["pseudo-header", "rfc9568"]),
+                log_format=st.sampled_from(["text", "json"]),
+                state_directory=st.sampled_from(["/", "/run/été \\"]),
+            )
+        ),
+    }
+    return {"agent": agent, "virtual_router": routers, "check": checks}
+
+
+def toml(value: object) -> str:
+    """A value on one line, tables as inline tables: as unlike ``effective`` as TOML allows."""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{toml(key)} = {toml(one)}" for key, one in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(toml, value)) + "]"
+        case str():
+            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+        case bool():
+            return str(value).lower()
+        case _:
+            return str(value)
+
+
+def document(tables: dict[str, Any]) -> str:
+    return "".join(f"{toml(key)} = {toml(value)}\n" for key, value in tables.items())
+
+
+@pytest.fixture(name="scratch", scope="module")
+def _scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("config") / "exavrrp.toml"
+
+
+@given(tables=good_files())
+def test_effective_loads_back_as_an_equal_configuration(scratch: Path, tables: dict[str, Any]) -> None:
+    scratch.write_text(document(tables), encoding="utf-8")
+    configuration = load(scratch)
+    scratch.write_text(effective(configuration), encoding="utf-8")
+    assert load(scratch) == configuration
+
+
+# Anything at all
+
+scalars: st.SearchStrategy[Any] = st.one_of(
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.dates(),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.sampled_from(
+        ["192.0.2.1", "2001:db8::1", "2001:db8::1/128", "self", "web", "fe80::1%a", "/bin/true", "65010:1"]
+    ),
+)
+keys = st.one_of(
+    st.sampled_from(
+        sorted(
+            {"agent", "virtual_router", "check", "web", "a.b"}.union(
+                *(kind.__struct_fields__ for kind in (schema.Agent, schema.VirtualRouter, schema.Bgp, schema.Check))
+            )
+        )
+    ),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=4),
+)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(keys, inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+def plausible(kind: Any) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(kind.__struct_fields__), values, max_size=6)
+
+
+wild_files = st.one_of(
+    st.dictionaries(keys, values, max_size=5),
+    optional(
+        agent=plausible(schema.Agent),
+        virtual_router=st.dictionaries(
+            keys,
+            st.builds(
+                lambda table, bgp: {**table, **bgp},
+                plausible(schema.VirtualRouter),
+                optional(bgp=plausible(schema.Bgp)),
+            ),
+            max_size=3,
+        ),
+        check=st.dictionaries(keys, plausible(schema.Check), max_size=3),
+    ),
+)
+
+
+def survives(path: Path) -> None:
+    for host in ({}, {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda program: "is not here"}):
+        try:
+            load(path, **host)
+        except ConfigError as error:
+            found = error.problems
+        else:
+            continue
+        assert found
+        assert all(str(problem).isprintable() for problem in found)
+
+
+@given(content=st.binary())
+@example(b"[virtual_router.a]\xc3")
+def test_arbitrary_bytes_raise_nothing_else(scratch: Path, content: bytes) -> None:
+    scratch.write_bytes(content)
+    survives(scratch)
+
+
+@given(tables=wild_files)
+def test_arbitrary_documents_raise_nothing_else(scratch: Path, tables: dict[str, Any]) -> None:
+    text = document(tables)
+    tomli.loads(text)
+    scratch.write_text(text, encoding="utf-8")
+    survives(scratch)
+
+
+@given(tables=st.dictionaries(keys, st.dictionaries(keys, values, max_size=3), max_size=3), blank=st.integers(0, 3))
+def test_every_key_and_element_of_a_document_has_its_place(tables: dict[str, dict[str, Any]], blank: int) -> None:
+    lines: list[str] = []
+    expected: dict[tuple[str | int, ...], int] = {}
+    for name, table in tables.items():
+        lines += ['# [no] \'header\' = """', *[""] * blank, f"[{toml(name)}] # ['no'"]
+        expected[name,] = len(lines)
+        for key, value in table.items():
+            expected[name, key] = len(lines) + 1
+            if isinstance(value, list):
+                lines.append(f"{toml(key)} = [ # ]")
+                for index, element in enumerate(value):
+                    expected[name, key, index] = len(lines) + 1
+                    lines.append(f"  {toml(element)},")
+                lines.append("]")
+            elif isinstance(value, str) and "\r" not in value:
+                escaped = toml(value)[1:-1].replace("\\n", "\n")
+                lines += f'{toml(key)} = """{escaped}"""'.split("\n")
+            else:
+                lines.append(f"{toml(key)} = {toml(value)}")
+    text = "\n".join(lines) + "\n"
+    parsed = tomli.loads(text)
+    assert set(parsed) == set(tables)
+    found = places(text)
+    assert {place: found.get(place) for place in expected} == expected
+
+
+def test_places_of_implied_tables_dotted_keys_and_quotes() -> None:
+    text = """a.b = 1
+a . "c.d" = { e.f = 2, g = [
+  1, # [
+  { h = 3 }] }
+
+[x.y.'z']
+k = \"\"\"one " two \\\"\"\" three
+=\"\"\"\"\"
+l = '''\\'''
+[[x.list]]
+m = 1979-05-27 07:32:00
+[[x.list]]
+m = 4
+n = ""
+"""
+    assert tomli.loads(text)["x"]["list"][1] == {"m": 4, "n": ""}
+    assert places(text) == {
+        ("a",): 1,
+        ("a", "b"): 1,
+        ("a", "c.d"): 2,
+        ("a", "c.d", "e"): 2,
+        ("a", "c.d", "e", "f"): 2,
+        ("a", "c.d", "g"): 2,
+        ("a", "c.d", "g", 0): 3,
+        ("a", "c.d", "g", 1): 4,
+        ("a", "c.d", "g", 1, "h"): 4,
+        ("x",): 6,
+        ("x", "y"): 6,
+        ("x", "y", "z"): 6,
+        ("x", "y", "z", "k"): 7,
+        ("x", "y", "z", "l"): 9,
+        ("x", "list"): 10,
+        ("x", "list", "m"): 11,
+        ("x", "list", "n"): 14,
+    }

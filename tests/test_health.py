@@ -1,0 +1,182 @@
+"""Health: rise and fall, and a priority that can be read as a sum."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.health import Health, Judgement, Subject, Term, Verdict, Vitality
+
+
+def verdicts(vitality: Vitality, results: str) -> str:
+    """The verdict after each result: ``+`` and ``-`` in, first letters out."""
+    letters = ""
+    for result in results:
+        vitality = vitality.after(result == "+", "")
+        letters += vitality.verdict.value[0]
+    return letters
+
+
+def test_the_first_result_decides_at_once() -> None:
+    assert verdicts(Vitality(rise=3, fall=3), "+") == "p"
+    assert verdicts(Vitality(rise=3, fall=3), "-") == "f"
+
+
+def test_a_passing_check_fails_after_fall_bad_results_in_a_row() -> None:
+    assert verdicts(Vitality(rise=2, fall=3), "+--+--+---+") == "ppppppppp" + "ff"
+
+
+def test_a_failing_check_passes_after_rise_good_results_in_a_row() -> None:
+    assert verdicts(Vitality(rise=2, fall=3), "-+-+-++-") == "ffffffpp"
+
+
+def test_rise_and_fall_of_one_follow_every_result() -> None:
+    assert verdicts(Vitality(rise=1, fall=1), "+-+--++") == "pfpffpp"
+
+
+def test_the_last_detail_is_kept_whatever_the_verdict() -> None:
+    vitality = Vitality(rise=2, fall=2).after(passed=True, detail="first")
+    assert (vitality.verdict, vitality.detail) == (Verdict.PASSING, "first")
+    vitality = vitality.after(passed=False, detail="second")
+    assert (vitality.verdict, vitality.detail, vitality.against) == (Verdict.PASSING, "second", 1)
+    vitality = vitality.after(passed=False, detail="third")
+    assert (vitality.verdict, vitality.detail, vitality.against) == (Verdict.FAILING, "third", 0)
+    assert vitality.after(passed=False, detail="fourth").detail == "fourth"
+
+
+def health(base: int = 150, **weights: int) -> Health:
+    """One router with checks that follow every result."""
+    return Health({"web": Subject(base, weights)}, {name: Vitality(1, 1) for name in weights})
+
+
+def told(subject: Health, **results: bool) -> Judgement:
+    for name, passed in results.items():
+        subject.result(name, passed=passed, detail=f"{name} said so")
+    return subject.judge("web")
+
+
+def test_without_checks_the_priority_is_the_configured_one() -> None:
+    judgement = health().judge("web")
+    assert (judgement.priority, judgement.faults, judgement.waiting) == (150, (), False)
+    assert judgement.explain() == "150"
+
+
+def test_a_negative_weight_counts_while_the_check_fails() -> None:
+    assert told(health(a=-50), a=True).explain() == "150"
+    judgement = told(health(a=-50), a=False)
+    assert (judgement.priority, judgement.explain()) == (100, "150 - 50 (a failing) = 100")
+
+
+def test_a_positive_weight_counts_while_the_check_passes() -> None:
+    assert told(health(a=20), a=False).explain() == "150"
+    judgement = told(health(a=20), a=True)
+    assert (judgement.priority, judgement.explain()) == (170, "150 + 20 (a passing) = 170")
+
+
+def test_several_weights_add_up() -> None:
+    judgement = told(health(a=-50, b=20, c=-7), a=False, b=True, c=True)
+    assert (judgement.priority, judgement.explain()) == (120, "150 - 50 (a failing) + 20 (b passing) = 120")
+
+
+def test_before_its_first_result_a_check_counts_as_failing() -> None:
+    judgement = health(a=-50, b=20).judge("web")
+    assert (judgement.priority, judgement.faults) == (100, ())
+    assert judgement.explain() == "150 - 50 (a unknown) = 100"
+
+
+def test_the_sum_is_clamped_and_says_so() -> None:
+    assert told(health(a=-253), a=False).explain() == "150 - 253 (a failing) = -103, clamped to 1"
+    assert told(health(a=-253), a=False).priority == 1
+    assert told(health(a=105), a=True).explain() == "150 + 105 (a passing) = 255, clamped to 254"
+    assert told(health(a=105), a=True).priority == 254
+
+
+def test_a_failing_check_of_weight_zero_is_a_fault() -> None:
+    judgement = told(health(a=0, b=-50), a=False, b=False)
+    assert [fault.check for fault in judgement.faults] == ["a"]
+    assert (judgement.waiting, judgement.priority) == (False, 100)
+    assert judgement.explain() == "fault: a failing (a said so)"
+    assert told(health(a=0), a=True).explain() == "150"
+
+
+def test_a_router_waits_for_the_first_result_of_a_check_of_weight_zero() -> None:
+    subject = health(a=0, b=0)
+    judgement = subject.judge("web")
+    assert judgement.waiting
+    assert judgement.explain() == "fault: a unknown, b unknown"
+    assert told(subject, a=True).waiting
+    judgement = told(subject, b=True)
+    assert (judgement.waiting, judgement.faults) == (False, ())
+
+
+def test_a_known_failure_is_no_waiting() -> None:
+    assert not told(health(a=0, b=0), a=False).waiting
+
+
+def test_the_owner_of_the_addresses_keeps_its_priority_but_not_through_a_fault() -> None:
+    assert told(health(255, a=-50, b=20), a=False, b=True).explain() == "255"
+    assert told(health(255, a=-50), a=False).priority == 255
+    assert told(health(255, a=0), a=False).faults
+
+
+def test_a_result_names_the_routers_that_it_changed() -> None:
+    subject = Health(
+        {
+            "six": Subject(100, {"web": -10, "disk": 0}),
+            "four": Subject(100, {"web": 0}),
+            "other": Subject(9, {"disk": 0}),
+        },
+        {"web": Vitality(rise=2, fall=2), "disk": Vitality(rise=1, fall=1), "idle": Vitality(rise=1, fall=1)},
+    )
+    assert subject.result("web", passed=True) == ("six", "four")
+    assert subject.result("web", passed=True) == ()
+    assert subject.result("web", passed=False) == ()
+    assert subject.result("web", passed=False) == ("six", "four")
+    assert subject.result("disk", passed=False) == ("six", "other")  # from unknown to known: no longer waiting
+    assert subject.result("disk", passed=True) == ("six", "other")
+    assert subject.result("idle", passed=True) == ()
+
+
+def test_a_change_that_clamping_hides_changes_nothing() -> None:
+    subject = health(1, a=-50, b=-50)
+    assert subject.result("a", passed=True) == ()
+    assert subject.judge("web").priority == 1
+
+
+@given(
+    base=st.integers(1, 255),
+    weights=st.dictionaries(st.sampled_from("abcde"), st.integers(-253, 253)),
+    results=st.lists(st.tuples(st.sampled_from("abcde"), st.booleans()), max_size=30),
+    rise=st.integers(1, 3),
+    fall=st.integers(1, 3),
+)
+def test_the_priority_is_always_the_sum_that_explain_shows(
+    base: int, weights: dict[str, int], results: list[tuple[str, bool]], rise: int, fall: int
+) -> None:
+    subject = Health({"web": Subject(base, weights)}, {name: Vitality(rise, fall) for name in weights})
+    for name, passed in results:
+        if name not in weights:
+            continue
+        before = subject.judge("web")
+        changed = subject.result(name, passed=passed)
+        after = subject.judge("web")
+        if (before.priority, before.faults, before.waiting) != (after.priority, after.faults, after.waiting):
+            # A new detail alone is no change.
+            same = [(t.check, t.verdict) for t in before.faults] == [(t.check, t.verdict) for t in after.faults]
+            assert changed == (() if same and before.priority == after.priority else ("web",))
+        else:
+            assert changed == ()
+    judgement = subject.judge("web")
+    assert 1 <= judgement.priority <= 255
+    assert (judgement.priority == 255) == (base == 255)
+    failing = {name for name in weights if subject.checks[name].verdict is not Verdict.PASSING}
+    assert {fault.check for fault in judgement.faults} == {name for name in failing if weights[name] == 0}
+    if base != 255:
+        total = base + sum(weight for name, weight in weights.items() if (weight < 0) == (name in failing))
+        assert judgement.priority == max(1, min(254, total))
+        if not judgement.faults:
+            shown = judgement.explain().rpartition("= ")[2]
+            assert shown in {str(judgement.priority), f"{total}, clamped to {judgement.priority}"}
+
+
+def test_a_term_reads_as_part_of_a_sum() -> None:
+    assert str(Term("a", Verdict.PASSING, 7, fault=False, detail="")) == "+ 7 (a passing)"
+    assert str(Term("a", Verdict.UNKNOWN, -7, fault=False, detail="")) == "- 7 (a unknown)"
