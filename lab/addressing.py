@@ -10,8 +10,8 @@ lab needs only one of each; with two ToRs of different AS it also is the way fro
              node1 node2 node3       node1 node2 node3         one AS (65010) for all servers of the rack,
                                                                so that routers compare their MED
 
-An interface of a router is called after the machine at its other end; a server's uplinks are eth0 (tor1) and eth1 (tor2).
-Addresses come from the documentation ranges of RFC 3849 and RFC 5737, the IPv4 links from RFC 1918.
+An interface of a router is called after the machine at its other end; a server's uplinks are eth0 (tor1) and eth1
+(tor2). Addresses come from the documentation ranges of RFC 3849 and RFC 5737, the IPv4 links from RFC 1918.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (6, 4)
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
+AGGREGATE: dict[Family, str] = {6: "2001:db8:53::/64", 4: "198.51.100.0/24"}
+"Of the rack's virtual addresses; both ToRs announce it always, beside the addresses themselves."
 VIRTUAL_ROUTER = "web"
 VRID = 7
 
@@ -40,7 +42,7 @@ class Machine:
         """The address by which the others know this machine, reachable over every path."""
         if family == 4:
             return IPv4Address("192.0.2.0") + self.number
-        return IPv6Address("2001:db8:ff::") + self.number
+        return IPv6Address(f"2001:db8:ff::{self.number}")
 
     @property
     def router_id(self) -> IPv4Address:
@@ -79,6 +81,8 @@ class Link:
 
 PREFIX_LENGTH: dict[Family, int] = {4: 31, 6: 64}
 "On links; /31 is RFC 3021."
+HOST: dict[Family, int] = {4: 32, 6: 128}
+"The prefix length of one address."
 
 LINKS = tuple(
     Link(tor, member, tor.name if member is CLIENT else f"eth{tor.number - 1}")
@@ -98,8 +102,3 @@ def machine(name: str) -> Machine:
 
 def link_between(member: Machine, tor: Machine) -> Link:
     return next(link for link in LINKS if link.member is member and link.tor is tor)
-
-
-def uplink(member: Machine, interface: str) -> Link:
-    """The link behind a server's eth0 or eth1."""
-    return next(link for link in LINKS if link.member is member and link.member_interface == interface)

@@ -385,6 +385,9 @@ class Agent:
         loop.add_signal_handler(signal.SIGUSR1, self._count)
         loop.add_signal_handler(signal.SIGHUP, self._decline_reload)
         async with AsyncExitStack() as closing:
+            # Last of all. ExaBGP answers the end of our stdout with SIGTERM, which must not meet a loop that closes.
+            handled = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
+            closing.callback(signal.pthread_sigmask, signal.SIG_BLOCK, handled)
             self._open_exabgp(loop, closing)
             await self._take_lock(loop, closing)
             if not self._why.done():

@@ -1,0 +1,184 @@
+"""The whole lab, running: topology, routers, servers, observers; brought up, waited for, taken down.
+
+Owns: the order in which things start, and what "it works" means before anything is measured. Must not know:
+scenarios; they call this.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS, Address, Family, Link, Machine, link_between, machine
+from lab.facts import POWER_OFF, POWER_ON, Facts, Incident, Standing, hops_after, standings
+from lab.observers import Observers
+from lab.processes import Late, Processes
+from lab.routers import Daemon, start_routers
+from lab.servers import Server, ServerPlan
+from lab.topology import Topology
+
+START_LIMIT = 60.0
+"Seconds; a busy machine with two cores needs about 5."
+ROW = 50
+"So many probes answered in a row by one node (0.1 s of them, each source port three times) count as: it serves."
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """What a lab is built with, beside the servers' plan."""
+
+    router: Daemon
+    family: Family
+    hold: int
+    seed: int
+
+
+class DataCentre:
+    def __init__(self, fabric: Fabric, directory: Path, say: Callable[[str], None]) -> None:
+        self.fabric = fabric
+        self.say = say
+        self.topology = Topology(fabric.seed)
+        self.processes = Processes(directory)
+        self.observers = Observers(self.topology, self.processes, fabric.family)
+        self.servers: dict[str, Server] = {}
+        self.directory = directory
+        self._hashed: Link | None = None
+
+    def build(self) -> None:
+        """Namespaces and links with the instruments at them; no router or server runs yet."""
+        self.topology.build()
+        self.observers.start()
+        if not self.topology.hash_seeded:
+            self.say("this kernel has no fib_multipath_hash_seed (Linux 6.11): ECMP splits differently each run")
+
+    def start(self, plan: ServerPlan) -> None:
+        """Routers and servers; returns when the fabric is complete. Raises LabError."""
+        routers = [self.topology[each.name] for each in (*TORS, CLIENT)]
+        start_routers(routers, self.fabric.router, self.processes, self.fabric.hold)
+        for each in SERVERS:
+            server = Server(self.topology[each.name], plan, self.processes)
+            self.servers[each.name] = server
+            server.configure()
+            server.start_service()
+            server.start_exabgp()
+        self.await_fabric()
+
+    def hashed_uplink(self) -> Link:
+        """The uplink that node1's kernel would choose for all its adverts to node2. First asked for before `start`."""
+        if self._hashed is None:
+            assert not self.servers
+            node1, node2, _ = SERVERS
+            tor = self.observers.hashed_way(node1, node2)
+            self._hashed = link_between(node1, machine(tor))
+        return self._hashed
+
+    def await_fabric(self) -> None:
+        """Waits until the client reaches every server's own address over both ToRs, IPv4 and IPv6: all sessions are
+        up.
+        """
+        self.processes.await_condition("all BGP sessions", START_LIMIT, self._fabric_complete)
+
+    def _fabric_complete(self) -> bool:
+        client = self.topology[CLIENT.name]
+        both = {tor.name for tor in TORS}
+        for family in FAMILIES:
+            table = client.run("ip", f"-{family}", "-o", "route", "show").splitlines()
+            hops = {line.split()[0]: set(re.findall(r"\bdev (\S+)", line)) for line in table if line}
+            if any(hops.get(str(server.loopback(family))) != both for server in SERVERS):
+                return False
+        return True
+
+    def start_probing(self) -> None:
+        self.observers.start_prober()
+
+    def standing(self, node: str) -> Standing:
+        return standings(self.observers.incidents, self.observers.agents).get(node, Standing())
+
+    def await_settled(self, node: str, limit: float = START_LIMIT) -> None:
+        """Waits until `node` alone is Active, bound and announced, the routers lead to it, and nothing else is in
+        motion.
+        """
+        self._await(f"{node} Active alone", limit, lambda: self._settled(node))
+
+    def await_serving(self, node: str, limit: float = START_LIMIT) -> None:
+        """Waits until `node` answers the probes, all of them, for a tenth of a second."""
+        record = self.observers.probes
+        self._await(f"{node} answering", limit, lambda: record.answered_in_a_row(node) >= ROW)
+
+    def await_actives(self, nodes: Collection[str], limit: float) -> None:
+        """Waits until each of these nodes holds itself to be Active."""
+        self._await(
+            f"Active: {', '.join(nodes)}",
+            limit,
+            lambda: all(self.standing(node).state == "active" for node in nodes),
+        )
+
+    def watch(self, seconds: float) -> None:
+        """Lets the lab run on for a while, as the measurement demands."""
+        end = time.monotonic() + seconds
+        self._await("the end of the observation", seconds + 5, lambda: time.monotonic() >= end)
+
+    def await_phase(self, server: Machine, interval: float, share: float) -> None:
+        """Returns when this share (0 to 1) of the time between two of a server's adverts has passed."""
+        self.observers.refresh()
+        adverts = [each.time for each in self.observers.adverts if each.source == str(self._source(server))]
+        # Reading is a little behind; the next advert but one is surely still to come.
+        target = adverts[-1] + (2 + share) * interval
+        time.sleep(max(target - time.time(), 0))
+
+    def _source(self, server: Machine) -> Address:
+        return server.loopback(self.fabric.family)
+
+    def arm_power_off(self, server: Machine) -> Callable[[], float]:
+        cut = self.servers[server.name].arm_power_off()
+        return lambda: self.incident(cut(), server, POWER_OFF)
+
+    def power_on(self, server: Machine) -> float:
+        return self.incident(self.servers[server.name].power_on(), server, POWER_ON)
+
+    def incident(self, when: float, where: Machine, what: str) -> float:
+        """Notes what a scenario did to a machine; returns when."""
+        self.observers.incidents.append(Incident(when, where.name, what))
+        return when
+
+    def finish(self) -> Facts:
+        """Stops probing and hands out everything recorded."""
+        self.observers.stop_prober()
+        return self.observers.facts()
+
+    def remove(self) -> None:
+        self.processes.stop()
+        self.topology.remove()
+
+    def _await(self, what: str, limit: float, condition: Callable[[], bool]) -> None:
+        def refreshed() -> bool:
+            self.observers.refresh()
+            return condition()
+
+        try:
+            self.processes.await_condition(what, limit, refreshed)
+        except Late as late:
+            raise Late(f"{late}\n{self.describe()}") from None
+
+    def _settled(self, node: str) -> bool:
+        found = standings(self.observers.incidents, self.observers.agents)
+        for server in SERVERS:
+            standing = found.get(server.name, Standing())
+            serving = Standing("active", bound=True, announced=True)
+            resting = (Standing("backup"), Standing())
+            if (standing != serving) if server.name == node else (standing not in resting):
+                return False
+        hops = hops_after(self.observers.routes)
+        both = tuple(sorted(tor.name for tor in TORS))
+        return all(hops.get(tor.name) == (node,) for tor in TORS) and hops.get(CLIENT.name) == both
+
+    def describe(self) -> str:
+        """Where everything stands, for a message about what did not happen."""
+        found = standings(self.observers.incidents, self.observers.agents)
+        lines = [f"  {server.name}: {found.get(server.name, Standing())}" for server in SERVERS]
+        for name, hops in hops_after(self.observers.routes).items():
+            lines.append(f"  {name} routes to {', '.join(hops) or 'nobody'}")
+        return "\n".join(lines)

@@ -1,0 +1,200 @@
+"""What the instruments wrote down, as values: agents' log lines, adverts, route changes, probes.
+
+Pure: text in, frozen dataclasses out. Times are seconds since the epoch (CLOCK_REALTIME), the same clock everywhere
+in a lab.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+NS = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEvent:
+    """One JSON line of an agent's log."""
+
+    time: float
+    node: str
+    event: str
+    fields: Mapping[str, Any]
+
+    def field(self, name: str) -> str:
+        return str(self.fields.get(name, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Advert:
+    """An advertisement as it arrived at a ToR."""
+
+    time: float
+    tor: str
+    interface: str
+    "called after the machine at the link's other end"
+    source: str
+    vrid: int
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteChange:
+    """A router's kernel reported a route to the virtual address."""
+
+    time: float
+    machine: str
+    hops: tuple[str, ...]
+    "interfaces, called after the machines they lead to"
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    number: int
+    sent: float
+    answered: float | None
+    node: str | None
+
+
+def parse_agent_line(line: str, node: str) -> AgentEvent | None:
+    """None for lines that are not the agent's (ExaBGP's, a traceback's): they share a file."""
+    if not line.startswith("{"):
+        return None
+    try:
+        fields = json.loads(line)
+        time = datetime.fromisoformat(fields["time"]).timestamp()
+        return AgentEvent(time, node, str(fields["event"]), fields)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def parse_advert(line: str, tor: str) -> Advert:
+    time, interface, source, _, vrid, priority = line.split()
+    return Advert(int(time) * NS, tor, interface, source, int(vrid), int(priority))
+
+
+_ROUTE = re.compile(r"\[(?P<time>[\d:.T-]+)\] (?P<deleted>Deleted )?(?P<prefix>[0-9a-f.:/]+) (?P<rest>.*)")
+
+
+def parse_route_change(line: str, machine: str, address: str) -> RouteChange | None:
+    """A line of `ip -ts -o monitor route` (TZ=UTC) that is about `address`; None for all others."""
+    match = _ROUTE.match(line)
+    if not match or match["prefix"] != address:
+        return None
+    time = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC).timestamp()
+    hops = tuple(sorted(set(re.findall(r"\bdev (\S+)", match["rest"]))))
+    return RouteChange(time, machine, hops, deleted=match["deleted"] is not None)
+
+
+class ProbeRecord:
+    """What the prober has written so far."""
+
+    def __init__(self) -> None:
+        self._sent: dict[int, int] = {}
+        self._answers: dict[int, tuple[int, str]] = {}
+
+    def take(self, line: str) -> None:
+        """One complete line of the prober's; raises ValueError for one it cannot have written."""
+        match line.split():
+            case ["s", number, time]:
+                self._sent[int(number)] = int(time)
+            case ["a", number, time, node]:
+                self._answers.setdefault(int(number), (int(time), node))
+            case _:
+                raise ValueError(f"not a prober's line: {line!r}")
+
+    def probes(self) -> list[Probe]:
+        """All probes in the order of their numbers; answers may still be missing while the prober runs."""
+        probes = []
+        for number, sent in sorted(self._sent.items()):
+            time, node = self._answers.get(number, (None, None))
+            probes.append(Probe(number, sent * NS, None if time is None else time * NS, node))
+        return probes
+
+    def answered_in_a_row(self, node: str) -> int:
+        """How many of the latest answered probes, without a gap, were answered by this node (those in flight aside)."""
+        row = 0
+        for number in range(max(self._answers, default=-1), -1, -1):
+            if self._answers.get(number, (0, ""))[1] != node:
+                break
+            row += 1
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something the lab did to a machine or a link."""
+
+    time: float
+    machine: str
+    what: str
+
+
+POWER_OFF, POWER_ON = "power off", "power on"
+"Incidents that end and begin the life of everything on a machine."
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything recorded in one run, each list in the order of time."""
+
+    incidents: Sequence[Incident]
+    agents: Sequence[AgentEvent]
+    adverts: Sequence[Advert]
+    routes: Sequence[RouteChange]
+    probes: Sequence[Probe]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a node's agent has said last."""
+
+    state: str = "off"
+    "off, initialize, backup, active"
+    bound: bool = False
+    announced: bool = False
+
+
+def standings(incidents: Iterable[Incident], agents: Iterable[AgentEvent]) -> dict[str, Standing]:
+    """Where each node stands after these incidents and log lines."""
+    found: dict[str, Standing] = {}
+    happened: list[Incident | AgentEvent] = sorted([*incidents, *agents], key=lambda each: each.time)
+    for each in happened:
+        if isinstance(each, Incident):
+            if each.what == POWER_OFF:
+                found[each.machine] = Standing()
+            continue
+        before = found.get(each.node, Standing())
+        match each.event:
+            case "started":
+                found[each.node] = Standing("initialize")
+            case "stopped":
+                found[each.node] = Standing()
+            case "transition":
+                found[each.node] = replace(before, state=each.field("after"))
+            case "bound" | "unbound":
+                found[each.node] = replace(before, bound=each.event == "bound")
+            case "announced" | "withdrawn":
+                found[each.node] = replace(before, announced=each.event == "announced")
+    return found
+
+
+def hops_after(changes: Iterable[RouteChange]) -> dict[str, tuple[str, ...]]:
+    """Each router's next hops for the virtual address after these changes; none: ().
+
+    BIRD changes an IPv6 route by deleting and adding it, FRR replaces it; of a multipath route single hops may be
+    deleted.
+    """
+    hops: dict[str, tuple[str, ...]] = {}
+    for change in changes:
+        if change.deleted:
+            remaining = set(hops.get(change.machine, ())) - set(change.hops)
+            hops[change.machine] = tuple(sorted(remaining))
+        else:
+            hops[change.machine] = change.hops
+    return hops

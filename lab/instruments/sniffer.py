@@ -1,0 +1,84 @@
+"""A router's instrument: writes down each VRRP advertisement that arrives at it, before the router forwards or drops
+it.
+
+A packet socket per IP version, with a kernel filter on protocol 112, so that the probes passing through cost nothing.
+Such a socket sees what comes in, not what goes out: each copy of an advert appears once, at the first router on its
+way.
+
+It writes `TIME INTERFACE SOURCE DESTINATION VRID PRIORITY`, the time in ns, taken by the kernel.
+
+    python sniffer.py
+"""
+
+from __future__ import annotations
+
+import ctypes
+import selectors
+import socket
+import struct
+import sys
+from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
+
+VRRP = 112
+ETH_P_IP, ETH_P_IPV6 = 0x0800, 0x86DD
+SO_TIMESTAMPNS = 35
+SO_ATTACH_FILTER = 26
+TIMESPEC = struct.Struct("@qq")
+INSTRUCTION = struct.Struct("@HBBI")
+LOAD_BYTE, JUMP_EQUAL, RETURN = 0x30, 0x15, 0x06
+"BPF_LD|BPF_B|BPF_ABS, BPF_JMP|BPF_JEQ|BPF_K, BPF_RET|BPF_K of linux/filter.h."
+PROTOCOL_AT = {ETH_P_IP: 9, ETH_P_IPV6: 6}
+"Where the IP header names the protocol (IPv6: the next header; adverts carry no extension headers)."
+
+
+def listen(ethertype: int) -> socket.socket:
+    listener = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
+    program = b"".join(
+        (
+            INSTRUCTION.pack(LOAD_BYTE, 0, 0, PROTOCOL_AT[ethertype]),
+            INSTRUCTION.pack(JUMP_EQUAL, 0, 1, VRRP),
+            INSTRUCTION.pack(RETURN, 0, 0, 0xFFFF),
+            INSTRUCTION.pack(RETURN, 0, 0, 0),
+        )
+    )
+    instructions = ctypes.create_string_buffer(program)
+    count = len(program) // INSTRUCTION.size
+    attach = struct.pack("@HP", count, ctypes.addressof(instructions))
+    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attach)
+    listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    # It has listened since it was made, to everything; what came before the filter is not ours.
+    listener.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            listener.recv(1)
+    return listener
+
+
+def line(packet: bytes, interface: str, time: int) -> str:
+    source: IPv4Address | IPv6Address
+    destination: IPv4Address | IPv6Address
+    if packet[0] >> 4 == 4:
+        source, destination = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
+        payload = packet[(packet[0] & 0xF) * 4 :]
+    else:
+        source, destination = IPv6Address(packet[8:24]), IPv6Address(packet[24:40])
+        payload = packet[40:]
+    return f"{time} {interface} {source} {destination} {payload[1]} {payload[2]}\n"
+
+
+def main() -> None:
+    with selectors.DefaultSelector() as selector:
+        for ethertype in (ETH_P_IP, ETH_P_IPV6):
+            selector.register(listen(ethertype), selectors.EVENT_READ)
+        while True:
+            for key, _ in selector.select():
+                assert isinstance(key.fileobj, socket.socket)
+                packet, control, _, sender = key.fileobj.recvmsg(2048, 64)
+                seconds, nanoseconds = TIMESPEC.unpack(control[0][2])
+                sys.stdout.write(line(packet, sender[0], seconds * 1_000_000_000 + nanoseconds))
+                sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""The instruments of a running lab: starts them, follows what they write, and hands it out as facts.
+
+Owns: a sniffer in each ToR, `ip monitor route` in each router and the client, the prober, and reading the agents'
+logs. Must not know: what the facts mean (timeline.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from lab.addressing import CLIENT, SERVERS, TORS, VIRTUAL_ADDRESS, VRID, Family, Machine
+from lab.facts import (
+    Advert,
+    AgentEvent,
+    Facts,
+    Incident,
+    ProbeRecord,
+    RouteChange,
+    parse_advert,
+    parse_agent_line,
+    parse_route_change,
+)
+from lab.processes import Processes, Program
+from lab.servers import INSTRUMENTS, SERVICE_PORT
+from lab.topology import Topology
+
+PROBES_PER_SECOND = 500
+
+
+class Tail:
+    """A growing text file: each call gives the complete lines that are new."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+
+    def lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            new = file.read()
+        complete = new[: new.rfind(b"\n") + 1]
+        self._read += len(complete)
+        return complete.decode(errors="replace").splitlines()
+
+
+class Observers:
+    def __init__(self, topology: Topology, processes: Processes, family: Family) -> None:
+        self._topology = topology
+        self._processes = processes
+        self._family = family
+        self._address = str(VIRTUAL_ADDRESS[family])
+        self._source = str(CLIENT.loopback(family))
+        self._followed: list[tuple[Tail, Callable[[str], None]]] = []
+        self._prober: Program | None = None
+        self.incidents: list[Incident] = []
+        self.agents: list[AgentEvent] = []
+        self.routes: list[RouteChange] = []
+        self.probes = ProbeRecord()
+        self.adverts: list[Advert] = []
+        self._knocks: list[Advert] = []
+
+    def start(self) -> None:
+        """Everything but the prober; before the routers and servers, to miss nothing."""
+        for tor in TORS:
+            program = self._instrument(tor.name, "sniffer")
+            self._follow(program.output, partial(self._take_advert, tor.name))
+        for router in (*TORS, CLIENT):
+            monitor = ["ip", "-ts", "-o", "monitor", "route"]
+            program = self._processes.start(self._topology[router.name], "routes", monitor)
+            self._follow(program.output, partial(self._take_route, router.name))
+        for server in SERVERS:
+            log = self._processes.directory / f"{server.name}.exabgp.log"
+            self._follow(log, partial(self._take_agent, server.name))
+
+    def hashed_way(self, source: Machine, destination: Machine) -> str:
+        """The ToR over which the kernel's ECMP hash sends all packets of protocol 112 from one server to another.
+
+        Only before the agents run: it is found out with packets that they would complain about.
+        """
+        addresses = [str(end.loopback(self._family)) for end in (source, destination)]
+        knock = self._instrument(source.name, "knock", *addresses)
+
+        def seen() -> bool:
+            self.refresh()
+            return bool(self._knocks)
+
+        self._processes.await_condition("a packet of protocol 112 in a router", 10, seen)
+        knock.process.kill()
+        self._processes.let_go(knock)
+        return self._knocks[0].tor
+
+    def start_prober(self) -> None:
+        self._prober = self._instrument(
+            CLIENT.name, "prober", self._source, self._address, str(SERVICE_PORT), str(PROBES_PER_SECOND)
+        )
+        self._follow(self._prober.output, self.probes.take)
+
+    def stop_prober(self) -> None:
+        """Ends the probing; returns when the last answers are in."""
+        if self._prober is not None:
+            self._processes.ending(self._prober)
+            self._prober.process.terminate()
+            self._processes.let_go(self._prober)
+            self._prober = None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Takes in what has been written since the last call."""
+        for tail, take in self._followed:
+            for line in tail.lines():
+                take(line)
+
+    def facts(self) -> Facts:
+        return Facts(
+            incidents=list(self.incidents),
+            agents=sorted(self.agents, key=lambda event: event.time),
+            adverts=sorted(self.adverts, key=lambda advert: advert.time),
+            routes=sorted(self.routes, key=lambda change: change.time),
+            probes=self.probes.probes(),
+        )
+
+    def _instrument(self, machine: str, name: str, *arguments: str) -> Program:
+        argv: Sequence[str] = [sys.executable, "-I", str(INSTRUMENTS / f"{name}.py"), *arguments]
+        return self._processes.start(self._topology[machine], name, argv)
+
+    def _follow(self, path: Path, take: Callable[[str], None]) -> None:
+        self._followed.append((Tail(path), take))
+
+    def _take_advert(self, tor: str, line: str) -> None:
+        advert = parse_advert(line, tor)
+        (self.adverts if advert.vrid == VRID else self._knocks).append(advert)
+
+    def _take_route(self, router: str, line: str) -> None:
+        if change := parse_route_change(line, router, self._address):
+            self.routes.append(change)
+
+    def _take_agent(self, server: str, line: str) -> None:
+        if event := parse_agent_line(line, server):
+            self.agents.append(event)

@@ -1,0 +1,152 @@
+"""What was measured, for people (text) and for programs (a JSON document).
+
+Pure: results in, text out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from lab.facts import AgentEvent, Facts
+from lab.run import Order, Result
+from lab.timeline import Timeline
+
+ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
+WORDS = {
+    "last_advert": "last advert of {old} reaches a router",
+    "elected": "{new} elected: Backup -> Active",
+    "bound": "{new} has bound the address to lo",
+    "announced": "{new} has announced it (ExaBGP answered)",
+    "in_kernel_first": "route to {new} in the kernel of the first router",
+    "in_kernel": "route to {new} in the kernel of both routers",
+    "client_route": "the client's route leads over both routers again",
+    "first_answer": "first probe answered by {new}",
+}
+
+
+def document(order: Order, results: Sequence[Result]) -> list[dict[str, Any]]:
+    """One object per run."""
+    return [run_document(order, result) for result in results]
+
+
+def run_document(order: Order, result: Result) -> dict[str, Any]:
+    timeline = result.run.timeline
+    return {
+        "scenario": order.scenario.name,
+        "router": order.router,
+        "exabgp": order.plan.exabgp,
+        "interval": order.plan.interval,
+        "family": order.plan.family,
+        "hold": order.plan.hold,
+        "seed": result.seed,
+        "advert_phase": round(result.phase, 3),
+        "outage_ms": round(timeline.outage_ms, 3),
+        "probes_sent": timeline.probes_sent,
+        "probes_lost": timeline.probes_lost,
+        "lost_while_rerouting": timeline.lost_while_rerouting,
+        "transitions": [each.document() for each in timeline.transitions],
+        "phases_ms": timeline.phases,
+        "active_at_end": list(result.run.active_at_end),
+        "expectation": order.scenario.expectation(result.plan),
+        "complaints": list(result.run.complaints),
+    }
+
+
+def violations(order: Order, results: Sequence[Result]) -> list[str]:
+    """Over all runs together: a bound on a median is not violated by one slow run."""
+    found = [
+        f"run {number}: {complaint.splitlines()[0]}"
+        for number, result in enumerate(results, 1)
+        for complaint in result.run.complaints
+    ]
+    return found + order.scenario.judge([result.run for result in results], results[0].plan)
+
+
+def text(order: Order, results: Sequence[Result]) -> str:
+    plan = order.plan
+    made_of = (
+        f"{ROUTER_NAMES[order.router]}, ExaBGP {plan.exabgp}, IPv{plan.family}, an advert every"
+        f" {plan.interval * 1e3:g} ms, BGP hold time {plan.hold} s"
+    )
+    lines = [
+        f"{order.scenario.name}: {order.scenario.summary}",
+        f"  {made_of}",
+        f"  expected: {order.scenario.expectation(results[0].plan)}",
+    ]
+    for number, result in enumerate(results, 1):
+        heading = f"run {number} of {len(results)} (seed {result.seed}, event {result.phase:.0%} into the advert timer)"
+        lines += [
+            "",
+            heading,
+            *run_lines(result.run.timeline, result.run.facts),
+        ]
+    if len(results) > 1:
+        lines += ["", summary(results)]
+    found = violations(order, results)
+    lines += ["", *(f"VIOLATED: {each}" for each in found)] if found else ["", "as expected"]
+    return "\n".join(lines) + "\n"
+
+
+def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
+    names = {"old": timeline.old, "new": timeline.new}
+    moments = [(0.0, f"{event_words(timeline, facts)}; {timeline.old} is Active")]
+    moments += [((each.time - timeline.event) * 1e3, path_words(each)) for each in path_events(timeline, facts)]
+    moments += [
+        (moment, WORDS[phase].format_map(names)) for phase, moment in timeline.phases.items() if moment is not None
+    ]
+    moments += [
+        ((each.time - timeline.event) * 1e3, f"{each.node}: {each.before} -> {each.after} ({each.reason})")
+        for each in timeline.transitions
+        if (each.node, each.after) != (timeline.new, "active")
+    ]
+    for outage in timeline.outages:
+        moments.append((outage.start, f"outage begins: {outage.lost} probes lost until it ends"))
+        moments.append((outage.end, f"outage ends after {outage.length:.1f} ms"))
+    lines = [f"  {moment:+10.1f} ms  {words}" for moment, words in sorted(moments)]
+    if not timeline.transitions:
+        lines.append("                 no transition")
+    lines.append(f"  outage {timeline.outage_ms:.1f} ms; {timeline.probes_sent} probes sent, {lost_words(timeline)}")
+    return lines
+
+
+def event_words(timeline: Timeline, facts: Facts) -> str:
+    """What the lab did, in the words of its incidents."""
+    done = [f"{each.machine}: {each.what}" for each in facts.incidents if each.time == timeline.event]
+    return ", ".join(done) or "the event"
+
+
+def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:
+    """What the agents say about paths that went quiet or came back, after the event."""
+    return [each for each in facts.agents if each.event in PATH_WORDS and each.time >= timeline.event]
+
+
+def path_words(event: AgentEvent) -> str:
+    return f"{event.node} logs: adverts of {event.field('peer')} {PATH_WORDS[event.event]} {event.field('interface')}"
+
+
+PATH_WORDS = {"path-quiet": "no longer arrive on", "path-back": "arrive again on"}
+
+
+def lost_words(timeline: Timeline) -> str:
+    if not timeline.probes_lost:
+        return "none lost"
+    words = f"{timeline.probes_lost} lost"
+    if timeline.lost_while_rerouting:
+        words += f" ({timeline.lost_while_rerouting} of them while a router on their way had no route)"
+    return words
+
+
+def summary(results: Sequence[Result]) -> str:
+    outages = sorted(result.run.timeline.outage_ms for result in results)
+    lost = sum(result.run.timeline.probes_lost for result in results)
+    return (
+        f"{len(results)} runs: outage median {median(outages):.1f} ms, least {outages[0]:.1f} ms,"
+        f" most {outages[-1]:.1f} ms; {lost} probes lost in all"
+    )
+
+
+def median_run(results: Sequence[Result]) -> Result:
+    """The run in the middle by outage, which is the one to draw."""
+    return sorted(results, key=lambda result: result.run.timeline.outage_ms)[(len(results) - 1) // 2]

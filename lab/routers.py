@@ -1,0 +1,197 @@
+"""BIRD and FRR on the ToRs and on the client: the same eBGP, configured from the same plan.
+
+Owns: the daemons' configuration files and command lines. Must not know: scenarios, the agent.
+
+What both are told, and why:
+- eBGP over the link addresses, one session per family. Everything is imported; ToRs and client give each other
+  everything (the client is the spine, too), servers are given nothing: they have static default routes.
+- ECMP over paths of equal length even through different AS (BIRD: merge paths; FRR: multipath-relax).
+- The ToRs announce the aggregate of the rack's virtual addresses, as racks do. When an address moves, the rest of the
+  fabric thus keeps leading to the rack, and only the ToRs must have learned the new route before packets arrive. This
+  matters with FRR, whose bgpd lets every change wait 50 ms in a queue (bgp_process_queue_init), at each hop.
+- MED is compared among the servers, which share an AS: the default of both.
+- No graceful restart: it would keep a dead server's addresses alive.
+- Short timers towards dead or returning neighbours (reconnect, error wait), so that a comeback is not the router's
+  waiting time.
+- Updates are sent at once (FRR: advertisement-interval 0, the value of its datacenter profile).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, assert_never
+
+from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, TORS, Family, Machine, links_of
+from lab.processes import Processes
+from lab.topology import LabError, Namespace
+
+Daemon = Literal["bird", "frr"]
+FRR = Path("/usr/lib/frr")
+"Where Debian, Ubuntu and FRR's own packages put the daemons."
+ZEBRA_SOCKET = "zserv.api"
+GROUP_FILE = Path("/etc/group")
+SHOW_GROUP = f'mount --bind "$0" {GROUP_FILE} && exec "$@"'
+
+BIRD_HEAD = """\
+log stderr all;
+router id {router_id};
+protocol device {{ scan time 1; }}
+"""
+BIRD_FAMILY = """\
+protocol kernel kernel{family} {{
+    ipv{family} {{ import none; export where source = RTS_BGP; }};
+    merge paths yes limit 8;
+}}
+protocol static own{family} {{
+    ipv{family};
+    {routes}
+}}
+"""
+BIRD_NEIGHBOR = """\
+protocol bgp {peer}_{family} {{
+    local {local} as {asn};
+    neighbor {remote} as {remote_asn};
+    hold time {hold};
+    connect delay time 1;
+    connect retry time 1;
+    error wait time 1, 2;
+    graceful restart off;
+    long lived graceful restart off;
+    ipv{family} {{ import all; export {export}; }};
+}}
+"""
+
+
+def bird_configuration(machine: Machine, hold: int) -> str:
+    parts = [BIRD_HEAD.format(router_id=machine.router_id)]
+    for family in FAMILIES:
+        routes = " ".join(f"route {prefix} blackhole;" for prefix in own_prefixes(machine, family))
+        parts.append(BIRD_FAMILY.format(family=family, routes=routes))
+        for peer, local, remote in sessions(machine, family):
+            export = "none" if peer in SERVERS else "where source ~ [ RTS_BGP, RTS_STATIC ]"
+            parts.append(
+                BIRD_NEIGHBOR.format(
+                    peer=peer.name,
+                    family=family,
+                    local=local,
+                    asn=machine.asn,
+                    remote=remote,
+                    remote_asn=peer.asn,
+                    hold=hold,
+                    export=export,
+                )
+            )
+    return "".join(parts)
+
+
+def frr_configuration(machine: Machine, hold: int) -> str:
+    lines = [
+        f"hostname {machine.name}",
+        "log stdout informational",
+        "route-map NOTHING deny 10",
+        f"router bgp {machine.asn}",
+        f" bgp router-id {machine.router_id}",
+        " no bgp ebgp-requires-policy",
+        " no bgp network import-check",
+        " no bgp default ipv4-unicast",
+        " bgp bestpath as-path multipath-relax",
+        " bgp graceful-restart-disable",
+    ]
+    for family in FAMILIES:
+        for peer, _, remote in sessions(machine, family):
+            lines += [
+                f" neighbor {remote} remote-as {peer.asn}",
+                f" neighbor {remote} description {peer.name}",
+                f" neighbor {remote} timers {max(1, hold // 3)} {hold}",
+                f" neighbor {remote} timers connect 1",
+                f" neighbor {remote} advertisement-interval 0",
+            ]
+    for family in FAMILIES:
+        lines += [
+            f" address-family ipv{family} unicast",
+            *(f"  network {prefix}" for prefix in own_prefixes(machine, family)),
+            "  maximum-paths 8",
+        ]
+        for peer, _, remote in sessions(machine, family):
+            lines.append(f"  neighbor {remote} activate")
+            if peer in SERVERS:
+                lines.append(f"  neighbor {remote} route-map NOTHING out")
+        lines.append(" exit-address-family")
+    return "\n".join(lines) + "\n"
+
+
+def own_prefixes(machine: Machine, family: Family) -> list[str]:
+    """What a ToR or the client announces of its own."""
+    prefixes = [f"{machine.loopback(family)}/{HOST[family]}"]
+    return [*prefixes, AGGREGATE[family]] if machine in TORS else prefixes
+
+
+def sessions(machine: Machine, family: Family) -> list[tuple[Machine, object, object]]:
+    """The BGP sessions of a ToR or the client: the peer, our address, its address."""
+    found: list[tuple[Machine, object, object]] = []
+    for link in links_of(machine):
+        ours, theirs = link.address_of_tor(family), link.address_of_member(family)
+        found.append((link.member, ours, theirs) if machine is link.tor else (link.tor, theirs, ours))
+    return found
+
+
+def start_routers(namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
+    """Starts the daemons of the ToRs and the client; that they work is seen by the routes they install."""
+    assert all(namespace.machine in (*TORS, CLIENT) for namespace in namespaces)
+    match daemon:
+        case "bird":
+            for namespace in namespaces:
+                _start_bird(namespace, processes, hold)
+        case "frr":
+            _start_frr(namespaces, processes, hold)
+        case _:
+            assert_never(daemon)
+
+
+def _start_bird(namespace: Namespace, processes: Processes, hold: int) -> None:
+    machine = namespace.machine
+    configuration = processes.directory / f"{machine.name}.bird.conf"
+    configuration.write_text(bird_configuration(machine, hold))
+    control = processes.directory / f"{machine.name}.bird.ctl"
+    processes.start(namespace, "bird", [_find("bird"), "-f", "-c", str(configuration), "-s", str(control)])
+
+
+def _start_frr(namespaces: Sequence[Namespace], processes: Processes, hold: int) -> None:
+    """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra tries again only after ten seconds."""
+    directories = [processes.directory / f"{namespace.machine.name}.frr" for namespace in namespaces]
+    for namespace, directory in zip(namespaces, directories, strict=True):
+        directory.mkdir(mode=0o755)
+        _start_frr_daemon("zebra", f"hostname {namespace.machine.name}\n", namespace, directory, processes)
+    sockets = [directory / ZEBRA_SOCKET for directory in directories]
+    processes.await_condition("zebra's sockets", 10, lambda: all(socket.exists() for socket in sockets))
+    for namespace, directory in zip(namespaces, directories, strict=True):
+        configuration = frr_configuration(namespace.machine, hold)
+        _start_frr_daemon("bgpd", configuration, namespace, directory, processes)
+
+
+def _start_frr_daemon(
+    daemon: str, configuration: str, namespace: Namespace, directory: Path, processes: Processes
+) -> None:
+    """One daemon of one namespace, as root.
+
+    zebra insists that its user is a member of the group it was built for (frrvty), which root is not, and a user
+    namespace has no other user than root. So each daemon is shown a group file in which root is, in a mount namespace
+    of its own.
+    """
+    group, file = directory / "group", directory / f"{daemon}.conf"
+    group.write_text(re.sub(r"^(frrvty|frr):.*$", r"\1:x:0:root", GROUP_FILE.read_text(), flags=re.MULTILINE))
+    file.write_text(configuration)
+    argv = [_find(daemon), "-u", "root", "-g", "root", "-f", str(file), "-i", str(directory / f"{daemon}.pid")]
+    argv += ["-z", str(directory / ZEBRA_SOCKET), "--vty_socket", str(directory), "-P", "0", "--log", "stdout"]
+    processes.start(namespace, daemon, ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv])
+
+
+def _find(daemon: str) -> str:
+    search = f"{os.environ.get('PATH', '')}:/usr/sbin:{FRR}"
+    if not (found := shutil.which(daemon, path=search)):
+        raise LabError(f"{daemon} is not installed; lab/demo installs it")
+    return found

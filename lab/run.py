@@ -1,0 +1,170 @@
+"""One scenario, run as often as asked for, each time in a new data centre; and what was measured.
+
+Owns: the sequence build, start, prepare, wait, strike, outcome, collect; the event's place within the advert timer;
+keeping logs of a run that went wrong. Must not know: how results are shown.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.datacentre import DataCentre, Fabric
+from lab.processes import Late
+from lab.routers import Daemon
+from lab.scenarios import Run, Scenario
+from lab.servers import ROOT, ServerPlan
+from lab.timeline import compute
+from lab.topology import LabError, lab_directory
+
+OUT = ROOT / "lab" / "out"
+"Pictures and the logs of failed runs; not in git."
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the command line asks for."""
+
+    scenario: Scenario
+    router: Daemon
+    plan: ServerPlan
+    repeat: int
+    seed: int
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One run, and what was random in it."""
+
+    run: Run
+    seed: int
+    "of the machines' ECMP hashes"
+    phase: float
+    "the event's place in the Active's advert timer: 0 at an advert, 1 at the next"
+    plan: ServerPlan
+    "as the scenario made it"
+
+
+def run_all(order: Order, say: Callable[[str], None]) -> list[Result]:
+    """Raises LabError when a lab does not come up."""
+    results = []
+    for number, phase in enumerate(phases(order.seed, order.repeat), 1):
+        seed = order.seed + number - 1
+        say(f"{order.scenario.name}, run {number} of {order.repeat}, seed {seed}, {phase:.0%} into the advert timer")
+        keep = order.keep and number == order.repeat
+        results.append(run_once(order, seed, phase, keep, say))
+    return results
+
+
+def phases(seed: int, runs: int) -> list[float]:
+    """Where in the advert timer the event of each run comes, as a share of the interval.
+
+    A takeover from silence takes up to a whole interval more or less, depending on this. A set-up that always takes
+    equally long would always hit the same place, and a few random ones can come to lie together: so one somewhere in
+    each of `runs` equal parts, in random order.
+    """
+    randomness = random.Random(seed)
+    shares = [(part + randomness.random()) / runs for part in range(runs)]
+    randomness.shuffle(shares)
+    return shares
+
+
+def run_once(order: Order, seed: int, phase: float, keep: bool, say: Callable[[str], None]) -> Result:
+    fabric = Fabric(order.router, order.plan.family, order.plan.hold, seed)
+    with lab_directory(say) as directory:
+        lab = DataCentre(fabric, directory, say)
+        with removed(lab), logs_kept(lab, order.scenario.name, say):
+            result = measure(lab, order, phase, say)
+            if result.run.complaints:
+                say(f"logs: {keep_logs(lab, order.scenario.name)}")
+            if keep:
+                hold_open(lab, say)
+            return result
+
+
+def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], None]) -> Result:
+    started = time.monotonic()
+    scenario = order.scenario
+    lab.build()
+    plan = scenario.plan(order.plan, lab)
+    lab.start(plan)
+    say(f"  all BGP sessions up after {time.monotonic() - started:.1f} s")
+    scenario.prepare(lab)
+    strike = scenario.arm(lab)
+    lab.watch(LEAD_IN)
+    say(f"  {scenario.before.name} serves; now {scenario.summary}")
+    lab.await_phase(scenario.before, plan.interval, phase)
+    event = strike()
+    complaints: tuple[str, ...] = ()
+    try:
+        scenario.outcome(lab, plan)
+    except Late as late:
+        complaints = (str(late),)
+        say(f"  {late}")
+    facts = lab.finish()
+    timeline = compute(facts, event, scenario.before.name)
+    say(f"  outage {timeline.outage_ms:.0f} ms, {timeline.probes_lost} of {timeline.probes_sent} probes lost")
+    return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan)
+
+
+LEAD_IN = 0.5
+"Seconds of probing before the event: what the picture shows to its left (timeline.LEAD)."
+
+
+@contextmanager
+def removed(lab: DataCentre) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        lab.remove()
+
+
+@contextmanager
+def logs_kept(lab: DataCentre, name: str, say: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except LabError:
+        say(f"logs: {keep_logs(lab, name)}")
+        raise
+
+
+def keep_logs(lab: DataCentre, name: str) -> Path:
+    """Copies everything the programs wrote to where it survives the lab; returns where, the lab's own directory if it
+    can't.
+    """
+    kept = OUT / f"{name}-{time.strftime('%H%M%S')}-{os.getpid()}-logs"
+    try:
+        shutil.copytree(lab.directory, kept, ignore=lambda folder, names: [n for n in names if not plain(folder, n)])
+    except OSError:
+        return lab.directory
+    return kept
+
+
+def plain(folder: str, name: str) -> bool:
+    """Not a socket or pipe, which cannot be copied."""
+    path = Path(folder) / name
+    return path.is_dir() or path.is_file()
+
+
+def hold_open(lab: DataCentre, say: Callable[[str], None]) -> None:
+    """Leaves the lab up until Ctrl-C or SIGTERM."""
+    say("\nThe lab stays up until Ctrl-C. A shell on a machine:")
+    for namespace in lab.topology:
+        say(f"  {ENTER}ip netns exec {namespace.name} bash".replace("PID", str(os.getpid())))
+    say(f"Configurations and logs: {ENTER}ls {lab.directory}".replace("PID", str(os.getpid())))
+    try:
+        while True:
+            time.sleep(3600)
+    except KeyboardInterrupt:
+        say("taking the lab down")
+
+
+IN_USER_NAMESPACE = "EXAVRRP_LAB_IN_USER_NAMESPACE"
+ENTER = "nsenter --user --preserve-credentials --mount --net --target PID " if os.environ.get(IN_USER_NAMESPACE) else ""

@@ -1,0 +1,416 @@
+"""What is done to the data centre, and what must come of it.
+
+A scenario is one class in the registry: a name, a one-line summary, what it expects in words, and up to five steps that
+`run.py` calls in this order:
+
+    plan     how the servers differ from the usual (before they run, but in the wired topology)
+    prepare  what happens before the measurement
+    arm      makes the event ready; what it returns makes it happen, at once, and says when that was
+    outcome  waits until the consequences are over
+    judge    the violated expectations over all runs, in words
+
+To add one, write a class with @scenario above it.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import ClassVar
+
+from lab.addressing import FAMILIES, PRIORITIES, SERVERS, TORS, Machine
+from lab.datacentre import DataCentre
+from lab.facts import Facts, standings
+from lab.servers import Armed, ServerPlan
+from lab.timeline import Timeline
+
+NODE1, NODE2, NODE3 = SERVERS
+TAIL = 0.5
+"Seconds of probing after the consequences are over, for losses that come late."
+BUDGET_MS = 50.0
+"What election, binding, announcing, the routers and the scheduler may take together on top of the protocol's timers."
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run as it was measured."""
+
+    timeline: Timeline
+    facts: Facts
+    complaints: tuple[str, ...] = ()
+    "what did not happen within its limit"
+
+    @property
+    def active_at_end(self) -> tuple[str, ...]:
+        found = standings(self.facts.incidents, self.facts.agents)
+        return tuple(sorted(node for node, standing in found.items() if standing.state == "active"))
+
+
+def down_interval(interval: float) -> float:
+    """Active_Down_Interval of the first Backup, seconds (RFC 9568 §6.1): 3 × Active_Adver_Interval + Skew_Time."""
+    return 3 * interval + skew_time(interval)
+
+
+def skew_time(interval: float) -> float:
+    """Skew_Time of the first Backup, seconds: ((256 − priority) × Active_Adver_Interval) / 256."""
+    return (256 - PRIORITIES[NODE2.name]) * interval / 256
+
+
+Strike = Callable[[], float]
+"Does it; returns when (seconds since the epoch)."
+
+
+class Scenario(ABC):
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    before: ClassVar[Machine] = NODE1
+    "the Active when the event comes"
+    after: ClassVar[Machine] = NODE2
+    "the Active when it is over"
+
+    @abstractmethod
+    def expectation(self, plan: ServerPlan) -> str:
+        """In one sentence for people, with the figures of this run."""
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
+        return usual
+
+    def prepare(self, lab: DataCentre) -> None:
+        lab.await_settled(NODE1.name)
+        lab.start_probing()
+        lab.await_serving(NODE1.name)
+
+    @abstractmethod
+    def arm(self, lab: DataCentre) -> Strike:
+        """Makes the event ready."""
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        """Raises Late when the consequences do not come."""
+        lab.await_serving(self.after.name, self.limit(plan))
+        lab.watch(TAIL)
+
+    def limit(self, plan: ServerPlan) -> float:
+        """Seconds to wait for the outcome; ten times what it should take, and never so little that a busy machine
+        fails.
+        """
+        return 10 * down_interval(plan.interval) + 5
+
+    @abstractmethod
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        """The expectations that were violated, one line each."""
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(described: type[Scenario]) -> type[Scenario]:
+    SCENARIOS[described.name] = described()
+    return described
+
+
+def median_outage(runs: Sequence[Run]) -> float:
+    return median(run.timeline.outage_ms for run in runs)
+
+
+def check_takeover(runs: Sequence[Run], new: Machine, reason: str) -> list[str]:
+    """In every run `new` is Active at the end, and the first who became Active did so for this reason.
+
+    (On a busy machine node3 can be awake before node2, whose deadline is only 20 ms earlier; node2 then takes over.)
+    """
+    violations = []
+    for number, run in enumerate(runs, 1):
+        if new.name not in run.active_at_end:
+            violations.append(f"run {number}: {new.name} should be Active at the end")
+        given = [each.reason for each in run.timeline.transitions if each.after == "active"]
+        if given[:1] != [reason]:
+            violations.append(
+                f"run {number}: a node should become Active ({reason}), but: {', '.join(given) or 'none'}"
+            )
+    return violations
+
+
+def check_outage(runs: Sequence[Run], allowed_ms: float) -> list[str]:
+    if (measured := median_outage(runs)) > allowed_ms:
+        return [f"the outage (median of {len(runs)}) is {measured:.0f} ms, more than {allowed_ms:.0f} ms"]
+    return []
+
+
+def check_quiet(runs: Sequence[Run]) -> list[str]:
+    """In no run did anybody make a transition."""
+    return [
+        f"run {number}: {each.node} went from {each.before} to {each.after} ({each.reason}), but nobody should"
+        for number, run in enumerate(runs, 1)
+        for each in run.timeline.transitions
+    ]
+
+
+class Takeover(Scenario):
+    """node1 stops serving, node2 becomes Active within a time."""
+
+    reason: ClassVar[str] = "silence"
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        return down_interval(plan.interval) * 1e3 + BUDGET_MS
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node2 becomes Active ({self.reason}); the outage (median) is at most 3 x {plan.interval * 1e3:g} ms"
+            f" + Skew_Time {skew_time(plan.interval) * 1e3:.0f} ms + {BUDGET_MS:.0f} ms"
+            f" = {self.allowed_ms(plan):.0f} ms"
+        )
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        return check_takeover(runs, self.after, self.reason) + check_outage(runs, self.allowed_ms(plan))
+
+
+@scenario
+class KillNode(Takeover):
+    name = "kill-node"
+    summary = "the Active loses power: its links go down, its processes are gone"
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return lab.arm_power_off(NODE1)
+
+
+@scenario
+class MuteNode(Takeover):
+    """The routers keep the mute node's route until its BGP sessions' hold time is over; VRRP has long decided."""
+
+    name = "mute-node"
+    summary = "every packet from and to the Active is dropped, silently, with its links up; only timers can tell"
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        return plan.hold * 1e3 + BUDGET_MS * 10
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node2 becomes Active (silence) within {self.elected_ms(plan):.0f} ms; the outage is the fabric's:"
+            f" the routers forget the mute node's route when their hold time of {plan.hold} s is over,"
+            f" so at most {self.allowed_ms(plan):.0f} ms"
+        )
+
+    def elected_ms(self, plan: ServerPlan) -> float:
+        return down_interval(plan.interval) * 1e3 + BUDGET_MS
+
+    def limit(self, plan: ServerPlan) -> float:
+        return super().limit(plan) + plan.hold
+
+    def arm(self, lab: DataCentre) -> Strike:
+        armed = [Armed.nft(lab.topology[tor.name]) for tor in TORS]
+
+        def strike() -> float:
+            now = time.time()
+            for tor in armed:
+                tor.fire(MUTE)
+            return lab.incident(now, NODE1, "mute")
+
+        return strike
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = check_takeover(runs, NODE2, self.reason) + check_outage(runs, self.allowed_ms(plan))
+        elected = [run.timeline.phases["elected"] for run in runs]
+        known = [moment for moment in elected if moment is not None]
+        if known and (measured := median(known)) > self.elected_ms(plan):
+            violations.append(
+                f"node2 is Active after {measured:.0f} ms (median), more than {self.elected_ms(plan):.0f} ms"
+            )
+        return violations
+
+
+def dropped_at_arrival(match: str) -> str:
+    """nft: what matches and arrives at a ToR's port to node1 is dropped before anything in the ToR has seen it."""
+    rule = f"type filter hook ingress device {NODE1.name} priority 0; {match} drop;"
+    return f"table netdev lab {{ chain arriving {{ {rule} }}; }}"
+
+
+MUTE = [
+    dropped_at_arrival(""),
+    f"table inet lab {{ chain leaving {{ type filter hook postrouting priority 0; oifname {NODE1.name} drop; }}; }}",
+    f"table arp lab {{ chain leaving {{ type filter hook output priority 0; oifname {NODE1.name} drop; }}; }}",
+]
+"""In the ToRs, at their ports to node1. In node1 itself every send would fail with EPERM, and a node that can tell
+that it is mute is not mute."""
+
+
+@scenario
+class Stop(Takeover):
+    """ExaBGP tells its processes, waits 0.1 s and closes its sessions."""
+
+    name = "stop"
+    summary = "ExaBGP on the Active is stopped (SIGTERM), as for an upgrade"
+    reason = "peer-resigned"
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        return skew_time(plan.interval) * 1e3 + EXABGP_GRACE_MS + BUDGET_MS
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node2 becomes Active ({self.reason}); the outage (median) is at most Skew_Time"
+            f" {skew_time(plan.interval) * 1e3:.0f} ms + ExaBGP's grace {EXABGP_GRACE_MS:.0f} ms + {BUDGET_MS:.0f} ms"
+            f" = {self.allowed_ms(plan):.0f} ms"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return lambda: lab.incident(lab.servers[NODE1.name].stop_exabgp(), NODE1, "ExaBGP stopped")
+
+
+EXABGP_GRACE_MS = 100.0
+"What ExaBGP 4.2 and 5.0 wait between their shutdown line and the end of their processes and sessions."
+
+
+class Unmoved(Scenario):
+    """Something breaks on the path that a single copy of each advert would take, and the agents must sit it out."""
+
+    after = NODE1
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:
+        lab.hashed_uplink()
+        return usual
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.watch(OBSERVE_INTERVALS * down_interval(plan.interval))
+        lab.await_serving(NODE1.name, self.limit(plan))
+
+
+OBSERVE_INTERVALS = 10
+"So many Active_Down_Intervals without a transition count as: it does not come."
+
+
+REROUTE_MS = 250.0
+"BIRD needs about 5; FRR's bgpd lets a change wait 50 ms in the ToR, in the client and in the ToR again."
+
+
+@scenario
+class CutUplink(Unmoved):
+    name = "cut-uplink"
+    summary = "one uplink of the Active goes down: the one its adverts to the first Backup would be hashed to"
+
+    def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
+        return f"no transition; what is lost is lost while the routers find the other way, at most {REROUTE_MS:.0f} ms"
+
+    def arm(self, lab: DataCentre) -> Strike:
+        link = lab.hashed_uplink()
+        armed = Armed.ip(lab.topology[link.tor.name])
+
+        def strike() -> float:
+            now = time.time()
+            armed.fire([f"link set {link.tor_interface} down"])
+            return lab.incident(now, NODE1, f"{link.member_interface} cut")
+
+        return strike
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
+        return check_quiet(runs) + check_outage(runs, REROUTE_MS)
+
+
+@scenario
+class GrayPath(Unmoved):
+    name = "gray-path"
+    summary = "one path drops the Active's adverts and nothing else: the one all of them would be hashed to"
+
+    def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
+        return "no transition, no probe lost, and the Backups' logs say which path went quiet"
+
+    def arm(self, lab: DataCentre) -> Strike:
+        link = lab.hashed_uplink()
+        armed = Armed.nft(lab.topology[link.tor.name])
+
+        def strike() -> float:
+            now = time.time()
+            armed.fire([dropped_at_arrival("meta l4proto 112")])
+            return lab.incident(now, NODE1, f"{link.member_interface} gray")
+
+        return strike
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
+        violations = check_quiet(runs)
+        for number, run in enumerate(runs, 1):
+            if run.timeline.probes_lost:
+                violations.append(f"run {number}: {run.timeline.probes_lost} probes lost, there should be none")
+            gray = next(each.what.split()[0] for each in run.facts.incidents if each.what.endswith("gray"))
+            if not any(quiet_path(run, node, gray) for node in (NODE2, NODE3)):
+                violations.append(f"run {number}: no Backup has logged that the path over {gray} went quiet")
+        return violations
+
+
+def quiet_path(run: Run, node: Machine, interface: str) -> bool:
+    """This node has logged, since the event, that node1's adverts no longer arrive on this interface."""
+    peers = {str(NODE1.loopback(family)) for family in FAMILIES}
+    return any(
+        each.node == node.name
+        and each.event == "path-quiet"
+        and each.time >= run.timeline.event
+        and each.field("interface") == interface
+        and each.field("peer") in peers
+        for each in run.facts.agents
+    )
+
+
+@scenario
+class GrayPathSingle(GrayPath):
+    """The control: what everybody gets who sends one copy of each advert over the path the kernel happens to choose."""
+
+    name = "gray-path-single"
+    summary = "the control to gray-path: the same, but adverts are sent over that path only"
+    after = NODE2
+
+    def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
+        return "node2 hears nothing more and becomes Active beside node1: two Actives"
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:
+        return replace(usual, interfaces=(lab.hashed_uplink().member_interface,))
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.await_actives((NODE1.name, NODE2.name), self.limit(plan))
+        lab.watch(TAIL)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
+        wanted = (NODE1.name, NODE2.name)
+        return [
+            f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}, not {' and '.join(wanted)}"
+            for number, run in enumerate(runs, 1)
+            if run.active_at_end != wanted
+        ]
+
+
+@scenario
+class Comeback(Scenario):
+    name = "comeback"
+    summary = "the better node returns after a power cut and takes over again"
+    before = NODE2
+    after = NODE1
+
+    def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
+        return (
+            "node1 becomes Active again, node2 hands over and rests;"
+            f" the outage (median) is at most {BUDGET_MS:.0f} ms, most of it the routers' exchange of the routes"
+        )
+
+    def prepare(self, lab: DataCentre) -> None:
+        lab.await_settled(NODE1.name)
+        lab.arm_power_off(NODE1)()
+        lab.await_settled(NODE2.name)
+        lab.start_probing()
+        lab.await_serving(NODE2.name)
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return lambda: lab.power_on(NODE1)
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.await_settled(NODE1.name, self.limit(plan) + HANDOVER_LIMIT)
+        super().outcome(lab, plan)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
+        violations = [
+            f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}; expected: node1"
+            for number, run in enumerate(runs, 1)
+            if run.active_at_end != (NODE1.name,)
+        ]
+        return violations + check_outage(runs, BUDGET_MS)
+
+
+HANDOVER_LIMIT = 20.0
+"Seconds; starting ExaBGP takes about 2, the handover 3 (handover_hold + linger)."

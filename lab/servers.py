@@ -1,0 +1,238 @@
+"""A server of the rack: ExaBGP with the agent as its process, and the UDP echo service that stands for what it serves.
+
+Owns: ExaBGP's and the agent's configuration files, how they are started, and how a server dies. Must not know:
+scenarios.
+
+ExaBGP announces the server's own addresses from its static configuration; the virtual address is the agent's. It runs
+as root (`exabgp.daemon.user=root`), since a lab in a user namespace has no other user; how to run it with two
+capabilities and no more is shown in exabgp/ and has tests of its own. One session per family and ToR; no graceful
+restart.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from lab.addressing import (
+    FAMILIES,
+    HOST,
+    PRIORITIES,
+    SERVERS,
+    VIRTUAL_ADDRESS,
+    VIRTUAL_ROUTER,
+    VRID,
+    Family,
+    Machine,
+    links_of,
+)
+from lab.processes import Processes, Program
+from lab.topology import LabError, Namespace, boot
+
+ROOT = Path(__file__).resolve().parent.parent
+INSTRUMENTS = ROOT / "lab" / "instruments"
+AGENT = ROOT / ".venv" / "bin" / "exavrrp"
+SERVICE_PORT = 7007
+
+ExaBGPLine = Literal["4", "5"]
+EXABGP: Mapping[str, Path] = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
+"Installed by lab/bootstrap.sh from uv.lock."
+
+EXABGP_ENVIRONMENT = {
+    "exabgp.daemon.user": "root",
+    "exabgp.daemon.daemonize": "false",
+    "exabgp.api.ack": "true",
+    # No named pipes: they would belong to the host, and the lab does not use ExaBGP's command line.
+    "exabgp.api.cli": "false",
+    "exabgp.log.destination": "stdout",
+    "exabgp.log.level": "INFO",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPlan:
+    """What the servers are told beyond the plan of addresses; a scenario may change it."""
+
+    family: Family
+    interval: float
+    "advert_interval, seconds"
+    hold: int
+    "BGP hold time, seconds"
+    exabgp: ExaBGPLine
+    agent: Path = AGENT
+    interfaces: tuple[str, ...] = ()
+    "if not empty: the agent's `interfaces`"
+    virtual_router: tuple[str, ...] = ()
+    "further lines of TOML for [virtual_router.web]"
+    bgp: tuple[str, ...] = ("med = 50",)
+    "lines of TOML for [virtual_router.web.bgp]"
+
+
+def agent_configuration(machine: Machine, plan: ServerPlan, state_directory: Path) -> str:
+    peers = [peer.loopback(plan.family) for peer in SERVERS if peer is not machine]
+    lines = [
+        "[agent]",
+        f"sources = {_strings([machine.loopback(plan.family)])}",
+        f"peers = {_strings(peers)}",
+        f"advert_interval = {plan.interval}",
+        f'state_directory = "{state_directory}"',
+    ]
+    if plan.interfaces:
+        lines.append(f"interfaces = {_strings(plan.interfaces)}")
+    lines += [
+        "",
+        f"[virtual_router.{VIRTUAL_ROUTER}]",
+        f"vrid = {VRID}",
+        f"priority = {PRIORITIES[machine.name]}",
+        f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
+        *plan.virtual_router,
+        "",
+        f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
+        *plan.bgp,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _strings(values: Sequence[object]) -> str:
+    return "[" + ", ".join(f'"{value}"' for value in values) + "]"
+
+
+NEIGHBOR = """
+neighbor {remote} {{
+    router-id {router_id};
+    local-address {local};
+    local-as {asn};
+    peer-as {remote_asn};
+    hold-time {hold};
+    family {{ ipv{family} unicast; }}
+    api {{ processes [ exavrrp ]; neighbor-changes; }}
+    static {{ route {loopback}/{length} next-hop self; }}
+}}
+"""
+
+
+def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> str:
+    parts = [f"process exavrrp {{\n    run {command};\n    encoder json;\n}}\n"]
+    parts += [
+        NEIGHBOR.format(
+            remote=link.address_of_tor(family),
+            local=link.address_of_member(family),
+            router_id=machine.router_id,
+            asn=machine.asn,
+            remote_asn=link.tor.asn,
+            hold=plan.hold,
+            family=family,
+            loopback=machine.loopback(family),
+            length=HOST[family],
+        )
+        for family in FAMILIES
+        for link in links_of(machine)
+    ]
+    return "".join(parts)
+
+
+class Server:
+    """One server: what runs on it, and the ways in which it stops."""
+
+    def __init__(self, namespace: Namespace, plan: ServerPlan, processes: Processes) -> None:
+        self.namespace = namespace
+        self.machine = namespace.machine
+        self.log = processes.directory / f"{self.machine.name}.exabgp.log"
+        "ExaBGP's and, because it is inherited, the agent's stderr"
+        self._plan = plan
+        self._processes = processes
+        self._exabgp: Program | None = None
+
+    def configure(self) -> None:
+        directory = self._processes.directory / self.machine.name
+        directory.mkdir()
+        agent = directory / "exavrrp.toml"
+        agent.write_text(agent_configuration(self.machine, self._plan, directory / "run"))
+        command = f"{self._plan.agent} run --config {agent} --log-format json"
+        self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
+
+    @property
+    def _configuration(self) -> Path:
+        return self._processes.directory / self.machine.name / "exabgp.conf"
+
+    def start_service(self) -> None:
+        argv = [sys.executable, "-I", str(INSTRUMENTS / "echo.py"), self.machine.name, str(SERVICE_PORT)]
+        self._processes.start(self.namespace, "echo", argv)
+
+    def start_exabgp(self) -> None:
+        program = EXABGP[self._plan.exabgp]
+        if not program.exists():
+            raise LabError(f"{program} is not there; lab/demo installs it")
+        argv = [str(program), str(self._configuration)]
+        self._exabgp = self._processes.start(self.namespace, "exabgp", argv, EXABGP_ENVIRONMENT)
+
+    def stop_exabgp(self) -> float:
+        """Asks ExaBGP to stop (SIGTERM), as `systemctl stop exabgp` does; returns when that was."""
+        assert self._exabgp is not None
+        now = time.time()
+        self._exabgp.process.terminate()
+        self._processes.ending(self._exabgp)
+        return now
+
+    def arm_power_off(self) -> Callable[[], float]:
+        """What it returns cuts the power: first the carrier of both links goes, so that no FIN gets out, then every
+        process; it says when.
+        """
+        cut = Armed.ip(self.namespace)
+        pids = [pid for pid in self.namespace.pids() if pid != cut.pid]
+
+        def fire() -> float:
+            now = time.time()
+            cut.fire([f"link set {link.member_interface} down" for link in links_of(self.machine)])
+            for pid in pids:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.namespace.kill_processes()
+            self._processes.forget(self.namespace)
+            return now
+
+        return fire
+
+    def power_on(self) -> float:
+        """Links, addresses, the service, ExaBGP: what a boot does; returns when the links began to come up."""
+        now = time.time()
+        self.namespace.ip(boot(self.machine))
+        self.start_service()
+        self.start_exabgp()
+        return now
+
+
+class Armed:
+    """A program that has started already and waits for its script on stdin, so that firing it takes a fraction of a
+    millisecond.
+    """
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        self._argv = argv
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @classmethod
+    def ip(cls, namespace: Namespace) -> Armed:
+        return cls(["ip", "-n", namespace.name, "-batch", "-"])
+
+    @classmethod
+    def nft(cls, namespace: Namespace) -> Armed:
+        return cls(namespace.argv("nft", "-f", "-"))
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def fire(self, lines: Sequence[str]) -> None:
+        """Has the lines carried out and returns when that is done; raises LabError."""
+        _, complaint = self._process.communicate("\n".join(lines) + "\n", timeout=10)
+        if self._process.returncode:
+            raise LabError(f"{' '.join(self._argv)}: {complaint.strip()}")

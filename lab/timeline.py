@@ -1,0 +1,223 @@
+"""From facts to a timeline: what the client felt, and what happened inside to make it so.
+
+Pure. All times in the result are milliseconds relative to the event (the moment the lab did what the scenario says),
+except `event` itself.
+
+**Outage.** A probe is lost if no answer to it ever came. Probes take turns among N source ports, so N probes in a row
+try every flow once. Lost probes belong to one outage as long as fewer than N answered ones lie between them: an
+outage is over when *every* flow has been answered again, not when the first lucky one is (with half of the flows
+black-holed, the gap between two answered probes would never be longer than 4 ms). The length of an outage runs from
+the sending of the last answered probe before it to the sending of the first answered one after it: the time in which
+a user's request would have failed. `outage_ms` is the longest one after the event; 0 if nothing was lost. With all
+flows dead it is the longest gap between two consecutive answered probes. Its resolution is the time between probes, 2
+ms. An outage that has not ended when the probing stops runs to the last probe.
+
+**Phases**, each the first such moment: `last_advert` (the old Active's last advert arrives at a ToR), `elected`
+(another node's agent logs its transition to Active), `bound`, `announced` (ExaBGP has answered), `in_kernel_first`
+and `in_kernel` (the route to the new Active is in the kernel table of the first, of both ToRs), `client_route` (the
+client's kernel table leads over both ToRs again), `first_answer` (the new Active's first answer to a probe sent after
+the event arrives at the client). None: it did not happen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS
+from lab.facts import Advert, AgentEvent, Facts, Probe, RouteChange, hops_after
+
+FLOWS = 16
+"Source ports of the prober (instruments/prober.py)."
+LEAD = 0.5
+"Seconds before the event that count: enough to show that nothing was lost before."
+
+PHASES = (
+    "last_advert",
+    "elected",
+    "bound",
+    "announced",
+    "in_kernel_first",
+    "in_kernel",
+    "client_route",
+    "first_answer",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    start: float
+    "ms after the event: the last answered probe before it was sent"
+    end: float
+    lost: int
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    time: float
+    "seconds since the epoch"
+    node: str
+    router: str
+    before: str
+    after: str
+    reason: str
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "time": datetime.fromtimestamp(self.time, UTC).isoformat(timespec="microseconds"),
+            "node": self.node,
+            "router": self.router,
+            "before": self.before,
+            "after": self.after,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    event: float
+    "seconds since the epoch"
+    old: str
+    "the Active before"
+    new: str | None
+    "the node that became Active afterwards"
+    phases: dict[str, float | None]
+    transitions: tuple[Transition, ...]
+    outages: tuple[Outage, ...]
+    probes_sent: int
+    probes_lost: int
+    lost_while_rerouting: int
+    "of these: sent while a router or the client had no route to the address, having had one a moment ago"
+
+    @property
+    def outage_ms(self) -> float:
+        return max((outage.length for outage in self.outages), default=0.0)
+
+
+def compute(facts: Facts, event: float, old: str) -> Timeline:
+    """The timeline of one run: `event` in seconds since the epoch, `old` the node that was Active before it."""
+    probes = [probe for probe in facts.probes if probe.sent >= event - LEAD]
+    transitions = tuple(find_transitions(facts.agents, event))
+    new = next((each.node for each in transitions if each.after == "active"), None)
+    lost = [probe for probe in probes if probe.answered is None]
+    return Timeline(
+        event=event,
+        old=old,
+        new=new,
+        phases=find_phases(facts, event, old, new),
+        transitions=transitions,
+        outages=tuple(find_outages(probes, event)),
+        probes_sent=len(probes),
+        probes_lost=len(lost),
+        lost_while_rerouting=count_rerouting(lost, facts.routes),
+    )
+
+
+def find_transitions(agents: Iterable[AgentEvent], event: float) -> list[Transition]:
+    return [
+        Transition(
+            each.time,
+            each.node,
+            each.field("router"),
+            each.field("before"),
+            each.field("after"),
+            each.field("reason"),
+        )
+        for each in agents
+        if each.event == "transition" and each.time >= event
+    ]
+
+
+def find_outages(probes: Sequence[Probe], event: float) -> list[Outage]:
+    """See the module's docstring; `probes` in the order of sending."""
+    lost = [index for index, probe in enumerate(probes) if probe.answered is None]
+    groups: list[list[int]] = []
+    for index in lost:
+        if groups and index - groups[-1][-1] - 1 < FLOWS:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return [
+        Outage(
+            start=(probes[max(group[0] - 1, 0)].sent - event) * 1e3,
+            end=(probes[min(group[-1] + 1, len(probes) - 1)].sent - event) * 1e3,
+            lost=len(group),
+        )
+        for group in groups
+    ]
+
+
+def find_phases(facts: Facts, event: float, old: str, new: str | None) -> dict[str, float | None]:
+    """In ms after the event; all None if nobody became Active."""
+    if new is None:
+        return dict.fromkeys(PHASES)
+    later = [each for each in facts.agents if each.node == new and each.time >= event]
+    elected = first(each.time for each in later if each.event == "transition" and each.field("after") == "active")
+    assert elected is not None
+    in_kernel = kernel_times(facts.routes, elected, new)
+    moments: dict[str, float | None] = {
+        "last_advert": last_advert(facts.adverts, elected, old),
+        "elected": elected,
+        "bound": first(each.time for each in later if each.event == "bound"),
+        "announced": first(each.time for each in later if each.event == "announced"),
+        "in_kernel_first": min(in_kernel, default=None),
+        "in_kernel": max(in_kernel) if len(in_kernel) == len(TORS) else None,
+        "client_route": client_time(facts.routes, event),
+        "first_answer": min(
+            (probe.answered for probe in facts.probes if probe.sent >= event and probe.node == new and probe.answered),
+            default=None,
+        ),
+    }
+    return {name: None if time is None else round((time - event) * 1e3, 3) for name, time in moments.items()}
+
+
+def first(times: Iterable[float]) -> float | None:
+    return min(times, default=None)
+
+
+def last_advert(adverts: Sequence[Advert], elected: float, old: str) -> float | None:
+    """When the old Active's last advert before the election arrived at a ToR."""
+    sources = {str(server.loopback(family)) for server in SERVERS if server.name == old for family in FAMILIES}
+    return max((each.time for each in adverts if each.source in sources and each.time <= elected), default=None)
+
+
+def kernel_times(routes: Sequence[RouteChange], elected: float, new: str) -> list[float]:
+    """When each ToR's kernel first led to the new Active after its election; one entry for each ToR where it did."""
+    found = (
+        first(each.time for each in routes if each.machine == tor.name and each.time >= elected and new in each.hops)
+        for tor in TORS
+    )
+    return [time for time in found if time is not None]
+
+
+def client_time(routes: Sequence[RouteChange], event: float) -> float | None:
+    """When the client's kernel first led over both ToRs again after the event; None if it was not changed."""
+    changes = [each for each in routes if each.machine == CLIENT.name and each.time >= event]
+    return first(each.time for each in changes if not each.deleted and len(each.hops) == len(TORS))
+
+
+REROUTING_MARGIN = 0.002
+"Seconds: a probe travels for less than 1 ms, and `ip monitor` stamps a change when it reads it."
+
+
+def count_rerouting(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int:
+    """Lost probes that were under way while a router on their way had taken a route out and not yet put the next one
+    in.
+    """
+    gaps: list[tuple[float, float]] = []
+    since: dict[str, float] = {}
+    for index, change in enumerate(routes):
+        empty = not hops_after(routes[: index + 1]).get(change.machine)
+        if empty:
+            since.setdefault(change.machine, change.time)
+        elif change.machine in since:
+            gaps.append((since.pop(change.machine), change.time))
+    return sum(
+        any(start - REROUTING_MARGIN <= probe.sent <= end + REROUTING_MARGIN for start, end in gaps) for probe in lost
+    )

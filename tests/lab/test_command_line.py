@@ -1,0 +1,63 @@
+"""The command line: what is accepted, what it means, and what needs no lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lab.__main__ import main, order_of, parser
+from lab.run import phases
+from lab.scenarios import SCENARIOS
+
+
+def test_defaults() -> None:
+    order = order_of(parser().parse_args([]))
+    assert order.scenario.name == "kill-node"
+    assert (order.router, order.plan.exabgp, order.plan.interval, order.plan.family) == ("bird", "5", 0.1, 6)
+    assert (order.repeat, order.keep, order.plan.hold) == (1, False, 9)
+    assert order.seed > 0
+
+
+def test_everything_given() -> None:
+    words = "comeback --router frr --exabgp 4 --interval 0.5 --repeat 3 --family 4 --hold 30 --seed 7 --agent a --keep"
+    order = order_of(parser().parse_args(words.split()))
+    assert order.scenario.name == "comeback"
+    assert (order.router, order.plan.exabgp, order.plan.interval, order.plan.family) == ("frr", "4", 0.5, 4)
+    assert (order.repeat, order.keep, order.plan.hold, order.seed) == (3, True, 30, 7)
+    assert order.plan.agent == Path.cwd() / "a"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "no-such-scenario",
+        "--router cisco",
+        "--exabgp 3",
+        "--interval 0.001",
+        "--interval 41",
+        "--interval soon",
+        "--repeat 0",
+        "--family 5",
+        "--hold 2",
+    ],
+)
+def test_mistakes_are_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        parser().parse_args(words.split())
+    assert stopped.value.code == 2
+    assert "error: argument" in capsys.readouterr().err
+
+
+def test_list_names_every_scenario_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize("runs", [1, 2, 5, 20])
+def test_events_are_spread_over_the_advert_timer(runs: int) -> None:
+    shares = phases(42, runs)
+    assert sorted(int(share * runs) for share in shares) == list(range(runs))
+    assert shares == phases(42, runs)
+    assert shares != phases(43, runs)

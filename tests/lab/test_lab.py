@@ -1,0 +1,114 @@
+"""The lab itself, for real: the figures it is built to show, what it leaves behind, two side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "lab" / "demo"
+LIMIT = 180
+"Seconds for one command; a run takes about 5."
+
+pytestmark = [pytest.mark.lab, pytest.mark.system]
+
+
+def demo(*arguments: str, svg: Path) -> list[dict[str, Any]]:
+    """Runs a scenario, which must meet its own expectation, and returns the document."""
+    done = subprocess.run(
+        [DEMO, *arguments, "--json", "--svg", svg], capture_output=True, text=True, timeout=LIMIT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    document: list[dict[str, Any]] = json.loads(done.stdout)
+    return document
+
+
+def namespaces() -> set[str]:
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
+    return {line.split()[0] for line in listed.splitlines() if line.startswith("exavrrp-")}
+
+
+@pytest.mark.parametrize("exabgp", ["4", "5"])
+@pytest.mark.parametrize("router", ["bird", "frr"])
+def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: Path) -> None:
+    picture = tmp_path / "kill.svg"
+    runs = demo("kill-node", "--router", router, "--exabgp", exabgp, "--repeat", "3", svg=picture)
+    assert len(runs) == 3
+    for run in runs:
+        assert (run["router"], run["exabgp"]) == (router, exabgp)
+        assert run["probes_lost"] > 0
+        phases = run["phases_ms"]
+        assert phases["elected"] <= phases["bound"] <= phases["announced"]
+        assert phases["last_advert"] < phases["elected"] < phases["first_answer"]
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize("scenario", ["gray-path", "gray-path-single", "cut-uplink", "stop", "comeback"])
+def test_scenario(scenario: str, tmp_path: Path) -> None:
+    (run,) = demo(scenario, svg=tmp_path / "picture.svg")
+    assert run["scenario"] == scenario
+
+
+def test_ipv4(tmp_path: Path) -> None:
+    (run,) = demo("kill-node", "--family", "4", svg=tmp_path / "picture.svg")
+    assert run["family"] == 4
+
+
+def test_a_killed_lab_leaves_nothing_that_the_next_one_does_not_remove(tmp_path: Path) -> None:
+    command: list[str | Path] = [DEMO, "kill-node", "--svg", tmp_path / "v.svg"]
+    victim = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert victim.stderr is not None
+    for line in victim.stderr:
+        if "BGP sessions up" in line:
+            break
+    victim.send_signal(signal.SIGKILL)
+    victim.wait(timeout=10)
+    victim.stderr.close()
+    left = {name for name in namespaces() if name.startswith(f"exavrrp-{victim.pid}-")}
+    assert len(left) == 6 or os.geteuid() != 0
+    demo("cut-uplink", svg=tmp_path / "picture.svg")
+    assert not left & namespaces()
+
+
+def test_two_labs_side_by_side(tmp_path: Path) -> None:
+    commands: list[list[str | Path]] = [
+        [DEMO, "gray-path", "--family", family, "--interval", "0.5", "--json", "--svg", tmp_path / f"{family}.svg"]
+        for family in ("4", "6")
+    ]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for command in commands
+    ]
+    for lab in both:
+        out, err = lab.communicate(timeout=LIMIT)
+        assert lab.returncode == 0, err
+        assert json.loads(out)[0]["transitions"] == []
+
+
+def test_keep_leaves_the_lab_up_with_a_shell_for_each_machine_until_it_is_interrupted(tmp_path: Path) -> None:
+    command: list[str | Path] = [DEMO, "cut-uplink", "--keep", "--svg", tmp_path / "picture.svg"]
+    kept = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    assert kept.stderr is not None
+    shells: list[str] = []
+    for line in kept.stderr:
+        if match := re.search(r"((?:nsenter .*)?ip netns exec \S+) bash", line):
+            shells.append(match[1])
+        if line.startswith("Configurations and logs"):
+            break
+    assert [shell.rsplit("-", 1)[1] for shell in shells] == ["node1", "node2", "node3", "tor1", "tor2", "client"]
+    shown = subprocess.run(
+        [*shells[0].split(), "ip", "-6", "address", "show", "lo"], capture_output=True, text=True, check=True
+    )
+    assert "2001:db8:53::1/128" in shown.stdout
+    kept.send_signal(signal.SIGINT)
+    kept.stderr.read()
+    kept.wait(timeout=60)
+    kept.stderr.close()
+    assert not {name for name in namespaces() if name.startswith(f"exavrrp-{kept.pid}-")}

@@ -1,0 +1,63 @@
+"""What is printed: the document for programs, the timeline for people."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from lab import report
+from tests.lab.build import agent, order, probes, result, takeover
+
+
+def test_the_document_has_every_promised_key_and_is_json() -> None:
+    (run,) = json.loads(json.dumps(report.document(order(), [result(takeover())])))
+    assert run["scenario"] == "kill-node"
+    assert run["router"] == "bird"
+    assert run["exabgp"] == "5"
+    assert run["interval"] == 0.1
+    assert run["outage_ms"] == 312
+    assert (run["probes_sent"], run["probes_lost"]) == (350, 155)
+    assert run["phases_ms"]["elected"] == 301
+    assert set(run["transitions"][0]) == {"time", "node", "router", "before", "after", "reason"}
+    assert run["active_at_end"] == ["node2"]
+
+
+def test_the_timeline_is_in_the_order_of_time() -> None:
+    lines = report.text(order(), [result(takeover())]).splitlines()
+    moments = [float(line.split(" ms")[0]) for line in lines if " ms  " in line]
+    assert moments == sorted(moments)
+    assert moments[0] == -40
+    assert lines[-1] == "as expected"
+
+
+def test_violations_are_named_at_the_end() -> None:
+    silent = replace(takeover(), probes=probes(lambda number: "node1" if number < 50 else None, end=2))
+    assert "VIOLATED: the outage" in report.text(order(), [result(silent)]).splitlines()[-1]
+
+
+def test_a_complaint_of_a_run_is_a_violation() -> None:
+    made = result(takeover())
+    late = replace(made, run=replace(made.run, complaints=("node2 answering: not within 8 s\n  details",)))
+    assert report.violations(order(), [late]) == ["run 1: node2 answering: not within 8 s"]
+
+
+def test_quiet_paths_are_told() -> None:
+    facts = takeover()
+    quiet = agent(350, "node2", "path-quiet", peer="2001:db8:ff::11", interface="eth1")
+    said = report.text(order(), [result(replace(facts, agents=[*facts.agents, quiet]))])
+    assert "node2 logs: adverts of 2001:db8:ff::11 no longer arrive on eth1" in said
+
+
+def test_several_runs_have_a_summary_and_the_middle_one_is_drawn() -> None:
+    lengths = (200, 230, 205)
+    runs = [
+        result(
+            replace(
+                takeover(),
+                probes=probes(lambda n, end=end: "node1" if n < 50 else "node2" if n >= end else None),  # type: ignore[misc]
+            )
+        )
+        for end in lengths
+    ]
+    assert report.median_run(runs) is runs[2]
+    assert "3 runs: outage median 312.0 ms, least 302.0 ms, most 362.0 ms" in report.text(order(), runs)

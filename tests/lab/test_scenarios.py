@@ -1,0 +1,109 @@
+"""Each scenario's expectation: met by the runs it should be met by, and violated by those that are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lab.facts import Facts, Incident
+from lab.scenarios import SCENARIOS, Run, down_interval, skew_time
+from tests.lab.build import EVENT, agent, plan, probes, result, takeover
+
+
+def judged(scenario: str, *facts: Facts) -> list[str]:
+    runs: list[Run] = [result(each).run for each in facts]
+    return SCENARIOS[scenario].judge(runs, plan())
+
+
+def calm(gray: str | None = None) -> Facts:
+    """node1 is Active all the time and nothing is lost."""
+    facts = takeover()
+    what = [Incident(EVENT, "node1", f"{gray} gray")] if gray else []
+    return Facts(what, facts.agents[:4], facts.adverts[:2], facts.routes[:3], probes(lambda _: "node1"))
+
+
+def late(ms: int) -> Facts:
+    """The takeover, with the first answer so much later."""
+    first = 205 + ms // 2
+    fate = lambda number: "node1" if number < 50 else "node2" if number >= first else None  # noqa: E731
+    return replace(takeover(), probes=probes(fate, end=2))
+
+
+def test_timers_are_those_of_the_first_backup() -> None:
+    assert skew_time(0.1) == pytest.approx(0.0414, abs=1e-4)
+    assert down_interval(1.0) == pytest.approx(3.414, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_every_scenario_says_what_it_is_and_what_it_expects(name: str) -> None:
+    assert SCENARIOS[name].name == name
+    assert len(SCENARIOS[name].summary) > 20
+    assert len(SCENARIOS[name].expectation(plan())) > 20
+
+
+def test_kill_node_is_judged_by_the_median() -> None:
+    assert judged("kill-node", takeover()) == []
+    assert judged("kill-node", takeover(), late(200), takeover()) == []
+    (violation,) = judged("kill-node", late(200), late(100), takeover())
+    assert "412 ms, more than 391 ms" in violation
+
+
+def test_kill_node_wants_node2_active_and_by_silence() -> None:
+    nobody = replace(takeover(), agents=takeover().agents[:4], probes=[])
+    assert judged("kill-node", nobody) == [
+        "run 1: node2 should be Active at the end",
+        "run 1: a node should become Active (silence), but: none",
+    ]
+    (violation,) = judged("stop", takeover())[:1]
+    assert "(peer-resigned), but: silence" in violation
+
+
+def test_mute_node_allows_the_hold_time_but_no_late_election() -> None:
+    assert judged("mute-node", late(1000)) == []
+    agents = takeover().agents
+    slow = [*agents[:4], agent(450, "node2", "transition", before="backup", after="active", reason="silence")]
+    (violation,) = judged("mute-node", replace(takeover(), agents=slow))
+    assert "after 450 ms" in violation
+
+
+@pytest.mark.parametrize("name", ["cut-uplink", "gray-path"])
+def test_nobody_may_move_when_a_path_breaks(name: str) -> None:
+    moved = replace(takeover(), incidents=[Incident(EVENT, "node1", "eth0 gray")])
+    assert "run 1: node2 went from backup to active (silence), but nobody should" in judged(name, moved)
+
+
+def test_cut_uplink_allows_the_routers_their_time() -> None:
+    assert judged("cut-uplink", calm()) == []
+    lost = replace(calm(), probes=probes(lambda number: None if 50 <= number < 200 else "node1"))
+    (violation,) = judged("cut-uplink", lost)
+    assert "302 ms, more than 250 ms" in violation
+
+
+def test_gray_path_wants_the_quiet_path_named_and_nothing_lost() -> None:
+    facts = calm("eth1")
+    assert judged("gray-path", facts) == ["run 1: no Backup has logged that the path over eth1 went quiet"]
+    logged = agent(300, "node3", "path-quiet", peer="2001:db8:ff::11", interface="eth1")
+    assert judged("gray-path", replace(facts, agents=[*facts.agents, logged])) == []
+    for wrong in (
+        agent(300, "node3", "path-quiet", peer="2001:db8:ff::11", interface="eth0"),
+        agent(300, "node3", "path-quiet", peer="2001:db8:ff::12", interface="eth1"),
+        agent(-5, "node3", "path-quiet", peer="2001:db8:ff::11", interface="eth1"),
+        agent(300, "node1", "path-quiet", peer="2001:db8:ff::11", interface="eth1"),
+    ):
+        assert len(judged("gray-path", replace(facts, agents=[*facts.agents, wrong]))) == 1
+    one = replace(facts, agents=[*facts.agents, logged], probes=probes(lambda n: None if n == 99 else "node1"))
+    assert judged("gray-path", one) == ["run 1: 1 probes lost, there should be none"]
+
+
+def test_the_control_wants_two_actives() -> None:
+    two = replace(takeover(), incidents=[Incident(EVENT, "node1", "eth0 gray")])
+    assert judged("gray-path-single", two) == []
+    (violation,) = judged("gray-path-single", calm("eth0"))
+    assert "Active at the end: node1, not node1 and node2" in violation
+
+
+def test_comeback_wants_node1_alone() -> None:
+    assert judged("comeback", calm()) == []
+    (violation, *_) = judged("comeback", takeover())
+    assert "Active at the end: node2; expected: node1" in violation

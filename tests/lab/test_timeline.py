@@ -1,0 +1,124 @@
+"""Outage, phases, transitions: what the figures of a run mean."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lab.facts import Facts, RouteChange
+from lab.timeline import FLOWS, PHASES, compute, find_outages
+from tests.lab.build import EVENT, agent, probes, takeover
+
+
+def outages(*lost: int) -> list[tuple[float, float, int]]:
+    """Of probes sent every 2 ms from the event on, of which these are lost."""
+    sent = probes(lambda number: None if number in lost else "node1", start=0)
+    return [(round(each.start, 3), round(each.end, 3), each.lost) for each in find_outages(sent, EVENT)]
+
+
+def test_no_loss_is_no_outage() -> None:
+    assert outages() == []
+
+
+def test_an_outage_lasts_from_the_answered_probe_before_it_to_the_one_after_it() -> None:
+    assert outages(10) == [(18, 22, 1)]
+    assert outages(*range(10, 100)) == [(18, 200, 90)]
+
+
+def test_with_half_of_the_flows_dead_it_is_one_outage_until_all_are_answered() -> None:
+    assert outages(*range(10, 100, 2)) == [(18, 198, 45)]
+
+
+def test_a_single_flow_that_stays_dead_is_one_outage() -> None:
+    assert outages(*range(10, 250, FLOWS)) == [(18, 470, 15)]
+
+
+def test_losses_with_every_flow_answered_in_between_are_two_outages() -> None:
+    assert outages(10, 10 + FLOWS) == [(18, 22 + 2 * FLOWS, 2)]
+    assert outages(10, 11 + FLOWS) == [(18, 22, 1), (20 + 2 * FLOWS, 24 + 2 * FLOWS, 1)]
+
+
+def test_an_outage_at_either_end_of_the_probing_is_cut_there() -> None:
+    assert outages(0, 1) == [(0, 4, 2)]
+    assert outages(298, 299) == [(594, 598, 2)]
+
+
+def test_the_phases_of_a_takeover() -> None:
+    timeline = compute(takeover(), EVENT, "node1")
+    assert timeline.new == "node2"
+    assert timeline.phases == pytest.approx(
+        {
+            "last_advert": -40,
+            "elected": 301,
+            "bound": 303,
+            "announced": 306,
+            "in_kernel_first": 307,
+            "in_kernel": 308,
+            "client_route": 309,
+            "first_answer": 310.3,
+        }
+    )
+
+
+def test_the_longest_outage_counts_and_every_lost_probe() -> None:
+    timeline = compute(takeover(), EVENT, "node1")
+    assert timeline.outage_ms == pytest.approx(312)
+    assert (timeline.probes_sent, timeline.probes_lost) == (350, 155)
+
+
+def test_probes_long_before_the_event_do_not_count() -> None:
+    facts = replace(takeover(), probes=probes(lambda number: None if number < 10 else "node1", start=-0.8))
+    timeline = compute(facts, EVENT, "node1")
+    assert (timeline.probes_sent, timeline.probes_lost, timeline.outage_ms) == (550, 0, 0)
+
+
+def test_transitions_before_the_event_are_history() -> None:
+    (only,) = compute(takeover(), EVENT, "node1").transitions
+    assert only.document() == {
+        "time": "1970-01-12T13:46:40.301000+00:00",
+        "node": "node2",
+        "router": "web",
+        "before": "backup",
+        "after": "active",
+        "reason": "silence",
+    }
+
+
+def test_when_nobody_takes_over_there_are_no_phases() -> None:
+    facts = replace(takeover(), agents=[agent(5, "node1", "transition", after="initialize")])
+    timeline = compute(facts, EVENT, "node1")
+    assert timeline.new is None
+    assert timeline.phases == dict.fromkeys(PHASES)
+
+
+def test_the_route_must_be_in_both_routers() -> None:
+    facts = takeover()
+    timeline = compute(
+        replace(facts, routes=[each for each in facts.routes if (each.machine, each.hops) != ("tor2", ("node2",))]),
+        EVENT,
+        "node1",
+    )
+    assert timeline.phases["in_kernel_first"] == pytest.approx(307)
+    assert timeline.phases["in_kernel"] is None
+
+
+def test_a_route_to_the_new_active_from_an_earlier_life_is_not_its_takeover() -> None:
+    facts = takeover()
+    stale = RouteChange(EVENT + 0.002, "tor1", ("node2",))
+    timeline = compute(
+        replace(facts, routes=sorted([*facts.routes, stale], key=lambda each: each.time)), EVENT, "node1"
+    )
+    assert timeline.phases["in_kernel_first"] == pytest.approx(307)
+
+
+def test_losses_while_a_router_has_no_route_are_told_apart() -> None:
+    silent = takeover()
+    assert compute(silent, EVENT, "node1").lost_while_rerouting == 155
+    stable = [each for each in silent.routes if each.time < EVENT]
+    assert compute(replace(silent, routes=stable), EVENT, "node1").lost_while_rerouting == 0
+
+
+def test_no_facts_at_all_make_an_empty_timeline() -> None:
+    timeline = compute(Facts([], [], [], [], []), EVENT, "node1")
+    assert (timeline.probes_sent, timeline.outage_ms, timeline.transitions) == (0, 0, ())

@@ -1,0 +1,648 @@
+"""The addresses on lo, in real network namespaces, with everybody who may be in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import itertools
+import json
+import os
+import select
+import socket
+import struct
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+
+from exavrrp.system import addresses as addresses_module
+from exavrrp.system.addresses import (
+    AddressError,
+    Addresses,
+    concerns_loopback,
+    explained,
+    global_on_loopback,
+)
+from exavrrp.system.netlink import NLM_F_DUMP
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from exavrrp.vrrp.packet import Address
+    from tests.system.conftest import Namespace, Run, Until
+
+SIX, OTHER_SIX = ip_address("2001:db8:53::1"), ip_address("2001:db8:53::2")
+FOUR, OTHER_FOUR = ip_address("192.0.2.53"), ip_address("192.0.2.54")
+OURS = frozenset({SIX, OTHER_SIX, FOUR, OTHER_FOUR})
+FOREIGN = "2001:db8:ff::11", "192.0.2.11"
+CAP_NET_ADMIN = 12
+NOTHING: frozenset[Address] = frozenset()
+
+
+@dataclass
+class Bound:
+    """Addresses in a namespace, what they reported, and what `ip` shows."""
+
+    host: Namespace
+    addresses: Addresses = field(init=False)
+    repaired: list[Address] = field(default_factory=list)
+    failed: list[tuple[Address, OSError]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.addresses = Addresses(
+            OURS, self.repaired.append, lambda address, error: self.failed.append((address, error))
+        )
+
+    def shown(self, interface: str = "lo") -> dict[str, dict[str, Any]]:
+        """address/prefix → what iproute2 says of it, without those that every lo has."""
+        [link] = json.loads(self.host.run("ip", "-j", "-d", "address", "show", "dev", interface))
+        return {
+            f"{entry['local']}/{entry['prefixlen']}": entry for entry in link["addr_info"] if entry["scope"] == "global"
+        }
+
+    def has(self, address: Address) -> bool:
+        return f"{address}/{address.max_prefixlen}" in self.shown()
+
+
+@asynccontextmanager
+async def binding(host: Namespace) -> AsyncIterator[Bound]:
+    bound = Bound(host)
+    bound.addresses.open(asyncio.get_running_loop())
+    try:
+        yield bound
+    finally:
+        bound.addresses.close()
+
+
+async def quiet(bound: Bound, until: Until) -> None:
+    """Waits until the look that ends a burst is done."""
+    await until(lambda: bound.addresses._watch._timer is None)
+
+
+async def reports(bound: Bound, count: int, until: Until) -> None:
+    await until(lambda: len(bound.repaired) + len(bound.failed) == count)
+
+
+@pytest.fixture
+def host(namespace: Callable[[], Namespace]) -> Namespace:
+    made = namespace()
+    made.ip("\n".join(f"addr add {address} dev lo" for address in FOREIGN))
+    return made
+
+
+@pytest.mark.system
+def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            shown = bound.shown()
+            six, four = shown[f"{SIX}/128"], shown[f"{FOUR}/32"]
+            assert six["deprecated"]
+            assert six["nodad"]
+            assert "tentative" not in six
+            assert six["preferred_life_time"] == 0
+            assert six["valid_life_time"] == four["valid_life_time"] == 0xFFFFFFFF
+            assert four["preferred_life_time"] == 0xFFFFFFFF
+            assert four["scope"] == "global"
+            # iproute2 6.1 does not show IFA_PROTO, and kernels before 5.18 have none.
+            release = tuple(int(part) for part in os.uname().release.split(".")[:2])
+            table = bound.addresses._kernel.ask(ifaddrmsg(), addresses_module._RTM_GETADDR, NLM_F_DUMP)
+            marks = {entry.get_attr("IFA_ADDRESS"): entry.get_attr("IFA_PROTO") for entry in table}
+            assert marks[str(SIX)] == marks[str(FOUR)] == (112 if release >= (5, 18) else None)
+            assert bound.addresses.present() == {SIX, FOUR}
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("address", [SIX, FOUR], ids=["ipv6", "ipv4"])
+def test_a_service_on_a_bound_address_answers_the_network(
+    namespace: Callable[[], Namespace], cable: Any, run: Run, address: Address
+) -> None:
+    """Deprecated means "not chosen as a source", not "deaf"; and with lo down it answers just the same."""
+    server, client = namespace(), namespace()
+    cable(server, "eth0", client, "eth0")
+    for host, number in ((server, 1), (client, 2)):
+        host.ip(f"addr add 10.0.0.{number}/24 dev eth0\naddr add fd00::{number}/64 dev eth0")
+    via = "10.0.0.1" if address.version == 4 else "fd00::1"
+    client.ip(f"route add {address} via {via}", f"-{address.version}")
+
+    async def scenario() -> None:
+        family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+        async with binding(server) as bound:
+            for state in ("up", "down", "up"):
+                server.ip(f"link set lo {state}")
+                bound.addresses.set(OURS)
+                with client:
+                    asking = socket.socket(family, socket.SOCK_DGRAM)
+                with asking, socket.socket(family, socket.SOCK_DGRAM) as answering:
+                    answering.bind((str(address), 5353))
+                    asking.settimeout(0)
+                    answering.settimeout(0)
+                    asking.sendto(b"?", (str(address), 5353))
+                    question, caller = await asyncio.get_running_loop().sock_recvfrom(answering, 100)
+                    answering.sendto(b"!", caller)
+                    answer, origin = await asyncio.get_running_loop().sock_recvfrom(asking, 100)
+                    assert (question, answer, origin[0]) == (b"?", b"!", str(address))
+
+    with server:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_virtual_address_is_never_chosen_as_a_source(
+    namespace: Callable[[], Namespace], cable: Any, run: Run
+) -> None:
+    left, right = namespace(), namespace()
+    cable(left, "eth0", right, "eth0")
+    left.ip("addr add 2001:db8:aaaa::1/64 dev eth0")
+
+    async def scenario() -> None:
+        async with binding(left) as bound:
+            bound.addresses.set(frozenset({SIX}))
+            # By RFC 6724 rule 8 the virtual address would win toward its neighbour, were it not deprecated (rule 3).
+            left.ip("route add 2001:db8:53::/64 dev eth0", "-6")
+            [route] = json.loads(left.run("ip", "-j", "-6", "route", "get", "2001:db8:53::99"))
+            assert route["prefsrc"] == "2001:db8:aaaa::1"
+
+    with left:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_the_set_is_the_whole_truth(host: Namespace, run: Run) -> None:
+    """Every sequence of sets ends with exactly the last one; foreign addresses stay throughout."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            for size in (0, 2, 4, 1, 3, 0):
+                for wanted in itertools.combinations(sorted(OURS, key=str), size):
+                    bound.addresses.set(frozenset(wanted))
+                    expected = {f"{a}/{a.max_prefixlen}" for a in map(ip_address, [*wanted, *FOREIGN])}
+                    assert set(bound.shown()) == expected
+            assert not bound.repaired
+            assert not bound.failed
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, until: Until) -> None:
+    """A predecessor's addresses stay until the agent has decided; the first set clears what is stale."""
+    host.ip(f"addr add {SIX}/128 dev lo\naddr add {FOUR}/32 dev lo")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            host.ip("addr add 198.51.100.1/32 dev lo")
+            await until(lambda: bound.addresses._watch.looks)
+            await quiet(bound, until)
+            assert bound.addresses.present() == {SIX, FOUR}
+            bound.addresses.set(frozenset({SIX}))
+            assert bound.addresses.present() == {SIX}
+            assert bound.has(ip_address("198.51.100.1"))
+        assert bound.has(SIX)  # closing leaves lo as it is
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("address", [SIX, FOUR], ids=["ipv6", "ipv4"])
+def test_what_somebody_removed_is_back_within_100_ms(host: Namespace, run: Run, until: Until, address: Address) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(OURS)
+            await quiet(bound, until)
+            loop = asyncio.get_running_loop()
+            back: list[float] = []
+            bound.addresses._repaired = lambda _address: back.append(loop.time())
+            removed = host.popen(["ip", "addr", "del", f"{address}/{address.max_prefixlen}", "dev", "lo"])
+            # Its end is noticed later than the removal, so the time from it to the repair may well be negative.
+            await until(lambda: removed.poll() is not None)
+            ended = loop.time()
+            await until(lambda: back)
+            assert back[0] - ended < 0.1
+            assert bound.has(address)
+            assert bound.addresses.present() == OURS
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_lo_down_and_up(host: Namespace, run: Run, until: Until) -> None:
+    """The kernel removes IPv6 addresses from an interface that goes down; ours come back, and work."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(OURS)
+            host.ip("link set lo down")
+            await until(lambda: {SIX, OTHER_SIX} <= set(bound.repaired))
+            host.ip("link set lo up")
+            await quiet(bound, until)
+            assert bound.addresses.present() == OURS
+            for address in OURS:
+                [route] = json.loads(host.run("ip", "-j", f"-{address.version}", "route", "get", str(address)))
+                assert route["type"] == "local"
+            assert not bound.failed
+            host.ip("link set lo down\nlink set lo up")
+            await quiet(bound, until)
+            await until(lambda: bound.addresses.present() == OURS)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(
+    ("command", "address"),
+    [
+        (f"addr change {SIX}/128 dev lo valid_lft forever preferred_lft forever", SIX),
+        (f"addr change {SIX}/128 dev lo valid_lft 600 preferred_lft 0", SIX),
+        (f"addr change {FOUR}/32 dev lo valid_lft 600 preferred_lft 600", FOUR),
+    ],
+    ids=["preferred", "ipv6-expires", "ipv4-expires"],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_lifetimes_are_put_right(
+    *, host: Namespace, run: Run, until: Until, command: str, address: Address, when: str
+) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            if when == "before":
+                host.ip(command.replace("change", "add"))
+                bound.addresses.set(frozenset({SIX, FOUR}))
+            else:
+                bound.addresses.set(frozenset({SIX, FOUR}))
+                host.ip(command)
+                await until(lambda: bound.repaired == [address])
+            entry = bound.shown()[f"{address}/{address.max_prefixlen}"]
+            assert entry["valid_life_time"] == 0xFFFFFFFF
+            assert ("deprecated" in entry) is (address.version == 6)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_another_prefix_length_is_put_right(host: Namespace, run: Run) -> None:
+    """Somebody's /64 of our address would draw in the whole network; a /32 beside a /24 is enough to be bound."""
+    host.ip(f"addr add {SIX}/64 dev lo\naddr add {FOUR}/24 dev lo")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            assert f"{SIX}/128" in bound.shown()
+            assert f"{SIX}/64" not in bound.shown()
+            assert f"{FOUR}/32" in bound.shown()
+            bound.addresses.set(NOTHING)
+            assert not bound.addresses.present()
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_removing_ours_never_takes_a_foreign_one_along(host: Namespace, run: Run) -> None:
+    """The kernel removes IPv4 secondaries together with their primary, unless promote_secondaries is set."""
+    host.ip(f"addr add {FOUR}/24 dev lo\naddr add 192.0.2.200/24 dev lo")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            with pytest.raises(AddressError, match=r"192\.0\.2\.53 on lo.*192\.0\.2\.200.*by hand") as caught:
+                bound.addresses.set(NOTHING)
+            assert set(caught.value.failures) == {FOUR}
+            assert "192.0.2.200/24" in bound.shown()
+            host.ip("addr del 192.0.2.200/24 dev lo")
+            bound.addresses.set(NOTHING)
+            assert not bound.addresses.present()
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_the_same_address_elsewhere_is_not_ours(namespace: Callable[[], Namespace], cable: Any, run: Run) -> None:
+    left, right = namespace(), namespace()
+    cable(left, "eth0", right, "eth0")
+    left.ip(f"addr add {SIX}/64 dev eth0\naddr add {FOUR}/24 dev eth0")
+
+    async def scenario() -> None:
+        async with binding(left) as bound:
+            bound.addresses.set(NOTHING)
+            assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            assert set(bound.shown("lo")) == {f"{SIX}/128", f"{FOUR}/32"}
+            assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
+            bound.addresses.set(NOTHING)
+            assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
+
+    with left:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_somebody_added_is_removed(host: Namespace, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX}))
+            host.ip(f"addr add {FOUR}/32 dev lo")
+            await until(lambda: bound.repaired == [FOUR])
+            assert bound.addresses.present() == {SIX}
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("where", ["lo", "all"])
+def test_ipv6_disabled_is_said_clearly_and_ipv4_still_bound(
+    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 0.05)
+    host.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", 1)
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            with pytest.raises(AddressError, match=r"2001:db8:53::1 on lo.*disabled.*disable_ipv6") as caught:
+                bound.addresses.set(frozenset({SIX, FOUR}))
+            assert caught.value.errno == errno.EACCES
+            assert set(caught.value.failures) == {SIX}
+            assert bound.addresses.present() == {FOUR}
+            # It stays wanted: tried again at intervals, and reported when it works at last.
+            await until(lambda: len(bound.failed) >= 2)
+            assert not bound.repaired
+            host.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", 0)
+            await until(lambda: bound.repaired == [SIX])
+            assert bound.addresses.present() == {SIX, FOUR}
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_is_undone_again_and_again_is_a_failure(host: Namespace, run: Run, until: Until) -> None:
+    """After five repairs we stop fighting: the failure is reported, and the next attempt waits."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            for count in range(1, addresses_module.PATIENCE + 1):
+                host.ip(f"addr del {SIX}/128 dev lo")
+                await reports(bound, count, until)
+            assert [address for address, _ in bound.failed] == [SIX]
+            assert bound.failed[0][1].errno == errno.EBUSY
+            assert bound.has(SIX)
+            host.ip(f"addr del {SIX}/128 dev lo")
+            gone = time.monotonic()
+            # Another address is not punished for it.
+            host.ip(f"addr del {FOUR}/32 dev lo")
+            await until(lambda: FOUR in bound.repaired)
+            assert not bound.has(SIX)
+            await until(lambda: len(bound.failed) == 2)
+            assert time.monotonic() - gone > addresses_module.FIRST_PAUSE / 2
+            assert bound.has(SIX)
+            # Whoever asks anew gets a new beginning.
+            bound.addresses.set(frozenset({FOUR}))
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            host.ip(f"addr del {SIX}/128 dev lo")
+            await until(lambda: bound.repaired.count(SIX) == addresses_module.PATIENCE)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_old_repairs_are_forgotten(host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(addresses_module, "CALM", 0.0)
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX}))
+            for count in range(1, 2 * addresses_module.PATIENCE):
+                host.ip(f"addr del {SIX}/128 dev lo")
+                await reports(bound, count, until)
+            assert not bound.failed
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_callbacks_may_set(host: Namespace, run: Run, until: Until) -> None:
+    """The agent's answer to a failure is another wanted set, from within the callback."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses._repaired = lambda _address: bound.addresses.set(frozenset({OTHER_SIX}))
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            host.ip(f"addr del {SIX}/128 dev lo\naddr del {FOUR}/32 dev lo")
+            await until(lambda: bound.addresses.present() == {OTHER_SIX})
+            await quiet(bound, until)
+            assert bound.addresses.present() == {OTHER_SIX}
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_more_notifications_than_fit_are_no_end(
+    namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until
+) -> None:
+    """ENOBUFS: thousands of addresses come and go elsewhere while we look away, and one of ours goes in their midst.
+
+    What the kernel still had room for is not about lo at all; that it had no room for more is what makes us look.
+    """
+    host, other = namespace(), namespace()
+    cable(host, "eth0", other, "eth0")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(OURS)
+            await until(lambda: bound.addresses._watch.looks)
+            await quiet(bound, until)
+            many = [f"10.{n // 250}.{n % 250}.1/32" for n in range(1500)]
+            host.ip("\n".join(f"addr add {address} dev eth0" for address in many))
+            host.ip(f"addr del {FOUR}/32 dev lo")
+            assert not bound.repaired  # nothing of this has been read: the loop has not had its turn
+            await until(lambda: bound.repaired == [FOUR])
+            assert bound.addresses._watch.overflows == 1
+            await quiet(bound, until)
+            host.ip(f"addr del {SIX}/128 dev lo")
+            await until(lambda: bound.repaired == [FOUR, SIX])
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_happens_on_other_interfaces_costs_no_look(
+    namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until
+) -> None:
+    left, right = namespace(), namespace()
+    cable(left, "eth0", right, "eth0")
+
+    async def scenario() -> None:
+        async with binding(left) as bound:
+            bound.addresses.set(frozenset({SIX}))
+            await until(lambda: bound.addresses._watch.looks and bound.addresses._watch._timer is None)
+            before = bound.addresses._watch.looks
+            left.ip("\n".join(f"addr add 10.0.{n}.1/24 dev eth0" for n in range(50)) + "\nlink set eth0 down")
+            # Everything was read, and none of it was a reason to look.
+            waiting = bound.addresses._watch._socket
+            assert waiting is not None
+            await until(lambda: not select.select([waiting], [], [], 0)[0])
+            assert bound.addresses._watch._timer is None
+            assert bound.addresses._watch.looks == before
+
+    with left:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_without_the_right_to_change_addresses(
+    host: Namespace, run: Run, until: Until, without_capability: Any
+) -> None:
+    """What an operator sees who forgot the capability."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(NOTHING)  # nothing to do needs no right
+            host.ip("addr add 198.51.100.1/32 dev lo")
+            await until(lambda: bound.addresses._watch.looks)
+            await quiet(bound, until)
+            with without_capability(CAP_NET_ADMIN), pytest.raises(AddressError, match="CAP_NET_ADMIN") as caught:
+                bound.addresses.set(OURS)
+            assert set(caught.value.failures) == OURS
+            # They stay wanted: a second later we try again, without anything on lo having changed.
+            await until(lambda: set(bound.repaired) == OURS)
+            assert bound.addresses.present() == OURS
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_two_capabilities_suffice(host: Namespace, run: Run, with_two_capabilities: Any) -> None:
+    def body() -> None:
+        async def scenario() -> None:
+            async with binding(host) as bound:
+                bound.addresses.set(OURS)
+                assert bound.addresses.present() == OURS
+                bound.addresses.set(NOTHING)
+
+        run(scenario())
+
+    with host:
+        with_two_capabilities(body)
+
+
+@pytest.mark.system
+def test_bound_means_that_packets_are_accepted(
+    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel lists an IPv6 address before a worker of its own has made the local route: that is waited for.
+
+    How late that worker is cannot be arranged, so its lateness is put before the kernel's answer.
+    """
+    late = 3
+
+    async def scenario() -> None:
+        nonlocal late
+        async with binding(host) as bound:
+            real = bound.addresses._kernel.ask
+
+            def ask(message: Any, kind: int, *flags: int) -> Any:
+                nonlocal late
+                answer = real(message, kind, *flags)
+                if kind == addresses_module._RTM_GETROUTE and late:
+                    late -= 1
+                    answer[0]["type"] = 1  # RTN_UNICAST: the /128 that leads to lo, without being local
+                return answer
+
+            monkeypatch.setattr(bound.addresses._kernel, "ask", ask)
+            bound.addresses.set(frozenset({SIX}))
+            assert late == 0
+            late = 10_000
+            with pytest.raises(AddressError, match="accepts no packets") as caught:
+                bound.addresses.set(frozenset({SIX, FOUR}))
+            assert caught.value.errno == errno.EAGAIN
+            assert set(caught.value.failures) == {FOUR}
+            late = 0
+            await until(lambda: bound.repaired == [FOUR])
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            real = bound.addresses._kernel.ask
+            deaf = addresses_module._RTM_NEWADDR
+            monkeypatch.setattr(
+                bound.addresses._kernel,
+                "ask",
+                lambda message, kind, *flags: [] if kind == deaf else real(message, kind, *flags),
+            )
+            monkeypatch.setattr(bound.addresses, "_is_local", lambda _address, _limit: True)
+            with pytest.raises(AddressError, match="does not show it"):
+                bound.addresses.set(frozenset({SIX}))
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run) -> None:
+    """Somebody else removed it between our look and our order."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            for address in OURS:
+                bound.addresses._remove(addresses_module._Entry(address, address.max_prefixlen, 0))
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_set_before_open_is_an_error_of_the_system(host: Namespace) -> None:
+    bound = Bound(host)
+    with pytest.raises(OSError, match="not open"):
+        bound.addresses.set(OURS)
+
+
+@pytest.mark.system
+def test_global_addresses_for_the_choice_of_a_source(host: Namespace) -> None:
+    with host:
+        assert [str(address) for address in global_on_loopback()] == ["192.0.2.11", "2001:db8:ff::11"]
+
+
+@pytest.mark.parametrize(
+    ("number", "address", "advice"),
+    [
+        (errno.EPERM, FOUR, "CAP_NET_ADMIN"),
+        (errno.EACCES, SIX, "disable_ipv6"),
+        (errno.EOPNOTSUPP, SIX, "without IPv6"),
+        (errno.ENOMEM, SIX, "memory"),
+    ],
+)
+def test_a_refusal_comes_with_advice(number: int, address: Address, advice: str) -> None:
+    error = explained(OSError(number, "the kernel says: memory"), address)
+    assert error.errno == number
+    assert advice in str(error)
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_any_notification_concerns_lo_or_not(notification: bytes) -> None:
+    assert concerns_loopback(notification) is (notification[20:24] == struct.pack("=I", 1))

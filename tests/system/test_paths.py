@@ -1,0 +1,472 @@
+"""The paths toward a peer, asked of a real routing table that changes while we listen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import struct
+import time
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.system import paths as paths_module
+from exavrrp.system.netlink import SETTLED, Conversation, Watch, messages, raise_error
+from exavrrp.system.paths import Link, Paths, group_members
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.system.conftest import Namespace, Pair, Run, Until
+
+both_families = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
+
+
+class Asked:
+    """Paths on host a, and how often they said that something changed."""
+
+    def __init__(self, pair: Pair, version: int, only: list[str] | None = None) -> None:
+        self.source, self.peer = pair.of(version)
+        self.changes = 0
+        self.paths = Paths(self._changed, only)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def names(self) -> list[str]:
+        return [link.name for link in self.paths.toward(self.peer, self.source)]
+
+
+@contextlib.asynccontextmanager
+async def asking(pair: Pair, version: int, only: list[str] | None = None) -> AsyncIterator[Asked]:
+    asked = Asked(pair, version, only)
+    asked.paths.open(asyncio.get_running_loop())
+    try:
+        yield asked
+    finally:
+        asked.paths.close()
+
+
+async def quiet(asked: Asked, until: Until) -> None:
+    """Waits until the look that ends a burst is done: nothing is pending any more."""
+    await until(lambda: asked.paths._watch._timer is None)
+
+
+@pytest.mark.system
+@both_families
+def test_all_next_hops_of_a_multipath_route(pair: Pair, run: Run, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            expected = tuple(Link(socket.if_nametoindex(name), name) for name in ("eth0", "eth1"))
+            assert asked.paths.toward(asked.peer, asked.source) == expected
+            assert asked.paths.interface_name(expected[1].index) == "eth1"
+            assert asked.paths.interface_name(4711) == "if4711"
+            assert asked.paths.interface_name(-1) == "if-1"
+
+    with pair.a:
+        run(scenario())
+
+
+def use_next_hop_objects(pair: Pair, version: int) -> None:
+    """The same two next hops as objects in a group, as FRR installs them."""
+    _, peer = pair.of(version)
+    via = "10.0.{}.2" if version == 4 else "fd00:{}::2"
+    pair.a.ip(
+        f"""nexthop add id 1 via {via.format(0)} dev eth0
+            nexthop add id 2 via {via.format(1)} dev eth1
+            nexthop add id 10 group 1/2"""
+    )
+    pair.a.ip(f"route flush {peer}\nroute add {peer} nhid 10", f"-{version}")
+
+
+@pytest.mark.system
+@both_families
+@pytest.mark.parametrize("compatible", [0, 1])
+def test_a_group_of_next_hop_objects(pair: Pair, run: Run, until: Until, version: int, compatible: int) -> None:
+    """With nexthop_compat_mode 0 the route names the group only, and its members have to be asked for."""
+    use_next_hop_objects(pair, version)
+    pair.a.sysctl("net.ipv4.nexthop_compat_mode", compatible)
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+            pair.a.ip("nexthop replace id 10 group 2")
+            await until(lambda: asked.names() == ["eth1"])
+            pair.a.ip("nexthop replace id 10 group 1/2")
+            await until(lambda: asked.names() == ["eth0", "eth1"])
+            pair.b.ip("link set eth1 down")
+            await until(lambda: asked.names() == ["eth0"])
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+@pytest.mark.parametrize("compatible", [0, 1])
+def test_a_single_next_hop_object(pair: Pair, run: Run, version: int, compatible: int) -> None:
+    use_next_hop_objects(pair, version)
+    pair.a.sysctl("net.ipv4.nexthop_compat_mode", compatible)
+    _, peer = pair.of(version)
+    pair.a.ip(f"route del {peer}\nroute add {peer} nhid 2", f"-{version}")
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth1"]
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_two_gateways_on_one_interface_are_one_path(pair: Pair, run: Run, version: int) -> None:
+    _, peer = pair.of(version)
+    via = "10.0.0.{}" if version == 4 else "fd00:0::{}"
+    hops = " ".join(f"nexthop via {via.format(n)} dev eth0" for n in (2, 3))
+    pair.a.ip(f"route flush {peer}\nroute add {peer} {hops}", f"-{version}")
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth0"]
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_routing_rules_by_source_are_obeyed(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """The route *from our source*: what `ip route get PEER` without `from` would not show."""
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+            via = "10.0.1.2" if version == 4 else "fd00:1::2"
+            pair.a.ip(f"route add {asked.peer} via {via} table 100", f"-{version}")
+            await until(lambda: asked.paths.refreshes)
+            await quiet(asked, until)
+            assert asked.names() == ["eth0", "eth1"]
+            pair.a.ip(f"rule add from {asked.source} table 100 priority 100", f"-{version}")
+            await until(lambda: asked.names() == ["eth1"])
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+@pytest.mark.parametrize("kind", ["blackhole", "unreachable", "prohibit", "throw", "none"])
+def test_no_way_is_no_path(pair: Pair, run: Run, until: Until, version: int, kind: str) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+            add = "" if kind == "none" else f"route add {kind} {asked.peer}"
+            pair.a.ip(f"route flush {asked.peer}\n{add}", f"-{version}")
+            await until(lambda: asked.names() == [])
+            await quiet(asked, until)
+            assert asked.changes == 1
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_peer_on_this_host_is_left_to_the_kernel(pair: Pair, run: Run, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.paths.toward(asked.source, asked.source) == ()
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_source_that_is_missing_is_no_exception(pair: Pair, run: Run, version: int) -> None:
+    stranger = ip_address("192.0.2.99" if version == 4 else "2001:db8:ff::99")
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            # IPv4 has no route from a source it does not own; IPv6 does not care.
+            expected = [] if version == 4 else ["eth0", "eth1"]
+            assert [link.name for link in asked.paths.toward(asked.peer, stranger)] == expected
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+@pytest.mark.parametrize(
+    "how",
+    ["carrier", "interface"],
+)
+def test_a_next_hop_whose_link_is_down_is_left_out(pair: Pair, run: Run, until: Until, version: int, how: str) -> None:
+    host = pair.b if how == "carrier" else pair.a
+
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+            host.ip("link set eth1 down")
+            await until(lambda: asked.names() == ["eth0"])
+            host.ip("link set eth1 up")
+            if version == 6 and how == "interface":
+                pair.a.ip("addr add fd00:1::1/64 dev eth1")  # went with the interface, and the routes over it
+                pair.route(0, 1)
+            await until(lambda: asked.names() == ["eth0", "eth1"])
+            await quiet(asked, until)
+            assert asked.changes >= 2
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_an_interface_made_anew_has_its_new_index(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            before = asked.paths.toward(asked.peer, asked.source)[1]
+            pair.a.ip("link del eth1")
+            # With it, the kernel takes the one next hop (IPv6) or, without a word, the whole route (IPv4).
+            await until(lambda: "eth1" not in asked.names())
+            pair.plug(1)
+            pair.route(0, 1)
+            await until(lambda: asked.names() == ["eth0", "eth1"])
+            after = asked.paths.toward(asked.peer, asked.source)[1]
+            assert after.index == socket.if_nametoindex("eth1") != before.index
+            assert asked.paths.interface_name(after.index) == "eth1"
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_renamed_interface_has_its_new_name(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        async with asking(pair, 4) as asked:
+            index = asked.paths.toward(asked.peer, asked.source)[1].index
+            assert asked.paths.interface_name(index) == "eth1"
+            pair.a.ip("link set eth1 name uplink1")
+            await until(lambda: asked.names() == ["eth0", "uplink1"])
+            assert asked.paths.interface_name(index) == "uplink1"
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_only_restricts(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """And never leaves the choice to the kernel: it could take an interface that was not permitted."""
+
+    async def scenario() -> None:
+        async with asking(pair, version, ["eth1"]) as asked:
+            assert asked.names() == ["eth1"]
+            pair.route(0)
+            await until(lambda: asked.paths.refreshes)
+            await quiet(asked, until)
+            assert asked.names() == ["eth1"]
+            assert asked.changes == 0
+            pair.a.ip("link del eth1")
+            await until(lambda: asked.paths.toward(asked.peer, asked.source) == (Link(0, "eth1"),))
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_restricted_to_nothing_means_unrestricted(pair: Pair, run: Run) -> None:
+    async def scenario() -> None:
+        async with asking(pair, 6, []) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_changes_elsewhere_are_not_reported(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        async with asking(pair, 4) as asked:
+            asked.names()
+            pair.a.ip("route add 203.0.113.0/24 via 10.0.0.2\naddr add 198.51.100.1/32 dev lo")
+            await until(lambda: asked.paths.refreshes)
+            await quiet(asked, until)
+            assert asked.changes == 0
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Run, until: Until) -> None:
+    """A router daemon installs 10,000 routes; at the very end one of our next hops goes.
+
+    Whatever time the storm takes, looks are rare; the processor time they take is a small part of it; and as the
+    kernel's buffer holds only some hundreds of notifications, most are never seen.
+    """
+
+    async def scenario() -> None:
+        async with asking(pair, 4) as asked:
+            assert asked.names() == ["eth0", "eth1"]
+            asked.paths.toward(pair.b6, pair.a6)
+            lines = [f"route add 10.{128 + n // 250}.{n % 250}.0/24 via 10.0.0.2" for n in range(10000)]
+            lines += [f"route del 10.{128 + n // 250}.{n % 250}.0/24" for n in range(10000)]
+            lines += ["route replace 192.0.2.12/32 via 10.0.1.2 dev eth1"]
+            storm = pair.a.popen(["ip", "-batch", "-"], stdin=-1)
+            assert storm.stdin is not None
+            started, used = time.monotonic(), time.process_time()
+            await asyncio.to_thread(storm.communicate, "\n".join(lines) + "\n")
+            assert storm.returncode == 0
+            await until(lambda: asked.names() == ["eth1"])
+            await quiet(asked, until)
+            took = time.monotonic() - started
+            assert asked.paths.overflows > 0
+            assert asked.paths.refreshes <= 3 + took / paths_module.SPACING
+            assert time.process_time() - used < 0.25 * took + 0.1
+
+    with pair.a:
+        run(scenario(), 120)
+
+
+@pytest.mark.system
+def test_a_lost_answer_is_asked_for_again(pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of memory in the kernel, say: the old answer stands, and no notification is needed to ask once more."""
+
+    async def scenario() -> None:
+        async with asking(pair, 4) as asked:
+            real = asked.paths._kernel.ask
+            failures = [OSError(errno.ENOBUFS, "no memory"), OSError(errno.ENOBUFS, "no memory")]
+
+            def ask(*arguments: Any) -> Any:
+                if failures:
+                    raise failures.pop()
+                return real(*arguments)
+
+            monkeypatch.setattr(asked.paths._kernel, "ask", ask)
+            assert asked.names() == []
+            await until(lambda: asked.names() == ["eth0", "eth1"])
+            assert not failures
+            assert asked.changes == 1
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_an_overflow_in_the_middle_of_nothing_else_is_a_look(
+    namespace: Callable[[], Namespace], run: Run, until: Until
+) -> None:
+    """More notifications than the buffer holds, all sent before we read any: one look, and the watch lives on."""
+
+    async def scenario() -> None:
+        looks: list[float] = []
+        loop = asyncio.get_running_loop()
+        watch = Watch([5], lambda: looks.append(loop.time()), delay=0.01, spacing=0.01)
+        watch.open(loop)
+        try:
+            host.ip("\n".join(f"addr add 10.{n // 250}.{n % 250}.1/32 dev lo" for n in range(2000)))
+            await until(lambda: looks)
+            assert watch.overflows == 1
+            await until(lambda: watch._timer is None)
+            seen = len(looks)
+            host.ip("addr add 198.51.100.1/32 dev lo")
+            # A look at once and a late one, for what the kernel announces before it does it; then no more.
+            await until(lambda: len(looks) == seen + 2)
+            assert looks[-1] - looks[-2] > SETTLED / 2
+            assert watch._timer is None
+        finally:
+            watch.close()
+
+    host = namespace()
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_asking_without_a_socket_is_an_error_of_the_system(need_root: None, pair: Pair, run: Run) -> None:
+    async def scenario() -> None:
+        async with asking(pair, 4) as asked:
+            pass
+        asked.paths.close()
+        assert asked.names() == []  # not known, not raised
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_the_kernels_own_words(namespace: Callable[[], Namespace]) -> None:
+    """An error carries the kernel's explanation (extended acknowledgement), not only its number."""
+    conversation = Conversation()
+    with namespace():
+        conversation.open()
+    try:
+        question = paths_module._NextHop()
+        question["attrs"] = [("NHA_ID", 4711)]
+        with pytest.raises(OSError, match=r".") as caught:
+            conversation.ask(question, 106)
+        assert caught.value.errno == errno.ENOENT
+    finally:
+        conversation.close()
+
+
+@pytest.mark.system
+def test_two_capabilities_suffice(pair: Pair, run: Run, until: Until, with_two_capabilities: Any) -> None:
+    def body() -> None:
+        async def scenario() -> None:
+            async with asking(pair, 6) as asked:
+                assert asked.names() == ["eth0", "eth1"]
+
+        run(scenario())
+
+    with pair.a:
+        with_two_capabilities(body)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_list_of_messages(data: bytes) -> None:
+    for offset, kind, flags, _ in messages(data):
+        assert 0 <= offset <= len(data) - 16
+        assert 0 <= kind <= 0xFFFF
+        assert 0 <= flags <= 0xFFFF
+
+
+_error_head = st.builds(
+    lambda flags, kind, body: struct.pack("=IHHII", 16 + len(body), kind, flags, 0, 0) + body,
+    st.sampled_from([0, 0x100, 0x200, 0x300]),
+    st.sampled_from([2, 3]),
+    st.binary(max_size=80),
+)
+
+
+@given(_error_head)
+def test_any_error_message_is_an_oserror_or_none(data: bytes) -> None:
+    for offset, *_ in messages(data):
+        with contextlib.suppress(OSError):
+            raise_error(data, offset)
+
+
+def test_an_explained_error_is_read() -> None:
+    text = b"IPv6 is disabled\0"
+    attribute = struct.pack("=HH", 4 + len(text), 1) + text + bytes(-len(text) % 4)
+    inner = struct.pack("=IHHII", 60, 20, 5, 1, 0)
+    body = struct.pack("=i", -errno.EACCES) + inner + attribute
+    data = struct.pack("=IHHII", 16 + len(body), 2, 0x300, 1, 0) + body
+    with pytest.raises(PermissionError, match="IPv6 is disabled"):
+        raise_error(data, 0)
+
+
+@given(st.binary(max_size=64))
+def test_any_group_has_members(group: bytes) -> None:
+    members = group_members(group)
+    assert len(members) == len(group) // 8
+    assert all(0 <= member <= 0xFFFF_FFFF for member in members)

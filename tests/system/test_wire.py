@@ -1,0 +1,535 @@
+"""The wire, between two real network namespaces with two cables; scenarios first, then arbitrary bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import socket
+import struct
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.system import wire as wire_module
+from exavrrp.system.wire import (
+    ANY,
+    Arrival,
+    Sent,
+    Wire,
+    read_ipv4_ancillary,
+    read_ipv6_ancillary,
+)
+from exavrrp.vrrp.packet import (
+    PROTOCOL,
+    Address,
+    Advertisement,
+    Datagram,
+    Expectation,
+    Malformed,
+    Reason,
+    decode,
+    encode,
+    strip_ipv4,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tests.system.conftest import Namespace, Pair, Run, Until
+
+CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
+
+both_families = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
+
+
+@dataclass(frozen=True)
+class Link:
+    index: int
+    name: str
+
+
+@dataclass
+class End:
+    """A wire in a namespace, and what came out of it."""
+
+    host: Namespace
+    wire: Wire
+    arrived: list[Arrival] = field(default_factory=list)
+    rejected: list[tuple[Reason, Address | None]] = field(default_factory=list)
+
+    def links(self, *names: str) -> list[Link]:
+        with self.host:
+            return [Link(socket.if_nametoindex(name), name) for name in names]
+
+    def send(self, payload: bytes, peer: Address, *names: str) -> list[int | None]:
+        with self.host:
+            return [sent.error for sent in self.wire.send(payload, peer, self.links(*names))]
+
+    def arrivals(self) -> Counter[str]:
+        """Packets by the name of the interface they came in through."""
+        with self.host:
+            return Counter(socket.if_indextoname(arrival.interface) for arrival in self.arrived)
+
+
+def end(host: Namespace, source: Address) -> End:
+    """An open wire; must be called with a running loop."""
+    arrived: list[Arrival] = []
+    rejected: list[tuple[Reason, Address | None]] = []
+    made = End(host, Wire(source, arrived.append, lambda why, who: rejected.append((why, who))), arrived, rejected)
+    with host:
+        made.wire.open(asyncio.get_running_loop())
+    return made
+
+
+@dataclass
+class Ends:
+    """Opens both ends of a pair for a ``with`` block."""
+
+    pair: Pair
+    version: int
+
+    def __enter__(self) -> tuple[End, End]:
+        here, there = self.pair.of(self.version)
+        self.both = end(self.pair.a, here), end(self.pair.b, there)
+        return self.both
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.both:
+            one.wire.close()
+
+
+def advert(source: Address, destination: Address) -> bytes:
+    vip = ip_address("192.0.2.53" if source.version == 4 else "2001:db8:53::1")
+    return encode(Advertisement(7, 150, 10, (vip,)), source, destination)
+
+
+@pytest.mark.system
+@both_families
+def test_an_advert_arrives_whole_with_hop_limit_255(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            payload = advert(a.wire.source, b.wire.source)
+            assert a.send(payload, b.wire.source, "eth0") == [None]
+            await until(lambda: b.arrived)
+            [arrival] = b.arrived
+            assert arrival.datagram == Datagram(a.wire.source, b.wire.source, 255, payload)
+            assert 0 <= asyncio.get_running_loop().time() - arrival.at < 20
+            expectation = Expectation(
+                own=frozenset(), vrids={7: frozenset({a.wire.source})}, peers=frozenset({a.wire.source})
+            )
+            assert decode(arrival.datagram, expectation).priority == 150
+            assert not a.arrived
+            assert a.wire.counters.sent == {(b.wire.source, "eth0"): 1}
+            assert b.wire.counters.received == {arrival.interface: 1}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_each_interface_carries_its_own_copy(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """Ten adverts, twenty copies, ten through each cable, whatever the multipath hash says."""
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            for _ in range(10):
+                assert a.send(b"copy", b.wire.source, "eth0", "eth1") == [None, None]
+            await until(lambda: len(b.arrived) >= 20)
+            assert b.arrivals() == {"eth0": 10, "eth1": 10}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_without_interfaces_the_kernel_chooses_one(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """The control of the test above: multipath alone puts all adverts of a pair on one cable."""
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            for _ in range(10):
+                assert a.send(b"hashed", b.wire.source) == [None]
+            await until(lambda: len(b.arrived) >= 10)
+            assert len(b.arrivals()) == 1
+            assert a.wire.counters.sent == {(b.wire.source, ANY): 10}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_traffic_class_is_that_of_routing_protocols(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        frames: list[bytes] = []
+        with pair.b:
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800 if version == 4 else 0x86DD))
+        with tap, Ends(pair, version) as (a, b):
+            tap.settimeout(0)
+            a.send(b"marked", b.wire.source, "eth1")
+            await until(lambda: b.arrived)
+            while True:
+                try:
+                    frames.append(tap.recv(2048))
+                except BlockingIOError:
+                    break
+        [frame] = [frame for frame in frames if frame[9 if version == 4 else 6] == PROTOCOL]
+        traffic_class = frame[1] if version == 4 else int.from_bytes(frame[:2], "big") >> 4 & 0xFF
+        assert traffic_class == 0xC0
+        assert frame[8 if version == 4 else 7] == 255
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_any_source_is_heard_and_named(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """Who may speak is the codec's question; the wire only says who it was."""
+    stranger = ip_address("10.0.1.1" if version == 4 else "fd00:1::1")
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (_, b):
+            other = end(pair.a, stranger)
+            try:
+                other.send(b"who?", b.wire.source, "eth1")
+                await until(lambda: b.arrived)
+            finally:
+                other.wire.close()
+            assert [arrival.datagram.source for arrival in b.arrived] == [stranger]
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_wrong_checksum_is_neither_dropped_nor_mended_by_the_kernel(
+    pair: Pair, run: Run, until: Until, version: int
+) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            good = advert(a.wire.source, b.wire.source)
+            wrong = good[:6] + bytes(byte ^ 0xFF for byte in good[6:8]) + good[8:]
+            a.send(wrong, b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+            assert b.arrived[0].datagram.payload == wrong
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_link_that_is_down_is_counted_and_the_other_carries_on(
+    pair: Pair, run: Run, until: Until, version: int
+) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            assert a.send(b"both", b.wire.source, "eth0", "eth1") == [None, None]
+            pair.a.ip("link set eth0 down")
+            down, up = a.send(b"one", b.wire.source, "eth0", "eth1")
+            assert down is not None
+            assert up is None
+            await until(lambda: len(b.arrived) == 3)
+            assert a.wire.counters.failed == {(b.wire.source, "eth0", errno.errorcode[down]): 1}
+            assert a.wire.counters.sent == {(b.wire.source, "eth0"): 1, (b.wire.source, "eth1"): 2}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+@pytest.mark.parametrize("told", [True, False], ids=["told", "untold"])
+def test_an_interface_made_anew_works_again(pair: Pair, run: Run, until: Until, version: int, *, told: bool) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            [old] = a.links("eth1")
+            assert a.send(b"before", b.wire.source, "eth1") == [None]
+            pair.a.ip("link del eth1")
+            with pair.a:
+                [gone] = a.wire.send(b"during", b.wire.source, [old])
+            assert gone.error is not None
+            pair.plug(1)
+            pair.route(0, 1)
+            if not told:  # whoever knows the paths has not noticed yet: the name is enough, after one failure
+                with pair.a:
+                    a.wire.send(b"perhaps", b.wire.source, [old])
+                    assert a.wire.send(b"after", b.wire.source, [old]) == [Sent("eth1", None)]
+            else:
+                [new] = a.links("eth1")
+                assert new.index != old.index
+                assert a.send(b"after", b.wire.source, "eth1") == [None]
+            await until(lambda: b.arrived and b.arrived[-1].datagram.payload == b"after")
+
+    run(scenario())
+
+
+@pytest.mark.system
+def test_an_interface_that_does_not_exist_is_an_error_not_an_exception(pair: Pair, run: Run) -> None:
+    async def scenario() -> None:
+        with Ends(pair, 6) as (a, b), pair.a:
+            [sent] = a.wire.send(b"nowhere", b.wire.source, [Link(0, "eth9")])
+            assert sent.error == errno.ENODEV
+            assert a.wire.counters.failed == {(b.wire.source, "eth9", "ENODEV"): 1}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_without_a_route_the_failure_is_returned(pair: Pair, run: Run, version: int) -> None:
+    nowhere = ip_address("198.51.100.1" if version == 4 else "2001:db8:dead::1")
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, _):
+            assert a.send(b"lost", nowhere) == [errno.ENETUNREACH]
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_source_this_host_does_not_have_cannot_be_opened(pair: Pair, run: Run, version: int) -> None:
+    async def scenario() -> None:
+        _, foreign = pair.of(version)
+        with pytest.raises(OSError, match=r".") as caught:
+            end(pair.a, foreign)
+        assert caught.value.errno == errno.EADDRNOTAVAIL
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_source_that_leaves_and_returns_works_again(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            length = a.wire.source.max_prefixlen
+            assert a.send(b"before", b.wire.source, "eth0") == [None]
+            pair.a.ip(f"addr del {a.wire.source}/{length} dev lo")
+            a.wire.forget(a.links("eth0")[0].index)
+            assert a.send(b"without", b.wire.source, "eth0") == [errno.EADDRNOTAVAIL]
+            pair.a.ip(f"addr add {a.wire.source}/{length} dev lo")
+            assert a.send(b"after", b.wire.source, "eth0") == [None]
+            b.send(b"answer", a.wire.source, "eth0")
+            await until(lambda: a.arrived and b.arrived[-1].datagram.payload == b"after")
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_drain_hands_over_what_waits_before_the_loop_does(pair: Pair, run: Run, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            # veth delivers within sendto() when the neighbour is known, so no waiting is needed after the first.
+            a.send(b"first", b.wire.source, "eth0")
+            end_of_wait = time.monotonic() + 20
+            while not b.arrived:
+                b.wire.drain()
+                assert time.monotonic() < end_of_wait
+            for _ in range(100):
+                a.send(b"waiting", b.wire.source, "eth0")
+            while len(b.arrived) < 101:
+                b.wire.drain()
+                assert time.monotonic() < end_of_wait
+            # Not one of them came through the event loop: this coroutine has never let go of it.
+            assert Counter(arrival.datagram.payload for arrival in b.arrived) == {b"first": 1, b"waiting": 100}
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_flood_cannot_keep_the_loop_from_its_timers(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """However much waits, the loop gets its turn after a bounded number of packets."""
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            a.send(b"hello", b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+            seen_at_turns: list[int] = []
+            for _ in range(300):
+                a.send(b"flood", b.wire.source, "eth0")
+
+            def turn() -> None:
+                seen_at_turns.append(len(b.arrived))
+                if len(b.arrived) < 301:
+                    asyncio.get_running_loop().call_soon(turn)
+
+            turn()
+            await until(lambda: len(b.arrived) == 301)
+            steps = [after - before for before, after in itertools.pairwise(seen_at_turns)]
+            assert max(steps) <= wire_module._BATCH
+            assert len([step for step in steps if step]) >= 300 // wire_module._BATCH
+
+    run(scenario())
+
+
+@pytest.mark.system
+def test_what_the_kernel_had_to_drop_is_counted(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        with Ends(pair, 6) as (a, b):
+            a.send(b"hello", b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+            [link] = a.links("eth0")
+            with pair.a:
+                for _ in range(6000):
+                    a.wire.send(bytes(1000), b.wire.source, [link])
+
+            def told() -> bool:
+                a.send(b"last", b.wire.source, "eth0")  # the kernel's count comes with the next packet it queues
+                return b.wire.counters.overflowed > 0
+
+            await until(told)
+            assert len(b.arrived) < 6000
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_senders_hear_nothing(pair: Pair, run: Run, until: Until, version: int) -> None:
+    """Otherwise each would keep a buffer full of packets that nobody reads."""
+
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            a.send(b"out", b.wire.source, "eth0")
+            b.send(b"in", a.wire.source, "eth0")
+            await until(lambda: a.arrived and b.arrived)
+            with pytest.raises(BlockingIOError):
+                a.wire._senders["eth0"].socket.recv(100)
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_an_oversized_packet_is_rejected(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            a.send(bytes(20000), b.wire.source, "eth0")
+            await until(lambda: b.rejected)
+            assert b.rejected == [(Reason.LENGTH, None)]
+            assert not b.arrived
+
+    run(scenario())
+
+
+@pytest.mark.system
+def test_a_receiver_may_close_the_wire_and_drain_within_its_callback(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        heard: list[Arrival] = []
+
+        def once(arrival: Arrival) -> None:
+            heard.append(arrival)
+            listener.drain()  # does nothing: this very call is the drain
+            listener.close()
+
+        with Ends(pair, 6) as (a, b):
+            listener = Wire(b.wire.source, once, lambda _why, _who: None)
+            with pair.b:
+                listener.open(asyncio.get_running_loop())
+            a.send(b"known neighbour", b.wire.source, "eth0")
+            await until(lambda: b.arrived and heard)
+            assert len(heard) == 1
+            with pair.b:
+                listener.open(asyncio.get_running_loop())
+            for _ in range(3):
+                a.send(b"x", b.wire.source, "eth0")
+            await until(lambda: len(b.arrived) == 4)
+            assert len(heard) == 2
+            listener.close()
+
+    run(scenario())
+
+
+@pytest.mark.system
+def test_two_capabilities_suffice(pair: Pair, run: Run, until: Until, with_two_capabilities: Any) -> None:
+    def body() -> None:
+        async def scenario() -> None:
+            # As this user cannot change namespaces, both ends are in one: a sends to its own other address.
+            heard: list[Arrival] = []
+            ends = [Wire(ip_address(f"fd00:{n}::1"), heard.append, lambda _why, _who: None) for n in (0, 1)]
+            for one in ends:
+                one.open(asyncio.get_running_loop())
+            assert ends[0].send(b"self", ends[1].source, [])[0].error is None
+            assert ends[0].send(b"self", pair.b6, [Link(socket.if_nametoindex("eth0"), "eth0")])[0].error is None
+            await until(lambda: heard)
+            for one in ends:
+                one.close()
+
+        run(scenario())
+
+    with pair.a:
+        with_two_capabilities(body)
+
+
+@pytest.mark.system
+def test_without_the_right_to_raw_sockets_opening_says_so(
+    namespace: Callable[[], Namespace], run: Run, without_capability: Any
+) -> None:
+    """EPERM from open(), which the agent turns into advice."""
+
+    async def scenario() -> None:
+        wire = Wire(IPv6Address("::1"), lambda _arrival: None, lambda _why, _who: None)
+        with pytest.raises(PermissionError):
+            wire.open(asyncio.get_running_loop())
+        wire.close()
+
+    with namespace(), without_capability(CAP_NET_RAW):
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_small_receive_buffer_will_do(pair: Pair, run: Run, until: Until, without_capability: Any) -> None:
+    """Without CAP_NET_ADMIN the buffer is as large as net.core.rmem_max permits."""
+
+    async def scenario() -> None:
+        with contextlib.ExitStack() as stack:
+            with without_capability(CAP_NET_ADMIN):
+                a, b = stack.enter_context(Ends(pair, 6))
+            a.send(b"x", b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+
+    run(scenario())
+
+
+_levels = st.sampled_from([socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_IPV6]) | st.integers(0, 300)
+_kinds = st.sampled_from([8, 40, socket.IPV6_PKTINFO, socket.IPV6_HOPLIMIT]) | st.integers(0, 300)
+_ancillary = st.lists(st.tuples(_levels, _kinds, st.binary(max_size=24)), max_size=6)
+
+
+@given(_ancillary)
+def test_any_ancillary_data_is_understood_or_malformed(ancillary: Sequence[tuple[int, int, bytes]]) -> None:
+    with contextlib.suppress(Malformed):
+        interface, _ = read_ipv4_ancillary(ancillary)
+        assert 0 <= interface <= 0xFFFF_FFFF
+    with contextlib.suppress(Malformed):
+        destination, interface, hop_limit, _ = read_ipv6_ancillary(ancillary)
+        assert isinstance(destination, IPv6Address)
+        assert 0 <= hop_limit <= 255
+
+
+@given(st.binary(max_size=120))
+def test_any_bytes_are_an_ipv4_packet_or_malformed(packet: bytes) -> None:
+    with contextlib.suppress(Malformed):
+        assert isinstance(strip_ipv4(packet).source, IPv4Address)
+
+
+def test_ancillary_data_as_the_kernel_gives_it() -> None:
+    destination = IPv6Address("2001:db8::1")
+    hop_limit = (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT, struct.pack("=i", 64))
+    information = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, destination.packed + struct.pack("=I", 3))
+    dropped = (socket.SOL_SOCKET, 40, struct.pack("=I", 9))
+    assert read_ipv6_ancillary([hop_limit, information, dropped]) == (destination, 3, 64, 9)
+    assert read_ipv6_ancillary([information, hop_limit]) == (destination, 3, 64, None)
+    assert read_ipv4_ancillary([(socket.IPPROTO_IP, 8, struct.pack("=I8x", 4)), dropped]) == (4, 9)
+    for incomplete in ([hop_limit], [information], []):
+        with pytest.raises(Malformed):
+            read_ipv6_ancillary(incomplete)
