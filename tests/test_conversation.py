@@ -421,6 +421,33 @@ def test_a_question_that_is_not_answered_to_its_end() -> None:
     assert events == [Answered(A, route(A))]
 
 
+def test_a_refusal_of_what_is_wanted_no_more_delays_nothing() -> None:
+    dialogue = Dialogue(A)
+    dialogue.clear()
+    dialogue.want(route(A))
+    dialogue.said()
+    dialogue.want(route(A, Level.LEAVING))
+    dialogue.hear("error")
+    assert announce(route(A, Level.LEAVING), Dialect.V5) in dialogue.said()
+
+
+def test_patience_begins_anew_after_a_success() -> None:
+    dialogue = Dialogue(A)
+    dialogue.clear()
+    for _ in range(3):
+        dialogue.want(route(A))
+        dialogue.said()
+        dialogue.hear("error")
+        dialogue.said()
+        dialogue.hear(HEADING, "done")
+        started = dialogue.now
+        dialogue.wait()
+        assert dialogue.now == pytest.approx(started + PATIENCE[0])
+        dialogue.said()
+        assert dialogue.hear("done", HEADING, "done") == [Answered(A, route(A))]
+        dialogue.hear(state(N1, "up"))
+
+
 def test_continuous_traffic_is_verified_too() -> None:
     """One answer is missing, and new commands keep the queue from ever being empty."""
     dialogue = Dialogue(A, B)
@@ -561,6 +588,16 @@ def test_a_session_that_only_the_summary_tells_of_is_a_new_one() -> None:
     dialogue.hear(HEADING, f"{N1} 65000 0:00:05 established 1 1", "done")
     assert dialogue.hear("done") == [], "what was said before the session came up does not count"
     assert len(dialogue.said()) == 1
+
+
+def test_sessions_that_were_up_before_us_are_no_reason_to_repeat() -> None:
+    dialogue = Dialogue(A, greeted=False)
+    dialogue.want(route(A))
+    dialogue.said()
+    dialogue.hear("exabgp 4.2.25", "done")
+    assert dialogue.said() == [QUESTION, announce(route(A), Dialect.V4)]
+    dialogue.hear(HEADING, f"{N1} 65000 0:00:05 established 1 1", "done", "done")
+    assert dialogue.said() == []
 
 
 def test_a_coming_neighbour_before_anything_is_wanted() -> None:

@@ -116,7 +116,8 @@ class Instance:
     def fault(self, fault: Fault, detail: str, now: float) -> list[Effect]:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
-        return self._elect(Shutdown(Why.FAULT, detail), now)
+        # Told again if the router was Active; but a Backup, too, may still be announcing what it is about to give up.
+        return [*self._elect(Shutdown(Why.FAULT, detail), now), *self._inform(presence.Event.INCAPABLE, now)]
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
         """``fault`` is over."""

@@ -1,0 +1,671 @@
+"""The whole thing, running: agents as processes of real ExaBGPs on two hosts, and a router with BIRD between them.
+
+::
+
+        a  eth0 ───── a0 ┌────────┐ b0 ───── eth0  b
+           eth1 ───── a1 │ router │ b1 ───── eth1
+                         └────────┘
+
+Each host has a loopback address per family, a default route over both uplinks, and a BGP session to the router over
+each of them; BIRD puts what it learns into the router's kernel table. For what it forwards the router is like two: what
+comes in by a0 leaves by b0. Adverts between the hosts cross it, and a ``Sniffer`` sees every copy there. All times are
+seconds since the epoch: in the agents' log, in ``ip monitor`` and in the kernel's stamps on packets.
+
+Nothing here sleeps for a guessed time: ``wait_until`` looks for what is awaited, with a limit.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tests.system.conftest import Namespace, Need, cable
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[2]
+AGENT = (sys.executable, "-m", "exavrrp")
+LIMIT = 20.0
+"""Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
+LOOK = 0.005
+"""Seconds between two looks at what is awaited."""
+
+Line = Literal["4", "5"]
+"""of ExaBGP"""
+Family = Literal[4, 6]
+Record = dict[str, Any]
+
+INTERVAL = 0.1
+"""Seconds between adverts, unless a test says otherwise."""
+HOLD, LINGER = 0.3, 0.2
+"""Seconds: a handover in a hurry, for tests."""
+VRID = 7
+VIP: dict[int, str] = {4: "192.0.2.53", 6: "2001:db8:53::1"}
+BITS = {4: 32, 6: 128}
+PRIORITY = {"a": 150, "b": 100}
+MED = 50
+LEAVING_MED = 0xFFFFFFFF
+"""``routes.leaving``."""
+
+EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
+EXABGP_ENVIRONMENT = {
+    "exabgp.daemon.user": "root",
+    "exabgp.daemon.daemonize": "false",
+    "exabgp.api.ack": "true",
+    "exabgp.api.cli": "false",  # its named pipes would belong to the whole machine
+    "exabgp.log.level": "INFO",
+}
+EXABGP_LIMIT = 2.0
+"""Seconds between ExaBGP's SIGTERM to a plugin and its SIGKILL."""
+
+
+def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit: float = LIMIT) -> T:
+    """Looks until ``condition()`` is true, and returns that; fails after ``limit`` seconds, saying ``what`` is missing.
+
+    The last look is made after the limit, so that a test process which had no CPU for a while is not mistaken.
+    """
+    end = time.monotonic() + limit
+    while True:
+        late = time.monotonic() > end
+        if found := condition():
+            return found
+        assert not late, f"not within {limit:g} s: {what if isinstance(what, str) else what()}"
+        time.sleep(LOOK)
+
+
+def stamp(text: str) -> float:
+    """Seconds since the epoch of an ISO time; UTC if it does not say."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def at(record: Record) -> float:
+    """When it was logged."""
+    return stamp(record["time"])
+
+
+# What is observed
+
+
+class Lines:
+    """The complete lines of a file that is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = 0
+
+    def fresh(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            data = file.read()
+        complete = data[: data.rfind(b"\n") + 1]
+        self._at += len(complete)
+        return complete.decode("utf-8", "replace").splitlines()
+
+
+class Log:
+    """What agents have written to stderr, one JSON object a line. Whatever else is there is ``noise``: a traceback."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = Lines(path)
+        self._records: list[Record] = []
+        self.noise: list[str] = []
+
+    @property
+    def records(self) -> list[Record]:
+        for line in self._lines.fresh():
+            try:
+                self._records.append(json.loads(line))
+            except ValueError:
+                self.noise.append(line)
+        return self._records
+
+    def mark(self) -> int:
+        """The end of the log now, for ``mark`` elsewhere."""
+        return len(self.records)
+
+    def all(self, event: str, mark: int = 0, **fields: object) -> list[Record]:
+        """The records of ``event`` with these fields, from ``mark`` on."""
+        wanted = {"event": event, **fields}
+        return [one for one in self.records[mark:] if all(one.get(key) == value for key, value in wanted.items())]
+
+    def wait(self, event: str, mark: int = 0, limit: float = LIMIT, **fields: object) -> Record:
+        """The first such record."""
+        return wait_until(
+            lambda: self.all(event, mark, **fields), lambda: f"{event} {fields} in:\n{self.tell(mark)}", limit
+        )[0]
+
+    def moves(self, mark: int = 0) -> list[tuple[str, str, str]]:
+        """The transitions: (before, after, reason)."""
+        return [(one["before"], one["after"], one["reason"]) for one in self.all("transition", mark)]
+
+    def order(self, mark: int = 0) -> list[str]:
+        """The names of the events."""
+        return [one["event"] for one in self.records[mark:]]
+
+    def tell(self, mark: int = 0) -> str:
+        return "\n".join([*map(json.dumps, self.records[mark:]), *self.noise])
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy of an advert, as it came into the router."""
+
+    at: float
+    interface: str
+    """of the router"""
+    source: str
+    vrid: int
+    priority: int
+
+
+class Sniffer:
+    """Every copy of every advert that comes into a namespace from outside, with the time the kernel gives it."""
+
+    _SO_TIMESTAMPNS, _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 35, 26, 33
+    _PACKET_HOST = 0
+
+    def __init__(self, host: Namespace) -> None:
+        with host:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK, socket.htons(3))
+        with contextlib.suppress(PermissionError):  # root of a user namespace: the default has to do
+            self._socket.setsockopt(socket.SOL_SOCKET, self._SO_RCVBUFFORCE, 16 << 20)
+        self._socket.setsockopt(socket.SOL_SOCKET, self._SO_TIMESTAMPNS, 1)
+        self._attach_filter()
+        self._copies: list[Copy] = []
+
+    def _attach_filter(self) -> None:
+        """Only protocol 112: the byte at 9 of an IPv4 header, at 6 of an IPv6 header."""
+        steps = [
+            (0x30, 0, 0, 0),  # ldb [0]
+            (0x54, 0, 0, 0xF0),  # and #0xf0
+            (0x15, 2, 0, 0x40),  # jeq #0x40, IPv4
+            (0x30, 0, 0, 6),  # ldb [6]
+            (0x05, 0, 0, 1),  # ja compare
+            (0x30, 0, 0, 9),  # IPv4: ldb [9]
+            (0x15, 0, 1, 112),  # compare: jeq #112
+            (0x06, 0, 0, 0xFFFF),  # ret #65535
+            (0x06, 0, 0, 0),  # ret #0
+        ]
+        code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+        program = struct.pack("@HP", len(steps), ctypes.addressof(code))
+        self._socket.setsockopt(socket.SOL_SOCKET, self._SO_ATTACH_FILTER, program)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def copies(self, source: str | None = None, via: str | None = None, since: float = 0.0) -> list[Copy]:
+        """Those from ``source`` that came in through the interface ``via`` at ``since`` or later."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._read_one()
+        return [
+            one
+            for one in self._copies
+            if one.at >= since and source in (None, one.source) and via in (None, one.interface)
+        ]
+
+    def _read_one(self) -> None:
+        data, ancillary, _, (interface, _, kind, *_) = self._socket.recvmsg(4096, 256)
+        if kind != self._PACKET_HOST:
+            return  # on its way out
+        seconds, nanoseconds = next(struct.unpack("=qq", value) for _, _, value in ancillary)
+        header = 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
+        source = str(ip_address(data[8:24] if header == 40 else data[12:16]))
+        _, vrid, priority = data[header : header + 3]
+        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority))
+
+    def wait(self, count: int, source: str, via: str | None = None, since: float = 0.0, **fields: int) -> list[Copy]:
+        """The first ``count`` such copies, with these ``fields``."""
+
+        def found() -> list[Copy]:
+            return [
+                one
+                for one in self.copies(source, via, since)
+                if all(getattr(one, key) == value for key, value in fields.items())
+            ]
+
+        wait_until(lambda: len(found()) >= count, f"{count} adverts from {source} {via or ''} {fields}")
+        return found()[:count]
+
+    def longest_gap(self, source: str, via: str, since: float, until: float) -> float:
+        """Seconds between two adverts on one path, the ends of the time looked at included."""
+        times = [one.at for one in self.copies(source, via, since) if one.at <= until]
+        return max(later - earlier for earlier, later in zip([since, *times], [*times, until], strict=True))
+
+
+class Monitor:
+    """``ip monitor`` in a namespace: what happened to one object, and when."""
+
+    def __init__(self, host: Namespace, what: Literal["address", "route"], path: Path) -> None:
+        with path.open("w") as file:
+            process = host.popen(
+                ["ip", "-tshort", "-oneline", "monitor", what],
+                stdout=file,
+                env={**os.environ, "TZ": "UTC", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
+            )
+        # Its row ("sk Eth Pid Groups …") shows that the kernel tells it about changes from now on.
+        listening = re.compile(rb"^\S+\s+0\s+%d\s+(?!00000000)" % process.pid, re.MULTILINE)
+        wait_until(lambda: listening.search(_read(Path(f"/proc/{process.pid}/net/netlink"))), "ip monitor")
+        self._lines = Lines(path)
+        self._seen: list[tuple[float, bool, str]] = []
+
+    def changes(self, address: str, since: float = 0.0, having: str = "") -> list[tuple[float, bool]]:
+        """(time, whether it is there from then on) of each change of ``address`` whose line has the text ``having``."""
+        for line in self._lines.fresh():
+            if found := re.match(r"\[(\S+)\] (Deleted )?(.*)", line):
+                self._seen.append((stamp(found[1]), found[2] is None, found[3]))
+        word = re.compile(rf"(?<![\w:.]){re.escape(address)}(?![\w:.])")
+        return [
+            (when, there) for when, there, text in self._seen if when >= since and word.search(text) and having in text
+        ]
+
+    def wait(self, address: str, there: bool, since: float = 0.0, having: str = "") -> float:
+        """When ``address`` came or went."""
+
+        def found() -> list[float]:
+            return [when for when, present in self.changes(address, since, having) if present == there]
+
+        return wait_until(found, f"{address} {'to come' if there else 'to go'}")[0]
+
+
+# Who takes part
+
+
+class Bird:
+    """The router's BIRD: one BGP session for each uplink of each host, named after the router's interface."""
+
+    def __init__(self, host: Namespace, program: str, directory: Path, family: Family) -> None:
+        self._control = directory / "bird.ctl"
+        file = directory / "bird.conf"
+        sessions = [self._session(name, number, family) for name in ("a", "b") for number in (0, 1)]
+        file.write_text(
+            "log stderr all;\nrouter id 192.0.2.1;\nprotocol device { scan time 1; }\n"
+            f"protocol kernel {{ ipv{family} {{ import none; export where source = RTS_BGP; }}; }}\n"
+            + "".join(sessions)
+        )
+        with (directory / "bird.log").open("w") as log:
+            host.popen([program, "-f", "-c", str(file), "-s", str(self._control)], stderr=log)
+        wait_until(self._control.exists, "BIRD")
+
+    @staticmethod
+    def _session(name: str, number: int, family: Family) -> str:
+        return (
+            f"protocol bgp {name}{number} {{ local {_uplink(name, number, family, router=True)} as 65000;"
+            f" neighbor {_uplink(name, number, family)} as 65010; passive; hold time 12; error wait time 1, 1;"
+            f" graceful restart off; ipv{family} {{ import all; export none; }}; }}\n"
+        )
+
+    def ask(self, command: str) -> str:
+        """The answer of BIRD's command line."""
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(LIMIT)
+            control.connect(str(self._control))
+            told = b""
+            control.sendall(f"{command}\n".encode())
+            # The greeting ends with a line 0001, an answer with 0000 or, for an error, 8xxx or 9xxx.
+            while not re.search(rb"^(?:0000|[89]\d\d\d)[ \n].*\n?\Z", told, re.MULTILINE):
+                data = control.recv(65536)
+                assert data, f"BIRD has closed its control socket after {told!r}"
+                told += data
+        return told.decode()
+
+    def routes(self, address: str) -> dict[str, int]:
+        """By session: the MED with which a host announces ``address``."""
+        told = self.ask(f"show route all for {address}") + "\n"
+        found: dict[str, int] = {}
+        for part in re.split(r"unicast \[", told)[1:]:
+            med = re.search(r"BGP\.med: (\d+)", part)
+            found[part.split(maxsplit=1)[0].rstrip("]")] = int(med[1]) if med else 0
+        return found
+
+    def via(self, address: str) -> dict[str, set[int]]:
+        """By host: the MEDs with which it announces ``address``."""
+        found: dict[str, set[int]] = {}
+        for session, med in self.routes(address).items():
+            found.setdefault(session[0], set()).add(med)
+        return found
+
+    def updates(self, session: str) -> int:
+        """How many announcements BIRD has received in a session, in its life."""
+        found = re.search(r"Import updates:\s+(\d+)", self.ask(f"show protocols all {session}"))
+        assert found, f"no session {session}"
+        return int(found[1])
+
+
+@dataclass
+class Host:
+    """One of the two: its namespace, its ExaBGP and its agent."""
+
+    name: str
+    namespace: Namespace
+    directory: Path
+    family: Family
+    log: Log
+    prefix: tuple[str, ...] = ()
+    """words before the command of the agent"""
+    exabgp: "subprocess.Popen[str]" = field(init=False)
+
+    @property
+    def source(self) -> str:
+        return _loopback(self.name, self.family)
+
+    @property
+    def vip(self) -> str:
+        return VIP[self.family]
+
+    def configure(
+        self,
+        *router: str,
+        agent: Sequence[str] = (),
+        checks: Sequence[str] = (),
+        priority: int | None = None,
+        interval: float = INTERVAL,
+    ) -> Path:
+        """Writes exavrrp.toml with these further lines in the table of the router, of the agent, and at the end."""
+        other = "b" if self.name == "a" else "a"
+        lines = [
+            "[agent]",
+            f'sources = ["{self.source}"]',
+            f'peers = ["{_loopback(other, self.family)}"]',
+            f"advert_interval = {interval}",
+            f'state_directory = "{self.directory / "run"}"',
+            *agent,
+            "[virtual_router.web]",
+            f"vrid = {VRID}",
+            f"priority = {priority or PRIORITY[self.name]}",
+            f'addresses = ["{self.vip}/{BITS[self.family]}"]',
+            f"handover_hold = {HOLD}",
+            f"linger = {LINGER}",
+            *router,
+            "[virtual_router.web.bgp]",
+            f"med = {MED}",
+            *checks,
+        ]
+        path = self.directory / "exavrrp.toml"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    @property
+    def command(self) -> list[str]:
+        """The agent's."""
+        return [*self.prefix, *AGENT, "run", "--config", str(self.directory / "exavrrp.toml"), "--log-format", "json"]
+
+    def start(self, line: Line = "5", stderr: int | None = None) -> None:
+        """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""
+        if not (self.directory / "exavrrp.toml").exists():
+            self.configure()
+        file = self.directory / "exabgp.conf"
+        sessions = [
+            f"""neighbor {_uplink(self.name, number, self.family, router=True)} {{
+                    router-id {_loopback(self.name, 4)};
+                    local-address {_uplink(self.name, number, self.family)};
+                    local-as 65010; peer-as 65000; hold-time 12;
+                    family {{ ipv{self.family} unicast; }}
+                    api {{ processes [ exavrrp ]; neighbor-changes; }}
+                }}\n"""
+            for number in (0, 1)
+        ]
+        process = f"process exavrrp {{ run {' '.join(self.command)}; encoder json; }}\n"
+        file.write_text(process + "".join(sessions))
+        environment = {**EXABGP_ENVIRONMENT, "exabgp.log.destination": str(self.directory / "exabgp.log")}
+        with (self.directory / "agent.log").open("a") as errors:
+            self.exabgp = self.namespace.popen(
+                [str(EXABGP[line]), str(file)],
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors if stderr is None else stderr,
+            )
+
+    @property
+    def agent(self) -> int:
+        """The process of the agent that was started last."""
+        self.log.wait("started")
+        return int(self.log.all("started")[-1]["process"])
+
+    def becomes(self, role: str, mark: int = 0) -> Record:
+        """Waits until it is Active, or Backup, at the end of the log; the record of that."""
+
+        def last() -> Record | None:
+            moves = self.log.all("transition", mark)
+            return moves[-1] if moves and moves[-1]["after"] == role else None
+
+        found = wait_until(last, lambda: f"{self.name} to be {role}:\n{self.log.tell(mark)}")
+        assert found is not None
+        return found
+
+    def bound(self) -> bool:
+        """Whether lo has the virtual address (read from /proc, for this is asked often)."""
+        with self.namespace:
+            if self.family == 4:
+                table = Path("/proc/thread-self/net/fib_trie").read_text()
+                return re.search(rf"-- {re.escape(self.vip)}\n\s+/32 host LOCAL", table) is not None
+            table = Path("/proc/thread-self/net/if_inet6").read_text()
+            return re.search(rf"^{ip_address(self.vip).packed.hex()} .* lo$", table, re.MULTILINE) is not None
+
+    def agents(self) -> list[int]:
+        """The processes of agents that live in the namespace."""
+        return [
+            pid
+            for pid in processes(self.namespace)
+            if b"exavrrp\0run" in (_read(Path(f"/proc/{pid}/cmdline"))) and not _is_zombie(pid)
+        ]
+
+
+class Alone:
+    """An agent without ExaBGP: whoever made this holds the other ends of its stdin and stdout."""
+
+    def __init__(self, host: Host) -> None:
+        if not (host.directory / "exavrrp.toml").exists():
+            host.configure()
+        with (host.directory / "agent.log").open("a") as errors:
+            self.process = host.namespace.popen(
+                host.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors
+            )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        self._said = ""
+
+    def says(self, line: str) -> None:
+        """Waits until the agent has said this line."""
+
+        def said() -> bool:
+            ready, _, _ = select.select([self.stdout], [], [], 0)
+            if ready:
+                self._said += os.read(self.stdout.fileno(), 65536).decode()
+            return f"{line}\n" in self._said
+
+        wait_until(said, lambda: f"{line!r} in {self._said!r}")
+
+    def tell(self, text: str) -> None:
+        self.stdin.write(text)
+        self.stdin.flush()
+
+    def greet(self) -> None:
+        """Answers the greeting as ExaBGP 5 does, and waits for the question that follows."""
+        self.says("version")
+        self.tell("exabgp 5.0.15\ndone\n")
+        self.says("show neighbor summary")
+
+
+class Fabric:
+    """The two hosts and the router."""
+
+    def __init__(self, namespace: Callable[[], Namespace], need: Need, directory: Path, family: Family) -> None:
+        self.family = family
+        self.vip = VIP[family]
+        self.router = namespace()
+        for version in ("ipv4", "ipv6"):
+            self.router.sysctl(f"net.{version}.conf.all.forwarding", 1)
+        self.hosts = {name: Host(name, namespace(), directory / name, family, None) for name in ("a", "b")}  # type: ignore[arg-type]
+        for host in self.hosts.values():
+            host.directory.mkdir()
+            host.log = Log(host.directory / "agent.log")
+            host.namespace.ip("\n".join(f"addr add {_loopback(host.name, f)} dev lo" for f in (4, 6)))
+            for number in (0, 1):
+                self.plug(host, number)
+            self.route(host, 0, 1)
+        self._keep_apart()
+        self.sniffer = Sniffer(self.router)
+        self.bird = Bird(self.router, need("bird"), directory, family)
+
+    @property
+    def a(self) -> Host:
+        return self.hosts["a"]
+
+    @property
+    def b(self) -> Host:
+        return self.hosts["b"]
+
+    def plug(self, host: Host, number: int) -> None:
+        """Connects eth``number`` of a host."""
+        far, near = f"{host.name}{number}", f"eth{number}"
+        cable(host.namespace, near, self.router, far)
+        self.address(host, number)
+
+    def _keep_apart(self) -> None:
+        """What comes in by the first uplink of one host leaves by the first of the other, while there is one."""
+        for family in (4, 6):
+            for number in (0, 1):
+                for name, other in (("a", "b"), ("b", "a")):
+                    self.router.ip(f"rule add iif {name}{number} lookup {100 + number}", f"-{family}")
+                    back = f"{_loopback(other, family)}/{BITS[family]} via {_uplink(other, number, family)}"
+                    self.router.ip(f"route add {back} table {100 + number}", f"-{family}")
+
+    def address(self, host: Host, number: int) -> None:
+        """Gives both ends of eth``number`` of a host their addresses."""
+        for family in (4, 6):
+            near, far = (_uplink(host.name, number, family, router=router) for router in (False, True))
+            host.namespace.ip(f"addr replace {near}/{_LENGTH[family]} dev eth{number}")
+            self.router.ip(f"addr replace {far}/{_LENGTH[family]} dev {host.name}{number}")
+
+    def route(self, host: Host, *numbers: int) -> None:
+        """Routes between a host and the router lead over these uplinks, in both directions, with equal cost."""
+        for family in (4, 6):
+            there = " ".join(f"nexthop via {_uplink(host.name, n, family, router=True)} dev eth{n}" for n in numbers)
+            back = " ".join(f"nexthop via {_uplink(host.name, n, family)} dev {host.name}{n}" for n in numbers)
+            target = f"{_loopback(host.name, family)}/{BITS[family]}"
+            # For IPv6, "replace" leaves siblings of a multipath route behind.
+            host.namespace.ip(f"route flush default\nroute add default {there}", f"-{family}")
+            self.router.ip(f"route flush {target}\nroute add {target} {back}", f"-{family}")
+
+    def start(self, line: Line = "5") -> None:
+        """Starts both, and waits until a serves and b follows it."""
+        self.start_both(line)
+        self.settled()
+        # With the second advert the first has been heard. Nobody is followed before that.
+        self.sniffer.wait(2, self.a.source, via="a0", since=at(self.b.log.wait("transition")))
+
+    def start_both(self, line: Line = "5") -> None:
+        """Starts both, and waits until they take part."""
+        self.a.start(line)
+        self.b.start(line)
+        for host in (self.a, self.b):
+            host.log.wait("transition")
+
+    def settled(self, at_home: str = "a") -> None:
+        """Waits until one host serves, and the other one does not."""
+        other = self.b if at_home == "a" else self.a
+        sessions = {f"{at_home}0": MED, f"{at_home}1": MED}
+        wait_until(lambda: self.bird.routes(self.vip) == sessions, lambda: f"only {at_home}: {self.told()}")
+        wait_until(lambda: self.hosts[at_home].bound() and not other.bound(), lambda: f"only {at_home}: {self.told()}")
+
+    def told(self) -> str:
+        """Everything, for a message."""
+        logs = "\n".join(f"--- {name}\n{host.log.tell()}" for name, host in self.hosts.items())
+        return f"BIRD has {self.bird.routes(self.vip)}\n{logs}"
+
+    def close(self) -> None:
+        """Kills every process in the three namespaces."""
+        self.sniffer.close()
+        for namespace in (self.router, *(host.namespace for host in self.hosts.values())):
+            for pid in processes(namespace):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -> Iterator[Fabric]:
+    """Builds it, and sees to it that no agent left a traceback, or a process, behind."""
+    for line, program in EXABGP.items():
+        need(reason=f"ExaBGP {line} is not installed in {program.parent.parent}", unless=program.exists())
+    with tempfile.TemporaryDirectory(prefix="exavrrp-") as directory:
+        built = Fabric(namespace, need, Path(directory), family)
+        try:
+            yield built
+            for host in built.hosts.values():
+                host.log.mark()
+                assert not host.log.noise, host.log.tell()
+        finally:
+            built.close()
+
+
+_LENGTH = {4: 24, 6: 64}
+
+
+def _loopback(name: str, family: int) -> str:
+    number = {"a": 11, "b": 12}[name]
+    return f"192.0.2.{number}" if family == 4 else f"2001:db8:ff::{number}"
+
+
+def _uplink(name: str, number: int, family: int, *, router: bool = False) -> str:
+    host, end = {"a": 1, "b": 2}[name], 1 if router else 2
+    return f"10.{host}.{number}.{end}" if family == 4 else f"fd00:{host}:{number}::{end}"
+
+
+# Processes
+
+
+def processes(namespace: Namespace) -> list[int]:
+    """Every process that lives in a namespace, the one that looks excepted."""
+    home = os.fstat(namespace.descriptor).st_ino
+    found: list[int] = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (path / "ns/net").stat().st_ino == home and int(path.name) != os.getpid():
+                found.append(int(path.name))
+    return found
+
+
+def ended(pid: int, limit: float = LIMIT) -> float:
+    """Waits for the end of a process, whoever's child it is; when that was seen."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return time.time()
+    try:
+        ready, _, _ = select.select([descriptor], [], [], limit)
+        assert ready, f"process {pid} still there after {limit:g} s"
+        return time.time()
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _is_zombie(pid: int) -> bool:
+    return b"\nState:\tZ" in _read(Path(f"/proc/{pid}/status"))

@@ -1,0 +1,460 @@
+"""The whole agent: real ExaBGP, real BIRD, real kernel; what goes wrong in a data centre, one thing at a time."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.system import running
+from tests.system.conftest import Namespace, Need
+from tests.system.running import (
+    BITS,
+    EXABGP_LIMIT,
+    INTERVAL,
+    PRIORITY,
+    Alone,
+    Fabric,
+    Line,
+    Monitor,
+    at,
+    ended,
+    wait_until,
+)
+
+pytestmark = pytest.mark.system
+
+both_lines = pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+
+CALM = 0.2
+"""Seconds between adverts where their rhythm is looked at, on a machine with too much to do."""
+SLACK = 0.15
+"""Seconds that a machine with too much to do may add to what is measured from outside: an interval and a half."""
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need, request: pytest.FixtureRequest) -> Iterator[Fabric]:
+    with running.fabric(namespace, need, getattr(request, "param", 6)) as built:
+        yield built
+
+
+def skew(name: str) -> float:
+    """Skew_Time of a host, RFC 9568 §6.1."""
+    return (256 - PRIORITY[name]) * INTERVAL / 256
+
+
+def patience(name: str) -> float:
+    """Active_Down_Interval of a host."""
+    return 3 * INTERVAL + skew(name)
+
+
+def check(name: str, file: Path, weight: int) -> list[str]:
+    """A check that passes while ``file`` exists."""
+    return [
+        f"[check.{name}]",
+        f'command = ["{shutil.which("test")}", "-e", "{file}"]',
+        "interval = 0.05",
+        "rise = 1",
+        "fall = 1",
+        f"weight = {weight}",
+    ]
+
+
+def answers(fabric: Fabric) -> bool:
+    """Whether a packet from the router to the virtual address is answered."""
+    with fabric.router:
+        done = subprocess.run(["ping", "-c1", "-W2", fabric.vip], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+# An ordinary life
+
+
+@pytest.mark.parametrize(
+    ("line", "fabric"), [("4", 6), ("5", 4)], ids=["exabgp4-ipv6", "exabgp5-ipv4"], indirect=["fabric"]
+)
+def test_two_nodes_elect_and_a_clean_stop_hands_over(fabric: Fabric, line: Line) -> None:
+    a, b = fabric.a, fabric.b
+    fabric.start(line)
+    assert a.log.moves()[0] == ("initialize", "backup", "startup")
+    promoted = a.becomes("active")
+    bound, announced = a.log.wait("bound"), a.log.wait("announced")
+    assert at(promoted) <= at(bound) <= at(announced), "the order of taking over"
+    assert answers(fabric)
+
+    agent, mark = a.agent, b.log.mark()
+    stopped = time.time()
+    a.exabgp.terminate()
+    end = ended(agent)
+
+    resigned = fabric.sniffer.wait(3, a.source, via="a0", since=stopped, priority=0)
+    assert resigned[-1].at - resigned[0].at < INTERVAL, "said three times, for nobody confirms it"
+    took_over = fabric.sniffer.wait(1, b.source, since=stopped)[0]
+    assert b.log.moves(mark) == [("backup", "active", "peer-resigned")], fabric.told()
+    assert skew("b") <= took_over.at - resigned[0].at <= skew("b") + SLACK
+    assert end - stopped < EXABGP_LIMIT
+    assert a.log.order()[-1] == "stopped", "it was not killed in the middle of it"
+    assert a.exabgp.wait(running.LIMIT) == 0
+    fabric.settled("b")
+    assert not a.agents()
+    assert answers(fabric)
+
+
+def test_break_before_make_withdraws_unbinds_and_only_then_resigns(fabric: Fabric) -> None:
+    a = fabric.a
+    a.configure('handover = "break-before-make"')
+    fabric.start()
+    addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    routes = Monitor(fabric.router, "route", a.directory / "routes.txt")
+    mark, told = a.log.mark(), time.time()
+    os.kill(a.agent, signal.SIGTERM)  # the agent alone, so that ExaBGP can carry out what it wants
+    a.log.wait("stopped", mark)
+    assert a.log.order(mark)[:4] == ["stopping", "withdrawn", "unbound", "transition"]
+    # Seen from outside, where a millisecond is not to be told from the next: ip monitor says when it was scheduled, and
+    # ExaBGP confirms a withdraw a little before the router hears of it. What matters is that both are over in time.
+    assert fabric.sniffer.wait(1, a.source, since=told, priority=0)
+    took_over = fabric.sniffer.wait(1, fabric.b.source, since=told)[0].at
+    assert addresses.wait(fabric.vip, there=False, since=told) < took_over
+    assert routes.wait(fabric.vip, there=False, since=told) < took_over
+
+
+# ExaBGP ends, or stands still
+
+
+def test_an_agent_whose_exabgp_is_killed_ends_by_itself(fabric: Fabric) -> None:
+    fabric.start()
+    mark, killed = fabric.a.log.mark(), time.time()
+    agent = fabric.a.agent
+    fabric.a.exabgp.kill()
+    assert ended(agent) - killed < EXABGP_LIMIT
+    assert fabric.a.log.wait("exabgp-gone", mark)["detail"] == "end of file on stdin"
+    assert fabric.a.log.order()[-1] == "stopped"
+    assert fabric.sniffer.wait(1, fabric.a.source, since=killed, priority=0)
+    fabric.settled("b")
+
+
+def test_an_agent_that_can_no_longer_write_ends_by_itself(fabric: Fabric) -> None:
+    alone = Alone(fabric.a)
+    alone.greet()
+    alone.stdout.close()
+    fabric.a.log.wait("bound")
+    assert fabric.a.log.wait("exabgp-gone")["detail"] == "stdout: Broken pipe"
+    assert alone.process.wait(EXABGP_LIMIT) == 0
+    assert not fabric.a.bound()
+    assert fabric.sniffer.wait(3, fabric.a.source, via="a0", priority=0)
+
+
+@pytest.mark.parametrize("how", ["end of file", "SIGTERM", "SIGINT"])
+def test_a_backup_that_is_told_to_end_ends_at_once(fabric: Fabric, how: str) -> None:
+    alone = Alone(fabric.a)
+    alone.greet()
+    if how == "end of file":
+        alone.stdin.close()
+    else:
+        alone.process.send_signal(signal.Signals[how])
+    assert alone.process.wait(EXABGP_LIMIT) == 0
+    assert fabric.a.log.order()[-1] == "stopped"
+    assert not fabric.sniffer.copies(fabric.a.source), "a Backup has nothing to say"
+
+
+def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
+    alone = Alone(fabric.a)
+    alone.greet()
+    alone.process.terminate()
+    assert not alone.stdout.read()
+    while alone.process.poll() is None:  # ExaBGP sends one to a plugin that has closed its stdout
+        alone.process.terminate()
+        time.sleep(0.0002)  # not a storm
+    assert alone.process.returncode == 0
+    assert fabric.a.log.order()[-1] == "stopped"
+
+
+@both_lines
+def test_an_exabgp_that_stood_still_is_told_the_last_wish_once(fabric: Fabric, line: Line) -> None:
+    a, b, healthy = fabric.a, fabric.b, fabric.a.directory / "healthy"
+    a.configure('checks = ["web"]', checks=check("web", healthy, weight=-100), interval=CALM)
+    b.configure(interval=CALM)
+    a.start(line)
+    b.start(line)
+    fabric.settled("b")
+    updates = fabric.bird.updates("a0")
+
+    for host in (a, b):
+        host.exabgp.send_signal(signal.SIGSTOP)
+    frozen = time.time()
+    healthy.touch()
+    a.becomes("active")
+    healthy.unlink()
+    a.becomes("backup")
+    healthy.touch()
+    rhythm = at(a.becomes("active"))
+    wait_until(lambda: time.time() >= frozen + 5, "five seconds")
+    assert fabric.sniffer.longest_gap(a.source, "a0", rhythm, time.time()) <= 2 * CALM
+    assert set(fabric.bird.via(fabric.vip)) == {"b"}, "nothing could have been told"
+    for host in (a, b):
+        host.exabgp.send_signal(signal.SIGCONT)
+    fabric.settled("a")
+    fabric.sniffer.wait(5, a.source, via="a0", since=time.time())
+    fabric.settled("a")
+    assert fabric.bird.updates("a0") == updates + 1
+    assert a.log.moves()[-1] == ("backup", "active", "preempted")
+
+
+# The agent dies, or stands still
+
+
+def test_a_killed_agent_that_is_still_the_best_serves_again(fabric: Fabric) -> None:
+    a = fabric.a
+    fabric.start()
+    addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    mark = a.log.mark()
+    os.kill(a.agent, signal.SIGKILL)
+    born = at(a.log.wait("started", mark))
+    assert a.log.wait("leftovers", mark)["addresses"] == [fabric.vip]
+    assert addresses.wait(fabric.vip, there=False) - born <= patience("a")
+    wait_until(lambda: "a" not in fabric.bird.via(fabric.vip), "the withdraw")
+    a.becomes("active", mark)
+    fabric.settled("a")
+    assert fabric.b.log.moves()[-2:] == [("backup", "active", "silence"), ("active", "backup", "superseded")]
+
+
+@both_lines
+def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: Line) -> None:
+    a = fabric.a
+    a.configure("preempt = false")
+    a.start(line)
+    a.becomes("active")
+    fabric.b.start(line)
+    fabric.b.log.wait("transition")
+    fabric.settled()
+    addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    mark = a.log.mark()
+    os.kill(a.agent, signal.SIGKILL)
+    born = at(a.log.wait("started", mark))
+    wait_until(lambda: "a" not in fabric.bird.via(fabric.vip), "the withdraw")
+    withdrawn = time.time()
+    unbound = addresses.wait(fabric.vip, there=False)
+    assert withdrawn - born <= patience("a")
+    assert unbound - born <= patience("a")
+    fabric.settled("b")
+    assert a.log.moves(mark) == [("initialize", "backup", "startup")]
+
+
+def test_an_agent_that_stood_still_steps_down_before_it_says_anything(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    fabric.start()
+    mark, agent = a.log.mark(), a.agent
+    os.kill(agent, signal.SIGSTOP)
+    fabric.sniffer.wait(10, b.source, via="b0")  # for longer than until b has just taken over
+    woken = time.time()
+    os.kill(agent, signal.SIGCONT)
+    stalled = a.log.wait("transition", mark)
+    assert (stalled["before"], stalled["after"], stalled["reason"]) == ("active", "backup", "stalled")
+    back = a.log.wait("transition", mark, after="active")
+    assert back["reason"] == "preempted"
+    assert fabric.sniffer.wait(1, a.source, since=woken)[0].at > at(stalled) + 0.9 * patience("a")
+    fabric.settled("a")
+    assert b.log.moves()[-1] == ("active", "backup", "superseded")
+    assert a.log.moves(mark)[2:] == []
+    copies = [one for one in fabric.sniffer.copies(since=woken) if one.at < woken + 1]
+    assert len(copies) <= 2 * 2 * (1 / INTERVAL + 5), "no storm"
+
+
+# Addresses
+
+
+def test_an_address_removed_by_hand_is_back_at_once(fabric: Fabric, capsys: pytest.CaptureFixture[str]) -> None:
+    a = fabric.a
+    fabric.start()
+    addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    measured = []
+    for _ in range(3):
+        mark, since = a.log.mark(), time.time()
+        a.namespace.ip(f"addr del {fabric.vip}/{BITS[fabric.family]} dev lo")
+        gone = addresses.wait(fabric.vip, there=False, since=since)
+        measured.append(addresses.wait(fabric.vip, there=True, since=gone) - gone)
+        assert a.log.wait("repaired", mark)["address"] == fabric.vip
+    with capsys.disabled():
+        sys.stdout.write(f" [back after {', '.join(f'{seconds * 1000:.1f}' for seconds in measured)} ms] ")
+    assert max(measured) < 0.1
+    assert a.log.all("transition")[-1]["after"] == "active"
+
+
+def test_an_address_that_cannot_be_bound_is_a_fault_and_never_announced(fabric: Fabric) -> None:
+    a = fabric.a
+    # lo without IPv6 loses the source of the adverts, too, where that is on lo.
+    a.namespace.ip(f"""link add other type veth peer name end
+                       link set other up
+                       addr del {a.source} dev lo
+                       addr add {a.source} dev other""")
+    a.namespace.sysctl("net.ipv6.conf.lo.disable_ipv6", 1)
+    fabric.start_both()
+    failed = a.log.wait("bind-failed")
+    assert "net.ipv6.conf.lo.disable_ipv6" in failed["detail"]
+    fault = a.log.wait("transition", reason="fault")
+    assert (fault["before"], fault["after"]) == ("active", "initialize")
+    fabric.sniffer.wait(3, a.source, via="a0", priority=0)
+    fabric.settled("b")
+    assert fabric.bird.updates("a0") == fabric.bird.updates("a1") == 0
+    assert not a.log.all("announced")
+
+    a.namespace.sysctl("net.ipv6.conf.lo.disable_ipv6", 0)
+    fabric.settled("a")
+
+    mark = a.log.mark()
+    a.namespace.sysctl("net.ipv6.conf.lo.disable_ipv6", 1)
+    assert a.log.wait("transition", mark)["reason"] == "fault"
+    fabric.settled("b")
+
+
+# Paths
+
+
+def test_adverts_return_on_an_interface_that_was_deleted_and_made_anew(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    fabric.start()
+    marks = a.log.mark(), b.log.mark()
+    a.namespace.ip("link del eth0")
+    deleted = time.time()
+    fabric.sniffer.wait(3, a.source, via="a1", since=deleted)
+    fabric.plug(a, 0)
+    fabric.route(a, 0, 1)
+    fabric.sniffer.wait(3, a.source, via="a0", since=deleted)
+    back = time.time()
+    fabric.sniffer.wait(3, a.source, via="a1", since=back)
+    assert fabric.sniffer.longest_gap(a.source, "a1", deleted, time.time()) <= 2 * INTERVAL
+    assert (a.log.moves(marks[0]), b.log.moves(marks[1])) == ([], [])
+
+
+def test_adverts_follow_the_routes(fabric: Fabric) -> None:
+    a = fabric.a
+    fabric.start()
+    mark = a.log.mark()
+    for number, other in ((0, 1), (1, 0)):
+        fabric.route(a, number)
+        moved = at(a.log.wait("paths", mark, interfaces=[f"eth{number}"]))
+        fabric.sniffer.wait(5, a.source, via=f"a{number}", since=moved)
+        assert not fabric.sniffer.copies(a.source, via=f"a{other}", since=moved + INTERVAL / 2)
+    fabric.route(a, 0, 1)
+    both = time.time()
+    for number in (0, 1):
+        fabric.sniffer.wait(3, a.source, via=f"a{number}", since=both)
+    assert a.log.moves(mark) == []
+
+
+def test_a_node_that_cannot_send_any_advert_is_in_fault(fabric: Fabric) -> None:
+    a = fabric.a
+    fabric.start()
+    mark = a.log.mark()
+    a.namespace.ip("link set eth0 down\nlink set eth1 down")
+    fault = a.log.wait("transition", mark)
+    assert (fault["before"], fault["after"], fault["reason"]) == ("active", "initialize", "fault")
+    assert "no advert could be sent" in fault["detail"]
+    fabric.settled("b")
+    a.namespace.ip("link set eth0 up\nlink set eth1 up")
+    for number in (0, 1):
+        fabric.address(a, number)
+    fabric.route(a, 0, 1)
+    a.becomes("active", mark)
+    fabric.settled("a")
+
+
+# Checks
+
+
+def test_checks_move_the_priority_or_fault_the_node(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    slow, broken = a.directory / "not-slow", a.directory / "not-broken"
+    a.configure('checks = ["slow", "broken"]', checks=[*check("slow", slow, -100), *check("broken", broken, 0)])
+    slow.touch()
+    broken.touch()
+    fabric.start()
+    assert a.log.all("transition")[-1]["priority"] == 150
+
+    mark = a.log.mark()
+    slow.unlink()
+    assert a.log.wait("transition", mark)["reason"] == "superseded"
+    assert a.log.moves(mark) == [("active", "backup", "superseded")]
+    fabric.settled("b")
+    slow.touch()
+    fabric.settled("a")
+
+    mark, since = a.log.mark(), time.time()
+    broken.unlink()
+    fault = a.log.wait("transition", mark)
+    assert (fault["after"], fault["reason"]) == ("initialize", "fault")
+    assert "broken" in fault["detail"]
+    fabric.sniffer.wait(3, a.source, via="a0", since=since, priority=0)
+    fabric.settled("b")
+    assert b.log.moves()[-1] == ("backup", "active", "peer-resigned")
+    broken.touch()
+    fabric.settled("a")
+
+
+# The clock on the wall
+
+SHIFTED_CLOCK = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static long shift(void) {
+    char text[32] = {0};
+    int file = open(getenv("CLOCK_SHIFT"), O_RDONLY | O_CLOEXEC);
+    if (file < 0) return 0;
+    if (read(file, text, sizeof text - 1) < 0) text[0] = 0;
+    close(file);
+    return atol(text);
+}
+int clock_gettime(clockid_t clock, struct timespec *now) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+    int done = real(clock, now);
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) now->tv_sec += shift();
+    return done;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    now->tv_sec = exact.tv_sec;
+    now->tv_usec = exact.tv_nsec / 1000;
+    return 0;
+}
+time_t time(time_t *where) {
+    struct timespec exact;
+    clock_gettime(CLOCK_REALTIME, &exact);
+    if (where) *where = exact.tv_sec;
+    return exact.tv_sec;
+}
+"""
+"""Stands between a process and the clock on the wall, which for it is as many seconds off as a file says."""
+
+
+def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> None:
+    a, b = fabric.a, fabric.b
+    source, library, shift = (a.directory / name for name in ("clock.c", "clock.so", "shift"))
+    source.write_text(SHIFTED_CLOCK)
+    subprocess.run([need("cc"), "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    for host in (a, b):
+        host.configure(interval=CALM)
+        host.prefix = ("/usr/bin/env", f"LD_PRELOAD={library}", f"CLOCK_SHIFT={shift}")
+    fabric.start()
+    marks = a.log.mark(), b.log.mark()
+    for seconds in (86_400, -86_400):
+        shift.write_text(str(seconds))
+        shifted = time.time()
+        fabric.sniffer.wait(6, a.source, via="a0", since=shifted)
+        assert fabric.sniffer.longest_gap(a.source, "a0", shifted, time.time()) <= 2 * CALM
+        number, mark = a.agent, a.log.mark()
+        os.kill(number, signal.SIGUSR1)
+        assert abs(at(a.log.wait("counters", mark)) - time.time() - seconds) < 60, "the agent's clock was set"
+    assert (a.log.moves(marks[0]), b.log.moves(marks[1])) == ([], [])

@@ -1,0 +1,964 @@
+"""The conversation with the real ExaBGP 4.2 and 5.0, and what BIRD at the other end of the session makes of it.
+
+ExaBGP and BIRD live in network namespaces with a cable between them, one BGP session per family. ExaBGP's process is a
+relay that hands its stdin and stdout over to the test, so that the code under test talks to ExaBGP from here. The first
+part needs neither: it looks at the descriptors alone.
+"""
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import os
+import random
+import re
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+
+from exavrrp.routes import Attributes, Dialect, Ladder, Level, Route, Spelling, announce, withdraw
+from exavrrp.system.exabgp import Answered, Event, ExaBGP, Gone, Greeted, Neighbor, Odd, Refused, Silent, Stopping
+from exavrrp.system.exabgp.conversation import QUESTION, RESET, THROWAWAY, VERSION
+from exavrrp.system.exabgp.pipes import LONGEST_LINE, Lines
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Namespace, Need, Run, Until
+
+Address = IPv4Address | IPv6Address
+E = TypeVar("E", bound=Event)
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 20.0
+"""Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
+PIPE = 64 * 1024
+"""Bytes a pipe takes (pipe(7))."""
+
+LADDER = Ladder.derived(Attributes(med=50, communities=("65010:7",)))
+VIP6, OTHER6, MARK6 = (IPv6Address(f"2001:db8:53::{number}") for number in ("1", "2", "ffff"))
+VIP4, OTHER4 = (IPv4Address(f"192.0.2.{number}") for number in (53, 54))
+NOWHERE = IPv6Address("2001:db8:dead::1")
+"""A neighbour that is not configured."""
+
+
+def route(address: Address, level: Level = Level.ACTIVE) -> Route:
+    return Route(address, LADDER.at(level))
+
+
+def forms(*addresses: Address) -> list[Route]:
+    return [one for address in addresses for one in LADDER.routes(address)]
+
+
+class Told(list[Event]):
+    """A listener that remembers."""
+
+    def __call__(self, event: Event) -> None:
+        self.append(event)
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self if isinstance(event, kind)]
+
+
+@contextlib.asynccontextmanager
+async def talking(stdin: int, stdout: int, *ours: Route) -> AsyncIterator[tuple[ExaBGP, Told]]:
+    told = Told()
+    exabgp = ExaBGP(ours or forms(VIP6), told)
+    exabgp.open(asyncio.get_running_loop(), stdin, stdout)
+    try:
+        yield exabgp, told
+    finally:
+        exabgp.close()
+
+
+# The descriptors alone
+
+
+@dataclass
+class Ends:
+    """Two pipes: our ends, which the code under test takes over, and ExaBGP's."""
+
+    stdin: int
+    stdout: int
+    write: int
+    read: int
+
+    def says(self, text: str | bytes) -> None:
+        os.write(self.write, text.encode() if isinstance(text, str) else text)
+
+    def hears(self) -> str:
+        try:
+            return os.read(self.read, 1 << 20).decode()
+        except BlockingIOError:
+            return ""
+
+    def close(self, end: str) -> None:
+        if getattr(self, end) >= 0:
+            os.close(getattr(self, end))
+            setattr(self, end, -1)
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    stdin, write = os.pipe()
+    read, stdout = os.pipe()
+    os.set_blocking(read, False)
+    made = Ends(stdin, stdout, write, read)
+    yield made
+    for end in ("stdin", "stdout", "write", "read"):
+        made.close(end)
+
+
+def test_greeting_and_first_wish(ends: Ends, run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout) as (exabgp, told):
+            assert ends.hears() == f"{THROWAWAY}\n{RESET}\n{VERSION}\n"
+            exabgp.set([route(VIP6)])
+            ends.says("error\nexabgp 5.0.15\ndo")
+            ends.says("ne\n")
+            await until(lambda: told == [Greeted("5.0.15", known=True)])
+            assert ends.hears() == f"{QUESTION}\n{announce(route(VIP6), Dialect.V5)}\n"
+            ends.says("Peer            AS        up/down state       |     #sent     #recvd\n")
+            ends.says("fd00::1    65000   0:00:05 established           1          1\ndone\ndone\n")
+            await until(lambda: exabgp.settled)
+            assert exabgp.established == {IPv6Address("fd00::1")}
+            assert exabgp.dialect is Dialect.V5
+            assert told[1:] == [Neighbor(IPv6Address("fd00::1"), established=True), Answered(VIP6, route(VIP6))]
+
+    run(body())
+
+
+def test_neither_a_print_nor_a_child_reaches_exabgp(ends: Ends, run: "Run") -> None:
+    def inherited() -> str:
+        listing = ["ls", "-l", "/proc/self/fd"]
+        return subprocess.run(listing, stdout=subprocess.PIPE, check=True, close_fds=False, text=True).stdout
+
+    pipes = {os.fstat(number).st_ino for number in (ends.stdin, ends.stdout)}
+
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout):
+            ends.hears()
+            os.write(ends.stdout, b"a stray print\n")  # goes to stderr
+            assert ends.hears() == ""
+            assert os.read(ends.stdin, 100) == b"", "/dev/null"
+            assert os.get_inheritable(ends.stdin)
+            assert os.get_inheritable(ends.stdout)
+            listed = inherited()
+            assert "/dev/null" in listed
+            assert not any(f"pipe:[{pipe}]" in listed for pipe in pipes)
+
+    run(body())
+
+
+def test_only_a_pipe_will_do(ends: Ends, run: "Run") -> None:
+    async def body(null: int) -> None:
+        for pair in ((null, ends.stdout), (ends.stdin, null)):
+            exabgp = ExaBGP(forms(VIP6), Told())
+            with pytest.raises(OSError, match="is not a pipe to ExaBGP"):
+                exabgp.open(asyncio.get_running_loop(), *pair)
+            exabgp.close()
+
+    with Path(os.devnull).open() as null:
+        run(body(null.fileno()))
+
+
+def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Until") -> None:
+    """The pipe to ExaBGP is full: we go on listening, remember the last wish only, and say it when there is room."""
+    many = [IPv6Address(f"2001:db8:53::{number:x}") for number in range(1, 300)]
+    heading = "Peer            AS        up/down state       |     #sent     #recvd"
+    heard = Lines(2 * PIPE)
+
+    def carry_out() -> list[str]:
+        """What ExaBGP does when it goes on: reads, and answers."""
+        lines = heard.feed(ends.hears().encode())
+        for line in lines:
+            ends.says(f"{heading}\ndone\n" if line.endswith(QUESTION) else "done\n")
+        return lines
+
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout, *forms(*many)) as (exabgp, told):
+            ends.hears()
+            filling = os.open(f"/proc/self/fd/{ends.read}", os.O_WRONLY)
+            os.write(filling, b"#" * (PIPE - 5000))
+            os.close(filling)
+            ends.says("exabgp 5.0.15\ndone\n")
+            await until(lambda: told.of(Greeted))
+            for level in (Level.LEAVING, Level.ACTIVE) * 20:
+                exabgp.set([route(address, level) for address in many])
+                await asyncio.sleep(0)
+            await until(lambda: told.of(Silent))
+            ends.says('{"type": "state", "neighbor": {"address": {"peer": "fd00::1"}, "state": "up"}}\n')
+            await until(lambda: exabgp.established)
+            said = 0
+            while not exabgp.settled:
+                said += len(carry_out())
+                await asyncio.sleep(0)
+            assert said < 2.5 * len(many), "for each what was written when the pipe was full, and its last wish"
+            assert {event.route for event in told.of(Answered)} == {route(address) for address in many}
+
+    run(body())
+
+
+def test_end_of_file(ends: Ends, run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout) as (exabgp, told):
+            ends.close("write")
+            await until(lambda: told)
+            assert told == [Gone("end of file on stdin")]
+            exabgp.set([route(VIP6)])
+            await asyncio.sleep(0)
+            assert told == [Gone("end of file on stdin")]
+
+    run(body())
+
+
+def test_broken_pipe(ends: Ends, run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout) as (_exabgp, told):
+            ends.close("read")
+            ends.says("exabgp 5.0.15\ndone\n")
+            await until(lambda: told.of(Gone))
+            assert told == [Greeted("5.0.15", known=True), Gone("stdout: Broken pipe")]
+
+    run(body())
+
+
+def test_a_listener_may_close_and_wish(ends: Ends, run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        told = Told()
+
+        def listen(event: Event) -> None:
+            told(event)
+            if isinstance(event, Greeted):
+                exabgp.set([route(VIP6)])
+            if isinstance(event, Answered):
+                exabgp.close()
+
+        exabgp = ExaBGP(forms(VIP6), listen)
+        exabgp.open(asyncio.get_running_loop(), ends.stdin, ends.stdout)
+        ends.says("exabgp 4.2.25\ndone\n")
+        await until(lambda: told)
+        ends.says("Peer            AS        up/down state\ndone\ndone\nerror\n")
+        await until(lambda: told.of(Answered))
+        assert told == [Greeted("4.2.25", known=True), Answered(VIP6, route(VIP6))]
+        exabgp.close()
+
+    run(body())
+
+
+def test_a_line_without_end(ends: Ends, run: "Run", until: "Until") -> None:
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout) as (_exabgp, told):
+            for _ in range(LONGEST_LINE // 4096 + 2):
+                ends.says(b"x" * 4096)
+                await asyncio.sleep(0)
+            await until(lambda: told)
+            assert [type(event) for event in told] == [Odd]
+            ends.says("x\nexabgp 5.0.15\ndone\n")
+            await until(lambda: told.of(Greeted))
+
+    run(body())
+
+
+def test_any_bytes(ends: Ends, run: "Run") -> None:
+    chance = random.Random(5)
+
+    async def body() -> None:
+        async with talking(ends.stdin, ends.stdout) as (exabgp, _told):
+            ends.says("exabgp 5.0.15\ndone\n")
+            for _ in range(300):
+                ends.says(
+                    chance.choice([chance.randbytes(200), b"done\n", b"error\n", b'{"state"\n', b"Peer AS up/down \n"])
+                )
+                exabgp.set([route(VIP6)] if chance.random() < 0.5 else [])
+                await asyncio.sleep(0)
+                ends.hears()
+
+    run(body())
+
+
+# ExaBGP and BIRD
+
+
+RELAY = """
+import array, os, socket, sys
+end = socket.socket(socket.AF_UNIX)
+end.connect(sys.argv[1])
+end.sendmsg([str(os.getpid()).encode()], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1]))])
+end.recv(1)
+"""
+
+ENVIRONMENT = {
+    "exabgp.daemon.user": "root",
+    "exabgp.daemon.daemonize": "false",
+    "exabgp.api.cli": "false",  # its named pipes would belong to the whole machine
+    "exabgp.log.destination": "stdout",
+    "exabgp.log.level": "INFO",
+}
+
+BIRD = """
+router id 10.0.{number}.1;
+log "{log}" all;
+debug protocols {{ routes, states }};
+protocol device {{ }}
+template bgp server {{ local as 65000; passive; hold time 9; error wait time 1, 1; }}
+protocol bgp up4 from server {{
+    local 10.0.{number}.1; neighbor 10.0.{number}.2 as 65010;
+    ipv4 {{ import all; export none; }};
+}}
+protocol bgp up6 from server {{
+    local fd00:{number}::1; neighbor fd00:{number}::2 as 65010;
+    ipv6 {{ import all; export none; }};
+}}
+"""
+
+NEIGHBOR = """
+neighbor {remote} {{
+    router-id 10.0.0.2; local-address {local}; local-as 65010; peer-as 65000; hold-time 9;
+    family {{ {families} }}
+    api {{ processes [ agent ]; neighbor-changes; }}
+}}
+"""
+
+
+class Router:
+    """A router with BIRD."""
+
+    def __init__(self, namespace: "Namespace", number: int, directory: Path) -> None:
+        self.namespace = namespace
+        self.addresses: tuple[Address, Address] = (IPv4Address(f"10.0.{number}.1"), IPv6Address(f"fd00:{number}::1"))
+        self.log = directory / f"bird{number}.log"
+        self._control = directory / f"bird{number}.ctl"
+        self._configuration = directory / f"bird{number}.conf"
+        self._configuration.write_text(BIRD.format(number=number, log=self.log))
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self._process = self.namespace.popen(
+            ["bird", "-f", "-c", str(self._configuration), "-s", str(self._control)], stderr=subprocess.DEVNULL
+        )
+
+    def stop(self) -> None:
+        """Dies without a word; the kernel closes the sessions."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def tell(self, *command: str) -> str:
+        return self.namespace.run("birdc", "-s", str(self._control), *command)
+
+    def routes(self) -> dict[str, dict[str, str]]:
+        """Attributes by prefix."""
+        found: dict[str, dict[str, str]] = {}
+        for line in self.tell("show", "route", "all").splitlines():
+            if begin := re.match(r"([0-9a-f.:]+/\d+)\s", line):
+                found[begin[1]] = {}
+            elif attribute := re.match(r"\tBGP\.(\w+): (.*)", line):
+                found[list(found)[-1]][attribute[1]] = attribute[2]
+        return found
+
+    def has(self, *routes: Route) -> bool:
+        """Whether these and no others are here, by their MED."""
+        meds = {prefix: attributes.get("med") for prefix, attributes in self.routes().items()}
+        return meds == {one.prefix: str(one.attributes.med) for one in routes}
+
+    def updates(self, address: Address) -> list[str]:
+        """What was done with each UPDATE about an address: ``added``, ``removed``, ``ignored``."""
+        return re.findall(rf"up\d\.ipv\d > (\w+) (?:\[\w+\] )?{re.escape(str(address))}/", self.log.read_text())
+
+
+@dataclass
+class Plugin:
+    """What ExaBGP started: a relay; its stdin and stdout are here."""
+
+    pid: int
+    stdin: int
+    stdout: int
+    connection: socket.socket
+    _begun: str = field(default="", init=False)
+
+    def waiting(self) -> int:
+        """Bytes that ExaBGP has not read yet."""
+        return int(struct.unpack("i", fcntl.ioctl(self.stdout, termios.FIONREAD, b"\0" * 4))[0])
+
+    def write(self, text: str) -> None:
+        os.write(self.stdout, text.encode())
+
+    def lines(self, last: Callable[[list[str]], bool]) -> list[str]:
+        """Without the code under test: what ExaBGP says up to ``last``, lines of JSON left out."""
+        found: list[str] = []
+        while not last(found):
+            ready, _, _ = select.select([self.stdin], [], [], LIMIT)
+            assert ready, f"nothing after {found}"
+            *complete, self._begun = (self._begun + os.read(self.stdin, 65536).decode()).split("\n")
+            found += [line for line in complete if not line.startswith("{")]
+        return found
+
+    def ask(self, *commands: str, answers: int | None = None) -> list[str]:
+        """As above, up to the last of as many answers."""
+        self.write("".join(f"{command}\n" for command in commands))
+        wanted = len(commands) if answers is None else answers
+        return self.lines(lambda found: sum(line in ("done", "error") for line in found) == wanted)
+
+    def kill(self) -> None:
+        """SIGKILL, as far as ExaBGP can see; its next plugin is on its way."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.close()
+
+    def close(self) -> None:
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            os.close(self.stdout)
+            self.connection.close()
+            self.stdin = self.stdout = -1
+
+
+class Site:
+    """A server with ExaBGP and a cable to each of its routers."""
+
+    def __init__(
+        self,
+        program: Path,
+        namespace: "Callable[[], Namespace]",
+        cable: "Callable[[Namespace, str, Namespace, str], None]",
+        directory: Path,
+        *,
+        routers: int = 1,
+        families_over_ipv4: str = "ipv4 unicast;",
+    ) -> None:
+        self.directory = directory
+        self.server = namespace()
+        self.routers = [Router(namespace(), number, directory) for number in range(routers)]
+        for number, router in enumerate(self.routers):
+            cable(self.server, f"eth{number}", router.namespace, "eth0")
+            for end, host, interface in ((2, self.server, f"eth{number}"), (1, router.namespace, "eth0")):
+                host.ip(f"""addr add 10.0.{number}.{end}/24 dev {interface}
+                            addr add fd00:{number}::{end}/64 dev {interface}""")
+        self._plugins: list[Plugin] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.settimeout(LIMIT)
+        self._listener.bind(str(directory / "relay"))
+        self._listener.listen()
+        relay = directory / "relay.py"
+        relay.write_text(RELAY)
+        configuration = f"process agent {{ run {sys.executable} {relay} {directory / 'relay'}; encoder json; }}\n"
+        for number, router in enumerate(self.routers):
+            four, six = router.addresses
+            configuration += NEIGHBOR.format(remote=four, local=f"10.0.{number}.2", families=families_over_ipv4)
+            configuration += NEIGHBOR.format(remote=six, local=f"fd00:{number}::2", families="ipv6 unicast;")
+        (directory / "exabgp.conf").write_text(configuration)
+        with (directory / "exabgp.log").open("w") as log:
+            self.exabgp = self.server.popen(
+                [str(program), str(directory / "exabgp.conf")],
+                env={**os.environ, **ENVIRONMENT},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    @property
+    def router(self) -> Router:
+        return self.routers[0]
+
+    def plugin(self) -> Plugin:
+        """Waits for the next plugin that ExaBGP starts."""
+        connection, _ = self._listener.accept()
+        pid, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_SPACE(8))
+        descriptors = array.array("i")
+        descriptors.frombytes(ancillary[0][2][:8])
+        made = Plugin(int(pid), descriptors[0], descriptors[1], connection)
+        self._plugins.append(made)
+        return made
+
+    def freeze(self) -> None:
+        os.kill(self.exabgp.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.exabgp.pid, signal.SIGCONT)
+
+    def close(self) -> None:
+        self.thaw()
+        self.exabgp.kill()
+        self.exabgp.wait()
+        for plugin in self._plugins:
+            plugin.close()
+        self._listener.close()
+
+
+Build = Callable[..., Site]
+
+
+@pytest.fixture(params=["4", "5"])
+def build(
+    request: pytest.FixtureRequest,
+    need: "Need",
+    namespace: "Callable[[], Namespace]",
+    cable: "Callable[[Namespace, str, Namespace, str], None]",
+    tmp_path: Path,
+) -> Iterator[Build]:
+    """Makes a site whose BIRDs do not run yet."""
+    line = request.param
+    default = ROOT / ".envs" / f"exabgp{line}"
+    program = Path(os.environ.get(f"EXAVRRP_EXABGP{line}", default)) / "bin" / "exabgp"
+    need(
+        reason=f"no {program}; UV_PROJECT_ENVIRONMENT=.envs/exabgp{line} uv sync --only-group exabgp{line}",
+        unless=program.exists(),
+    )
+    need("bird")
+    need("birdc")
+    made: list[Site] = []
+
+    def build(**options: Any) -> Site:
+        made.append(Site(program, namespace, cable, tmp_path, **options))
+        return made[-1]
+
+    yield build
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def site(build: Build) -> Site:
+    """A site with one router, whose BIRD runs."""
+    made = build()
+    made.router.start()
+    return made
+
+
+def up(exabgp: ExaBGP, *routers: Router) -> bool:
+    return exabgp.established == {address for router in routers for address in router.addresses}
+
+
+pytestmark: list[pytest.MarkDecorator] = []
+system = pytest.mark.system
+
+
+@system
+def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
+    attributes = Attributes(
+        med=50,
+        local_preference=300,
+        communities=("65010:7", "no-export"),
+        large_communities=("65010:1:2", "4200000000:0:4294967295"),
+        as_path=(65010, 65010, 4200000000),
+    )
+    ladder = Ladder.derived(attributes)
+    plugin = site.plugin()
+
+    async def body() -> None:
+        ours = [one for address in (VIP6, VIP4) for one in ladder.routes(address)]
+        async with talking(plugin.stdin, plugin.stdout, *ours) as (exabgp, told):
+            exabgp.set([])
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            assert site.router.routes() == {}
+            exabgp.set([Route(VIP6, attributes), Route(VIP4, attributes)])
+            await until(lambda: exabgp.settled)
+            assert told.of(Answered)[-2:] == [
+                Answered(VIP6, Route(VIP6, attributes)),
+                Answered(VIP4, Route(VIP4, attributes)),
+            ]
+            await until(lambda: len(site.router.routes()) == 2)
+            for address, next_hop in ((VIP6, "fd00::2"), (VIP4, "10.0.0.2")):
+                assert site.router.routes()[f"{address}/{address.max_prefixlen}"] == {
+                    "origin": "IGP",
+                    "as_path": "65010 65010 4200000000",
+                    "next_hop": next_hop,
+                    "med": "50",
+                    "local_pref": "100",
+                    "community": "(65010,7) (65535,65281)",
+                    "large_community": "(65010, 1, 2) (4200000000, 0, 4294967295)",
+                }
+            exabgp.set([Route(VIP6, ladder.leaving)])
+            await until(lambda: exabgp.settled)
+            await until(lambda: site.router.has(Route(VIP6, ladder.leaving)))
+            left = site.router.routes()[f"{VIP6}/128"]
+            assert left["as_path"] == "65010 65010 65010 4200000000"
+            assert "(65535,0)" in left["community"]
+            exabgp.set([])
+            await until(lambda: exabgp.settled)
+            await until(site.router.has)
+            assert not told.of(Odd) + told.of(Refused) + told.of(Silent)
+
+    run(body())
+
+
+@system
+def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> None:
+    site = build(routers=3)
+    for router in site.routers:
+        router.start()
+    one, two, three = site.routers
+    both = Attributes(med=50, neighbors=(one.addresses[1], three.addresses[1]))
+    first = Attributes(med=51, neighbors=(one.addresses[1],))
+    plugin = site.plugin()
+
+    async def body() -> None:
+        ours = (Route(VIP6, both), Route(OTHER6, first))
+        async with talking(plugin.stdin, plugin.stdout, *ours) as (exabgp, _told):
+            exabgp.set(ours)
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+            await until(lambda: one.has(*ours) and three.has(ours[0]))
+            exabgp.set([ours[1]])
+            await until(lambda: one.has(ours[1]) and three.has())
+            assert not any(two.updates(address) for address in (VIP6, OTHER6))
+
+    run(body())
+
+
+@system
+def test_what_is_refused_is_told_of_the_right_address(site: Site, run: "Run", until: "Until") -> None:
+    plugin = site.plugin()
+    wrong = Route(OTHER6, Attributes(med=1, neighbors=(NOWHERE,)))
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6), wrong, *forms(VIP4)) as (exabgp, told):
+            exabgp.set([route(VIP6), wrong, route(VIP4)])
+            await until(lambda: up(exabgp, site.router) and len(told.of(Refused)) > 1)
+            assert {event.address for event in told.of(Refused)} == {OTHER6}
+            assert all(f"neighbor {NOWHERE} announce" in event.line for event in told.of(Refused))
+            await until(lambda: site.router.has(route(VIP6), route(VIP4)))
+            assert {event.address for event in told.of(Answered)} == {VIP6, VIP4}
+            assert not told.of(Silent)
+            assert not exabgp.settled
+
+    run(body())
+
+
+@system
+def test_what_is_never_answered_delays_nobody(build: Build, run: "Run", until: "Until") -> None:
+    """4.2 never answers an IPv6 route with next hop self over an IPv4 session; 5.0 says error."""
+    site = build(families_over_ipv4="ipv4 unicast; ipv6 unicast;")
+    site.router.start()
+    plugin = site.plugin()
+    mute = Route(OTHER6, Attributes(med=1, neighbors=(site.router.addresses[0],)))
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, mute, *forms(OTHER4, VIP4)) as (exabgp, told):
+            loop = asyncio.get_running_loop()
+            await until(lambda: up(exabgp, site.router))
+            exabgp.set([mute, route(OTHER4), route(VIP4)])
+            kind: type[Refused | Silent] = Silent if exabgp.dialect is Dialect.V4 else Refused
+            await until(lambda: told.of(kind))
+            await until(lambda: site.router.has(route(OTHER4), route(VIP4)))
+            # From the second time on ExaBGP's silence is proved at once, and nobody waits for it.
+            for number in range(10):
+                level = Level.ACTIVE if number % 2 else Level.LEAVING
+                told.clear()
+                begun = loop.time()
+                again = Route(OTHER6, Attributes(med=2 + number, neighbors=mute.attributes.neighbors))
+                exabgp.set([again, route(OTHER4, level), route(VIP4, level)])
+                await until(lambda: told.of(kind) and len(told.of(Answered)) == 2)
+                assert loop.time() - begun < 0.9, "less than the time that a stall takes to be seen"
+                assert told.of(kind)[0].line == announce(again, Dialect.V5)
+                assert {event.route for event in told.of(Answered)} == {route(OTHER4, level), route(VIP4, level)}
+
+    run(body())
+
+
+@system
+def test_frozen_exabgp(site: Site, run: "Run", until: "Until") -> None:
+    """SIGSTOP for 5 s: nothing piles up, and afterwards the latest is announced, once."""
+    plugin = site.plugin()
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6, VIP4)) as (exabgp, told):
+            exabgp.set([])
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            site.freeze()
+            end = loop.time() + 5.0
+            wishes = 0
+            while loop.time() < end:
+                level = Level.ACTIVE if wishes % 2 else Level.LEAVING
+                exabgp.set([route(VIP6, level), *([route(VIP4)] if wishes % 3 else [])])
+                wishes += 1
+                await asyncio.sleep(0.005)
+            assert plugin.waiting() < 500
+            assert len(told.of(Silent)) == 2, "each command once"
+            before = len(told.of(Answered))
+            exabgp.set([route(VIP6), route(VIP4)])
+            site.thaw()
+            await until(lambda: exabgp.settled)
+            await until(lambda: site.router.has(route(VIP6), route(VIP4)))
+            assert sorted(map(repr, told.of(Answered)[before:])) == sorted(
+                map(repr, [Answered(VIP6, route(VIP6)), Answered(VIP4, route(VIP4))])
+            )
+            assert wishes > 100
+            # What was said before the freeze was noticed, and the latest: nothing of the hundreds between.
+            for address in (VIP6, VIP4):
+                assert len(site.router.updates(address)) - site.router.updates(address).count("ignored") <= 2
+            assert not told.of(Odd)
+
+    run(body())
+
+
+@system
+def test_a_session_flaps(site: Site, run: "Run", until: "Until") -> None:
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, told):
+            exabgp.set([route(VIP6), route(OTHER6)])
+            await until(lambda: site.router.routes().keys() == {f"{VIP6}/128", f"{OTHER6}/128"})
+            site.router.tell("disable", "up6")
+            six = site.router.addresses[1]
+            await until(lambda: Neighbor(six, established=False) in told)
+            exabgp.set([route(VIP6, Level.LEAVING)])
+            await until(lambda: exabgp.settled)
+            site.router.tell("enable", "up6")
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            await until(lambda: site.router.has(route(VIP6, Level.LEAVING)))
+
+    run(body())
+
+
+@system
+def test_what_comes_up_late_gets_what_is_wanted_last(build: Build, run: "Run", until: "Until") -> None:
+    """Changes between two attempts of ExaBGP to connect: it keeps them in the order of their first attributes.
+
+    Without a repeat in other words BIRD would end with the wrong attributes for VIP6; had the withdraw not been said in
+    every form, it would hear of OTHER6, which is withdrawn.
+    """
+    site = build()
+    plugin = site.plugin()
+    here = [Level.ACTIVE, Level.LEAVING]
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6, MARK6)) as (exabgp, _told):
+            heard: list[str] = []
+            feed = exabgp._conversation.feed
+            exabgp._conversation.feed = lambda line, now: (heard.append(line), feed(line, now))[1]  # type: ignore[method-assign, func-returns-value]
+            exabgp.set([])
+            # Each attempt is further from the last, and forgets what was queued. Now there are seconds to the next one.
+            await until(lambda: sum('"fd00:0::1"' in line or '"fd00::1"' in line for line in heard) >= 8, 60)
+            for level in (*here, Level.ACTIVE):
+                exabgp.set([route(VIP6, level), route(OTHER6, level)])
+                await until(lambda: exabgp.settled)
+            exabgp.set([route(VIP6)])
+            await until(lambda: exabgp.settled)
+            site.router.start()
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            exabgp.set([route(VIP6), route(MARK6)])
+            await until(lambda: site.router.log.exists() and site.router.updates(MARK6))
+            assert site.router.has(route(VIP6), route(MARK6))
+            assert "added" not in site.router.updates(OTHER6)
+
+    run(body(), 90)
+
+
+@system
+def test_a_repeat_is_sent_and_changes_nothing(build: Build, run: "Run", until: "Until") -> None:
+    """The other router comes up later: what ExaBGP is told again reaches the first one, byte for byte the same."""
+    site = build(routers=2)
+    first, second = site.routers
+    first.start()
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6)) as (exabgp, _told):
+            exabgp.set([route(VIP6)])
+            await until(lambda: up(exabgp, first) and exabgp.settled)
+            await until(lambda: first.has(route(VIP6)))
+            before = len(first.updates(VIP6))
+            second.start()
+            await until(lambda: up(exabgp, first, second) and exabgp.settled)
+            await until(lambda: second.has(route(VIP6)) and len(first.updates(VIP6)) > before)
+            assert set(first.updates(VIP6)[before:]) == {"ignored"}
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("level", Level)
+def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", level: Level) -> None:
+    """In the middle of a line, with commands unanswered; its routes do not outlive it."""
+    plugin = site.plugin()
+
+    async def first() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, _told):
+            exabgp.set([route(VIP6, level), route(OTHER6)])
+            await until(lambda: site.router.has(route(VIP6, level), route(OTHER6)))
+            site.freeze()  # so that what follows is certainly unread when we die
+            exabgp.set([route(OTHER6, Level.LEAVING)])
+            os.write(exabgp._output, f"{QUESTION}\nannounce route {VIP4}/32 next-hop self med 5".encode())
+            plugin.kill()
+            site.thaw()
+
+    run(first())
+    second = site.plugin()
+
+    async def body() -> None:
+        async with talking(second.stdin, second.stdout, *forms(VIP6, OTHER6)) as (exabgp, told):
+            exabgp.set([route(OTHER6)])
+            await until(lambda: exabgp.settled)
+            await until(lambda: site.router.has(route(OTHER6)))
+            assert up(exabgp, site.router), "nobody tells a plugin that was started again"
+            assert not told.of(Odd) + told.of(Refused) + told.of(Silent)
+            exabgp.set([])
+            await until(site.router.has)
+            assert site.router.updates(VIP4) == [], "half a line"
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("level", Level)
+def test_a_predecessor_that_was_killed_while_no_neighbour_was_up(
+    build: Build, run: "Run", until: "Until", level: Level
+) -> None:
+    site = build()
+    plugin = site.plugin()
+    plugin.ask(announce(route(VIP6, level), Dialect.V5, Spelling.EXPLICIT), announce(route(OTHER6), Dialect.V5))
+    plugin.kill()
+    second = site.plugin()
+
+    async def body() -> None:
+        async with talking(second.stdin, second.stdout, *forms(VIP6, OTHER6)) as (exabgp, _told):
+            exabgp.set([route(OTHER6)])
+            await until(lambda: exabgp.settled)
+            site.router.start()
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            await until(lambda: site.router.has(route(OTHER6)))
+            assert "added" not in site.router.updates(VIP6)
+
+    run(body(), 60)
+
+
+@system
+def test_half_a_line_becomes_nothing(build: Build) -> None:
+    """4.2 keeps what a dead plugin left of a line and puts our first word behind it; wherever the line was cut."""
+    site = build()
+    plugin = site.plugin()
+    full = Attributes(
+        med=50, local_preference=100, communities=("65010:7",), large_communities=("65010:1:2",), as_path=(65010, 65010)
+    )
+    named = Attributes(med=5, neighbors=site.router.addresses)
+    commands = [
+        announce(Route(VIP6, full), Dialect.V4, Spelling.EXPLICIT),
+        announce(Route(VIP4, full), Dialect.V4),
+        withdraw(Route(VIP4, named), Dialect.V4),
+    ]
+
+    def summarised(found: list[str]) -> bool:
+        return any(line.startswith("Peer") for line in found) and found[-1] == "done"
+
+    for line in (*commands, QUESTION, VERSION):
+        for cut in range(len(line) + 1):
+            if line in commands:  # The word alone makes it an error; 4.2 does not even answer some.
+                plugin.write(f"{line[:cut]}{THROWAWAY}\n{QUESTION}\n")
+                found = plugin.lines(summarised)
+                assert found[0] == "error" or found[0].startswith("Peer"), f"{line[:cut]!r}: {found}"
+            # With reset, as we do, nothing behind the answer of version belongs to it.
+            plugin.write(f"{line[:cut]}{THROWAWAY}\n{RESET}\n{VERSION}\n{QUESTION}\n")
+            found = plugin.lines(summarised)
+            begin = next(index for index, one in reversed(list(enumerate(found))) if one.startswith("exabgp "))
+            assert found[begin + 1] == "done"
+            assert found[begin + 2].startswith("Peer"), f"{line[:cut]!r}: {found}"
+    assert [one for one in plugin.ask("show adj-rib out") if "/" in one] == []
+
+
+@system
+def test_what_the_conversation_counts_on(build: Build) -> None:
+    """``version`` overtakes, a summary does not; a reset is not answered and stops what is queued."""
+    site = build()
+    plugin = site.plugin()
+    one, two = (announce(route(address), Dialect.V5) for address in (VIP6, OTHER6))
+    unknown = announce(Route(VIP6, Attributes(neighbors=(NOWHERE,))), Dialect.V5)
+    found = plugin.ask(one, QUESTION, unknown, QUESTION, two, VERSION)
+    version = found[0]
+    found = [line for line in found if not line.startswith(("10.", "fd00:"))]
+    heading = found[3]
+    assert re.fullmatch(r"exabgp [45]\.\S+", version)
+    assert heading.startswith("Peer ")
+    assert found == [version, "done", "done", heading, "done", "error", heading, "done", "done"]
+    found = plugin.ask(
+        withdraw(route(VIP6), Dialect.V5), withdraw(route(OTHER6), Dialect.V5), RESET, VERSION, answers=1
+    )
+    assert found == [version, "done"]
+    listed = plugin.ask("show adj-rib out")
+    assert {f"{address}/128" for address in (VIP6, OTHER6)} <= set(" ".join(listed).split())
+
+
+@system
+def test_stopping(site: Site, run: "Run", until: "Until") -> None:
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout) as (exabgp, told):
+            exabgp.set([route(VIP6)])
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            site.exabgp.terminate()
+            await until(lambda: told.of(Stopping))
+            os.kill(plugin.pid, signal.SIGKILL)
+            await until(lambda: told.of(Gone))
+
+    run(body())
+
+
+@system
+def test_killed_exabgp(site: Site, run: "Run", until: "Until") -> None:
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout) as (exabgp, told):
+            await until(lambda: up(exabgp, site.router))
+            site.exabgp.kill()
+            await until(lambda: told.of(Gone))
+            assert not told.of(Stopping)
+            await until(lambda: "up6: State changed to down" in site.router.log.read_text() or site.router.has())
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("EXAVRRP_SEEDS", "1,2").split(",")])
+def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
+    """Wishes, flaps and freezes in random order: in the end both routers have what was wanted last."""
+    chance = random.Random(seed)
+    site = build(routers=2)
+    for router in site.routers:
+        router.start()
+    plugin = site.plugin()
+    addresses = (VIP6, OTHER6, VIP4)
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(*addresses, MARK6)) as (exabgp, told):
+            exabgp.set([])
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+            wanted: list[Route] = []
+            off: set[tuple[int, str]] = set()
+            frozen = False
+            for _ in range(120):
+                match chance.choices(["want", "flap", "freeze", "pause"], [10, 2, 1, 3])[0]:
+                    case "want":
+                        wanted = [route(one, chance.choice(list(Level))) for one in addresses if chance.random() < 0.6]
+                        exabgp.set(wanted)
+                    case "flap":
+                        number, session = chance.randrange(2), chance.choice(["up4", "up6"])
+                        one = (number, session)
+                        site.routers[number].tell("enable" if one in off else "disable", session)
+                        off ^= {one}
+                    case "freeze":
+                        (site.thaw if frozen else site.freeze)()
+                        frozen = not frozen
+                    case _:
+                        await asyncio.sleep(chance.choice([0.0, 0.002, 0.02, 0.3]))
+            site.thaw()
+            for number, session in off:
+                site.routers[number].tell("enable", session)
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled, 90)
+            exabgp.set([*wanted, route(MARK6)])  # behind everything else in each session of IPv6
+            for router in site.routers:
+                await until(lambda router=router: router.has(*wanted, route(MARK6)))  # type: ignore[misc]
+            assert not told.of(Refused)
+
+    run(body(), 150)

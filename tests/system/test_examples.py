@@ -1,0 +1,431 @@
+"""The examples in exabgp/, to the letter: each one started for real, by a user who is not root.
+
+ExaBGP runs in a network namespace made to fit the example, with /etc, /run, /var/lib and /opt of its own in which the
+files are where they say they belong. Its user and its capabilities are what the systemd drop-in says, and not one more.
+The router at the other end is BIRD; there the adverts to the other nodes arrive, too.
+"""
+
+import os
+import re
+import select
+import shlex
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import pytest
+import tomli
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Namespace, Need
+
+T = TypeVar("T")
+Address = IPv4Address | IPv6Address
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "exabgp"
+DROP_IN = EXAMPLES / "exabgp.service.d" / "exavrrp.conf"
+LIMIT = 20.0
+"""Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
+NOBODY = 65534
+"""Stands for the drop-in's user, which a machine without ExaBGP's package does not have."""
+VRRP = 112
+CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
+
+STOCK_UNIT = """
+[Unit]
+Description=ExaBGP
+After=network.target
+ConditionPathExists=/etc/exabgp/exabgp.conf
+
+[Service]
+Environment=exabgp_daemon_daemonize=false
+User=exabgp
+Group=exabgp
+RuntimeDirectory=exabgp
+RuntimeDirectoryMode=0750
+ExecStartPre=-/bin/true
+ExecStart=/bin/true /etc/exabgp/exabgp.conf
+ExecReload=/bin/kill -USR1 $MAINPID
+Restart=always
+CapabilityBoundingSet=CAP_NET_ADMIN
+AmbientCapabilities=CAP_NET_ADMIN
+
+[Install]
+WantedBy=multi-user.target
+"""
+"""As in Debian's package of 4.2.21, which is what most drop-ins will be dropped into; other programs."""
+
+BIRD = """
+router id 10.255.255.1;
+protocol device {{ }}
+template bgp node {{ local as {router_as}; passive; error wait time 1, 1; }}
+{sessions}
+"""
+SESSION = """
+protocol bgp from node {{
+    local {router}; neighbor {node} as {node_as};
+    ipv{version} {{ import all; export none; }};
+}}
+"""
+
+
+def wait_until(condition: Callable[[], T], what: str | Callable[[], str]) -> T:
+    """What ``condition()`` returns once that is true."""
+    end = time.monotonic() + LIMIT
+    while not (found := condition()):
+        assert time.monotonic() < end, f"not within {LIMIT:g} s: {what if isinstance(what, str) else what()}"
+        time.sleep(0.005)
+    return found
+
+
+def settings(*units: str) -> dict[str, list[str]]:
+    """The words of each setting in [Service], as systemd puts a unit and its drop-ins together."""
+    found: dict[str, list[str]] = {}
+    for unit in units:
+        section = ""
+        for line in unit.splitlines():
+            if line.startswith("["):
+                section = line
+            elif section == "[Service]" and line and not line.startswith("#"):
+                name, _, value = line.partition("=")
+                listed = name.endswith(("Set", "Capabilities", "Directory"))
+                found[name] = [*found.get(name, []), *value.split()] if listed and value else value.split()
+    return found
+
+
+SERVICE = settings(STOCK_UNIT, DROP_IN.read_text())
+
+
+def test_drop_in_grants_two_capabilities_and_no_more() -> None:
+    assert sorted(SERVICE["AmbientCapabilities"]) == sorted(CAPABILITIES)
+    assert sorted(SERVICE["CapabilityBoundingSet"]) == sorted(CAPABILITIES)
+    assert SERVICE["User"] == SERVICE["Group"] == ["exabgp"]
+    assert SERVICE["RuntimeDirectory"] == ["exabgp", "exavrrp"]
+    # Otherwise systemd's SIGTERM comes before ExaBGP has said why.
+    assert SERVICE["KillMode"] == ["mixed"]
+
+
+def test_drop_in_is_understood_by_systemd(need: "Need", tmp_path: Path) -> None:
+    analyze = need("systemd-analyze")
+    (tmp_path / "exabgp.service").write_text(STOCK_UNIT)
+    directory = tmp_path / "exabgp.service.d"
+    directory.mkdir()
+    written = directory / DROP_IN.name
+
+    def verify(text: str) -> subprocess.CompletedProcess[str]:
+        written.write_text(text)
+        return subprocess.run(
+            [analyze, "verify", "--man=no", "--recursive-errors=no", str(tmp_path / "exabgp.service")],
+            env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    good = verify(DROP_IN.read_text())
+    assert (good.returncode, good.stdout + good.stderr) == (0, "")
+    bad = verify(DROP_IN.read_text().replace("KillMode=mixed", "KillMode=sometimes"))
+    assert "kill mode" in bad.stderr, "the drop-in is looked at"
+
+
+def test_configuration_is_understood_by_exavrrp() -> None:
+    checked = subprocess.run(
+        [sys.executable, "-m", "exavrrp", "check", str(EXAMPLES / "exavrrp.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_nothing_here_shadows_the_package_of_exabgp() -> None:
+    assert not list(EXAMPLES.rglob("*.py"))
+
+
+@dataclass(frozen=True)
+class Session:
+    """One neighbour of an exabgp.conf."""
+
+    router: Address
+    node: Address
+    families: list[str]
+
+
+def sessions_of(configuration: str) -> list[Session]:
+    found = []
+    for block in re.findall(r"^neighbor .*?^}", configuration, re.MULTILINE | re.DOTALL):
+        text = re.sub(r"#.*", "", block)
+        peer, local = re.search(r"neighbor (\S+) ", text), re.search(r"local-address (\S+);", text)
+        assert peer is not None
+        assert local is not None
+        found.append(Session(ip_address(peer[1]), ip_address(local[1]), re.findall(r"(ipv[46]) unicast;", text)))
+    return found
+
+
+def routes_of(configuration: str) -> set[str]:
+    """What is announced without us."""
+    return set(re.findall(r"^[^#\n]*\broute (\S+) next-hop", configuration, re.MULTILINE))
+
+
+STANZA_NEIGHBORS = """
+neighbor 2001:db8:1:1::1 {
+    router-id 192.0.2.11; local-address 2001:db8:1:1::2; local-as 65010; peer-as 65000;
+    inherit exavrrp;
+    family { ipv6 unicast; }
+    static { route 2001:db8:ff::11/128 next-hop self; }
+}
+neighbor 10.1.1.1 {
+    router-id 192.0.2.11; local-address 10.1.1.2; local-as 65010; peer-as 65000;
+    inherit exavrrp;
+    family { ipv4 unicast; }
+    static { route 192.0.2.11/32 next-hop self; }
+}
+"""
+"""What somebody may have had before, and the one line more."""
+
+EXAMPLE = {
+    "4.2": (EXAMPLES / "exabgp-4.2.conf").read_text(),
+    "5.0": (EXAMPLES / "exabgp-5.0.conf").read_text(),
+    "stanza": (EXAMPLES / "stanza.conf").read_text() + STANZA_NEIGHBORS,
+}
+
+
+class Site:
+    """The node of the example and its routers, which are one namespace with a cable for each."""
+
+    def __init__(
+        self,
+        configuration: str,
+        namespace: "Callable[[], Namespace]",
+        cable: "Callable[[Namespace, str, Namespace, str], None]",
+        directory: Path,
+    ) -> None:
+        self.directory = directory
+        self.configuration = configuration
+        self.agent = tomli.loads((EXAMPLES / "exavrrp.toml").read_text())
+        self.node, self.router = namespace(), namespace()
+        self.sessions = sessions_of(configuration)
+        self._control = directory / "bird.ctl"
+        self._log = directory / "exabgp.log"
+        for version, length in ((4, 24), (6, 64)):
+            ways = []
+            for number, session in enumerate(one for one in self.sessions if one.router.version == version):
+                if version == 4:
+                    cable(self.node, f"eth{number}", self.router, f"eth{number}")
+                self.node.ip(f"addr add {session.node}/{length} dev eth{number}")
+                self.router.ip(f"addr add {session.router}/{length} dev eth{number}")
+                ways.append(f"nexthop via {session.router} dev eth{number}")
+            self.node.ip(f"route add default {' '.join(ways)}", f"-{version}")
+        for own in self.agent["agent"]["sources"]:
+            self.node.ip(f"addr add {own} dev lo")
+        for peer in self.agent["agent"]["peers"]:
+            self.router.ip(f"addr add {peer} dev lo")
+
+    @property
+    def virtual(self) -> set[str]:
+        routers = self.agent["virtual_router"].values()
+        return {f"{one}/{ip_address(one).max_prefixlen}" for router in routers for one in router["addresses"]}
+
+    def start_bird(self) -> None:
+        def number(name: str) -> str:
+            return str(re.findall(rf"{name} (\d+);", self.configuration)[0])
+
+        sessions = "".join(
+            SESSION.format(router=one.router, node=one.node, version=one.router.version, node_as=number("local-as"))
+            for one in self.sessions
+        )
+        path = self.directory / "bird.conf"
+        path.write_text(BIRD.format(router_as=number("peer-as"), sessions=sessions))
+        self.router.popen(["bird", "-f", "-c", str(path), "-s", str(self._control)], stderr=subprocess.DEVNULL)
+
+    def routes(self) -> dict[str, set[str]]:
+        """At the routers: the next hops of each prefix."""
+        if not self._control.exists():
+            return {}
+        found: dict[str, set[str]] = {}
+        prefix = ""
+        for line in self.router.run("birdc", "-s", str(self._control), "show", "route").splitlines():
+            if begin := re.match(r"([0-9a-f.:]+/\d+)\s", line):
+                prefix = begin[1]
+            if hop := re.search(r"via (\S+) on", line):
+                found.setdefault(prefix, set()).add(hop[1])
+        return found
+
+    def on_lo(self) -> set[str]:
+        listed = self.node.run("ip", "-oneline", "address", "show", "dev", "lo")
+        return set(re.findall(r"inet6? (\S+)", listed))
+
+    def told(self) -> str:
+        return f"routers: {self.routes()}\nlo: {self.on_lo()}\n{self._log.read_text()[-4000:]}"
+
+    def start_exabgp(self, program: Path) -> "subprocess.Popen[str]":
+        """As systemd would: everything is done by one process that ends as ExaBGP."""
+        (self.directory / "exabgp.conf").write_text(self.configuration)
+        (self.directory / "exavrrp.toml").write_text((EXAMPLES / "exavrrp.toml").read_text())
+        uid, gid = NOBODY, NOBODY
+        homes = {Path(one).resolve().parents[1] for one in (sys.executable, program.parent / "python")}
+        become = (
+            f"exec setpriv --reuid {uid} --regid {gid} --clear-groups"
+            f" --bounding-set {_setpriv('CapabilityBoundingSet')} --inh-caps {_setpriv('AmbientCapabilities')}"
+            f" --ambient-caps {_setpriv('AmbientCapabilities')} {shlex.quote(str(program))} /etc/exabgp/exabgp.conf"
+        )
+        script = [
+            "set -eu",
+            "mount --make-rprivate /",
+            "mount -t tmpfs tmpfs /mnt",
+            *_reachable([*homes, ROOT, program.parents[1], self.directory]),
+            "mkdir /mnt/etc; mount -t tmpfs -o mode=755 tmpfs /mnt/etc; cp -a /etc/. /mnt/etc",
+            "mount --move /mnt/etc /etc",
+            f"install -D -m 644 {self.directory}/exabgp.conf /etc/exabgp/exabgp.conf",
+            f"install -D -m 644 {self.directory}/exavrrp.toml /etc/exavrrp/exavrrp.toml",
+            "mount -t tmpfs -o mode=755 tmpfs /run; mount -t tmpfs -o mode=755 tmpfs /var/lib",
+            *(f"install -d -o {uid} -g {gid} -m 750 /run/{one}" for one in SERVICE["RuntimeDirectory"]),
+            *(f"install -d -o {uid} -g {gid} -m 750 /var/lib/{one}" for one in SERVICE["StateDirectory"]),
+            "mount -t tmpfs -o mode=755 tmpfs /opt; mkdir -p /opt/exavrrp/bin",
+            f"ln -s {shlex.quote(str(Path(sys.executable).parent / 'exavrrp'))} /opt/exavrrp/bin/exavrrp",
+            become,
+        ]
+        with self._log.open("w") as log:
+            return self.node.popen(
+                ["unshare", "--mount", "sh", "-c", "\n".join(script)],
+                env={**os.environ, "exabgp_daemon_daemonize": "false", "exabgp_log_level": "INFO"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+            )
+
+
+def _setpriv(name: str) -> str:
+    return ",".join(["-all", *(f"+{one.removeprefix('CAP_').lower()}" for one in SERVICE[name])])
+
+
+def _reachable(paths: list[Path]) -> list[str]:
+    """Commands that let another user in where a directory above one of these paths would not (/root, pytest's)."""
+    hidden: dict[Path, list[Path]] = {}
+    for path in sorted(set(paths)):
+        for parent in [*reversed(path.parents), path]:
+            if not stat.S_IMODE(parent.stat().st_mode) & stat.S_IXOTH:
+                hidden.setdefault(parent, []).append(path)
+                break
+    inside = [path for paths in hidden.values() for path in paths]
+    holds = {path: f"/mnt/{number}" for number, path in enumerate(inside)}
+    return [
+        *(f"mkdir {hold}; mount --bind {shlex.quote(str(path))} {hold}" for path, hold in holds.items()),
+        *(f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}" for parent in hidden),
+        *(
+            f"mkdir -p {shlex.quote(str(path))}; mount --bind {hold} {shlex.quote(str(path))}"
+            for path, hold in holds.items()
+        ),
+    ]
+
+
+@pytest.fixture
+def build(
+    need: "Need",
+    namespace: "Callable[[], Namespace]",
+    cable: "Callable[[Namespace, str, Namespace, str], None]",
+    tmp_path: Path,
+) -> Callable[[str], Site]:
+    for tool in ("bird", "birdc", "setpriv", "unshare"):
+        need(tool)
+    mapped = any(
+        int(first) <= NOBODY < int(first) + int(count)
+        for first, _, count in map(str.split, Path("/proc/self/uid_map").read_text().splitlines())
+    )
+    need(reason="no user besides root in this user namespace", unless=mapped)
+
+    def build(example: str) -> Site:
+        site = Site(EXAMPLE[example], namespace, cable, tmp_path)
+        site.start_bird()
+        return site
+
+    return build
+
+
+def program_of(line: str, need: "Need") -> Path:
+    default = ROOT / ".envs" / f"exabgp{line}"
+    program = Path(os.environ.get(f"EXAVRRP_EXABGP{line}", default)) / "bin" / "exabgp"
+    need(
+        reason=f"no {program}; UV_PROJECT_ENVIRONMENT=.envs/exabgp{line} uv sync --only-group exabgp{line}",
+        unless=program.exists(),
+    )
+    return program
+
+
+def status(process: int) -> dict[str, list[str]]:
+    """/proc/PID/status (proc(5))."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return {name: value.split() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def children(process: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+@pytest.mark.system
+@pytest.mark.parametrize(("example", "line"), [("4.2", "4"), ("5.0", "5"), ("stanza", "4"), ("stanza", "5")])
+def test_example_runs(example: str, line: str, build: Callable[[str], Site], need: "Need") -> None:
+    program = program_of(line, need)
+    site = build(example)
+    adverts = adverts_to(site)
+    with ExitStack() as closing:
+        for one in adverts.values():
+            closing.enter_context(one)
+        exabgp = site.start_exabgp(program)
+
+        # What we announce and what the example announces by itself, over every session of the family.
+        def announced() -> bool:
+            routes = site.routes()
+            return all(
+                routes.get(prefix) == {str(one.node) for one in site.sessions if one.node.version == version}
+                for prefix in site.virtual | routes_of(site.configuration)
+                for version in [ip_address(prefix.partition("/")[0]).version]
+            )
+
+        wait_until(announced, site.told)
+        assert len(site.virtual) == 2
+        assert len(routes_of(site.configuration)) == 2
+        assert site.virtual <= site.on_lo()
+
+        # Raw sockets: an advert for each peer has arrived.
+        for peer, waiting in adverts.items():
+            ready, _, _ = select.select([waiting], [], [], LIMIT)
+            assert ready, f"no advert to {peer}"
+
+        # By a user who is not root, with these two capabilities and no way to another one.
+        (agent,) = children(exabgp.pid)
+        two = [f"{sum(1 << bit for bit in CAPABILITIES.values()):016x}"]
+        for process in (exabgp.pid, agent):
+            found = status(process)
+            assert found["Uid"] == found["Gid"] == [str(NOBODY)] * 4
+            assert all(found[name] == two for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")), found
+        command = Path(f"/proc/{agent}/cmdline").read_bytes()
+        assert b"exavrrp\0run\0--config\0/etc/exavrrp/exavrrp.toml\0" in command
+
+        # As with KillMode=mixed: ExaBGP alone gets the signal, and nothing of us stays behind.
+        exabgp.terminate()
+        exabgp.wait(LIMIT)
+        wait_until(lambda: not site.virtual & site.on_lo(), site.told)
+        wait_until(lambda: not site.routes(), site.told)
+        wait_until(lambda: not Path(f"/proc/{agent}").exists(), "the end of the agent")
+
+
+def adverts_to(site: Site) -> dict[str, socket.socket]:
+    """Where the adverts to each peer arrive."""
+    found = {}
+    with site.router:
+        for peer in site.agent["agent"]["peers"]:
+            family = socket.AF_INET if ip_address(peer).version == 4 else socket.AF_INET6
+            found[peer] = socket.socket(family, socket.SOCK_RAW, VRRP)
+            found[peer].bind((peer, 0))
+    return found

@@ -1,0 +1,258 @@
+"""The log: what a line says, what is left out, and that a reader who has gone to sleep never stops the engine."""
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.system.journal import LIMIT, LONGEST, Format, Journal, Level, as_text
+from tests.system import running
+from tests.system.conftest import Namespace, Need
+from tests.system.running import Fabric
+
+PAGE = 4096
+"""The smallest pipe; a page is also what a pipe must have free to count as writable."""
+
+
+@dataclass
+class Pipe:
+    """A journal on one end of a pipe; the time of its limits is ``now``."""
+
+    form: Format
+    now: float = 0.0
+    journal: Journal = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        self.journal = Journal(self.form, self.writer, lambda: self.now)
+
+    def lines(self) -> list[str]:
+        """What can be read now."""
+        try:
+            return os.read(self.reader, 1 << 20).decode().splitlines()
+        except BlockingIOError:
+            return []
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.lines()]
+
+    def shrink(self) -> None:
+        fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, PAGE)
+
+    def close(self) -> None:
+        os.close(self.writer)
+        os.close(self.reader)
+
+
+@pytest.fixture
+def as_json() -> Iterator[Pipe]:
+    pipe = Pipe(Format.JSON)
+    yield pipe
+    pipe.close()
+
+
+@pytest.fixture
+def text() -> Iterator[Pipe]:
+    pipe = Pipe(Format.TEXT)
+    yield pipe
+    pipe.close()
+
+
+# What a line says
+
+
+def test_json_has_the_time_the_level_the_event_and_what_belongs_to_it(as_json: Pipe) -> None:
+    before = datetime.now(UTC)
+    as_json.journal.debug("looked")
+    as_json.journal.info("bound", router="web", addresses=["2001:db8::1"])
+    as_json.journal.warning("unsent", errors="ENETUNREACH ×3")
+    as_json.journal.error("not-started", detail="no right")
+    debug, info, warning, error = as_json.records()
+    assert [one["level"] for one in (debug, info, warning, error)] == ["debug", "info", "warning", "error"]
+    assert (info["event"], info["router"], info["addresses"]) == ("bound", "web", ["2001:db8::1"])
+    assert warning["errors"] == "ENETUNREACH ×3"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", info["time"])
+    assert before <= datetime.fromisoformat(info["time"]) <= datetime.now(UTC)
+
+
+def test_json_takes_what_json_does_not_know_as_text(as_json: Pipe) -> None:
+    as_json.journal.info("odd", path=Path("/run"), level_of=Level.INFO)
+    (record,) = as_json.records()
+    assert (record["path"], record["level_of"]) == ("/run", "info")
+
+
+def test_text_has_the_time_and_the_level_and_leaves_debug_out(text: Pipe) -> None:
+    text.journal.debug("looked")
+    text.journal.warning("reload-declined", detail="SIGHUP does nothing")
+    (line,) = text.lines()
+    assert re.fullmatch(r'\S+Z warning: reload-declined detail="SIGHUP does nothing"', line)
+
+
+TRANSITION = {"router": "web", "before": "backup", "after": "active", "reason": "silence", "priority": 150}
+
+
+@pytest.mark.parametrize(
+    ("event", "fields", "said"),
+    [
+        ("transition", {**TRANSITION, "detail": ""}, "web: backup → active (silence)"),
+        ("transition", {**TRANSITION, "detail": "0.3 s"}, "web: backup → active (silence: 0.3 s)"),
+        ("bound", {"router": "web", "addresses": ["192.0.2.1", "192.0.2.2"]}, "web: bound 192.0.2.1, 192.0.2.2"),
+        ("stopping", {"reason": "SIGTERM"}, "stopping reason=SIGTERM"),
+        ("paths", {"interfaces": []}, "paths interfaces=none"),
+        ("paths", {"interfaces": ["eth0", "eth1"]}, "paths interfaces=eth0,eth1"),
+        ("check", {"detail": "", "result": "a b"}, 'check detail="" result="a b"'),
+        ("alone", {}, "alone"),
+    ],
+)
+def test_text_reads_like_a_sentence(event: str, fields: dict[str, Any], said: str) -> None:
+    assert as_text(event, fields) == said
+
+
+def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
+    text.journal.info("check", detail="\udcff")
+    (line,) = text.lines()
+    assert line.endswith(r"detail=\udcff")
+
+
+@given(value=st.text(max_size=6000), form=st.sampled_from(Format))
+def test_whatever_is_said_a_pipe_takes_it_whole(value: str, form: Format) -> None:
+    pipe = Pipe(form)
+    try:
+        pipe.journal.info("check", detail=value)
+        data = os.read(pipe.reader, 1 << 20)
+    finally:
+        pipe.close()
+    assert len(data) <= PAGE
+    assert data.endswith(b"\n")
+    if form is Format.JSON:
+        record = json.loads(data)
+        assert record["event"] in ("check", "line-too-long")
+        assert data.count(b"\n") == 1
+
+
+def test_a_record_that_is_too_long_is_told_as_such(as_json: Pipe) -> None:
+    as_json.journal.info("counters", routers={"web": "x" * LONGEST})
+    as_json.journal.info("next")
+    long, following = as_json.records()
+    assert (long["event"], long["level"]) == ("line-too-long", "error")
+    assert '"event": "counters"' in long["starts"]
+    assert following["event"] == "next"
+
+
+# What is repeated
+
+
+def test_what_is_repeated_is_said_once_in_a_while_with_its_number(as_json: Pipe) -> None:
+    def rejected(key: str = "checksum") -> list[int]:
+        as_json.journal.limited(key, Level.WARNING, "rejected", reason=key)
+        return [one["count"] for one in as_json.records()]
+
+    assert rejected() == [1]
+    assert [rejected() for _ in range(3)] == [[], [], []]
+    assert rejected("version") == [1], "another key has a limit of its own"
+    as_json.now = LIMIT
+    assert rejected() == [4]
+    assert rejected() == []
+    as_json.now = 10 * LIMIT
+    assert rejected() == [2]
+
+
+# Who reads
+
+
+def test_a_full_pipe_drops_lines_and_says_so_when_it_is_read_again(as_json: Pipe) -> None:
+    as_json.shrink()
+    for number in range(100):
+        as_json.journal.info("line", number=number)
+    kept = as_json.records()
+    assert [one["number"] for one in kept] == list(range(len(kept)))
+    assert 0 < len(kept) < 100
+    as_json.journal.info("line", number=100)
+    (told,) = as_json.records()
+    assert (told["number"], told["lines_dropped"]) == (100, 100 - len(kept))
+    as_json.journal.info("line", number=101)
+    (told,) = as_json.records()
+    assert "lines_dropped" not in told
+
+
+def test_text_says_how_many_lines_were_dropped(text: Pipe) -> None:
+    text.shrink()
+    for _ in range(200):
+        text.journal.info("line", filler="x" * 100)
+    kept = len(text.lines())
+    text.journal.info("line")
+    assert text.lines()[0].endswith(f"lines_dropped={200 - kept}")
+
+
+def test_a_reader_who_is_gone_is_nobody_s_problem(text: Pipe) -> None:
+    os.close(text.reader)
+    text.journal.info("line")
+    text.reader = os.open("/dev/null", os.O_RDONLY)
+
+
+def test_a_file_takes_every_line(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        journal = Journal(Format.JSON, file.fileno())
+        for number in range(2000):
+            journal.info("line", number=number)
+    assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(2000))
+
+
+# A reader who sleeps, and the whole agent
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    with running.fabric(namespace, need) as built:
+        yield built
+
+
+def fill(pipe: int) -> None:
+    """Writes into a pipe until it takes no more; what others do with it stays blocking."""
+    own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(own, b"x" * 79 + b"\n")
+    os.close(own)
+
+
+@pytest.mark.system
+def test_a_log_that_nobody_reads_does_not_disturb_the_rhythm(fabric: Fabric) -> None:
+    a, b, interval = fabric.a, fabric.b, 0.2
+    a.configure(interval=interval)
+    b.configure(interval=interval)
+    reader, writer = os.pipe()
+    a.start(stderr=writer)
+    b.start()
+    b.log.wait("transition")
+    fabric.settled()
+    (agent,) = a.agents()
+    fill(writer)
+    full = time.time()
+    for number in range(1, 9):
+        os.kill(agent, signal.SIGUSR1)  # to log what it has counted
+        fabric.sniffer.wait(number, a.source, via="a0", since=full)
+    assert fabric.sniffer.longest_gap(a.source, "a0", full, time.time()) <= 2 * interval
+    assert b.log.moves()[-1][1] == "backup"
+
+    os.read(reader, 1 << 20)
+    os.kill(agent, signal.SIGUSR1)
+    told = json.loads(os.read(reader, 1 << 20))
+    assert told["event"] == "counters"
+    assert 1 <= told["lines_dropped"] <= 8
+    os.close(writer)
+    os.close(reader)

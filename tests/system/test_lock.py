@@ -1,0 +1,140 @@
+"""One agent at a time: the lock by itself, a second agent, and ExaBGP's full reload, in which two overlap."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from exavrrp.system.lock import Lock
+from tests.system import running
+from tests.system.conftest import Namespace, Need
+from tests.system.running import Alone, Fabric, Line, wait_until
+
+EXABGP_UMASK = 0o137
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Iterator[Lock]:
+    lock = Lock(tmp_path / "deep" / "run")
+    before = os.umask(EXABGP_UMASK)
+    try:
+        lock.open()
+    finally:
+        os.umask(before)
+    yield lock
+    lock.release()
+
+
+def test_the_directory_can_be_entered_by_others_whatever_the_umask(lock: Lock) -> None:
+    for directory in (lock.path.parent, lock.path.parent.parent):
+        assert directory.stat().st_mode & 0o777 == 0o755
+
+
+def test_one_holds_it_and_the_other_is_told_who(lock: Lock) -> None:
+    assert lock.take()
+    second = Lock(lock.path.parent)
+    second.open()
+    assert not second.take()
+    assert second.holder() == str(os.getpid())
+    lock.release()
+    assert second.take()
+    second.release()
+
+
+def test_a_lock_that_nobody_has_held_has_no_holder(lock: Lock) -> None:
+    assert lock.holder() == "unknown"
+
+
+def test_a_longer_number_leaves_nothing_behind(lock: Lock) -> None:
+    lock.path.write_text("123456789012\n")
+    assert lock.take()
+    assert lock.path.read_text() == f"{os.getpid()}\n"
+
+
+def test_it_ends_with_its_holder_however_that_ends(lock: Lock) -> None:
+    script = (
+        "import pathlib, sys\nfrom exavrrp.system.lock import Lock\nlock = Lock(pathlib.Path(sys.argv[1]))\n"
+        "lock.open()\nassert lock.take()\nprint('taken', flush=True)\nsys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(lock.path.parent)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "taken\n"
+        assert not lock.take()
+        assert lock.holder() == str(holder.pid)
+        holder.kill()
+        holder.wait(running.LIMIT)
+    assert lock.take()
+
+
+def test_a_child_of_the_holder_does_not_hold_it(lock: Lock) -> None:
+    assert lock.take()
+    child = subprocess.Popen(["/bin/sleep", "60"], close_fds=False)
+    try:
+        lock.release()
+        second = Lock(lock.path.parent)
+        second.open()
+        wait_until(second.take, "the lock")  # the child's exec closes it a moment after it has returned here
+        second.release()
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_releasing_twice_is_nothing(lock: Lock) -> None:
+    lock.release()
+    lock.release()
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Not a directory"):
+        Lock(tmp_path / "file" / "run").open()
+
+
+# Two agents
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    with running.fabric(namespace, need) as built:
+        yield built
+
+
+@pytest.mark.system
+def test_a_second_agent_refuses_and_changes_nothing(fabric: Fabric) -> None:
+    a = fabric.a
+    fabric.start()
+    first, mark, since = a.agent, a.log.mark(), time.time()
+    second = Alone(a)
+    second.greet()
+    refused = a.log.wait("not-started", mark)
+    assert refused["detail"].startswith(f"process {first} holds {a.directory}/run/lock;")
+    assert second.process.wait(running.LIMIT) == 1
+    assert a.log.order(mark) == ["exabgp", "not-started"]
+    assert fabric.sniffer.longest_gap(a.source, "a0", since, time.time()) < 4 * running.INTERVAL, "the first goes on"
+    assert a.agents() == [first]
+    fabric.settled()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+def test_a_full_reload_of_exabgp_ends_with_one_agent(fabric: Fabric, line: Line) -> None:
+    a = fabric.a
+    fabric.start(line)
+    first, mark = a.agent, a.log.mark()
+    a.exabgp.send_signal(signal.SIGUSR2)
+    a.log.wait("started", mark)
+    second = a.agent
+    assert second != first
+    order = a.log.order(mark)
+    assert order.index("stopped") < order.index("started"), "the second waits until the first has ended"
+    wait_until(lambda: a.agents() == [second], lambda: f"one agent, not {a.agents()}")
+    a.becomes("active", mark)
+    fabric.settled()
+    assert a.agents() == [second]

@@ -1,0 +1,232 @@
+"""The commands as people and ExaBGP call them: exit statuses, what is printed where, and what is not begun."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exavrrp import __version__
+from exavrrp.cli import CONFIGURATION, main
+from exavrrp.config import load
+
+GOOD = """\
+[agent]
+sources = ["2001:db8:ff::11"]
+peers = ["2001:db8:ff::12"]
+state_directory = "{directory}/run"
+
+[virtual_router.web]
+vrid = 7
+addresses = ["2001:db8:53::1/128"]
+"""
+
+BAD = """\
+[agent]
+sorces = ["2001:db8:ff::11"]
+peers = ["2001:db8:ff::12"]
+advert_interval = 0
+
+[virtual_router.web]
+vrid = 300
+addresses = ["2001:db8:53::1/64"]
+checks = ["nope"]
+"""
+MISTAKES = [
+    (2, "agent.sorces"),
+    (4, "agent.advert_interval"),
+    (7, "virtual_router.web.vrid"),
+    (8, "virtual_router.web.addresses"),
+    (9, "virtual_router.web.checks"),
+]
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "exavrrp.toml"
+        path.write_text(text.replace("{directory}", str(tmp_path)))
+        return path
+
+    return write
+
+
+def call(*arguments: object) -> Result:
+    """What the command did; an exception that is no exit is a failure."""
+    return CliRunner().invoke(main, [str(one) for one in arguments], catch_exceptions=False)
+
+
+def process(*arguments: object, stdin: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
+    """The same as a process of its own."""
+    command = [sys.executable, "-m", "exavrrp", *map(str, arguments)]
+    return subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
+
+
+# In general
+
+
+@pytest.mark.parametrize("command", [["-m", "exavrrp"], ["-c", "from exavrrp.cli import main; main()"]])
+def test_the_version_is_the_package_s(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, *command, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == __version__
+
+
+def test_help_names_the_commands() -> None:
+    told = call("-h")
+    assert told.exit_code == 0
+    assert {"run", "check"} <= set(told.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--nonsense"], ["check", "a", "b"], ["serve"], ["run", "--log-format", "xml"]]
+)
+def test_wrong_usage_is_another_status_than_a_wrong_file(arguments: list[str]) -> None:
+    told = call(*arguments)
+    assert told.exit_code == 2
+    assert told.stdout == ""
+
+
+# check
+
+
+def test_check_says_nothing_about_a_good_file(write: Write) -> None:
+    told = call("check", write(GOOD))
+    assert (told.exit_code, told.output) == (0, "")
+
+
+def complaints(path: Path, told: str) -> list[tuple[int, str]]:
+    """(line, key) of each mistake; every line of ``told`` has to be one."""
+    found = []
+    for line in told.splitlines():
+        assert line.startswith(f"error: {path}:"), line
+        number, key, said = line.removeprefix(f"error: {path}:").split(": ", 2)
+        assert said
+        found.append((int(number), key))
+    return found
+
+
+def test_check_says_all_that_is_wrong_one_line_each(write: Write) -> None:
+    path = write(BAD)
+    told = call("check", path)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert complaints(path, told.stderr) == MISTAKES
+
+
+def test_check_warns_of_what_is_hardly_meant(write: Write) -> None:
+    path = write(GOOD + '[check.idle]\ncommand = ["/bin/true"]\n')
+    told = call("check", path)
+    assert (told.exit_code, told.stdout) == (0, "")
+    assert told.stderr.startswith(f"warning: {path}:9: check.idle: ")
+    assert told.stderr.count("\n") == 1
+
+
+def test_check_prints_a_configuration_that_loads_back(write: Write, tmp_path: Path) -> None:
+    path = write(GOOD)
+    told = call("check", "--print", path)
+    assert (told.exit_code, told.stderr) == (0, "")
+    again = tmp_path / "again.toml"
+    again.write_text(told.stdout)
+    assert load(again) == load(path)
+    assert call("check", "--print", again).stdout == told.stdout
+
+
+def test_check_prints_nothing_of_a_bad_file(write: Write) -> None:
+    told = call("check", "--print", write(BAD))
+    assert (told.exit_code, told.stdout) == (1, "")
+
+
+def test_check_elsewhere_does_not_look_at_this_host(write: Write) -> None:
+    text = GOOD.replace('sources = ["2001:db8:ff::11"]\n', "") + 'checks = ["web"]\n'
+    path = write(text + '[check.web]\ncommand = ["/nowhere/check"]\n')
+    here = call("check", path)
+    assert here.exit_code == 1
+    assert "/nowhere/check" in here.stderr
+    assert call("check", "--elsewhere", path).exit_code == 0
+
+
+@pytest.mark.parametrize(("name", "said"), [("missing.toml", "No such file"), (".", "Is a directory")])
+def test_a_file_that_cannot_be_read_is_a_mistake(tmp_path: Path, name: str, said: str) -> None:
+    told = call("check", tmp_path / name)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert said in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(Path(CONFIGURATION).exists(), reason=f"this host has a {CONFIGURATION}")
+@pytest.mark.parametrize("command", ["run", "check"])
+def test_without_a_file_it_is_the_one_in_etc(command: str) -> None:
+    told = call(command)
+    assert told.exit_code == 1
+    assert told.stderr.startswith(f"error: {CONFIGURATION}: ")
+
+
+# run
+
+WATCHED = """
+import json, sys
+begun = []
+def hook(event, arguments):
+    if event.startswith(("socket.", "os.mkdir", "os.fork", "os.posix_spawn", "subprocess.", "fcntl.flock", "signal.")):
+        begun.append(event)
+from exavrrp.cli import main
+sys.addaudithook(hook)
+try:
+    main()
+finally:
+    sys.stderr.write(json.dumps(begun))
+"""
+"""The command, and after everything that it said what it began: sockets, directories, processes, locks."""
+
+
+@pytest.mark.parametrize(("text", "begins"), [(BAD, False), (GOOD, True)], ids=["bad", "good"])
+def test_run_begins_nothing_with_a_bad_file(write: Write, tmp_path: Path, text: str, begins: bool) -> None:
+    path = write(text)
+    command = [sys.executable, "-c", WATCHED, "run", "--config", str(path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    *lines, begun = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert bool(json.loads(begun)) is begins, "the control: with a good file there is something to be seen"
+    assert not (tmp_path / "run").exists()
+    if not begins:
+        assert complaints(path, "\n".join(lines)) == MISTAKES
+
+
+def test_run_without_exabgp_says_who_is_to_start_it(write: Write, tmp_path: Path) -> None:
+    done = process("run", "--config", write(GOOD))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "not-started" in done.stderr
+    assert "stdin is not a pipe to ExaBGP" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_run_logs_in_the_form_of_the_file_or_of_the_option(write: Write) -> None:
+    text = process("run", "--config", write(GOOD)).stderr
+    chosen = process("run", "--config", write(GOOD), "--log-format", "json").stderr
+    written = process("run", "--config", write(GOOD.replace("[agent]", '[agent]\nlog_format = "json"'))).stderr
+    overruled = process(
+        "run", "--config", write(GOOD.replace("[agent]", '[agent]\nlog_format = "json"')), "--log-format", "text"
+    ).stderr
+    assert text.split(" ", 1)[1] == overruled.split(" ", 1)[1]
+    assert text.split()[1:3] == ["error:", "not-started"]
+    for told in (chosen, written):
+        record = json.loads(told)
+        assert (record["level"], record["event"]) == ("error", "not-started")
+
+
+def test_run_says_what_to_do_about_a_state_directory_that_cannot_be_made(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = write(GOOD.replace("{directory}/run", "{directory}/file/run"))
+    command = [sys.executable, "-m", "exavrrp", "run", "--config", str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as agent:
+        _, told = agent.communicate(timeout=30)
+    assert agent.returncode == 1
+    assert "Not a directory" in told
+    assert "agent.state_directory" in told
+    assert told.count("\n") == 1

@@ -1,0 +1,482 @@
+"""One virtual router as a whole: what follows from what, and what holds whatever happens."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from itertools import zip_longest
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp import presence
+from exavrrp.instance import Effect, Fault, Hurry, Instance
+from exavrrp.presence import Handover, Leaving, Lingering, Step, Withdrawing
+from exavrrp.routes import Level
+from exavrrp.vrrp import router
+from exavrrp.vrrp.copies import PathBack, PathQuiet
+from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
+from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
+
+US, OTHER, THIRD = map(ip_address, ("2001:db8:ff::12", "2001:db8:ff::11", "2001:db8:ff::13"))
+VIP = ip_address("2001:db8:53::1")
+PRIORITY, INTERVAL = 100, 1.0
+PATIENCE = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
+"""Active_Down_Interval, RFC 9568 §6.1."""
+HOLD, LINGER, CEILING = 1.0, 2.0, 30.0
+
+
+def settings(**changes: object) -> router.Settings:
+    values = {"vrid": 7, "priority": PRIORITY, "interval": INTERVAL, "source": US, "addresses": (VIP,), **changes}
+    return router.Settings(**values)  # type: ignore[arg-type]
+
+
+def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
+    return Instance("web", settings(), presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING))
+
+
+def advert(priority: int, interval: float = INTERVAL) -> Advertisement:
+    return Advertisement(7, priority, round(interval * 100), (VIP,))
+
+
+def serving(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
+    """One that has taken over from silence at PATIENCE, and is bound."""
+    one = instance(handover)
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
+    assert (one.router.role, one.presence.bound, one.presence.level) == (Role.ACTIVE, True, Level.ACTIVE)
+    return one
+
+
+def hear(one: Instance, priority: int, now: float, source: Address = OTHER, interface: int = 1) -> list[Effect]:
+    return one.received(source, advert(priority), interface, [1, 2], now)
+
+
+def told(effects: list[Effect]) -> list[object]:
+    """The effects, a transition as (after, why)."""
+    return [(one.after, one.why) if isinstance(one, Transition) else one for one in effects]
+
+
+def state(one: Instance) -> presence.State:
+    return one.presence.state
+
+
+def role(one: Instance) -> Role:
+    return one.router.role
+
+
+BACKUP, ACTIVE, INITIALIZE = Role.BACKUP, Role.ACTIVE, Role.INITIALIZE
+RESIGN = Advertise(LEAVING)
+
+
+# Taking over
+
+
+def test_it_begins_as_a_backup_with_one_deadline() -> None:
+    one = instance()
+    assert one.deadline is None
+    assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
+    assert one.deadline == PATIENCE
+
+
+def test_it_takes_over_in_order_and_announces_what_is_bound() -> None:
+    one = instance()
+    one.start(0.0)
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert (one.presence.bound, one.presence.level) == (True, None)
+    assert one.bound(PATIENCE) == [Step.ANNOUNCE]
+    assert one.presence.level is Level.ACTIVE
+
+
+def test_an_alarm_that_rings_early_does_nothing() -> None:
+    one = instance()
+    one.start(0.0)
+    assert one.timeout(PATIENCE - 0.001) == []
+    assert serving().timeout(PATIENCE + 0.5) == []
+
+
+def test_a_new_priority_is_told_at_once() -> None:
+    one = serving()
+    assert one.prioritise(90, PATIENCE) == [Advertise(90)]
+    assert one.router.priority == 90
+
+
+# Giving up
+
+
+def test_a_better_router_takes_over_while_we_still_answer() -> None:
+    one = serving()
+    effects = told(hear(one, 150, 4.0))
+    assert effects == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
+    assert state(one) == Leaving(4.0 + HOLD)
+    assert one.deadline == 4.0 + HOLD, "the earlier one of two"
+    assert one.timeout(4.0 + HOLD) == [Step.WITHDRAW]
+    assert one.withdrawn(5.0) == []
+    assert state(one) == Lingering(5.0 + LINGER)
+    hear(one, 150, 7.0)
+    assert one.timeout(7.0) == [Step.UNBIND]
+    assert role(one) is BACKUP
+
+
+def test_after_a_stall_the_hold_begins_when_another_is_heard() -> None:
+    one = serving()
+    assert told(one.timeout(20.0)) == [(BACKUP, Why.STALLED), Step.ANNOUNCE]
+    assert state(one) == Leaving(20.0 + CEILING)
+    assert hear(one, LEAVING, 21.0) == []
+    assert state(one) == Leaving(20.0 + CEILING), "who says priority 0 is no successor"
+    hear(one, 150, 22.0)
+    assert state(one) == Leaving(22.0 + HOLD)
+
+
+def test_an_advert_to_an_active_router_that_stays_is_no_successor() -> None:
+    one = serving()
+    assert hear(one, 50, 4.0) == [Advertise(PRIORITY)]
+    assert one.presence.level is Level.ACTIVE
+
+
+def test_break_before_make_withdraws_and_unbinds_when_superseded() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    assert told(hear(one, 150, 4.0)) == [(BACKUP, Why.SUPERSEDED), Step.WITHDRAW]
+    assert one.withdrawn(4.1) == [Step.UNBIND]
+
+
+# Faults
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_a_fault_gives_up_at_once(fault: Fault) -> None:
+    one = serving()
+    assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
+    assert one.deadline is None
+    assert told(one.clear(fault, 5.0)) == [(BACKUP, Why.STARTUP)]
+
+
+def test_a_fault_while_leaving_ends_that_too() -> None:
+    one = serving()
+    hear(one, 150, 4.0)
+    effects = told(one.fault(Fault.CHECK, "broken", 4.5))
+    assert effects == [(INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
+
+
+def test_it_takes_part_when_the_last_fault_is_over() -> None:
+    one = instance()
+    one.fault(Fault.CHECK, "not yet known", 0.0)
+    assert one.start(0.0) == []
+    one.fault(Fault.ADVERTS, "no way out", 1.0)
+    assert one.clear(Fault.CHECK, 2.0) == []
+    assert told(one.clear(Fault.ADVERTS, 3.0)) == [(BACKUP, Why.STARTUP)]
+    assert one.clear(Fault.ADVERTS, 4.0) == [], "there was none"
+    assert one.faults == {}
+
+
+def test_addresses_that_cannot_be_bound_give_the_role_back() -> None:
+    one = instance()
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    effects = one.unbound("lo has no IPv6", PATIENCE)
+    assert told(effects) == [RESIGN, (INITIALIZE, Why.FAULT), Step.UNBIND]
+    assert [one.detail for one in effects if isinstance(one, Transition)] == ["lo has no IPv6"]
+    assert one.faults == {Fault.BIND: "lo has no IPv6"}
+
+
+def test_addresses_that_were_lost_are_withdrawn() -> None:
+    one = serving()
+    effects = told(one.unbound("gone", 4.0))
+    assert effects == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
+
+
+# The end
+
+
+def stop(one: Instance, now: float) -> list[Effect]:
+    return one.stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5), now)
+
+
+def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
+    fitted = Hurry(1.5).fit(presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
+    assert (fitted.hold, fitted.linger, fitted.ceiling) == (0.75, 0.375, 0.75)
+    short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3)
+    assert Hurry(1.5).fit(short) == short
+
+
+def test_a_stop_resigns_first_and_serves_on_until_another_does() -> None:
+    one = serving()
+    assert told(stop(one, 4.0)) == [RESIGN, (INITIALIZE, Why.SHUTDOWN), Step.ANNOUNCE]
+    assert (one.finished, one.presence.level) == (False, Level.LEAVING)
+    hear(one, 50, 4.1)
+    assert one.timeout(4.1 + 0.75) == [Step.WITHDRAW]
+    one.withdrawn(4.86)
+    assert one.timeout(4.86 + 0.375) == [Step.UNBIND]
+    assert one.finished
+    assert one.deadline is None
+
+
+def test_a_stop_with_break_before_make_resigns_last() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    assert stop(one, 4.0) == [Step.WITHDRAW]
+    assert role(one) is ACTIVE
+    assert told(one.withdrawn(4.01)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.SHUTDOWN)]
+    assert one.finished
+
+
+def test_a_backup_stops_at_once() -> None:
+    for handover in Handover:
+        one = instance(handover)
+        one.start(0.0)
+        assert told(stop(one, 1.0)) == [(INITIALIZE, Why.SHUTDOWN)]
+        assert one.finished
+
+
+def test_when_the_time_for_a_stop_is_over_nothing_is_left() -> None:
+    one = serving()
+    stop(one, 4.0)
+    assert one.abandon(5.5) == [Step.WITHDRAW, Step.UNBIND]
+    assert one.finished
+    other = serving(Handover.BREAK_BEFORE_MAKE)
+    stop(other, 4.0)
+    assert told(other.abandon(5.5))[:2] == [RESIGN, (INITIALIZE, Why.SHUTDOWN)]
+    assert other.finished
+
+
+def test_who_has_not_started_does_not_begin_when_a_fault_is_over() -> None:
+    one = instance()
+    one.fault(Fault.CHECK, "not yet known", 0.0)
+    assert one.clear(Fault.CHECK, 1.0) == []
+    assert role(one) is INITIALIZE
+
+
+def test_who_has_stopped_does_not_begin_again() -> None:
+    one = serving()
+    one.fault(Fault.CHECK, "broken", 4.0)
+    stop(one, 5.0)
+    assert one.clear(Fault.CHECK, 6.0) == []
+    assert one.finished
+
+
+# Paths
+
+
+def test_a_path_that_goes_quiet_is_told_and_decides_nothing() -> None:
+    one = instance()
+    one.start(0.0)
+    seconds = range(1, 8)
+    effects = [effect for now in seconds for effect in hear(one, 150, float(now), interface=1)]
+    assert effects == [PathQuiet(OTHER, 2)]
+    assert hear(one, 150, 8.0, interface=2) == [PathBack(OTHER, 2)]
+    assert role(one) is BACKUP
+
+
+# Whatever happens
+
+
+@dataclass
+class World:
+    """Carries effects out as the agent does, in the middle of others, and knows what must never be."""
+
+    one: Instance
+    now: float = 0.0
+    binds: bool = True
+    """whether the kernel takes the addresses"""
+    answers: bool = True
+    """whether ExaBGP confirms a withdraw"""
+    role: Role = Role.INITIALIZE
+    bound: bool = False
+    announced: Level | None = None
+    said: list[int] = field(default_factory=list)
+    """the priorities of the adverts"""
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        for effect, following in zip_longest(effects, effects[1:]):
+            match effect:
+                case Advertise(priority):
+                    self.advertise(priority, following)
+                case Transition(before, after):
+                    assert before is self.role
+                    self.role = after
+                case Step():
+                    self.take(effect)
+                case Notice() | PathQuiet() | PathBack():
+                    pass
+            assert self.bound or self.announced is None, "announced while unbound"
+
+    def advertise(self, priority: int, following: Effect | None) -> None:
+        after = following.after if isinstance(following, Transition) else self.role
+        if priority == LEAVING:
+            assert (self.role, after) == (ACTIVE, INITIALIZE), "only an Active router resigns"
+        else:
+            assert after is ACTIVE, "only an Active router advertises"
+        self.said.append(priority)
+
+    def take(self, step: Step) -> None:
+        wanted = self.one.presence
+        match step:
+            case Step.BIND if self.binds:
+                self.bound = wanted.bound
+                self.carry_out(self.one.bound(self.now))
+            case Step.BIND:
+                self.carry_out(self.one.unbound("cannot be bound", self.now))
+            case Step.UNBIND:
+                self.bound = wanted.bound
+            case Step.ANNOUNCE | Step.WITHDRAW:
+                self.announced = wanted.level
+                if wanted.level is None and self.answers:
+                    self.carry_out(self.one.withdrawn(self.now))
+            case Step.RELEASE | Step.RETURN:
+                raise AssertionError("these are the instance's own")
+
+    def check(self) -> None:
+        """What holds between two events."""
+        one = self.one
+        assert (self.bound, self.announced) == (one.presence.bound, one.presence.level), "as wanted"
+        assert self.role is one.router.role
+        letting_go = isinstance(one.presence.state, Withdrawing) and one.presence.state.release
+        if self.role is ACTIVE and not letting_go:
+            assert self.announced is Level.ACTIVE
+        if self.role is not ACTIVE:
+            assert self.announced is not Level.ACTIVE
+        if one.faults:
+            assert (self.role, self.bound, self.announced) == (INITIALIZE, False, None)
+        assert one.deadline is None or one.deadline >= 0
+        if one.deadline is None or self.now < one.deadline:
+            assert one.timeout(self.now) == [], "an alarm that rings early"
+
+    def ring(self) -> None:
+        """Let time pass until the deadline, if there is one."""
+        if self.one.deadline is not None:
+            self.now = max(self.now, self.one.deadline)
+            self.carry_out(self.one.timeout(self.now))
+
+
+Happening = Callable[[World], None]
+
+
+def _heard(priority: int, source: Address, interval: float, interface: int) -> Happening:
+    def happen(world: World) -> None:
+        world.carry_out(world.one.received(source, advert(priority, interval), interface, [1, 2], world.now))
+
+    return happen
+
+
+def _passes(seconds: float) -> Happening:
+    """Time in which nobody looks: the alarm rings late."""
+
+    def happen(world: World) -> None:
+        world.now += seconds
+        world.carry_out(world.one.timeout(world.now))
+
+    return happen
+
+
+def _lost(world: World) -> None:
+    """The addresses are removed, and cannot be put back."""
+    world.bound = False
+    announced, world.announced = world.announced, None  # packets are lost, but that is not our doing
+    effects = world.one.unbound("lost", world.now)
+    world.announced = announced if Step.WITHDRAW not in effects else None
+    world.carry_out(effects)
+
+
+def _turns(name: str) -> Happening:
+    def happen(world: World) -> None:
+        setattr(world, name, not getattr(world, name))
+
+    return happen
+
+
+def _answered(world: World) -> None:
+    world.carry_out(world.one.withdrawn(world.now))
+
+
+HAPPENINGS = st.one_of(
+    st.just(World.ring),
+    st.just(World.ring),
+    st.builds(_passes, st.sampled_from([0.0, 0.5, 1.0, 5.0, 40.0])),
+    st.builds(
+        _heard,
+        st.sampled_from([0, 1, 50, 100, 150, 254, 255]),
+        st.sampled_from([OTHER, THIRD]),
+        st.sampled_from([0.01, 1.0, 40.95]),
+        st.sampled_from([1, 2, 3]),
+    ),
+    st.builds(
+        lambda priority: lambda world: world.carry_out(world.one.prioritise(priority, world.now)),
+        st.sampled_from([1, 100, 200, 254]),
+    ),
+    st.builds(
+        lambda fault: lambda world: world.carry_out(world.one.fault(fault, "broken", world.now)), st.sampled_from(Fault)
+    ),
+    st.builds(lambda fault: lambda world: world.carry_out(world.one.clear(fault, world.now)), st.sampled_from(Fault)),
+    st.builds(lambda fault: lambda world: world.carry_out(world.one.clear(fault, world.now)), st.sampled_from(Fault)),
+    st.sampled_from([_lost, _answered, _turns("binds"), _turns("answers")]),
+)
+
+INSTANCES = st.builds(
+    lambda election, handover: Instance("web", election, handover),
+    st.builds(
+        settings,
+        priority=st.sampled_from([1, 100, 254, 255]),
+        interval=st.sampled_from([0.01, 1.0]),
+        preempt=st.booleans(),
+        preempt_delay=st.sampled_from([0.0, 3.0]),
+    ),
+    st.builds(
+        presence.Settings,
+        st.sampled_from(Handover),
+        hold=st.sampled_from([0.0, 1.0]),
+        linger=st.sampled_from([0.0, 2.0]),
+        ceiling=st.sampled_from([0.5, 30.0]),
+    ),
+)
+HISTORIES = st.lists(HAPPENINGS, max_size=40)
+
+
+def lived(one: Instance, history: list[Happening]) -> World:
+    world = World(one)
+    world.carry_out(one.start(world.now))
+    for happen in history:
+        world.check()
+        happen(world)
+    world.check()
+    return world
+
+
+@given(one=INSTANCES, history=HISTORIES)
+def test_whatever_happens(one: Instance, history: list[Happening]) -> None:
+    lived(one, history)
+
+
+@given(one=INSTANCES, history=HISTORIES, answers=st.booleans(), last_words=HISTORIES)
+def test_who_stops_is_finished_in_the_end(
+    one: Instance, history: list[Happening], answers: bool, last_words: list[Happening]
+) -> None:
+    world = lived(one, history)
+    world.answers = answers
+    world.carry_out(stop(one, world.now))
+    for happen in last_words:
+        world.check()
+        happen(world)
+    end = world.now + 2 * CEILING + LINGER + 1
+    while not one.finished and world.now < end:
+        world.ring()
+    assert one.finished
+    assert (world.role, world.bound, world.announced) == (INITIALIZE, False, None)
+
+
+@given(one=INSTANCES, history=HISTORIES, last_words=HISTORIES)
+def test_who_stops_is_finished_when_time_is_over(
+    one: Instance, history: list[Happening], last_words: list[Happening]
+) -> None:
+    world = lived(one, history)
+    world.carry_out(stop(one, world.now))
+    for happen in last_words:
+        happen(world)
+    world.carry_out(one.abandon(world.now))
+    assert one.finished
+    assert (world.role, world.bound, world.announced) == (INITIALIZE, False, None)
+    said = len(world.said)
+    for happen in last_words:
+        happen(world)
+        world.check()
+    assert one.finished
+    assert len(world.said) == said, "who has stopped says nothing"
