@@ -160,7 +160,7 @@ class VirtualRouter:
             if level is None:
                 self._journal.info("withdrawn", router=self.name, addresses=names)
             else:
-                self._journal.info("announced", router=self.name, addresses=names, level=level)
+                self._journal.info("announced", router=self.name, addresses=names, state=level)
         if level is None:
             self._carry_out(self.instance.withdrawn(self._loop.time()))
 
@@ -421,15 +421,16 @@ class Agent:
 
     def announce_wanted(self) -> None:
         """Have ExaBGP announce what is wanted now, and nothing else of ours."""
-        self._exabgp.set(route for router in self._routers.values() for route in router.wanted())
+        if not self._gone:
+            self._exabgp.set(route for router in self._routers.values() for route in router.wanted())
 
     def is_confirmed(self, router: VirtualRouter) -> bool:
         """Whether ExaBGP has carried out everything that ``router`` wants now.
 
-        Once it is gone nothing is announced by it any more, and there is nobody to wait for.
+        Once it is gone, or going, its sessions withdraw everything; nothing else comes of what is wanted.
         """
         if self._gone:
-            return True
+            return not router.wanted()
         wanted = {route.address: route for route in router.wanted()}
         return all(
             address in self._confirmed and self._confirmed[address] == wanted.get(address)
@@ -615,6 +616,7 @@ class Agent:
             case exabgp.Odd(detail):
                 self.journal.limited("odd", journal.Level.WARNING, "exabgp-odd", detail=detail)
             case exabgp.Stopping():
+                self._gone = True
                 self._end("ExaBGP stops")
             case exabgp.Gone(why):
                 self.journal.error("exabgp-gone", detail=why)

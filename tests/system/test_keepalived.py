@@ -163,7 +163,7 @@ def test_we_preempt_it_and_hand_back_by_priority_zero(fabric: Fabric, keepalived
 
     mark = peer.mark()
     agent.start()
-    agent.log.wait("announced", level="active")
+    agent.log.wait("announced", state="active")
     assert agent.log.moves() == [("initialize", "backup", "startup"), ("backup", "active", "preempted")]
     peer.wait("Entering BACKUP STATE", mark)
     settled(fabric, agent)
@@ -182,7 +182,7 @@ def test_we_preempt_it_and_hand_back_by_priority_zero(fabric: Fabric, keepalived
     # And again, the second time from a state that an earlier life has left.
     mark, end = peer.mark(), agent.log.mark()
     agent.start()
-    agent.log.wait("announced", end, level="active")
+    agent.log.wait("announced", end, state="active")
     peer.wait("Entering BACKUP STATE", mark)
     settled(fabric, agent)
 
@@ -192,14 +192,14 @@ def test_it_preempts_us_and_hands_back_by_priority_zero_and_by_its_death(
 ) -> None:
     agent, peer = fabric.a, keepalived(BETTER)
     agent.start()
-    agent.log.wait("announced", level="active")
+    agent.log.wait("announced", state="active")
     assert agent.log.moves() == [("initialize", "backup", "startup"), ("backup", "active", "silence")]
     settled(fabric, agent)
 
     superseded(fabric, peer)
     end = agent.log.mark()
     stopped = peer.end(signal.SIGTERM)
-    agent.log.wait("announced", end, level="active")
+    agent.log.wait("announced", end, state="active")
     assert agent.log.moves(end) == [("backup", "active", "peer-resigned")]
     farewell = fabric.sniffer.wait(1, fabric.b.source, since=stopped, priority=0)[0].at
     takeover = fabric.sniffer.wait(1, agent.source, since=stopped)[0].at
@@ -209,7 +209,7 @@ def test_it_preempts_us_and_hands_back_by_priority_zero_and_by_its_death(
     superseded(fabric, peer)
     end = agent.log.mark()
     killed = peer.end(signal.SIGKILL)
-    agent.log.wait("announced", end, level="active")
+    agent.log.wait("announced", end, state="active")
     assert agent.log.moves(end) == [("backup", "active", "silence")]
     last = fabric.sniffer.copies(fabric.b.source)[-1].at
     takeover = fabric.sniffer.wait(1, agent.source, since=killed)[0].at

@@ -93,6 +93,7 @@ class Journal:
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         dropped = {"lines_dropped": self._dropped} if self._dropped else {}
         if self.format is Format.JSON:
+            assert fields.keys().isdisjoint(("time", "level", "event")), fields
             document = {"time": stamp, "level": level, "event": event, **fields, **dropped}
             line = json.dumps(document, default=str)
         else:
@@ -121,8 +122,8 @@ def as_text(event: str, fields: dict[str, Any]) -> str:
             detail = f": {fields['detail']}" if fields.get("detail") else ""
             return f"{router}: {fields['before']} → {fields['after']} ({fields['reason']}{detail})"
         case "bound" | "unbound" | "announced" | "withdrawn":
-            level = f" as {fields['level']}" if "level" in fields else ""
-            return f"{router}: {event} {', '.join(fields['addresses'])}{level}"
+            state = f" as {fields['state']}" if "state" in fields else ""
+            return f"{router}: {event} {', '.join(fields['addresses'])}{state}"
         case _:
             told = " ".join(f"{key}={_plain(value)}" for key, value in fields.items())
             return f"{event} {told}".rstrip()
