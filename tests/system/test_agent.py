@@ -43,14 +43,14 @@ def fabric(namespace: Callable[[], Namespace], need: Need, request: pytest.Fixtu
         yield built
 
 
-def skew(name: str) -> float:
+def skew(name: str, interval: float = INTERVAL) -> float:
     """Skew_Time of a host, RFC 9568 §6.1."""
-    return (256 - PRIORITY[name]) * INTERVAL / 256
+    return (256 - PRIORITY[name]) * interval / 256
 
 
-def patience(name: str) -> float:
+def patience(name: str, interval: float = INTERVAL) -> float:
     """Active_Down_Interval of a host."""
-    return 3 * INTERVAL + skew(name)
+    return 3 * interval + skew(name, interval)
 
 
 def check(name: str, file: Path, weight: int) -> list[str]:
@@ -98,6 +98,7 @@ def test_two_nodes_elect_and_a_clean_stop_hands_over(fabric: Fabric, line: Line)
     assert b.log.moves(mark) == [("backup", "active", "peer-resigned")], fabric.told()
     assert skew("b") <= took_over.at - resigned[0].at <= skew("b") + SLACK
     assert end - stopped < EXABGP_LIMIT
+    assert a.log.wait("stopping")["reason"] == "ExaBGP stops", "told before the signal"
     assert a.log.order()[-1] == "stopped", "it was not killed in the middle of it"
     assert a.exabgp.wait(running.LIMIT) == 0
     fabric.settled("b")
@@ -451,10 +452,16 @@ def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> No
     marks = a.log.mark(), b.log.mark()
     for seconds in (86_400, -86_400):
         shift.write_text(str(seconds))
-        shifted = time.time()
+        shifted, mark = time.time(), a.log.mark()
         fabric.sniffer.wait(6, a.source, via="a0", since=shifted)
         assert fabric.sniffer.longest_gap(a.source, "a0", shifted, time.time()) <= 2 * CALM
-        number, mark = a.agent, a.log.mark()
-        os.kill(number, signal.SIGUSR1)
-        assert abs(at(a.log.wait("counters", mark)) - time.time() - seconds) < 60, "the agent's clock was set"
+        os.kill(a.agent, signal.SIGUSR1)
+        assert abs(at(a.log.wait("counters", mark)) - time.time() - seconds) < 60, "the control: its clock was set"
     assert (a.log.moves(marks[0]), b.log.moves(marks[1])) == ([], [])
+
+    stopped = time.time()
+    os.kill(a.agent, signal.SIGSTOP)
+    shift.write_text("86400")
+    took_over = fabric.sniffer.wait(1, b.source, since=stopped)[0].at
+    silent = took_over - fabric.sniffer.copies(a.source)[-1].at
+    assert abs(silent - patience("b", CALM)) <= SLACK

@@ -230,7 +230,7 @@ def superseded(fabric: Fabric, peer: Keepalived) -> None:
     assert agent.log.moves(end) == [("active", "backup", "superseded")]
     told = [one for one in agent.log.records[end:] if one["event"] in ("announced", "withdrawn", "unbound")]
     assert [one["event"] for one in told] == ["announced", "withdrawn", "unbound"]
-    assert told[0]["level"] == "leaving"
+    assert told[0]["state"] == "leaving"
     heard = fabric.sniffer.copies(fabric.b.source)
     assert {copy.priority for copy in heard} <= {0, BETTER}
     settled(fabric, fabric.b)
