@@ -613,7 +613,8 @@ def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -
         try:
             yield built
             for host in built.hosts.values():
-                host.log.mark()
+                levels = {one["level"] for one in host.log.records}
+                assert levels <= {"debug", "info", "warning", "error"}, host.log.tell()
                 assert not host.log.noise, host.log.tell()
         finally:
             built.close()
