@@ -19,7 +19,6 @@ from exavrrp.routes import Attributes, Dialect, Ladder, Level, Route, announce
 from exavrrp.system.exabgp import Answered, Event, Greeted, Neighbor, Odd, Refused, Silent, Stopping
 from exavrrp.system.exabgp.conversation import (
     ANSWER_LIMIT,
-    CALM,
     FORMS,
     PATIENCE,
     QUESTION,
@@ -67,7 +66,6 @@ class Dialogue:
 
     def __init__(self, *addresses: Address, greeted: bool = True) -> None:
         self.now = 100.0
-        self.events: list[Event] = []
         self.conversation = Conversation(forms(*addresses or (A, B)))
         if greeted:
             assert self.said() == [THROWAWAY, RESET, VERSION]
@@ -92,38 +90,27 @@ class Dialogue:
         self.now = deadline
         return self.conversation.tick(self.now)
 
-    def answer_all(self) -> list[str]:
-        """Answers all that is said with "done", until nothing more is; and says what it was."""
-        told: list[str] = []
-        while lines := self.said():
-            told += lines
-            self.events = [
-                event for line in lines for event in self.hear(*([HEADING] if line == QUESTION else []), "done")
-            ]
-        return told
-
-    def calm(self) -> list[str]:
-        """Lets the time go by in which things are said again; and says what was."""
-        told = self.answer_all()
-        while self.conversation.deadline is not None:
-            assert self.wait() == []
-            told += self.answer_all()
-        return told
-
     def clear(self) -> None:
         """As after the start: everything withdrawn, in all forms, and confirmed."""
         self.want()
-        self.calm()
+        while lines := self.said():
+            self.hear(*["done"] * len(lines))
         assert self.conversation.settled
 
 
 def test_start_clears_every_form_a_predecessor_may_have_used() -> None:
     dialogue = Dialogue(A)
     dialogue.want()
+    told: list[str] = []
+    while lines := dialogue.said():
+        assert len(lines) == 1
+        told += lines
+        events = dialogue.hear("done")
     active, leaving = (f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A))
-    assert dialogue.answer_all() == [f"{active} origin igp", leaving, f"{leaving} origin igp", active]
-    assert dialogue.events == [Answered(A, None)]
+    assert told == [active, f"{active} origin igp", leaving, f"{leaving} origin igp"]
+    assert events == [Answered(A, None)]
     assert dialogue.conversation.settled
+    assert dialogue.conversation.deadline is None
 
 
 def test_nothing_is_said_before_anything_is_wanted() -> None:
@@ -177,63 +164,17 @@ def test_withdraw_in_every_form_since_the_last() -> None:
     dialogue.clear()
     for level in (Level.ACTIVE, Level.LEAVING):
         dialogue.want(route(A, level))
-        dialogue.answer_all()
+        dialogue.said()
+        dialogue.hear("done")
     dialogue.want()
-    active, leaving = (f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A))
-    assert dialogue.answer_all() == [leaving, active]
-    assert dialogue.events == [Answered(A, None)]
-    dialogue.want(route(A))
-    assert dialogue.said() == [announce(route(A), Dialect.V5)], "in the place of the last withdraw"
-
-
-def test_changes_in_a_row_stand_in_a_row() -> None:
-    """ExaBGP's queue is in the order in which forms were used first."""
-    dialogue = Dialogue(A)
-    dialogue.clear()
     told = []
-    for level in (Level.ACTIVE, Level.LEAVING, Level.ACTIVE, Level.LEAVING):
-        dialogue.want(route(A, level))
-        told += dialogue.answer_all()
-    active, leaving = (announce(one, Dialect.V5) for one in forms(A))
-    assert told == [active, leaving, f"{active} origin igp", f"{leaving} origin igp"]
-
-
-def test_what_was_said_in_haste_is_said_again_in_calm() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    words = announce(route(A), Dialect.V5)
-    dialogue.want(route(A))
-    assert dialogue.calm() == [words], "nothing was said shortly before"
-    dialogue.want()
-    assert dialogue.calm() == [f"withdraw{words[8:]}"]
-    dialogue.want(route(A))
-    dialogue.answer_all()
-    dialogue.now += CALM / 2
-    dialogue.want(route(A, Level.LEAVING))
-    assert dialogue.said() == [announce(route(A, Level.LEAVING), Dialect.V5)]
-    dialogue.now += CALM
-    assert dialogue.hear("done") == [Answered(A, route(A, Level.LEAVING))]
-    assert dialogue.conversation.settled
-    answered = dialogue.now
-    assert dialogue.wait() == []
-    assert dialogue.now == answered + CALM
-    assert dialogue.said() == [f"{announce(route(A, Level.LEAVING), Dialect.V5)} origin igp"]
-    assert dialogue.conversation.settled
-    assert dialogue.hear("done") == [], "nobody has waited for it"
-    assert dialogue.calm() == []
-
-
-def test_a_refusal_in_calm_is_no_secret() -> None:
-    dialogue = Dialogue(A)
-    dialogue.want()
-    dialogue.answer_all()
-    dialogue.wait()
-    (line,) = dialogue.said()
-    assert dialogue.hear("error") == [Refused(A, line)]
-    assert not dialogue.conversation.settled
-    dialogue.calm()
-    assert dialogue.events == [Answered(A, None)]
-    assert dialogue.conversation.settled
+    while lines := dialogue.said():
+        told += lines
+        events = dialogue.hear("done")
+    leaving = announce(route(A, Level.LEAVING), Dialect.V5)
+    assert told[0] == f"withdraw{leaving[8:]}", "the one that takes effect at the neighbours comes first"
+    assert f"withdraw{announce(route(A), Dialect.V5)[8:]}" in told
+    assert events == [Answered(A, None)]
 
 
 def test_different_addresses_do_not_wait_for_each_other() -> None:

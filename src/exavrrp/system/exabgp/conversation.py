@@ -25,14 +25,8 @@ so that its next answer, or the lack of one, is certainly its own. Nobody waits 
 command in the queue is reported once, one question is asked (again and again, ever more rarely) and nothing else is
 said until anything comes. Then the answers that waited are still attributed, and the last wishes are said once.
 
-**Order on the wire.** ``done`` means that a command is in the queue of each neighbour, not that it was sent, and what a
-queue holds of one address at the same time need not leave it in order (see ``routes``). Where a session is down, has
-just come up or is slow, a later announcement can be overtaken by an earlier withdraw. So forms are chosen such that
-each command replaces the last one in the queue or stands behind it (``_Prefix.next_announced``, ``next_withdrawn``);
-that works for a few changes in a row. And what is said of an address less than ``CALM`` after the answer before is said
-again when there has been calm (``_echoes``), without anybody waiting for that. When a neighbour comes up, everything is
-said again, wanted or not. An announcement is repeated in the other spelling, because ExaBGP does not send what it takes
-for the same.
+**Coming up.** What ExaBGP sends to a neighbour that comes up is not always what it was told last. So everything, wanted
+or not, is said again, in the other spelling: ExaBGP does not send an announcement that it takes for the same.
 
 **Greeting.** A predecessor may have left half a line in ExaBGP 4.2's buffer and commands in its queue. One write has a
 word that turns any half line into an error, ``reset`` (forget this process's queue; not answered) and ``version``,
@@ -56,10 +50,6 @@ ANSWER_LIMIT = 1.0
 
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds until what was refused or not answered is tried again, the last one for ever."""
-
-CALM = 1.0
-"""Seconds after which what was answered is on its way to every neighbour whose session is up. Measured: 0.002 if ExaBGP
-is idle, 0.05 after a session came up, on a machine with three times the load it can bear."""
 
 WINDOW = 100
 """Unanswered lines at most. ExaBGP takes some 25 steps of commands in a turn of its loop, so more gain nothing."""
@@ -148,11 +138,10 @@ Form = tuple[Route, Spelling]
 class _Prefix:
     """One address of ours, and how far its wish is carried out."""
 
-    home: Form
-    """the form of its most likely next announcement"""
     spoken: list[Form]
-    """forms announced since the last complete withdraw, the latest last; the last one left stays"""
+    """forms announced since the last complete withdraw, the latest last; the last one left stays, for repeats"""
     wanted: Route | None = None
+    spelling: Spelling = Spelling.BRIEF
     generation: int = 0
     """counts wishes and repeats, so that an answer confirms only what was wanted when its command was written"""
     confirmed: bool = False
@@ -162,35 +151,13 @@ class _Prefix:
     unanswered: bool = False
     failures: int = 0
     """refusals and silences in a row"""
-    answered_at: float = -CALM
-    hasty: bool = False
-    """whether something was said before the answer before was ``CALM`` old"""
-
-    def next_announced(self, route: Route) -> Form:
-        """In the place of the last command in ExaBGP's queues, or behind everything else of this address there."""
-        last = self.spoken[-1]
-        if last[0] != route:
-            return min(((route, spelling) for spelling in Spelling), key=self._age)
-        return (route, last[1].other) if self.repeat else last
-
-    def _age(self, form: Form) -> int:
-        """Forms that are not in the queues come first, then the one whose use is longest ago."""
-        return self.spoken.index(form) if form in self.spoken else -1
-
-    def next_withdrawn(self) -> Form:
-        """In the place of an announcement. The home form comes last, so that its next announcement is behind all."""
-        return next((form for form in reversed(self.spoken) if form != self.home), self.home)
-
-    def announced(self, form: Form) -> None:
-        self.spoken = [*(one for one in self.spoken if one != form), form][-FORMS:]
 
 
 @dataclass(slots=True)
 class _Command:
     address: Address
     line: str
-    withdrawn: Form | None
-    """``None`` for an announcement"""
+    announces: bool
     generation: int
     fenced: bool
     reported: bool = False
@@ -221,13 +188,12 @@ class Conversation:
         self.established: set[Address] = set()
         self._prefixes: dict[Address, _Prefix] = {}
         for route in ours:
-            prefix = self._prefixes.setdefault(route.address, _Prefix((route, Spelling.BRIEF), []))
+            prefix = self._prefixes.setdefault(route.address, _Prefix([]))
             prefix.spoken[:0] = [(route, spelling) for spelling in reversed(Spelling)]
             self._same_neighbors(prefix, route)
         self._begun = False
         self._due: dict[Address, None] = {}
         self._later: dict[Address, float] = {}
-        self._echoes: dict[Address, float] = {}
         self._unanswered: deque[_Command | _Question] = deque()
         self._unverified: dict[Address, None] = {}
         self._ask = False
@@ -303,7 +269,7 @@ class Conversation:
         while self._due and not self._stalled and len(self._unanswered) < WINDOW:
             address = next(iter(self._due))
             del self._due[address]
-            self._say(address, self.dialect, lines, now)
+            self._say(address, self._prefixes[address], self.dialect, lines)
         return lines
 
     def _greet(self, now: float) -> list[str]:
@@ -325,27 +291,28 @@ class Conversation:
         self._unanswered.append(_Question())
         lines.append(QUESTION)
 
-    def _say(self, address: Address, dialect: Dialect, lines: list[str], now: float) -> None:
-        prefix = self._prefixes[address]
-        withdrawn = None
+    def _say(self, address: Address, prefix: _Prefix, dialect: Dialect, lines: list[str]) -> None:
         if prefix.wanted is None:
-            withdrawn = prefix.next_withdrawn()
-            line = withdraw(withdrawn[0], dialect, withdrawn[1])
+            line = withdraw(prefix.spoken[-1][0], dialect, prefix.spoken[-1][1])
         else:
-            form = prefix.next_announced(prefix.wanted)
-            prefix.announced(form)
-            line = announce(form[0], dialect, form[1])
+            line = self._announcement(prefix, prefix.wanted, dialect)
         fenced = prefix.doubtful
         if fenced and self._unanswered and isinstance(self._unanswered[-1], _Command):
             self._question(lines)
-        self._unanswered.append(_Command(address, line, withdrawn, prefix.generation, fenced))
+        self._unanswered.append(_Command(address, line, prefix.wanted is not None, prefix.generation, fenced))
         lines.append(line)
         prefix.unanswered = True
         if fenced:
             self._question(lines)
-        self._echoes.pop(address, None)
+
+    @staticmethod
+    def _announcement(prefix: _Prefix, route: Route, dialect: Dialect) -> str:
+        if prefix.repeat and prefix.spoken[-1] == (route, prefix.spelling):
+            prefix.spelling = prefix.spelling.other
         prefix.repeat = False
-        prefix.hasty = prefix.hasty or now < prefix.answered_at + CALM
+        form = (route, prefix.spelling)
+        prefix.spoken = [*(one for one in prefix.spoken if one != form), form][-FORMS:]
+        return announce(route, dialect, prefix.spelling)
 
     # Time
 
@@ -354,7 +321,7 @@ class Conversation:
         """When ``tick`` has to be called; ``None``: not before something happens."""
         if self._greeting:
             return self._greeted + _patience(self._greetings) if self._greetings else None
-        times = [*self._later.values(), *self._echoes.values()]
+        times = list(self._later.values())
         if self._unanswered:
             times.append(self._check_at())
         return min(times, default=None)
@@ -372,10 +339,6 @@ class Conversation:
         if self._greeting:
             return self._greet_again(now)
         for address in [address for address, at in self._later.items() if at <= now]:
-            self._make_due(address, self._prefixes[address])
-        for address in [address for address, at in self._echoes.items() if at <= now]:
-            del self._echoes[address]
-            self._prefixes[address].repeat = True
             self._make_due(address, self._prefixes[address])
         if not self._unanswered or now < self._check_at():
             return []
@@ -476,26 +439,21 @@ class Conversation:
     def _resolved(self, command: _Command, done: bool, now: float) -> list[Event]:
         prefix = self._prefixes[command.address]
         prefix.unanswered = False
-        prefix.answered_at = now
         self._unverified[command.address] = None
         current = command.generation == prefix.generation
         if not done:
             return self._refused(command, prefix, current, now)
         prefix.failures = 0
         prefix.doubtful = prefix.doubtful and not command.fenced
-        if command.withdrawn is not None and len(prefix.spoken) > 1:
-            prefix.spoken.remove(command.withdrawn)  # and now the next form
+        if not command.announces and len(prefix.spoken) > 1:
+            prefix.spoken.pop()  # withdrawn in this form; the next one
         elif current:
-            if prefix.hasty:
-                prefix.hasty = False
-                self._echoes[command.address] = now + CALM
-            echoed, prefix.confirmed = prefix.confirmed, True
-            return [] if echoed else [Answered(command.address, prefix.wanted)]
+            prefix.confirmed = True
+            return [Answered(command.address, prefix.wanted)]
         self._make_due(command.address, prefix)
         return []
 
     def _refused(self, command: _Command, prefix: _Prefix, current: bool, now: float) -> list[Event]:
-        prefix.confirmed = False
         prefix.doubtful = True  # if an answer is missing, it was another one's refusal
         self._ask = self._ask or not command.fenced
         if current:
@@ -530,8 +488,7 @@ class Conversation:
         events: list[Event] = []
         for command in lost:
             prefix = self._prefixes[command.address]
-            prefix.unanswered = prefix.confirmed = False
-            prefix.answered_at = now  # it may have been carried out all the same
+            prefix.unanswered = False
             if command.fenced and command.generation == prefix.generation:
                 self._make_due_later(command.address, prefix, now)
             else:
