@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exavrrp import presence
 from exavrrp.instance import Effect, Fault, Hurry, Instance
-from exavrrp.presence import Handover, Leaving, Lingering, Step, Withdrawing
+from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Step, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import PathBack, PathQuiet
@@ -138,7 +138,8 @@ def test_an_advert_to_an_active_router_that_stays_is_no_successor() -> None:
 def test_break_before_make_withdraws_and_unbinds_when_superseded() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     assert told(hear(one, 150, 4.0)) == [(BACKUP, Why.SUPERSEDED), Step.WITHDRAW]
-    assert one.withdrawn(4.1) == [Step.UNBIND]
+    assert one.withdrawn(4.1) == []
+    assert one.timeout(4.1 + SETTLE) == [Step.UNBIND]
 
 
 # Faults
@@ -216,8 +217,19 @@ def test_a_stop_with_break_before_make_resigns_last() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     assert stop(one, 4.0) == [Step.WITHDRAW]
     assert role(one) is ACTIVE
-    assert told(one.withdrawn(4.01)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.SHUTDOWN)]
+    assert one.withdrawn(4.01) == []
+    assert role(one) is ACTIVE, "until it has unbound"
+    assert told(one.timeout(4.01 + SETTLE))[-3:] == [Step.UNBIND, RESIGN, (INITIALIZE, Why.SHUTDOWN)]
     assert one.finished
+
+
+def test_what_a_predecessor_left_is_withdrawn_before_it_is_unbound() -> None:
+    one = instance()
+    assert one.inherit(0.0) == [Step.WITHDRAW]
+    assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
+    assert one.withdrawn(0.01) == []
+    assert one.presence.bound
+    assert one.timeout(0.01 + SETTLE) == [Step.UNBIND]
 
 
 def test_a_backup_stops_at_once() -> None:
@@ -330,7 +342,7 @@ class World:
         one = self.one
         assert (self.bound, self.announced) == (one.presence.bound, one.presence.level), "as wanted"
         assert self.role is one.router.role
-        letting_go = isinstance(one.presence.state, Withdrawing) and one.presence.state.release
+        letting_go = isinstance(one.presence.state, (Withdrawing, Lingering)) and one.presence.state.release
         if self.role is ACTIVE and not letting_go:
             assert self.announced is Level.ACTIVE
         if self.role is not ACTIVE:
@@ -431,8 +443,11 @@ INSTANCES = st.builds(
 HISTORIES = st.lists(HAPPENINGS, max_size=40)
 
 
-def lived(one: Instance, history: list[Happening]) -> World:
+def lived(one: Instance, history: list[Happening], *, inherited: bool = False) -> World:
     world = World(one)
+    if inherited:
+        world.bound = True
+        world.carry_out(one.inherit(world.now))
     world.carry_out(one.start(world.now))
     for happen in history:
         world.check()
@@ -441,9 +456,9 @@ def lived(one: Instance, history: list[Happening]) -> World:
     return world
 
 
-@given(one=INSTANCES, history=HISTORIES)
-def test_whatever_happens(one: Instance, history: list[Happening]) -> None:
-    lived(one, history)
+@given(one=INSTANCES, history=HISTORIES, inherited=st.booleans())
+def test_whatever_happens(one: Instance, history: list[Happening], inherited: bool) -> None:
+    lived(one, history, inherited=inherited)
 
 
 @given(one=INSTANCES, history=HISTORIES, answers=st.booleans(), last_words=HISTORIES)

@@ -11,8 +11,8 @@ Nothing here waits: a write is non-blocking and bounded, an answer is an event o
   waiting there.
 - Wanted sets, not changes: what is bound and what is announced is computed from all instances anew each time, so that
   a start, a repair and an ordinary change take the same path.
-- At start everything that our configuration owns is cleared, on the interface and at ExaBGP, before the first election:
-  a predecessor that was killed leaves both behind.
+- At start everything that our configuration owns is cleared, at ExaBGP and then on the interface, before the first
+  election is decided: a predecessor that was killed leaves both behind.
 """
 
 import asyncio
@@ -92,6 +92,10 @@ class VirtualRouter:
         self._confirmed: Level | None = None
 
     # Events in
+
+    def inherit(self) -> None:
+        """A predecessor has left our addresses bound."""
+        self._carry_out(self.instance.inherit(self._loop.time()))
 
     def start(self) -> None:
         """Take part in the election."""
@@ -346,7 +350,6 @@ class Agent:
         self._expectations: dict[Address, Expectation] = {}
         self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
-        self._confirmed: dict[Address, Route | None] = {}
         self._rejected: Counter[Reason] = Counter()
         self._why: asyncio.Future[str]
         self._progress = asyncio.Event()
@@ -431,11 +434,7 @@ class Agent:
         """
         if self._gone:
             return not router.wanted()
-        wanted = {route.address: route for route in router.wanted()}
-        return all(
-            address in self._confirmed and self._confirmed[address] == wanted.get(address)
-            for address in router.configuration.addresses
-        )
+        return self._exabgp.has_carried_out(router.configuration.addresses)
 
     # Start and stop
 
@@ -518,16 +517,20 @@ class Agent:
     def _start(self) -> None:
         """Clear what a predecessor left, then begin the elections."""
         self.journal.info("started", version=__version__, process=os.getpid(), routers=list(self._routers))
-        leftovers = sorted(map(str, self._addresses.present()))
+        leftovers = self._addresses.present()
         if leftovers:
-            self.journal.warning("leftovers", detail="unbinding what a predecessor left", addresses=leftovers)
+            told = sorted(map(str, leftovers))
+            self.journal.warning("leftovers", detail="withdrawn, then unbound", addresses=told)
+        self.announce_wanted()
+        for router in self._routers.values():
+            router.judge(self._health)
+            if not leftovers.isdisjoint(router.configuration.addresses):
+                router.inherit()
         try:
             self.bind_wanted(self._by_address)
         except OSError as error:
             self.journal.error("unbind-failed", detail=error.strerror or str(error))
-        self.announce_wanted()
         for router in self._routers.values():
-            router.judge(self._health)
             router.start()
 
     async def _stop(self, why: str) -> None:
@@ -605,8 +608,7 @@ class Agent:
                 record("exabgp", version=version, known=known)
             case exabgp.Neighbor(address, established):
                 self.journal.info("neighbor", neighbor=str(address), state="up" if established else "down")
-            case exabgp.Answered(address, route):
-                self._confirmed[address] = route
+            case exabgp.Answered(address):
                 self._by_address[address].route_changed()
             case exabgp.Refused(address, line):
                 key = ("refused", address)

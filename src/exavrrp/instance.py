@@ -75,6 +75,10 @@ class Instance:
         """Whether a stop is complete: out of the election, nothing bound."""
         return self.router.role is Role.INITIALIZE and not self.presence.bound
 
+    def inherit(self, now: float) -> list[Effect]:
+        """A predecessor has left our addresses bound. To be told before ``start``."""
+        return self._inform(presence.Event.INHERITED, now)
+
     def start(self, now: float) -> list[Effect]:
         """Take part in the election as soon as no fault forbids it."""
         self._running = True

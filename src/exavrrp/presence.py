@@ -9,13 +9,14 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict;
 - giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
   that no other node starts before this one has stopped;
+- coming after a predecessor that was killed: withdraw what it may have announced, and only then unbind;
 - giving up because it cannot serve: withdraw and unbind at once.
 
 It must not know of packets, sockets or BGP attributes. As in ``vrrp.router`` a timer is a deadline in the state, and an
 event with its time gives an ordered list of steps. The caller takes the steps in order and reports what came of them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
@@ -23,6 +24,11 @@ from exavrrp.routes import Level
 
 ANSWER_LIMIT = 1.0
 """Seconds that break before make waits for ExaBGP to confirm a withdraw, which takes about 1 ms when it lives."""
+
+
+SETTLE = 0.05
+"""Seconds bound after a confirmed withdraw at least. ExaBGP confirms up to 2 ms before it sends the UPDATE (seen against
+BIRD), and a router then needs some milliseconds to its kernel's table."""
 
 
 class Handover(StrEnum):
@@ -87,6 +93,8 @@ class Withdrawing:
     """Bound; the withdraw waits for ExaBGP's answer."""
 
     deadline: float
+    linger: float
+    """seconds to stay bound after the answer"""
     release: bool = False
     """whether the election is to be let go of after the unbinding"""
     bound = True
@@ -98,6 +106,7 @@ class Lingering:
     """Bound, withdrawn: packets in flight are still answered."""
 
     deadline: float
+    release: bool = False
     bound = True
     level = None
 
@@ -108,6 +117,8 @@ State = Absent | Binding | Present | Leaving | Withdrawing | Lingering
 class Event(Enum):
     """What happens to a presence."""
 
+    INHERITED = auto()
+    """a predecessor has left the addresses bound, and perhaps announced; before anything else"""
     PROMOTED = auto()
     """the router became Active"""
     SUPERSEDED = auto()
@@ -172,6 +183,8 @@ class Presence:
     def handle(self, event: Event, now: float) -> list[Step]:
         """What follows from ``event`` at ``now`` (monotonic seconds), in the order to be done."""
         match event:
+            case Event.INHERITED:
+                return self._inherited(now)
             case Event.PROMOTED:
                 return self._promoted()
             case Event.SUPERSEDED | Event.DEMOTED:
@@ -195,9 +208,18 @@ class Presence:
 
     # Taking over
 
+    def _inherited(self, now: float) -> list[Step]:
+        """Never announced while unbound holds for what a predecessor announced, too."""
+        match self.state:
+            case Absent():
+                self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE)
+                return [Step.WITHDRAW]
+            case _:
+                return []
+
     def _promoted(self) -> list[Step]:
         match self.state:
-            case Withdrawing(_, release=True):
+            case Withdrawing(release=True) | Lingering(release=True):
                 return []  # letting go already; the router follows
             case _:
                 self.state = Binding(self.level)
@@ -231,17 +253,18 @@ class Presence:
         match self.state:
             case Present():
                 return self._withdraw(now, release=True)
-            case Withdrawing(deadline):
-                self.state = Withdrawing(deadline, release=True)
+            case Withdrawing() | Lingering():
+                self.state = replace(self.state, release=True)
                 return []
             case _:
                 return [*self._clear(), Step.RELEASE]
 
     def _withdraw(self, now: float, *, release: bool = False) -> list[Step]:
         """Withdraw and wait for the answer. Make before break has nothing to gain from being bound no longer."""
-        gentle = self.settings.handover is Handover.MAKE_BEFORE_BREAK
-        limit = self.settings.ceiling if gentle else ANSWER_LIMIT
-        self.state = Withdrawing(now + limit, release)
+        if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+            self.state = Withdrawing(now + self.settings.ceiling, self.settings.linger, release)
+        else:
+            self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE, release)
         return [Step.WITHDRAW]
 
     def _clear(self) -> list[Step]:
@@ -251,7 +274,7 @@ class Presence:
             steps.append(Step.WITHDRAW)
         if self.bound:
             steps.append(Step.UNBIND)
-        if isinstance(self.state, Withdrawing) and self.state.release:
+        if isinstance(self.state, (Withdrawing, Lingering)) and self.state.release:
             steps.append(Step.RELEASE)
         self.state = Absent()
         return steps
@@ -277,10 +300,8 @@ class Presence:
 
     def _withdrawn(self, now: float) -> list[Step]:
         match self.state:
-            case Withdrawing(_, release=False) if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
-                self.state = Lingering(now + self.settings.linger)
+            case Withdrawing(_, linger, release):
+                self.state = Lingering(now + linger, release)
                 return []
-            case Withdrawing():
-                return self._clear()
             case _:
                 return []

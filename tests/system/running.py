@@ -487,14 +487,20 @@ class Alone:
 
     def says(self, line: str) -> None:
         """Waits until the agent has said this line."""
+        self._read_until(lambda: f"{line}\n" in self._said, repr(line))
 
-        def said() -> bool:
+    def begins(self, count: int, words: str) -> None:
+        """Waits until the agent has said so many lines that begin with these words."""
+        self._read_until(lambda: f"\n{self._said}".count(f"\n{words}") >= count, f"{count} × {words!r}")
+
+    def _read_until(self, said: Callable[[], bool], what: str) -> None:
+        def found() -> bool:
             ready, _, _ = select.select([self.stdout], [], [], 0)
             if ready:
                 self._said += os.read(self.stdout.fileno(), 65536).decode()
-            return f"{line}\n" in self._said
+            return said()
 
-        wait_until(said, lambda: f"{line!r} in {self._said!r}")
+        wait_until(found, lambda: f"{what} in {self._said!r}")
 
     def tell(self, text: str) -> None:
         self.stdin.write(text)

@@ -206,6 +206,25 @@ def test_an_exabgp_that_stood_still_is_told_the_last_wish_once(fabric: Fabric, l
     assert a.log.moves()[-1] == ("backup", "active", "preempted")
 
 
+def test_what_was_announced_without_an_answer_is_not_unbound_without_one(fabric: Fabric) -> None:
+    """The announcement may still be waiting at ExaBGP; that nothing was announced before it confirms no withdraw."""
+    a, b = fabric.a, fabric.b
+    a.configure(priority=50)
+    alone = Alone(a)
+    alone.greet()
+    alone.tell("Peer            AS        up/down state       |     #sent     #recvd\ndone\n")
+    for number in range(1, 5):  # two levels in two spellings: all that a predecessor can have announced
+        alone.begins(number, "withdraw ")
+        alone.tell("done\n")
+    a.becomes("active")
+    alone.begins(1, "announce ")
+    b.start()
+    superseded = at(a.becomes("backup"))
+    fabric.sniffer.wait(15, b.source, via="b0", since=superseded)  # more than HOLD and LINGER together
+    assert not {"withdrawn", "unbound"} & set(a.log.order()), a.log.tell()
+    assert a.bound()
+
+
 # The agent dies, or stands still
 
 
@@ -213,12 +232,15 @@ def test_a_killed_agent_that_is_still_the_best_serves_again(fabric: Fabric) -> N
     a = fabric.a
     fabric.start()
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    routes = Monitor(fabric.router, "route", a.directory / "routes.txt")
     mark = a.log.mark()
     os.kill(a.agent, signal.SIGKILL)
     born = at(a.log.wait("started", mark))
     assert a.log.wait("leftovers", mark)["addresses"] == [fabric.vip]
-    assert addresses.wait(fabric.vip, there=False) - born <= patience("a")
+    unbound = addresses.wait(fabric.vip, there=False)
+    assert unbound - born <= patience("a")
     wait_until(lambda: "a" not in fabric.bird.via(fabric.vip), "the withdraw")
+    assert routes.wait(fabric.vip, there=False) < unbound, "never announced while unbound"
     a.becomes("active", mark)
     fabric.settled("a")
     assert fabric.b.log.moves()[-2:] == [("backup", "active", "silence"), ("active", "backup", "superseded")]

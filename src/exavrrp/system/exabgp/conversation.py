@@ -232,7 +232,11 @@ class Conversation:
     @property
     def settled(self) -> bool:
         """Whether ExaBGP has carried out every wish."""
-        return self._begun and all(prefix.confirmed for prefix in self._prefixes.values())
+        return self.has_carried_out(self._prefixes)
+
+    def has_carried_out(self, addresses: Iterable[Address]) -> bool:
+        """Whether ExaBGP has carried out the last wish for each of these addresses of ours."""
+        return self._begun and all(self._prefixes[address].confirmed for address in addresses)
 
     def _renew(self, address: Address, prefix: _Prefix) -> None:
         """What is wanted of ``address`` is to be said (again), without delay."""

@@ -90,6 +90,10 @@ class ExaBGP:
         """Whether ExaBGP has carried out everything that was wanted last."""
         return self._conversation.settled
 
+    def has_carried_out(self, addresses: Iterable[IPv4Address | IPv6Address]) -> bool:
+        """Whether ExaBGP has carried out what was wanted last for each of these addresses."""
+        return self._conversation.has_carried_out(addresses)
+
     def open(self, loop: asyncio.AbstractEventLoop, stdin: int = 0, stdout: int = 1) -> None:
         """Takes the two descriptors over and begins to talk.
 
