@@ -1,6 +1,6 @@
 # What the lab and the tests need on a fresh Debian or Ubuntu machine. To be sourced, with `root` set to the repository:
 #
-#   need_packages [bird] [frr] [keepalived] [tcpdump]   what the namespaces need, and these; by apt, only what is missing
+#   need_packages [bird] [frr] [keepalived] [cc] …   what the namespaces need, and these; by apt, only what is missing
 #   need_uv                                             sets $uv; installed into .envs/uv if there is none
 #   need_project                                        .venv, from uv.lock
 #   need_exabgp 4|5                                     .envs/exabgp4, .envs/exabgp5, from uv.lock
@@ -21,6 +21,7 @@ need_packages() {
         case $name in
             bird) wanted+=" bird:bird2" ;;
             frr) wanted+=" bgpd:frr" ;;
+            cc) wanted+=" cc:gcc cc:libc6-dev" ;;
             *) wanted+=" $name:$name" ;;
         esac
     done

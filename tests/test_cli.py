@@ -218,6 +218,15 @@ def test_run_logs_in_the_form_of_the_file_or_of_the_option(write: Write) -> None
         assert (record["level"], record["event"]) == ("error", "not-started")
 
 
+def test_run_logs_its_warnings_in_that_form_too(write: Write) -> None:
+    path = write(GOOD + '[check.idle]\ncommand = ["/bin/true"]\n')
+    told = process("run", "--config", path, "--log-format", "json").stderr.splitlines()
+    warning, end = map(json.loads, told)
+    assert (warning["level"], warning["event"]) == ("warning", "configuration")
+    assert warning["detail"].startswith(f"{path}:9: check.idle: ")
+    assert end["event"] == "not-started"
+
+
 def test_run_says_what_to_do_about_a_state_directory_that_cannot_be_made(write: Write, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = write(GOOD.replace("{directory}/run", "{directory}/file/run"))

@@ -55,7 +55,7 @@ def told(subject: Health, **results: bool) -> Judgement:
 
 def test_without_checks_the_priority_is_the_configured_one() -> None:
     judgement = health().judge("web")
-    assert (judgement.priority, judgement.faults, judgement.waiting) == (150, (), False)
+    assert (judgement.priority, judgement.faults) == (150, ())
     assert judgement.explain() == "150"
 
 
@@ -92,23 +92,20 @@ def test_the_sum_is_clamped_and_says_so() -> None:
 def test_a_failing_check_of_weight_zero_is_a_fault() -> None:
     judgement = told(health(a=0, b=-50), a=False, b=False)
     assert [fault.check for fault in judgement.faults] == ["a"]
-    assert (judgement.waiting, judgement.priority) == (False, 100)
+    assert judgement.priority == 100
     assert judgement.explain() == "fault: a failing (a said so)"
     assert told(health(a=0), a=True).explain() == "150"
 
 
 def test_a_router_waits_for_the_first_result_of_a_check_of_weight_zero() -> None:
     subject = health(a=0, b=0)
-    judgement = subject.judge("web")
-    assert judgement.waiting
-    assert judgement.explain() == "fault: a unknown, b unknown"
-    assert told(subject, a=True).waiting
-    judgement = told(subject, b=True)
-    assert (judgement.waiting, judgement.faults) == (False, ())
+    assert subject.judge("web").explain() == "fault: a unknown, b unknown"
+    assert told(subject, a=True).explain() == "fault: b unknown"
+    assert told(subject, b=True).faults == ()
 
 
-def test_a_known_failure_is_no_waiting() -> None:
-    assert not told(health(a=0, b=0), a=False).waiting
+def test_a_known_failure_is_told_apart_from_an_unknown_check() -> None:
+    assert told(health(a=0, b=0), a=False).explain() == "fault: a failing (a said so), b unknown"
 
 
 def test_the_owner_of_the_addresses_keeps_its_priority_but_not_through_a_fault() -> None:
@@ -130,7 +127,7 @@ def test_a_result_names_the_routers_that_it_changed() -> None:
     assert subject.result("web", passed=True) == ()
     assert subject.result("web", passed=False) == ()
     assert subject.result("web", passed=False) == ("six", "four")
-    assert subject.result("disk", passed=False) == ("six", "other")  # from unknown to known: no longer waiting
+    assert subject.result("disk", passed=False) == ("six", "other")  # from unknown to known
     assert subject.result("disk", passed=True) == ("six", "other")
     assert subject.result("idle", passed=True) == ()
 
@@ -158,7 +155,7 @@ def test_the_priority_is_always_the_sum_that_explain_shows(
         before = subject.judge("web")
         changed = subject.result(name, passed=passed)
         after = subject.judge("web")
-        if (before.priority, before.faults, before.waiting) != (after.priority, after.faults, after.waiting):
+        if (before.priority, before.faults) != (after.priority, after.faults):
             # A new detail alone is no change.
             same = [(t.check, t.verdict) for t in before.faults] == [(t.check, t.verdict) for t in after.faults]
             assert changed == (() if same and before.priority == after.priority else ("web",))

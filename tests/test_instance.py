@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import zip_longest
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,9 +27,16 @@ PATIENCE = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
 HOLD, LINGER, CEILING = 1.0, 2.0, 30.0
 
 
-def settings(**changes: object) -> router.Settings:
-    values = {"vrid": 7, "priority": PRIORITY, "interval": INTERVAL, "source": US, "addresses": (VIP,), **changes}
-    return router.Settings(**values)  # type: ignore[arg-type]
+def settings(**changes: Any) -> router.Settings:
+    values: dict[str, Any] = {
+        "vrid": 7,
+        "priority": PRIORITY,
+        "interval": INTERVAL,
+        "source": US,
+        "addresses": (VIP,),
+        **changes,
+    }
+    return router.Settings(**values)
 
 
 def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:

@@ -41,7 +41,8 @@ def run(path: Path, log_format: str | None) -> None:
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
     configuration = _loaded(path, global_on_loopback, None)
     journal = Journal(Format(log_format or configuration.agent.log_format))
-    _warn(configuration.warnings)
+    for problem in configuration.warnings:
+        journal.warning("configuration", detail=str(problem))
     try:
         asyncio.run(Agent(configuration, journal).run())
     except StartError as error:

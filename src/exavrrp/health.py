@@ -15,8 +15,8 @@ The sum is clamped to 1–254: 0 and 255 have meanings of their own in VRRP (RFC
 the addresses, is never changed by a weight; a fault holds for it too.
 
 A check that has not said anything yet counts as failing, so that a node which starts with a broken service never takes
-an address it cannot serve; the first result decides at once, without ``rise`` or ``fall``. A fault that has no other
-reason than a missing first result is told apart (``Judgement.waiting``): nothing is known to be broken then.
+an address it cannot serve; the first result decides at once, without ``rise`` or ``fall``. A check that is only
+missing its first result is called unknown in the explanation: nothing is known to be broken then.
 """
 
 from collections.abc import Mapping
@@ -100,11 +100,6 @@ class Judgement:
     def faults(self) -> tuple[Term, ...]:
         """The checks that make the router unfit; empty if it is fit."""
         return tuple(term for term in self.terms if term.fault)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the router is in fault only because checks have not given their first result."""
-        return bool(self.faults) and all(term.verdict is Verdict.UNKNOWN for term in self.faults)
 
     @property
     def priority(self) -> int:

@@ -27,7 +27,7 @@ ANSWER_LIMIT = 1.0
 
 
 SETTLE = 0.05
-"""Seconds bound after a confirmed withdraw at least. ExaBGP confirms up to 2 ms before it sends the UPDATE (seen against
+"""Seconds bound after a confirmed withdraw at least. ExaBGP confirms up to 2 ms before it sends the UPDATE (seen with
 BIRD), and a router then needs some milliseconds to its kernel's table."""
 
 

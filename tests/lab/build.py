@@ -26,6 +26,17 @@ def probes(fate: Callable[[int], str | None], start: float = -0.1, end: float = 
     return made
 
 
+def succeeded(first: int) -> Callable[[int], str | None]:
+    """The fate of a takeover: node1 answers until the event, node2 from the probe of this number on, nobody between."""
+
+    def fate(number: int) -> str | None:
+        if number < 50:
+            return "node1"
+        return "node2" if number >= first else None
+
+    return fate
+
+
 def agent(ms: float, node: str, event: str, **fields: object) -> AgentEvent:
     return AgentEvent(EVENT + ms / 1e3, node, event, {"router": "web", **fields})
 
@@ -58,7 +69,7 @@ def takeover() -> Facts:
             RouteChange(EVENT + 0.308, "tor2", ("node2",)),
             RouteChange(EVENT + 0.309, "client", ("tor1", "tor2")),
         ],
-        probes=probes(lambda number: "node1" if number < 50 else "node2" if number >= 205 else None),
+        probes=probes(succeeded(205)),
     )
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 from lab import report
-from tests.lab.build import agent, order, probes, result, takeover
+from tests.lab.build import agent, order, probes, result, succeeded, takeover
 
 
 def test_the_document_has_every_promised_key_and_is_json() -> None:
@@ -50,14 +50,6 @@ def test_quiet_paths_are_told() -> None:
 
 def test_several_runs_have_a_summary_and_the_middle_one_is_drawn() -> None:
     lengths = (200, 230, 205)
-    runs = [
-        result(
-            replace(
-                takeover(),
-                probes=probes(lambda n, end=end: "node1" if n < 50 else "node2" if n >= end else None),  # type: ignore[misc]
-            )
-        )
-        for end in lengths
-    ]
+    runs = [result(replace(takeover(), probes=probes(succeeded(end)))) for end in lengths]
     assert report.median_run(runs) is runs[2]
     assert "3 runs: outage median 312.0 ms, least 302.0 ms, most 362.0 ms" in report.text(order(), runs)

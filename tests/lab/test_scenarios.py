@@ -8,7 +8,7 @@ import pytest
 
 from lab.facts import Facts, Incident
 from lab.scenarios import SCENARIOS, Run, down_interval, skew_time
-from tests.lab.build import EVENT, agent, plan, probes, result, takeover
+from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
 
 def judged(scenario: str, *facts: Facts) -> list[str]:
@@ -25,9 +25,7 @@ def calm(gray: str | None = None) -> Facts:
 
 def late(ms: int) -> Facts:
     """The takeover, with the first answer so much later."""
-    first = 205 + ms // 2
-    fate = lambda number: "node1" if number < 50 else "node2" if number >= first else None  # noqa: E731
-    return replace(takeover(), probes=probes(fate, end=2))
+    return replace(takeover(), probes=probes(succeeded(205 + ms // 2), end=2))
 
 
 def test_timers_are_those_of_the_first_backup() -> None:

@@ -620,7 +620,7 @@ def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -
             yield built
             for host in built.hosts.values():
                 levels = {one["level"] for one in host.log.records}
-                assert levels <= {"debug", "info", "warning", "error"}, host.log.tell()
+                assert levels <= {"info", "warning", "error"}, host.log.tell()
                 assert not host.log.noise, host.log.tell()
         finally:
             built.close()

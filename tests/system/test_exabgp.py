@@ -21,6 +21,7 @@ import sys
 import termios
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -736,7 +737,12 @@ def test_what_comes_up_late_gets_what_is_wanted_last(build: Build, run: "Run", u
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6, MARK6)) as (exabgp, _told):
             heard: list[str] = []
             feed = exabgp._conversation.feed
-            exabgp._conversation.feed = lambda line, now: (heard.append(line), feed(line, now))[1]  # type: ignore[method-assign, func-returns-value]
+
+            def listening(line: str, now: float) -> list[Event]:
+                heard.append(line)
+                return feed(line, now)
+
+            exabgp._conversation.feed = listening  # type: ignore[method-assign]  # a look at what ExaBGP tells, no more
             exabgp.set([])
             # Each attempt is further from the last, and forgets what was queued. Now there are seconds to the next one.
             await until(lambda: sum('"fd00:0::1"' in line or '"fd00::1"' in line for line in heard) >= 8, 60)
@@ -958,7 +964,7 @@ def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
             await until(lambda: up(exabgp, *site.routers) and exabgp.settled, 90)
             exabgp.set([*wanted, route(MARK6)])  # behind everything else in each session of IPv6
             for router in site.routers:
-                await until(lambda router=router: router.has(*wanted, route(MARK6)))  # type: ignore[misc]
+                await until(partial(router.has, *wanted, route(MARK6)))
             assert not told.of(Refused)
 
     run(body(), 150)

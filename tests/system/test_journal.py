@@ -76,12 +76,11 @@ def text() -> Iterator[Pipe]:
 
 def test_json_has_the_time_the_level_the_event_and_what_belongs_to_it(as_json: Pipe) -> None:
     before = datetime.now(UTC)
-    as_json.journal.debug("looked")
     as_json.journal.info("bound", router="web", addresses=["2001:db8::1"])
     as_json.journal.warning("unsent", errors="ENETUNREACH ×3")
     as_json.journal.error("not-started", detail="no right")
-    debug, info, warning, error = as_json.records()
-    assert [one["level"] for one in (debug, info, warning, error)] == ["debug", "info", "warning", "error"]
+    info, warning, error = as_json.records()
+    assert [one["level"] for one in (info, warning, error)] == ["info", "warning", "error"]
     assert (info["event"], info["router"], info["addresses"]) == ("bound", "web", ["2001:db8::1"])
     assert warning["errors"] == "ENETUNREACH ×3"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", info["time"])
@@ -94,11 +93,18 @@ def test_json_takes_what_json_does_not_know_as_text(as_json: Pipe) -> None:
     assert (record["path"], record["level_of"]) == ("/run", "info")
 
 
-def test_text_has_the_time_and_the_level_and_leaves_debug_out(text: Pipe) -> None:
-    text.journal.debug("looked")
+def test_text_has_the_time_and_the_level(text: Pipe) -> None:
     text.journal.warning("reload-declined", detail="SIGHUP does nothing")
     (line,) = text.lines()
     assert re.fullmatch(r'\S+Z warning: reload-declined detail="SIGHUP does nothing"', line)
+
+
+@pytest.mark.parametrize("form", ["text", "as_json"])
+def test_an_event_is_one_line_whatever_a_program_said(form: str, request: pytest.FixtureRequest) -> None:
+    pipe = request.getfixturevalue(form)
+    pipe.journal.error("bug", detail="Traceback\n  File one\nboom")
+    (line,) = pipe.lines()
+    assert r"Traceback\n  File one\nboom" in line
 
 
 TRANSITION = {"router": "web", "before": "backup", "after": "active", "reason": "silence", "priority": 150}

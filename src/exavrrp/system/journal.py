@@ -28,7 +28,6 @@ LONGEST = 4000
 class Level(StrEnum):
     """How much an event matters, in the words of syslog."""
 
-    DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
@@ -61,11 +60,6 @@ class Journal:
         self._ready = select.poll()
         self._ready.register(descriptor, select.POLLOUT)
 
-    def debug(self, event: str, **fields: object) -> None:
-        """Something only a developer needs. Text leaves it out; JSON has it."""
-        if self.format is Format.JSON:
-            self._record(Level.DEBUG, event, fields)
-
     def info(self, event: str, **fields: object) -> None:
         """Something that an operator wants to read later."""
         self._record(Level.INFO, event, fields)
@@ -97,7 +91,8 @@ class Journal:
             document = {"time": stamp, "level": level, "event": event, **fields, **dropped}
             line = json.dumps(document, default=str)
         else:
-            line = f"{stamp} {level}: {as_text(event, {**fields, **dropped})}"
+            # One line an event, whatever a program said: a traceback's newlines are spelled out, as in JSON.
+            line = f"{stamp} {level}: {as_text(event, {**fields, **dropped})}".replace("\n", "\\n")
         self._write(line)
 
     def _write(self, line: str) -> None:
