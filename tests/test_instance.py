@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import presence
-from exavrrp.instance import Effect, Fault, Hurry, Instance
+from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Step, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.vrrp import router
@@ -150,6 +150,104 @@ def test_break_before_make_withdraws_and_unbinds_when_superseded() -> None:
     assert one.timeout(4.1 + SETTLE) == [Step.UNBIND]
 
 
+# Holds
+
+
+def test_a_hold_before_the_start_puts_it_off() -> None:
+    one = instance()
+    assert one.hold(Hold.WAITING, "checks", 0.0) == []
+    assert one.start(0.0) == []
+    assert one.hold(Hold.WAITING, "sessions", 1.0) == []
+    assert one.holds == {Hold.WAITING: "sessions"}
+    assert told(one.release(Hold.WAITING, 2.0)) == [(BACKUP, Why.STARTUP)]
+    assert one.release(Hold.WAITING, 3.0) == []
+
+
+def test_a_fault_outlasts_a_hold_and_a_hold_a_fault() -> None:
+    one = instance()
+    one.fault(Fault.CHECK, "broken", 0.0)
+    one.hold(Hold.DRAIN, "drained", 0.0)
+    one.start(0.0)
+    assert one.release(Hold.DRAIN, 1.0) == []
+    one.hold(Hold.DRAIN, "drained", 1.0)
+    assert one.clear(Fault.CHECK, 2.0) == []
+    assert told(one.release(Hold.DRAIN, 3.0)) == [(BACKUP, Why.STARTUP)]
+
+
+def test_a_drain_resigns_and_serves_on_until_another_does() -> None:
+    one = serving()
+    assert told(one.hold(Hold.DRAIN, "drained", 4.0)) == [RESIGN, (INITIALIZE, Why.DRAIN), Step.ANNOUNCE]
+    assert one.deadline == 4.0 + CEILING
+    hear(one, 50, 4.1)
+    assert one.deadline == 4.1 + HOLD
+    assert one.timeout(4.1 + HOLD) == [Step.WITHDRAW]
+    one.withdrawn(5.2)
+    assert one.timeout(5.2 + LINGER) == [Step.UNBIND]
+    assert told(one.release(Hold.DRAIN, 60.0)) == [(BACKUP, Why.STARTUP)]
+
+
+def test_a_drain_that_nobody_takes_over_is_undone_without_a_gap() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    undone = one.timeout(4.0 + CEILING)
+    assert told(undone) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+    assert (one.holds, state(one)) == ({}, Leaving(None))
+    soon = one.deadline
+    assert soon is not None
+    assert soon < 4.0 + CEILING + 2 * INTERVAL
+    assert told(one.timeout(soon)) == [Advertise(PRIORITY), (ACTIVE, Why.RESUMED), Step.BIND]
+    assert one.bound(soon) == [Step.ANNOUNCE]
+
+
+def test_a_drain_with_break_before_make_that_nobody_takes_over_is_undone() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    assert one.hold(Hold.DRAIN, "drained", 4.0) == [Step.WITHDRAW]
+    one.withdrawn(4.0)
+    assert told(one.timeout(4.0 + SETTLE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
+    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+
+
+def test_an_undrain_while_break_before_make_lets_go_takes_part_at_once() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    one.withdrawn(4.0)
+    assert one.release(Hold.DRAIN, 4.01) == []
+    assert told(one.timeout(4.0 + SETTLE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN), (BACKUP, Why.STARTUP)]
+
+
+def test_a_backup_that_is_drained_waits_for_nobody() -> None:
+    one = instance()
+    one.start(0.0)
+    assert told(one.hold(Hold.DRAIN, "drained", 1.0)) == [(INITIALIZE, Why.DRAIN)]
+    assert one.deadline is None
+
+
+def test_a_fault_during_a_drain_ends_the_wait_for_a_successor() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert told(one.fault(Fault.CHECK, "broken", 5.0)) == [Step.WITHDRAW, Step.UNBIND]
+    assert one.deadline is None
+
+
+def test_a_standby_is_announced_while_it_is_a_backup() -> None:
+    one = Instance("web", settings(), presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING, standby=True))
+    assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
+    assert one.bound(0.0) == [Step.ANNOUNCE]
+    assert one.presence.level is Level.STANDBY
+    assert told(one.hold(Hold.DRAIN, "drained", 1.0)) == [(INITIALIZE, Why.DRAIN), Step.WITHDRAW]
+
+
+def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
+    one = Instance("web", settings(preempt=False), presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
+    effects = told(one.prioritise(50, 4.0))
+    assert effects == [RESIGN, (BACKUP, Why.WEAKENED), Step.ANNOUNCE]
+    hear(one, 80, 5.0)
+    assert state(one) == Leaving(5.0 + HOLD)
+
+
 # Faults
 
 
@@ -231,9 +329,40 @@ def test_a_stop_with_break_before_make_resigns_last() -> None:
     assert one.finished
 
 
-def test_what_a_predecessor_left_is_withdrawn_before_it_is_unbound() -> None:
+def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() -> None:
     one = instance()
-    assert one.inherit(0.0) == [Step.WITHDRAW]
+    assert one.inherit(0.0, whole=True) == [Step.ANNOUNCE]
+    assert state(one) == Leaving(None)
+    assert told(one.start(0.5)) == [(BACKUP, Why.STARTUP)]
+    soon = 0.5 + INTERVAL + (256 - PRIORITY) * INTERVAL / 256
+    assert one.deadline == soon
+    assert told(one.timeout(soon)) == [Advertise(PRIORITY), (ACTIVE, Why.RESUMED), Step.BIND]
+    assert one.bound(soon) == [Step.ANNOUNCE]
+
+
+def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
+    one = instance()
+    one.inherit(0.0, whole=True)
+    one.start(0.0)
+    assert hear(one, 150, 0.1) == []
+    assert state(one) == Leaving(0.1 + HOLD)
+
+
+def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() -> None:
+    one = instance()
+    one.inherit(0.0, whole=True)
+    one.hold(Hold.WAITING, "checks", 0.0)
+    assert one.start(0.0) == []
+    assert stop(one, 1.0) == []
+    assert one.timeout(1.75) == [Step.WITHDRAW]
+    one.withdrawn(1.75)
+    assert one.timeout(1.75 + 0.375) == [Step.UNBIND]
+    assert one.finished
+
+
+def test_what_cannot_be_served_on_is_withdrawn_before_it_is_unbound() -> None:
+    one = instance()
+    assert one.inherit(0.0, whole=False) == [Step.WITHDRAW]
     assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
     assert one.withdrawn(0.01) == []
     assert one.presence.bound
@@ -316,14 +445,15 @@ class World:
                     self.role = after
                 case Step():
                     self.take(effect)
-                case Notice() | PathQuiet() | PathBack():
+                case Notice() | PathQuiet() | PathBack() | Deserted():
                     pass
             assert self.bound or self.announced is None, "announced while unbound"
 
     def advertise(self, priority: int, following: Effect | None) -> None:
         after = following.after if isinstance(following, Transition) else self.role
         if priority == LEAVING:
-            assert (self.role, after) == (ACTIVE, INITIALIZE), "only an Active router resigns"
+            assert self.role is ACTIVE, "only an Active router resigns"
+            assert after in (INITIALIZE, BACKUP)
         else:
             assert after is ACTIVE, "only an Active router advertises"
         self.said.append(priority)
@@ -355,6 +485,8 @@ class World:
             assert self.announced is Level.ACTIVE
         if self.role is not ACTIVE:
             assert self.announced is not Level.ACTIVE
+        if one.holds and not letting_go:
+            assert self.role is INITIALIZE
         if one.faults:
             assert (self.role, self.bound, self.announced) == (INITIALIZE, False, None)
         assert one.deadline is None or one.deadline >= 0
@@ -428,6 +560,10 @@ HAPPENINGS = st.one_of(
     ),
     st.builds(lambda fault: lambda world: world.carry_out(world.one.clear(fault, world.now)), st.sampled_from(Fault)),
     st.builds(lambda fault: lambda world: world.carry_out(world.one.clear(fault, world.now)), st.sampled_from(Fault)),
+    st.builds(
+        lambda hold: lambda world: world.carry_out(world.one.hold(hold, "held", world.now)), st.sampled_from(Hold)
+    ),
+    st.builds(lambda hold: lambda world: world.carry_out(world.one.release(hold, world.now)), st.sampled_from(Hold)),
     st.sampled_from([_lost, _answered, _turns("binds"), _turns("answers")]),
 )
 
@@ -446,16 +582,18 @@ INSTANCES = st.builds(
         hold=st.sampled_from([0.0, 1.0]),
         linger=st.sampled_from([0.0, 2.0]),
         ceiling=st.sampled_from([0.5, 30.0]),
-    ),
+        standby=st.booleans(),
+    ).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK),
 )
 HISTORIES = st.lists(HAPPENINGS, max_size=40)
 
 
-def lived(one: Instance, history: list[Happening], *, inherited: bool = False) -> World:
+def lived(one: Instance, history: list[Happening], *, inherited: bool | None = None) -> World:
+    """``inherited``: whether what a predecessor left is whole; None: it left nothing."""
     world = World(one)
-    if inherited:
+    if inherited is not None:
         world.bound = True
-        world.carry_out(one.inherit(world.now))
+        world.carry_out(one.inherit(world.now, whole=inherited))
     world.carry_out(one.start(world.now))
     for happen in history:
         world.check()
@@ -464,8 +602,8 @@ def lived(one: Instance, history: list[Happening], *, inherited: bool = False) -
     return world
 
 
-@given(one=INSTANCES, history=HISTORIES, inherited=st.booleans())
-def test_whatever_happens(one: Instance, history: list[Happening], inherited: bool) -> None:
+@given(one=INSTANCES, history=HISTORIES, inherited=st.sampled_from([None, False, True]))
+def test_whatever_happens(one: Instance, history: list[Happening], inherited: bool | None) -> None:
     lived(one, history, inherited=inherited)
 
 

@@ -2,7 +2,7 @@
 
 The inputs of a story:
 
-    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS]
+    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [standby]
     TIME EVENT
 
 ``presence`` begins a new story. What comes out of an input is the steps in their order and then the state.
@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp.presence import ANSWER_LIMIT, SETTLE, Absent, Event, Handover, Presence, Settings, Step
+from exavrrp.routes import Level
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "presence").glob("*.txt"))
 
@@ -45,10 +46,13 @@ class Replay:
 
 
 def _settings(handover: str, limits: list[str]) -> Settings:
+    standby = limits[-1:] == ["standby"]
+    if standby:
+        limits = limits[:-1]
     names, values = limits[::2], limits[1::2]
     if set(names) - {"hold", "linger", "ceiling"}:
         raise ValueError(f"no such limits: {names}")
-    return Settings(Handover(handover), **dict(zip(names, map(float, values), strict=True)))
+    return Settings(Handover(handover), **dict(zip(names, map(float, values), strict=True)), standby=standby)
 
 
 def _state(presence: Presence) -> str:
@@ -102,7 +106,7 @@ class World:
     def step(self, event: Event) -> list[Step]:
         if event is Event.LEAVE:
             self.releases_owed = True
-        if event is Event.INHERITED and isinstance(self.presence.state, Absent):
+        if event in (Event.INHERITED, Event.ORPHANED) and isinstance(self.presence.state, Absent):
             self.bound = self.announced = True  # by a predecessor
         before, deadline = self.presence.state, self.presence.deadline
         steps = self.presence.handle(event, self.now)
@@ -162,7 +166,8 @@ SETTINGS = st.builds(
     hold=st.sampled_from([0.0, 1.0]),
     linger=st.sampled_from([0.0, 2.0]),
     ceiling=st.sampled_from([1.0, 30.0]),
-)
+    standby=st.booleans(),
+).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK)
 EVENTS = st.one_of(st.sampled_from(Event), st.sampled_from([Event.PROMOTED, Event.BOUND, Event.TIMEOUT]))
 HISTORY = st.lists(st.tuples(st.one_of(st.none(), st.just(0.0), st.floats(0, 40)), EVENTS), max_size=40)
 
@@ -188,8 +193,13 @@ def test_who_gives_up_is_gone_in_the_end(
     began = world.now
     world.step(how)
     world.wait()
+    if world.bound:
+        assert settings.standby
+        assert world.presence.level in (Level.STANDBY, None), "standing by, or about to"
+        world.step(Event.RETIRE)
+        world.wait()
     assert (world.bound, world.announced) == (False, False)
-    # A ceiling for the successor, another for ExaBGP's answer, and what follows a withdraw.
+    # A ceiling for the successor, another for ExaBGP's answer, and what follows a withdraw. Standing by takes no time.
     answer = max(settings.ceiling, ANSWER_LIMIT)
     assert world.now <= began + settings.ceiling + answer + max(settings.linger, SETTLE)
 

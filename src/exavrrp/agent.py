@@ -1,18 +1,19 @@
 """The agent: wires everything together; the only file that knows all others.
 
 ``Agent`` owns what the process has once: a socket per source address, the netlink watchers, the conversation with
-ExaBGP, the check runner. ``VirtualRouter`` is one configured router's share of it: it feeds events to its pure
-``Instance``, carries out the effects in their order, reports what became of them, and arms one alarm for the
-instance's deadline.
+ExaBGP, the check runner, the control socket. ``virtual_router`` has one configured router's share of it. Two habits
+matter.
 
-Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own. Three habits matter.
-
-- Before a deadline is looked at, every packet that waits in the sockets is handed over: after a pause, proof of life is
-  waiting there.
 - Wanted sets, not changes: what is bound and what is announced is computed from all instances anew each time, so that
   a start, a repair and an ordinary change take the same path.
-- At start everything that our configuration owns is cleared, at ExaBGP and then on the interface, before the first
-  election is decided: a predecessor that was killed leaves both behind.
+- At start everything that our configuration owns is accounted for before the first election is decided, at ExaBGP and
+  on the interface. What a predecessor served a moment ago, under the very ExaBGP that still announces it, goes on being
+  served as ``leaving`` until the election is decided; anything else it left is withdrawn, and then unbound.
+
+How the agent ends tells what ExaBGP is about to do. Its line ``shutdown``, or the end of its pipe: it goes, and its
+sessions with it; everything is handed over as far as the time allows. A SIGTERM without that line: only the agent is
+replaced, sessions and routes stay (ExaBGP's SIGUSR2, or somebody's ``kill``); everything is left in place, without a
+word, and the successor goes on with it.
 """
 
 import asyncio
@@ -31,32 +32,23 @@ from exavrrp import __version__
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.health import Health, Subject, Vitality
-from exavrrp.instance import Effect, Fault, Hurry, Instance
-from exavrrp.presence import Step
-from exavrrp.routes import Ladder, Level, Route
+from exavrrp.routes import Ladder
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
-from exavrrp.system.paths import Link, Paths
+from exavrrp.system.paths import Paths
 from exavrrp.system.scripts import Scripts
 from exavrrp.system.wire import Arrival, Wire
-from exavrrp.vrrp.copies import PathBack, PathQuiet
-from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Expectation, Malformed, Reason, decode, encode
-from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
-
-FAREWELLS = (0.003, 0.006)
-"""Seconds after the first priority 0 at which it is repeated: nobody acknowledges it."""
+from exavrrp.virtual_router import FAREWELLS, VirtualRouter
+from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
 
 MUTE_ADVERTS = 3
 """Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
-
-RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before what failed is tried again; the last one for ever."""
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for a predecessor to end: ExaBGP kills one 2 s after it has told it to stop."""
@@ -65,277 +57,16 @@ LOCK_LOOK = 0.02
 """Seconds between two looks at the lock; the kernel offers no other way to wait for one without a thread."""
 
 
+REPLACED = "SIGTERM alone"
+"""Why the agent ended when only the agent is to be replaced."""
+
+TELL_TALE = 0.15
+"""Seconds after a SIGTERM in which ExaBGP's line ``shutdown`` or the end of its pipe tells that it goes, too. It writes
+the line first; but where systemd sends SIGTERM to every process of a unit (KillMode=control-group), we hear both."""
+
+
 class StartError(Exception):
     """The agent cannot start: what is wrong, and the remedy."""
-
-
-class VirtualRouter:
-    """One configured virtual router at work."""
-
-    def __init__(self, agent: "Agent", configuration: RouterConfiguration, wire: Wire, paths: Paths) -> None:
-        self.configuration = configuration
-        self.name = configuration.name
-        self.instance = Instance(configuration.name, configuration.election(), configuration.giving_up())
-        self.ladder = Ladder.derived(configuration.attributes)
-        self.adverts: Counter[str] = Counter()
-        self._agent = agent
-        self._journal = agent.journal
-        self._loop = asyncio.get_running_loop()
-        self._wire = wire
-        self._paths = paths
-        self._alarm: asyncio.TimerHandle | None = None
-        self._retries: dict[Fault, asyncio.TimerHandle] = {}
-        self._tries: Counter[Fault] = Counter()
-        self._mute = 0
-        self._payloads: dict[tuple[int, Address], bytes] = {}
-        self._links: dict[Address, tuple[Link, ...]] = {}
-        self._confirmed: Level | None = None
-
-    # Events in
-
-    def inherit(self) -> None:
-        """A predecessor has left our addresses bound."""
-        self._carry_out(self.instance.inherit(self._loop.time()))
-
-    def start(self) -> None:
-        """Take part in the election."""
-        self.look_at_paths()
-        self._carry_out(self.instance.start(self._loop.time()))
-
-    def stop(self, detail: str) -> None:
-        """Leave it, in the configured order, within ``STOP_LIMIT``."""
-        self._carry_out(self.instance.stop(Why.SHUTDOWN, detail, Hurry(STOP_LIMIT), self._loop.time()))
-
-    def abandon(self) -> None:
-        """The time for a stop is over."""
-        self._carry_out(self.instance.abandon(self._loop.time()))
-
-    def close(self) -> None:
-        """No alarm rings any more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-        for retry in self._retries.values():
-            retry.cancel()
-
-    def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
-        """A copy of a peer's advert that passed every check."""
-        source = arrival.datagram.source
-        expected = [link.index for link in self._links[source]]
-        self.adverts["received"] += 1
-        self._carry_out(self.instance.received(source, advertisement, arrival.interface, expected, arrival.at))
-
-    def look_at_paths(self) -> None:
-        """The routes may have changed: which interfaces lead to each peer now."""
-        assert self.configuration.source is not None
-        for peer in self.configuration.peers:
-            links = self._paths.toward(peer, self.configuration.source)
-            if links != self._links.get(peer):
-                for gone in set(self._links.get(peer, ())) - set(links):
-                    self._wire.forget(gone.index)
-                self._links[peer] = links
-                names = [link.name for link in links]
-                self._journal.info("paths", router=self.name, peer=str(peer), interfaces=names)
-        if Fault.ADVERTS in self.instance.faults and any(self._links.values()):
-            self._try_again(Fault.ADVERTS)
-
-    def judge(self, health: Health) -> None:
-        """The checks may have changed what this router is worth."""
-        judgement = health.judge(self.name)
-        now = self._loop.time()
-        self._journal.info("health", router=self.name, priority=judgement.priority, detail=judgement.explain())
-        if judgement.faults:
-            self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
-        else:
-            self._carry_out(self.instance.prioritise(judgement.priority, now))
-            self._carry_out(self.instance.clear(Fault.CHECK, now))
-
-    def lost(self, address: Address, error: OSError) -> None:
-        """One of our addresses cannot be kept on the interface."""
-        self._fail(f"{address} cannot be bound to lo: {error.strerror or error}")
-
-    def route_changed(self) -> None:
-        """ExaBGP has confirmed something about one of our addresses."""
-        level = self.instance.presence.level
-        if not self._agent.is_confirmed(self):
-            return
-        if level is not self._confirmed:
-            self._confirmed = level
-            names = [str(address) for address in self.configuration.addresses]
-            if level is None:
-                self._journal.info("withdrawn", router=self.name, addresses=names)
-            else:
-                self._journal.info("announced", router=self.name, addresses=names, state=level)
-        if level is None:
-            self._carry_out(self.instance.withdrawn(self._loop.time()))
-
-    def wanted(self) -> list[Route]:
-        """What ExaBGP is to announce for this router now."""
-        level = self.instance.presence.level
-        if level is None:
-            return []
-        return [Route(address, self.ladder.at(level)) for address in self.configuration.addresses]
-
-    # Effects out
-
-    def _carry_out(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Advertise(priority):
-                    self._advertise(priority)
-                case Transition():
-                    self._tell(effect)
-                case Step():
-                    self._take(effect)
-                case PathQuiet(peer, index) | PathBack(peer, index):
-                    self._tell_path(peer, index, quiet=isinstance(effect, PathQuiet))
-                case Notice(oddity, source, detail):
-                    key = (self.name, oddity, source)
-                    self._journal.limited(key, journal.Level.WARNING, oddity, router=self.name, detail=detail)
-                case _:
-                    assert_never(effect)
-        self._arm()
-        self._agent.progressed()
-
-    def _take(self, step: Step) -> None:
-        match step:
-            case Step.BIND:
-                self._bind()
-            case Step.UNBIND:
-                self._unbind()
-            case Step.ANNOUNCE | Step.WITHDRAW:
-                self._agent.announce_wanted()
-                self.route_changed()
-            case Step.RELEASE | Step.RETURN:
-                raise AssertionError(f"{step} is the instance's own")
-            case _:
-                assert_never(step)
-
-    def _bind(self) -> None:
-        try:
-            self._agent.bind_wanted(self.configuration.addresses)
-        except OSError as error:
-            self._fail(f"cannot bind to lo: {error.strerror or error}")
-            return
-        self._journal.info("bound", router=self.name, addresses=self._addresses())
-        del self._tries[Fault.BIND]
-        self._carry_out(self.instance.bound(self._loop.time()))
-
-    def _unbind(self) -> None:
-        try:
-            self._agent.bind_wanted(self.configuration.addresses)
-        except OSError as error:
-            # It stays unwanted, so the next change of lo removes it; nothing else of ours depends on it.
-            self._journal.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
-        else:
-            self._journal.info("unbound", router=self.name, addresses=self._addresses())
-
-    def _fail(self, detail: str) -> None:
-        self._journal.error("bind-failed", router=self.name, detail=detail)
-        self._carry_out(self.instance.unbound(detail, self._loop.time()))
-        self._retry_later(Fault.BIND)
-
-    def _advertise(self, priority: int) -> None:
-        self._send(priority)
-        if priority == LEAVING:
-            for delay in FAREWELLS:
-                self._loop.call_later(delay, self._repeat_farewell)
-
-    def _repeat_farewell(self) -> None:
-        if self.instance.router.role is not Role.ACTIVE:
-            self._send(LEAVING)
-
-    def _send(self, priority: int) -> None:
-        """One copy to every peer over every path to it."""
-        reached = False
-        errors: Counter[int] = Counter()
-        for peer in self.configuration.peers:
-            for sent in self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ())):
-                reached = reached or sent.error is None
-                if sent.error is not None:
-                    errors[sent.error] += 1
-        self.adverts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
-        if errors:
-            told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
-            self._journal.limited((self.name, "unsent"), journal.Level.WARNING, "unsent", router=self.name, errors=told)
-        if reached:
-            self._mute = 0
-            del self._tries[Fault.ADVERTS]
-        else:
-            self._mute += 1
-        if self._mute >= MUTE_ADVERTS and priority != LEAVING:
-            self._mute = 0
-            reason = ", ".join(os.strerror(number) for number in errors)
-            detail = f"no advert could be sent to any peer ({reason})"
-            # Not from within the effects that sent this advert: they have to be finished first.
-            self._loop.call_soon(self._go_mute, detail)
-
-    def _go_mute(self, detail: str) -> None:
-        if self.instance.router.role is Role.ACTIVE:
-            self._carry_out(self.instance.fault(Fault.ADVERTS, detail, self._loop.time()))
-            self._retry_later(Fault.ADVERTS)
-
-    def _payload(self, priority: int, peer: Address) -> bytes:
-        key = (priority, peer)
-        if key not in self._payloads:
-            assert self.configuration.source is not None
-            advertisement = self.instance.router.advertisement(priority)
-            checksum = self._agent.configuration.agent.ipv4_checksum
-            self._payloads[key] = encode(advertisement, self.configuration.source, peer, checksum)
-        return self._payloads[key]
-
-    # Time
-
-    def _arm(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-        deadline = self.instance.deadline
-        self._alarm = None if deadline is None else self._loop.call_at(deadline, self._ring)
-
-    def _ring(self) -> None:
-        self._alarm = None
-        self._agent.drain()
-        self._carry_out(self.instance.timeout(self._loop.time()))
-
-    def _retry_later(self, fault: Fault) -> None:
-        if fault in self._retries:
-            self._retries.pop(fault).cancel()
-        delay = RETRIES[min(self._tries[fault], len(RETRIES) - 1)]
-        self._tries[fault] += 1
-        self._retries[fault] = self._loop.call_later(delay, self._try_again, fault)
-
-    def _try_again(self, fault: Fault) -> None:
-        self._carry_out(self.instance.clear(fault, self._loop.time()))
-
-    # The log
-
-    def _addresses(self) -> list[str]:
-        return [str(address) for address in self.configuration.addresses]
-
-    def _tell(self, transition: Transition) -> None:
-        self._journal.info(
-            "transition",
-            router=self.name,
-            before=transition.before,
-            after=transition.after,
-            reason=transition.why,
-            detail=transition.detail,
-            priority=self.instance.router.priority,
-        )
-
-    def _tell_path(self, peer: Address, index: int, *, quiet: bool) -> None:
-        where = {"router": self.name, "peer": str(peer), "interface": self._paths.interface_name(index)}
-        if quiet:
-            self._journal.warning("path-quiet", **where)
-        else:
-            self._journal.info("path-back", **where)
-
-    def counters(self) -> dict[str, object]:
-        """What this router has counted, for the log."""
-        copies = {
-            f"{peer} {self._paths.interface_name(index)}": count
-            for (peer, index), count in self.instance.copies.counts.items()
-        }
-        return {"role": self.instance.router.role, "adverts": dict(self.adverts), "copies": copies}
 
 
 class Agent:
@@ -344,6 +75,7 @@ class Agent:
     def __init__(self, configuration: Configuration, log: Journal) -> None:
         self.configuration = configuration
         self.journal = log
+        self.ipv4_checksum = configuration.agent.ipv4_checksum
         self._routers: dict[str, VirtualRouter] = {}
         self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
@@ -382,8 +114,8 @@ class Agent:
         """
         loop = asyncio.get_running_loop()
         self._why = loop.create_future()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, signal.Signals(number).name)
+        loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
+        loop.add_signal_handler(signal.SIGTERM, loop.call_later, TELL_TALE, self._end, REPLACED)
         loop.set_exception_handler(self._broken)
         loop.add_signal_handler(signal.SIGUSR1, self._count)
         loop.add_signal_handler(signal.SIGHUP, self._decline_reload)
@@ -396,7 +128,9 @@ class Agent:
             if not self._why.done():
                 self._open(loop, closing)
                 self._start()
-                await self._stop(await self._why)
+                why = await self._why
+                if why is not REPLACED:
+                    await self._stop(why)
                 self._count()
         self.journal.info("stopped", reason=self._why.result())
         if self._bug is not None:
@@ -404,7 +138,7 @@ class Agent:
 
     # What the virtual routers share
 
-    def drain(self) -> None:
+    def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
         for wire in self._wires.values():
             wire.drain()
@@ -518,14 +252,17 @@ class Agent:
         """Clear what a predecessor left, then begin the elections."""
         self.journal.info("started", version=__version__, process=os.getpid(), routers=list(self._routers))
         leftovers = self._addresses.present()
-        if leftovers:
-            told = sorted(map(str, leftovers))
-            self.journal.warning("leftovers", detail="withdrawn, then unbound", addresses=told)
+        for router in self._routers.values():
+            found = leftovers.intersection(router.configuration.addresses)
+            if found:
+                whole = len(found) == len(router.configuration.addresses)
+                detail = "kept until the election is decided" if whole else "withdrawn, then unbound"
+                told = sorted(map(str, found))
+                self.journal.warning("leftovers", router=router.name, addresses=told, detail=detail)
+                router.inherit(whole=whole)
         self.announce_wanted()
         for router in self._routers.values():
             router.judge(self._health)
-            if not leftovers.isdisjoint(router.configuration.addresses):
-                router.inherit()
         try:
             self.bind_wanted(self._by_address)
         except OSError as error:
@@ -539,7 +276,7 @@ class Agent:
         try:
             async with asyncio.timeout(STOP_LIMIT):
                 for router in self._routers.values():
-                    router.stop(why)
+                    router.stop(why, STOP_LIMIT)
                 await asyncio.sleep(2 * FAREWELLS[-1])
                 while not all(router.instance.finished for router in self._routers.values()):
                     self._progress.clear()
@@ -548,7 +285,7 @@ class Agent:
             for router in self._routers.values():
                 router.abandon()
 
-    def progressed(self) -> None:
+    def progressed(self, router: VirtualRouter) -> None:  # noqa: ARG002
         """A virtual router has carried out something: whoever waits for the last one looks again."""
         self._progress.set()
 
@@ -639,7 +376,3 @@ class Agent:
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
         self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers)
-
-
-def _name(number: int) -> str:
-    return errno.errorcode.get(number, str(number))

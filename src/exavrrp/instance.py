@@ -1,10 +1,17 @@
-"""One configured virtual router as a whole: its election, its presence and its faults, composed; pure.
+"""One configured virtual router as a whole: its election, its presence and what keeps it out, composed; pure.
 
 ``vrrp.router`` decides who is Active and ``presence`` in which order addresses come and go. ``Instance`` owns the few
 lines between them, so that the agent and a simulation run the very same ones: which transition becomes which event of
-presence, what holds a router out of the election (its faults), and when the two stop. It must not know of sockets,
-clocks or ExaBGP: events and the time come in, an ordered list of effects comes out, and the caller reports what became
-of the steps that can fail or take time.
+presence, what keeps a router out of the election, and when the two stop. It must not know of sockets, clocks or ExaBGP:
+events and the time come in, an ordered list of effects comes out, and the caller reports what became of the steps that
+can fail or take time.
+
+Two kinds of things keep a router out. A *fault* says that this node cannot serve: everything is cleared at once. A
+*hold* says that it had better not, although it could: it leaves in the order of the configured handover, or does not
+begin; what a predecessor left to it goes on serving meanwhile.
+
+The drain is the one hold that can fail. A node that was serving when it was asked to leave waits for an advert of
+another Active. If none comes within the ceiling, nobody would serve: the drain is undone, and it takes part again.
 """
 
 from collections.abc import Collection
@@ -13,24 +20,43 @@ from enum import StrEnum
 
 from exavrrp import presence
 from exavrrp.presence import Handover, Presence, Step
+from exavrrp.routes import Level
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Advertise, Notice, Role, Router, Shutdown, Startup, Transition, Why
 
-Effect = Advertise | Transition | Notice | PathQuiet | PathBack | Step
+
+@dataclass(frozen=True, slots=True)
+class Deserted:
+    """Nobody has taken over what was to be drained: the drain is undone."""
+
+    waited: float
+    """seconds"""
+
+
+Effect = Advertise | Transition | Notice | PathQuiet | PathBack | Deserted | Step
 """What the caller carries out. Of the steps, BIND wants BOUND or UNBOUND reported, WITHDRAW wants WITHDRAWN."""
 
 
 class Fault(StrEnum):
-    """What can hold a router out of the election."""
+    """What makes a node unable to serve."""
 
     CHECK = "check"
-    """a health check says that this node cannot serve"""
+    """a health check says so"""
     BIND = "bind"
     """the addresses cannot be bound, or were lost"""
     ADVERTS = "adverts"
     """no advert leaves this node: nobody would know that we are Active"""
+
+
+class Hold(StrEnum):
+    """What keeps a node that could serve out of the election."""
+
+    WAITING = "waiting"
+    """checks that have not said anything yet, or BGP sessions that are still to come up"""
+    DRAIN = "drain"
+    """the operator's wish"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +86,56 @@ class Instance:
         self.presence = Presence(handover)
         self.copies = Copies()
         self.faults: dict[Fault, str] = {}
+        self.holds: dict[Hold, str] = {}
         self._running = False
+        self._resuming = False
+        self._successor_by: float | None = None
         self._release = Shutdown()
         self._loss = ""
 
     @property
     def deadline(self) -> float | None:
         """When ``timeout`` is due; None when nothing is awaited."""
-        deadlines = [due for due in (self.router.deadline, self.presence.deadline) if due is not None]
-        return min(deadlines, default=None)
+        deadlines = (self.router.deadline, self.presence.deadline, self._successor_by)
+        return min((due for due in deadlines if due is not None), default=None)
 
     @property
     def finished(self) -> bool:
         """Whether a stop is complete: out of the election, nothing bound."""
         return self.router.role is Role.INITIALIZE and not self.presence.bound
 
-    def inherit(self, now: float) -> list[Effect]:
-        """A predecessor has left our addresses bound. To be told before ``start``."""
-        return self._inform(presence.Event.INHERITED, now)
+    def inherit(self, now: float, *, whole: bool) -> list[Effect]:
+        """A predecessor has left our addresses bound. To be told before ``start``.
+
+        ``whole``: all of them, and announced a moment ago; we go on with them until the election is decided.
+        """
+        self._resuming = whole
+        return self._inform(presence.Event.INHERITED if whole else presence.Event.ORPHANED, now)
 
     def start(self, now: float) -> list[Effect]:
-        """Take part in the election as soon as no fault forbids it."""
+        """Take part in the election as soon as nothing keeps us out."""
         self._running = True
-        return self._elect(Startup(), now) if not self.faults else []
+        return self._begin(now)
+
+    def _begin(self, now: float) -> list[Effect]:
+        if self.faults or self.holds or not self._running:
+            return []
+        resuming, self._resuming = self._resuming and self.presence.bound, False
+        return self._elect(Startup(resuming), now)
 
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""
         self._running = False
+        self._successor_by = None
         self.presence.settings = hurry.fit(self.presence.settings)
-        self._release = Shutdown(why, detail)
+        # A node that has not taken part yet may be serving what a predecessor left to it.
+        return [*self._leave(Shutdown(why, detail), now), *self._inform(presence.Event.DEMOTED, now)]
+
+    def _leave(self, shutdown: Shutdown, now: float) -> list[Effect]:
+        self._release = shutdown
         if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
             return self._inform(presence.Event.LEAVE, now)
-        return self._elect(self._release, now)
+        return self._elect(shutdown, now)
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
@@ -99,8 +143,15 @@ class Instance:
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
-        effects = self._elect(router.Timeout(), now)
+        effects = self._deserted(now) + self._elect(router.Timeout(), now)
         return effects + self._inform(presence.Event.TIMEOUT, now)
+
+    def _deserted(self, now: float) -> list[Effect]:
+        if self._successor_by is None or now < self._successor_by:
+            return []
+        effects: list[Effect] = [Deserted(self.presence.settings.ceiling)]
+        self._resuming = True
+        return [*effects, *self._inform(presence.Event.KEEP, now), *self.release(Hold.DRAIN, now)]
 
     def received(
         self, source: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
@@ -110,6 +161,7 @@ class Instance:
         effects: list[Effect] = list(self.copies.heard(source, interface, expected, interval, now))
         effects += self._elect(router.Received(source, advertisement), now)
         if advertisement.priority != LEAVING and self.router.role is not Role.ACTIVE:
+            self._successor_by = None
             effects += self._inform(presence.Event.SUCCESSOR, now)
         return effects
 
@@ -120,14 +172,32 @@ class Instance:
     def fault(self, fault: Fault, detail: str, now: float) -> list[Effect]:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
+        self._successor_by = None
         # Told again if the router was Active; but a Backup, too, may still be announcing what it is about to give up.
         return [*self._elect(Shutdown(Why.FAULT, detail), now), *self._inform(presence.Event.INCAPABLE, now)]
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
         """``fault`` is over."""
-        if self.faults.pop(fault, None) is None or self.faults or not self._running:
+        return [] if self.faults.pop(fault, None) is None else self._begin(now)
+
+    def hold(self, hold: Hold, detail: str, now: float) -> list[Effect]:
+        """Out of the election until every hold is released; what we serve is handed over in its order.
+
+        Does nothing if it holds already, but for the detail.
+        """
+        held = hold in self.holds
+        self.holds[hold] = detail
+        if held:
             return []
-        return self._elect(Startup(), now)
+        if hold is Hold.DRAIN and self.presence.level in (Level.ACTIVE, Level.LEAVING):
+            self._successor_by = now + self.presence.settings.ceiling
+        return self._leave(Shutdown(Why.DRAIN if hold is Hold.DRAIN else Why.SHUTDOWN, detail), now)
+
+    def release(self, hold: Hold, now: float) -> list[Effect]:
+        """``hold`` is over."""
+        if hold is Hold.DRAIN:
+            self._successor_by = None
+        return [] if self.holds.pop(hold, None) is None else self._begin(now)
 
     def bound(self, now: float) -> list[Effect]:
         """The addresses are on the interface, verified."""
@@ -147,9 +217,9 @@ class Instance:
         effects: list[Effect] = []
         for action in self.router.handle(event, now):
             effects.append(action)
-            follows = _consequence(action) if isinstance(action, Transition) else None
-            if follows is not None:
-                effects += self._inform(follows, now)
+            if isinstance(action, Transition):
+                for consequence in _consequences(action):
+                    effects += self._inform(consequence, now)
         return effects
 
     def _inform(self, event: presence.Event, now: float) -> list[Effect]:
@@ -159,6 +229,7 @@ class Instance:
             match step:
                 case Step.RELEASE:
                     effects += self._elect(self._release, now)
+                    effects += self._begin(now)  # undrained meanwhile
                 case Step.RETURN:
                     effects += self.fault(Fault.BIND, self._loss, now)
                 case _:
@@ -166,12 +237,18 @@ class Instance:
         return effects
 
 
-def _consequence(transition: Transition) -> presence.Event | None:
+def _consequences(transition: Transition) -> list[presence.Event]:
     """What a change in the election means for the addresses."""
-    if transition.after is Role.ACTIVE:
-        return presence.Event.PROMOTED
-    if transition.before is not Role.ACTIVE:
-        return None
-    if transition.why is Why.FAULT:
-        return presence.Event.INCAPABLE
-    return presence.Event.SUPERSEDED if transition.why is Why.SUPERSEDED else presence.Event.DEMOTED
+    match transition:
+        case Transition(after=Role.ACTIVE):
+            return [presence.Event.PROMOTED]
+        case Transition(why=Why.FAULT):
+            return [presence.Event.INCAPABLE]
+        case Transition(before=Role.INITIALIZE):
+            return [presence.Event.STAND_BY]
+        case Transition(before=Role.ACTIVE, after=Role.BACKUP, why=why):
+            return [presence.Event.SUPERSEDED if why is Why.SUPERSEDED else presence.Event.DEMOTED]
+        case Transition(before=Role.ACTIVE):
+            return [presence.Event.RETIRE, presence.Event.DEMOTED]
+        case _:
+            return [presence.Event.RETIRE]

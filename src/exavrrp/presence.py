@@ -9,8 +9,11 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict;
 - giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
   that no other node starts before this one has stopped;
-- coming after a predecessor that was killed: withdraw what it may have announced, and only then unbind;
-- giving up because it cannot serve: withdraw and unbind at once.
+- giving up because it cannot serve: withdraw and unbind at once;
+- coming after a predecessor that was killed while it served: stay as it left things, announced as leaving, until the
+  election is decided; and after one that cannot be continued: withdraw what it may have announced, only then unbind;
+- standing by, where that is wanted (*warm standby*): bound and announced as a second choice for as long as the router
+  is a Backup, so that the routers can switch over by themselves. What would end in absence ends in this instead.
 
 It must not know of packets, sockets or BGP attributes. As in ``vrrp.router`` a timer is a deadline in the state, and an
 event with its time gives an ordered list of steps. The caller takes the steps in order and reports what came of them.
@@ -50,6 +53,8 @@ class Settings:
     ceiling: float = 30.0
     """seconds announced as leaving at most, if no new Active is heard; and seconds bound without an answer to the
     withdraw: an ExaBGP that does not answer may still be announcing"""
+    standby: bool = False
+    """whether a Backup is bound and announces the addresses as a second choice; not for break before make"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +71,19 @@ class Binding:
     """Asked to be bound; announced at most as before."""
 
     level: Level | None
+    goal: Level
+    """how it is to be announced when it is bound"""
     bound = True
     deadline = None
 
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """Bound and announced: serving."""
+    """Bound and announced: serving, or ready to."""
 
+    level: Level
+    """active or standby"""
     bound = True
-    level = Level.ACTIVE
     deadline = None
 
 
@@ -83,7 +91,8 @@ class Present:
 class Leaving:
     """Bound and announced as leaving, until the successor serves."""
 
-    deadline: float
+    deadline: float | None
+    """None: until the election is decided"""
     bound = True
     level = Level.LEAVING
 
@@ -118,7 +127,13 @@ class Event(Enum):
     """What happens to a presence."""
 
     INHERITED = auto()
-    """a predecessor has left the addresses bound, and perhaps announced; before anything else"""
+    """a predecessor has left the addresses bound and announced, and we may go on; before anything else"""
+    ORPHANED = auto()
+    """a predecessor has left addresses bound, and perhaps announced, and we cannot go on; before anything else"""
+    STAND_BY = auto()
+    """the router became a Backup, able to serve"""
+    RETIRE = auto()
+    """the router is no Backup and no Active any more"""
     PROMOTED = auto()
     """the router became Active"""
     SUPERSEDED = auto()
@@ -137,6 +152,8 @@ class Event(Enum):
     """ExaBGP confirmed the withdraw of every address"""
     SUCCESSOR = auto()
     """an advert of another Active was heard"""
+    KEEP = auto()
+    """nobody came: what is announced as leaving stays until the election is decided anew"""
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
 
@@ -164,6 +181,7 @@ class Presence:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: State = Absent()
+        self._standing_by = False
 
     @property
     def bound(self) -> bool:
@@ -183,24 +201,24 @@ class Presence:
     def handle(self, event: Event, now: float) -> list[Step]:
         """What follows from ``event`` at ``now`` (monotonic seconds), in the order to be done."""
         match event:
-            case Event.INHERITED:
-                return self._inherited(now)
+            case Event.INHERITED | Event.ORPHANED:
+                return self._found(event is Event.INHERITED, now)
+            case Event.STAND_BY:
+                return self._stand_by()
             case Event.PROMOTED:
                 return self._promoted()
             case Event.SUPERSEDED | Event.DEMOTED:
                 return self._demoted(event is Event.SUPERSEDED, now)
-            case Event.INCAPABLE:
-                return self._clear()
-            case Event.LEAVE:
-                return self._leave(now)
+            case Event.RETIRE | Event.INCAPABLE | Event.LEAVE:
+                return self._out(event, now)
             case Event.BOUND:
                 return self._bound()
             case Event.UNBOUND:
                 return [Step.RETURN, *self._clear()] if self.bound else []
             case Event.WITHDRAWN:
                 return self._withdrawn(now)
-            case Event.SUCCESSOR:
-                return self._successor(now)
+            case Event.SUCCESSOR | Event.KEEP:
+                return self._successor(now) if event is Event.SUCCESSOR else self._keep()
             case Event.TIMEOUT:
                 return self._timeout(now)
             case _:
@@ -208,9 +226,12 @@ class Presence:
 
     # Taking over
 
-    def _inherited(self, now: float) -> list[Step]:
+    def _found(self, continued: bool, now: float) -> list[Step]:
         """Never announced while unbound holds for what a predecessor announced, too."""
         match self.state:
+            case Absent() if continued and self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+                self.state = Leaving(None)
+                return [Step.ANNOUNCE]
             case Absent():
                 self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE)
                 return [Step.WITHDRAW]
@@ -218,36 +239,76 @@ class Presence:
                 return []
 
     def _promoted(self) -> list[Step]:
+        self._standing_by = self.settings.standby
+        return self._bind(Level.ACTIVE)
+
+    def _stand_by(self) -> list[Step]:
+        self._standing_by = self.settings.standby
+        match self.state:
+            case Absent() | Withdrawing() | Lingering() if self._standing_by:
+                return self._bind(Level.STANDBY)
+            case _:
+                return []
+
+    def _bind(self, goal: Level) -> list[Step]:
         match self.state:
             case Withdrawing(release=True) | Lingering(release=True):
                 return []  # letting go already; the router follows
             case _:
-                self.state = Binding(self.level)
+                self.state = Binding(self.level, goal)
                 return [Step.BIND]
 
     def _bound(self) -> list[Step]:
         match self.state:
-            case Binding():
-                self.state = Present()
-                return [Step.ANNOUNCE]
+            case Binding(goal=goal):
+                return self._announce(goal)
             case _:
                 return []
+
+    def _announce(self, level: Level) -> list[Step]:
+        self.state = Present(level)
+        return [Step.ANNOUNCE]
 
     # Giving up
 
     def _demoted(self, heard: bool, now: float) -> list[Step]:
         match self.state:
-            case Present() if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+            case Binding(level=None):
+                if not self._standing_by:
+                    return self._clear()
+                self.state = Binding(None, Level.STANDBY)
+                return []
+            case Present(Level.ACTIVE) | Binding():
+                if self.settings.handover is Handover.BREAK_BEFORE_MAKE:
+                    return self._withdraw(now)
                 self.state = Leaving(now + self.settings.ceiling)
                 return [Step.ANNOUNCE] + (self._successor(now) if heard else [])
-            case Present():
-                return self._withdraw(now)
-            case Binding():
-                return self._clear()
-            case Absent() | Leaving() | Withdrawing() | Lingering():
+            case Leaving(None):
+                self.state = Leaving(now + self.settings.ceiling)
+                return self._successor(now) if heard else []
+            case Absent() | Present() | Leaving() | Withdrawing() | Lingering():
                 return []
             case _:
                 assert_never(self.state)
+
+    def _out(self, event: Event, now: float) -> list[Step]:
+        self._standing_by = False
+        match event:
+            case Event.RETIRE:
+                return self._retire(now)
+            case Event.LEAVE:
+                return self._leave(now)
+            case _:
+                return self._clear()
+
+    def _retire(self, now: float) -> list[Step]:
+        match self.state:
+            case Present(Level.STANDBY):
+                return self._withdraw(now)
+            case Binding(goal=Level.STANDBY):
+                return self._clear()
+            case _:
+                return []
 
     def _leave(self, now: float) -> list[Step]:
         match self.state:
@@ -282,15 +343,24 @@ class Presence:
     def _successor(self, now: float) -> list[Step]:
         match self.state:
             case Leaving(deadline):
-                self.state = Leaving(min(deadline, now + self.settings.hold))
+                hold = now + self.settings.hold
+                self.state = Leaving(hold if deadline is None else min(deadline, hold))
+            case _:
+                pass
+        return []
+
+    def _keep(self) -> list[Step]:
+        match self.state:
+            case Leaving():
+                self.state = Leaving(None)
             case _:
                 pass
         return []
 
     def _timeout(self, now: float) -> list[Step]:
         match self.state:
-            case Leaving(deadline) if now >= deadline:
-                return self._withdraw(now)
+            case Leaving(float(deadline)) if now >= deadline:
+                return self._announce(Level.STANDBY) if self._standing_by else self._withdraw(now)
             case Withdrawing(deadline) if now >= deadline:
                 return self._withdrawn(now)
             case Lingering(deadline) if now >= deadline:

@@ -56,6 +56,7 @@ class Level(StrEnum):
     """How an announced address is to be preferred by the routers."""
 
     ACTIVE = "active"
+    STANDBY = "standby"
     LEAVING = "leaving"
 
 
@@ -136,7 +137,7 @@ class Ladder:
         match level:
             case Level.ACTIVE:
                 return self.active
-            case Level.LEAVING:
+            case Level.STANDBY | Level.LEAVING:
                 return self.leaving
             case _:
                 assert_never(level)

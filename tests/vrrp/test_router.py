@@ -150,7 +150,7 @@ class Life:
                 case Advertise(priority=priority) if priority == LEAVING:
                     assert role is Role.ACTIVE, "goodbye from somebody who was not Active"
                     assert isinstance(after, Transition)
-                    assert after.after is Role.INITIALIZE
+                    assert after.after is Role.INITIALIZE or after.why is Why.WEAKENED
                 case Advertise(priority):
                     assert priority == self.router.priority
                     becoming = isinstance(after, Transition) and after.after is Role.ACTIVE

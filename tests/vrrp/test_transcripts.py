@@ -3,7 +3,7 @@
 The inputs:
 
     router SOURCE priority P every SECONDS [no-preempt] [preempt-delay SECONDS] [learning FROM to TO]
-    TIME startup | timeout | shutdown | fault [DETAIL …] | prioritise P
+    TIME startup | resume | timeout | shutdown | fault [DETAIL …] | prioritise P
     TIME received SOURCE priority P every SECONDS [listing ADDRESS …]
 
 ``router`` begins a new story. What comes out of an input is the router's actions in their order and then its state.
@@ -84,6 +84,8 @@ def _event(words: list[str]) -> Event:
     match words:
         case ["startup"]:
             return Startup()
+        case ["resume"]:
+            return Startup(resuming=True)
         case ["timeout"]:
             return Timeout()
         case ["shutdown"]:

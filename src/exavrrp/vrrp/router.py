@@ -14,6 +14,10 @@ Where the profile goes beyond the RFC:
   two routers that are both sure to win (a shared address) would otherwise answer each other for ever;
 - ``preempt_delay`` treats an inferior Active as acceptable for a while; it never postpones a takeover from silence;
 - a priority 0 shortens the timer only when it comes from the Active that is followed;
+- an Active router that loses priority resigns where preemption is off (priority 0, then Backup): no Backup would take
+  over from a sick one otherwise, however much better it is;
+- a router that was Active a moment ago, and whose process was only replaced, waits for one interval instead of three:
+  whoever has taken over meanwhile has said so by then;
 - an Active router that wakes later than Active_Down_Interval after its advert was due steps down before it says
   anything: the others have taken over while it was stopped.
 """
@@ -56,6 +60,8 @@ class Backup:
     """when the Active we follow said priority 0"""
     inferior: "Inferior | None" = None
     """the Active whose adverts we discard, because ours is the better priority"""
+    resuming: bool = False
+    """whether we were the Active a moment ago, and have heard nobody since whom we follow"""
     role = Role.BACKUP
 
 
@@ -90,10 +96,13 @@ class Why(StrEnum):
     STARTUP = "startup"
     OWNER = "owner"
     SILENCE = "silence"
+    RESUMED = "resumed"
     RESIGNED = "peer-resigned"
     PREEMPTED = "preempted"
     SUPERSEDED = "superseded"
     STALLED = "stalled"
+    WEAKENED = "weakened"
+    DRAIN = "drain"
     SHUTDOWN = "shutdown"
     FAULT = "fault"
 
@@ -101,6 +110,9 @@ class Why(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Startup:
     """Take part from now on."""
+
+    resuming: bool = False
+    """whether this node was the Active a moment ago: Backup, but impatient"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +248,9 @@ class Router:
         match event:
             case Startup() if self.priority == OWNER:
                 return self._become_active(now, Why.OWNER, "priority 255")
-            case Startup():
-                return self._become_backup(self._waiting(now, self.settings.interval), Why.STARTUP)
+            case Startup(resuming):
+                backup = self._waiting(now, self.settings.interval)
+                return self._become_backup(self._timed(replace(backup, resuming=resuming)), Why.STARTUP)
             case Prioritise(priority):
                 self.priority = priority
                 return []
@@ -300,6 +313,8 @@ class Router:
             return Why.RESIGNED, f"{_active(state)} said priority 0 {now - state.resigned:.3f}s ago"
         if state.inferior is not None and state.inferior.heard > state.heard:
             return Why.PREEMPTED, f"the Active has less priority than our {self.priority}"
+        if state.resuming:
+            return Why.RESUMED, f"nobody has taken over within {now - state.heard:.3f}s"
         whom = "anybody" if state.following is None else str(state.following)
         return Why.SILENCE, f"nothing heard from {whom} for {now - state.heard:.3f}s"
 
@@ -312,6 +327,11 @@ class Router:
                 return [Advertise(self.priority)]
             case Received(source, advertisement):
                 return self._contend(state, source, advertisement, now)
+            case Prioritise(priority) if priority < self.priority and not self.settings.preempt:
+                self.priority = priority
+                backup = self._waiting(now, self.settings.interval)
+                why = f"our priority is now {priority}, and nobody would preempt us"
+                return [Advertise(LEAVING), *self._become_backup(backup, Why.WEAKENED, why)]
             case Prioritise(priority) if priority != self.priority:
                 self.priority = priority
                 self.state = Active(now + self.settings.interval)
@@ -377,6 +397,8 @@ class Router:
     def _timed(self, state: Backup) -> Backup:
         """``state`` with the deadline that follows from what was heard when, and from our priority now."""
         deadline = state.heard + self._down_interval(state.interval)
+        if state.resuming:
+            deadline = state.heard + state.interval + self._skew(state.interval)
         if state.resigned is not None:
             deadline = min(deadline, state.resigned + self._skew(state.interval))
         return replace(state, deadline=deadline)

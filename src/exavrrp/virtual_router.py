@@ -1,0 +1,360 @@
+"""One configured virtual router at work: the shell around its pure ``Instance``.
+
+``VirtualRouter`` feeds events to the instance, carries out the effects in their order, reports what became of them, and
+arms one alarm for the instance's deadline. What all virtual routers share (addresses on lo, the conversation with
+ExaBGP, sockets) it asks of its ``Host``, which is the agent.
+
+Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own. Before a deadline is looked
+at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there.
+"""
+
+import asyncio
+import errno
+import os
+from collections import Counter
+from collections.abc import Collection
+from typing import Protocol, assert_never
+
+from exavrrp.config import VirtualRouter as Configuration
+from exavrrp.health import Health, Verdict
+from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
+from exavrrp.presence import Step
+from exavrrp.routes import Ladder, Level, Route
+from exavrrp.system import journal
+from exavrrp.system.journal import Journal
+from exavrrp.system.paths import Link, Paths
+from exavrrp.system.wire import Arrival, Wire
+from exavrrp.vrrp.copies import PathBack, PathQuiet
+from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum, encode
+from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
+
+FAREWELLS = (0.003, 0.006)
+"""Seconds after the first priority 0 at which it is repeated: nobody acknowledges it."""
+
+MUTE_ADVERTS = 3
+"""Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
+
+RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
+"""Seconds before what failed is tried again; the last one for ever."""
+
+
+class Host(Protocol):
+    """What the virtual routers of a node share."""
+
+    journal: Journal
+    ipv4_checksum: Ipv4Checksum
+
+    def catch_up(self) -> None:
+        """Hand over every packet that waits in the sockets."""
+
+    def bind_wanted(self, asking: Collection[Address]) -> None:
+        """Make the addresses on lo equal what is wanted. Raises OSError when that failed for one of ``asking``."""
+
+    def announce_wanted(self) -> None:
+        """Have ExaBGP announce what is wanted."""
+
+    def is_confirmed(self, router: "VirtualRouter") -> bool:
+        """Whether ExaBGP has carried out everything that ``router`` wants now."""
+
+    def progressed(self, router: "VirtualRouter") -> None:
+        """``router`` has carried out something."""
+
+
+class VirtualRouter:
+    """One configured virtual router at work."""
+
+    def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
+        self.configuration = configuration
+        self.name = configuration.name
+        self.instance = Instance(configuration.name, configuration.election(), configuration.giving_up())
+        self.ladder = Ladder.derived(configuration.attributes)
+        self.adverts: Counter[str] = Counter()
+        self._host = host
+        self._journal = host.journal
+        self._loop = asyncio.get_running_loop()
+        self._wire = wire
+        self._paths = paths
+        self._alarm: asyncio.TimerHandle | None = None
+        self._retries: dict[Fault, asyncio.TimerHandle] = {}
+        self._tries: Counter[Fault] = Counter()
+        self._mute = 0
+        self._payloads: dict[tuple[int, Address], bytes] = {}
+        self._links: dict[Address, tuple[Link, ...]] = {}
+        self._confirmed: Level | None = None
+        self._since: int | None = None
+        self.kept = False
+        """whether the last drain was undone because nobody took over"""
+
+    # Events in
+
+    def inherit(self, *, whole: bool) -> None:
+        """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago."""
+        self._carry_out(self.instance.inherit(self._loop.time(), whole=whole))
+
+    def start(self) -> None:
+        """Take part in the election."""
+        self.look_at_paths()
+        self._carry_out(self.instance.start(self._loop.time()))
+
+    def stop(self, detail: str, limit: float) -> None:
+        """Leave it, in the configured order, within ``limit`` seconds."""
+        self._carry_out(self.instance.stop(Why.SHUTDOWN, detail, Hurry(limit), self._loop.time()))
+
+    def abandon(self) -> None:
+        """The time for a stop is over."""
+        self._carry_out(self.instance.abandon(self._loop.time()))
+
+    def close(self) -> None:
+        """No alarm rings any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for retry in self._retries.values():
+            retry.cancel()
+
+    def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
+        """A copy of a peer's advert that passed every check."""
+        source = arrival.datagram.source
+        expected = [link.index for link in self._links[source]]
+        self.adverts["received"] += 1
+        self._carry_out(self.instance.received(source, advertisement, arrival.interface, expected, arrival.at))
+
+    def look_at_paths(self) -> None:
+        """The routes may have changed: which interfaces lead to each peer now."""
+        assert self.configuration.source is not None
+        for peer in self.configuration.peers:
+            links = self._paths.toward(peer, self.configuration.source)
+            if links != self._links.get(peer):
+                for gone in set(self._links.get(peer, ())) - set(links):
+                    self._wire.forget(gone.index)
+                self._links[peer] = links
+                names = [link.name for link in links]
+                self._journal.info("paths", router=self.name, peer=str(peer), interfaces=names)
+        if Fault.ADVERTS in self.instance.faults and any(self._links.values()):
+            self._try_again(Fault.ADVERTS)
+
+    def judge(self, health: Health) -> None:
+        """The checks may have changed what this router is worth."""
+        judgement = health.judge(self.name)
+        now = self._loop.time()
+        self._journal.info("health", router=self.name, priority=judgement.priority, detail=judgement.explain())
+        if all(term.verdict is Verdict.UNKNOWN for term in judgement.faults):
+            self._carry_out(self.instance.prioritise(judgement.priority, now))
+            self._carry_out(self.instance.clear(Fault.CHECK, now))
+        else:
+            self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
+        # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
+        awaited = [term.check for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
+        if awaited:
+            self._carry_out(self.instance.hold(Hold.WAITING, f"waiting for {', '.join(awaited)}", now))
+        else:
+            self._carry_out(self.instance.release(Hold.WAITING, now))
+
+    def drain(self) -> None:
+        """Hand over, and stay out of the election until ``undrain``."""
+        if Hold.DRAIN not in self.instance.holds:
+            self.kept = False
+            self._journal.info("draining", router=self.name)
+            self._carry_out(self.instance.hold(Hold.DRAIN, "drained", self._loop.time()))
+
+    def undrain(self) -> None:
+        """Take part in the election again."""
+        self.kept = False
+        if Hold.DRAIN in self.instance.holds:
+            self._journal.info("undrained", router=self.name)
+            self._carry_out(self.instance.release(Hold.DRAIN, self._loop.time()))
+
+    def lost(self, address: Address, error: OSError) -> None:
+        """One of our addresses cannot be kept on the interface."""
+        self._fail(f"{address} cannot be bound to lo: {error.strerror or error}")
+
+    def route_changed(self) -> None:
+        """ExaBGP has confirmed something about one of our addresses."""
+        level = self.instance.presence.level
+        if not self._host.is_confirmed(self):
+            return
+        if level is not self._confirmed:
+            self._confirmed = level
+            names = [str(address) for address in self.configuration.addresses]
+            if level is None:
+                self._journal.info("withdrawn", router=self.name, addresses=names)
+            else:
+                self._journal.info("announced", router=self.name, addresses=names, state=level)
+        if level is None:
+            self._carry_out(self.instance.withdrawn(self._loop.time()))
+
+    def wanted(self) -> list[Route]:
+        """What ExaBGP is to announce for this router now."""
+        level = self.instance.presence.level
+        if level is None:
+            return []
+        return [Route(address, self.ladder.at(level)) for address in self.configuration.addresses]
+
+    # Effects out
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Advertise(priority):
+                    self._advertise(priority)
+                case Transition():
+                    self._tell(effect)
+                case Step():
+                    self._take(effect)
+                case Deserted(waited):
+                    self.kept = True
+                    detail = f"nobody has taken over within {waited:g} s; serving on, and taking part again"
+                    self._journal.error("drain-undone", router=self.name, detail=detail)
+                case PathQuiet(peer, index) | PathBack(peer, index):
+                    self._tell_path(peer, index, quiet=isinstance(effect, PathQuiet))
+                case Notice(oddity, source, detail):
+                    key = (self.name, oddity, source)
+                    self._journal.limited(key, journal.Level.WARNING, oddity, router=self.name, detail=detail)
+                case _:
+                    assert_never(effect)
+        self._arm()
+        self._host.progressed(self)
+
+    def _take(self, step: Step) -> None:
+        match step:
+            case Step.BIND:
+                self._bind()
+            case Step.UNBIND:
+                self._unbind()
+            case Step.ANNOUNCE | Step.WITHDRAW:
+                self._host.announce_wanted()
+                self.route_changed()
+            case Step.RELEASE | Step.RETURN:
+                raise AssertionError(f"{step} is the instance's own")
+            case _:
+                assert_never(step)
+
+    def _bind(self) -> None:
+        try:
+            self._host.bind_wanted(self.configuration.addresses)
+        except OSError as error:
+            self._fail(f"cannot bind to lo: {error.strerror or error}")
+            return
+        self._journal.info("bound", router=self.name, addresses=self._addresses())
+        del self._tries[Fault.BIND]
+        self._carry_out(self.instance.bound(self._loop.time()))
+
+    def _unbind(self) -> None:
+        try:
+            self._host.bind_wanted(self.configuration.addresses)
+        except OSError as error:
+            # It stays unwanted, so the next change of lo removes it; nothing else of ours depends on it.
+            self._journal.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
+        else:
+            self._journal.info("unbound", router=self.name, addresses=self._addresses())
+
+    def _fail(self, detail: str) -> None:
+        self._journal.error("bind-failed", router=self.name, detail=detail)
+        self._carry_out(self.instance.unbound(detail, self._loop.time()))
+        self._retry_later(Fault.BIND)
+
+    def _advertise(self, priority: int) -> None:
+        self._send(priority)
+        if priority == LEAVING:
+            for delay in FAREWELLS:
+                self._loop.call_later(delay, self._repeat_farewell)
+
+    def _repeat_farewell(self) -> None:
+        if self.instance.router.role is not Role.ACTIVE:
+            self._send(LEAVING)
+
+    def _send(self, priority: int) -> None:
+        """One copy to every peer over every path to it."""
+        reached = False
+        errors: Counter[int] = Counter()
+        for peer in self.configuration.peers:
+            for sent in self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ())):
+                reached = reached or sent.error is None
+                if sent.error is not None:
+                    errors[sent.error] += 1
+        self.adverts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
+        if errors:
+            told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
+            self._journal.limited((self.name, "unsent"), journal.Level.WARNING, "unsent", router=self.name, errors=told)
+        if reached:
+            self._mute = 0
+            del self._tries[Fault.ADVERTS]
+        else:
+            self._mute += 1
+        if self._mute >= MUTE_ADVERTS and priority != LEAVING:
+            self._mute = 0
+            reason = ", ".join(os.strerror(number) for number in errors)
+            detail = f"no advert could be sent to any peer ({reason})"
+            # Not from within the effects that sent this advert: they have to be finished first.
+            self._loop.call_soon(self._go_mute, detail)
+
+    def _go_mute(self, detail: str) -> None:
+        if self.instance.router.role is Role.ACTIVE:
+            self._carry_out(self.instance.fault(Fault.ADVERTS, detail, self._loop.time()))
+            self._retry_later(Fault.ADVERTS)
+
+    def _payload(self, priority: int, peer: Address) -> bytes:
+        key = (priority, peer)
+        if key not in self._payloads:
+            assert self.configuration.source is not None
+            advertisement = self.instance.router.advertisement(priority)
+            checksum = self._host.ipv4_checksum
+            self._payloads[key] = encode(advertisement, self.configuration.source, peer, checksum)
+        return self._payloads[key]
+
+    # Time
+
+    def _arm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        deadline = self.instance.deadline
+        self._alarm = None if deadline is None else self._loop.call_at(deadline, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._host.catch_up()
+        self._carry_out(self.instance.timeout(self._loop.time()))
+
+    def _retry_later(self, fault: Fault) -> None:
+        if fault in self._retries:
+            self._retries.pop(fault).cancel()
+        delay = RETRIES[min(self._tries[fault], len(RETRIES) - 1)]
+        self._tries[fault] += 1
+        self._retries[fault] = self._loop.call_later(delay, self._try_again, fault)
+
+    def _try_again(self, fault: Fault) -> None:
+        self._carry_out(self.instance.clear(fault, self._loop.time()))
+
+    # The log
+
+    def _addresses(self) -> list[str]:
+        return [str(address) for address in self.configuration.addresses]
+
+    def _tell(self, transition: Transition) -> None:
+        self._journal.info(
+            "transition",
+            router=self.name,
+            before=transition.before,
+            after=transition.after,
+            reason=transition.why,
+            detail=transition.detail,
+            priority=self.instance.router.priority,
+        )
+
+    def _tell_path(self, peer: Address, index: int, *, quiet: bool) -> None:
+        where = {"router": self.name, "peer": str(peer), "interface": self._paths.interface_name(index)}
+        if quiet:
+            self._journal.warning("path-quiet", **where)
+        else:
+            self._journal.info("path-back", **where)
+
+    def counters(self) -> dict[str, object]:
+        """What this router has counted, for the log."""
+        copies = {
+            f"{peer} {self._paths.interface_name(index)}": count
+            for (peer, index), count in self.instance.copies.counts.items()
+        }
+        return {"role": self.instance.router.role, "adverts": dict(self.adverts), "copies": copies}
+
+
+def _name(number: int) -> str:
+    return errno.errorcode.get(number, str(number))
