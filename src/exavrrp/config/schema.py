@@ -75,6 +75,20 @@ class Agent(Struct, frozen=True, kw_only=True):
         str,
         Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/run/exavrrp"'),
     ] = "/run/exavrrp"
+    persistent_directory: Annotated[
+        str,
+        Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/var/lib/exavrrp"'),
+    ] = "/var/lib/exavrrp"
+    control_group: (
+        Annotated[
+            str,
+            # What useradd(8) and systemd (its "relaxed" rules) let a name consist of.
+            Meta(
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}$(?!\n)", description='the name of a group, such as "netops"'
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Bgp(Struct, frozen=True, kw_only=True):
