@@ -24,6 +24,9 @@ from msgspec import Meta, Struct
 VERSION = 1
 """Of every document here. It changes when an old reader would misunderstand a new document."""
 
+SOCKET = "control.sock"
+"""In the state directory."""
+
 REQUEST_LIMIT = 1 << 16
 """Bytes in a request: the names of a thousand routers, each 64 characters long. No names at all mean every router."""
 
@@ -305,7 +308,8 @@ class Life(Struct, frozen=True, kw_only=True):
     """the kernel's boot id"""
     exabgp: tuple[int, int] | None
     """its process id, and when it was started in clock ticks since the boot: a pair that never comes again"""
-    routers: dict[Name, Literal["active", "standby", "leaving"]]
+    routers: dict[Name, Name]
+    """name → ``active``, ``standby`` or ``leaving``: how its addresses are announced"""
 
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
         """The routers that an ExaBGP still announces for this life, if ``exabgp`` is the one."""

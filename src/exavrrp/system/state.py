@@ -16,7 +16,7 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from exavrrp.control import NOTE_LIMIT, Drains, Life, Misunderstood, drains, life, note, start_time
 
@@ -40,7 +40,7 @@ class State:
         self._boot: str | None = None
         self._exabgp: tuple[int, int] | None = None
         self._before: frozenset[str] = frozenset()
-        self._noted: dict[str, Literal["active", "standby", "leaving"]] | None = None
+        self._noted: dict[str, str] | None = None
 
     def open(self) -> None:
         """Read what the last life has left. To be called while ExaBGP is our parent, and with the lock held."""
@@ -58,9 +58,9 @@ class State:
         """The routers that were announced in the last life, if this very ExaBGP announces them still."""
         return self._before
 
-    def note(self, levels: Mapping[str, Literal["active", "standby", "leaving"] | None]) -> None:
+    def note(self, levels: Mapping[str, str | None]) -> None:
         """How each router is announced now; None: not at all. A file that is right already is left alone."""
-        announced = {name: level for name, level in levels.items() if level is not None}
+        announced = {name: str(level) for name, level in levels.items() if level is not None}
         if announced == self._noted:
             return
         try:
