@@ -1,7 +1,9 @@
 """The configuration: every mistake gives one line that names its key, its line and its remedy, and all come at once."""
 
+import contextlib
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -12,7 +14,7 @@ import tomli
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exavrrp.config import Configuration, Problem, effective, load, schema
+from exavrrp.config import Configuration, Problem, effective, load, schema, state_directory
 from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
@@ -152,6 +154,11 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (AGENT, "log_format", "true", 'is true; write "text" or "json"'),
     (AGENT, "state_directory", '"run/exavrrp"', 'is "run/exavrrp"; write an absolute path'),
     (AGENT, "state_directory", '"/run/\\u0000"', 'is "/run/\\U00000000"; write an absolute path'),
+    (AGENT, "state_directory", f'"/{"x" * 94}"', "has 95 bytes; write a path of at most 94"),
+    (AGENT, "persistent_directory", '"lib"', 'is "lib"; write an absolute path, such as "/var/lib/exavrrp"'),
+    (AGENT, "control_group", '"net ops"', 'is "net ops"; write the name of a group'),
+    (AGENT, "control_group", '"netops\\n"', 'is "netops\\U0000000A"; write the name of a group'),
+    (AGENT, "control_group", "27", "is 27; write the name of a group"),
     (AGENT, "peer", '["192.0.2.12"]', 'unknown key; did you mean "peers"?'),
     (AGENT, "vrid", "7", "unknown key; it belongs to a table [virtual_router.NAME]"),
     (AGENT, "nopreempt", "true", "unknown key; write preempt = false"),
@@ -529,6 +536,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     agent = configuration.agent
     assert (agent.sources, agent.interfaces, agent.max_hops, agent.learned_interval_max) == ((), None, None, None)
     assert (agent.advert_interval, agent.log_format, agent.state_directory) == (1.0, "text", "/run/exavrrp")
+    assert (agent.persistent_directory, agent.control_group) == ("/var/lib/exavrrp", None)
     assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
     assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
     assert router.addresses == (IPv4Address("192.0.2.53"),)
@@ -759,6 +767,52 @@ def test_the_most_addresses_that_fit_are_accepted(read: Any) -> None:
     assert len(read(written(changed((FOUR, "addresses", addresses)))).routers[1].addresses) == 255
 
 
+# One key of a file that may be wrong elsewhere
+
+Filed = Callable[[str], Path]
+
+
+@pytest.fixture(name="filed")
+def _filed(tmp_path: Path) -> Filed:
+    def filed(text: str) -> Path:
+        path = tmp_path / "exavrrp.toml"
+        path.write_text(text)
+        return path
+
+    return filed
+
+
+def test_the_state_directory_is_found_in_a_file_with_mistakes(filed: Filed) -> None:
+    wrong = changed((AGENT, "state_directory", '"/run/other"'), (AGENT, "peers", "7"), (WEB, "vrid", None))
+    assert state_directory(filed(written(wrong))) == "/run/other"
+
+
+@pytest.mark.parametrize("text", ["[check.web]\n", "agent = 7\n", "[agent]\npeers = []\n", "[[agent]]\n"])
+def test_without_the_key_the_state_directory_is_the_default(filed: Filed, text: str) -> None:
+    assert state_directory(filed(text)) == "/run/exavrrp"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[agent]\nstate_directory = "run"\n', '2: agent.state_directory: is "run"; write an absolute path'),
+        ("[agent]\nstate_directory = 7\n", "2: agent.state_directory: is 7; write an absolute path"),
+        ("[agent\n", "not TOML"),
+        ("", "is empty"),
+    ],
+)
+def test_a_state_directory_that_cannot_be_found_is_a_mistake(filed: Filed, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        state_directory(filed(text))
+
+
+@given(st.one_of(st.binary(max_size=80), st.text(max_size=80).map(lambda text: f"[agent]\n{text}".encode())))
+def test_whatever_is_in_the_file_a_state_directory_is_a_path_or_a_mistake(scratch: Path, content: bytes) -> None:
+    scratch.write_bytes(content)
+    with contextlib.suppress(ConfigError):
+        assert state_directory(scratch).startswith("/")
+
+
 # The effective configuration
 
 
@@ -771,7 +825,7 @@ def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
 
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
-    may_be_missing = {"interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
+    may_be_missing = {"control_group", "interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
     for kind, table in (
         (schema.Agent, tables["agent"]),
         (schema.VirtualRouter, tables["virtual_router"]["web"]),
@@ -868,6 +922,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 ipv4_checksum=st.sampled_from(["pseudo-header", "rfc9568"]),
                 log_format=st.sampled_from(["text", "json"]),
                 state_directory=st.sampled_from(["/", "/run/été \\"]),
+                persistent_directory=st.sampled_from(["/", "/srv/été \\"]),
+                control_group=st.sampled_from(["netops", "_x-1.y"]),
             )
         ),
     }

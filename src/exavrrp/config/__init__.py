@@ -6,7 +6,19 @@ and collects what is wrong with them. Everybody else needs only what is named he
 """
 
 from exavrrp.config.diagnosis import ConfigError, Problem
-from exavrrp.config.loading import effective, load
+from exavrrp.config.loading import effective, load, state_directory
+from exavrrp.config.schema import STATE_DIRECTORY
 from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
 
-__all__ = ["Agent", "Check", "ConfigError", "Configuration", "Problem", "VirtualRouter", "effective", "load"]
+__all__ = [
+    "STATE_DIRECTORY",
+    "Agent",
+    "Check",
+    "ConfigError",
+    "Configuration",
+    "Problem",
+    "VirtualRouter",
+    "effective",
+    "load",
+    "state_directory",
+]

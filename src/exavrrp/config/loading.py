@@ -38,6 +38,9 @@ LONGEST_PATH = 254
 ATTRIBUTE_BYTES = 3900
 """Of the 4,096 of a BGP message (RFC 4271 §4.1), without the header, the route and the attributes of fixed size."""
 
+LONGEST_DIRECTORY = 94
+"""Bytes in ``state_directory``: with /control.sock they are the 107 of the address of a socket (unix(7))."""
+
 LEARNED_FACTOR = 10
 """Intervals: how far one advert of a peer may stretch our patience unless ``learned_interval_max`` says otherwise."""
 
@@ -54,6 +57,21 @@ def load(
     are not looked at. Whatever these two raise is passed on.
     """
     return _Reading(Document(path, schema.SYNONYMS, schema.MISPLACED)).configuration(local_addresses, obstacle)
+
+
+def state_directory(path: str | Path) -> str:
+    """``agent.state_directory`` of the file at ``path``, whatever else is wrong with it.
+
+    A router has to be drained also while somebody edits the file. Raises ConfigError when it cannot be read, is no TOML
+    or is wrong in this very key.
+    """
+    document = Document(path, schema.SYNONYMS, schema.MISPLACED)
+    agent = document.data.get("agent")
+    key = "state_directory"
+    written = {key: agent[key]} if isinstance(agent, dict) and key in agent else {}
+    found = document.table(("agent",), written, schema.Agent).state_directory
+    document.verdict()
+    return found
 
 
 Table = TypeVar("Table", bound=msgspec.Struct)
@@ -158,8 +176,19 @@ class _Reading:
             max_hops=table.max_hops,
             learned_interval_max=longest and self._whole_centiseconds(("agent", "learned_interval_max"), longest),
             log_format=table.log_format,
-            state_directory=table.state_directory,
+            state_directory=self._state_directory(table.state_directory),
+            persistent_directory=table.persistent_directory,
+            control_group=table.control_group,
         )
+
+    def _state_directory(self, path: str) -> str:
+        length = len(path.encode())
+        if length > LONGEST_DIRECTORY:
+            self._problem(
+                ("agent", "state_directory"),
+                f"has {length} bytes; write a path of at most {LONGEST_DIRECTORY}: a socket in it has to be reached",
+            )
+        return path
 
     def _interfaces(self, keys: Keys, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else self._texts(keys, names, str)

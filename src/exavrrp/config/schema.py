@@ -14,6 +14,9 @@ from msgspec import Meta, Struct
 NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
 """Names of virtual routers and checks: they appear in logs, file names and labels of metrics."""
 
+STATE_DIRECTORY = "/run/exavrrp"
+"""Also where the commands look for an agent that they know no configuration of."""
+
 AddressText = Annotated[str, Meta(description='an address in quotes, such as "2001:db8:ff::11" or "192.0.2.11"')]
 Sources = Annotated[
     tuple[AddressText, ...],
@@ -74,7 +77,21 @@ class Agent(Struct, frozen=True, kw_only=True):
     state_directory: Annotated[
         str,
         Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/run/exavrrp"'),
-    ] = "/run/exavrrp"
+    ] = STATE_DIRECTORY
+    persistent_directory: Annotated[
+        str,
+        Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/var/lib/exavrrp"'),
+    ] = "/var/lib/exavrrp"
+    control_group: (
+        Annotated[
+            str,
+            # What useradd(8) and systemd (its "relaxed" rules) let a name consist of.
+            Meta(
+                pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}$(?!\n)", description='the name of a group, such as "netops"'
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Bgp(Struct, frozen=True, kw_only=True):

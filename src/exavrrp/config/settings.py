@@ -34,6 +34,11 @@ class Agent:
     """seconds; None: ten times a router's own interval"""
     log_format: Literal["text", "json"]
     state_directory: str
+    """for what lasts until the next boot: the lock, the control socket, the note for a successor"""
+    persistent_directory: str
+    """for what outlives a boot: which routers are drained"""
+    control_group: str | None
+    """who besides the agent's own user may use the control socket"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,355 @@
+"""What the commands and the agent say to each other: one JSON document a line, each with the version of the protocol.
+
+A connection carries one request. What comes back is ``error``, or ``status``, or the two of a command: with ``wait``
+first ``begun``, then a ``progress`` each time that a router's outcome changes, and in any case ``done`` as the last
+line. A line that is not understood is answered with what is wrong with it, so that ``socat`` and a newer or older
+exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever) and passed over
+in answers (a newer agent may say more).
+
+This file also owns the two notes that an agent leaves on disk for the one that follows it (``Life``, ``Drains``) and
+what a drain is: for how long, and whether it outlives a restart. It must not know of sockets, files and clocks; times
+are seconds since the epoch and come in as arguments.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+VERSION = 1
+"""Of every document here. It changes when an old reader would misunderstand a new document."""
+
+SOCKET = "control.sock"
+"""In the state directory."""
+
+REQUEST_LIMIT = 1 << 16
+"""Bytes in a request: the names of a thousand routers, each 64 characters long. No names at all mean every router."""
+
+NOTE_LIMIT = 1 << 20
+"""Bytes in a note on disk: as much as the configuration that the names come from."""
+
+LONGEST = 366 * 86400.0
+"""Seconds of a drain with an end. What is meant to last for longer has none."""
+
+LAST = 253402300799.0
+"""The last second that RFC 3339 can write (9999-12-31), as seconds since the epoch."""
+
+Name = Annotated[str, Meta(max_length=64)]
+Epoch = Annotated[float, Meta(ge=0, le=LAST)]
+
+
+class Outcome(StrEnum):
+    """How far a drain has come."""
+
+    SERVING = "serving"
+    """not drained: the router takes part in the election"""
+    DRAINING = "draining"
+    """it leaves: still bound and announced, or not yet confirmed to be gone"""
+    DRAINED = "drained"
+    """it is out of the election, unbound and withdrawn"""
+    KEPT = "kept"
+    """it was to leave, but nobody took over: it serves on, as if it had never been asked"""
+
+
+class RouterStatus(Struct, frozen=True, kw_only=True):
+    """One virtual router as it is now. The last three fields are filled in by the control side."""
+
+    name: str
+    vrid: int
+    role: str
+    """``initialize``, ``backup`` or ``active``"""
+    priority: int
+    """the effective one"""
+    explanation: str
+    """the priority as a sum"""
+    bound: bool
+    """whether its addresses are on lo"""
+    level: str | None
+    """``active``, ``standby`` or ``leaving``: how its addresses are announced; None: not at all"""
+    drained: bool
+    """whether it has been told to stay out"""
+    faults: tuple[str, ...] = ()
+    """why it cannot serve, a sentence each"""
+    holds: tuple[str, ...] = ()
+    """what it waits for before it takes part, a sentence each"""
+    outcome: Outcome = Outcome.SERVING
+    until: datetime | None = None
+    """when the drain ends by itself"""
+    persistent: bool = False
+    """whether the drain outlives a restart"""
+
+
+class Service(Protocol):
+    """What the agent does for the commands."""
+
+    def names(self) -> Sequence[str]:
+        """Of the virtual routers, in the order of the configuration."""
+
+    def drain(self, name: str) -> None:
+        """Begin to leave the election and stay out; nothing new for a router that does so already."""
+
+    def undrain(self, name: str) -> None:
+        """Take part again; nothing new for a router that does."""
+
+    def outcome(self, name: str) -> Outcome:
+        """How far it is now."""
+
+    def status(self) -> Sequence[RouterStatus]:
+        """All of them, in the order of the configuration."""
+
+
+# Requests
+
+
+class _Request(Struct, frozen=True, kw_only=True, tag_field="request", forbid_unknown_fields=True):
+    version: int = VERSION
+
+
+class Drain(_Request, frozen=True, kw_only=True, tag="drain"):
+    """Leave the election and stay out. No names: every router."""
+
+    names: tuple[Name, ...] = ()
+    seconds: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
+    """None: until somebody says undrain"""
+    persist: bool = True
+    """whether an agent that follows this one is to stay out as well"""
+    wait: bool = False
+    """whether to be told what became of it"""
+
+
+class Undrain(_Request, frozen=True, kw_only=True, tag="undrain"):
+    """Take part again. No names: every router."""
+
+    names: tuple[Name, ...] = ()
+
+
+class Status(_Request, frozen=True, kw_only=True, tag="status"):
+    """How all of them are."""
+
+
+Request: TypeAlias = Drain | Undrain | Status
+
+
+class _Head(Struct, frozen=True):
+    version: int
+    request: str
+
+
+class Misunderstood(Exception):
+    """A line that is no document of this protocol: what is wrong with it, as one sentence for its sender."""
+
+
+# Answers
+
+
+class Moved(Struct, frozen=True, kw_only=True):
+    """What a command means for one router."""
+
+    name: str
+    outcome: Outcome
+    already: bool = False
+    """whether the command found it so"""
+    until: datetime | None = None
+    persistent: bool = False
+
+
+class _Answer(Struct, frozen=True, kw_only=True, tag_field="answer"):
+    version: int = VERSION
+
+
+class Begun(_Answer, frozen=True, kw_only=True, tag="begun"):
+    """The command has been carried out as far as it can be at once; ``done`` follows."""
+
+    routers: tuple[Moved, ...]
+    warning: str | None = None
+
+
+class Progress(_Answer, frozen=True, kw_only=True, tag="progress"):
+    """The outcome of one router has changed."""
+
+    name: str
+    outcome: Outcome
+
+
+class Done(_Answer, frozen=True, kw_only=True, tag="done"):
+    """The last line of a command: what became of each router, in the order of the configuration."""
+
+    routers: tuple[Moved, ...]
+    warning: str | None = None
+    """what is not as it was asked for, with the remedy"""
+
+
+class StatusAnswer(_Answer, frozen=True, kw_only=True, tag="status"):
+    """The last line of ``status``."""
+
+    release: str
+    """of exavrrp"""
+    process: int
+    time: datetime
+    routers: tuple[RouterStatus, ...]
+
+
+class Error(_Answer, frozen=True, kw_only=True, tag="error"):
+    """The last line of anything: why nothing was done, with the remedy."""
+
+    message: str
+
+
+Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | Error
+
+
+def encode(document: Request | Answer) -> bytes:
+    """The line, with its end."""
+    return msgspec.json.encode(document) + b"\n"
+
+
+def request(line: bytes) -> Request:
+    """The request in a line (its end may be there or not). Raises Misunderstood."""
+    head: _Head = _decoded(line, _Head, "this is no request")
+    kinds = [kind.__struct_config__.tag for kind in (Drain, Undrain, Status)]
+    if head.version != VERSION:
+        raise Misunderstood(
+            f"the agent speaks version {VERSION} of the protocol, not {head.version}; use the exavrrp that it came with"
+        )
+    if head.request not in kinds:
+        asked = repr(head.request[:64])
+        raise Misunderstood(f"there is no request {asked}; known here: {', '.join(map(str, kinds))}")
+    found: Request = _decoded(line, Request, f"this is no {head.request} request")
+    return found
+
+
+def answer(line: bytes) -> Answer:
+    """The answer in a line. Raises Misunderstood."""
+    found: Answer = _decoded(line, Answer, "the agent's answer is not understood")
+    if found.version != VERSION:
+        raise Misunderstood(f"the agent speaks version {found.version} of the protocol; this exavrrp speaks {VERSION}")
+    return found
+
+
+def _decoded(data: bytes, kind: Any, failure: str) -> Any:
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise Misunderstood(f"{failure}: {' '.join(str(error).split())[:200]}") from None
+
+
+def chosen(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """The routers that a request is about, in the order of the configuration. Raises Misunderstood."""
+    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    if unknown:
+        raise Misunderstood(
+            f"there is no virtual router {', '.join(repr(name) for name in unknown[:8])}; "
+            f"known here: {', '.join(list(known)[:64])}"
+        )
+    return tuple(name for name in known if name in names) if names else tuple(known)
+
+
+# Drains
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What holds one router out of the election."""
+
+    until: float | None
+    """seconds since the epoch; None: no end of its own"""
+    persistent: bool
+
+    @property
+    def end(self) -> datetime | None:
+        return None if self.until is None else datetime.fromtimestamp(self.until, UTC)
+
+
+def drained(before: Drained | None, asked: Drain, now: float) -> Drained:
+    """What holds a router after ``asked``: the last word counts, with one exception.
+
+    A drain until the restart says nothing about what comes after it. So it leaves a persistent one persistent: the stop
+    of a unit must not end the maintenance that its host is in.
+    """
+    if before is not None and asked.seconds is None and not asked.persist:
+        return before
+    until = None if asked.seconds is None else min(now + asked.seconds, LAST)
+    return Drained(until, asked.persist or (before is not None and before.persistent))
+
+
+def lasting(held: Mapping[str, Drained]) -> dict[str, float | None]:
+    """What an agent that follows this one has to know."""
+    return {name: one.until for name, one in held.items() if one.persistent}
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PART = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])", re.ASCII)
+
+
+def duration(text: str) -> float:
+    """Seconds in a text such as ``2h``, ``90s`` or ``1h30m``. Raises ValueError with the remedy."""
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(f"{text[:64]!r} is no duration; write a number and a unit: 90s, 30m, 2h, 1h30m or 2d")
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if not 0 < seconds <= LONGEST:
+        raise ValueError(f"{text[:64]!r} is out of range; write more than 0s and at most {LONGEST / 86400:.0f}d")
+    return seconds
+
+
+# Notes on disk
+
+
+class Life(Struct, frozen=True, kw_only=True):
+    """What an agent has announced, and under which ExaBGP: true only for as long as that very process lives."""
+
+    version: Literal[1] = 1
+    boot: str | None
+    """the kernel's boot id"""
+    exabgp: tuple[int, int] | None
+    """its process id, and when it was started in clock ticks since the boot: a pair that never comes again"""
+    routers: dict[Name, Name]
+    """name → ``active``, ``standby`` or ``leaving``: how its addresses are announced"""
+
+    def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
+        """The routers that an ExaBGP still announces for this life, if ``exabgp`` is the one."""
+        if boot is None or exabgp is None or (boot, exabgp) != (self.boot, self.exabgp):
+            return frozenset()
+        return frozenset(self.routers)
+
+
+class Drains(Struct, frozen=True, kw_only=True):
+    """The routers that stay out of the election after a restart."""
+
+    version: Literal[1] = 1
+    drained: dict[Name, Epoch | None]
+    """name → when the drain ends by itself, in seconds since the epoch"""
+
+
+def note(document: Life | Drains) -> bytes:
+    """As it is written to the disk: indented, for whoever looks at the file."""
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
+
+
+def life(data: bytes) -> Life:
+    """Raises Misunderstood."""
+    found: Life = _decoded(data, Life, "not a note of this version")
+    return found
+
+
+def drains(data: bytes) -> Drains:
+    """Raises Misunderstood."""
+    found: Drains = _decoded(data, Drains, "not a note of this version")
+    return found
+
+
+def start_time(stat: bytes) -> int | None:
+    """When a process was started, in clock ticks since the boot, from its /proc/PID/stat (proc(5), field 22).
+
+    The second field is the name in parentheses, and may itself hold spaces, parentheses and line ends.
+    """
+    _, closed, rest = stat.rpartition(b")")
+    fields = rest.split()
+    if not closed or len(fields) < 20 or not re.fullmatch(rb"[0-9]{1,19}", fields[19]):
+        return None
+    return int(fields[19])
