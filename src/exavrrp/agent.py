@@ -33,7 +33,7 @@ from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.health import Health, Subject, Vitality
 from exavrrp.instance import Effect, Fault, Hurry, Instance
 from exavrrp.presence import Step
-from exavrrp.routes import Ladder, Level, Route
+from exavrrp.routes import Level, Route
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.exabgp import ExaBGP
@@ -76,7 +76,7 @@ class VirtualRouter:
         self.configuration = configuration
         self.name = configuration.name
         self.instance = Instance(configuration.name, configuration.election(), configuration.giving_up())
-        self.ladder = Ladder.derived(configuration.attributes)
+        self.ladder = configuration.ladder
         self.adverts: Counter[str] = Counter()
         self._agent = agent
         self._journal = agent.journal
@@ -363,7 +363,7 @@ class Agent:
                 route
                 for router in configuration.routers
                 for address in router.addresses
-                for route in Ladder.derived(router.attributes).routes(address)
+                for route in router.ladder.routes(address)
             ),
             self._heard,
         )

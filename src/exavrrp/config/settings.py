@@ -11,7 +11,7 @@ from typing import Literal
 from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
+from exavrrp.routes import Ladder
 from exavrrp.vrrp import router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
@@ -34,6 +34,8 @@ class Agent:
     """seconds; None: ten times a router's own interval"""
     log_format: Literal["text", "json"]
     state_directory: str
+    local_as: int | None
+    """our own AS number towards eBGP neighbours; None: not told"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,11 @@ class VirtualRouter:
     """seconds"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
-    attributes: Attributes
+    standby: bool
+    """whether a Backup binds and announces the addresses too"""
+    ladder: Ladder
+    stale_for: float
+    """seconds for which a silent takeover makes an Active's path shorter"""
 
     @property
     def family(self) -> int:
