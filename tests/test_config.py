@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from exavrrp.config import Configuration, Problem, effective, load, schema, state_directory
 from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
+from exavrrp.routes import Attributes, Ladder
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
 Tables = dict[str, dict[str, str]]
@@ -250,7 +250,12 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "as_path", "[0]", "holds 0; write AS numbers from 1 to 4294967295"),
     (BGP, "as_path", '["65010"]', 'holds "65010"; write AS numbers'),
     (BGP, "as_path", "[4294967296]", "holds 4294967296; write AS numbers"),
-    (BGP, "as_path", json.dumps([65010] * 255), "holds 255 AS numbers; write at most 254"),
+    (
+        BGP,
+        "as_path",
+        json.dumps([65010] * 255),
+        "makes paths of up to 257 AS numbers, with those put before it; 255 fit",
+    ),
     (BGP, "next_hop", '"Self"', 'is "Self"; write an address such as'),
     (BGP, "next_hop", '"192.0.2.1"', 'is 192.0.2.1, but the addresses are IPv6; write one of IPv6 or "self"'),
     (BGP, "next_hop", '"2001:db8:53::1"', "is 2001:db8:53::1, a virtual address: a route cannot lead to itself; write"),
@@ -344,7 +349,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
     ),
     ([(WEB, "source", '"2001:db8:ff::12"')], AGENT, "peers", "holds 2001:db8:ff::12, a source of this node; list the"),
     (
-        [(BGP, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
+        [(BGP, "communities", json.dumps([f"1:{number}" for number in range(975)]))],
         "virtual_router.web.bgp",
         "",
         "all attributes together do not fit into one BGP message; write fewer communities",
@@ -546,7 +551,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
     assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
     assert router.checks == ()
-    assert router.attributes == Attributes()
+    assert (router.standby, router.ladder, router.stale_for) == (False, Ladder.derived(Attributes()), 180.0)
 
 
 def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
@@ -588,7 +593,7 @@ def test_attributes_are_spelt_as_exabgp_reads_them(read: Any) -> None:
             (BGP, "neighbors", '["fe80::1", "192.0.2.254"]'),
         )
     )
-    assert read(text).routers[0].attributes == Attributes(
+    assert read(text).routers[0].ladder.active == Attributes(
         med=50,
         local_preference=300,
         communities=("65010:7", "no-export", "65535:0"),
@@ -825,7 +830,16 @@ def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
 
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
-    may_be_missing = {"control_group", "interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
+    may_be_missing = {
+        "control_group",
+        "interfaces",
+        "max_hops",
+        "learned_interval_max",
+        "med",
+        "local_preference",
+        "local_as",
+        "standby",
+    }
     for kind, table in (
         (schema.Agent, tables["agent"]),
         (schema.VirtualRouter, tables["virtual_router"]["web"]),

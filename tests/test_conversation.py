@@ -106,8 +106,8 @@ def test_start_clears_every_form_a_predecessor_may_have_used() -> None:
         assert len(lines) == 1
         told += lines
         events = dialogue.hear("done")
-    active, leaving = (f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A))
-    assert told == [active, f"{active} origin igp", leaving, f"{leaving} origin igp"]
+    withdraws = [f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A)]
+    assert told == [line for words in withdraws for line in (words, f"{words} origin igp")]
     assert events == [Answered(A, None)]
     assert dialogue.conversation.settled
     assert dialogue.conversation.deadline is None

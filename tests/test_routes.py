@@ -20,6 +20,7 @@ from exavrrp.routes import (
     Spelling,
     announce,
     leaving,
+    standby,
     withdraw,
 )
 
@@ -127,19 +128,14 @@ def test_leaving_is_worse_in_some_respect_and_better_in_none(active: Attributes)
     assert worse.local_preference == 0
     assert len(set(worse.communities)) == len(worse.communities)
     assert set(worse.communities) == {*active.communities, GRACEFUL_SHUTDOWN}
-    assert len(worse.as_path) == len(active.as_path) + (1 if active.as_path else 0)
+    assert len(worse.as_path) == len(active.as_path) + (2 if active.as_path else 0)
     assert worse.as_path[-len(active.as_path) or len(worse.as_path) :] == active.as_path
     assert (worse.next_hop, worse.neighbors) == (active.next_hop, active.neighbors)
 
 
 def test_leaving_prepends_the_first_as_of_the_path() -> None:
-    assert leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65020)
+    assert leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65010, 65020)
     assert leaving(Attributes()).as_path == ()
-
-
-def test_leaving_cannot_be_worse_than_the_worst() -> None:
-    with pytest.raises(ValueError, match="worst"):
-        leaving(Attributes(med=LARGEST))
 
 
 def test_ladder() -> None:
@@ -147,5 +143,5 @@ def test_ladder() -> None:
     ladder = Ladder.derived(active)
     assert ladder.at(Level.ACTIVE) == active
     assert ladder.at(Level.LEAVING) == leaving(active)
-    assert ladder.routes(VIP) == (Route(VIP, active), Route(VIP, leaving(active)))
+    assert ladder.routes(VIP) == (Route(VIP, active), Route(VIP, standby(active)), Route(VIP, leaving(active)))
     assert all(one != other for one, other in pairwise(ladder.at(level) for level in Level))

@@ -32,7 +32,6 @@ from exavrrp import __version__
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.health import Health, Subject, Vitality
-from exavrrp.routes import Ladder
 from exavrrp.sessions import Result, Sessions
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
@@ -98,7 +97,7 @@ class Agent:
                 route
                 for router in configuration.routers
                 for address in router.addresses
-                for route in Ladder.derived(router.attributes).routes(address)
+                for route in router.ladder.routes(address)
             ),
             self._heard,
         )

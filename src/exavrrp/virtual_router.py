@@ -11,6 +11,7 @@ at, every packet that waits in the sockets is handed over: after a pause, proof 
 import asyncio
 import errno
 import os
+import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Protocol, assert_never
@@ -19,7 +20,7 @@ from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
-from exavrrp.routes import Ladder, Level, Route
+from exavrrp.routes import Level, Route, Standing
 from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.paths import Link, Paths
@@ -66,8 +67,10 @@ class VirtualRouter:
     def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
         self.configuration = configuration
         self.name = configuration.name
-        self.instance = Instance(configuration.name, configuration.election(), configuration.giving_up())
-        self.ladder = Ladder.derived(configuration.attributes)
+        self.instance = Instance(
+            configuration.name, configuration.election(), configuration.giving_up(), configuration.stale_for
+        )
+        self.ladder = configuration.ladder
         self.adverts: Counter[str] = Counter()
         self._host = host
         self._journal = host.journal
@@ -187,7 +190,8 @@ class VirtualRouter:
         level = self.instance.presence.level
         if level is None:
             return []
-        return [Route(address, self.ladder.at(level)) for address in self.configuration.addresses]
+        attributes = self.ladder.at(level, Standing(self._since, self.instance.silences))
+        return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out
 
@@ -330,6 +334,8 @@ class VirtualRouter:
         return [str(address) for address in self.configuration.addresses]
 
     def _tell(self, transition: Transition) -> None:
+        if transition.after is Role.ACTIVE:
+            self._since = int(time.time())
         self._journal.info(
             "transition",
             router=self.name,
