@@ -219,6 +219,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 SYNONYMS: dict[str, str] = {
+    "takeover": "takeover",  # in another table; not a misspelt handover
     "vrrp_instance": "virtual_router",
     "vrrp_script": "check",
     "virtual_router_id": "vrid",
