@@ -170,6 +170,10 @@ class _Prefix:
     """forms announced since the last complete withdraw, the latest last; the last one left stays, for repeats"""
     wanted: Route | None = None
     spelling: Spelling = BRIEF
+    said: Form | None = None
+    """what was said last, if it was an announcement: the same words again change nothing, wherever they stand"""
+    again: bool = False
+    """whether the next announcement must not have the same words"""
     generation: int = 0
     """counts wishes and repeats, so that an answer confirms only what was wanted when its command was written"""
     announced: bool = False
@@ -384,6 +388,7 @@ class Conversation:
             for address, prefix in self._prefixes.items():
                 if len(prefix.homes) > 1:  # the neighbour may be one that the last wish does not name
                     prefix.spoken[:0] = [form for form in prefix.homes if form not in prefix.spoken]
+                prefix.again = True
                 self._renew(address, prefix)
             self._spell(self._prefixes)
 
@@ -440,7 +445,12 @@ class Conversation:
             kind, form = _Kind.PART, surplus
         else:
             kind, form = _Kind.ANNOUNCE, (prefix.wanted, prefix.spelling)
+            if not prefix.again and prefix.said is not None and prefix.said[0] == prefix.wanted:
+                form = prefix.said
+            prefix.again = False
             prefix.spoken = [*(one for one in prefix.spoken if one != form), form][-FORMS:]
+        if kind is not _Kind.PART:
+            prefix.said = form if kind is _Kind.ANNOUNCE else None
         prefix.unanswered = True
         return _Saying(kind, form, prefix.generation, prefix.doubtful)
 
@@ -497,6 +507,7 @@ class Conversation:
         self._spell(addresses)
         for address in addresses:
             self._prefixes[address].worn = False  # once is enough: there has been calm
+            self._prefixes[address].again = True
             self._make_due(address, self._prefixes[address])
 
     def _greet_again(self, now: float) -> list[Event]:
