@@ -12,10 +12,13 @@ Three properties of ExaBGP's table of routes to be sent (``rib/outgoing.py``, 4.
 - Attribute sets leave that queue in the order in which they entered it first, not in the order of the last command. An
   address announced as A, as B and again as A while a session is down ends as B at that neighbour.
 - An announcement that equals the last one is answered ``done`` and not sent again, so repeating it repairs nothing.
-  Hence ``Spelling``: the same route in other words, which ExaBGP takes for a new one and puts on the wire as the same.
+
+Hence ``Spelling``: the same route in other words, which ExaBGP takes for another set of attributes and puts on the wire
+as the same. An announcement in words that were not used lately stands behind everything else in that queue.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import assert_never
@@ -39,17 +42,30 @@ class Dialect(StrEnum):
     V5 = "5"
 
 
-class Spelling(StrEnum):
-    """Two ways to say one route. ExaBGP compares words; the UPDATE is the same to the byte."""
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """One of several ways to say one route. ExaBGP compares words; the UPDATE is the same to the byte."""
 
-    BRIEF = "brief"
-    """origin left out; ExaBGP fills in IGP"""
-    EXPLICIT = "explicit"
-    """``origin igp`` written out"""
+    origin: str
+    """left out (ExaBGP fills in IGP), by name, or as an attribute of given bytes"""
+    med: bool = False
+    """whether the MED is given as bytes"""
+    preference: bool = False
+    """whether the local preference is given as bytes or, where there is none, ExaBGP's default is written out"""
 
-    @property
-    def other(self) -> "Spelling":
-        return Spelling.EXPLICIT if self is Spelling.BRIEF else Spelling.BRIEF
+
+SPELLINGS = tuple(
+    Spelling(origin, med, preference)
+    for preference in (False, True)
+    for med in (False, True)
+    for origin in ("", "origin igp", "attribute [0x01 0x40 0x00]")
+)
+BRIEF, EXPLICIT = SPELLINGS[:2]
+
+
+def spellings(attributes: "Attributes") -> tuple[Spelling, ...]:
+    """Every way to say ``attributes``, no two of which have the same words; the most readable first."""
+    return tuple(one for one in SPELLINGS if attributes.med is not None or not one.med)
 
 
 class Level(StrEnum):
@@ -255,22 +271,34 @@ class Ladder:
         return (LARGEST - preference if internal else 0, length, med)
 
 
-def announce(route: Route, dialect: Dialect, spelling: Spelling = Spelling.BRIEF) -> str:
-    """The line that announces ``route``, or replaces the announcement of its address."""
-    return _line("announce", route, dialect, spelling)
+def announce(route: Route, dialect: Dialect, spelling: Spelling = BRIEF, also: Sequence[Route] = ()) -> str:
+    """The line that announces ``route``, or replaces the announcement of its address.
+
+    And that of others, which must have the same attributes and be of the same family.
+    """
+    return _line("announce", (route, *also), dialect, spelling)
 
 
-def withdraw(route: Route, dialect: Dialect, spelling: Spelling = Spelling.BRIEF) -> str:
-    """The line that withdraws the address of ``route``, which is how it was announced, attributes and all."""
-    return _line("withdraw", route, dialect, spelling)
+def withdraw(route: Route, dialect: Dialect, spelling: Spelling = BRIEF, also: Sequence[Route] = ()) -> str:
+    """The line that withdraws the address of ``route``, which is how it was announced, attributes and all.
+
+    And those of others, which must have the same attributes and be of the same family.
+    """
+    return _line("withdraw", (route, *also), dialect, spelling)
 
 
-def _line(verb: str, route: Route, dialect: Dialect, spelling: Spelling) -> str:
+def _line(verb: str, routes: Sequence[Route], dialect: Dialect, spelling: Spelling) -> str:
+    attributes = routes[0].attributes
+    assert {(one.attributes, one.address.version) for one in routes} == {(attributes, routes[0].address.version)}
+    said = _attribute_words(attributes, spelling)
     match dialect:
         case Dialect.V4 | Dialect.V5:
             # Each neighbour as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
-            selector = " , ".join(f"neighbor {neighbor}" for neighbor in route.attributes.neighbors)
-            words = [selector, verb, "route", route.prefix, *_attribute_words(route.attributes, spelling)]
+            selector = " , ".join(f"neighbor {neighbor}" for neighbor in attributes.neighbors)
+            if len(routes) == 1:
+                words = [selector, verb, "route", routes[0].prefix, *said]
+            else:
+                words = [selector, verb, "attributes", *said, "nlri", *(one.prefix for one in routes)]
         case _:
             assert_never(dialect)
     line = " ".join(word for word in words if word)
@@ -282,8 +310,12 @@ def _line(verb: str, route: Route, dialect: Dialect, spelling: Spelling) -> str:
 def _attribute_words(attributes: Attributes, spelling: Spelling) -> list[str]:
     words = [f"next-hop {attributes.next_hop}"]
     if attributes.med is not None:
-        words.append(f"med {attributes.med}")
-    if attributes.local_preference is not None:
+        words.append(f"attribute [0x04 0x80 0x{attributes.med:08x}]" if spelling.med else f"med {attributes.med}")
+    if attributes.local_preference is None and spelling.preference:
+        words.append(f"local-preference {DEFAULT_LOCAL_PREFERENCE}")
+    elif attributes.local_preference is not None and spelling.preference:
+        words.append(f"attribute [0x05 0x40 0x{attributes.local_preference:08x}]")
+    elif attributes.local_preference is not None:
         words.append(f"local-preference {attributes.local_preference}")
     if attributes.communities:
         words.append(f"community [{' '.join(attributes.communities)}]")
@@ -291,6 +323,6 @@ def _attribute_words(attributes: Attributes, spelling: Spelling) -> list[str]:
         words.append(f"large-community [{' '.join(attributes.large_communities)}]")
     if attributes.as_path:
         words.append(f"as-path [{' '.join(map(str, attributes.as_path))}]")
-    if spelling is Spelling.EXPLICIT:
-        words.append("origin igp")
+    if spelling.origin:
+        words.append(spelling.origin)
     return words

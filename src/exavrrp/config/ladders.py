@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from exavrrp import routes
 from exavrrp.config import notation, schema
-from exavrrp.config.diagnosis import Document, Keys
+from exavrrp.config.diagnosis import Document, Keys, dotted
 from exavrrp.routes import Attributes, Ladder, Level, Takeover
 from exavrrp.vrrp.packet import Address
 
@@ -86,6 +86,8 @@ class Ladders:
             )
         ]
         self._fits(keys, [active, *lesser])
+        for level, one in zip((Level.STANDBY, Level.LEAVING), lesser, strict=True):
+            self._named_everywhere((*keys, level.value), active, one)
         if not standby:
             lesser[0] = routes.standby(active, local_as)
         prepends = (prepend or 0) if Takeover.PREPEND in takeover else 0
@@ -170,6 +172,18 @@ class Ladders:
                     f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
                     " name IPv6 neighbours only, or write next_hop as an address",
                 )
+
+    def _named_everywhere(self, keys: Keys, active: Attributes, found: Attributes) -> None:
+        """What only some are to hear next has to be withdrawn from the others, who are not known."""
+        sound = all(self._document.sound((*place, "neighbors")) for place in (keys, keys[:-1]))
+        if sound and bool(found.neighbors) != bool(active.neighbors):
+            table = dotted(keys[:-1])
+            self._problem(
+                (*keys, "neighbors"),
+                f"names neighbours, but the other states are announced to all; write neighbors in {table} too"
+                if found.neighbors
+                else f"is [], all of them, but {table} names some; name those that are to hear of this state",
+            )
 
     def _fits(self, keys: Keys, levels: Collection[Attributes]) -> None:
         longest = max(len(one.as_path) for one in levels)

@@ -65,7 +65,9 @@ Weight = Annotated[
 ]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number of runs from 1 to 1000")]
 # RFC 7607: AS 0 must not be sent.
-LocalAs = Annotated[int, Meta(ge=1, le=0xFFFFFFFF, description="our own AS number, from 1 to 4294967295")]
+LocalAs = Annotated[
+    int, Meta(ge=1, le=0xFFFFFFFF, description="our own AS number, from 1 to 4294967295 (for eBGP neighbours only)")
+]
 Prepend = Annotated[
     int,
     # Routers are often told to refuse paths of more than 50 or 75; a longer one than anybody's does not need more.
@@ -151,7 +153,8 @@ class Level(Struct, frozen=True, kw_only=True):
 class Bgp(Struct, frozen=True, kw_only=True):
     """``[virtual_router.NAME.bgp]``: the attributes of the routes that an Active announces, and how the others follow.
 
-    ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``.
+    ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``. ``as_path``, ``local_as`` and
+    ``prepend`` are for eBGP neighbours: to an iBGP neighbour a path with our own number in it is a loop, and refused.
     """
 
     med: (
@@ -251,6 +254,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 SYNONYMS: dict[str, str] = {
+    "takeover": "takeover",  # in another table; not a misspelt handover
     "vrrp_instance": "virtual_router",
     "vrrp_script": "check",
     "virtual_router_id": "vrid",
