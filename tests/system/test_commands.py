@@ -325,10 +325,10 @@ def test_a_user_who_may_not_is_told_what_to_do(
 class Impostor:
     """Listens where an agent would, and answers each connection with the same bytes, or not at all."""
 
-    def __init__(self, directory: Path, says: bytes | None) -> None:
+    def __init__(self, directory: Path, says: bytes | None, reads: int = 1 << 16) -> None:
         self.configuration = directory / "exavrrp.toml"
         self.configuration.write_text(f'[agent]\nstate_directory = "{directory}"\n')
-        self._says = says
+        self._says, self._reads = says, reads
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(directory / "control.sock"))
         self._socket.listen(1)
@@ -338,7 +338,7 @@ class Impostor:
     def _serve(self) -> None:
         connection, _ = self._socket.accept()
         with connection:
-            connection.recv(1 << 16)
+            connection.recv(self._reads)
             if self._says is None:
                 connection.recv(1)  # until the other side has lost its patience
             else:
@@ -373,6 +373,14 @@ def test_an_answer_that_is_none_is_an_error(
     assert (told.exit_code, told.stdout) == (1, "")
     assert re.match(r"error: .*\n\Z", told.stderr)
     assert message in told.stderr
+
+
+def test_an_agent_that_ends_before_it_has_read_the_request_is_gone(tmp_path: Path) -> None:
+    impostor = Impostor(tmp_path, b"", reads=1)
+    told = call(impostor.configuration, "status")
+    impostor.close()
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert f"the agent at {tmp_path}/control.sock is gone: Connection reset by peer; see its log" in told.stderr
 
 
 def test_an_answer_without_an_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

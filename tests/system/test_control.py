@@ -207,6 +207,17 @@ def test_without_a_socket_the_agent_does_its_work_and_says_so(tmp_path: Path, ru
     run(check())
 
 
+def test_a_socket_whose_path_is_too_long_is_said(tmp_path: Path, run: Run) -> None:
+    directory = tmp_path / ("x" * 100)
+    directory.mkdir()
+
+    async def check() -> None:
+        async with site(directory, "web") as here:
+            assert "path too long; drain, undrain and status do not work" in here.log.detail("control-unavailable")
+
+    run(check())
+
+
 # Requests and answers
 
 
