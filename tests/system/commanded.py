@@ -7,6 +7,7 @@ elections, addresses or routes. A test decides what becomes of a drain (``settle
 """
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +22,21 @@ from exavrrp.system.state import DrainFile
 from tests.system.conftest import LIMIT
 
 T = TypeVar("T")
+
+NOBODY = 65534
+
+
+def has_other_users() -> bool:
+    """Whether there is a user besides root: a user namespace often maps nobody else."""
+    lines = Path("/proc/self/uid_map").read_text().splitlines()
+    return any(int(first) <= NOBODY < int(first) + int(count) for first, _, count in map(str.split, lines))
+
+
+def let_others_in(directory: Path) -> None:
+    """Let every user reach what is in this directory of pytest's."""
+    for one in (directory, *directory.parents[:2]):
+        if one.stat().st_uid == os.getuid() and one != Path("/"):
+            one.chmod(one.stat().st_mode | 0o055)
 
 
 class Told:
