@@ -119,6 +119,12 @@ async def site(directory: Path, *names: str, **more: Any) -> AsyncIterator[Site]
         found.control.close()
 
 
+@pytest.fixture(autouse=True)
+def _patient_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take long to put a note on its disk; what that means is for the tests that make it so."""
+    monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
+
+
 # The socket
 
 
