@@ -17,6 +17,7 @@ from collections.abc import Collection
 from typing import Protocol, assert_never
 
 from exavrrp.config import VirtualRouter as Configuration
+from exavrrp.control import Outcome, RouterStatus
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
@@ -165,6 +166,29 @@ class VirtualRouter:
         if Hold.DRAIN in self.instance.holds:
             self._journal.info("undrained", router=self.name)
             self._carry_out(self.instance.release(Hold.DRAIN, self._loop.time()))
+
+    def outcome(self) -> Outcome:
+        """How far a drain has come."""
+        if self.kept:
+            return Outcome.KEPT
+        if Hold.DRAIN not in self.instance.holds:
+            return Outcome.SERVING
+        return Outcome.DRAINED if self.instance.finished else Outcome.DRAINING
+
+    def status(self, health: Health) -> RouterStatus:
+        """How it is now, for people and programs."""
+        return RouterStatus(
+            name=self.name,
+            vrid=self.configuration.vrid,
+            role=self.instance.router.role,
+            priority=self.instance.router.priority,
+            explanation=health.judge(self.name).explain(),
+            bound=self.instance.presence.bound,
+            level=self.instance.presence.level,
+            drained=Hold.DRAIN in self.instance.holds,
+            faults=tuple(self.instance.faults.values()),
+            holds=tuple(detail for hold, detail in self.instance.holds.items() if hold is not Hold.DRAIN),
+        )
 
     def lost(self, address: Address, error: OSError) -> None:
         """One of our addresses cannot be kept on the interface."""
