@@ -1054,3 +1054,18 @@ AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=50, 
 AnyAnswer.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
 TestAnyAnswer = AnyAnswer.TestCase
+
+
+def test_the_order_in_a_queue_is_that_of_the_wishes() -> None:
+    """A session that comes up gets the last wish even from what was queued before anybody noticed."""
+    dialogue, router = Dialogue(A), Router()
+    dialogue.clear()
+    for level in (Level.ACTIVE, Level.LEAVING, Level.ACTIVE, Level.STANDBY, Level.LEAVING, Level.ACTIVE):
+        dialogue.want(route(A, level))
+        for line in dialogue.said():
+            verb, words, prefixes = spoken(line)
+            router.tell(verb, words, prefixes[0])
+            dialogue.hear("done")
+    router.flip()
+    router.send()
+    assert router.table == {route(A).prefix: Level.ACTIVE}
