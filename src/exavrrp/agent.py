@@ -36,11 +36,11 @@ from exavrrp.routes import Ladder
 from exavrrp.sessions import Result, Sessions
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
+from exavrrp.system.checks import Checks
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.paths import Paths
-from exavrrp.system.scripts import Scripts
 from exavrrp.system.state import State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, VirtualRouter
@@ -104,13 +104,13 @@ class Agent:
         )
         used = {name for router in configuration.routers for name in router.checks}
         checks = [check for check in configuration.checks if check.name in used]
-        self._scripts = Scripts(checks, self._checked)
+        self._checks = Checks(checks, self._checked)
         needed = {router.name: router.sessions() for router in configuration.routers}
         requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
         self._sessions = Sessions(requirements)
         self._health = Health(
             {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
-            {check.name: Vitality(check.rise, check.fall) for check in checks}
+            {check.name: check.vitality() for check in checks}
             | {_sessions_of(name): Vitality(1, 1) for name in requirements},
         )
 
@@ -222,8 +222,8 @@ class Agent:
                 self._open_router(configuration, loop, closing)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
-        self._scripts.open(loop)
-        closing.push_async_callback(self._scripts.close)
+        self._checks.open(loop)
+        closing.push_async_callback(self._checks.close)
 
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
@@ -343,9 +343,9 @@ class Agent:
     def _lost(self, address: Address, error: OSError) -> None:
         self._by_address[address].lost(address, error)
 
-    def _checked(self, name: str, passed: bool, detail: str, seconds: float) -> None:
+    def _checked(self, name: str, passed: bool, detail: str, seconds: float, value: int | None = None) -> None:
         before = self._health.checks[name].verdict
-        affected = self._health.result(name, passed=passed, detail=detail)
+        affected = self._health.result(name, passed=passed, detail=detail, value=value)
         verdict = self._health.checks[name].verdict
         if verdict is not before:
             self.journal.info("check", check=name, result=verdict, detail=detail, seconds=round(seconds, 3))

@@ -143,7 +143,8 @@ class VirtualRouter:
         else:
             self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
         # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
-        awaited = [term.check for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
+        silent = [term for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
+        awaited = [term.check for term in (*silent, *judgement.waiting)]
         if awaited:
             self._carry_out(self.instance.hold(Hold.WAITING, f"waiting for {', '.join(awaited)}", now))
         else:

@@ -26,7 +26,7 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
-        _clamped(document, keys, one, {check.name: check.weight for check in checks})
+        _clamped(document, keys, one, {check.name: check for check in checks})
         _substituted(document, keys, one)
 
 
@@ -104,15 +104,17 @@ def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
         )
 
 
-def _clamped(document: Document, keys: Keys, one: VirtualRouter, weights: dict[str, int]) -> None:
+def _clamped(document: Document, keys: Keys, one: VirtualRouter, checks: dict[str, Check]) -> None:
     """Priorities that checks carry beyond 1–254 are clamped there, where nodes become equal unnoticed."""
-    used = [weights.get(name, 0) for name in one.checks]
+    used = [checks[name] for name in one.checks if name in checks]
     if one.priority == OWNER:
-        if any(used):
+        if any(check.weight for check in used):
             document.warning((*keys, "checks"), "only weight = 0 has an effect with priority 255, which never changes")
         return
-    most = one.priority + sum(weight for weight in used if weight > 0)
-    least = one.priority + sum(weight for weight in used if weight < 0)
+    # What a number in a file will be, nobody knows.
+    amounts = [-check.weight if check.reverse else check.weight for check in used if not check.valued]
+    most = one.priority + sum(amount for amount in amounts if amount > 0)
+    least = one.priority + sum(amount for amount in amounts if amount < 0)
     if most >= OWNER:
         document.warning((*keys, "checks"), f"can raise the priority to {most}; it ends at 254, where nodes may tie")
     if least < 1:
