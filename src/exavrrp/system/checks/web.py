@@ -9,6 +9,7 @@ would need a thread that nothing can stop. The name that the server knows itself
 """
 
 import asyncio
+import os
 import ssl
 
 import h11
@@ -136,5 +137,7 @@ def why(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return printable(f"certificate refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
-        return printable(f"TLS: {error.reason or error.strerror}".replace("_", " ").lower())
+        return printable(f"TLS: {(error.reason or error.strerror or '?').replace('_', ' ').lower()}")
+    if error.errno is not None and (error.strerror or "").startswith("Connect call failed"):  # asyncio's own words
+        return os.strerror(error.errno)
     return printable(error.strerror or str(error) or type(error).__name__)
