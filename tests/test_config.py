@@ -880,6 +880,16 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
         ([(CHECK, "weight", "155")], "virtual_router.web.checks", "can raise the priority to 255; it ends at 254"),
         ([(CHECK, "weight", "-100")], "virtual_router.web.checks", "can lower the priority to 0; it ends at 1"),
         (
+            [(CHECK, "command", None), (CHECK, "tcp", '"[2001:db8:53::1]:80"')],
+            "check.web.tcp",
+            "asks 2001:db8:53::1, a virtual address, where the Active answers; write an address of this node",
+        ),
+        (
+            [(CHECK, "command", None), (CHECK, "http", '"http://192.0.2.53/"')],
+            "check.web.http",
+            "asks 192.0.2.53, a virtual address, where the Active answers; write an address of this node",
+        ),
+        (
             [(CHECK, "weight", "-155"), (CHECK, "reverse", "true")],
             "virtual_router.web.checks",
             "can raise the priority to 255; it ends at 254",
@@ -916,6 +926,7 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
         [(CHECK, "weight", "154")],
         [(CHECK, "weight", "-99")],
         [(WEB, "priority", "255"), (CHECK, "weight", "0")],
+        [(CHECK, "command", None), (CHECK, "tcp", '"[2001:db8:ff::11]:80"')],
         [(CHECK, "command", None), (CHECK, "file", '"/x"'), (CHECK, "file_value", "true"), (CHECK, "weight", "200")],
         [(WEB, "advert_interval", "0.05")],
         [("virtual_router.four.bgp", "neighbors", '["192.0.2.254"]')],

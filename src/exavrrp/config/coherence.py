@@ -5,7 +5,7 @@ mistakes included: a stand-in (an empty list of addresses, the virtual router nu
 """
 
 from exavrrp.config.diagnosis import Document, Keys, dotted
-from exavrrp.config.settings import Agent, Check, VirtualRouter
+from exavrrp.config.settings import Agent, Check, Http, Tcp, VirtualRouter
 from exavrrp.vrrp.packet import OWNER, Address
 
 HASTY = 0.05
@@ -23,6 +23,7 @@ def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRoute
 def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
     """Note every warning."""
     _idle(document, agent, routers, checks)
+    _elsewhere(document, routers, checks)
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
@@ -92,6 +93,24 @@ def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], 
     for key, addresses in (("sources", agent.sources), ("peers", agent.peers)):
         for family in sorted({one.version for one in addresses} - families):
             document.warning(("agent", key), f"has IPv{family} addresses, but no virtual router is IPv{family}")
+
+
+def _elsewhere(document: Document, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
+    """A Backup that asks a virtual address learns how the Active is."""
+    virtual = {address for one in routers for address in one.addresses}
+    for check in checks:
+        match check.probe:
+            case Tcp(endpoint):
+                key = "tcp"
+            case Http(url):
+                key, endpoint = "http", url.endpoint
+            case _:
+                continue
+        if endpoint.address in virtual:
+            document.warning(
+                ("check", check.name, key),
+                f"asks {endpoint.address}, a virtual address, where the Active answers; write an address of this node",
+            )
 
 
 def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
