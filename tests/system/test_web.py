@@ -340,6 +340,33 @@ def test_tls(
     run(body())
 
 
+def test_a_ca_file_that_appears_later_is_used(run: "Run", until: "Until", certificate: Path, tmp_path: Path) -> None:
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(certificate)
+    later = tmp_path / "ca.pem"
+    told: list[tuple[bool, str]] = []
+
+    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+        told.append((passed, detail))
+
+    async def body() -> None:
+        async with serving(saying(BODY), secure) as port:
+            probe = http(port, tls=True, ca_file=str(later))
+            check = Check(name="web", probe=probe, interval=0.05, timeout=LONG, rise=1, fall=1, weight=0)
+            engine = Checks([check], tell)
+            engine.open(asyncio.get_running_loop())
+            try:
+                await until(lambda: told)
+                (tmp_path / "new").write_bytes((certificate.parent / "crt.pem").read_bytes())
+                (tmp_path / "new").rename(later)
+                await until(lambda: told[-1][0])
+            finally:
+                await engine.close()
+        assert told[0] == (False, "ca_file: No such file or directory")
+
+    run(body())
+
+
 def test_tls_with_a_server_that_speaks_none(run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with serving(saying(BODY)) as port:

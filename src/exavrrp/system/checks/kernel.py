@@ -97,7 +97,8 @@ async def process(probe: Process) -> Outcome:
 
 
 def _numbers() -> list[str]:
-    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    with os.scandir("/proc") as entries:
+        return [entry.name for entry in entries if entry.name.isdecimal()]
 
 
 def _is_called(entry: str, name: bytes) -> bool:

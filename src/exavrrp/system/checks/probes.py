@@ -111,19 +111,30 @@ class Attempt:
 
 
 class Web:
-    """HTTP questions of one check, which share what TLS needs to know."""
+    """HTTP questions of one check, which share what TLS needs to know.
+
+    To read all authorities takes long enough to be done before the first election, not during one.
+    """
 
     def __init__(self, probe: Http) -> None:
         self._probe = probe
         self._context: ssl.SSLContext | None = None
+        self._lack = self._prepare()
+
+    def _prepare(self) -> str | None:
+        """Read the authorities; why that failed."""
+        try:
+            self._context = web.context(self._probe)
+        except OSError as error:
+            return f"ca_file: {web.why(error)}"
+        return None
 
     async def ask(self) -> Outcome:
         """Ask once. Raises OSError."""
-        if self._context is None:
-            try:
-                self._context = web.context(self._probe)
-            except OSError as error:
-                return Outcome(passed=False, detail=f"ca_file: {web.why(error)}")
+        if self._lack is not None:
+            self._lack = self._prepare()
+        if self._lack is not None:
+            return Outcome(passed=False, detail=self._lack)
         return await web.ask(self._probe, self._context)
 
 
