@@ -214,12 +214,13 @@ class _Reading:
     def _check(self, name: str, table: schema.Check, obstacle: Obstacle | None) -> Check:
         keys = ("check", name)
         probe = self._probe(keys, table)
-        if obstacle is not None and self._sound(keys) and (found := obstacle(probe)) is not None:
+        whole = all(self._sound((*keys, key)) for key in ("user", "ca_file"))
+        if probe is not None and whole and obstacle is not None and (found := obstacle(probe)) is not None:
             key, reason = found
             self._problem((*keys, key), reason)
         return Check(
             name=name,
-            probe=probe,
+            probe=probe or Shell(":"),  # a stand-in after a mistake
             interval=table.interval,
             timeout=table.timeout,
             rise=table.rise,
@@ -229,8 +230,8 @@ class _Reading:
             initial=Initial(table.initial),
         )
 
-    def _probe(self, keys: Keys, table: schema.Check) -> Probe:
-        """What the check asks; a stand-in after a mistake."""
+    def _probe(self, keys: Keys, table: schema.Check) -> Probe | None:
+        """What the check asks; None after a mistake."""
         kinds = [kind for kind in schema.KINDS if (*keys, kind) in self._document]
         if not kinds and all(self._sound((*keys, kind)) for kind in schema.KINDS):
             others = ", ".join(kind for kind in schema.KINDS if kind != "command")
@@ -242,10 +243,8 @@ class _Reading:
             self._problem((*keys, kind), f"stands beside {kinds[0]}; keep one of the two: a check has one kind")
         if len(kinds) == 1:
             self._options(keys, kinds[0])
-            meaning = self._meaning(keys, kinds[0], table)
-            if meaning is not None:
-                return meaning
-        return Shell(":")
+            return self._meaning(keys, kinds[0], table)
+        return None
 
     def _options(self, keys: Keys, kind: str) -> None:
         """Note the keys that are for another kind."""
