@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from lab.facts import AgentEvent, Facts
+from lab.facts import AgentEvent, Command, Facts
 from lab.run import Order, Result
-from lab.timeline import Timeline
+from lab.timeline import Timeline, find_outages
 
 ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
 WORDS = {
@@ -51,6 +51,33 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "active_at_end": list(result.run.active_at_end),
         "expectation": order.scenario.expectation(result.plan),
         "complaints": list(result.run.complaints),
+        "commands": [command_document(each) for each in result.run.facts.commands],
+        "local": local_document(result.run.facts, timeline),
+    }
+
+
+def command_document(command: Command) -> dict[str, Any]:
+    """A command of exavrrp that was given."""
+    return {
+        "machine": command.machine,
+        "command": command.words,
+        "status": command.status,
+        "seconds": round(command.seconds, 3),
+        "said": command.said,
+    }
+
+
+def local_document(facts: Facts, timeline: Timeline) -> dict[str, Any] | None:
+    """What became of the probes that a server itself sent, since the event; None if none were sent."""
+    probes = [probe for probe in facts.local if probe.sent >= timeline.event]
+    if not probes:
+        return None
+    outages = find_outages(probes, timeline.event)
+    return {
+        "probes_sent": len(probes),
+        "probes_lost": sum(probe.answered is None for probe in probes),
+        "outage_ms": round(max((outage.length for outage in outages), default=0.0), 3),
+        "answered_at_end": probes[-1].node,
     }
 
 
@@ -101,6 +128,10 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
         for each in timeline.transitions
         if (each.node, each.after) != (timeline.new, "active")
     ]
+    moments += [(moment, f"{machine}: {words}") for moment, machine, words in later_moments(timeline, facts)]
+    moments += [
+        (moment, f"{words} answers what a server itself sends") for moment, words in local_moments(timeline, facts)
+    ]
     for outage in timeline.outages:
         moments.append((outage.start, f"outage begins: {outage.lost} probes lost until it ends"))
         moments.append((outage.end, f"outage ends after {outage.length:.1f} ms"))
@@ -115,6 +146,27 @@ def event_words(timeline: Timeline, facts: Facts) -> str:
     """What the lab did, in the words of its incidents."""
     done = [f"{each.machine}: {each.what}" for each in facts.incidents if each.time == timeline.event]
     return ", ".join(done) or "the event"
+
+
+def later_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:
+    """What the lab did after the event, and the ends of commands: ms after the event, where, what."""
+    found = [(each.time, each.machine, each.what) for each in facts.incidents if each.time > timeline.event]
+    found += [
+        (each.ended, each.machine, f"exavrrp {each.words.split()[0]}: exit status {each.status}")
+        for each in facts.commands
+    ]
+    return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
+
+
+def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:
+    """Who began to answer a server's own probes, and when (ms after the event)."""
+    found = []
+    before = timeline.old
+    for probe in facts.local:
+        if probe.node and probe.node != before:
+            found.append(((probe.sent - timeline.event) * 1e3, probe.node))
+            before = probe.node
+    return found
 
 
 def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Literal
 
 from lab.addressing import (
@@ -74,16 +75,20 @@ class ServerPlan:
     "further lines of TOML for [virtual_router.web]"
     bgp: tuple[str, ...] = ("med = 50",)
     "lines of TOML for [virtual_router.web.bgp]"
+    tables: tuple[str, ...] = ()
+    "lines of TOML for further tables; $directory stands for a directory of the server's own"
 
 
-def agent_configuration(machine: Machine, plan: ServerPlan, state_directory: Path) -> str:
+def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
+    """What the agent is told; everything it keeps is below `directory`."""
     peers = [peer.loopback(plan.family) for peer in SERVERS if peer is not machine]
     lines = [
         "[agent]",
         f"sources = {_strings([machine.loopback(plan.family)])}",
         f"peers = {_strings(peers)}",
         f"advert_interval = {plan.interval}",
-        f'state_directory = "{state_directory}"',
+        f'state_directory = "{directory / "run"}"',
+        f'persistent_directory = "{directory / "lib"}"',
     ]
     if plan.interfaces:
         lines.append(f"interfaces = {_strings(plan.interfaces)}")
@@ -97,6 +102,8 @@ def agent_configuration(machine: Machine, plan: ServerPlan, state_directory: Pat
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
         *plan.bgp,
+        "",
+        *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
     return "\n".join(lines) + "\n"
 
@@ -150,22 +157,44 @@ class Server:
         self._plan = plan
         self._processes = processes
         self._exabgp: Program | None = None
+        self._service: Program | None = None
+
+    @property
+    def directory(self) -> Path:
+        return self._processes.directory / self.machine.name
 
     def configure(self) -> None:
-        directory = self._processes.directory / self.machine.name
-        directory.mkdir()
-        agent = directory / "exavrrp.toml"
-        agent.write_text(agent_configuration(self.machine, self._plan, directory / "run"))
-        command = f"{self._plan.agent} run --config {agent} --log-format json"
+        self.directory.mkdir()
+        self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
+        command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     @property
     def _configuration(self) -> Path:
-        return self._processes.directory / self.machine.name / "exabgp.conf"
+        return self.directory / "exabgp.conf"
+
+    @property
+    def _agent_configuration(self) -> Path:
+        return self.directory / "exavrrp.toml"
 
     def start_service(self) -> None:
         argv = [sys.executable, "-I", str(INSTRUMENTS / "echo.py"), self.machine.name, str(SERVICE_PORT)]
-        self._processes.start(self.namespace, "echo", argv)
+        self._service = self._processes.start(self.namespace, "echo", argv)
+
+    def kill_service(self) -> float:
+        """SIGKILL for what this server serves; returns when that was."""
+        assert self._service is not None
+        now = time.time()
+        self._processes.ending(self._service)
+        self._service.process.kill()
+        return now
+
+    def start_command(self, *words: str) -> Program:
+        """`exavrrp WORDS --config …` as an operator on this server gives it."""
+        argv = [str(self._plan.agent), *words, "--config", str(self._agent_configuration)]
+        program = self._processes.start(self.namespace, f"exavrrp-{words[0]}", argv)
+        self._processes.ending(program)
+        return program
 
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
@@ -178,8 +207,15 @@ class Server:
         """Asks ExaBGP to stop (SIGTERM), as `systemctl stop exabgp` does; returns when that was."""
         assert self._exabgp is not None
         now = time.time()
-        self._exabgp.process.terminate()
         self._processes.ending(self._exabgp)
+        self._exabgp.process.terminate()
+        return now
+
+    def reload_exabgp(self) -> float:
+        """Asks ExaBGP for a full reload (SIGUSR2): its processes are ended and started anew, its sessions stay."""
+        assert self._exabgp is not None
+        now = time.time()
+        self._exabgp.process.send_signal(signal.SIGUSR2)
         return now
 
     def arm_power_off(self) -> Callable[[], float]:

@@ -13,8 +13,8 @@ from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS, Machine
-from lab.facts import AgentEvent, Facts, Incident, Standing, hops_after, standings
-from lab.report import ROUTER_NAMES, WORDS, event_words, lost_words, path_events
+from lab.facts import AgentEvent, Facts, Incident, Probe, Standing, hops_after, standings
+from lab.report import ROUTER_NAMES, WORDS, event_words, later_moments, lost_words, path_events
 from lab.run import Order, Result
 from lab.scenarios import Run
 from lab.timeline import LEAD, Timeline
@@ -116,6 +116,7 @@ def last_moment(timeline: Timeline, facts: Facts) -> float:
     moments += [(each.time - timeline.event) * 1e3 for each in timeline.transitions]
     shown = ("unbound", "withdrawn", "path-quiet", "announced")
     moments += [(each.time - timeline.event) * 1e3 for each in facts.agents if each.event in shown]
+    moments += [moment for moment, _, _ in later_moments(timeline, facts)]
     end = facts.probes[-1].sent if facts.probes else timeline.event
     return max(min(max(moments, default=0), (end - timeline.event) * 1e3), 500.0)
 
@@ -166,7 +167,10 @@ class Plot:
     def lanes(self, top: float) -> float:
         """Draws all lanes; returns where they end."""
         y = self.lane(top, "client", "answered by", LANE)
-        self.probes(top)
+        self.probes(top, self.facts.probes)
+        if self.facts.local:
+            top, y = y, self.lane(y, self.timeline.old, "itself answered by", LANE)
+            self.probes(top, self.facts.local)
         for router in (CLIENT, *TORS):
             top, y = y, self.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
             self.routes(top, router)
@@ -182,9 +186,9 @@ class Plot:
         self.canvas.text(28, y + height / 2 + 12, note, 10, FAINT)
         return y + height
 
-    def probes(self, y: float) -> None:
+    def probes(self, y: float, probes: Sequence[Probe]) -> None:
         """Neighbouring probes with the same fate are one box; lost ones reach lower."""
-        shown = [(self.moment(probe.sent), probe.node) for probe in self.facts.probes]
+        shown = [(self.moment(probe.sent), probe.node) for probe in probes]
         inside = [(moment, who) for moment, who in shown if self.axis.start <= moment <= self.axis.end]
         changes = [index for index, (_, who) in enumerate(inside) if index == 0 or who != inside[index - 1][1]]
         for begin, after in pairwise([*changes, len(inside)]):
@@ -236,13 +240,18 @@ class Plot:
                 self.standing_box((left, right), y, standing, colour)
         for each in path_events(self.timeline, self.facts):
             if each.node == server.name:
-                self.path_flag(self.axis.x(self.moment(each.time)), y, each)
+                words = f"{each.event.replace('-', ' ')}: {each.field('interface')}"
+                self.flag(self.axis.x(self.moment(each.time)), y, words)
+        for moment, machine, words in later_moments(self.timeline, self.facts):
+            if machine == server.name:
+                self.flag(self.axis.x(moment), y, words)
 
-    def path_flag(self, x: float, y: float, event: AgentEvent) -> None:
-        """The moment an agent logged that adverts stopped, or began again, to arrive on an interface."""
+    def flag(self, x: float, y: float, words: str) -> None:
+        """A moment in a server's lane: a path that went quiet or came back, something that the lab did."""
         self.canvas.line(x, y + 11, x, y + 40, LOST, stroke_width=1.2)
-        words = f"{event.event.replace('-', ' ')}: {event.field('interface')}"
-        self.canvas.text(x + 4, y + 43, words, 10, LOST, **HALO)
+        to_left = x > LEFT + (RIGHT - LEFT) * 0.7
+        anchor = {"text_anchor": "end"} if to_left else {}
+        self.canvas.text(x - 4 if to_left else x + 4, y + 43, words, 10, LOST, **anchor, **HALO)
 
     def standing_box(self, span: tuple[float, float], y: float, standing: Standing, colour: str) -> None:
         left, width = span[0], span[1] - span[0]
