@@ -130,7 +130,7 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
     ]
     moments += [(moment, f"{machine}: {words}") for moment, machine, words in later_moments(timeline, facts)]
     moments += [
-        (moment, f"{words} answers what a server itself sends") for moment, words in local_moments(timeline, facts)
+        (moment, f"{name} answers what {timeline.old} itself sends") for moment, name in local_moments(timeline, facts)
     ]
     for outage in timeline.outages:
         moments.append((outage.start, f"outage begins: {outage.lost} probes lost until it ends"))
@@ -149,13 +149,42 @@ def event_words(timeline: Timeline, facts: Facts) -> str:
 
 
 def later_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:
-    """What the lab did after the event, and the ends of commands: ms after the event, where, what."""
-    found = [(each.time, each.machine, each.what) for each in facts.incidents if each.time > timeline.event]
+    """What the lab did after the event, the ends of commands, and what agents say of drains, checks and themselves:
+    ms after the event, where, what.
+    """
+    found = [(each.time, each.machine, each.what) for each in facts.incidents]
     found += [
-        (each.ended, each.machine, f"exavrrp {each.words.split()[0]}: exit status {each.status}")
+        (each.ended, each.machine, f"exavrrp {each.words.split()[0]} ends with {each.status}")
         for each in facts.commands
     ]
-    return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
+    later = [each for each in facts.agents if each.time > timeline.event]
+    found += [(each.time, each.node, SAID[each.event].format_map(each.fields)) for each in later if each.event in SAID]
+    found += [(each.time, each.node, "the first BGP session is up") for each in first_sessions(later)]
+    return [
+        ((time - timeline.event) * 1e3, machine, words)
+        for time, machine, words in sorted(found)
+        if time > timeline.event
+    ]
+
+
+SAID = {
+    "started": "the agent starts",
+    "check": "check {check}: {result}",
+    "draining": "draining",
+    "drained": "drained",
+    "drain-undone": "drain undone",
+    "undrained": "undrained",
+}
+"Events of the agents' logs that are told, in words."
+
+
+def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:
+    """Of each node the first log line that says a BGP session is up; `agents` in the order of time."""
+    found: dict[str, AgentEvent] = {}
+    for each in agents:
+        if (each.event, each.field("state")) == ("neighbor", "up"):
+            found.setdefault(each.node, each)
+    return list(found.values())
 
 
 def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:

@@ -228,9 +228,11 @@ class Server:
         def fire() -> float:
             now = time.time()
             cut.fire([f"link set {link.member_interface} down" for link in links_of(self.machine)])
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it.
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in pids:
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
             self.namespace.kill_processes()
             self._processes.forget(self.namespace)
             return now

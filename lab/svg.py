@@ -32,6 +32,8 @@ HALO = {"stroke": "#ffffff", "stroke_width": 4, "paint_order": "stroke"}
 STAIR = 19
 LANE = 34.0
 SERVER_LANE = 52.0
+FLAG_LETTER = 5.2
+"About the width of a letter in a flag."
 MARGIN_MS = 150.0
 "Shown after the last thing that happened."
 
@@ -238,20 +240,33 @@ class Plot:
             left, right = self.axis.x(moment), self.axis.x(until)
             if right > left:
                 self.standing_box((left, right), y, standing, colour)
-        for each in path_events(self.timeline, self.facts):
-            if each.node == server.name:
-                words = f"{each.event.replace('-', ' ')}: {each.field('interface')}"
-                self.flag(self.axis.x(self.moment(each.time)), y, words)
-        for moment, machine, words in later_moments(self.timeline, self.facts):
-            if machine == server.name:
-                self.flag(self.axis.x(moment), y, words)
+        self.flags(y, server)
 
-    def flag(self, x: float, y: float, words: str) -> None:
-        """A moment in a server's lane: a path that went quiet or came back, something that the lab did."""
-        self.canvas.line(x, y + 11, x, y + 40, LOST, stroke_width=1.2)
-        to_left = x > LEFT + (RIGHT - LEFT) * 0.7
-        anchor = {"text_anchor": "end"} if to_left else {}
-        self.canvas.text(x - 4 if to_left else x + 4, y + 43, words, 10, LOST, **anchor, **HALO)
+    def flags(self, y: float, server: Machine) -> None:
+        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent said.
+
+        Those that come too close for their words to stand side by side share one text.
+        """
+        moments = [
+            (moment, words) for moment, where, words in later_moments(self.timeline, self.facts) if where == server.name
+        ]
+        moments += [
+            (self.moment(each.time), f"{each.event.replace('-', ' ')}: {each.field('interface')}")
+            for each in path_events(self.timeline, self.facts)
+            if each.node == server.name
+        ]
+        texts: list[tuple[float, str]] = []
+        for moment, words in sorted(moments):
+            x = self.axis.x(moment)
+            self.canvas.line(x, y + 11, x, y + 47, LOST, stroke_width=1.2)
+            if texts and x < texts[-1][0] + FLAG_LETTER * len(texts[-1][1]):
+                texts[-1] = (texts[-1][0], f"{texts[-1][1]}; {words}")
+            else:
+                texts.append((x, words))
+        for x, words in texts:
+            to_left = x + FLAG_LETTER * len(words) > RIGHT
+            anchor = {"text_anchor": "end"} if to_left else {}
+            self.canvas.text(x - 4 if to_left else x + 4, y + 50, words, 10, LOST, **anchor, **HALO)
 
     def standing_box(self, span: tuple[float, float], y: float, standing: Standing, colour: str) -> None:
         left, width = span[0], span[1] - span[0]
