@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.facts import Facts
+from lab.facts import Command, Facts, Incident
 from lab.svg import COLOURS, LOST, WIDTH, Axis, draw
-from tests.lab.build import agent, order, probes, result, takeover
+from tests.lab.build import EVENT, agent, order, probes, result, takeover
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,6 +60,21 @@ def test_a_path_that_went_quiet_is_flagged() -> None:
     facts = takeover()
     quiet = agent(350, "node2", "path-quiet", peer="2001:db8:ff::11", interface="eth1")
     assert "path quiet: eth1" in words(drawn(replace(facts, agents=[*facts.agents, quiet]), "gray-path"))
+
+
+def test_what_was_done_later_is_flagged_and_what_is_close_shares_a_flag() -> None:
+    facts = takeover()
+    commands = [Command("node1", "drain --wait", EVENT, EVENT + 0.25, 0, "")]
+    incidents = [*facts.incidents, Incident(EVENT + 0.26, "node1", "SIGTERM"), Incident(EVENT + 0.01, "node3", "odd")]
+    said = words(drawn(replace(facts, incidents=incidents, commands=commands), "drain"))
+    assert "exavrrp drain ends with 0; SIGTERM" in said
+    assert "odd" in said
+
+
+def test_a_servers_own_probes_have_a_lane() -> None:
+    facts = takeover()
+    assert "itself answered by" not in words(drawn(facts))
+    assert "itself answered by" in words(drawn(replace(facts, local=facts.probes), "fail-check"))
 
 
 def test_what_comes_from_logs_is_escaped() -> None:
