@@ -12,6 +12,7 @@ restart.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,7 +88,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         f"sources = {_strings([machine.loopback(plan.family)])}",
         f"peers = {_strings(peers)}",
         f"advert_interval = {plan.interval}",
-        f'state_directory = "{directory / "run"}"',
+        f'state_directory = "{runtime_directory(directory)}"',
         f'persistent_directory = "{directory / "lib"}"',
     ]
     if plan.interfaces:
@@ -106,6 +107,10 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
     return "\n".join(lines) + "\n"
+
+
+def runtime_directory(directory: Path) -> Path:
+    return directory / "run"
 
 
 def _strings(values: Sequence[object]) -> str:
@@ -168,6 +173,11 @@ class Server:
         self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
+
+    @property
+    def _runtime(self) -> Path:
+        """What stands for the agent's directory in /run."""
+        return runtime_directory(self.directory)
 
     @property
     def _configuration(self) -> Path:
@@ -240,7 +250,10 @@ class Server:
         return fire
 
     def power_on(self) -> float:
-        """Links, addresses, the service, ExaBGP: what a boot does; returns when the links began to come up."""
+        """Links, addresses, the service, ExaBGP, with an empty /run: what a boot does; returns when the links began to
+        come up.
+        """
+        shutil.rmtree(self._runtime, ignore_errors=True)
         now = time.time()
         self.namespace.ip(boot(self.machine))
         self.start_service()
