@@ -78,9 +78,10 @@ class Planned(Scenario):
         return lambda: lab.incident(lab.command(self.server, *self.words), self.server, f"exavrrp {words}")
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
-        lab.await_command(COMMAND_LIMIT)
-        lab.await_at_rest(NODE1.name, HANDOVER_LIMIT)
-        super().outcome(lab, plan)
+        """Nothing is to be waited for when the command failed."""
+        if lab.await_command(COMMAND_LIMIT).status == 0:
+            lab.await_at_rest(NODE1.name, HANDOVER_LIMIT)
+            super().outcome(lab, plan)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         return [

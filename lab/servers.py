@@ -250,9 +250,10 @@ class Server:
         return fire
 
     def power_on(self) -> float:
-        """Links, addresses, the service, ExaBGP, with an empty /run: what a boot does; returns when the links began to
-        come up.
+        """Links, addresses, the service, ExaBGP, with nothing on lo and an empty /run: what a boot does; returns when
+        the links began to come up.
         """
+        self.namespace.ip(["address flush dev lo scope global"])
         shutil.rmtree(self._runtime, ignore_errors=True)
         now = time.time()
         self.namespace.ip(boot(self.machine))
