@@ -311,6 +311,8 @@ class Sick(Scenario):
     command: ClassVar[tuple[str, ...]]
     "of the check; $directory is the server's own"
     weight: ClassVar[int]
+    reason: ClassVar[str]
+    "why node2 becomes Active"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
         check = (
@@ -341,9 +343,6 @@ class Sick(Scenario):
             *check_local(runs),
             *self.check_loss(runs, plan),
         ]
-
-    reason: ClassVar[str]
-    "why node2 becomes Active"
 
     @abstractmethod
     def check_loss(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
