@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from lab.facts import AgentEvent, Facts
+from lab.addressing import RACK
+from lab.facts import AgentEvent, Facts, Incident
 from lab.run import Order, Result
-from lab.timeline import Timeline
+from lab.servers import ServerPlan
+from lab.timeline import Move, Timeline
 
 ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
 WORDS = {
@@ -40,6 +42,10 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "interval": order.plan.interval,
         "family": order.plan.family,
         "hold": order.plan.hold,
+        "topology": result.plan.site.layout,
+        "server_as": result.plan.site.server_as,
+        "standby": "announce" if result.plan.standby else "withdraw",
+        "takeover": list(result.plan.takeover),
         "seed": result.seed,
         "advert_phase": round(result.phase, 3),
         "outage_ms": round(timeline.outage_ms, 3),
@@ -48,6 +54,15 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "lost_while_rerouting": timeline.lost_while_rerouting,
         "transitions": [each.document() for each in timeline.transitions],
         "phases_ms": timeline.phases,
+        "outages": [
+            {"start_ms": round(each.start, 3), "end_ms": round(each.end, 3), "lost": each.lost}
+            for each in timeline.outages
+        ],
+        "moves": [each.document() for each in timeline.moves],
+        "incidents": [
+            {"ms": round((each.time - timeline.event) * 1e3, 3), "machine": each.machine, "what": each.what}
+            for each in result.run.facts.incidents
+        ],
         "active_at_end": list(result.run.active_at_end),
         "expectation": order.scenario.expectation(result.plan),
         "complaints": list(result.run.complaints),
@@ -65,10 +80,10 @@ def violations(order: Order, results: Sequence[Result]) -> list[str]:
 
 
 def text(order: Order, results: Sequence[Result]) -> str:
-    plan = order.plan
+    plan = results[0].plan
     made_of = (
         f"{ROUTER_NAMES[order.router]}, ExaBGP {plan.exabgp}, IPv{plan.family}, an advert every"
-        f" {plan.interval * 1e3:g} ms, BGP hold time {plan.hold} s"
+        f" {plan.interval * 1e3:g} ms, BGP hold time {plan.hold} s{site_words(plan)}"
     )
     lines = [
         f"{order.scenario.name}: {order.scenario.summary}",
@@ -89,10 +104,28 @@ def text(order: Order, results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def site_words(plan: ServerPlan) -> str:
+    """How the site and its servers differ from the usual; empty if they don't."""
+    words = []
+    if plan.site != RACK:
+        words.append("one rack" if plan.site.layout == "rack" else "each server in a rack of its own")
+        words.append("one AS for all servers" if plan.site.server_as == "one" else "an AS for each server")
+    if plan.standby:
+        words.append("Backups announce, too")
+    if plan.takeover:
+        words.append(f"takeover by {' and '.join(WAYS[each] for each in plan.takeover)}")
+    return "".join(f", {each}" for each in words)
+
+
+WAYS = {"med": "MED", "prepend": "a shorter path"}
+
+
 def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
     names = {"old": timeline.old, "new": timeline.new}
     moments = [(0.0, f"{event_words(timeline, facts)}; {timeline.old} is Active")]
     moments += [((each.time - timeline.event) * 1e3, path_words(each)) for each in path_events(timeline, facts)]
+    moments += [((each.time - timeline.event) * 1e3, words_of(each)) for each in later_incidents(timeline, facts)]
+    moments += [(each.start, move_words(each)) for each in timeline.moves]
     moments += [
         (moment, WORDS[phase].format_map(names)) for phase, moment in timeline.phases.items() if moment is not None
     ]
@@ -113,8 +146,21 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
 
 def event_words(timeline: Timeline, facts: Facts) -> str:
     """What the lab did, in the words of its incidents."""
-    done = [f"{each.machine}: {each.what}" for each in facts.incidents if each.time == timeline.event]
+    done = [words_of(each) for each in facts.incidents if each.time == timeline.event]
     return ", ".join(done) or "the event"
+
+
+def later_incidents(timeline: Timeline, facts: Facts) -> list[Incident]:
+    return [each for each in facts.incidents if each.time > timeline.event]
+
+
+def words_of(incident: Incident) -> str:
+    return f"{incident.machine}: {incident.what}"
+
+
+def move_words(move: Move) -> str:
+    words = f"{move.after} answers instead of {move.before}"
+    return f"{words}; both do for {move.length:.1f} ms" if move.length else words
 
 
 def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:
