@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from lab.addressing import CLIENT, SERVERS, TORS, VIRTUAL_ADDRESS, VRID, Family, Machine
+from lab.addressing import CLIENT, SERVERS, VIRTUAL_ADDRESS, VRID, Family, Machine, Site
 from lab.facts import (
     Advert,
     AgentEvent,
@@ -52,9 +52,11 @@ class Tail:
 
 
 class Observers:
-    def __init__(self, topology: Topology, processes: Processes, family: Family) -> None:
+    def __init__(self, topology: Topology, processes: Processes, site: Site, family: Family) -> None:
         self._topology = topology
         self._processes = processes
+        self._site = site
+        self._servers = {server.name for server in SERVERS}
         self._family = family
         self._address = str(VIRTUAL_ADDRESS[family])
         self._followed: list[tuple[Tail, Callable[[str], None]]] = []
@@ -70,10 +72,10 @@ class Observers:
 
     def start(self) -> None:
         """Everything but the prober; before the routers and servers, to miss nothing."""
-        for tor in TORS:
+        for tor in self._site.tors:
             program = self._instrument(tor.name, "sniffer")
             self._follow(program.output, partial(self._take_advert, tor.name))
-        for router in (*TORS, CLIENT):
+        for router in (*self._site.routers, CLIENT):
             monitor = ["ip", "-ts", "-o", "monitor", "route"]
             program = self._processes.start(self._topology[router.name], "routes", monitor)
             self._follow(program.output, partial(self._take_route, router.name))
@@ -147,6 +149,8 @@ class Observers:
 
     def _take_advert(self, tor: str, line: str) -> None:
         advert = parse_advert(line, tor)
+        if advert.interface not in self._servers:
+            return  # seen before: it has come here from another rack
         (self.adverts if advert.vrid == VRID else self._knocks).append(advert)
 
     def _take_route(self, router: str, line: str) -> None:

@@ -279,7 +279,7 @@ class SlowBgp(Comeback):
         lab.watch(max(powered + self.blocked - time.time(), 0))
         lab.incident(time.time(), NODE1, "BGP can pass")
         for tor in armed:
-            tor.fire(["delete table netdev lab"])
+            tor.fire([f"delete table netdev lab_{NODE1.name}"])
         super().outcome(lab, plan)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:

@@ -28,13 +28,14 @@ from lab.addressing import (
     FAMILIES,
     HOST,
     PRIORITIES,
+    RACK,
     SERVERS,
     VIRTUAL_ADDRESS,
     VIRTUAL_ROUTER,
     VRID,
     Family,
     Machine,
-    links_of,
+    Site,
 )
 from lab.processes import Processes, Program
 from lab.topology import LabError, Namespace, boot
@@ -43,6 +44,12 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTRUMENTS = ROOT / "lab" / "instruments"
 AGENT = ROOT / ".venv" / "bin" / "exavrrp"
 SERVICE_PORT = 7007
+
+Means = Literal["med", "prepend"]
+"How the route of a node that takes over beats a dead one's: the agent's `takeover`."
+MEANS: tuple[Means, ...] = ("med", "prepend")
+PREPENDS = 3
+"Of a normal Active, if takeovers take them away: so many nodes may fall silent within `stale_for`."
 
 ExaBGPLine = Literal["4", "5"]
 EXABGP: Mapping[str, Path] = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
@@ -70,14 +77,33 @@ class ServerPlan:
     "BGP hold time, seconds"
     exabgp: ExaBGPLine
     agent: Path = AGENT
+    site: Site = RACK
+    standby: bool = False
+    "a Backup announces, too"
+    takeover: tuple[Means, ...] = ()
+    stale_for: float | None = None
+    "seconds in which a silent takeover counts; None: as long as the routers' hold time"
     interfaces: tuple[str, ...] = ()
     "if not empty: the agent's `interfaces`"
     virtual_router: tuple[str, ...] = ()
     "further lines of TOML for [virtual_router.web]"
     bgp: tuple[str, ...] = ("med = 50",)
-    "lines of TOML for [virtual_router.web.bgp]"
+    "lines of TOML for [virtual_router.web.bgp]; a `med` gives way to takeover by MED"
     tables: tuple[str, ...] = ()
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
+
+    @property
+    def window(self) -> float:
+        """Seconds in which a silent takeover counts."""
+        return self.hold if self.stale_for is None else self.stale_for
+
+    @property
+    def compared_everywhere(self) -> bool:
+        """Whether the routers that decide see a new Active's route to be better than that of one which fell silent.
+
+        MED reaches the routers next to the servers, and no other: in `racks`, others decide.
+        """
+        return "prepend" in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
 
 
 def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
@@ -99,10 +125,12 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         f"vrid = {VRID}",
         f"priority = {PRIORITIES[machine.name]}",
         f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
+        *(['standby = "announce"'] if plan.standby else []),
         *plan.virtual_router,
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
-        *plan.bgp,
+        *(line for line in plan.bgp if "med" not in plan.takeover or not line.startswith("med ")),
+        *preference(machine, plan),
         "",
         *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
@@ -111,6 +139,19 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
 
 def runtime_directory(directory: Path) -> Path:
     return directory / "run"
+
+
+def preference(machine: Machine, plan: ServerPlan) -> list[str]:
+    """Lines for [virtual_router.web.bgp] by which one node's route is better than another's."""
+    lines = []
+    if plan.standby or plan.takeover:
+        lines.append(f"local_as = {plan.site.asn(machine)}")
+    if plan.takeover:
+        lines.append(f"takeover = {_strings(plan.takeover)}")
+        lines.append(f"stale_for = {plan.window}")
+    if "prepend" in plan.takeover:
+        lines.append(f"prepend = {PREPENDS}")
+    return lines
 
 
 def _strings(values: Sequence[object]) -> str:
@@ -135,18 +176,18 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
     parts = [f"process exavrrp {{\n    run {command};\n    encoder json;\n}}\n"]
     parts += [
         NEIGHBOR.format(
-            remote=link.address_of_tor(family),
+            remote=link.address_of_router(family),
             local=link.address_of_member(family),
             router_id=machine.router_id,
-            asn=machine.asn,
-            remote_asn=link.tor.asn,
+            asn=plan.site.asn(machine),
+            remote_asn=plan.site.asn(link.router),
             hold=plan.hold,
             family=family,
             loopback=machine.loopback(family),
             length=HOST[family],
         )
         for family in FAMILIES
-        for link in links_of(machine)
+        for link in plan.site.uplinks(machine)
     ]
     return "".join(parts)
 
@@ -237,7 +278,7 @@ class Server:
 
         def fire() -> float:
             now = time.time()
-            cut.fire([f"link set {link.member_interface} down" for link in links_of(self.machine)])
+            cut.fire([f"link set {link.member_interface} down" for link in self._plan.site.uplinks(self.machine)])
             # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it.
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in pids:
@@ -256,7 +297,7 @@ class Server:
         self.namespace.ip(["address flush dev lo scope global"])
         shutil.rmtree(self._runtime, ignore_errors=True)
         now = time.time()
-        self.namespace.ip(boot(self.machine))
+        self.namespace.ip(boot(self._plan.site, self.machine))
         self.start_service()
         self.start_exabgp()
         return now

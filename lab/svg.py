@@ -12,9 +12,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS, Machine
+from lab.addressing import CLIENT, FAMILIES, SERVERS, Machine, Site
 from lab.facts import AgentEvent, Facts, Incident, Probe, Standing, hops_after, standings
-from lab.report import ROUTER_NAMES, WORDS, event_words, later_moments, lost_words, path_events
+from lab.report import (
+    ROUTER_NAMES,
+    WORDS,
+    event_words,
+    later_incidents,
+    lost_words,
+    path_events,
+    said_moments,
+    site_words,
+    words_of,
+)
 from lab.run import Order, Result
 from lab.scenarios import Run
 from lab.timeline import LEAD, Timeline
@@ -25,7 +35,7 @@ LEFT, RIGHT = 118, 1150
 COLOURS = {"node1": "#2f6fde", "node2": "#e08a1e", "node3": "#2a9d6f"}
 LOST, INK, FAINT, GRID, OFF = "#d62839", "#1d2733", "#66727f", "#e3e7eb", "#c9d0d6"
 BOTH = "#7b8798"
-"A client's route over both ToRs."
+"A route to routers, not to a server."
 FONT = "ui-sans-serif, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 HALO = {"stroke": "#ffffff", "stroke_width": 4, "paint_order": "stroke"}
 "Keeps words readable that stand on a line."
@@ -102,8 +112,8 @@ def draw(order: Order, result: Result) -> str:
     header(canvas, order, result)
     stairs = [(name, moment) for name, moment in timeline.phases.items() if moment is not None]
     top = 104.0
-    lanes_top = top + STAIR * (len(stairs) + 1) + 14
-    bottom = Plot(canvas, axis, timeline, facts).lanes(lanes_top)
+    lanes_top = top + STAIR * (len(stairs) + 1 + len(later_stairs(result.run))) + 14
+    bottom = Plot(canvas, axis, timeline, facts, order.plan.site).lanes(lanes_top)
     phases(canvas, axis, result.run, top, bottom)
     y = time_axis(canvas, axis, bottom)
     y = legend(canvas, y + 10)
@@ -116,9 +126,10 @@ def last_moment(timeline: Timeline, facts: Facts) -> float:
     moments = [moment for moment in timeline.phases.values() if moment is not None]
     moments += [outage.end for outage in timeline.outages]
     moments += [(each.time - timeline.event) * 1e3 for each in timeline.transitions]
+    moments += [(each.time - timeline.event) * 1e3 for each in facts.incidents]
     shown = ("unbound", "withdrawn", "path-quiet", "announced")
     moments += [(each.time - timeline.event) * 1e3 for each in facts.agents if each.event in shown]
-    moments += [moment for moment, _, _ in later_moments(timeline, facts)]
+    moments += [moment for moment, _, _ in said_moments(timeline, facts)]
     end = facts.probes[-1].sent if facts.probes else timeline.event
     return max(min(max(moments, default=0), (end - timeline.event) * 1e3), 500.0)
 
@@ -127,9 +138,10 @@ def header(canvas: Canvas, order: Order, result: Result) -> None:
     timeline, plan = result.run.timeline, result.plan
     canvas.text(28, 40, order.scenario.name, 24, font_weight=700)
     canvas.text(28, 62, order.scenario.summary, 13, FAINT)
+    special = site_words(plan).replace(", ", " · ")
     made_of = (
         f"{ROUTER_NAMES[order.router]} · ExaBGP {plan.exabgp} · IPv{plan.family} · an advert every"
-        f" {plan.interval * 1e3:g} ms · BGP hold time {plan.hold} s · seed {result.seed}"
+        f" {plan.interval * 1e3:g} ms · BGP hold time {plan.hold} s{special} · seed {result.seed}"
     )
     canvas.text(28, 81, made_of, 12, FAINT)
     right = {"text_anchor": "end"}
@@ -147,6 +159,7 @@ def phases(canvas: Canvas, axis: Axis, run: Run, top: float, bottom: float) -> N
     stairs += [
         (moment, WORDS[phase].format_map(names), INK) for phase, moment in timeline.phases.items() if moment is not None
     ]
+    stairs += later_stairs(run)
     for step, (moment, words, colour) in enumerate(sorted(stairs)):
         x, y = axis.x(moment), top + step * STAIR
         dash = {} if moment == 0 else {"stroke_dasharray": "2 3"}
@@ -157,6 +170,14 @@ def phases(canvas: Canvas, axis: Axis, run: Run, top: float, bottom: float) -> N
         canvas.text(x - 5 if to_left else x + 5, y, shown, 11.5, colour, **anchor, **HALO)
 
 
+def later_stairs(run: Run) -> list[tuple[float, str, str]]:
+    """What else was done or seen after the event."""
+    return [
+        ((each.time - run.timeline.event) * 1e3, words_of(each), LOST)
+        for each in later_incidents(run.timeline, run.facts)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """The lanes: everything that has the axis of time."""
@@ -165,6 +186,7 @@ class Plot:
     axis: Axis
     timeline: Timeline
     facts: Facts
+    site: Site
 
     def lanes(self, top: float) -> float:
         """Draws all lanes; returns where they end."""
@@ -173,7 +195,7 @@ class Plot:
         if self.facts.local:
             top, y = y, self.lane(y, self.timeline.old, "itself answered by", LANE)
             self.probes(top, self.facts.local)
-        for router in (CLIENT, *TORS):
+        for router in (CLIENT, *self.site.routers):
             top, y = y, self.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
             self.routes(top, router)
         for server in SERVERS:
@@ -211,11 +233,16 @@ class Plot:
             if right > left:
                 self.route_box(left, right, y, hops)
 
+    def colour_of(self, hop: str) -> str:
+        """Of the only server that an interface leads to: the server itself, or the one of a rack's ToR."""
+        tors = [name for name, tors in self.site.racks.items() if hop in {tor.name for tor in tors}]
+        return COLOURS.get(hop) or (COLOURS[tors[0]] if len(tors) == 1 else BOTH)
+
     def route_box(self, left: float, right: float, y: float, hops: Sequence[str]) -> None:
         width, height = right - left, 14
         for row, hop in enumerate(hops):
             part = height / len(hops)
-            self.canvas.rect(left, y + 10 + row * part, width, part, COLOURS.get(hop, BOTH))
+            self.canvas.rect(left, y + 10 + row * part, width, part, self.colour_of(hop))
         if not hops:
             dashes = {"stroke": LOST, "stroke_width": 1, "stroke_dasharray": "3 2"}
             self.canvas.rect(left, y + 10, width, height, "none", **dashes)
@@ -248,7 +275,7 @@ class Plot:
         Those that come too close for their words to stand side by side share one text.
         """
         moments = [
-            (moment, words) for moment, where, words in later_moments(self.timeline, self.facts) if where == server.name
+            (moment, words) for moment, where, words in said_moments(self.timeline, self.facts) if where == server.name
         ]
         moments += [
             (self.moment(each.time), f"{each.event.replace('-', ' ')}: {each.field('interface')}")

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from lab import report
+from lab.addressing import site
 from lab.facts import Command, Incident
 from tests.lab.build import EVENT, agent, order, probes, result, succeeded, takeover
 
@@ -21,6 +22,31 @@ def test_the_document_has_every_promised_key_and_is_json() -> None:
     assert run["phases_ms"]["elected"] == 301
     assert set(run["transitions"][0]) == {"time", "node", "router", "before", "after", "reason"}
     assert run["active_at_end"] == ["node2"]
+
+
+def test_how_the_site_differs_from_the_usual_is_told() -> None:
+    made = result(takeover())
+    usual = report.text(order(), [made])
+    assert "BGP hold time 9 s\n" in usual
+    special = replace(made.plan, site=site("racks"), standby=True, takeover=("med", "prepend"))
+    said = report.text(order(), [replace(made, plan=special)])
+    assert "each server in a rack of its own, an AS for each server, Backups announce, too, takeover by MED and" in said
+    (run,) = report.document(order(), [replace(made, plan=special)])
+    assert (run["topology"], run["server_as"], run["standby"]) == ("racks", "distinct", "announce")
+    assert run["takeover"] == ["med", "prepend"]
+
+
+def test_what_was_done_later_and_who_answered_then_is_told() -> None:
+    facts = takeover()
+    later = Incident(EVENT + 0.35, "node2", "mute")
+    made = result(replace(facts, incidents=[*facts.incidents, later]))
+    said = report.text(order(), [made])
+    assert "+350.0 ms  node2: mute" in said
+    assert "+310.0 ms  node2 answers instead of node1" in said
+    (run,) = report.document(order(), [made])
+    assert run["moves"] == [{"start_ms": 310, "end_ms": 310, "before": "node1", "after": "node2"}]
+    assert run["outages"] == [{"start_ms": -2, "end_ms": 310, "lost": 155}]
+    assert [each["what"] for each in run["incidents"]] == ["power off", "mute"]
 
 
 def test_the_timeline_is_in_the_order_of_time() -> None:
