@@ -274,14 +274,15 @@ class Server:
         process; it says when.
         """
         cut = Armed.ip(self.namespace)
-        pids = [pid for pid in self.namespace.pids() if pid != cut.pid]
+        pids = sorted(pid for pid in self.namespace.pids() if pid != cut.pid)
 
         def fire() -> float:
             now = time.time()
             cut.fire([f"link set {link.member_interface} down" for link in self._plan.site.uplinks(self.machine)])
-            # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it.
+            # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it. And
+            # children first, since a stopped process group continues when the last parent outside it ends (setpgid(2)).
             for number in (signal.SIGSTOP, signal.SIGKILL):
-                for pid in pids:
+                for pid in reversed(pids):
                     with suppress(ProcessLookupError):
                         os.kill(pid, number)
             self.namespace.kill_processes()
