@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import time
 from abc import abstractmethod
@@ -40,13 +41,12 @@ from lab.scenarios import (
     scenario,
     skew_time,
 )
-from lab.servers import SERVICE_PORT, Armed, ServerPlan
+from lab.servers import ROOT, SERVICE_PORT, Armed, ServerPlan
 
 COMMAND_LIMIT = 60.0
 "Seconds; twice what a drain waits for a successor at most (handover_ceiling)."
 DRAIN = ("drain", "--wait")
-DRAIN_FOR_STOP = ("drain", "--wait", "--until-restart")
-"What exabgp/exabgp.service.d/exavrrp.conf has for ExecStop."
+DROP_IN = ROOT / "exabgp" / "exabgp.service.d" / "exavrrp.conf"
 NOBODY_TOOK_OVER = 3
 "Exit status of `exavrrp drain --wait` when this node serves on."
 
@@ -66,16 +66,23 @@ def check_command(runs: Sequence[Run], status: int) -> list[str]:
     return violations
 
 
-class Planned(Scenario):
-    """A command of exavrrp on the Active begins it, and node2 takes over before node1 lets go."""
+def exec_stop(drop_in: str) -> tuple[str, ...]:
+    """What a drop-in for systemd has exavrrp do before ExaBGP gets its SIGTERM: the words after the program's name."""
+    (line,) = [line for line in drop_in.splitlines() if line.startswith("ExecStop=")]
+    # "-" means that a failure does not stop the stop (systemd.service(5)).
+    return tuple(shlex.split(line.removeprefix("ExecStop=").lstrip("-"))[1:])
 
-    words: ClassVar[tuple[str, ...]] = DRAIN
-    server: ClassVar[Machine] = NODE1
-    "where the command is given"
+
+class Planned(Scenario):
+    """A command of exavrrp on node1 begins it, and the address moves before the old Active lets go."""
+
+    def words(self) -> tuple[str, ...]:
+        """The command."""
+        return DRAIN
 
     def arm(self, lab: DataCentre) -> Strike:
-        words = " ".join(self.words)
-        return lambda: lab.incident(lab.command(self.server, *self.words), self.server, f"exavrrp {words}")
+        words = self.words()
+        return lambda: lab.incident(lab.command(NODE1, *words), NODE1, f"exavrrp {' '.join(words)}")
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         """Nothing is to be waited for when the command failed."""
@@ -96,7 +103,9 @@ class Planned(Scenario):
 class Stop(Planned):
     name = "stop"
     summary = "ExaBGP on the Active is stopped as systemd does with our drop-in: ExecStop drains it, then SIGTERM"
-    words = DRAIN_FOR_STOP
+
+    def words(self) -> tuple[str, ...]:
+        return exec_stop(DROP_IN.read_text())
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return "node2 becomes Active (peer-resigned) while node1 still serves; no probe lost"
@@ -128,7 +137,9 @@ class Undrain(Planned):
     summary = "the better node, drained before, may serve again (exavrrp undrain)"
     before = NODE2
     after = NODE1
-    words = ("undrain",)
+
+    def words(self) -> tuple[str, ...]:
+        return ("undrain",)
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return "node1 becomes Active again, node2 hands over and rests; no probe lost"

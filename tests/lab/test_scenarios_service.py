@@ -8,7 +8,7 @@ import pytest
 
 from lab.facts import AgentEvent, Command, Facts, Incident
 from lab.scenarios import SCENARIOS
-from lab.scenarios_service import CHECK_INTERVAL, FALL
+from lab.scenarios_service import CHECK_INTERVAL, DROP_IN, FALL, exec_stop
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
 DRAINED = Command("node1", "drain --wait", EVENT, EVENT + 1.4, 0, "drained")
@@ -58,6 +58,11 @@ def test_a_planned_move_loses_nothing_and_its_command_says_that_it_is_over(name:
 def test_a_planned_move_is_no_takeover_from_silence(name: str) -> None:
     (violation,) = judged(name, handed_over("silence"))
     assert "(peer-resigned), but: silence" in violation
+
+
+def test_stop_does_what_the_drop_in_says() -> None:
+    assert exec_stop("[Service]\nExecStop=-/opt/bin/exavrrp drain --wait\nKillMode=mixed\n") == ("drain", "--wait")
+    assert exec_stop(DROP_IN.read_text())[:3] == ("drain", "--wait", "--until-restart")
 
 
 def test_a_command_that_said_nothing_is_told_all_the_same() -> None:
