@@ -127,7 +127,7 @@ class Timeline:
     probes_sent: int
     probes_lost: int
     lost_while_rerouting: int
-    "of these: sent while a router or the client had no route to the address, having had one a moment ago"
+    "of these: sent while one of the gates or the client had no route to the address, having had one a moment ago"
 
     @property
     def outage_ms(self) -> float:
@@ -151,6 +151,7 @@ def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline
     transitions = tuple(find_transitions(facts.agents, event))
     new = next((each.node for each in transitions if each.after == "active"), None)
     lost = [probe for probe in probes if probe.answered is None]
+    deciding = {machine.name for machine in (CLIENT, *site.gates)}
     return Timeline(
         event=event,
         old=old,
@@ -161,7 +162,7 @@ def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline
         moves=tuple(find_moves(probes, event)),
         probes_sent=len(probes),
         probes_lost=len(lost),
-        lost_while_rerouting=count_rerouting(lost, facts.routes),
+        lost_while_rerouting=count_rerouting(lost, [each for each in facts.routes if each.machine in deciding]),
     )
 
 
