@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +24,9 @@ from lab.addressing import (
     Machine,
     Site,
 )
-from lab.facts import POWER_OFF, POWER_ON, Facts, Incident, Standing, hops_after, standings
-from lab.observers import Observers
-from lab.processes import Late, Processes
+from lab.facts import POWER_OFF, POWER_ON, AgentEvent, Command, Facts, Incident, Standing, hops_after, standings
+from lab.observers import LOCAL_PROBES_PER_SECOND, PROBES_PER_SECOND, Observers
+from lab.processes import Late, Processes, Program
 from lab.routers import Daemon, best_path, start_routers
 from lab.servers import Server, ServerPlan
 from lab.topology import Topology
@@ -48,6 +48,16 @@ class Fabric:
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command that runs."""
+
+    time: float
+    server: Machine
+    words: str
+    program: Program
+
+
 class DataCentre:
     def __init__(self, fabric: Fabric, directory: Path, say: Callable[[str], None]) -> None:
         self.fabric = fabric
@@ -58,6 +68,7 @@ class DataCentre:
         self.servers: dict[str, Server] = {}
         self.directory = directory
         self._hashed: Link | None = None
+        self._given: Given | None = None
         self._standby = False
 
     def build(self) -> None:
@@ -115,6 +126,9 @@ class DataCentre:
     def start_probing(self) -> None:
         self.observers.start_prober()
 
+    def start_local_probing(self, server: Machine) -> None:
+        self.observers.start_local_prober(server)
+
     def standing(self, node: str) -> Standing:
         return standings(self.observers.incidents, self.observers.agents).get(node, Standing())
 
@@ -128,6 +142,56 @@ class DataCentre:
         """Waits until `node` answers the probes, all of them, for a tenth of a second."""
         record = self.observers.probes
         self._await(f"{node} answering", limit, lambda: record.answered_in_a_row(node) >= ROW)
+
+    def await_serving_locally(self, node: str, limit: float) -> None:
+        """Waits until `node` answers the probes that a server itself sends, as long."""
+        record = self.observers.local
+        row = ROW * LOCAL_PROBES_PER_SECOND // PROBES_PER_SECOND
+        self._await(f"{node} answering locally", limit, lambda: record.answered_in_a_row(node) >= row)
+
+    def await_at_rest(self, node: str, limit: float) -> None:
+        """Waits until `node` is not Active, and the address is neither bound nor announced there."""
+
+        def at_rest() -> bool:
+            standing = self.standing(node)
+            return standing.state != "active" and not standing.bound and not standing.announced
+
+        self._await(f"{node} at rest", limit, at_rest)
+
+    def await_logged(self, server: Machine, event: str, since: float, limit: float) -> AgentEvent:
+        """Waits until a server's agent logs this event, later than `since` (seconds since the epoch)."""
+
+        def found() -> Iterator[AgentEvent]:
+            for each in self.observers.agents:
+                if (each.node, each.event) == (server.name, event) and each.time > since:
+                    yield each
+
+        self._await(f"{server.name} logs {event}", limit, lambda: any(found()))
+        return next(found())
+
+    def agent_process(self, server: Machine) -> int:
+        """The pid of a server's agent, which it logs when it starts."""
+        self.observers.refresh()
+        said = [each for each in self.observers.agents if (each.node, each.event) == (server.name, "started")]
+        return int(said[-1].field("process"))
+
+    def command(self, server: Machine, *words: str) -> float:
+        """Gives a command of exavrrp on a server; returns when. Whoever gives it waits with `await_command`."""
+        now = time.time()
+        self._given = Given(now, server, " ".join(words), self.servers[server.name].start_command(*words))
+        return now
+
+    def await_command(self, limit: float) -> Command:
+        """Waits until the command given last has ended, and notes what came of it."""
+        assert self._given is not None
+        given, self._given = self._given, None
+        self._await(f"the end of exavrrp {given.words}", limit, lambda: given.program.ended)
+        ended, status = time.time(), given.program.process.returncode
+        said = given.program.last_words(1)
+        self.processes.let_go(given.program)
+        command = Command(given.server.name, given.words, given.time, ended, status, said)
+        self.observers.commands.append(command)
+        return command
 
     def await_actives(self, nodes: Collection[str], limit: float) -> None:
         """Waits until each of these nodes holds itself to be Active."""
@@ -171,7 +235,7 @@ class DataCentre:
 
     def finish(self) -> Facts:
         """Stops probing and hands out everything recorded."""
-        self.observers.stop_prober()
+        self.observers.stop_probers()
         return self.observers.facts()
 
     def remove(self) -> None:

@@ -10,10 +10,10 @@ from statistics import median
 from typing import Any
 
 from lab.addressing import RACK
-from lab.facts import AgentEvent, Facts, Incident
+from lab.facts import AgentEvent, Command, Facts, Incident
 from lab.run import Order, Result
 from lab.servers import ServerPlan
-from lab.timeline import Move, Timeline
+from lab.timeline import Move, Timeline, find_outages
 
 ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
 WORDS = {
@@ -66,6 +66,33 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "active_at_end": list(result.run.active_at_end),
         "expectation": order.scenario.expectation(result.plan),
         "complaints": list(result.run.complaints),
+        "commands": [command_document(each) for each in result.run.facts.commands],
+        "local": local_document(result.run.facts, timeline),
+    }
+
+
+def command_document(command: Command) -> dict[str, Any]:
+    """A command of exavrrp that was given."""
+    return {
+        "machine": command.machine,
+        "command": command.words,
+        "status": command.status,
+        "seconds": round(command.seconds, 3),
+        "said": command.said,
+    }
+
+
+def local_document(facts: Facts, timeline: Timeline) -> dict[str, Any] | None:
+    """What became of the probes that a server itself sent, since the event; None if none were sent."""
+    probes = [probe for probe in facts.local if probe.sent >= timeline.event]
+    if not probes:
+        return None
+    outages = find_outages(probes, timeline.event)
+    return {
+        "probes_sent": len(probes),
+        "probes_lost": sum(probe.answered is None for probe in probes),
+        "outage_ms": round(max((outage.length for outage in outages), default=0.0), 3),
+        "answered_at_end": probes[-1].node,
     }
 
 
@@ -134,6 +161,10 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
         for each in timeline.transitions
         if (each.node, each.after) != (timeline.new, "active")
     ]
+    moments += [(moment, f"{machine}: {words}") for moment, machine, words in said_moments(timeline, facts)]
+    moments += [
+        (moment, f"{name} answers what {timeline.old} itself sends") for moment, name in local_moments(timeline, facts)
+    ]
     for outage in timeline.outages:
         moments.append((outage.start, f"outage begins: {outage.lost} probes lost until it ends"))
         moments.append((outage.end, f"outage ends after {outage.length:.1f} ms"))
@@ -161,6 +192,51 @@ def words_of(incident: Incident) -> str:
 def move_words(move: Move) -> str:
     words = f"{move.after} answers instead of {move.before}"
     return f"{words}; both do for {move.length:.1f} ms" if move.length else words
+
+
+def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:
+    """The ends of commands, and what agents say of drains, checks and themselves after the event: ms after it, where,
+    what.
+    """
+    found = [
+        (each.ended, each.machine, f"exavrrp {each.words.split()[0]} ends with {each.status}")
+        for each in facts.commands
+    ]
+    later = [each for each in facts.agents if each.time > timeline.event]
+    found += [(each.time, each.node, SAID[each.event].format_map(each.fields)) for each in later if each.event in SAID]
+    found += [(each.time, each.node, "the first BGP session is up") for each in first_sessions(later)]
+    return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
+
+
+SAID = {
+    "started": "the agent starts",
+    "check": "check {check}: {result}",
+    "draining": "draining",
+    "drained": "drained",
+    "drain-undone": "drain undone",
+    "undrained": "undrained",
+}
+"Events of the agents' logs that are told, in words."
+
+
+def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:
+    """Of each node the first log line that says a BGP session is up; `agents` in the order of time."""
+    found: dict[str, AgentEvent] = {}
+    for each in agents:
+        if (each.event, each.field("state")) == ("neighbor", "up"):
+            found.setdefault(each.node, each)
+    return list(found.values())
+
+
+def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:
+    """Who began to answer a server's own probes, and when (ms after the event)."""
+    found = []
+    before = timeline.old
+    for probe in facts.local:
+        if probe.node and probe.node != before:
+            found.append(((probe.sent - timeline.event) * 1e3, probe.node))
+            before = probe.node
+    return found
 
 
 def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:

@@ -9,7 +9,7 @@ A scenario is one class in the registry: a name, a one-line summary, what it exp
     outcome  waits until the consequences are over
     judge    the violated expectations over all runs, in words
 
-To add one, write a class with @scenario above it.
+To add one, write a class with @scenario above it, here or in a module of scenarios that `__main__` imports.
 """
 
 from __future__ import annotations
@@ -138,6 +138,24 @@ def check_outage(runs: Sequence[Run], allowed_ms: float) -> list[str]:
     return []
 
 
+def check_lossless(runs: Sequence[Run]) -> list[str]:
+    """In no run was a single probe lost."""
+    return [
+        f"run {number}: {run.timeline.probes_lost} probes lost, there should be none"
+        for number, run in enumerate(runs, 1)
+        if run.timeline.probes_lost
+    ]
+
+
+def check_end(runs: Sequence[Run], node: Machine) -> list[str]:
+    """In every run this node alone is Active at the end."""
+    return [
+        f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}; expected: {node.name}"
+        for number, run in enumerate(runs, 1)
+        if run.active_at_end != (node.name,)
+    ]
+
+
 def check_quiet(runs: Sequence[Run]) -> list[str]:
     """In no run did anybody make a transition."""
     return [
@@ -182,11 +200,11 @@ def dropped_at_arrival(match: str, node: Machine = NODE1) -> str:
 
 
 @scenario
-class Stop(Takeover):
+class StopAbrupt(Takeover):
     """ExaBGP tells its processes, waits 0.1 s and closes its sessions."""
 
-    name = "stop"
-    summary = "ExaBGP on the Active is stopped (SIGTERM), as for an upgrade"
+    name = "stop-abrupt"
+    summary = "ExaBGP on the Active is stopped (SIGTERM) without being drained first"
     reason = "peer-resigned"
 
     def allowed_ms(self, plan: ServerPlan) -> float:
@@ -272,10 +290,8 @@ class GrayPath(Unmoved):
         return strike
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
-        violations = check_quiet(runs)
+        violations = check_quiet(runs) + check_lossless(runs)
         for number, run in enumerate(runs, 1):
-            if run.timeline.probes_lost:
-                violations.append(f"run {number}: {run.timeline.probes_lost} probes lost, there should be none")
             gray = next(each.what.split()[0] for each in run.facts.incidents if each.what.endswith("gray"))
             if not any(quiet_path(run, node, gray) for node in (NODE2, NODE3)):
                 violations.append(f"run {number}: no Backup has logged that the path over {gray} went quiet")
@@ -330,10 +346,7 @@ class Comeback(Scenario):
     after = NODE1
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return (
-            "node1 becomes Active again, node2 hands over and rests;"
-            f" the outage (median) is at most {BUDGET_MS:.0f} ms, most of it the routers' exchange of the routes"
-        )
+        return "node1 becomes Active again, node2 hands over and rests; no probe lost"
 
     def prepare(self, lab: DataCentre) -> None:
         lab.await_settled(NODE1.name)
@@ -350,12 +363,7 @@ class Comeback(Scenario):
         super().outcome(lab, plan)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
-        violations = [
-            f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}; expected: node1"
-            for number, run in enumerate(runs, 1)
-            if run.active_at_end != (NODE1.name,)
-        ]
-        return violations + check_outage(runs, BUDGET_MS)
+        return check_end(runs, NODE1) + check_lossless(runs)
 
 
 HANDOVER_LIMIT = 20.0

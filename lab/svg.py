@@ -13,8 +13,18 @@ from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
 from lab.addressing import CLIENT, FAMILIES, SERVERS, Machine, Site
-from lab.facts import AgentEvent, Facts, Incident, Standing, hops_after, standings
-from lab.report import ROUTER_NAMES, WORDS, event_words, later_incidents, lost_words, path_events, site_words, words_of
+from lab.facts import AgentEvent, Facts, Incident, Probe, Standing, hops_after, standings
+from lab.report import (
+    ROUTER_NAMES,
+    WORDS,
+    event_words,
+    later_incidents,
+    lost_words,
+    path_events,
+    said_moments,
+    site_words,
+    words_of,
+)
 from lab.run import Order, Result
 from lab.scenarios import Run
 from lab.timeline import LEAD, Timeline
@@ -32,6 +42,8 @@ HALO = {"stroke": "#ffffff", "stroke_width": 4, "paint_order": "stroke"}
 STAIR = 19
 LANE = 34.0
 SERVER_LANE = 52.0
+FLAG_LETTER = 5.2
+"About the width of a letter in a flag."
 MARGIN_MS = 150.0
 "Shown after the last thing that happened."
 
@@ -117,6 +129,7 @@ def last_moment(timeline: Timeline, facts: Facts) -> float:
     moments += [(each.time - timeline.event) * 1e3 for each in facts.incidents]
     shown = ("unbound", "withdrawn", "path-quiet", "announced")
     moments += [(each.time - timeline.event) * 1e3 for each in facts.agents if each.event in shown]
+    moments += [moment for moment, _, _ in said_moments(timeline, facts)]
     end = facts.probes[-1].sent if facts.probes else timeline.event
     return max(min(max(moments, default=0), (end - timeline.event) * 1e3), 500.0)
 
@@ -178,7 +191,10 @@ class Plot:
     def lanes(self, top: float) -> float:
         """Draws all lanes; returns where they end."""
         y = self.lane(top, "client", "answered by", LANE)
-        self.probes(top)
+        self.probes(top, self.facts.probes)
+        if self.facts.local:
+            top, y = y, self.lane(y, self.timeline.old, "itself answered by", LANE)
+            self.probes(top, self.facts.local)
         for router in (CLIENT, *self.site.routers):
             top, y = y, self.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
             self.routes(top, router)
@@ -194,9 +210,9 @@ class Plot:
         self.canvas.text(28, y + height / 2 + 12, note, 10, FAINT)
         return y + height
 
-    def probes(self, y: float) -> None:
+    def probes(self, y: float, probes: Sequence[Probe]) -> None:
         """Neighbouring probes with the same fate are one box; lost ones reach lower."""
-        shown = [(self.moment(probe.sent), probe.node) for probe in self.facts.probes]
+        shown = [(self.moment(probe.sent), probe.node) for probe in probes]
         inside = [(moment, who) for moment, who in shown if self.axis.start <= moment <= self.axis.end]
         changes = [index for index, (_, who) in enumerate(inside) if index == 0 or who != inside[index - 1][1]]
         for begin, after in pairwise([*changes, len(inside)]):
@@ -251,15 +267,33 @@ class Plot:
             left, right = self.axis.x(moment), self.axis.x(until)
             if right > left:
                 self.standing_box((left, right), y, standing, colour)
-        for each in path_events(self.timeline, self.facts):
-            if each.node == server.name:
-                self.path_flag(self.axis.x(self.moment(each.time)), y, each)
+        self.flags(y, server)
 
-    def path_flag(self, x: float, y: float, event: AgentEvent) -> None:
-        """The moment an agent logged that adverts stopped, or began again, to arrive on an interface."""
-        self.canvas.line(x, y + 11, x, y + 40, LOST, stroke_width=1.2)
-        words = f"{event.event.replace('-', ' ')}: {event.field('interface')}"
-        self.canvas.text(x + 4, y + 43, words, 10, LOST, **HALO)
+    def flags(self, y: float, server: Machine) -> None:
+        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent said.
+
+        Those that come too close for their words to stand side by side share one text.
+        """
+        moments = [
+            (moment, words) for moment, where, words in said_moments(self.timeline, self.facts) if where == server.name
+        ]
+        moments += [
+            (self.moment(each.time), f"{each.event.replace('-', ' ')}: {each.field('interface')}")
+            for each in path_events(self.timeline, self.facts)
+            if each.node == server.name
+        ]
+        texts: list[tuple[float, str]] = []
+        for moment, words in sorted(moments):
+            x = self.axis.x(moment)
+            self.canvas.line(x, y + 11, x, y + 47, LOST, stroke_width=1.2)
+            if texts and x < texts[-1][0] + FLAG_LETTER * len(texts[-1][1]):
+                texts[-1] = (texts[-1][0], f"{texts[-1][1]}; {words}")
+            else:
+                texts.append((x, words))
+        for x, words in texts:
+            to_left = x + FLAG_LETTER * len(words) > RIGHT
+            anchor = {"text_anchor": "end"} if to_left else {}
+            self.canvas.text(x - 4 if to_left else x + 4, y + 50, words, 10, LOST, **anchor, **HALO)
 
     def standing_box(self, span: tuple[float, float], y: float, standing: Standing, colour: str) -> None:
         left, width = span[0], span[1] - span[0]

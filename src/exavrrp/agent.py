@@ -33,6 +33,7 @@ from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.health import Health, Subject, Vitality
 from exavrrp.routes import Ladder
+from exavrrp.sessions import Result, Sessions
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.exabgp import ExaBGP
@@ -40,6 +41,7 @@ from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.paths import Paths
 from exavrrp.system.scripts import Scripts
+from exavrrp.system.state import State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, VirtualRouter
 from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
@@ -88,6 +90,7 @@ class Agent:
         self._bug: Exception | None = None
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
+        self._state = State(Path(configuration.agent.state_directory), log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -102,17 +105,25 @@ class Agent:
         used = {name for router in configuration.routers for name in router.checks}
         checks = [check for check in configuration.checks if check.name in used]
         self._scripts = Scripts(checks, self._checked)
+        needed = {router.name: router.sessions() for router in configuration.routers}
+        requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
+        self._sessions = Sessions(requirements)
         self._health = Health(
-            {router.name: Subject(router.priority, configuration.weights(router)) for router in configuration.routers},
-            {check.name: Vitality(check.rise, check.fall) for check in checks},
+            {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
+            {check.name: Vitality(check.rise, check.fall) for check in checks}
+            | {_sessions_of(name): Vitality(1, 1) for name in requirements},
         )
+
+    def _weights(self, router: RouterConfiguration) -> dict[str, int]:
+        weights = self.configuration.weights(router)
+        return weights if router.min_sessions == 0 else weights | {_sessions_of(router.name): router.sessions_weight}
 
     async def run(self) -> None:
         """Serves until ExaBGP or a signal ends it.
 
         Raises ``StartError`` when it cannot begin, and whatever a bug of ours raised, after an orderly stop.
         """
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         self._why = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, loop.call_later, TELL_TALE, self._end, REPLACED)
@@ -126,6 +137,7 @@ class Agent:
             self._open_exabgp(loop, closing)
             await self._take_lock(loop, closing)
             if not self._why.done():
+                self._state.open()
                 self._open(loop, closing)
                 self._start()
                 why = await self._why
@@ -251,11 +263,11 @@ class Agent:
     def _start(self) -> None:
         """Clear what a predecessor left, then begin the elections."""
         self.journal.info("started", version=__version__, process=os.getpid(), routers=list(self._routers))
-        leftovers = self._addresses.present()
+        leftovers, announced = self._addresses.present(), self._state.recall()
         for router in self._routers.values():
             found = leftovers.intersection(router.configuration.addresses)
             if found:
-                whole = len(found) == len(router.configuration.addresses)
+                whole = router.name in announced and len(found) == len(router.configuration.addresses)
                 detail = "kept until the election is decided" if whole else "withdrawn, then unbound"
                 told = sorted(map(str, found))
                 self.journal.warning("leftovers", router=router.name, addresses=told, detail=detail)
@@ -269,6 +281,7 @@ class Agent:
             self.journal.error("unbind-failed", detail=error.strerror or str(error))
         for router in self._routers.values():
             router.start()
+            self._loop.call_later(router.configuration.startup_hold, self._give_up_waiting, router.name)
 
     async def _stop(self, why: str) -> None:
         """Every router leaves in its order; what is not finished after ``STOP_LIMIT`` is cleared."""
@@ -285,8 +298,9 @@ class Agent:
             for router in self._routers.values():
                 router.abandon()
 
-    def progressed(self, router: VirtualRouter) -> None:  # noqa: ARG002
+    def progressed(self) -> None:
         """A virtual router has carried out something: whoever waits for the last one looks again."""
+        self._state.note({router.name: router.instance.presence.level for router in self._routers.values()})
         self._progress.set()
 
     def _end(self, why: str) -> None:
@@ -338,6 +352,14 @@ class Agent:
         for router in affected:
             self._routers[router].judge(self._health)
 
+    def _count_sessions(self, results: list[Result]) -> None:
+        for one in results:
+            self._checked(_sessions_of(one.router), passed=one.passed, detail=one.detail, seconds=0.0)
+
+    def _give_up_waiting(self, router: str) -> None:
+        """For BGP sessions, at the start."""
+        self._count_sessions(self._sessions.give_up_waiting(router))
+
     def _heard(self, event: exabgp.Event) -> None:
         match event:
             case exabgp.Greeted(version, known):
@@ -345,6 +367,7 @@ class Agent:
                 record("exabgp", version=version, known=known)
             case exabgp.Neighbor(address, established):
                 self.journal.info("neighbor", neighbor=str(address), state="up" if established else "down")
+                self._count_sessions(self._sessions.heard(address, established=established))
             case exabgp.Answered(address):
                 self._by_address[address].route_changed()
             case exabgp.Refused(address, line):
@@ -376,3 +399,8 @@ class Agent:
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
         self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers)
+
+
+def _sessions_of(router: str) -> str:
+    """The BGP sessions of a router as the name of a check. No check that is configured can be called so."""
+    return f"{router}'s BGP sessions"

@@ -56,8 +56,8 @@ class Host(Protocol):
     def is_confirmed(self, router: "VirtualRouter") -> bool:
         """Whether ExaBGP has carried out everything that ``router`` wants now."""
 
-    def progressed(self, router: "VirtualRouter") -> None:
-        """``router`` has carried out something."""
+    def progressed(self) -> None:
+        """A router has carried out something."""
 
 
 class VirtualRouter:
@@ -212,7 +212,7 @@ class VirtualRouter:
                 case _:
                     assert_never(effect)
         self._arm()
-        self._host.progressed(self)
+        self._host.progressed()
 
     def _take(self, step: Step) -> None:
         match step:

@@ -141,6 +141,14 @@ def test_the_agent_knows_its_peers_but_not_itself(server: object) -> None:
     assert "interfaces" not in read["agent"]
 
 
+def test_the_agent_keeps_everything_below_the_directory_of_its_server() -> None:
+    read = tomllib.loads(agent_configuration(SERVERS[0], plan(), Path("/run/x")))
+    assert (read["agent"]["state_directory"], read["agent"]["persistent_directory"]) == ("/run/x/run", "/run/x/lib")
+    tables = ("[check.service]", 'command = ["/usr/bin/test", "-e", "$directory/sign"]')
+    read = tomllib.loads(agent_configuration(SERVERS[0], replace(plan(), tables=tables), Path("/run/x")))
+    assert read["check"]["service"]["command"][2] == "/run/x/sign"
+
+
 def test_what_a_scenario_adds_reaches_the_agent() -> None:
     special = replace(plan(), family=4, interfaces=("eth1",), virtual_router=("preempt = false",), bgp=("med = 7",))
     read = tomllib.loads(agent_configuration(SERVERS[0], special, Path("/run/x")))

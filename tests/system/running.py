@@ -387,6 +387,7 @@ class Host:
             f'peers = ["{_loopback(other, self.family)}"]',
             f"advert_interval = {interval}",
             f'state_directory = "{self.directory / "run"}"',
+            f'persistent_directory = "{self.directory / "lib"}"',
             *agent,
             "[virtual_router.web]",
             f"vrid = {VRID}",
@@ -476,6 +477,9 @@ class Alone:
     def __init__(self, host: Host) -> None:
         if not (host.directory / "exavrrp.toml").exists():
             host.configure()
+        path = host.directory / "exavrrp.toml"
+        # No neighbour of anybody's is ever up here.
+        path.write_text(path.read_text().replace("[virtual_router.web]\n", "[virtual_router.web]\nmin_sessions = 0\n"))
         with (host.directory / "agent.log").open("a") as errors:
             self.process = host.namespace.popen(
                 host.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors

@@ -227,6 +227,11 @@ class _Reading:
             handover=Handover(table.handover),
             handover_hold=table.handover_hold,
             linger=table.linger,
+            handover_ceiling=self._ceiling(keys, table),
+            min_sessions=table.min_sessions,
+            sessions_neighbors=self._counted((*keys, "sessions_neighbors"), table),
+            sessions_weight=table.sessions_weight,
+            startup_hold=table.startup_hold,
             checks=self._references((*keys, "checks"), table.checks),
             attributes=self._attributes((*keys, "bgp"), table.bgp, addresses),
         )
@@ -267,6 +272,27 @@ class _Reading:
                 f"is {table.preempt_delay:g}, but priority 255 (the owner of the addresses) never waits;"
                 " remove it, or write a priority of at most 254",
             )
+
+    def _ceiling(self, keys: Keys, table: schema.VirtualRouter) -> float:
+        if table.handover_ceiling < table.handover_hold:
+            self._problem(
+                (*keys, "handover_ceiling"),
+                f"is {table.handover_ceiling:g}, below a handover_hold of {table.handover_hold:g}; write that or more",
+            )
+        return table.handover_ceiling
+
+    def _counted(self, keys: Keys, table: schema.VirtualRouter) -> tuple[Address, ...]:
+        """The neighbours whose sessions count; fewer than are needed would keep the router out for ever."""
+        neighbors = self._texts(keys, table.sessions_neighbors, notation.unicast)
+        if neighbors and self._sound(keys) and table.min_sessions > len(neighbors):
+            self._problem(
+                (*keys[:-1], "min_sessions"),
+                f"is {table.min_sessions}, but sessions_neighbors names {len(neighbors)};"
+                f" write at most {len(neighbors)}, or name more neighbours",
+            )
+        elif neighbors and table.min_sessions == 0:
+            self._problem(keys, "names neighbours, but min_sessions = 0 needs none; remove one of the two")
+        return neighbors
 
     def _source(self, keys: Keys, text: str | None, agent: Agent, family: int | None) -> Address | None:
         if text is None:

@@ -54,6 +54,15 @@ Wait = Annotated[
     Meta(ge=0, le=30, description="seconds from 0 to 30"),
 ]
 Period = Annotated[float, Meta(ge=0.01, le=86400, description="seconds from 0.01 to 86400")]
+Weight = Annotated[
+    int,
+    # As in keepalived: a weight can carry any priority from 1 to 254 to any other.
+    Meta(
+        ge=-253,
+        le=253,
+        description="a whole number from -253 to 253 (0: the router is in fault while the check fails)",
+    ),
+]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number of runs from 1 to 1000")]
 
 
@@ -156,6 +165,20 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     ] = "make-before-break"
     handover_hold: Wait = 1.0
     linger: Wait = 2.0
+    handover_ceiling: Annotated[
+        float,
+        # Above the longest handover_hold: a drain is undone after it if nobody has taken over.
+        Meta(ge=1, le=600, description="seconds from 1 to 600"),
+    ] = 30.0
+    min_sessions: Annotated[
+        int, Meta(ge=0, le=1000, description="a whole number of BGP sessions from 0 (none are needed) to 1000")
+    ] = 1
+    sessions_neighbors: Annotated[
+        tuple[AddressText, ...],
+        Meta(description='a list of the addresses of the BGP neighbours that count: ["2001:db8:0:1::1"]'),
+    ] = ()
+    sessions_weight: Weight = 0
+    startup_hold: Seconds = 60.0
     checks: Annotated[
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),
@@ -180,15 +203,7 @@ class Check(Struct, frozen=True, kw_only=True):
     timeout: Period = 1.0
     rise: Count = 2
     fall: Count = 3
-    weight: Annotated[
-        int,
-        # As in keepalived: a weight can carry any priority from 1 to 254 to any other.
-        Meta(
-            ge=-253,
-            le=253,
-            description="a whole number from -253 to 253 (0: the router is in fault while the check fails)",
-        ),
-    ] = 0
+    weight: Weight = 0
 
 
 SYNONYMS: dict[str, str] = {

@@ -12,6 +12,7 @@ from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
+from exavrrp.sessions import Requirement
 from exavrrp.vrrp import router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
@@ -69,6 +70,16 @@ class VirtualRouter:
     """seconds"""
     linger: float
     """seconds"""
+    handover_ceiling: float
+    """seconds"""
+    min_sessions: int
+    """BGP sessions that must be up; 0: none"""
+    sessions_neighbors: tuple[Address, ...]
+    """the only ones that count; empty: all that can carry the addresses"""
+    sessions_weight: int
+    """of the sessions as a check, −253–253; 0: fault"""
+    startup_hold: float
+    """seconds to wait for them at the start"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
     attributes: Attributes
@@ -94,7 +105,16 @@ class VirtualRouter:
 
     def giving_up(self) -> presence.Settings:
         """What presence wants to know."""
-        return presence.Settings(handover=self.handover, hold=self.handover_hold, linger=self.linger)
+        return presence.Settings(
+            handover=self.handover, hold=self.handover_hold, linger=self.linger, ceiling=self.handover_ceiling
+        )
+
+    def sessions(self) -> Requirement | None:
+        """What it needs of BGP; None: nothing."""
+        if self.min_sessions == 0:
+            return None
+        family = self.family if self.attributes.next_hop == "self" else None
+        return Requirement(self.min_sessions, frozenset(self.sessions_neighbors), family)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
