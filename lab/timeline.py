@@ -230,7 +230,7 @@ def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Sit
         "last_advert": last_advert(facts.adverts, elected, old),
         "elected": elected,
         "bound": first(each.time for each in later if each.event == "bound"),
-        "announced": first(each.time for each in later if each.event == "announced"),
+        "announced": first(each.time for each in later if each.event == "announced" and as_active(each)),
         "in_kernel_first": min(in_kernel, default=None),
         "in_kernel": max(in_kernel) if len(in_kernel) == len(site.gates) else None,
         "client_route": client_time(facts.routes, event, site),
@@ -240,6 +240,11 @@ def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Sit
         ),
     }
     return {name: None if time is None else round((time - event) * 1e3, 3) for name, time in moments.items()}
+
+
+def as_active(announced: AgentEvent) -> bool:
+    """Not as a Backup that announces, too, or as a node that leaves."""
+    return announced.field("state") in ("", "active")
 
 
 def first(times: Iterable[float]) -> float | None:
