@@ -111,7 +111,7 @@ def draw(order: Order, result: Result) -> str:
     axis = Axis(-LEAD * 1e3 * 0.8, last_moment(timeline, facts) + MARGIN_MS)
     header(canvas, order, result)
     stairs = [(name, moment) for name, moment in timeline.phases.items() if moment is not None]
-    top = 104.0
+    top = 120.0 if site_words(result.plan) else 104.0
     lanes_top = top + STAIR * (len(stairs) + 1 + len(later_stairs(result.run))) + 14
     bottom = Plot(canvas, axis, timeline, facts, order.plan.site).lanes(lanes_top)
     phases(canvas, axis, result.run, top, bottom)
@@ -138,12 +138,12 @@ def header(canvas: Canvas, order: Order, result: Result) -> None:
     timeline, plan = result.run.timeline, result.plan
     canvas.text(28, 40, order.scenario.name, 24, font_weight=700)
     canvas.text(28, 62, order.scenario.summary, 13, FAINT)
-    special = site_words(plan).replace(", ", " · ")
     made_of = (
         f"{ROUTER_NAMES[order.router]} · ExaBGP {plan.exabgp} · IPv{plan.family} · an advert every"
-        f" {plan.interval * 1e3:g} ms · BGP hold time {plan.hold} s{special} · seed {result.seed}"
+        f" {plan.interval * 1e3:g} ms · BGP hold time {plan.hold} s · seed {result.seed}"
     )
     canvas.text(28, 81, made_of, 12, FAINT)
+    canvas.text(28, 97, site_words(plan).removeprefix(", ").replace(", ", " · "), 12, FAINT)
     right = {"text_anchor": "end"}
     lost = bool(timeline.probes_lost)
     outage = f"{timeline.outage_ms:.0f} ms without an answer" if lost else "no probe lost"

@@ -127,7 +127,7 @@ class Timeline:
     probes_sent: int
     probes_lost: int
     lost_while_rerouting: int
-    "of these: sent while a router or the client had no route to the address, having had one a moment ago"
+    "of these: sent while one of the gates or the client had no route to the address, having had one a moment ago"
 
     @property
     def outage_ms(self) -> float:
@@ -151,6 +151,7 @@ def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline
     transitions = tuple(find_transitions(facts.agents, event))
     new = next((each.node for each in transitions if each.after == "active"), None)
     lost = [probe for probe in probes if probe.answered is None]
+    deciding = {machine.name for machine in (CLIENT, *site.gates)}
     return Timeline(
         event=event,
         old=old,
@@ -161,7 +162,7 @@ def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline
         moves=tuple(find_moves(probes, event)),
         probes_sent=len(probes),
         probes_lost=len(lost),
-        lost_while_rerouting=count_rerouting(lost, facts.routes),
+        lost_while_rerouting=count_rerouting(lost, [each for each in facts.routes if each.machine in deciding]),
     )
 
 
@@ -229,7 +230,7 @@ def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Sit
         "last_advert": last_advert(facts.adverts, elected, old),
         "elected": elected,
         "bound": first(each.time for each in later if each.event == "bound"),
-        "announced": first(each.time for each in later if each.event == "announced"),
+        "announced": first(each.time for each in later if each.event == "announced" and as_active(each)),
         "in_kernel_first": min(in_kernel, default=None),
         "in_kernel": max(in_kernel) if len(in_kernel) == len(site.gates) else None,
         "client_route": client_time(facts.routes, event, site),
@@ -239,6 +240,11 @@ def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Sit
         ),
     }
     return {name: None if time is None else round((time - event) * 1e3, 3) for name, time in moments.items()}
+
+
+def as_active(announced: AgentEvent) -> bool:
+    """Not as a Backup that announces, too, or as a node that leaves."""
+    return announced.field("state") in ("", "active")
 
 
 def first(times: Iterable[float]) -> float | None:

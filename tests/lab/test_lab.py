@@ -60,6 +60,23 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     assert run["scenario"] == scenario
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mute-two", "--router", "frr", "--takeover", "med,prepend", "--hold", "180"),
+        ("partition", "--router", "bird"),
+        ("mute-node", "--router", "bird", "--topology", "racks", "--takeover", "prepend", "--hold", "180"),
+        ("cut-uplinks", "--router", "frr", "--topology", "racks", "--standby", "announce"),
+    ],
+    ids=lambda words: "-".join(word.removeprefix("--") for word in words),
+)
+def test_what_routers_and_election_see_differently(words: tuple[str, ...], tmp_path: Path) -> None:
+    """One for each site and routing daemon."""
+    (run,) = demo(*words, svg=tmp_path / "picture.svg")
+    assert run["topology"] == ("racks" if "racks" in words else "rack")
+    assert run["moves"][0]["before"] == "node1"
+
+
 @pytest.mark.parametrize("exabgp", ["4", "5"])
 @pytest.mark.parametrize("scenario", ["kill-agent", "restart-exabgp"])
 def test_an_agent_that_is_started_anew_loses_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:

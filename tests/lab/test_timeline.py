@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from lab.addressing import site
-from lab.facts import Facts, RouteChange
+from lab.facts import AgentEvent, Facts, RouteChange
 from lab.timeline import FLOWS, PHASES, compute, find_moves, find_outages
 from tests.lab.build import EVENT, agent, probes, takeover
 
@@ -110,6 +110,17 @@ def test_the_phases_of_a_takeover() -> None:
             "first_answer": 310.3,
         }
     )
+
+
+def test_what_a_backup_announces_is_no_takeover() -> None:
+    facts = takeover()
+    standby = agent(100, "node2", "announced", state="standby")
+    agents = sorted([*facts.agents[:-1], standby, agent(306, "node2", "announced", state="active")], key=moment)
+    assert compute(replace(facts, agents=agents), EVENT, "node1").phases["announced"] == pytest.approx(306)
+
+
+def moment(event: AgentEvent) -> float:
+    return event.time
 
 
 def test_the_longest_outage_counts_and_every_lost_probe() -> None:
