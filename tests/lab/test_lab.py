@@ -77,8 +77,7 @@ def test_what_routers_and_election_see_differently(words: tuple[str, ...], tmp_p
     assert run["moves"][0]["before"] == "node1"
 
 
-@pytest.mark.parametrize("exabgp", ["4", "5"])
-@pytest.mark.parametrize("scenario", ["kill-agent", "restart-exabgp"])
+@pytest.mark.parametrize(("scenario", "exabgp"), [("kill-agent", "4"), ("restart-exabgp", "5")])
 def test_an_agent_that_is_started_anew_loses_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
     (run,) = demo(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
     assert run["probes_lost"] == 0
