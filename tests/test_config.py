@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from exavrrp.config import Configuration, Problem, effective, load, schema, state_directory
 from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
+from exavrrp.routes import GRACEFUL_SHUTDOWN, LARGEST, Attributes, Ladder, Takeover
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
 Tables = dict[str, dict[str, str]]
@@ -87,6 +87,8 @@ AGENT, WEB, FOUR, BGP, CHECK = (
     "virtual_router.web.bgp",
     "check.web",
 )
+STANDBY, LEAVING = f"{BGP}.standby", f"{BGP}.leaving"
+ANNOUNCED = (WEB, "standby", '"announce"')
 MANY_6 = json.dumps([f"2001:db8:53::{number:x}" for number in range(1, 90)])
 MANY_4 = json.dumps([f"198.18.{number // 250}.{number % 250 + 1}" for number in range(256)])
 
@@ -250,7 +252,12 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "as_path", "[0]", "holds 0; write AS numbers from 1 to 4294967295"),
     (BGP, "as_path", '["65010"]', 'holds "65010"; write AS numbers'),
     (BGP, "as_path", "[4294967296]", "holds 4294967296; write AS numbers"),
-    (BGP, "as_path", json.dumps([65010] * 255), "holds 255 AS numbers; write at most 254"),
+    (
+        BGP,
+        "as_path",
+        json.dumps([65010] * 255),
+        "makes paths of up to 257 AS numbers, with those put before it; 255 fit",
+    ),
     (BGP, "next_hop", '"Self"', 'is "Self"; write an address such as'),
     (BGP, "next_hop", '"192.0.2.1"', 'is 192.0.2.1, but the addresses are IPv6; write one of IPv6 or "self"'),
     (BGP, "next_hop", '"2001:db8:53::1"', "is 2001:db8:53::1, a virtual address: a route cannot lead to itself; write"),
@@ -261,6 +268,23 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "neighbors", '["ff02::1"]', "this is a multicast address"),
     (BGP, "community", '["65010:7"]', 'unknown key; did you mean "communities"?'),
     (BGP, "origin", '"igp"', "unknown key; known here: med, local_preference,"),
+    (AGENT, "local_as", "0", "is 0; write our own AS number, from 1 to 4294967295"),
+    (WEB, "standby", "true", 'is true; write "withdraw", or "announce"'),
+    (WEB, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
+    (BGP, "local_as", '"65010"', 'is "65010"; write our own AS number'),
+    (BGP, "prepend", "2", "is 2, for which our own AS number must be known; write local_as = 65010 with your"),
+    (BGP, "prepend", "33", "is 33; write how many times more"),
+    (BGP, "takeover", '"med"', 'is "med"; write a list of "med", "prepend", both or none'),
+    (BGP, "takeover", '["mad"]', 'holds "mad"; write "med" or "prepend"'),
+    (BGP, "takeover", '["prepend"]', 'holds "prepend", which needs our own AS number; write local_as = 65010 with'),
+    (BGP, "stale_for", "0.5", "is 0.5; write seconds from 1 to 86400, at least the routers' BGP hold time"),
+    (BGP, "standby", '"announce"', 'is "announce"; write a table [virtual_router.web.bgp.standby]'),
+    (LEAVING, "prepend", "1", "is 1, for which our own AS number must be known"),
+    (LEAVING, "med", "4294967296", "is 4294967296; write a whole number from 0 to 4294967295"),
+    (LEAVING, "communities", '["65536:1"]', 'holds "65536:1"; write two numbers'),
+    (LEAVING, "next_hop", '"192.0.2.1"', "is 192.0.2.1, but the addresses are IPv6"),
+    (LEAVING, "neighbors", '["192.0.2.254"]', "holds 192.0.2.254: over an IPv4 session ExaBGP has no IPv6"),
+    (LEAVING, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
     (CHECK, "command", None, "is missing; write the program and its arguments as a list"),
     (CHECK, "command", "[]", "is []; write the program and its arguments as a list"),
     (CHECK, "command", '"/usr/bin/true -x"', 'is "/usr/bin/true -x"; write the program and its arguments as a list'),
@@ -344,8 +368,86 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
     ),
     ([(WEB, "source", '"2001:db8:ff::12"')], AGENT, "peers", "holds 2001:db8:ff::12, a source of this node; list the"),
     (
-        [(BGP, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
+        [(BGP, "communities", json.dumps([f"1:{number}" for number in range(975)]))],
         "virtual_router.web.bgp",
+        "",
+        "all attributes together do not fit into one BGP message; write fewer communities",
+    ),
+    (
+        [(BGP, "takeover", '["med"]')],
+        BGP,
+        "med",
+        'is 50, but takeover = ["med"] makes it from the time of the takeover; remove one of the two',
+    ),
+    (
+        [(BGP, "takeover", '["prepend"]'), (AGENT, "local_as", "65010"), (BGP, "prepend", "0")],
+        BGP,
+        "prepend",
+        'is 0, but takeover = ["prepend"] takes prepends away; write 1 to 32',
+    ),
+    (
+        [(BGP, "as_path", "[65010, 65020]"), (AGENT, "local_as", "65020")],
+        BGP,
+        "as_path",
+        "begins with 65010, but our own AS number is 65020 (local_as); begin with that",
+    ),
+    (
+        [(LEAVING, "as_path", "[65010, 65020]"), (BGP, "local_as", "65020")],
+        LEAVING,
+        "as_path",
+        "begins with 65010, but our own AS number is 65020 (local_as); begin with that",
+    ),
+    (
+        [ANNOUNCED, (WEB, "handover", '"break-before-make"')],
+        WEB,
+        "standby",
+        'is "announce", which binds the addresses on every node, but handover = "break-before-make" is for a service',
+    ),
+    (
+        [(LEAVING, "med", "50")],
+        LEAVING,
+        "",
+        (
+            "eBGP neighbours would share the traffic between active (path length 1, MED 50) and leaving (path length 1,"
+            " MED 50); write a larger med or more prepends for leaving, or leave out what you wrote for it"
+        ),
+    ),
+    (
+        [ANNOUNCED, (STANDBY, "med", "49")],
+        STANDBY,
+        "",
+        "eBGP neighbours would prefer the wrong one of active (path length 1, MED 50) and standby (path length 1, MED",
+    ),
+    (
+        [ANNOUNCED, (BGP, "med", "4294967294")],
+        BGP,
+        "",
+        "share the traffic between active (path length 1, MED 4294967294) and standby",
+    ),
+    (
+        [ANNOUNCED, (STANDBY, "local_preference", "200")],
+        STANDBY,
+        "",
+        (
+            "iBGP neighbours would prefer the wrong one of active (local preference 100, path length 0, MED 50)"
+            " and standby (local preference 200, path length 0, MED 4294967294); write a lower local_preference"
+        ),
+    ),
+    (
+        [ANNOUNCED, (STANDBY, "med", "1000"), (BGP, "med", None), (BGP, "takeover", '["med"]')],
+        STANDBY,
+        "",
+        "active (path length 1, MED 2594967295) and standby (path length 1, MED 1000)",
+    ),
+    (
+        [ANNOUNCED, (STANDBY, "neighbors", '["fe80::1"]')],
+        STANDBY,
+        "neighbors",
+        "names neighbours, but the other states are announced to all; write neighbors in virtual_router.web.bgp too",
+    ),
+    (
+        [(LEAVING, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
+        BGP,
         "",
         "all attributes together do not fit into one BGP message; write fewer communities",
     ),
@@ -546,7 +648,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
     assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
     assert router.checks == ()
-    assert router.attributes == Attributes()
+    assert (router.standby, router.ladder, router.stale_for) == (False, Ladder.derived(Attributes()), 180.0)
 
 
 def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
@@ -588,7 +690,7 @@ def test_attributes_are_spelt_as_exabgp_reads_them(read: Any) -> None:
             (BGP, "neighbors", '["fe80::1", "192.0.2.254"]'),
         )
     )
-    assert read(text).routers[0].attributes == Attributes(
+    assert read(text).routers[0].ladder.active == Attributes(
         med=50,
         local_preference=300,
         communities=("65010:7", "no-export", "65535:0"),
@@ -597,6 +699,67 @@ def test_attributes_are_spelt_as_exabgp_reads_them(read: Any) -> None:
         next_hop="2001:db8::1",
         neighbors=(IPv6Address("fe80::1"), IPv4Address("192.0.2.254")),
     )
+
+
+def ladder(read: Any, *changes: tuple[str, str, str | None]) -> Ladder:
+    found = read(written(changed(*changes))).routers[0].ladder
+    assert isinstance(found, Ladder)
+    return found
+
+
+def test_levels_are_derived_from_the_active_one(read: Any) -> None:
+    found = ladder(
+        read, ANNOUNCED, (AGENT, "local_as", "65010"), (BGP, "prepend", "1"), (BGP, "communities", '["1:2"]')
+    )
+    assert found == Ladder.derived(
+        Attributes(med=50, communities=("1:2",), as_path=(65010, 65010)), frozenset(), 0, 65010
+    )
+    assert (found.standby.as_path, found.leaving.as_path) == ((65010,) * 3, (65010,) * 4)
+    assert (found.standby.med, found.leaving.med) == (LARGEST - 1, LARGEST)
+    assert found.leaving.communities == ("1:2", GRACEFUL_SHUTDOWN)
+
+
+def test_each_level_may_say_its_own(read: Any) -> None:
+    found = ladder(
+        read,
+        ANNOUNCED,
+        (AGENT, "local_as", "65020"),
+        (BGP, "local_as", "65010"),
+        (BGP, "as_path", "[65010, 64999]"),
+        (BGP, "neighbors", '["fe80::1", "fe80::2"]'),
+        (STANDBY, "med", "100"),
+        (STANDBY, "prepend", "2"),
+        (STANDBY, "neighbors", '["fe80::2"]'),
+        (STANDBY, "next_hop", '"2001:db8::99"'),
+        (LEAVING, "as_path", "[65010, 65010, 65010, 65010, 65010]"),
+        (LEAVING, "communities", "[]"),
+        (LEAVING, "large_communities", '["1:2:3"]'),
+        (LEAVING, "local_preference", "0"),
+    )
+    one, two = IPv6Address("fe80::1"), IPv6Address("fe80::2")
+    assert found.local_as == 65010
+    assert found.active == Attributes(med=50, as_path=(65010, 64999), neighbors=(one, two))
+    assert found.standby == Attributes(
+        med=100, local_preference=1, as_path=(65010, 65010, 65010, 64999), neighbors=(two,), next_hop="2001:db8::99"
+    )
+    assert found.leaving == Attributes(
+        med=LARGEST, local_preference=0, large_communities=("1:2:3",), as_path=(65010,) * 5, neighbors=(one, two)
+    )
+
+
+@pytest.mark.parametrize("path", [(AGENT, "local_as", "65010"), (BGP, "as_path", "[65010]")])
+def test_takeover_by_prepend_needs_but_our_as_number(read: Any, path: tuple[str, str, str]) -> None:
+    found = ladder(read, path, (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
+    assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
+    assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
+    assert read(written(changed(path, (BGP, "stale_for", "90")))).routers[0].stale_for == 90
+
+
+def test_both_takeovers(read: Any) -> None:
+    changes = [(AGENT, "local_as", "65010"), (BGP, "takeover", '["med", "prepend"]'), (BGP, "prepend", "2")]
+    found = ladder(read, (BGP, "med", None), *changes)
+    assert found.takeover == {Takeover.MED, Takeover.PREPEND}
+    assert (found.active.med, found.prepends) == (None, 2)
 
 
 def test_the_core_gets_its_settings(read: Any) -> None:
@@ -722,6 +885,13 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
             "virtual_router.four.bgp.neighbors",
             "its router-id",
         ),
+        ([(STANDBY, "med", "70")], STANDBY, 'has no effect without standby = "announce" in virtual_router.web; write'),
+        ([(BGP, "stale_for", "90")], f"{BGP}.stale_for", 'has no effect without takeover = ["prepend"]; write that'),
+        (
+            [ANNOUNCED, (STANDBY, "local_preference", "50"), (STANDBY, "med", "50")],
+            STANDBY,
+            "eBGP neighbours would share the traffic between active (path length 1, MED 50) and standby",
+        ),
     ],
 )
 def test_what_is_legal_but_hardly_meant_is_a_warning(
@@ -825,11 +995,21 @@ def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
 
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
-    may_be_missing = {"control_group", "interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
+    may_be_missing = {
+        "control_group",
+        "interfaces",
+        "max_hops",
+        "learned_interval_max",
+        "med",
+        "local_preference",
+        "local_as",
+        "standby",
+    }
     for kind, table in (
         (schema.Agent, tables["agent"]),
         (schema.VirtualRouter, tables["virtual_router"]["web"]),
         (schema.Bgp, tables["virtual_router"]["web"]["bgp"]),
+        (schema.Level, tables["virtual_router"]["web"]["bgp"]["leaving"]),
         (schema.Check, tables["check"]["web"]),
     ):
         assert set(kind.__struct_fields__) - may_be_missing <= set(table)
@@ -891,8 +1071,17 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 large_communities=st.lists(st.sampled_from(["1:2:3", "4294967295:0:0"]), unique=True),
                 as_path=st.lists(st.integers(1, 0xFFFFFFFF), max_size=4),
                 neighbors=st.lists(v6, max_size=2, unique=True),
+                stale_for=st.floats(1, 1000),
+                leaving=optional(communities=st.just(["1:2"]), next_hop=st.just("self")),
+                standby=optional(communities=st.just(["1:3"]), large_communities=st.just([])),
             )
         )
+        if takeover := draw(st.lists(st.sampled_from(["med", "prepend"]), unique=True)):
+            bgp |= {"takeover": takeover, "local_as": bgp.get("as_path", [65010])[0] if bgp.get("as_path") else 65010}
+            bgp |= {"prepend": draw(st.integers(1, 32))}
+            bgp.pop("med", None) if "med" in takeover else None
+        elif draw(st.booleans()):
+            bgp["med"] = min(bgp.get("med", 0), 0xFFFFFFFD)
         routers[name] = {
             "vrid": vrid,
             "addresses": [next(texts[family])],
@@ -911,6 +1100,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }
+        if bgp.get("med", 0) < 0xFFFFFFFE and "handover" not in routers[name]:
+            routers[name]["standby"] = draw(st.sampled_from(["withdraw", "announce"]))
     agent = {
         "sources": [next(texts[v4]), next(texts[v6])],
         "peers": [next(texts[v6]), next(texts[v4])],
@@ -971,7 +1162,10 @@ scalars: st.SearchStrategy[Any] = st.one_of(
     st.dates(),
     st.text(st.characters(exclude_categories=["Cs"])),
     st.sampled_from(
-        ["192.0.2.1", "2001:db8::1", "2001:db8::1/128", "self", "web", "fe80::1%a", "/bin/true", "65010:1"]
+        [
+            *("192.0.2.1", "2001:db8::1", "2001:db8::1/128", "fe80::1%a"),
+            *("self", "web", "/bin/true", "65010:1", "med", "prepend", "announce", 65010),
+        ]
     ),
 )
 keys = st.one_of(
@@ -1004,7 +1198,13 @@ wild_files = st.one_of(
             st.builds(
                 lambda table, bgp: {**table, **bgp},
                 plausible(schema.VirtualRouter),
-                optional(bgp=plausible(schema.Bgp)),
+                optional(
+                    bgp=st.builds(
+                        lambda table, levels: {**table, **levels},
+                        plausible(schema.Bgp),
+                        optional(standby=plausible(schema.Level), leaving=plausible(schema.Level)),
+                    )
+                ),
             ),
             max_size=3,
         ),

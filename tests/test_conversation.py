@@ -7,6 +7,7 @@ heading. On demand it stops, loses an answer, says ``error``, or lets a neighbou
 
 import random
 from collections import deque
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 
@@ -15,15 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exavrrp.routes import Attributes, Dialect, Ladder, Level, Route, announce
+from exavrrp.routes import EXPLICIT, Attributes, Dialect, Ladder, Level, Route, announce, spellings, withdraw
 from exavrrp.system.exabgp import Answered, Event, Greeted, Neighbor, Odd, Refused, Silent, Stopping
 from exavrrp.system.exabgp.conversation import (
     ANSWER_LIMIT,
+    BATCH,
     FORMS,
     PATIENCE,
     QUESTION,
     RESET,
     THROWAWAY,
+    USED,
     VERSION,
     WINDOW,
     Conversation,
@@ -106,8 +109,8 @@ def test_start_clears_every_form_a_predecessor_may_have_used() -> None:
         assert len(lines) == 1
         told += lines
         events = dialogue.hear("done")
-    active, leaving = (f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A))
-    assert told == [active, f"{active} origin igp", leaving, f"{leaving} origin igp"]
+    withdraws = [f"withdraw{announce(one, Dialect.V5)[8:]}" for one in forms(A)]
+    assert told == [line for words in withdraws for line in (words, f"{words} origin igp")]
     assert events == [Answered(A, None)]
     assert dialogue.conversation.settled
     assert dialogue.conversation.deadline is None
@@ -142,7 +145,7 @@ def test_the_last_wish_replaces_what_waits() -> None:
         dialogue.want(*wish)
         assert dialogue.said() == []
     assert dialogue.hear("done") == []
-    assert dialogue.said() == [announce(route(A, Level.LEAVING), Dialect.V5)]
+    assert dialogue.said() == [announce(route(A, Level.LEAVING), Dialect.V5, EXPLICIT)], "the second of these wishes"
     assert dialogue.hear("done") == [Answered(A, route(A, Level.LEAVING))]
 
 
@@ -155,7 +158,7 @@ def test_a_wish_and_back_while_it_is_unanswered_is_said_again() -> None:
     dialogue.want()
     dialogue.want(route(A))
     assert dialogue.hear("done") == []
-    assert dialogue.said() == [announce(route(A), Dialect.V5)]
+    assert dialogue.said() == [announce(route(A), Dialect.V5)], "in the same words, for which ExaBGP sends nothing"
     assert dialogue.hear("done") == [Answered(A, route(A))]
 
 
@@ -180,13 +183,46 @@ def test_withdraw_in_every_form_since_the_last() -> None:
 def test_different_addresses_do_not_wait_for_each_other() -> None:
     dialogue = Dialogue(A, B, C)
     dialogue.clear()
-    dialogue.want(route(A), route(B), route(C))
+    dialogue.want(route(A), route(B, Level.LEAVING), route(C))
     assert len(dialogue.said()) == 3
     assert dialogue.hear("done", "error", "done") == [
         Answered(A, route(A)),
-        Refused(B, announce(route(B), Dialect.V5)),
+        Refused(B, announce(route(B, Level.LEAVING), Dialect.V5)),
         Answered(C, route(C)),
     ]
+
+
+def test_what_is_alike_goes_out_in_one_line() -> None:
+    dialogue = Dialogue(A, B, C)
+    dialogue.clear()
+    dialogue.want(route(A), route(B), route(C))
+    together, alone = dialogue.said()
+    assert together == announce(route(A), Dialect.V5, also=[route(B)])
+    assert alone == announce(route(C), Dialect.V5), "of another family"
+    assert dialogue.hear("done") == [Answered(A, route(A)), Answered(B, route(B))]
+    assert dialogue.hear("done") == [Answered(C, route(C))]
+    dialogue.want()
+    assert dialogue.said()[0] == withdraw(route(A), Dialect.V5, also=[route(B)])
+
+
+def test_a_refusal_of_many_is_that_of_one_of_them() -> None:
+    dialogue = Dialogue(A, B)
+    dialogue.clear()
+    dialogue.want(route(A), route(B))
+    assert len(dialogue.said()) == 1
+    assert dialogue.hear("error") == []
+    lines = [announce(one, Dialect.V5) for one in (route(A), route(B))]
+    assert dialogue.said() == [QUESTION, lines[0], QUESTION, lines[1], QUESTION]
+    events = dialogue.hear(HEADING, "done", "error", HEADING, "done", "done", HEADING, "done")
+    assert events == [Refused(A, lines[0]), Answered(B, route(B))]
+
+
+def test_silence_of_many_is_told_of_each() -> None:
+    dialogue = Dialogue(A, B)
+    dialogue.clear()
+    dialogue.want(route(A), route(B))
+    (line,) = dialogue.said()
+    assert dialogue.wait() == [Silent(A, line), Silent(B, line)]
 
 
 def test_window() -> None:
@@ -195,8 +231,10 @@ def test_window() -> None:
     dialogue.want(*map(route, many))
     count = 0
     while lines := dialogue.said():
-        assert len(lines) <= WINDOW
-        count += len(lines)
+        told = [prefix for line in lines for prefix in spoken(line)[2]]
+        assert len(told) <= WINDOW
+        assert all(len(spoken(line)[2]) <= BATCH for line in lines)
+        count += len(told)
         dialogue.hear(*["done"] * len(lines))
     assert count == len(many)
 
@@ -207,13 +245,88 @@ def test_not_ours() -> None:
         dialogue.want(route(B))
 
 
-def test_forms_for_different_neighbours_are_refused() -> None:
-    elsewhere = Route(A, Attributes(neighbors=(N1,)))
-    with pytest.raises(ValueError, match="different neighbours"):
-        Conversation([route(A), elsewhere])
+def test_all_neighbours_and_some_do_not_mix() -> None:
+    some = Route(A, Attributes(neighbors=(N1,)))
+    with pytest.raises(ValueError, match="all neighbours"):
+        Conversation([route(A), some])
     dialogue = Dialogue(A)
-    with pytest.raises(ValueError, match="different neighbours"):
-        dialogue.want(elsewhere)
+    with pytest.raises(ValueError, match="all neighbours"):
+        dialogue.want(some)
+
+
+def test_other_neighbours_in_another_form() -> None:
+    """The new ones are told first; then those that are not wanted any more, in every form that they may have."""
+    both = Route(A, Attributes(med=1, neighbors=(N1, N2)))
+    one = Route(A, Attributes(med=2, neighbors=(N1,)))
+    other = Route(A, Attributes(med=2, neighbors=(N2,)))
+    conversation = Conversation([both, one])
+    conversation.transmit(0)
+    for line in ("exabgp 5.0.15", "done"):
+        conversation.feed(line, 0)
+    conversation.transmit(0)
+    for line in (HEADING, "done"):
+        conversation.feed(line, 0)
+
+    def carry_out() -> list[str]:
+        told = []
+        while lines := conversation.transmit(0):
+            told += lines
+            for _ in lines:
+                events[:] = conversation.feed("done", 0)
+        return told
+
+    events: list[Event] = []
+    conversation.set([])
+    carry_out()
+    conversation.set([both])
+    assert carry_out() == [announce(both, Dialect.V5)]
+    conversation.set([one])
+    gone = Route(A, replace(both.attributes, neighbors=(N2,)))
+    assert carry_out() == [announce(one, Dialect.V5), withdraw(gone, Dialect.V5)]
+    assert events == [Answered(A, one)]
+    conversation.set([other])
+    told = carry_out()
+    assert told[0] == announce(other, Dialect.V5, EXPLICIT), "ExaBGP's queues know nothing of neighbours"
+    assert all(line.startswith(f"neighbor {N1} withdraw route") for line in told[1:])
+    assert {"med 1", "med 2"} <= {line.partition("self ")[2] for line in told[1:]}
+    conversation.feed(state(N1, "up"), 0)
+    told = carry_out()
+    assert told[0].startswith(f"neighbor {N2} announce")
+    assert told[1].startswith(f"neighbor {N1} withdraw"), "what it was told before it came up does not count"
+    conversation.set([])
+    assert all(" withdraw " in line for line in carry_out())
+    assert events == [Answered(A, None)]
+
+
+def test_a_spelling_that_comes_round_again_too_soon_is_said_once_more() -> None:
+    dialogue = Dialogue(A)
+    dialogue.clear()
+    known = set()
+    for number in range(len(spellings(LADDER.active)) + 1):
+        assert dialogue.conversation.deadline is None, number
+        dialogue.want(Route(A, Attributes(med=1000 + number)))
+        dialogue.said()
+        dialogue.hear("done")
+        dialogue.want(route(A))
+        known.update(dialogue.said())
+        dialogue.hear("done")
+    assert len(known) == len(spellings(LADDER.active))
+    assert dialogue.wait() == []
+    (line,) = dialogue.said()
+    assert line in known
+    assert dialogue.conversation.settled
+    assert dialogue.hear("done") == [], "nobody waits for it"
+    assert dialogue.conversation.deadline is None
+
+
+def test_the_times_of_spellings_are_bounded() -> None:
+    dialogue = Dialogue(A)
+    dialogue.clear()
+    for med in range(USED + 100):
+        dialogue.want(Route(A, Attributes(med=med)))
+        dialogue.said()
+        dialogue.hear("done")
+    assert len(dialogue.conversation._used) == USED
 
 
 # Greeting
@@ -328,11 +441,12 @@ def test_stall_reports_once_asks_ever_more_rarely_and_says_only_the_last_wish() 
 def test_late_answers_are_attributed() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
-    dialogue.want(route(A), route(B))
+    leaving = route(B, Level.LEAVING)
+    dialogue.want(route(A), leaving)
     dialogue.said()
     assert len(dialogue.wait()) == 2
     assert dialogue.said() == [QUESTION]
-    assert dialogue.hear("done", "error") == [Answered(A, route(A)), Refused(B, announce(route(B), Dialect.V5))]
+    assert dialogue.hear("done", "error") == [Answered(A, route(A)), Refused(B, announce(leaving, Dialect.V5))]
     dialogue.hear(HEADING, "done", HEADING, "done")
 
 
@@ -340,7 +454,7 @@ def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
     """A is never answered, B is refused, C is done: for a moment that looks like A refused, B done, C silent."""
     dialogue = Dialogue(A, B, C)
     dialogue.clear()
-    dialogue.want(route(A), route(B), route(C))
+    dialogue.want(route(A), route(B, Level.LEAVING), route(C))
     assert len(dialogue.said()) == 3
     dialogue.hear("error", "done")
     assert dialogue.said() == [QUESTION]
@@ -555,11 +669,10 @@ def test_everything_is_said_again_in_other_words_when_a_neighbour_comes_up() -> 
     dialogue.want(route(A))
     dialogue.said()
     dialogue.hear("done")
-    words = announce(route(A), Dialect.V5)
-    for spelling in (f"{words} origin igp", words, f"{words} origin igp"):
+    for spelling in spellings(LADDER.active)[1:]:
         dialogue.hear(state(N1, "up"))
         told = dialogue.said()
-        assert spelling in told
+        assert announce(route(A), Dialect.V5, spelling) in told
         assert len(told) == 2
         assert any(line.startswith(f"withdraw route {B}/128") for line in told)
         assert set(dialogue.hear("done", "done")) == {Answered(A, route(A)), Answered(B, None)}
@@ -574,10 +687,11 @@ def test_neighbours_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_o
     assert dialogue.said() == [words]
     dialogue.hear(state(N1, "up"), state(N2, "up"))
     assert dialogue.hear("done") == []
-    assert dialogue.said() == [f"{words} origin igp"]
+    spelt = [announce(route(A), Dialect.V5, one) for one in spellings(LADDER.active)]
+    assert dialogue.said() == [spelt[2]]
     dialogue.hear(state(N1, "up"), state(N2, "up"))
     assert dialogue.hear("done") == []
-    assert dialogue.said() == [words]
+    assert dialogue.said() == [spelt[4]]
     assert dialogue.hear("done") == [Answered(A, route(A))]
 
 
@@ -705,21 +819,86 @@ def test_no_bytes_make_it_raise_or_babble(data: list[bytes], chance: random.Rand
 # Everything at once, in any order
 
 
+def spoken(line: str) -> tuple[str, str, list[str]]:
+    """Verb, words for the attributes, and prefixes of a command."""
+    verb, kind, *rest = line.split()
+    if kind == "route":
+        return verb, " ".join(rest[1:]), rest[:1]
+    assert kind == "attributes"
+    middle = rest.index("nlri")
+    return verb, " ".join(rest[:middle]), rest[middle + 1 :]
+
+
+MEANING = {
+    spoken(announce(route(A, level), Dialect.V4, spelling))[1]: level
+    for level in Level
+    for spelling in spellings(LADDER.at(level))
+}
+"""The words for the attributes → what every router understands."""
+
+
+class Router:
+    """A neighbour, and what ExaBGP's ``rib/outgoing.py`` does for it."""
+
+    def __init__(self) -> None:
+        self.up = False
+        self.table: dict[str, Level] = {}
+        self._last: dict[str, str] = {}
+        self._queue: dict[str, dict[str, str]] = {}
+        self._seen: dict[str, str] = {}
+
+    def tell(self, verb: str, words: str, prefix: str) -> None:
+        if verb == "announce" and self._seen.get(prefix) == words:
+            return
+        if verb == "withdraw" and prefix in self._last:
+            self._queue[self._last[prefix]].pop(prefix, None)
+        self._queue.setdefault(words, {})[prefix] = verb
+        self._last[prefix] = words
+        if verb == "announce":
+            self._seen[prefix] = words
+        else:
+            self._seen.pop(prefix, None)
+
+    def send(self) -> None:
+        if not self.up:
+            return
+        for words, changes in self._queue.items():
+            for prefix, verb in changes.items():
+                if verb == "announce":
+                    self.table[prefix] = MEANING[words]
+                else:
+                    self.table.pop(prefix, None)
+        self._queue, self._last = {}, {}
+
+    def flip(self) -> None:
+        self.up = not self.up
+        if not self.up:
+            self.table = {}
+            return
+        for prefix, words in self._seen.items():
+            self._queue.setdefault(words, {})[prefix] = "announce"
+            self._last[prefix] = words
+
+
 class Model:
-    """ExaBGP as far as the API goes."""
+    """ExaBGP: its API, and a queue for each neighbour."""
 
     def __init__(self, honest: bool) -> None:
         self.honest = honest
         self.pipe: deque[str] = deque()
         self.queue: deque[str] = deque()
-        self.table: dict[str, str] = {}
-        self.neighbors: dict[Address, bool] = {N1: False, N2: False}
+        self.neighbors = {N1: Router(), N2: Router()}
         self.out: deque[str] = deque()
         self.commands = 0
 
     def write(self, lines: list[str]) -> None:
         self.pipe.extend(lines)
-        waiting = [line.split()[2] for line in (*self.pipe, *self.queue) if line.split()[0] in ("announce", "withdraw")]
+        waiting = [
+            prefix
+            for line in (*self.pipe, *self.queue)
+            if line.split()[0] in ("announce", "withdraw")
+            for prefix in spoken(line)[2]
+        ]
         assert len(waiting) == len(set(waiting)) or not self.honest, "two commands for one prefix"
         assert len(self.pipe) < 1000
 
@@ -742,16 +921,15 @@ class Model:
             line = self.queue.popleft()
             if line == QUESTION:
                 self.out.append(HEADING)
-                self.out += [f"{one} 65000 0:00:05 established 1 1" for one, up in self.neighbors.items() if up]
+                self.out += [f"{one} 65000 0:00:05 established 1 1" for one, it in self.neighbors.items() if it.up]
                 self.out.append("done")
                 continue
             self.commands += 1
-            verb, _, prefix = line.split()[:3]
+            verb, words, prefixes = spoken(line)
             if fate not in ("error", "lost"):
-                if verb == "announce":
-                    self.table[prefix] = line.removesuffix(" origin igp")
-                else:
-                    self.table.pop(prefix, None)
+                for router in self.neighbors.values():
+                    for prefix in prefixes:
+                        router.tell(verb, words, prefix)
             if fate in ("done", "error"):
                 self.out.append(fate)
 
@@ -806,8 +984,12 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(neighbor=st.sampled_from([N1, N2]))
     def flips(self, neighbor: Address) -> None:
-        up = self.model.neighbors[neighbor] = not self.model.neighbors[neighbor]
-        self.model.out.append(state(neighbor, "up" if up else "down"))
+        self.model.neighbors[neighbor].flip()
+        self.model.out.append(state(neighbor, "up" if self.model.neighbors[neighbor].up else "down"))
+
+    @rule(neighbor=st.sampled_from([N1, N2]))
+    def sends(self, neighbor: Address) -> None:
+        self.model.neighbors[neighbor].send()
 
     @rule(seconds=st.sampled_from([0.001, 0.5, 1.0, 5.0, 60.0]))
     def passes(self, seconds: float) -> None:
@@ -833,6 +1015,8 @@ class AnyOrder(RuleBasedStateMachine):
             self.hears(1000)
             if not (self.model.pipe or self.model.queue or self.model.out):
                 deadline = self.conversation.deadline
+                for router in self.model.neighbors.values():
+                    router.send()
                 if deadline is None:
                     return
                 self.now = max(self.now, deadline)
@@ -846,10 +1030,14 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.model.commands == 0
             return
         assert self.conversation.settled
-        wanted = {f"{one.prefix}": announce(one, Dialect.V4) for one in self.wanted.values()}
-        assert self.model.table == wanted
+        wanted = {f"{one.prefix}": one for one in self.wanted.values()}
+        for router in self.model.neighbors.values():
+            if router.up:
+                assert {prefix: LADDER.at(level) for prefix, level in router.table.items()} == {
+                    prefix: one.attributes for prefix, one in wanted.items()
+                }
         assert self.confirmed == {address: self.wanted.get(address) for address in (A, B, C)}
-        assert self.conversation.established == {one for one, up in self.model.neighbors.items() if up}
+        assert self.conversation.established == {one for one, it in self.model.neighbors.items() if it.up}
 
 
 class AnyAnswer(AnyOrder):
@@ -866,3 +1054,18 @@ AnyOrder.TestCase.settings = settings(max_examples=150, stateful_step_count=50, 
 AnyAnswer.TestCase.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
 TestAnyAnswer = AnyAnswer.TestCase
+
+
+def test_the_order_in_a_queue_is_that_of_the_wishes() -> None:
+    """A session that comes up gets the last wish even from what was queued before anybody noticed."""
+    dialogue, router = Dialogue(A), Router()
+    dialogue.clear()
+    for level in (Level.ACTIVE, Level.LEAVING, Level.ACTIVE, Level.STANDBY, Level.LEAVING, Level.ACTIVE):
+        dialogue.want(route(A, level))
+        for line in dialogue.said():
+            verb, words, prefixes = spoken(line)
+            router.tell(verb, words, prefixes[0])
+            dialogue.hear("done")
+    router.flip()
+    router.send()
+    assert router.table == {route(A).prefix: Level.ACTIVE}

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import presence
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
+from exavrrp.instance import STALE_FOR, Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Step, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.vrrp import router
@@ -108,6 +108,29 @@ def test_a_new_priority_is_told_at_once() -> None:
     one = serving()
     assert one.prioritise(90, PATIENCE) == [Advertise(90)]
     assert one.router.priority == 90
+
+
+# What a node that fell silent leaves in the routers
+
+
+def test_who_takes_over_from_silence_is_announced_better_for_a_while() -> None:
+    one = serving()
+    assert one.silences == 1
+    while one.router.deadline is not None and (now := one.router.deadline) < PATIENCE + STALE_FOR:
+        assert one.timeout(now) == [Advertise(PRIORITY)]
+    assert one.deadline == PATIENCE + STALE_FOR
+    assert Step.ANNOUNCE in one.timeout(PATIENCE + STALE_FOR)
+    assert one.silences == 0
+
+
+def test_a_backup_counts_the_silences_of_others() -> None:
+    one = instance()
+    one.start(0.0)
+    hear(one, 200, 1.0, OTHER)
+    hear(one, 150, 4.3, THIRD)
+    assert one.silences == 1
+    assert told(one.timeout(4.3 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert one.silences == 2, "who takes over from one who took over from silence needs more"
 
 
 # Giving up
@@ -395,6 +418,15 @@ def test_who_has_not_started_does_not_begin_when_a_fault_is_over() -> None:
     assert role(one) is INITIALIZE
 
 
+def test_who_stops_cannot_be_drained_any_more() -> None:
+    one = serving()
+    stop(one, 4.0)
+    before = state(one)
+    assert one.hold(Hold.DRAIN, "drained", 4.1) == []
+    assert state(one) == before
+    assert one.deadline == 4.75
+
+
 def test_who_has_stopped_does_not_begin_again() -> None:
     one = serving()
     one.fault(Fault.CHECK, "broken", 4.0)
@@ -619,6 +651,7 @@ def test_who_stops_is_finished_in_the_end(
         happen(world)
     end = world.now + 2 * CEILING + LINGER + 1
     while not one.finished and world.now < end:
+        assert one.deadline is not None, "nothing will ever happen"
         world.ring()
     assert one.finished
     assert (world.role, world.bound, world.announced) == (INITIALIZE, False, None)

@@ -1,6 +1,7 @@
 """Routes and their attributes as lines of ExaBGP's API."""
 
 import re
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import pairwise
 from typing import Any
@@ -10,16 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp.routes import (
+    BRIEF,
+    EXPLICIT,
     GRACEFUL_SHUTDOWN,
     LARGEST,
+    SPELLINGS,
     Attributes,
     Dialect,
     Ladder,
     Level,
     Route,
     Spelling,
+    Standing,
+    Takeover,
     announce,
     leaving,
+    prepended,
+    spellings,
+    standby,
     withdraw,
 )
 
@@ -59,7 +68,7 @@ def test_every_attribute(dialect: Dialect) -> None:
         next_hop="2001:db8:ff::11",
         neighbors=(ip_address("192.0.2.1"), ip_address("2001:db8:0:0::1")),
     )
-    assert announce(Route(VIP, attributes), dialect, Spelling.EXPLICIT) == (
+    assert announce(Route(VIP, attributes), dialect, EXPLICIT) == (
         "neighbor 192.0.2.1 , neighbor 2001:db8::1 announce route 2001:db8:53::1/128 next-hop 2001:db8:ff::11 med 50 "
         "local-preference 300 community [65010:7 no-export] large-community [65010:1:2] as-path [65010 4200000000] "
         "origin igp"
@@ -71,14 +80,45 @@ def test_zero_is_a_value() -> None:
     assert line.endswith("next-hop self med 0 local-preference 0")
 
 
-def test_spellings_differ_in_words_that_mean_the_default() -> None:
-    assert Spelling.BRIEF.other is Spelling.EXPLICIT
-    assert Spelling.EXPLICIT.other is Spelling.BRIEF
-    brief, explicit = (announce(Route(VIP, Attributes(med=1)), Dialect.V4, one) for one in Spelling)
-    assert explicit == brief + " origin igp"
+@given(ATTRIBUTES, st.sampled_from(Dialect))
+def test_no_two_spellings_have_the_same_words(attributes: Attributes, dialect: Dialect) -> None:
+    found = spellings(attributes)
+    assert found[:2] == (BRIEF, EXPLICIT)
+    assert len({announce(Route(VIP, attributes), dialect, one) for one in found}) == len(found)
+    assert len(found) == (6 if attributes.med is None else 12)
 
 
-@given(ATTRIBUTES, ADDRESSES, st.sampled_from(Dialect), st.sampled_from(Spelling))
+def test_spellings() -> None:
+    route = Route(VIP, Attributes(med=50))
+    lines = [announce(route, Dialect.V4, one).partition("self ")[2] for one in SPELLINGS]
+    assert lines[:6] == [
+        "med 50",
+        "med 50 origin igp",
+        "med 50 attribute [0x01 0x40 0x00]",
+        "attribute [0x04 0x80 0x00000032]",
+        "attribute [0x04 0x80 0x00000032] origin igp",
+        "attribute [0x04 0x80 0x00000032] attribute [0x01 0x40 0x00]",
+    ]
+    assert lines[6] == "med 50 local-preference 100"
+    given = announce(Route(VIP, Attributes(local_preference=1)), Dialect.V4, SPELLINGS[6])
+    assert given.endswith("next-hop self attribute [0x05 0x40 0x00000001]")
+
+
+@BOTH
+def test_many_in_one_line(dialect: Dialect) -> None:
+    one, two = (Route(IPv6Address(f"2001:db8:53::{number}"), Attributes(med=5)) for number in (1, 2))
+    words = "attributes next-hop self med 5 nlri 2001:db8:53::1/128 2001:db8:53::2/128"
+    assert announce(one, dialect, also=[two]) == f"announce {words}"
+    assert withdraw(one, dialect, also=[two]) == f"withdraw {words}"
+
+
+@pytest.mark.parametrize("other", [Route(VIP4, Attributes()), Route(VIP, Attributes(med=1))])
+def test_only_what_has_the_same_attributes_and_family_fits_into_one_line(other: Route) -> None:
+    with pytest.raises(AssertionError):
+        announce(Route(VIP, Attributes()), Dialect.V5, also=[other])
+
+
+@given(ATTRIBUTES, ADDRESSES, st.sampled_from(Dialect), st.sampled_from(SPELLINGS))
 def test_withdraw_carries_the_very_attributes(
     attributes: Attributes, address: IPv4Address | IPv6Address, dialect: Dialect, spelling: Spelling
 ) -> None:
@@ -127,19 +167,14 @@ def test_leaving_is_worse_in_some_respect_and_better_in_none(active: Attributes)
     assert worse.local_preference == 0
     assert len(set(worse.communities)) == len(worse.communities)
     assert set(worse.communities) == {*active.communities, GRACEFUL_SHUTDOWN}
-    assert len(worse.as_path) == len(active.as_path) + (1 if active.as_path else 0)
+    assert len(worse.as_path) == len(active.as_path) + (2 if active.as_path else 0)
     assert worse.as_path[-len(active.as_path) or len(worse.as_path) :] == active.as_path
     assert (worse.next_hop, worse.neighbors) == (active.next_hop, active.neighbors)
 
 
 def test_leaving_prepends_the_first_as_of_the_path() -> None:
-    assert leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65020)
+    assert leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65010, 65020)
     assert leaving(Attributes()).as_path == ()
-
-
-def test_leaving_cannot_be_worse_than_the_worst() -> None:
-    with pytest.raises(ValueError, match="worst"):
-        leaving(Attributes(med=LARGEST))
 
 
 def test_ladder() -> None:
@@ -147,5 +182,60 @@ def test_ladder() -> None:
     ladder = Ladder.derived(active)
     assert ladder.at(Level.ACTIVE) == active
     assert ladder.at(Level.LEAVING) == leaving(active)
-    assert ladder.routes(VIP) == (Route(VIP, active), Route(VIP, leaving(active)))
+    assert ladder.routes(VIP) == (Route(VIP, active), Route(VIP, standby(active)), Route(VIP, leaving(active)))
     assert all(one != other for one, other in pairwise(ladder.at(level) for level in Level))
+
+
+def test_prepended() -> None:
+    assert prepended((), 0, 65010) == ()
+    assert prepended((), 3, 65010) == (65010,) * 4
+    assert prepended((65010, 65020), 2, None) == (65010, 65010, 65010, 65020)
+    with pytest.raises(ValueError, match="not known"):
+        prepended((), 1, None)
+
+
+@given(ATTRIBUTES, st.none() | st.just(65010))
+def test_derived_levels_are_in_order(active: Attributes, local_as: int | None) -> None:
+    active = replace(active, med=min(active.med or 0, LARGEST - 2))
+    ladder = Ladder.derived(active, local_as=local_as)
+    for internal in (True, False):
+        ranks = [ladder.rank(level, internal=internal) for level in Level]
+        assert ranks == sorted(set(ranks))
+
+
+def test_takeover_by_med() -> None:
+    ladder = Ladder.derived(Attributes(), frozenset({Takeover.MED}))
+    now = 1_800_000_000
+    assert ladder.at(Level.ACTIVE, Standing(since=now)).med == LARGEST - now
+    assert ladder.at(Level.ACTIVE, Standing(since=now + 1)).med == LARGEST - now - 1, "the later, the better"
+    assert (ladder.at(Level.STANDBY).med, ladder.at(Level.LEAVING).med) == (LARGEST - 1, LARGEST)
+    for lost in (None, 0, 1):
+        assert ladder.at(Level.ACTIVE, Standing(since=lost)).med == LARGEST - 2, (
+            "better than standby, whatever the clock"
+        )
+    assert ladder.at(Level.ACTIVE, Standing(since=1 << 40)).med == 0
+    assert [one.attributes.med for one in ladder.routes(VIP)] == [LARGEST - 1, LARGEST], "the time is not known"
+    assert ladder.rank(Level.ACTIVE, internal=False) < ladder.rank(Level.STANDBY, internal=False)
+
+
+def test_takeover_by_prepend() -> None:
+    path = prepended((), 3, 65010)
+    ladder = Ladder.derived(Attributes(as_path=path), frozenset({Takeover.PREPEND}), 3, 65010)
+    lengths = [len(ladder.at(Level.ACTIVE, Standing(silences=count)).as_path) for count in range(6)]
+    assert lengths == [4, 3, 2, 1, 1, 1]
+    assert (len(ladder.at(Level.STANDBY).as_path), len(ladder.at(Level.LEAVING).as_path)) == (5, 6)
+    assert [len(one.attributes.as_path) for one in ladder.routes(VIP)] == [4, 3, 2, 1, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("active", "takeover", "prepends"),
+    [
+        (Attributes(med=5), Takeover.MED, 0),
+        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 0),
+        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 2),
+        (Attributes(as_path=(65010, 65010)), Takeover.MED, 1),
+    ],
+)
+def test_contradictory_ladders(active: Attributes, takeover: Takeover, prepends: int) -> None:
+    with pytest.raises(ValueError, match=r"prepends|MED"):
+        Ladder.derived(active, frozenset({takeover}), prepends)

@@ -31,17 +31,18 @@ from typing import Any, assert_never
 from exavrrp import __version__
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
+from exavrrp.control import Outcome, RouterStatus
 from exavrrp.health import Health, Subject, Vitality
-from exavrrp.routes import Ladder
 from exavrrp.sessions import Result, Sessions
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
+from exavrrp.system.control import Control
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.paths import Paths
 from exavrrp.system.scripts import Scripts
-from exavrrp.system.state import State
+from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, VirtualRouter
 from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
@@ -98,7 +99,7 @@ class Agent:
                 route
                 for router in configuration.routers
                 for address in router.addresses
-                for route in Ladder.derived(router.attributes).routes(address)
+                for route in router.ladder.routes(address)
             ),
             self._heard,
         )
@@ -108,6 +109,10 @@ class Agent:
         needed = {router.name: router.sessions() for router in configuration.routers}
         requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
         self._sessions = Sessions(requirements)
+        self._drains = DrainFile(Path(configuration.agent.persistent_directory), log)
+        self._control = Control(
+            Path(configuration.agent.state_directory), self, self._drains, log, group=configuration.agent.control_group
+        )
         self._health = Health(
             {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
             {check.name: Vitality(check.rise, check.fall) for check in checks}
@@ -222,6 +227,8 @@ class Agent:
                 self._open_router(configuration, loop, closing)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        closing.callback(self._control.close)
+        self._control.open(loop)
         self._scripts.open(loop)
         closing.push_async_callback(self._scripts.close)
 
@@ -279,6 +286,8 @@ class Agent:
             self.bind_wanted(self._by_address)
         except OSError as error:
             self.journal.error("unbind-failed", detail=error.strerror or str(error))
+        for name in sorted(self._control.drained()):
+            self._routers[name].drain()
         for router in self._routers.values():
             router.start()
             self._loop.call_later(router.configuration.startup_hold, self._give_up_waiting, router.name)
@@ -302,6 +311,24 @@ class Agent:
         """A virtual router has carried out something: whoever waits for the last one looks again."""
         self._state.note({router.name: router.instance.presence.level for router in self._routers.values()})
         self._progress.set()
+        self._control.changed()
+
+    # What the commands ask for (control.Service)
+
+    def names(self) -> list[str]:
+        return list(self._routers)
+
+    def drain(self, name: str) -> None:
+        self._routers[name].drain()
+
+    def undrain(self, name: str) -> None:
+        self._routers[name].undrain()
+
+    def outcome(self, name: str) -> Outcome:
+        return self._routers[name].outcome()
+
+    def status(self) -> list[RouterStatus]:
+        return [router.status(self._health) for router in self._routers.values()]
 
     def _end(self, why: str) -> None:
         if not self._why.done():

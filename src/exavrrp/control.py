@@ -235,7 +235,9 @@ def _decoded(data: bytes, kind: Any, failure: str) -> Any:
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise Misunderstood(f"{failure}: {' '.join(str(error).split())[:200]}") from None
+        # It may repeat a name from the line.
+        reason = "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in str(error)[:200])
+        raise Misunderstood(f"{failure}: {reason}") from None
 
 
 def chosen(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:

@@ -25,6 +25,10 @@ from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Advertise, Notice, Role, Router, Shutdown, Startup, Transition, Why
+from exavrrp.vrrp.silences import Silences
+
+STALE_FOR = 180.0
+"""Seconds: the BGP hold time that ExaBGP proposes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +84,21 @@ class Hurry:
 class Instance:
     """Everything that one virtual router decides. All times are monotonic seconds."""
 
-    def __init__(self, name: str, settings: router.Settings, handover: presence.Settings) -> None:
+    def __init__(
+        self, name: str, settings: router.Settings, handover: presence.Settings, stale_for: float = STALE_FOR
+    ) -> None:
+        """``stale_for``: seconds for which a node that fell silent may be announced by the routers still."""
         self.name = name
         self.router = Router(settings)
         self.presence = Presence(handover)
         self.copies = Copies()
+        self.silences = 0
+        """takeovers from silence within the last ``stale_for`` seconds: what an Active's route has to beat"""
+        self._silences = Silences(stale_for)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
         self._running = False
+        self._stopped = False
         self._resuming = False
         self._successor_by: float | None = None
         self._release = Shutdown()
@@ -96,7 +107,9 @@ class Instance:
     @property
     def deadline(self) -> float | None:
         """When ``timeout`` is due; None when nothing is awaited."""
-        deadlines = (self.router.deadline, self.presence.deadline, self._successor_by)
+        deadlines = [self.router.deadline, self.presence.deadline, self._successor_by]
+        if self.presence.level is Level.ACTIVE:
+            deadlines.append(self._silences.deadline)
         return min((due for due in deadlines if due is not None), default=None)
 
     @property
@@ -126,6 +139,7 @@ class Instance:
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""
         self._running = False
+        self._stopped = True
         self._successor_by = None
         self.presence.settings = hurry.fit(self.presence.settings)
         # A node that has not taken part yet may be serving what a predecessor left to it.
@@ -144,7 +158,12 @@ class Instance:
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
         effects = self._deserted(now) + self._elect(router.Timeout(), now)
-        return effects + self._inform(presence.Event.TIMEOUT, now)
+        return effects + self._inform(presence.Event.TIMEOUT, now) + self._count_silences(now)
+
+    def _count_silences(self, now: float) -> list[Effect]:
+        """An Active's route follows their number, in both directions."""
+        before, self.silences = self.silences, self._silences.count(now)
+        return [Step.ANNOUNCE] if self.silences != before and self.presence.level is Level.ACTIVE else []
 
     def _deserted(self, now: float) -> list[Effect]:
         if self._successor_by is None or now < self._successor_by:
@@ -158,12 +177,13 @@ class Instance:
     ) -> list[Effect]:
         """One copy of an advert that passed every check came in through ``interface``."""
         interval = advertisement.centiseconds / 100
+        self._silences.heard(source, advertisement.priority, interval, now)
         effects: list[Effect] = list(self.copies.heard(source, interface, expected, interval, now))
         effects += self._elect(router.Received(source, advertisement), now)
         if advertisement.priority != LEAVING and self.router.role is not Role.ACTIVE:
             self._successor_by = None
             effects += self._inform(presence.Event.SUCCESSOR, now)
-        return effects
+        return effects + self._count_silences(now)
 
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""
@@ -187,7 +207,7 @@ class Instance:
         """
         held = hold in self.holds
         self.holds[hold] = detail
-        if held:
+        if held or self._stopped:
             return []
         if hold is Hold.DRAIN and self.presence.level in (Level.ACTIVE, Level.LEAVING):
             self._successor_by = now + self.presence.settings.ceiling
@@ -217,10 +237,22 @@ class Instance:
         effects: list[Effect] = []
         for action in self.router.handle(event, now):
             effects.append(action)
+            self._listen(action, now)
             if isinstance(action, Transition):
                 for consequence in _consequences(action):
                     effects += self._inform(consequence, now)
         return effects
+
+    def _listen(self, action: router.Action, now: float) -> None:
+        """Who falls silent is counted by everybody alike, what this node says included."""
+        match action:
+            case Advertise(priority):
+                self._silences.said(priority, self.router.settings.interval, now)
+            case Transition(after=Role.ACTIVE, why=Why.SILENCE):
+                self._silences.took_over(now)
+                self.silences = self._silences.count(now)
+            case _:
+                pass
 
     def _inform(self, event: presence.Event, now: float) -> list[Effect]:
         """``event`` goes to presence; of its steps those that concern the election are taken here."""

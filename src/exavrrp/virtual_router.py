@@ -11,15 +11,17 @@ at, every packet that waits in the sockets is handed over: after a pause, proof 
 import asyncio
 import errno
 import os
+import time
 from collections import Counter
 from collections.abc import Collection
 from typing import Protocol, assert_never
 
 from exavrrp.config import VirtualRouter as Configuration
+from exavrrp.control import Outcome, RouterStatus
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
-from exavrrp.routes import Ladder, Level, Route
+from exavrrp.routes import Level, Route, Standing
 from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.paths import Link, Paths
@@ -66,8 +68,10 @@ class VirtualRouter:
     def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
         self.configuration = configuration
         self.name = configuration.name
-        self.instance = Instance(configuration.name, configuration.election(), configuration.giving_up())
-        self.ladder = Ladder.derived(configuration.attributes)
+        self.instance = Instance(
+            configuration.name, configuration.election(), configuration.giving_up(), configuration.stale_for
+        )
+        self.ladder = configuration.ladder
         self.adverts: Counter[str] = Counter()
         self._host = host
         self._journal = host.journal
@@ -163,6 +167,29 @@ class VirtualRouter:
             self._journal.info("undrained", router=self.name)
             self._carry_out(self.instance.release(Hold.DRAIN, self._loop.time()))
 
+    def outcome(self) -> Outcome:
+        """How far a drain has come."""
+        if self.kept:
+            return Outcome.KEPT
+        if Hold.DRAIN not in self.instance.holds:
+            return Outcome.SERVING
+        return Outcome.DRAINED if self.instance.finished else Outcome.DRAINING
+
+    def status(self, health: Health) -> RouterStatus:
+        """How it is now, for people and programs."""
+        return RouterStatus(
+            name=self.name,
+            vrid=self.configuration.vrid,
+            role=self.instance.router.role,
+            priority=self.instance.router.priority,
+            explanation=health.judge(self.name).explain(),
+            bound=self.instance.presence.bound,
+            level=self.instance.presence.level,
+            drained=Hold.DRAIN in self.instance.holds,
+            faults=tuple(self.instance.faults.values()),
+            holds=tuple(detail for hold, detail in self.instance.holds.items() if hold is not Hold.DRAIN),
+        )
+
     def lost(self, address: Address, error: OSError) -> None:
         """One of our addresses cannot be kept on the interface."""
         self._fail(f"{address} cannot be bound to lo: {error.strerror or error}")
@@ -187,7 +214,8 @@ class VirtualRouter:
         level = self.instance.presence.level
         if level is None:
             return []
-        return [Route(address, self.ladder.at(level)) for address in self.configuration.addresses]
+        attributes = self.ladder.at(level, Standing(self._since, self.instance.silences))
+        return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out
 
@@ -330,6 +358,8 @@ class VirtualRouter:
         return [str(address) for address in self.configuration.addresses]
 
     def _tell(self, transition: Transition) -> None:
+        if transition.after is Role.ACTIVE:
+            self._since = int(time.time())
         self._journal.info(
             "transition",
             router=self.name,

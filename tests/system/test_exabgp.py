@@ -28,7 +28,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from exavrrp.routes import Attributes, Dialect, Ladder, Level, Route, Spelling, announce, withdraw
+from exavrrp.routes import (
+    EXPLICIT,
+    Attributes,
+    Dialect,
+    Ladder,
+    Level,
+    Route,
+    announce,
+    prepended,
+    spellings,
+    withdraw,
+)
 from exavrrp.system.exabgp import Answered, Event, ExaBGP, Gone, Greeted, Neighbor, Odd, Refused, Silent, Stopping
 from exavrrp.system.exabgp.conversation import QUESTION, RESET, THROWAWAY, VERSION
 from exavrrp.system.exabgp.pipes import LONGEST_LINE, Lines
@@ -311,7 +322,7 @@ router id 10.0.{number}.1;
 log "{log}" all;
 debug protocols {{ routes, states }};
 protocol device {{ }}
-template bgp server {{ local as 65000; passive; hold time 9; error wait time 1, 1; }}
+template bgp server {{ local as {asn}; passive; hold time 9; error wait time 1, 1; }}
 protocol bgp up4 from server {{
     local 10.0.{number}.1; neighbor 10.0.{number}.2 as 65010;
     ipv4 {{ import all; export none; }};
@@ -324,7 +335,7 @@ protocol bgp up6 from server {{
 
 NEIGHBOR = """
 neighbor {remote} {{
-    router-id 10.0.0.2; local-address {local}; local-as 65010; peer-as 65000; hold-time 9;
+    router-id 10.0.0.2; local-address {local}; local-as 65010; peer-as {asn}; hold-time 9;
     family {{ {families} }}
     api {{ processes [ agent ]; neighbor-changes; }}
 }}
@@ -334,13 +345,13 @@ neighbor {remote} {{
 class Router:
     """A router with BIRD."""
 
-    def __init__(self, namespace: "Namespace", number: int, directory: Path) -> None:
+    def __init__(self, namespace: "Namespace", number: int, directory: Path, asn: int) -> None:
         self.namespace = namespace
         self.addresses: tuple[Address, Address] = (IPv4Address(f"10.0.{number}.1"), IPv6Address(f"fd00:{number}::1"))
         self.log = directory / f"bird{number}.log"
         self._control = directory / f"bird{number}.ctl"
         self._configuration = directory / f"bird{number}.conf"
-        self._configuration.write_text(BIRD.format(number=number, log=self.log))
+        self._configuration.write_text(BIRD.format(number=number, log=self.log, asn=asn))
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -435,10 +446,11 @@ class Site:
         *,
         routers: int = 1,
         families_over_ipv4: str = "ipv4 unicast;",
+        asn: int = 65000,
     ) -> None:
         self.directory = directory
         self.server = namespace()
-        self.routers = [Router(namespace(), number, directory) for number in range(routers)]
+        self.routers = [Router(namespace(), number, directory, asn) for number in range(routers)]
         for number, router in enumerate(self.routers):
             cable(self.server, f"eth{number}", router.namespace, "eth0")
             for end, host, interface in ((2, self.server, f"eth{number}"), (1, router.namespace, "eth0")):
@@ -454,8 +466,11 @@ class Site:
         configuration = f"process agent {{ run {sys.executable} {relay} {directory / 'relay'}; encoder json; }}\n"
         for number, router in enumerate(self.routers):
             four, six = router.addresses
-            configuration += NEIGHBOR.format(remote=four, local=f"10.0.{number}.2", families=families_over_ipv4)
-            configuration += NEIGHBOR.format(remote=six, local=f"fd00:{number}::2", families="ipv6 unicast;")
+            for remote, local, families in (
+                (four, f"10.0.{number}.2", families_over_ipv4),
+                (six, f"fd00:{number}::2", "ipv6 unicast;"),
+            ):
+                configuration += NEIGHBOR.format(remote=remote, local=local, families=families, asn=asn)
         (directory / "exabgp.conf").write_text(configuration)
         with (directory / "exabgp.log").open("w") as log:
             self.exabgp = self.server.popen(
@@ -582,7 +597,7 @@ def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
             await until(lambda: exabgp.settled)
             await until(lambda: site.router.has(Route(VIP6, ladder.leaving)))
             left = site.router.routes()[f"{VIP6}/128"]
-            assert left["as_path"] == "65010 65010 65010 4200000000"
+            assert left["as_path"] == "65010 65010 65010 65010 4200000000"
             assert "(65535,0)" in left["community"]
             exabgp.set([])
             await until(lambda: exabgp.settled)
@@ -795,6 +810,7 @@ def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", l
             await until(lambda: site.router.has(route(VIP6, level), route(OTHER6)))
             site.freeze()  # so that what follows is certainly unread when we die
             exabgp.set([route(OTHER6, Level.LEAVING)])
+            await asyncio.sleep(0)  # so that it is written
             os.write(exabgp._output, f"{QUESTION}\nannounce route {VIP4}/32 next-hop self med 5".encode())
             plugin.kill()
             site.thaw()
@@ -823,7 +839,7 @@ def test_a_predecessor_that_was_killed_while_no_neighbour_was_up(
 ) -> None:
     site = build()
     plugin = site.plugin()
-    plugin.ask(announce(route(VIP6, level), Dialect.V5, Spelling.EXPLICIT), announce(route(OTHER6), Dialect.V5))
+    plugin.ask(announce(route(VIP6, level), Dialect.V5, EXPLICIT), announce(route(OTHER6), Dialect.V5))
     plugin.kill()
     second = site.plugin()
 
@@ -849,7 +865,7 @@ def test_half_a_line_becomes_nothing(build: Build) -> None:
     )
     named = Attributes(med=5, neighbors=site.router.addresses)
     commands = [
-        announce(Route(VIP6, full), Dialect.V4, Spelling.EXPLICIT),
+        announce(Route(VIP6, full), Dialect.V4, EXPLICIT),
         announce(Route(VIP4, full), Dialect.V4),
         withdraw(Route(VIP4, named), Dialect.V4),
     ]
@@ -966,5 +982,173 @@ def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
             for router in site.routers:
                 await until(partial(router.has, *wanted, route(MARK6)))
             assert not told.of(Refused)
+
+    run(body(), 150)
+
+
+@system
+@pytest.mark.parametrize("asn", [65000, 65010], ids=["ebgp", "ibgp"])
+@pytest.mark.parametrize("level", Level)
+def test_every_spelling_is_sent_and_is_the_same_route(
+    build: Build, until: "Until", run: "Run", asn: int, level: Level
+) -> None:
+    site = build(asn=asn)
+    site.router.start()
+    plugin = site.plugin()
+    found = spellings(LADDER.at(level))
+
+    def heard(address: Address, times: int) -> bool:
+        return len(site.router.updates(address)) == times
+
+    async def body() -> None:
+        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(QUESTION)))) == 2)
+        for number, spelling in enumerate(found, start=1):
+            for address in (VIP6, VIP4):
+                assert plugin.ask(announce(route(address, level), Dialect.V5, spelling)) == ["done"]
+                await until(partial(heard, address, number))
+        for address in (VIP6, VIP4):
+            assert site.router.updates(address) == ["added", *["ignored"] * (len(found) - 1)]
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("asn", [65000, 65010], ids=["ebgp", "ibgp"])
+def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) -> None:
+    """N prepends make N + 1 numbers; towards an iBGP neighbour any path with our own number is a loop."""
+    site = build(asn=asn)
+    site.router.start()
+    plugin = site.plugin()
+
+    async def body() -> None:
+        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(QUESTION)))) == 2)
+        for times, address in enumerate((VIP6, OTHER6)):
+            attributes = Attributes(med=times, as_path=prepended((), 3 * times, 65010))
+            plugin.ask(announce(Route(address, attributes), Dialect.V5))
+        plugin.ask(announce(route(MARK6), Dialect.V5))
+        await until(lambda: f"{MARK6}/128" in site.router.routes())
+        found = site.router.routes()
+        if asn == 65010:
+            assert found[f"{VIP6}/128"].get("as_path", "") == ""
+            assert f"{OTHER6}/128" not in found
+        else:
+            assert found[f"{VIP6}/128"]["as_path"] == "65010"
+            assert found[f"{OTHER6}/128"]["as_path"] == "65010 65010 65010 65010"
+
+    run(body())
+
+
+@system
+def test_many_go_out_in_few_commands(site: Site, run: "Run", until: "Until") -> None:
+    many = [IPv6Address(f"2001:db8:53:1::{number:x}") for number in range(1, 301)]
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(*many)) as (exabgp, told):
+            exabgp.set([route(address) for address in many])
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            transmit, said = exabgp._conversation.transmit, list[str]()
+
+            def listening(now: float) -> list[str]:
+                said.extend(lines := transmit(now))
+                return lines
+
+            exabgp._conversation.transmit = listening  # type: ignore[method-assign]  # a look at it, no more
+            for part in range(3):  # as many virtual routers in one turn of the loop
+                exabgp.set(
+                    [
+                        route(one, Level.LEAVING if index <= 100 * part + 99 else Level.ACTIVE)
+                        for index, one in enumerate(many)
+                    ]
+                )
+            await until(lambda: exabgp.settled)
+            await until(lambda: site.router.has(*(route(one, Level.LEAVING) for one in many)))
+            assert len(said) <= 8
+            del told[:]
+            exabgp.set([])
+            await until(lambda: exabgp.settled)
+            await until(site.router.has)
+            assert {event.address for event in told.of(Answered)} == set(many)
+
+    run(body())
+
+
+@system
+def test_another_level_for_other_neighbours(build: Build, run: "Run", until: "Until") -> None:
+    site = build(routers=2)
+    for router in site.routers:
+        router.start()
+    first, second = site.routers
+    plugin = site.plugin()
+    one = Route(VIP6, Attributes(med=1, neighbors=(first.addresses[1],)))
+    both = Route(VIP6, Attributes(med=2, neighbors=(first.addresses[1], second.addresses[1])))
+    other = Route(VIP6, Attributes(med=3, neighbors=(second.addresses[1],)))
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, one, both, other) as (exabgp, _told):
+            exabgp.set([])
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+            for wanted in (one, both, other, one, other, both):
+                exabgp.set([wanted])
+                await until(lambda: exabgp.settled)
+                for router in site.routers:
+                    told = [wanted] if router.addresses[1] in wanted.attributes.neighbors else []
+                    await until(partial(router.has, *told))
+            second.tell("disable", "up6")
+            await until(lambda: second.addresses[1] not in exabgp.established)
+            exabgp.set([one])
+            await until(lambda: exabgp.settled)
+            second.tell("enable", "up6")
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+            await until(partial(first.has, one))
+            await until(second.has)
+            exabgp.set([])
+            await until(first.has)
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("EXAVRRP_SEEDS", "1,2").split(",")])
+def test_rapid_changes_around_flaps(build: Build, run: "Run", until: "Until", seed: int) -> None:
+    """What stands in ExaBGP's queue when a session comes up leaves it in the right order, with nobody's help."""
+    chance = random.Random(seed)
+    site = build()
+    site.router.start()
+    plugin = site.plugin()
+    addresses = (VIP6, OTHER6)
+
+    async def change(exabgp: ExaBGP, most: int) -> list[Route]:
+        wanted: list[Route] = []
+        for _ in range(chance.randint(2, most)):
+            wanted = [route(one, chance.choice(list(Level))) for one in addresses if chance.random() < 0.8]
+            exabgp.set(wanted)
+            if chance.random() < 0.7:
+                await until(lambda: exabgp.settled)
+            await asyncio.sleep(chance.choice([0.0, 0.0, 0.001, 0.01]))
+        return wanted
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(*addresses, MARK6)) as (exabgp, _told):
+            exabgp.set([])
+            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            for number in range(5):
+                site.router.tell("disable", "up6")
+                await change(exabgp, 4)
+                await until(lambda: site.router.addresses[1] not in exabgp.established)
+                await change(exabgp, 4)
+                site.router.tell("enable", "up6")
+                if chance.random() < 0.5:
+                    await until(lambda: up(exabgp, site.router), 60)
+                wanted = await change(exabgp, 4)
+                await until(lambda: up(exabgp, site.router) and exabgp.settled, 60)
+                exabgp.set([*wanted, route(MARK6)])  # behind everything else
+                await until(lambda: f"{MARK6}/128" in site.router.routes())
+                assert site.router.has(*wanted, route(MARK6)), (
+                    number,
+                    wanted,
+                    site.router.tell("show", "route", "all"),
+                )
+                exabgp.set(wanted)
 
     run(body(), 150)

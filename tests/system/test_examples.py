@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 import tomli
+from click.testing import CliRunner
+
+from exavrrp.cli import main
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need
@@ -112,6 +115,21 @@ def test_drop_in_grants_two_capabilities_and_no_more() -> None:
     assert SERVICE["RuntimeDirectory"] == ["exabgp", "exavrrp"]
     # Otherwise systemd's SIGTERM comes before ExaBGP has said why.
     assert SERVICE["KillMode"] == ["mixed"]
+
+
+def test_drop_in_hands_over_before_it_stops(tmp_path: Path) -> None:
+    """The command as the drop-in has it, without an agent: it is understood, and ends at once."""
+    program, *arguments = SERVICE["ExecStop"]
+    runs = {one for text in EXAMPLE.values() for one in re.findall(r"^\s*run (\S+) run", text, re.MULTILINE)}
+    assert program.startswith("-"), "a failure does not keep systemd from stopping"
+    assert {program.removeprefix("-")} == runs, "the same program"
+    limit = float(arguments[arguments.index("--timeout") + 1])
+    assert float(SERVICE["TimeoutStopSec"][0].removesuffix("s")) > limit > 30, "more than handover_ceiling"
+    elsewhere = tmp_path / "exavrrp.toml"  # whatever this machine runs is left alone
+    elsewhere.write_text(f'[agent]\nstate_directory = "{tmp_path}"\n')
+    done = CliRunner().invoke(main, [*arguments, "--config", str(elsewhere)])
+    assert done.exit_code == 1
+    assert f"no agent listens at {tmp_path}/control.sock" in done.stderr
 
 
 def test_drop_in_is_understood_by_systemd(need: "Need", tmp_path: Path) -> None:

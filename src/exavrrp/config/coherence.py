@@ -4,8 +4,13 @@ Each function looks at one thing and notes what it finds in the document. They s
 mistakes included: a stand-in (an empty list of addresses, the virtual router number 0) is passed over.
 """
 
+from itertools import pairwise
+
+from exavrrp.config import schema
 from exavrrp.config.diagnosis import Document, Keys, dotted
 from exavrrp.config.settings import Agent, Check, VirtualRouter
+from exavrrp.presence import Handover
+from exavrrp.routes import LARGEST, Level, Takeover
 from exavrrp.vrrp.packet import OWNER, Address
 
 HASTY = 0.05
@@ -18,6 +23,9 @@ def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRoute
     _addresses_of_nodes(document, agent, routers)
     _addresses_held_twice(document, routers)
     _elections_held_twice(document, routers)
+    for one in routers:
+        _run_twice(document, one)
+        _misordered(document, ("virtual_router", one.name, "bgp"), one)
 
 
 def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
@@ -28,6 +36,7 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
         _hasty(document, keys, one)
         _clamped(document, keys, one, {check.name: check.weight for check in checks})
         _substituted(document, keys, one)
+        _without_effect(document, (*keys, "bgp"), one)
 
 
 def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
@@ -81,6 +90,62 @@ def _elections_held_twice(document: Document, routers: tuple[VirtualRouter, ...]
             )
 
 
+def _run_twice(document: Document, one: VirtualRouter) -> None:
+    if one.standby and one.handover is Handover.BREAK_BEFORE_MAKE:
+        document.problem(
+            ("virtual_router", one.name, "standby"),
+            'is "announce", which binds the addresses on every node, but handover = "break-before-make" is for a'
+            ' service that must never run twice; write "withdraw", or handover = "make-before-break"',
+        )
+
+
+def _misordered(document: Document, keys: Keys, one: VirtualRouter) -> None:
+    """States that a router would not tell apart share the traffic; in the wrong order they take it from the Active.
+
+    The order towards iBGP neighbours, which compare the local preference first, is always wanted. The one towards eBGP
+    neighbours may be meant not to matter by who writes local preferences.
+    """
+    if not document.sound(keys):
+        return
+    internal = any((*keys, *level, "local_preference") in document for level in ((), ("standby",), ("leaving",)))
+    levels = [Level.ACTIVE, *([Level.STANDBY] if one.standby else []), Level.LEAVING]
+    for better, worse in pairwise(levels):
+        where = next((place for place in ((*keys, worse.value), (*keys, better.value)) if place in document), keys)
+        for inside in (True, False):
+            ranks = [one.ladder.rank(level, internal=inside) for level in (better, worse)]
+            if ranks[0] < ranks[1]:
+                continue
+            verb = "share the traffic between" if ranks[0] == ranks[1] else "prefer the wrong one of"
+            remedy = (
+                "write a lower local_preference" if inside else "write a larger med or more prepends"
+            ) + f" for {worse}, or leave out what you wrote for it"
+            message = (
+                f"{'iBGP' if inside else 'eBGP'} neighbours would {verb} {better} ({_told(ranks[0], inside)}) and"
+                f" {worse} ({_told(ranks[1], inside)}); {remedy}"
+            )
+            if internal and not inside:
+                document.warning(where, message)
+            else:
+                document.problem(where, message)
+            break
+
+
+def _told(rank: tuple[int, int, int], internal: bool) -> str:
+    preference = f"local preference {LARGEST - rank[0]}, " if internal else ""
+    return f"{preference}path length {rank[1]}, MED {rank[2]}"
+
+
+def _without_effect(document: Document, keys: Keys, one: VirtualRouter) -> None:
+    if not one.standby and (*keys, "standby") in document:
+        document.warning(
+            (*keys, "standby"),
+            f'has no effect without standby = "announce" in {dotted(("virtual_router", one.name))}; write that, or'
+            " remove this table",
+        )
+    if Takeover.PREPEND not in one.ladder.takeover and one.stale_for != schema.Bgp().stale_for:
+        document.warning((*keys, "stale_for"), 'has no effect without takeover = ["prepend"]; write that, or remove it')
+
+
 def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
     used = {name for one in routers for name in one.checks}
     for check in checks:
@@ -120,9 +185,9 @@ def _clamped(document: Document, keys: Keys, one: VirtualRouter, weights: dict[s
 
 
 def _substituted(document: Document, keys: Keys, one: VirtualRouter) -> None:
-    if one.attributes.next_hop != "self" or not one.addresses or one.family != 4:
+    if one.ladder.active.next_hop != "self" or not one.addresses or one.family != 4:
         return
-    for index, neighbor in enumerate(one.attributes.neighbors):
+    for index, neighbor in enumerate(one.ladder.active.neighbors):
         if neighbor.version == 6:
             document.warning(
                 (*keys, "bgp", "neighbors", index),

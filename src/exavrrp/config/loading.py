@@ -14,29 +14,22 @@ that one mistake gives one line.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-from exavrrp.config import coherence, notation, schema
+from exavrrp.config import coherence, ladders, notation, schema
 from exavrrp.config.diagnosis import Document, Keys, dotted, nearest, quoted, shown
 from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
 from exavrrp.vrrp.packet import OWNER, Address, Ipv4Checksum
 
 MOST_ADDRESSES = {4: 255, 6: 88}
 """Virtual addresses in one advert. IPv4: the count is one byte (RFC 9568 §5.2.5), and 255 still fit into 1,500 bytes.
 IPv6: keepalived accepts no more than 88 when adverts are authenticated, and we let no router grow beyond its peers."""
-
-LONGEST_PATH = 254
-"""One AS_PATH segment counts its members in one byte (RFC 4271 §4.3), and leaving prepends one more."""
-
-ATTRIBUTE_BYTES = 3900
-"""Of the 4,096 of a BGP message (RFC 4271 §4.1), without the header, the route and the attributes of fixed size."""
 
 LONGEST_DIRECTORY = 94
 """Bytes in ``state_directory``: with /control.sock they are the 107 of the address of a socket (unix(7))."""
@@ -85,6 +78,7 @@ class _Reading:
         self._document = document
         self._problem = document.problem
         self._sound = document.sound
+        self._ladders = ladders.Ladders(document, self._texts, self._text)
 
     def configuration(
         self, local_addresses: Callable[[], Collection[Address]] | None, obstacle: Callable[[str], str | None] | None
@@ -179,6 +173,7 @@ class _Reading:
             state_directory=self._state_directory(table.state_directory),
             persistent_directory=table.persistent_directory,
             control_group=table.control_group,
+            local_as=table.local_as,
         )
 
     def _state_directory(self, path: str) -> str:
@@ -233,7 +228,11 @@ class _Reading:
             sessions_weight=table.sessions_weight,
             startup_hold=table.startup_hold,
             checks=self._references((*keys, "checks"), table.checks),
-            attributes=self._attributes((*keys, "bgp"), table.bgp, addresses),
+            standby=table.standby == "announce",
+            ladder=self._ladders.ladder(
+                (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=table.standby == "announce"
+            ),
+            stale_for=table.bgp.stale_for,
         )
 
     def _addresses(self, keys: Keys, texts: tuple[str, ...]) -> tuple[Address, ...]:
@@ -345,48 +344,6 @@ class _Reading:
 
         return self._texts(keys, names, defined)
 
-    def _attributes(self, keys: Keys, table: schema.Bgp, addresses: tuple[Address, ...]) -> Attributes:
-        communities = self._texts((*keys, "communities"), table.communities, notation.community)
-        large = self._texts((*keys, "large_communities"), table.large_communities, notation.large_community)
-        if len(table.as_path) > LONGEST_PATH:
-            self._problem((*keys, "as_path"), f"holds {len(table.as_path)} AS numbers; write at most {LONGEST_PATH}")
-        elif 4 * len(communities) + 12 * len(large) + 4 * len(table.as_path) > ATTRIBUTE_BYTES:
-            self._problem(keys, "all attributes together do not fit into one BGP message; write fewer communities")
-        return Attributes(
-            med=table.med,
-            local_preference=table.local_preference,
-            communities=communities,
-            large_communities=large,
-            as_path=table.as_path,
-            next_hop=self._next_hop((*keys, "next_hop"), table.next_hop, addresses),
-            neighbors=self._neighbors((*keys, "neighbors"), table, addresses),
-        )
-
-    def _next_hop(self, keys: Keys, text: str, addresses: tuple[Address, ...]) -> str:
-        if text == "self":
-            return text
-        found = self._text(keys, text, notation.routed)
-        if found is None or not addresses:
-            return "self"
-        family = addresses[0].version
-        if found.version != family:
-            self._problem(keys, f'is {found}, but the addresses are IPv{family}; write one of IPv{family} or "self"')
-        elif found in addresses:
-            self._problem(keys, f'is {found}, a virtual address: a route cannot lead to itself; write "self"')
-        return str(found)
-
-    def _neighbors(self, keys: Keys, table: schema.Bgp, addresses: tuple[Address, ...]) -> tuple[Address, ...]:
-        neighbors = self._texts(keys, table.neighbors, notation.unicast)
-        if table.next_hop == "self" and addresses and addresses[0].version == 6:
-            for index, one in enumerate(neighbors):
-                if one.version == 4:
-                    self._problem(
-                        (*keys, index),
-                        f"holds {one}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
-                        " name IPv6 neighbours only, or write next_hop as an address",
-                    )
-        return neighbors
-
     # All of them together
 
     def _with_sources(
@@ -435,16 +392,25 @@ def effective(configuration: Configuration) -> str:
     """
     tables = [_table("agent", configuration.agent)]
     for one in configuration.routers:
-        tables.append(_table(f"virtual_router.{_key(one.name)}", one, without=("name", "attributes")))
+        header = f"virtual_router.{_key(one.name)}"
+        tables.append(_table(header, one, without=("name", "standby", "ladder", "stale_for")))
+        tables[-1] += f"standby = {_toml('announce' if one.standby else 'withdraw')}\n"
         if one.source is None:
             tables[-1] += f"# source: found at start, the only global IPv{one.family} address on lo that is no VIP\n"
-        tables.append(_table(f"virtual_router.{_key(one.name)}.bgp", one.attributes))
+        attributes = ladders.tables(one.ladder, standby=one.standby)
+        attributes["bgp"]["stale_for"] = one.stale_for
+        tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
     tables += [_table(f"check.{_key(one.name)}", one, without=("name",)) for one in configuration.checks]
     return "\n".join(tables)
 
 
 def _table(header: str, settings: Any, without: Collection[str] = ()) -> str:
-    values = {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in without}
+    return _written(
+        header, {one.name: getattr(settings, one.name) for one in fields(settings) if one.name not in without}
+    )
+
+
+def _written(header: str, values: Mapping[str, object]) -> str:
     lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
     return "\n".join((f"[{header}]", *lines, ""))
 

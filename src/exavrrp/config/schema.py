@@ -64,6 +64,39 @@ Weight = Annotated[
     ),
 ]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number of runs from 1 to 1000")]
+# RFC 7607: AS 0 must not be sent.
+LocalAs = Annotated[
+    int, Meta(ge=1, le=0xFFFFFFFF, description="our own AS number, from 1 to 4294967295 (for eBGP neighbours only)")
+]
+Prepend = Annotated[
+    int,
+    # Routers are often told to refuse paths of more than 50 or 75; a longer one than anybody's does not need more.
+    Meta(ge=0, le=32, description="how many times more to put our own AS number before the path, from 0 to 32"),
+]
+Communities = Annotated[
+    tuple[
+        Annotated[str, Meta(description='a community in quotes, such as "65010:7" or "no-export"')],
+        ...,
+    ],
+    Meta(description='a list of communities: ["65010:7", "no-export"]'),
+]
+LargeCommunities = Annotated[
+    tuple[Annotated[str, Meta(description='a large community in quotes, such as "65010:1:2"')], ...],
+    Meta(description='a list of large communities: ["65010:1:2"]'),
+]
+AsPath = Annotated[
+    tuple[
+        # RFC 7607: AS 0 must not be sent.
+        Annotated[int, Meta(ge=1, le=0xFFFFFFFF, description="AS numbers from 1 to 4294967295")],
+        ...,
+    ],
+    Meta(description="the whole AS path as a list, our own number first: [65010, 65010]"),
+]
+NextHop = Annotated[str, Meta(description='"self" or an address of the virtual router\'s family in quotes')]
+Neighbors = Annotated[
+    tuple[AddressText, ...],
+    Meta(description='a list of the addresses of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
+]
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -101,42 +134,52 @@ class Agent(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
+    local_as: LocalAs | None = None
+
+
+class Level(Struct, frozen=True, kw_only=True):
+    """``[virtual_router.NAME.bgp.standby]`` and ``….leaving]``: what is None is derived from the active attributes."""
+
+    med: Number32 | None = None
+    local_preference: Number32 | None = None
+    communities: Communities | None = None
+    large_communities: LargeCommunities | None = None
+    as_path: AsPath | None = None
+    prepend: Prepend | None = None
+    next_hop: NextHop | None = None
+    neighbors: Neighbors | None = None
 
 
 class Bgp(Struct, frozen=True, kw_only=True):
-    """``[virtual_router.NAME.bgp]``: the attributes of the announced routes."""
+    """``[virtual_router.NAME.bgp]``: the attributes of the routes that an Active announces, and how the others follow.
+
+    ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``. ``as_path``, ``local_as`` and
+    ``prepend`` are for eBGP neighbours: to an iBGP neighbour a path with our own number in it is a loop, and refused.
+    """
 
     med: (
-        # The largest is what routes.leaving gives an address that is about to go.
+        # The largest is what an address has that is about to go.
         Annotated[int, Meta(ge=0, le=0xFFFFFFFE, description="a whole number from 0 to 4294967294")] | None
     ) = None
     local_preference: Number32 | None = None
-    communities: Annotated[
-        tuple[
-            Annotated[str, Meta(description='a community in quotes, such as "65010:7" or "no-export"')],
-            ...,
-        ],
-        Meta(description='a list of communities: ["65010:7", "no-export"]'),
+    communities: Communities = ()
+    large_communities: LargeCommunities = ()
+    as_path: AsPath = ()
+    local_as: LocalAs | None = None
+    prepend: Prepend | None = None
+    next_hop: NextHop = "self"
+    neighbors: Neighbors = ()
+    takeover: Annotated[
+        tuple[Annotated[Literal["med", "prepend"], Meta(description='"med" or "prepend"')], ...],
+        Meta(description='a list of "med", "prepend", both or none: ["prepend"]'),
     ] = ()
-    large_communities: Annotated[
-        tuple[Annotated[str, Meta(description='a large community in quotes, such as "65010:1:2"')], ...],
-        Meta(description='a list of large communities: ["65010:1:2"]'),
-    ] = ()
-    as_path: Annotated[
-        tuple[
-            # RFC 7607: AS 0 must not be sent.
-            Annotated[int, Meta(ge=1, le=0xFFFFFFFF, description="AS numbers from 1 to 4294967295")],
-            ...,
-        ],
-        Meta(description="the whole AS path as a list, our own number first: [65010, 65010]"),
-    ] = ()
-    next_hop: Annotated[str, Meta(description='"self" or an address of the virtual router\'s family in quotes')] = (
-        "self"
-    )
-    neighbors: Annotated[
-        tuple[AddressText, ...],
-        Meta(description='a list of the addresses of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
-    ] = ()
+    stale_for: Annotated[
+        float,
+        # 65,535 is the longest hold time (RFC 4271 §4.2).
+        Meta(ge=1, le=86400, description="seconds from 1 to 86400, at least the routers' BGP hold time"),
+    ] = 180.0
+    standby: Level = Level()
+    leaving: Level = Level()
 
 
 class VirtualRouter(Struct, frozen=True, kw_only=True):
@@ -183,6 +226,10 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),
     ] = ()
+    standby: Annotated[
+        Literal["withdraw", "announce"],
+        Meta(description='"withdraw", or "announce" to bind and announce the addresses on a Backup too'),
+    ] = "withdraw"
     bgp: Bgp = Bgp()
 
 
@@ -207,6 +254,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 SYNONYMS: dict[str, str] = {
+    "takeover": "takeover",  # in another table; not a misspelt handover
     "vrrp_instance": "virtual_router",
     "vrrp_script": "check",
     "virtual_router_id": "vrid",

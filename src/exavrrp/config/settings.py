@@ -11,7 +11,7 @@ from typing import Literal
 from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
+from exavrrp.routes import Ladder
 from exavrrp.sessions import Requirement
 from exavrrp.vrrp import router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
@@ -40,6 +40,8 @@ class Agent:
     """for what outlives a boot: which routers are drained"""
     control_group: str | None
     """who besides the agent's own user may use the control socket"""
+    local_as: int | None
+    """our own AS number towards eBGP neighbours; None: not told"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,11 @@ class VirtualRouter:
     """seconds to wait for them at the start"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
-    attributes: Attributes
+    standby: bool
+    """whether a Backup binds and announces the addresses too"""
+    ladder: Ladder
+    stale_for: float
+    """seconds for which a silent takeover makes an Active's path shorter"""
 
     @property
     def family(self) -> int:
@@ -106,14 +112,18 @@ class VirtualRouter:
     def giving_up(self) -> presence.Settings:
         """What presence wants to know."""
         return presence.Settings(
-            handover=self.handover, hold=self.handover_hold, linger=self.linger, ceiling=self.handover_ceiling
+            handover=self.handover,
+            hold=self.handover_hold,
+            linger=self.linger,
+            ceiling=self.handover_ceiling,
+            standby=self.standby,
         )
 
     def sessions(self) -> Requirement | None:
         """What it needs of BGP; None: nothing."""
         if self.min_sessions == 0:
             return None
-        family = self.family if self.attributes.next_hop == "self" else None
+        family = self.family if self.ladder.active.next_hop == "self" else None
         return Requirement(self.min_sessions, frozenset(self.sessions_neighbors), family)
 
 

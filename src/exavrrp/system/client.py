@@ -49,7 +49,8 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
 
 def _connect(connection: socket.socket, path: Path) -> None:
     # A timeout of Python's would turn a full backlog into an error at once; the kernel's waits for room (unix(7)).
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(PATIENCE), 0))
+    patience = struct.pack("@ll", int(PATIENCE), round(PATIENCE % 1 * 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
     try:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:

@@ -8,7 +8,11 @@ again. Observations about ExaBGP hold for 4.2.25 and 5.0.15 and are proved by ``
 address has at most one command without an answer, because ExaBGP lets commands for one prefix overtake each other. What
 is wanted meanwhile replaces what was wanted before; only the last is said. A withdraw is said once for every form in
 which the address was announced since its last withdraw (``_Prefix.spoken``), and at the start for all forms there are:
-a predecessor may have used them.
+a predecessor may have used them. A form may name its neighbours; those that a new one does not name any more are told
+to withdraw, after the others were told of the new one.
+
+**Many at once.** Addresses of one family that are to be said the same of go out in one command (``BATCH``), whose
+answer is that of all of them. If it is ``error``, each is asked for by itself.
 
 **Whose answer is it?** ExaBGP answers ``done`` or ``error`` without saying to what. Commands about routes are carried
 out and answered in order, so a queue (``_unanswered``) tells, as long as no answer is missing. Some are: a command that
@@ -25,8 +29,15 @@ so that its next answer, or the lack of one, is certainly its own. Nobody waits 
 command in the queue is reported once, one question is asked (again and again, ever more rarely) and nothing else is
 said until anything comes. Then the answers that waited are still attributed, and the last wishes are said once.
 
+**Order on the wire.** ``done`` means that a command is in the queue of each neighbour, not that it was sent. A queue
+that is not being sent (the session is down, has just come up or is slow) holds sets of attributes in the order in which
+they entered first. So each wish is given the spelling of its attributes that was used longest ago (``_spelt``): it
+stands behind everything that was said of its addresses before, as long as it was not in the queue already. There are
+``len(SPELLINGS)`` of each set of attributes; when one comes round again within ``WEAR``, the order is uncertain, and
+what was said in it is said once more after ``CALM``. Nobody waits for that.
+
 **Coming up.** What ExaBGP sends to a neighbour that comes up is not always what it was told last. So everything, wanted
-or not, is said again, in the other spelling: ExaBGP does not send an announcement that it takes for the same.
+or not, is said again, in another spelling: ExaBGP does not send an announcement that it takes for the same.
 
 **Greeting.** A predecessor may have left half a line in ExaBGP 4.2's buffer and commands in its queue. One write has a
 word that turns any half line into an error, ``reset`` (forget this process's queue; not answered) and ``version``,
@@ -37,12 +48,13 @@ answer ever come that nothing was asked for, the same greeting makes a new begin
 import json
 import re
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from ipaddress import ip_address
 from typing import assert_never
 
-from exavrrp.routes import Dialect, Route, Spelling, announce, withdraw
+from exavrrp.routes import BRIEF, EXPLICIT, Attributes, Dialect, Route, Spelling, announce, spellings, withdraw
 from exavrrp.vrrp.packet import Address
 
 ANSWER_LIMIT = 1.0
@@ -52,10 +64,26 @@ PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds until what was refused or not answered is tried again, the last one for ever."""
 
 WINDOW = 100
-"""Unanswered lines at most. ExaBGP takes some 25 steps of commands in a turn of its loop, so more gain nothing."""
+"""Addresses in unanswered commands, about: ExaBGP takes some 25 of them in a turn of its loop, so more gain nothing."""
+
+BATCH = 50
+"""Addresses in one command. Both versions read 16 KiB at once and take longer lines (5.0 up to 1 MiB); 50 addresses are
+2 KiB, less than what a pipe takes in one piece, and much larger commands would make the first wait for the last."""
 
 FORMS = 16
-"""Forms of one address remembered for its withdraw: two spellings of every level, with room for changing attributes."""
+"""Forms of one address remembered for its withdraw. Nothing stands behind the last one in any queue; the others are
+withdrawn too lest a neighbour that comes up hears of the address for a moment."""
+
+USED = 1000
+"""Spellings remembered with the time of their last use: those of 80 sets of attributes."""
+
+WEAR = 90.0
+"""Seconds after which nothing that was said is still in a queue: a session that is down is tried again every 60 s at
+least (4.2), and each attempt forgets what was queued."""
+
+CALM = 1.0
+"""Seconds after which what was answered is on its way to every neighbour whose session is up: 0.002 if ExaBGP is idle,
+0.05 after a session came up, measured on a machine with three times the load it can bear."""
 
 THROWAWAY = " exavrrp"
 """No command, alone or glued to half of one. ExaBGP logs it as not understood, once for every start of ours."""
@@ -141,27 +169,93 @@ class _Prefix:
     spoken: list[Form]
     """forms announced since the last complete withdraw, the latest last; the last one left stays, for repeats"""
     wanted: Route | None = None
-    spelling: Spelling = Spelling.BRIEF
+    spelling: Spelling = BRIEF
+    said: Form | None = None
+    """what was said last, if it was an announcement: the same words again change nothing, wherever they stand"""
+    again: bool = False
+    """whether the next announcement must not have the same words"""
     generation: int = 0
     """counts wishes and repeats, so that an answer confirms only what was wanted when its command was written"""
+    announced: bool = False
+    """whether the neighbours of the wanted route know of it, so that others may be told to withdraw"""
     confirmed: bool = False
-    repeat: bool = False
-    """whether ExaBGP must not take the next announcement for the last one"""
+    homes: list[Form] = field(default_factory=list)
+    """one for each set of neighbours that the address may be announced to"""
+    worn: bool = False
+    """whether ``spelling`` may have been in a queue already, so that the order there is uncertain"""
     doubtful: bool = False
     unanswered: bool = False
     failures: int = 0
     """refusals and silences in a row"""
 
+    def surplus(self) -> Form | None:
+        """A form that neighbours have which are not to have any; of it only what concerns these."""
+        if self.wanted is None:
+            return None
+        for route, spelling in reversed(self.spoken):
+            rest = _without(route.attributes.neighbors, self.wanted.attributes.neighbors)
+            if rest:
+                return Route(route.address, replace(route.attributes, neighbors=rest)), spelling
+        return None
+
+    def part(self, gone: Form) -> None:
+        """``gone`` (a ``surplus``) was withdrawn."""
+        left: list[Form] = []
+        for route, spelling in self.spoken:
+            neighbors = route.attributes.neighbors
+            if (
+                spelling == gone[1]
+                and replace(route.attributes, neighbors=gone[0].attributes.neighbors) == gone[0].attributes
+            ):
+                neighbors = _without(neighbors, gone[0].attributes.neighbors)
+            if neighbors or not route.attributes.neighbors:
+                left.append((Route(route.address, replace(route.attributes, neighbors=neighbors)), spelling))
+        self.spoken = left
+
+
+class _Kind(Enum):
+    ANNOUNCE = auto()
+    WITHDRAW = auto()
+    PART = auto()
+    """withdraw from neighbours that the wanted route does not name"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """What is to be said next of one address."""
+
+    kind: _Kind
+    form: Form
+    generation: int
+    doubtful: bool
+
+    @property
+    def address(self) -> Address:
+        return self.form[0].address
+
+    @property
+    def key(self) -> object:
+        """What sayings have in common that go into one command."""
+        alone = self.address if self.doubtful else self.address.version
+        return (self.kind is _Kind.ANNOUNCE, self.form[0].attributes, self.form[1], alone)
+
+    def line(self, others: Sequence["_Saying"], dialect: Dialect) -> str:
+        verb = announce if self.kind is _Kind.ANNOUNCE else withdraw
+        return verb(self.form[0], dialect, self.form[1], [one.form[0] for one in others])
+
 
 @dataclass(slots=True)
 class _Command:
-    address: Address
     line: str
-    announces: bool
-    generation: int
+    sayings: tuple[_Saying, ...]
     fenced: bool
+    """one saying only"""
     reported: bool = False
     """whether its silence was"""
+
+    @property
+    def weight(self) -> int:
+        return len(self.sayings)
 
 
 @dataclass(slots=True)
@@ -170,6 +264,7 @@ class _Question:
     """whether its heading has come"""
     seen: set[Address] = field(default_factory=set)
     """neighbours of which we have heard since"""
+    weight = 1
 
 
 class Conversation:
@@ -181,19 +276,25 @@ class Conversation:
     def __init__(self, ours: Iterable[Route]) -> None:
         """``ours``: every address that may be announced, in every form of it, the likeliest first.
 
-        Raises ValueError when an address has forms for different neighbours: a change of form would then leave the
-        old one with some of them.
+        Any route will do: not only those of a configuration, but also one that somebody remembers of a predecessor.
+        Raises ValueError when an address has a form for all neighbours and one for some: nobody knows who the others
+        are.
         """
         self.dialect: Dialect | None = None
         self.established: set[Address] = set()
         self._prefixes: dict[Address, _Prefix] = {}
         for route in ours:
             prefix = self._prefixes.setdefault(route.address, _Prefix([]))
-            prefix.spoken[:0] = [(route, spelling) for spelling in reversed(Spelling)]
-            self._same_neighbors(prefix, route)
+            prefix.spoken[:0] = [(route, spelling) for spelling in (EXPLICIT, BRIEF)]
+            self._comparable(prefix, route)
+            if all(route.attributes.neighbors != home.attributes.neighbors for home, _ in prefix.homes):
+                prefix.homes.append((route, BRIEF))
         self._begun = False
+        self._now = 0.0
+        self._used: dict[tuple[Attributes, Spelling], float] = {}
         self._due: dict[Address, None] = {}
         self._later: dict[Address, float] = {}
+        self._echoes: dict[Address, float] = {}
         self._unanswered: deque[_Command | _Question] = deque()
         self._unverified: dict[Address, None] = {}
         self._ask = False
@@ -207,27 +308,56 @@ class Conversation:
         self._versions_sent = self._versions_heard = self._versions_needed = 0
 
     @staticmethod
-    def _same_neighbors(prefix: _Prefix, route: Route) -> None:
-        if route.attributes.neighbors != prefix.spoken[-1][0].attributes.neighbors:
-            raise ValueError(f"{route.prefix} is to be announced to different neighbours")
+    def _comparable(prefix: _Prefix, route: Route) -> None:
+        if bool(route.attributes.neighbors) != bool(prefix.spoken[-1][0].attributes.neighbors):
+            raise ValueError(f"{route.prefix} is to be announced to all neighbours in one form and to some in another")
 
     # What is wanted
 
     def set(self, wanted: Iterable[Route]) -> None:
         """Wants exactly these of our addresses announced, and like this.
 
-        Raises KeyError for an address that is not ours, ValueError for other neighbours than its other forms have.
+        Raises KeyError for an address that is not ours, ValueError as the constructor.
         """
         routes = {route.address: route for route in wanted}
         for route in routes.values():
-            self._same_neighbors(self._prefixes[route.address], route)
-        for address, prefix in self._prefixes.items():
-            wish = routes.get(address)
-            if not self._begun or wish != prefix.wanted:
-                prefix.wanted = wish
-                prefix.failures = 0
-                self._renew(address, prefix)
+            self._comparable(self._prefixes[route.address], route)
+        changed = [
+            address
+            for address, prefix in self._prefixes.items()
+            if not self._begun or routes.get(address) != prefix.wanted
+        ]
+        for address in changed:
+            prefix = self._prefixes[address]
+            prefix.wanted = routes.get(address)
+            prefix.failures = 0
+            self._renew(address, prefix)
+        self._spell(changed)
         self._begun = True
+
+    def _spell(self, addresses: Iterable[Address]) -> None:
+        """Give each of these wishes a spelling that stands behind everything in ExaBGP's queues."""
+        chosen: dict[Attributes, tuple[Spelling, bool]] = {}
+        for address in addresses:
+            prefix = self._prefixes[address]
+            self._echoes.pop(address, None)
+            prefix.worn = False
+            if prefix.wanted is not None:
+                attributes = prefix.wanted.attributes
+                if attributes not in chosen:
+                    chosen[attributes] = self._spelt(attributes)
+                prefix.spelling, prefix.worn = chosen[attributes]
+
+    def _spelt(self, attributes: Attributes) -> tuple[Spelling, bool]:
+        """The spelling used longest ago, and whether it may be in a queue still."""
+        attributes = replace(attributes, neighbors=())  # of which the queues know nothing
+        found = min(spellings(attributes), key=lambda one: self._used.get((attributes, one), -WEAR))
+        worn = self._used.get((attributes, found), -WEAR) > self._now - WEAR
+        self._used.pop((attributes, found), None)
+        self._used[attributes, found] = self._now
+        if len(self._used) > USED:
+            del self._used[next(iter(self._used))]
+        return found, worn
 
     @property
     def settled(self) -> bool:
@@ -241,7 +371,7 @@ class Conversation:
     def _renew(self, address: Address, prefix: _Prefix) -> None:
         """What is wanted of ``address`` is to be said (again), without delay."""
         prefix.generation += 1
-        prefix.confirmed = False
+        prefix.announced = prefix.confirmed = False
         self._make_due(address, prefix)
 
     def _make_due(self, address: Address, prefix: _Prefix) -> None:
@@ -256,13 +386,17 @@ class Conversation:
     def _repeat_everything(self) -> None:
         if self._begun:
             for address, prefix in self._prefixes.items():
-                prefix.repeat = True
+                if len(prefix.homes) > 1:  # the neighbour may be one that the last wish does not name
+                    prefix.spoken[:0] = [form for form in prefix.homes if form not in prefix.spoken]
+                prefix.again = True
                 self._renew(address, prefix)
+            self._spell(self._prefixes)
 
     # What is written
 
     def transmit(self, now: float) -> list[str]:
         """The lines to write now, in one piece. To be called only when everything before has been written."""
+        self._now = now
         if self.dialect is None or self._greeting:
             return self._greet(now)
         if not self._unanswered:
@@ -270,10 +404,17 @@ class Conversation:
         lines: list[str] = []
         if self._ask:
             self._question(lines)
-        while self._due and not self._stalled and len(self._unanswered) < WINDOW:
+        room = 0 if self._stalled else WINDOW - sum(one.weight for one in self._unanswered)
+        batches: dict[object, list[_Saying]] = {}
+        while self._due and room > 0:
             address = next(iter(self._due))
             del self._due[address]
-            self._say(address, self._prefixes[address], self.dialect, lines)
+            saying = self._next(self._prefixes[address])
+            batches.setdefault(saying.key, []).append(saying)
+            room -= 1
+        for sayings in batches.values():
+            for begin in range(0, len(sayings), BATCH):
+                self._say(tuple(sayings[begin : begin + BATCH]), self.dialect, lines)
         return lines
 
     def _greet(self, now: float) -> list[str]:
@@ -295,28 +436,34 @@ class Conversation:
         self._unanswered.append(_Question())
         lines.append(QUESTION)
 
-    def _say(self, address: Address, prefix: _Prefix, dialect: Dialect, lines: list[str]) -> None:
+    @staticmethod
+    def _next(prefix: _Prefix) -> _Saying:
+        """What to say of an address now; it counts as said."""
         if prefix.wanted is None:
-            line = withdraw(prefix.spoken[-1][0], dialect, prefix.spoken[-1][1])
+            kind, form = _Kind.WITHDRAW, prefix.spoken[-1]
+        elif prefix.announced and (surplus := prefix.surplus()) is not None:
+            kind, form = _Kind.PART, surplus
         else:
-            line = self._announcement(prefix, prefix.wanted, dialect)
-        fenced = prefix.doubtful
+            kind, form = _Kind.ANNOUNCE, (prefix.wanted, prefix.spelling)
+            if not prefix.again and prefix.said is not None and prefix.said[0] == prefix.wanted:
+                form = prefix.said
+            prefix.again = False
+            prefix.spoken = [*(one for one in prefix.spoken if one != form), form][-FORMS:]
+        if kind is not _Kind.PART:
+            prefix.said = form if kind is _Kind.ANNOUNCE else None
+        prefix.unanswered = True
+        return _Saying(kind, form, prefix.generation, prefix.doubtful)
+
+    def _say(self, sayings: tuple[_Saying, ...], dialect: Dialect, lines: list[str]) -> None:
+        first, *others = sayings
+        fenced = first.doubtful
         if fenced and self._unanswered and isinstance(self._unanswered[-1], _Command):
             self._question(lines)
-        self._unanswered.append(_Command(address, line, prefix.wanted is not None, prefix.generation, fenced))
+        line = first.line(others, dialect)
+        self._unanswered.append(_Command(line, sayings, fenced))
         lines.append(line)
-        prefix.unanswered = True
         if fenced:
             self._question(lines)
-
-    @staticmethod
-    def _announcement(prefix: _Prefix, route: Route, dialect: Dialect) -> str:
-        if prefix.repeat and prefix.spoken[-1] == (route, prefix.spelling):
-            prefix.spelling = prefix.spelling.other
-        prefix.repeat = False
-        form = (route, prefix.spelling)
-        prefix.spoken = [*(one for one in prefix.spoken if one != form), form][-FORMS:]
-        return announce(route, dialect, prefix.spelling)
 
     # Time
 
@@ -325,7 +472,7 @@ class Conversation:
         """When ``tick`` has to be called; ``None``: not before something happens."""
         if self._greeting:
             return self._greeted + _patience(self._greetings) if self._greetings else None
-        times = list(self._later.values())
+        times = [*self._later.values(), *self._echoes.values()]
         if self._unanswered:
             times.append(self._check_at())
         return min(times, default=None)
@@ -340,10 +487,12 @@ class Conversation:
 
     def tick(self, now: float) -> list[Event]:
         """Time has passed. Everything that ExaBGP has written must have been handed over before."""
+        self._now = now
         if self._greeting:
             return self._greet_again(now)
         for address in [address for address, at in self._later.items() if at <= now]:
             self._make_due(address, self._prefixes[address])
+        self._echo([address for address, at in self._echoes.items() if at <= now])
         if not self._unanswered or now < self._check_at():
             return []
         if self._stalled:
@@ -352,6 +501,14 @@ class Conversation:
             self._ask = True  # it answers, but has it answered everything?
             return []
         return self._stall(now)
+
+    def _echo(self, addresses: list[Address]) -> None:
+        """Say once more what may stand in the wrong place of a queue; it stays confirmed."""
+        self._spell(addresses)
+        for address in addresses:
+            self._prefixes[address].worn = False  # once is enough: there has been calm
+            self._prefixes[address].again = True
+            self._make_due(address, self._prefixes[address])
 
     def _greet_again(self, now: float) -> list[Event]:
         if self.deadline is None or now < self.deadline:
@@ -375,7 +532,7 @@ class Conversation:
         for one in self._unanswered:
             if isinstance(one, _Command) and not one.reported:
                 one.reported = True
-                events.append(Silent(one.address, one.line))
+                events += [Silent(saying.address, one.line) for saying in one.sayings]
         return events
 
     # What is heard
@@ -441,30 +598,47 @@ class Conversation:
         return events
 
     def _resolved(self, command: _Command, done: bool, now: float) -> list[Event]:
-        prefix = self._prefixes[command.address]
-        prefix.unanswered = False
-        self._unverified[command.address] = None
-        current = command.generation == prefix.generation
-        if not done:
-            return self._refused(command, prefix, current, now)
-        prefix.failures = 0
-        prefix.doubtful = prefix.doubtful and not command.fenced
-        if not command.announces and len(prefix.spoken) > 1:
-            prefix.spoken.pop()  # withdrawn in this form; the next one
-        elif current:
-            prefix.confirmed = True
-            return [Answered(command.address, prefix.wanted)]
-        self._make_due(command.address, prefix)
-        return []
+        events: list[Event] = []
+        for saying in command.sayings:
+            prefix = self._prefixes[saying.address]
+            prefix.unanswered = False
+            self._unverified[saying.address] = None
+            if done:
+                events += self._accepted(saying, prefix, command.fenced, now)
+            else:
+                events += self._refused(command, saying, prefix, now)
+        return events
 
-    def _refused(self, command: _Command, prefix: _Prefix, current: bool, now: float) -> list[Event]:
-        prefix.doubtful = True  # if an answer is missing, it was another one's refusal
+    def _accepted(self, saying: _Saying, prefix: _Prefix, fenced: bool, now: float) -> list[Event]:
+        prefix.failures = 0
+        prefix.doubtful = prefix.doubtful and not fenced
+        current = saying.generation == prefix.generation
+        finished = True
+        match saying.kind:
+            case _Kind.WITHDRAW if len(prefix.spoken) > 1:
+                prefix.spoken.pop()  # withdrawn in this form; the next one
+                finished = False
+            case _Kind.PART:
+                prefix.part(saying.form)
+        prefix.announced = prefix.announced or (current and saying.kind is _Kind.ANNOUNCE)
+        if not current or not finished or prefix.surplus() is not None:
+            self._make_due(saying.address, prefix)
+            return []
+        if prefix.worn:
+            prefix.worn = False
+            self._echoes[saying.address] = now + CALM
+        known, prefix.confirmed = prefix.confirmed, True
+        return [] if known else [Answered(saying.address, prefix.wanted)]
+
+    def _refused(self, command: _Command, saying: _Saying, prefix: _Prefix, now: float) -> list[Event]:
+        """If an answer is missing, it was another one's refusal; in a batch, perhaps that of one of the others."""
+        prefix.doubtful, prefix.confirmed = True, False
         self._ask = self._ask or not command.fenced
-        if current:
-            self._make_due_later(command.address, prefix, now)
+        if saying.generation == prefix.generation and len(command.sayings) == 1:
+            self._make_due_later(saying.address, prefix, now)
         else:
-            self._make_due(command.address, prefix)
-        return [Refused(command.address, command.line)]
+            self._make_due(saying.address, prefix)
+        return [] if len(command.sayings) > 1 else [Refused(saying.address, command.line)]
 
     def _heading(self, now: float) -> list[Event]:
         """The answer to a question begins: no command before it will be answered any more."""
@@ -491,15 +665,16 @@ class Conversation:
     def _lose(self, lost: list[_Command], now: float) -> list[Event]:
         events: list[Event] = []
         for command in lost:
-            prefix = self._prefixes[command.address]
-            prefix.unanswered = False
-            if command.fenced and command.generation == prefix.generation:
-                self._make_due_later(command.address, prefix, now)
-            else:
-                self._make_due(command.address, prefix)
-            if command.fenced and not command.reported:
-                events.append(Silent(command.address, command.line))
-            prefix.doubtful = True
+            for saying in command.sayings:
+                prefix = self._prefixes[saying.address]
+                prefix.unanswered = prefix.confirmed = False
+                if command.fenced and saying.generation == prefix.generation:
+                    self._make_due_later(saying.address, prefix, now)
+                else:
+                    self._make_due(saying.address, prefix)
+                if command.fenced and not command.reported:
+                    events.append(Silent(saying.address, command.line))
+                prefix.doubtful = True
         if not all(command.fenced for command in lost):
             for address in self._unverified:
                 self._prefixes[address].doubtful = True
@@ -570,6 +745,10 @@ class Conversation:
         gone = sorted(self.established - question.seen, key=str)
         self.established -= set(gone)
         return [Neighbor(address, established=False) for address in gone]
+
+
+def _without(neighbors: tuple[Address, ...], others: tuple[Address, ...]) -> tuple[Address, ...]:
+    return tuple(one for one in neighbors if one not in others)
 
 
 def _patience(times: int) -> float:

@@ -64,7 +64,8 @@ class ExaBGP:
     def __init__(self, ours: Iterable[Route], tell: Callable[[Event], None]) -> None:
         """``ours``: every address that may be announced, in every form of it, the likeliest first.
 
-        Raises ValueError when an address has forms for different neighbours.
+        Not only those of the configuration: also what somebody remembers that a predecessor announced. Raises
+        ValueError when an address has a form for all neighbours and one for some.
         """
         self._conversation = Conversation(ours)
         self._tell = tell
@@ -74,6 +75,7 @@ class ExaBGP:
         self._unwritten = b""
         self._alarm: asyncio.TimerHandle | None = None
         self._pumping = False
+        self._called = False
 
     @property
     def dialect(self) -> Dialect | None:
@@ -115,10 +117,15 @@ class ExaBGP:
         Until the first call nothing is said about any. Raises KeyError for an address that is not ours.
         """
         self._conversation.set(wanted)
-        self._pump()
+        if self._loop is not None and not self._called:
+            # At the end of this turn of the loop: other virtual routers may change with this one.
+            self._called = True
+            self._loop.call_soon(self._pump_called)
 
     def close(self) -> None:
         """Lets go of ExaBGP; what it has been told stays as it is. Nothing is told any more."""
+        if self._called and not self._pumping:
+            self._pump_called()  # there will be no end of this turn for us
         if self._loop is None:
             return
         if self._alarm is not None:
@@ -187,6 +194,10 @@ class ExaBGP:
         finally:
             self._pumping = False
         self._set_alarm()
+
+    def _pump_called(self) -> None:
+        self._called = False
+        self._pump()
 
     def _write(self) -> None:
         assert self._loop is not None

@@ -1,0 +1,415 @@
+"""drain, undrain and status as people, scripts and units call them: what is printed where, and the exit statuses.
+
+The commands, the socket and the files are real; behind them stands a test double of the agent (``commanded.Double``).
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from exavrrp import __version__, cli
+from exavrrp.control import Outcome, Status
+from exavrrp.system import client
+from tests.system.commanded import Commanded, commanded, has_other_users, let_others_in
+from tests.system.conftest import LIMIT, Need
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Commanded]:
+    """Two routers; a drain of either finds its successor at once."""
+    with commanded(tmp_path, "web", "dns", clock=NOON.timestamp) as agent:
+        agent.double.becomes = {"web": Outcome.DRAINED, "dns": Outcome.DRAINED}
+        yield agent
+
+
+def call(path: Path, *arguments: str) -> Result:
+    """What the command did, with the configuration at ``path``."""
+    return CliRunner().invoke(cli.main, [*arguments, "--config", str(path)], catch_exceptions=False)
+
+
+def begin(agent: Commanded, *arguments: str) -> "subprocess.Popen[str]":
+    """The same as a process of its own, not waited for."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "exavrrp", *arguments, "--config", str(agent.configuration)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def spawn(agent: Commanded, *arguments: str) -> tuple[int, str, str]:
+    """The exit status, what went to stdout and what to stderr."""
+    with begin(agent, *arguments) as process:
+        out, error = process.communicate(timeout=LIMIT)
+    return process.returncode, out, error
+
+
+# drain and undrain
+
+
+def test_drain_and_undrain_one_line_a_router(agent: Commanded) -> None:
+    assert spawn(agent, "drain", "--wait") == (0, "web: drained until undrain\ndns: drained until undrain\n", "")
+    assert agent.double.calls == [("drain", "web"), ("drain", "dns")]
+    assert spawn(agent, "drain", "--wait", "dns") == (0, "dns: already drained until undrain\n", "")
+    assert spawn(agent, "undrain", "web") == (0, "web: takes part in the election again\n", "")
+    assert spawn(agent, "undrain") == (
+        0,
+        "web: was not drained\ndns: takes part in the election again\n",
+        "",
+    )
+
+
+def test_drain_returns_at_once_unless_it_is_to_wait(agent: Commanded) -> None:
+    agent.double.becomes.clear()
+    for already in ("", "already "):
+        told = call(agent.configuration, "drain", "web")
+        assert (told.exit_code, told.stdout, told.stderr) == (0, f"web: {already}draining until undrain\n", "")
+
+
+def test_a_waiting_drain_tells_each_router_when_it_is_done(agent: Commanded) -> None:
+    agent.double.becomes.clear()
+    with begin(agent, "drain", "--wait") as process:
+        assert process.stdout is not None
+        agent.until(lambda: agent.double.outcomes["dns"] is Outcome.DRAINING)
+        agent.settle("dns", Outcome.DRAINED)
+        assert process.stdout.readline() == "dns: drained until undrain\n"
+        assert process.poll() is None
+        agent.settle("web", Outcome.DRAINED)
+        assert process.stdout.readline() == "web: drained until undrain\n"
+        assert process.wait(LIMIT) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "until"),
+    [
+        (["--for", "90s"], "2026-11-22T12:01:30Z or undrain"),
+        (["--for", "2h", "--until-restart"], "2026-11-22T14:00:00Z or a restart"),
+        (["--until-restart"], "a restart"),
+    ],
+)
+def test_drain_says_for_how_long(agent: Commanded, arguments: list[str], until: str) -> None:
+    told = call(agent.configuration, "drain", "web", "--wait", *arguments)
+    assert (told.exit_code, told.output) == (0, f"web: drained until {until}\n")
+    noted = (
+        json.loads((agent.lib / "drained.json").read_text())["drained"]
+        if agent.lib.joinpath("drained.json").exists()
+        else {}
+    )
+    assert ("web" in noted) is ("--until-restart" not in arguments)
+
+
+def test_nobody_takes_over(agent: Commanded) -> None:
+    agent.double.becomes["web"] = Outcome.KEPT
+    status, out, error = spawn(agent, "drain", "--wait")
+    assert (status, sorted(out.splitlines())) == (3, ["dns: drained until undrain", "web: kept: nobody took over"])
+    assert error.startswith(
+        "error: nobody took over web, so this node serves on; see what keeps the other nodes from it"
+    )
+    assert "To stop all the same, stop ExaBGP." in error
+
+
+def test_somebody_undrains_meanwhile(agent: Commanded) -> None:
+    agent.double.becomes.clear()
+    with begin(agent, "drain", "--wait", "web") as process:
+        agent.until(lambda: agent.double.outcomes["web"] is Outcome.DRAINING)
+        assert call(agent.configuration, "undrain", "web").exit_code == 0
+        out, error = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (1, "web: serving\n")
+    assert error == "error: somebody has undrained web meanwhile\n"
+
+
+def test_a_drain_that_takes_too_long_goes_on(agent: Commanded) -> None:
+    agent.double.becomes.clear()
+    told = call(agent.configuration, "drain", "web", "--wait", "--timeout", "0.2")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr == "error: not finished within 0.2 s; it goes on: see exavrrp status\n"
+    assert agent.double.outcomes["web"] is Outcome.DRAINING
+
+
+def test_a_drain_that_cannot_be_kept_is_done_with_a_warning(agent: Commanded) -> None:
+    (agent.lib / "drained.json").mkdir()
+    (agent.lib / "drained.json" / "x").write_text("")
+    for arguments in (["drain", "--wait"], ["drain"]):
+        told = call(agent.configuration, *arguments, "web")
+        assert told.exit_code == 0
+        assert told.stdout.endswith("drained until a restart\n")
+        assert told.stderr.startswith("warning: ")
+        assert told.stderr.count("\n") == 1
+        assert "Is a directory; this drain will not survive a restart: make " in told.stderr
+
+
+def test_an_undrain_that_cannot_be_kept_is_done_with_a_warning(agent: Commanded) -> None:
+    assert call(agent.configuration, "drain", "--wait", "web").exit_code == 0
+    (agent.lib / "drained.json").rename(agent.lib / "before")
+    (agent.lib / "drained.json").mkdir()
+    (agent.lib / "drained.json" / "x").write_text("")
+    told = call(agent.configuration, "undrain", "web")
+    assert (told.exit_code, told.stdout) == (0, "web: takes part in the election again\n")
+    assert "they will be drained again after a restart" in told.stderr
+
+
+def test_an_unknown_router_is_named_with_those_that_there_are(agent: Commanded) -> None:
+    for command in ("drain", "undrain"):
+        told = call(agent.configuration, command, "wob")
+        assert (told.exit_code, told.stdout) == (1, "")
+        assert told.stderr == "error: there is no virtual router 'wob'; known here: web, dns\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["drain", "--for", "90"], "'90' is no duration; write a number and a unit: 90s, 30m, 2h, 1h30m or 2d"),
+        (["drain", "--for", "0s"], "'0s' is out of range; write more than 0s and at most 366d"),
+        (["drain", "--wait", "--timeout", "0"], "--timeout"),
+        (["drain", "--timeout", "soon"], "--timeout"),
+        (["undrain", "--wait"], "--wait"),
+        (["status", "web"], "web"),
+    ],
+)
+def test_wrong_usage_asks_nobody(agent: Commanded, arguments: list[str], message: str) -> None:
+    told = call(agent.configuration, *arguments)
+    assert (told.exit_code, told.stdout) == (2, "")
+    assert message in told.stderr
+    assert agent.double.calls == []
+
+
+# status
+
+
+def test_status_is_one_line_a_router(agent: Commanded) -> None:
+    agent.double.faults["web"] = ("check disk fails: full",)
+    assert call(agent.configuration, "drain", "--wait", "dns", "--for", "30m").exit_code == 0
+    status, out, error = spawn(agent, "status")
+    assert (status, error) == (0, "")
+    assert out == (
+        "web  active  150 - 50 (a failing) = 100  bound, announced as active  fault: check disk fails: full\n"
+        "dns  backup  150 - 50 (a failing) = 100  unbound, not announced      "
+        "drained until 2026-11-22T12:30:00Z or undrain\n"
+    )
+
+
+def test_status_says_that_a_drain_was_undone(agent: Commanded) -> None:
+    agent.double.becomes["web"] = Outcome.KEPT
+    assert call(agent.configuration, "drain", "--wait", "web").exit_code == 3
+    web, dns = call(agent.configuration, "status").stdout.splitlines()
+    assert web.endswith("bound, announced as active  the last drain was undone: nobody took over")
+    assert dns.endswith("bound, announced as active")
+
+
+def test_status_for_programs(agent: Commanded) -> None:
+    told = call(agent.configuration, "status", "--json")
+    assert (told.exit_code, told.stderr) == (0, "")
+    document = json.loads(told.stdout)
+    assert (document["version"], document["release"], document["process"]) == (1, __version__, os.getpid())
+    assert document["time"] == "2026-11-22T12:00:00Z"
+    assert [one["name"] for one in document["routers"]] == ["web", "dns"]
+    assert document["routers"][0] == {
+        "name": "web",
+        "vrid": 1,
+        "role": "active",
+        "priority": 100,
+        "explanation": "150 - 50 (a failing) = 100",
+        "bound": True,
+        "level": "active",
+        "drained": False,
+        "faults": [],
+        "holds": [],
+        "outcome": "serving",
+        "until": None,
+        "persistent": False,
+    }
+
+
+def test_is_active_is_an_exit_status(agent: Commanded) -> None:
+    assert call(agent.configuration, "drain", "--wait", "dns").exit_code == 0
+    assert spawn(agent, "status", "--is-active", "web") == (0, "active\n", "")
+    assert spawn(agent, "status", "--is-active", "dns") == (3, "backup\n", "")
+    status, out, error = spawn(agent, "status", "--is-active", "wob")
+    assert (status, out, error) == (1, "", "error: there is no virtual router 'wob'; known here: web, dns\n")
+    told = call(agent.configuration, "status", "--is-active", "dns", "--json")
+    assert told.exit_code == 3
+    assert json.loads(told.stdout)["routers"]
+
+
+# Where the agent is
+
+
+@pytest.mark.parametrize("command", ["drain", "undrain", "status"])
+@pytest.mark.parametrize("stale", [False, True])
+def test_without_an_agent_the_socket_and_the_remedy_are_named(tmp_path: Path, command: str, stale: bool) -> None:
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(f'[agent]\nstate_directory = "{tmp_path}"\n')
+    if stale:
+        left = socket.socket(socket.AF_UNIX)
+        left.bind(str(tmp_path / "control.sock"))
+        left.close()
+    told = call(path, command)
+    assert (told.exit_code, told.stdout) == (1, "")
+    reason = "Connection refused" if stale else "No such file or directory"
+    assert told.stderr == (
+        f"error: no agent listens at {tmp_path}/control.sock ({reason});"
+        " is ExaBGP running, with exavrrp as its process? Another agent's configuration is named with --config\n"
+    )
+
+
+def test_an_agent_is_found_while_its_configuration_is_being_edited(agent: Commanded) -> None:
+    text = agent.configuration.read_text()
+    agent.configuration.write_text(text + 'peers = 7\n[virtual_router.web]\nvrid = "x"\n')
+    assert call(agent.configuration, "status").exit_code == 0
+
+
+@pytest.mark.parametrize("text", [None, "[agent\n", "[agent]\nstate_directory = 7\n"])
+def test_a_configuration_that_was_named_and_cannot_be_read_is_an_error(tmp_path: Path, text: str | None) -> None:
+    path = tmp_path / "exavrrp.toml"
+    if text is not None:
+        path.write_text(text)
+    told = call(path, "drain")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"error: {path}")
+    assert told.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", [None, "[agent\n"], ids=["missing", "broken"])
+def test_without_a_usable_configuration_the_agent_is_looked_for_where_it_is_by_default(
+    agent: Commanded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    """The default of the option is bound when the command is defined, so it is changed there."""
+    path = tmp_path / "etc.toml"
+    if text is not None:
+        path.write_text(text)
+    (option,) = [one for one in cli.status.params if one.name == "path"]
+    monkeypatch.setattr(option, "default", str(path))
+    monkeypatch.setattr(cli, "STATE_DIRECTORY", str(tmp_path))
+    told = CliRunner().invoke(cli.main, ["status"], catch_exceptions=False)
+    assert told.exit_code == 0
+    assert told.stdout.count("\n") == 2
+    assert bool(told.stderr) is (text is not None)
+    assert told.stderr.startswith(f"warning: {path}:" if text else "")
+
+
+@pytest.mark.system
+def test_a_user_who_may_not_is_told_what_to_do(
+    agent: Commanded, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None]
+) -> None:
+    need(reason="no user besides root in this user namespace", unless=has_other_users())
+
+    def body() -> None:
+        with pytest.raises(client.Unanswered, match=r"is not for this user .*; use root or the user of ExaBGP, or set"):
+            list(client.ask(agent.control.path, Status()))
+
+    let_others_in(agent.control.path.parent)
+    with_two_capabilities(body)
+
+
+# An agent that is none, or is not well
+
+
+class Impostor:
+    """Listens where an agent would, and answers each connection with the same bytes, or not at all."""
+
+    def __init__(self, directory: Path, says: bytes | None, reads: int = 1 << 16) -> None:
+        self.configuration = directory / "exavrrp.toml"
+        self.configuration.write_text(f'[agent]\nstate_directory = "{directory}"\n')
+        self._says, self._reads = says, reads
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.bind(str(directory / "control.sock"))
+        self._socket.listen(1)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        with connection:
+            connection.recv(self._reads)
+            if self._says is None:
+                connection.recv(1)  # until the other side has lost its patience
+            else:
+                connection.sendall(self._says)
+
+    def close(self) -> None:
+        self._thread.join(LIMIT)
+        self._socket.close()
+
+
+@pytest.mark.parametrize(
+    ("says", "message"),
+    [
+        (b"", "the agent ended before it was done; see its log"),
+        (b'{"answer":"begun","version":1,"routers":[]}\n', "the agent ended before it was done; see its log"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "the agent's answer is not understood: JSON is malformed"),
+        (b'{"answer":"error","version":1,"message":"no\\tway"}\n', "no\tway"),
+        (
+            b'{"answer":"status","version":2,"release":"9","process":1,"time":"2026-11-22T12:00:00Z","routers":[]}\n',
+            "version 2",
+        ),
+        (None, "does not answer within 0.5 s; is it stopped?"),
+    ],
+)
+def test_an_answer_that_is_none_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes | None, message: str
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE", 0.5)
+    impostor = Impostor(tmp_path, says)
+    told = call(impostor.configuration, "drain", "--wait")
+    impostor.close()
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert re.match(r"error: .*\n\Z", told.stderr)
+    assert message in told.stderr
+
+
+def test_an_agent_that_ends_before_it_has_read_the_request_is_gone(tmp_path: Path) -> None:
+    impostor = Impostor(tmp_path, b"", reads=1)
+    told = call(impostor.configuration, "status")
+    impostor.close()
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert f"the agent at {tmp_path}/control.sock is gone: Connection reset by peer; see its log" in told.stderr
+
+
+def test_an_answer_without_an_end_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "LONGEST", 1000)
+    impostor = Impostor(tmp_path, b"x" * 5000)
+    told = call(impostor.configuration, "status")
+    impostor.close()
+    assert told.exit_code == 1
+    assert "the answer has no end" in told.stderr
+
+
+def test_an_agent_with_too_much_to_do_is_waited_for_and_then_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its backlog is full: the kernel takes no further connection."""
+    monkeypatch.setattr(client, "PATIENCE", 1.0)
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(f'[agent]\nstate_directory = "{tmp_path}"\n')
+    with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
+        listening.bind(str(tmp_path / "control.sock"))
+        listening.listen(0)
+        first.connect(str(tmp_path / "control.sock"))
+        told = call(path, "status")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"error: {tmp_path}/control.sock cannot be reached: ")
+
+
+def test_a_person_may_stop_waiting(agent: Commanded) -> None:
+    agent.double.becomes.clear()
+    with begin(agent, "drain", "--wait", "web") as process:
+        agent.until(lambda: agent.double.outcomes["web"] is Outcome.DRAINING)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=LIMIT)
+    assert (process.returncode, out) == (1, "")
+    assert "Traceback" not in error
+    assert agent.double.outcomes["web"] is Outcome.DRAINING

@@ -1,0 +1,800 @@
+"""The control socket: who may use it, what no client can do to it, and what is kept of a drain.
+
+The sockets and files are real; behind them stands a test double of the agent (``commanded.Double``).
+"""
+
+import asyncio
+import errno
+import grp
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from exavrrp import __version__
+from exavrrp.control import (
+    REQUEST_LIMIT,
+    Answer,
+    Begun,
+    Done,
+    Drain,
+    Error,
+    Outcome,
+    Progress,
+    Request,
+    Status,
+    StatusAnswer,
+    Undrain,
+    answer,
+    encode,
+)
+from exavrrp.system import control as room
+from exavrrp.system.control import Control
+from exavrrp.system.state import DrainFile
+from tests.system.commanded import Commanded, Double, Told, commanded, has_other_users, let_others_in
+from tests.system.conftest import LIMIT, Need, Run, Until
+
+
+class Site:
+    """A control and its double in the loop of the test."""
+
+    def __init__(self, directory: Path, *names: str, **more: Any) -> None:
+        self.log = Told()
+        self.double = Double(*names)
+        self.store: Any = more.pop("store", None) or DrainFile(directory / "lib", self.log)
+        self.control = self.double.control = Control(directory, self.double, self.store, self.log, **more)
+        self.path = self.control.path
+
+    @property
+    def clients(self) -> int:
+        return len(self.control._clients)
+
+    def kept(self) -> dict[str, float | None]:
+        """What the file says."""
+        found: dict[str, float | None] = json.loads(self.store.path.read_bytes())["drained"]
+        return found
+
+    async def connect(self) -> "Client":
+        return Client(*await asyncio.open_unix_connection(self.path, limit=1 << 24))
+
+    async def ask(self, request: Request) -> Answer:
+        """The last answer."""
+        async with await self.connect() as client:
+            client.say(encode(request))
+            *_, last = await client.all()
+            return last
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self.writer = reader, writer
+
+    async def __aenter__(self) -> "Client":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.writer.close()
+
+    def say(self, line: bytes) -> None:
+        self.writer.write(line)
+
+    async def next(self) -> Answer:
+        return answer(await self._reader.readline())
+
+    async def ended(self) -> None:
+        """The other side closes, and says nothing more (with a reset, if it has not read all that we said)."""
+        with suppress(ConnectionResetError):
+            assert await self._reader.read() == b""
+
+    async def all(self) -> list[Answer]:
+        """Until the other side closes."""
+        return [answer(line) for line in (await self._reader.read()).splitlines()]
+
+
+@asynccontextmanager
+async def site(directory: Path, *names: str, **more: Any) -> AsyncIterator[Site]:
+    found = Site(directory, *names, **more)
+    found.control.open(asyncio.get_running_loop())
+    for name in sorted(found.control.drained()):
+        found.double.drain(name)
+    try:
+        yield found
+    finally:
+        found.control.close()
+
+
+@pytest.fixture(autouse=True)
+def _patient_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take long to put a note on its disk; what that means is for the tests that make it so."""
+    monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
+
+
+# The socket
+
+
+def test_the_socket_is_for_its_user_and_group_and_goes_with_the_agent(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            mode = here.path.stat().st_mode
+            assert stat.S_ISSOCK(mode)
+            assert stat.S_IMODE(mode) == 0o660
+        assert not here.path.exists()
+        assert here.log.lines == []
+
+    before = os.umask(0o137)
+    try:
+        run(check())
+    finally:
+        os.umask(before)
+
+
+def test_the_socket_of_an_agent_that_was_killed_is_replaced(tmp_path: Path, run: Run) -> None:
+    stale = socket.socket(socket.AF_UNIX)
+    stale.bind(str(tmp_path / "control.sock"))
+    stale.close()
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+
+    run(check())
+
+
+def _may_give(path: Path, group: int) -> bool:
+    try:
+        os.chown(path, -1, group)
+    except OSError:
+        return False
+    return True
+
+
+def test_a_group_is_admitted(tmp_path: Path, run: Run) -> None:
+    number = next(one for one in (1, *os.getgroups(), os.getgid()) if _may_give(tmp_path, one))
+    name = grp.getgrgid(number).gr_name
+
+    async def check() -> None:
+        async with site(tmp_path, "web", group=name) as here:
+            assert (here.path.stat().st_gid, stat.S_IMODE(here.path.stat().st_mode)) == (number, 0o660)
+            assert here.log.lines == []
+
+    run(check())
+
+
+def test_a_group_that_there_is_not_is_said_and_nobody_else_let_in(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", group="no-such-group") as here:
+            assert here.log.detail("control-group").startswith("there is no such group; make the agent's user a member")
+            assert here.path.stat().st_gid == os.getgid()
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+
+    run(check())
+
+
+@pytest.mark.system
+def test_a_group_that_the_agent_is_no_member_of_is_said(
+    tmp_path: Path, run: Run, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None]
+) -> None:
+    need(reason="no user besides root in this user namespace", unless=has_other_users())
+    directory = tmp_path / "run"
+    directory.mkdir()
+    directory.chmod(0o777)
+    let_others_in(tmp_path)
+
+    async def check() -> None:
+        async with site(directory, "web", group=grp.getgrgid(1).gr_name) as here:
+            assert here.log.detail("control-group").startswith("Operation not permitted; ")
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+
+    with_two_capabilities(lambda: run(check()))
+
+
+def test_without_a_socket_the_agent_does_its_work_and_says_so(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "control.sock").mkdir()
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "drained.json").write_text('{"version": 1, "drained": {"web": null}}')
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            assert here.log.events() == ["control-unavailable"]
+            assert "Is a directory; drain, undrain and status do not work" in here.log.detail("control-unavailable")
+            assert here.double.calls == [("drain", "web")]
+        assert (tmp_path / "control.sock").is_dir()
+
+    run(check())
+
+
+def test_a_socket_whose_path_is_too_long_is_said(tmp_path: Path, run: Run) -> None:
+    directory = tmp_path / ("x" * 100)
+    directory.mkdir()
+
+    async def check() -> None:
+        async with site(directory, "web") as here:
+            assert "path too long; drain, undrain and status do not work" in here.log.detail("control-unavailable")
+
+    run(check())
+
+
+# Requests and answers
+
+
+def test_a_status_says_what_the_agent_and_the_drains_are(tmp_path: Path, run: Run) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns", clock=now.timestamp) as here:
+            here.double.becomes["web"] = Outcome.DRAINED
+            await here.ask(Drain(names=("web",), seconds=3600))
+            found = await here.ask(Status())
+            assert isinstance(found, StatusAnswer)
+            assert (found.release, found.process, found.time) == (__version__, os.getpid(), now)
+            web, dns = found.routers
+            assert (web.name, web.outcome, web.persistent) == ("web", Outcome.DRAINED, True)
+            assert web.until == datetime(2026, 11, 22, 13, tzinfo=UTC)
+            assert (dns.name, dns.outcome, dns.until, dns.persistent) == ("dns", Outcome.SERVING, None, False)
+
+    run(check())
+
+
+def test_a_drain_is_answered_at_once_or_followed_to_its_end(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            begun = await here.ask(Drain())
+            assert isinstance(begun, Done)
+            assert [(one.name, one.outcome, one.already) for one in begun.routers] == [
+                ("web", Outcome.DRAINING, False),
+                ("dns", Outcome.DRAINING, False),
+            ]
+            async with await here.connect() as client:
+                client.say(encode(Drain(wait=True)))
+                first = await client.next()
+                assert isinstance(first, Begun)
+                assert [one.already for one in first.routers] == [True, True]
+                here.double.settle("dns", Outcome.DRAINED)
+                assert await client.next() == Progress(name="dns", outcome=Outcome.DRAINED)
+                here.double.settle("web", Outcome.KEPT)
+                assert await client.next() == Progress(name="web", outcome=Outcome.KEPT)
+                last = await client.next()
+                assert isinstance(last, Done)
+                assert [one.outcome for one in last.routers] == [Outcome.KEPT, Outcome.DRAINED]
+            assert here.double.calls == [("drain", "web"), ("drain", "dns")] * 2
+
+    run(check())
+
+
+def test_a_drain_of_what_is_drained_is_over_at_once(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            here.double.becomes["web"] = Outcome.DRAINED
+            await here.ask(Drain(wait=True))
+            again = await here.ask(Drain(wait=True))
+            assert isinstance(again, Done)
+            assert [(one.outcome, one.already) for one in again.routers] == [(Outcome.DRAINED, True)]
+
+    run(check())
+
+
+def test_undrain_says_what_was_drained(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            await here.ask(Drain(names=("dns",)))
+            done = await here.ask(Undrain())
+            assert isinstance(done, Done)
+            assert [(one.name, one.outcome, one.already) for one in done.routers] == [
+                ("web", Outcome.SERVING, True),
+                ("dns", Outcome.SERVING, False),
+            ]
+            assert here.kept() == {}
+
+    run(check())
+
+
+def test_an_unknown_router_is_an_error_and_nothing_is_begun(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            for request in (Drain(names=("web", "wob")), Undrain(names=("wob",))):
+                assert await here.ask(request) == Error(message="there is no virtual router 'wob'; known here: web")
+            assert here.double.calls == []
+
+    run(check())
+
+
+def test_who_asked_is_logged(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            await here.ask(Drain())
+            await here.ask(Undrain())
+            by = f"user {os.getuid()}, process {os.getpid()}"
+            assert [(fields["request"], fields["by"]) for _, event, fields in here.log.lines if event == "asked"] == [
+                ("drain", by),
+                ("undrain", by),
+            ]
+
+    run(check())
+
+
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"\n", "this is no request"),
+        (b"status\n", "this is no request: JSON is malformed"),
+        (encode(Status()) + b"x", "a connection carries one request"),
+        (encode(Status()) * 2, "a connection carries one request"),
+        (b"x" * (REQUEST_LIMIT + 1), "a request has at most 65536 bytes"),
+        (b" " * (REQUEST_LIMIT + 1) + encode(Status()), "a request has at most 65536 bytes"),
+    ],
+)
+def test_what_is_not_understood_is_answered_and_cut(tmp_path: Path, run: Run, sent: bytes, message: str) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here, await here.connect() as client:
+            client.say(sent)
+            found = await client.next()
+            assert isinstance(found, Error)
+            assert message in found.message
+            await client.ended()
+
+
+def test_a_request_without_a_line_end_is_one_if_nothing_can_follow(tmp_path: Path, run: Run) -> None:
+    """As ``printf … | socat - UNIX-CONNECT:…`` sends it."""
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here, await here.connect() as client:
+            client.say(encode(Status()).rstrip())
+            client.writer.write_eof()
+            assert isinstance(await client.next(), StatusAnswer)
+
+    run(check())
+
+
+# What clients cannot do
+
+
+def test_who_never_ends_its_line_is_cut_and_delays_nobody(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PATIENCE", 0.5)
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here, await here.connect() as silent, await here.connect() as slow:
+            slow.say(b'{"version"')
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+            for client in (silent, slow):
+                (found,) = await client.all()
+                assert found == Error(message="no whole line within 0.5 s; end the request with a line feed")
+
+    run(check())
+
+
+def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "PATIENCE", 0.5)
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            here.double.faults["web"] = ("x" * 4_000_000,)  # more than the socket's buffers take
+            slow = socket.socket(socket.AF_UNIX)
+            slow.connect(str(here.path))
+            slow.sendall(encode(Status()))
+            await until(lambda: here.clients == 1)
+            assert isinstance(await here.ask(Status()), StatusAnswer), "this one takes all of it"
+            await until(lambda: here.clients == 0)
+            slow.settimeout(LIMIT)
+            taken = sum(len(chunk) for chunk in iter(lambda: slow.recv(1 << 20), b""))
+            slow.close()
+            assert taken < 4_000_000
+
+    run(check())
+
+
+def test_who_waits_and_says_more_is_cut(tmp_path: Path, run: Run, until: Until) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here, await here.connect() as client:
+            client.say(encode(Drain(wait=True)))
+            assert isinstance(await client.next(), Begun)
+            client.say(b"hurry\n")
+            await client.ended()
+            await until(lambda: here.clients == 0)
+            assert here.double.outcomes["web"] is Outcome.DRAINING
+
+    run(check())
+
+
+def test_a_client_that_is_killed_while_it_waits_leaves_nothing(tmp_path: Path) -> None:
+    with commanded(tmp_path, "web") as agent:
+        command = [sys.executable, "-m", "exavrrp", "drain", "--wait", "--config", str(agent.configuration)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as client:
+            agent.until(lambda: agent.double.outcomes["web"] is Outcome.DRAINING)
+            client.send_signal(signal.SIGKILL)
+        agent.until(lambda: not agent.control._clients)
+        assert agent.double.outcomes["web"] is Outcome.DRAINING, "what was asked for is done"
+        agent.settle("web", Outcome.DRAINED)
+
+
+def test_a_hundred_at_once_are_all_answered(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            found = await asyncio.gather(*(here.ask(Status()) for _ in range(100)))
+            assert all(isinstance(one, StatusAnswer) for one in found)
+
+    run(check())
+
+
+def test_a_hundred_that_wait_are_attended_to_as_far_as_there_is_room(tmp_path: Path, run: Run, until: Until) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            waiting = [asyncio.ensure_future(here.ask(Drain(wait=True))) for _ in range(100)]
+            await until(lambda: here.double.calls.count(("drain", "web")) == room.CLIENTS)
+            assert here.clients == room.CLIENTS
+            here.double.settle("web", Outcome.DRAINED)
+            for one in await asyncio.gather(*waiting):
+                assert isinstance(one, Done)
+                assert one.routers[0].outcome is Outcome.DRAINED
+            assert here.double.calls.count(("drain", "web")) == 100
+
+    run(check())
+
+
+def test_without_a_descriptor_left_clients_wait_until_there_is_one(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "ACCEPT_PAUSE", 0.05)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(LIMIT)
+            taken: list[int] = []
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (min(before[0], 512), before[1]))
+                with suppress(OSError):
+                    while True:
+                        taken.append(os.dup(client.fileno()))
+                client.connect(str(here.path))
+                client.sendall(encode(Status()))
+                await until(lambda: "control-busy" in here.log.events())
+            finally:
+                for descriptor in taken:
+                    os.close(descriptor)
+                resource.setrlimit(resource.RLIMIT_NOFILE, before)
+            reader, writer = await asyncio.open_unix_connection(sock=client)
+            assert isinstance(answer(await reader.readline()), StatusAnswer)
+            writer.close()
+            busy = [fields["detail"] for _, event, fields in here.log.lines if event == "control-busy"]
+            assert set(busy) == {os.strerror(errno.EMFILE)}
+
+    run(check())
+
+
+@pytest.fixture(name="busy", scope="module")
+def _busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commanded]:
+    with commanded(tmp_path_factory.mktemp("busy"), "web") as agent:
+        agent.double.becomes["web"] = Outcome.DRAINED
+        yield agent
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=400),
+        st.sampled_from([encode(Status()), encode(Drain()), encode(Undrain()), encode(Drain(wait=True))]),
+        st.builds(lambda line, cut: line[:cut], st.just(encode(Drain(names=("web",)))), st.integers(0, 90)),
+    ),
+    st.booleans(),
+)
+@settings(max_examples=200)
+def test_whatever_is_sent_is_answered_by_documents_or_not_at_all(busy: Commanded, sent: bytes, ends: bool) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(LIMIT)
+        client.connect(str(busy.control.path))
+        client.sendall(sent)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+            received = b""
+            try:
+                while chunk := client.recv(1 << 16):
+                    received += chunk
+            except ConnectionResetError:
+                pass  # cut with something of ours unread
+            documents = [answer(line) for line in received.splitlines()]
+            assert all(isinstance(one, Begun | Progress) for one in documents[:-1])
+            assert all(isinstance(one, Done | StatusAnswer | Error | Begun) for one in documents[-1:])
+    assert not busy.errors
+
+
+def test_a_bug_of_the_agent_is_told_to_the_loop(tmp_path: Path) -> None:
+    async def check() -> None:
+        raised: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context.get("exception")))
+        async with asyncio.timeout(LIMIT), site(tmp_path, "web") as here:
+            bug = RuntimeError("a bug")
+
+            def status() -> Any:
+                raise bug
+
+            here.double.status = status  # type: ignore[method-assign]
+            async with await here.connect() as client:
+                client.say(encode(Status()))
+                assert await client.all() == []
+            assert raised == [bug]
+
+    asyncio.run(check())
+
+
+def test_closing_cuts_who_waits(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            client = await here.connect()
+            client.say(encode(Drain(wait=True)))
+            assert isinstance(await client.next(), Begun)
+            here.control.changed()
+        here.control.changed()
+        assert await client.all() == []
+        client.writer.close()
+
+    run(check())
+
+
+# What is kept
+
+
+def test_a_drain_is_on_the_disk_before_it_is_answered(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns", clock=lambda: 1000.0) as here:
+            done = await here.ask(Drain(names=("web",), seconds=60))
+            assert here.kept() == {"web": 1060.0}
+            assert isinstance(done, Done)
+            assert (done.routers[0].persistent, done.warning) == (True, None)
+            await here.ask(Drain())
+            assert here.kept() == {"web": None, "dns": None}
+            await here.ask(Undrain(names=("web",)))
+            assert here.kept() == {"dns": None}
+
+    run(check())
+
+
+def test_the_next_agent_stays_out_of_the_election(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            await here.ask(Drain(names=("web",)))
+            await here.ask(Drain(names=("dns",), persist=False))
+        async with site(tmp_path, "web", "dns") as here:
+            assert here.double.calls == [("drain", "web")]
+            await here.ask(Drain(persist=False))  # as at the end of a unit
+            assert here.kept() == {"web": None}
+
+    run(check())
+
+
+def test_a_router_that_is_not_configured_any_more_stays_noted(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            await here.ask(Drain())
+        async with site(tmp_path, "web") as here:
+            assert here.double.calls == [("drain", "web")]
+            await here.ask(Undrain(names=("web",)))
+            assert here.kept() == {"dns": None}
+            await here.ask(Undrain())
+            assert here.kept() == {}
+
+    run(check())
+
+
+def test_a_drain_ends_by_itself(tmp_path: Path, run: Run, until: Until) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            await here.ask(Drain(names=("dns",)))
+            await here.ask(Drain(names=("web",), seconds=0.1))
+            await until(lambda: ("undrain", "web") in here.double.calls)
+            await until(lambda: here.kept() == {"dns": None})
+            assert here.log.detail("drain-over") == "its time is over"
+
+    run(check())
+
+
+def test_a_drain_that_is_prolonged_does_not_end_when_it_would_have(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            await here.ask(Drain(seconds=60))
+            first = here.control._ends["web"]
+            await here.ask(Drain(seconds=3600))
+            assert first.cancelled()
+            assert here.control._ends["web"].when() > first.when() + 3000
+            await here.ask(Drain())
+            assert here.control._ends == {}
+
+    run(check())
+
+
+def test_while_we_run_a_clock_that_is_set_does_not_end_a_drain(tmp_path: Path, run: Run, until: Until) -> None:
+    now = [1000.0]
+
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns", clock=lambda: now[0]) as here:
+            await here.ask(Drain(names=("web",), seconds=3600))
+            await here.ask(Drain(names=("dns",), seconds=0.1))
+            now[0] += 86400
+            await until(lambda: ("undrain", "dns") in here.double.calls)
+            assert ("undrain", "web") not in here.double.calls
+
+    run(check())
+
+
+def test_across_a_restart_the_clock_counts(tmp_path: Path, run: Run, until: Until) -> None:
+    now = [1000.0]
+
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns", "old", clock=lambda: now[0]) as here:
+            await here.ask(Drain(names=("web",), seconds=60))
+            await here.ask(Drain(names=("dns", "old"), seconds=120.1))
+        now[0] += 120
+        async with site(tmp_path, "web", "dns", clock=lambda: now[0]) as here:
+            assert here.double.calls == [("drain", "dns")], "the other one is over"
+            assert here.log.detail("drain-over") == "it ended while no agent ran"
+            await until(lambda: ("undrain", "dns") in here.double.calls)
+            await until(lambda: here.kept() == {})
+            assert ("undrain", "old") not in here.double.calls, "nobody knows it any more"
+
+    run(check())
+
+
+def test_a_drain_that_was_undone_is_not_kept(tmp_path: Path, run: Run, until: Until) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            await here.ask(Drain(seconds=3600))
+            here.double.settle("web", Outcome.KEPT)
+            await until(lambda: here.kept() == {})
+            assert here.control.drained() == frozenset()
+            here.double.becomes["web"] = Outcome.DRAINED
+            done = await here.ask(Drain(wait=True))
+            assert isinstance(done, Done)
+            assert (done.routers[0].already, done.routers[0].outcome) == (False, Outcome.DRAINED)
+            assert here.kept() == {"web": None}
+
+    run(check())
+
+
+def test_a_change_is_not_carried_out_within_the_call_that_tells_of_it(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            await here.ask(Drain())
+            here.double.settle("web", Outcome.KEPT)
+            assert here.control.drained() == {"web"}
+            await asyncio.sleep(0)
+            assert here.control.drained() == frozenset()
+
+    run(check())
+
+
+def test_a_control_that_is_not_open_has_no_changes(tmp_path: Path) -> None:
+    Site(tmp_path, "web").control.changed()
+
+
+class Disk:
+    """A store on a disk that does not do what it should."""
+
+    def __init__(self, directory: Path, error: OSError | None = None) -> None:
+        self.path = directory / "lib" / "drained.json"
+        self.error = error
+        self.answers = threading.Event()
+        self.saved: list[Mapping[str, float | None]] = []
+
+    def open(self) -> None:
+        pass
+
+    def recall(self) -> Mapping[str, float | None]:
+        return {}
+
+    def save(self, drained: Mapping[str, float | None]) -> None:
+        if self.error is not None:
+            raise self.error
+        assert self.answers.wait(LIMIT)
+        self.saved.append(drained)
+
+
+def test_a_drain_that_cannot_be_kept_is_done_and_says_so(tmp_path: Path, run: Run) -> None:
+    disk = Disk(tmp_path, OSError(errno.EROFS, "Read-only file system"))
+
+    async def check() -> None:
+        async with site(tmp_path, "web", store=disk) as here:
+            here.double.becomes["web"] = Outcome.DRAINED
+            done = await here.ask(Drain(wait=True))
+            assert isinstance(done, Done)
+            assert done.warning == (
+                f"{disk.path} cannot be written: Read-only file system; this drain will not survive a restart:"
+                f" make {disk.path.parent} writable"
+            )
+            assert (done.routers[0].outcome, done.routers[0].persistent) == (Outcome.DRAINED, False)
+            assert here.log.detail("drains-not-kept").endswith("Read-only file system")
+            found = await here.ask(Status())
+            assert isinstance(found, StatusAnswer)
+            assert not found.routers[0].persistent
+            until_restart = await here.ask(Drain(persist=False))
+            assert isinstance(until_restart, Done)
+
+    run(check())
+
+
+def test_an_undrain_that_cannot_be_kept_says_so(tmp_path: Path, run: Run) -> None:
+    disk = Disk(tmp_path)
+    disk.answers.set()
+
+    async def check() -> None:
+        async with site(tmp_path, "web", store=disk) as here:
+            await here.ask(Drain())
+            disk.error = OSError(errno.ENOSPC, "No space left on device")
+            done = await here.ask(Undrain())
+            assert isinstance(done, Done)
+            assert done.warning == (
+                f"{disk.path} cannot be written: No space left on device; they will be drained again after a restart:"
+                f" remove {disk.path}"
+            )
+            assert here.double.outcomes["web"] is Outcome.SERVING
+
+    run(check())
+
+
+def test_a_disk_that_hangs_delays_neither_the_drain_nor_anybody_else(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "DISK_PATIENCE", 0.2)
+    disk = Disk(tmp_path)
+
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns", store=disk) as here:
+            asked = asyncio.ensure_future(here.ask(Drain(names=("web",))))
+            await until(lambda: ("drain", "web") in here.double.calls)
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+            done = await asked
+            assert isinstance(done, Done)
+            assert done.warning is not None
+            assert "could not be written within 0.2 s; this drain will not survive a restart" in done.warning
+            assert not done.routers[0].persistent
+            disk.answers.set()
+            late = await here.ask(Drain(names=("dns",)))
+            assert isinstance(late, Done)
+            assert late.warning is None
+            assert disk.saved[-1] == {"web": None, "dns": None}
+
+    run(check())
+
+
+def test_a_disk_that_hangs_does_not_keep_the_agent_from_ending(tmp_path: Path) -> None:
+    script = f"""
+import asyncio, pathlib, threading
+from exavrrp.control import Drain, encode
+from exavrrp.system import control
+from tests.system.test_control import Disk, site
+control.DISK_PATIENCE = 0.1
+async def check():
+    directory = pathlib.Path({str(tmp_path)!r})
+    async with site(directory, "web", store=Disk(directory)) as here:
+        print(await here.ask(Drain()))
+asyncio.run(check())
+"""
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "will not survive a restart" in done.stdout

@@ -1,0 +1,215 @@
+"""The two notes: what one life writes the next one reads, and nothing that a file may hold does harm."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from exavrrp.control import NOTE_LIMIT
+from exavrrp.system import state
+from exavrrp.system.state import DrainFile, State
+from tests.system.commanded import Told, has_other_users, let_others_in
+from tests.system.conftest import Need
+
+LIVE = """
+import sys
+from pathlib import Path
+from exavrrp.system.state import State
+from tests.system.commanded import Told
+log = Told()
+life = State(Path(sys.argv[1]), log)
+life.open()
+print(*sorted(life.recall()), *log.events())
+if len(sys.argv) > 2:
+    life.note(dict.fromkeys(sys.argv[2:], "active"))
+"""
+"""One life in a process of its own: says what it inherits, and notes what it announces."""
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def live(directory: Path, *announced: str) -> str:
+    command = [sys.executable, "-c", LIVE, str(directory), *announced]
+    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def log() -> Told:
+    return Told()
+
+
+def opened(directory: Path, log: Told) -> State:
+    life = State(directory, log)
+    life.open()
+    return life
+
+
+# This life
+
+
+def test_a_life_under_the_same_exabgp_knows_what_the_last_one_announced(tmp_path: Path) -> None:
+    assert live(tmp_path, "web", "dns") == ""
+    assert live(tmp_path) == "dns web"
+    assert live(tmp_path, "mail") == "dns web", "reading changes nothing"
+    assert live(tmp_path) == "mail"
+
+
+def test_a_life_under_another_exabgp_inherits_nothing(tmp_path: Path) -> None:
+    assert live(tmp_path, "web") == ""
+    between = 'import os, subprocess, sys; sys.exit(subprocess.run([sys.executable, "-c", *sys.argv[1:]]).returncode)'
+    command = [sys.executable, "-c", between, LIVE, str(tmp_path)]
+    other = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    assert other.stdout.strip() == ""
+    assert live(tmp_path) == "web"
+
+
+def test_a_life_in_another_boot_inherits_nothing(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(tmp_path, log).note({"web": "active"})
+    assert opened(tmp_path, log).recall() == {"web"}
+    (tmp_path / "boot_id").write_text("00000000-0000-0000-0000-000000000000\n")
+    monkeypatch.setattr(state, "BOOT_ID", tmp_path / "boot_id")
+    assert opened(tmp_path, log).recall() == frozenset()
+    for nothing in (tmp_path / "missing", tmp_path / "empty"):
+        (tmp_path / "empty").write_text("")
+        monkeypatch.setattr(state, "BOOT_ID", nothing)
+        assert opened(tmp_path, log).recall() == frozenset()
+    assert log.lines == []
+
+
+def test_what_is_not_announced_is_not_noted(tmp_path: Path, log: Told) -> None:
+    life = opened(tmp_path, log)
+    life.note({"web": "active", "dns": None, "mail": "leaving", "news": "standby"})
+    assert opened(tmp_path, log).recall() == {"web", "mail", "news"}
+    life.note({"web": None, "dns": None})
+    assert opened(tmp_path, log).recall() == frozenset()
+
+
+def test_what_has_not_changed_is_not_written_again(tmp_path: Path, log: Told) -> None:
+    life = opened(tmp_path, log)
+    life.note({"web": "active"})
+    first = life.path.stat().st_ino
+    life.note({"web": "active", "dns": None})
+    assert life.path.stat().st_ino == first
+    life.note({"web": "leaving"})
+    assert life.path.stat().st_ino != first
+
+
+def test_a_note_that_cannot_be_written_is_said_and_tried_again(tmp_path: Path, log: Told) -> None:
+    life = opened(tmp_path, log)
+    life.path.mkdir()
+    (life.path / "x").write_text("")
+    life.note({"web": "active"})
+    assert log.events() == ["note-unwritten"]
+    assert "Is a directory" in log.detail("note-unwritten")
+    (life.path / "x").unlink()
+    life.path.rmdir()
+    life.note({"web": "active"})
+    assert opened(tmp_path, log).recall() == {"web"}
+    assert list(tmp_path.iterdir()) == [life.path], "nothing else is left behind"
+
+
+def test_a_predecessor_that_was_killed_while_it_wrote_does_no_harm(tmp_path: Path, log: Told) -> None:
+    os.mkfifo(tmp_path / "state.json.new")  # who opens it to write would wait for a reader
+    opened(tmp_path, log).note({"web": "active"})
+    assert opened(tmp_path, log).recall() == {"web"}
+
+
+def test_a_parent_that_cannot_be_seen_is_no_exabgp(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getppid", lambda: 1 << 30)
+    opened(tmp_path, log).note({"web": "active"})
+    assert opened(tmp_path, log).recall() == frozenset()
+
+
+# Drained routers
+
+
+def test_drains_are_read_as_they_were_written(tmp_path: Path, log: Told) -> None:
+    file = DrainFile(tmp_path / "deep" / "lib", log)
+    before = os.umask(0o137)  # ExaBGP's
+    try:
+        file.open()
+    finally:
+        os.umask(before)
+    assert file.recall() == {}
+    for drained in ({"web": None, "dns": 1795000000.5}, {}):
+        file.save(drained)
+        assert file.recall() == drained
+    assert file.path.parent.stat().st_mode & 0o777 == 0o755
+    assert file.path.parent.parent.stat().st_mode & 0o777 == 0o755
+    assert file.path.stat().st_mode & 0o777 == 0o644
+    assert log.lines == []
+
+
+def test_a_directory_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path, log: Told) -> None:
+    (tmp_path / "file").write_text("")
+    file = DrainFile(tmp_path / "file" / "lib", log)
+    file.open()
+    assert "Not a directory; a drain will not survive a restart: " in log.detail("drains-not-kept")
+    assert "agent.persistent_directory" in log.detail("drains-not-kept")
+    with pytest.raises(NotADirectoryError):
+        file.save({"web": None})
+    assert file.recall() == {}
+
+
+@pytest.mark.system
+def test_a_directory_of_somebody_else_is_said(
+    tmp_path: Path, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None], log: Told
+) -> None:
+    need(reason="no user besides root in this user namespace", unless=has_other_users())
+    path = tmp_path / "lib"
+    path.mkdir(mode=0o755)
+    let_others_in(tmp_path)
+
+    def body() -> None:
+        DrainFile(path, log).open()
+        assert "this user may not write in it; " in log.detail("drains-not-kept")
+        with pytest.raises(PermissionError):
+            DrainFile(path, log).save({"web": None})
+
+    with_two_capabilities(body)
+
+
+# Whatever is in the files
+
+FILES: list[tuple[str, Callable[[Path], object]]] = [
+    ("garbage", lambda path: path.write_bytes(b"\xff\x00{")),
+    ("empty", lambda path: path.write_bytes(b"")),
+    ("large", lambda path: path.write_bytes(b" " * (NOTE_LIMIT + 2) + b"{}")),
+    ("directory", Path.mkdir),
+    ("pipe", os.mkfifo),
+    ("loop", lambda path: path.symlink_to(path)),
+]
+
+
+@pytest.mark.parametrize("make", [make for _, make in FILES], ids=[name for name, _ in FILES])
+def test_what_is_no_note_is_ignored_and_said(tmp_path: Path, log: Told, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "state.json")
+    make(tmp_path / "drained.json")
+    assert opened(tmp_path, log).recall() == frozenset()
+    assert DrainFile(tmp_path, log).recall() == {}
+    assert log.events() == ["note-ignored", "note-ignored"]
+
+
+@pytest.fixture(name="scratch", scope="module")
+def _scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("notes")
+
+
+@given(st.binary(max_size=300) | st.text(max_size=80).map(str.encode))
+@example(b'{"version":1,"boot":null,"exabgp":[1,2,3],"routers":{}}')
+@example(b'{"version":1,"boot":null,"exabgp":null,"routers":{"web":{}}}')
+@example(b'{"version":1,"drained":{"web":1e309}}')
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_in_a_file_reading_it_raises_nothing(scratch: Path, content: bytes) -> None:
+    log: Any = Told()
+    for name in ("state.json", "drained.json"):
+        (scratch / name).write_bytes(content)
+    assert opened(scratch, log).recall() == frozenset()
+    found = DrainFile(scratch, log).recall()
+    assert all(isinstance(name, str) and (end is None or end >= 0) for name, end in found.items())

@@ -1,0 +1,215 @@
+"""Silent takeovers, counted from adverts. Times are seconds, the adverts' interval is 0.1 s, the window 180 s."""
+
+import re
+from ipaddress import ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.vrrp.silences import MOST, QUIET, Silences
+
+NODES = {name: ip_address(f"2001:db8:ff::{number}") for number, name in enumerate("abcd", start=1)}
+WINDOW, INTERVAL = 180.0, 0.1
+
+_LINE = re.compile(r"(?P<now>\d+(?:\.\d+)?)\s+(?P<what>hear|say|take over|count)\s*(?P<words>.*)")
+
+
+def play(transcript: str) -> Silences:
+    """A line: a time, and what happens: ``hear NODE PRIORITY``, ``say PRIORITY``, ``take over``, ``count NUMBER``."""
+    silences = Silences(WINDOW)
+    for text in transcript.strip().splitlines():
+        line = _LINE.fullmatch(text.partition("#")[0].strip())
+        assert line is not None, text
+        now, words = float(line["now"]), line["words"].split()
+        match line["what"]:
+            case "hear":
+                silences.heard(NODES[words[0]], int(words[1]), INTERVAL, now)
+            case "say":
+                silences.said(int(words[0]), INTERVAL, now)
+            case "take over":
+                silences.took_over(now)
+            case _:
+                assert silences.count(now) == int(words[0]), text
+    return silences
+
+
+TRANSCRIPTS = {
+    "the first Active of all is nobody's successor": """
+        0      hear a 200
+        0.1    hear a 200
+        0.1    count 0
+    """,
+    "an Active falls silent and another takes over": """
+        0      hear a 200
+        0.35   hear b 150
+        0.35   count 1
+        0.45   hear b 150
+        0.45   count 1
+    """,
+    "it is forgotten when the window is over": """
+        0      hear a 200
+        0.35   hear b 150
+        180.34 count 1
+        180.35 count 0
+    """,
+    "a second one within the window": """
+        0      hear a 200
+        0.35   hear b 150
+        60     hear b 150
+        60.4   hear c 100
+        60.4   count 2
+        180.36 count 1
+        240.41 count 0
+    """,
+    "an Active that says priority 0 goes in order": """
+        0      hear a 200
+        0.1    hear a 0
+        9      hear b 150
+        9      count 0
+    """,
+    "and may come back": """
+        0      hear a 200
+        0.1    hear a 0
+        9      hear a 200
+        9.4    hear b 150
+        9.4    count 1
+    """,
+    "priority 0 of one that is not followed says nothing": """
+        0      hear a 200
+        0.1    hear b 0
+        0.2    hear a 200
+        0.3    hear b 0
+        0.6    hear c 100
+        0.6    count 1
+    """,
+    "a better router preempts one that lives": """
+        0      hear b 150
+        0.09   hear a 200
+        0.09   count 0
+        9      hear a 200
+        9      count 0
+    """,
+    "a lost advert makes no silence of a preemption": """
+        0      hear b 150
+        0.19   hear a 200
+        0.19   count 0
+    """,
+    "two at once are two that live": """
+        0      hear b 150
+        0.05   hear a 200
+        0.1    hear b 150
+        0.15   hear a 200
+        0.15   count 0
+    """,
+    "this node takes over": """
+        0      hear a 200
+        0.35   take over
+        0.35   say 150
+        0.35   count 1
+        0.36   hear a 200
+        0.36   count 1
+    """,
+    "this node takes over, and has advertised before it says so": """
+        0      hear a 200
+        0.35   say 150
+        0.35   take over
+        0.35   count 1
+        0.45   say 150
+        0.54   hear a 200
+        0.54   count 1
+    """,
+    "this node was Active for long and is superseded": """
+        0      hear a 200
+        0.35   take over
+        0.35   say 150
+        99.0   say 150
+        99.05  hear c 220
+        99.05  count 1
+    """,
+    "this node goes in order": """
+        0      say 150
+        0.1    say 0
+        9      hear c 100
+        9      count 0
+    """,
+    "a farewell that is repeated when another has begun changes nothing": """
+        0      say 150
+        0.1    say 0
+        0.102  hear c 100
+        0.103  say 0
+        0.5    hear b 90
+        0.5    count 1
+    """,
+    "this node was stopped, and hears who took over from it": """
+        0      say 200
+        5      hear b 150
+        5      count 1
+        5.01   say 200
+        5.01   count 1
+    """,
+    "a node that has just started has nobody to say farewell to": """
+        0      say 0
+        0      count 0
+        1      hear a 200
+        1      count 0
+    """,
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_transcript(name: str) -> None:
+    play(TRANSCRIPTS[name])
+
+
+def test_the_deadline_is_when_the_count_changes() -> None:
+    silences = play("0 hear a 200\n0.35 hear b 150")
+    assert silences.deadline == 0.35 + WINDOW
+    assert silences.count(silences.deadline) == 0
+    assert silences.deadline is None
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    silences = Silences(WINDOW)
+    for number in range(3 * MOST):
+        silences.took_over(number / 100)
+    assert silences.count(2.0) == MOST
+
+
+def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:
+    silences = Silences(WINDOW)
+    silences.heard(NODES["a"], 200, 1.0, 0.0)
+    silences.heard(NODES["b"], 150, 0.1, 1.0 * QUIET)
+    assert silences.count(3.0) == 0
+    silences.heard(NODES["a"], 200, 1.0, 3.0)
+    assert silences.count(3.0) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]),
+            st.sampled_from([0, 100, 200]),
+            st.floats(0.01, 5, allow_nan=False),
+        ),
+        max_size=40,
+    )
+)
+def test_all_observers_come_to_the_same_number(adverts: list[tuple[str, int, float]]) -> None:
+    """Whether a node hears an advert or has sent it makes no difference."""
+    everybody = {name: Silences(WINDOW) for name in ("a", "b", "c", "d")}
+    now = 0.0
+    for sender, priority, pause in adverts:
+        now += pause
+        for name, silences in everybody.items():
+            if name == sender:
+                before = silences.count(now)
+                silent = everybody["d"].count(now)
+                everybody["d"].heard(NODES[sender], priority, INTERVAL, now)
+                if everybody["d"].count(now) > silent:
+                    silences.took_over(now)
+                silences.said(priority, INTERVAL, now)
+                assert silences.count(now) - before == everybody["d"].count(now) - silent
+            elif name != "d":
+                silences.heard(NODES[sender], priority, INTERVAL, now)
+        assert len({silences.count(now) for silences in everybody.values()}) == 1
