@@ -13,6 +13,8 @@ loses.
     observers.py    starts the instruments and follows what they write
     datacentre.py   all of the above put together and waited for
     scenarios.py    what is done to it, and what must come of that
+    scenarios_fabric.py    further ones: mute nodes, all uplinks cut, two Actives
+    scenarios_service.py   further ones: maintenance, sick services, crashes and restarts
     timeline.py     from facts to phases, outage and transitions (pure)
     run.py          a scenario from beginning to end, as often as asked for
     report.py       the timeline for people, the document for programs (pure)

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import report
+from lab import report, scenarios_fabric, scenarios_service  # noqa: F401
+from lab.addressing import site
 from lab.privileges import acquire
 from lab.run import OUT, Order, Result, run_all
 from lab.scenarios import SCENARIOS
-from lab.servers import AGENT, ServerPlan
+from lab.servers import AGENT, MEANS, Means, ServerPlan
 from lab.svg import draw
 from lab.topology import LabError
 
@@ -43,6 +44,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--exabgp", choices=("4", "5"), default="5", help="4.2 or 5.0 on the servers (5)")
     made.add_argument(
         "--interval", type=interval, default=DEFAULT_INTERVAL, metavar="SECONDS", help="advert_interval (0.1)"
+    )
+    made.add_argument(
+        "--topology", choices=("rack", "racks"), default="rack", help="one rack, or each server in its own"
+    )
+    made.add_argument(
+        "--server-as",
+        choices=("one", "distinct"),
+        help="AS numbers of the servers (rack: one for all; racks: one for each)",
+    )
+    made.add_argument(
+        "--standby", choices=("withdraw", "announce"), default="withdraw", help="what a Backup does (withdraw)"
+    )
+    made.add_argument(
+        "--takeover",
+        type=takeover,
+        default=(),
+        metavar="med|prepend|med,prepend",
+        help="how a new Active's route beats a dead one's (as the scenario needs)",
     )
     made.add_argument("--repeat", type=positive, default=1, metavar="N", help="runs, each in a new lab (1)")
     made.add_argument("--family", type=int, choices=(4, 6), default=6, help="of the virtual address (6)")
@@ -83,6 +102,13 @@ def hold_time(text: str) -> int:
     return value
 
 
+def takeover(text: str) -> tuple[Means, ...]:
+    given = tuple(dict.fromkeys(text.split(",")))
+    if unknown := [each for each in given if each not in MEANS]:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is neither {' nor '.join(MEANS)}")
+    return tuple(each for each in MEANS if each in given)
+
+
 def order_of(options: argparse.Namespace) -> Order:
     plan = ServerPlan(
         family=options.family,
@@ -90,6 +116,9 @@ def order_of(options: argparse.Namespace) -> Order:
         hold=options.hold,
         exabgp=options.exabgp,
         agent=options.agent.absolute(),
+        site=site(options.topology, options.server_as),
+        standby=options.standby == "announce",
+        takeover=options.takeover,
     )
     return Order(
         scenario=SCENARIOS[options.scenario],

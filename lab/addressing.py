@@ -1,7 +1,8 @@
 """The plan: which machines exist, which addresses and AS numbers they have, and how they are wired.
 
-Pure values and arithmetic; nothing here touches the system. The picture (client and spine are one machine, since the
-lab needs only one of each; with two ToRs of different AS it also is the way from one ToR to the other):
+Pure values and arithmetic; nothing here touches the system. There are two sites. In `rack`, the three servers share two
+top-of-rack routers (ToRs); client and spine are one machine, since this site needs only one of each, and with two ToRs
+of different AS it also is the way from one ToR to the other:
 
                          client, AS 65100
                    tor1 /                \\ tor2
@@ -10,12 +11,29 @@ lab needs only one of each; with two ToRs of different AS it also is the way fro
              node1 node2 node3       node1 node2 node3         one AS (65010) for all servers of the rack,
                                                                so that routers compare their MED
 
-An interface of a router is called after the machine at its other end; a server's uplinks are eth0 (tor1) and eth1
-(tor2). Addresses come from the documentation ranges of RFC 3849 and RFC 5737, the IPv4 links from RFC 1918.
+In `racks`, each server has a rack of its own with two ToRs that share the rack's AS; each ToR is wired to both spines:
+
+                              client, AS 65100
+                             /                \\
+                      spine1, AS 65200     spine2, AS 65200
+                     /   |   |   |   |   \\ (each ToR to both)
+                 tor1 tor2  tor3 tor4  tor5 tor6
+                 AS 65001   AS 65002   AS 65003
+                    |          |          |
+                  node1      node2      node3                  an AS each (65011, 65012, 65013)
+
+`--server-as` chooses between one AS for all servers and one for each, in either site. An AS number may occur twice in
+`racks` without any `allowas-in`: servers are given no routes, and what a ToR is refused for its own AS in the path is
+the way through the other ToR of its rack, which the spines know without it.
+
+An interface of a router is called after the machine at its other end; a server's uplinks are eth0 and eth1, to the
+first and second ToR. Addresses come from the documentation ranges of RFC 3849 and RFC 5737, the IPv4 links from RFC
+1918.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Literal
@@ -23,10 +41,12 @@ from typing import Literal
 Address = IPv4Address | IPv6Address
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (6, 4)
+Layout = Literal["rack", "racks"]
+ServerAS = Literal["one", "distinct"]
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
 AGGREGATE: dict[Family, str] = {6: "2001:db8:53::/64", 4: "198.51.100.0/24"}
-"Of the rack's virtual addresses; both ToRs announce it always, beside the addresses themselves."
+"Of the virtual addresses; the routers at which their ways part announce it always, beside the addresses themselves."
 VIRTUAL_ROUTER = "web"
 VRID = 7
 
@@ -36,7 +56,6 @@ class Machine:
     name: str
     number: int
     "unique; the last part of its addresses"
-    asn: int
 
     def loopback(self, family: Family) -> Address:
         """The address by which the others know this machine, reachable over every path."""
@@ -49,34 +68,39 @@ class Machine:
         return IPv4Address("192.0.2.0") + self.number
 
 
-SERVERS = tuple(Machine(f"node{n}", 10 + n, 65010) for n in (1, 2, 3))
-TORS = tuple(Machine(f"tor{n}", n, 65000 + n) for n in (1, 2))
-CLIENT = Machine("client", 100, 65100)
-MACHINES = (*SERVERS, *TORS, CLIENT)
+SERVERS = tuple(Machine(f"node{n}", 10 + n) for n in (1, 2, 3))
+TORS = tuple(Machine(f"tor{n}", n) for n in (1, 2))
+"In both sites they lead to node1."
+OTHER_TORS = tuple(Machine(f"tor{n}", n) for n in (3, 4, 5, 6))
+SPINES = tuple(Machine(f"spine{n}", 20 + n) for n in (1, 2))
+CLIENT = Machine("client", 100)
 
 PRIORITIES = {"node1": 200, "node2": 150, "node3": 100}
 "Distinct, so that every election has one right outcome."
 
+SERVERS_AS, CLIENT_AS, SPINES_AS, RACK_AS = 65010, 65100, 65200, 65000
+"Of all servers (the first of them has the next number, if they are distinct); RACK_AS comes before that of rack 1."
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A cable from a ToR to a server or to the client; the ToR has the lower address."""
+    """A cable from a router to a machine below it, or to the client; the router has the lower address."""
 
-    tor: Machine
+    router: Machine
     member: Machine
     member_interface: str
 
     @property
-    def tor_interface(self) -> str:
+    def router_interface(self) -> str:
         return self.member.name
 
-    def address_of_tor(self, family: Family) -> Address:
+    def address_of_router(self, family: Family) -> Address:
         if family == 4:
-            return IPv4Address(f"10.{self.tor.number}.{self.member.number}.0")
-        return IPv6Address(f"2001:db8:{self.tor.number}:{self.member.number}::1")
+            return IPv4Address(f"10.{self.router.number}.{self.member.number}.0")
+        return IPv6Address(f"2001:db8:{self.router.number}:{self.member.number}::1")
 
     def address_of_member(self, family: Family) -> Address:
-        return self.address_of_tor(family) + 1
+        return self.address_of_router(family) + 1
 
 
 PREFIX_LENGTH: dict[Family, int] = {4: 31, 6: 64}
@@ -84,21 +108,89 @@ PREFIX_LENGTH: dict[Family, int] = {4: 31, 6: 64}
 HOST: dict[Family, int] = {4: 32, 6: 128}
 "The prefix length of one address."
 
-LINKS = tuple(
-    Link(tor, member, tor.name if member is CLIENT else f"eth{tor.number - 1}")
-    for tor in TORS
-    for member in (*SERVERS, CLIENT)
-)
+
+@dataclass(frozen=True)
+class Site:
+    """How the machines are wired, and whose AS is whose."""
+
+    layout: Layout
+    server_as: ServerAS
+    racks: Mapping[str, tuple[Machine, ...]]
+    "for each server its ToRs: eth0 leads to the first, eth1 to the second"
+    spines: tuple[Machine, ...]
+    "empty where the client is the spine"
+
+    @property
+    def tors(self) -> tuple[Machine, ...]:
+        return tuple(dict.fromkeys(tor for tors in self.racks.values() for tor in tors))
+
+    @property
+    def routers(self) -> tuple[Machine, ...]:
+        """Those that forward between others, from the top down; not the client."""
+        return (*self.spines, *self.tors)
+
+    @property
+    def gates(self) -> tuple[Machine, ...]:
+        """The routers next to the client, at which the ways to the servers part: these decide where a packet goes."""
+        return self.spines or self.tors
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        return (*SERVERS, *self.tors, *self.spines, CLIENT)
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        down = [
+            Link(tor, server, f"eth{number}")
+            for server in SERVERS
+            for number, tor in enumerate(self.racks[server.name])
+        ]
+        down += [Link(spine, tor, spine.name) for spine in self.spines for tor in self.tors]
+        down += [Link(gate, CLIENT, gate.name) for gate in self.gates]
+        return tuple(sorted(down, key=lambda link: (link.router.number, link.member.number)))
+
+    def links_of(self, machine: Machine) -> tuple[Link, ...]:
+        return tuple(link for link in self.links if machine in (link.router, link.member))
+
+    def link_between(self, member: Machine, router: Machine) -> Link:
+        return next(link for link in self.links if (link.member, link.router) == (member, router))
+
+    def uplinks(self, server: Machine) -> tuple[Link, ...]:
+        return tuple(link for link in self.links if link.member == server)
+
+    def machine(self, name: str) -> Machine:
+        """Raises KeyError for a name that is not in the plan."""
+        return {known.name: known for known in self.machines}[name]
+
+    def asn(self, machine: Machine) -> int:
+        if machine in SERVERS:
+            return SERVERS_AS + (SERVERS.index(machine) + 1 if self.server_as == "distinct" else 0)
+        if machine in self.spines:
+            return SPINES_AS
+        if machine in self.tors:
+            # In `rack` the two ToRs are two AS; in `racks` it is one for each rack.
+            number = self.tors.index(machine)
+            return RACK_AS + 1 + (number // 2 if self.spines else number)
+        return CLIENT_AS
+
+    def ways(self, machine: Machine, server: Machine) -> tuple[str, ...]:
+        """The interfaces of a router or the client that lead to a server, sorted, while nothing is broken."""
+        tors = self.racks[server.name]
+        if machine in tors:
+            return (server.name,)
+        if machine == CLIENT:
+            return tuple(sorted(gate.name for gate in self.gates))
+        # A spine goes down to the server's rack, a ToR of another rack up to the spines.
+        return tuple(sorted(each.name for each in (tors if machine in self.spines else self.spines)))
 
 
-def links_of(machine: Machine) -> tuple[Link, ...]:
-    return tuple(link for link in LINKS if machine in (link.tor, link.member))
+def site(layout: Layout = "rack", server_as: ServerAS | None = None) -> Site:
+    """The plan of a site; each has the servers' AS numbers that are usual there: one for a rack, one for each rack."""
+    if layout == "rack":
+        return Site(layout, server_as or "one", {server.name: TORS for server in SERVERS}, ())
+    tors = (*TORS, *OTHER_TORS)
+    racks = {server.name: tors[2 * number : 2 * number + 2] for number, server in enumerate(SERVERS)}
+    return Site(layout, server_as or "distinct", racks, SPINES)
 
 
-def machine(name: str) -> Machine:
-    """Raises KeyError for a name that is not in the plan."""
-    return {known.name: known for known in MACHINES}[name]
-
-
-def link_between(member: Machine, tor: Machine) -> Link:
-    return next(link for link in LINKS if link.member is member and link.tor is tor)
+RACK = site("rack")

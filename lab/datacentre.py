@@ -8,15 +8,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS, Address, Family, Link, Machine, link_between, machine
-from lab.facts import POWER_OFF, POWER_ON, Facts, Incident, Standing, hops_after, standings
-from lab.observers import Observers
-from lab.processes import Late, Processes
-from lab.routers import Daemon, start_routers
+from lab.addressing import (
+    CLIENT,
+    FAMILIES,
+    HOST,
+    SERVERS,
+    VIRTUAL_ADDRESS,
+    Address,
+    Family,
+    Link,
+    Machine,
+    Site,
+)
+from lab.facts import POWER_OFF, POWER_ON, AgentEvent, Command, Facts, Incident, Standing, hops_after, standings
+from lab.observers import LOCAL_PROBES_PER_SECOND, PROBES_PER_SECOND, Observers
+from lab.processes import Late, Processes, Program
+from lab.routers import Daemon, best_path, start_routers
 from lab.servers import Server, ServerPlan
 from lab.topology import Topology
 
@@ -30,22 +41,35 @@ ROW = 50
 class Fabric:
     """What a lab is built with, beside the servers' plan."""
 
+    site: Site
     router: Daemon
     family: Family
     hold: int
     seed: int
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A command that runs."""
+
+    time: float
+    server: Machine
+    words: str
+    program: Program
+
+
 class DataCentre:
     def __init__(self, fabric: Fabric, directory: Path, say: Callable[[str], None]) -> None:
         self.fabric = fabric
         self.say = say
-        self.topology = Topology(fabric.seed)
+        self.topology = Topology(fabric.site, fabric.seed)
         self.processes = Processes(directory)
-        self.observers = Observers(self.topology, self.processes, fabric.family)
+        self.observers = Observers(self.topology, self.processes, fabric.site, fabric.family)
         self.servers: dict[str, Server] = {}
         self.directory = directory
         self._hashed: Link | None = None
+        self._given: Given | None = None
+        self._standby = False
 
     def build(self) -> None:
         """Namespaces and links with the instruments at them; no router or server runs yet."""
@@ -56,8 +80,9 @@ class DataCentre:
 
     def start(self, plan: ServerPlan) -> None:
         """Routers and servers; returns when the fabric is complete. Raises LabError."""
-        routers = [self.topology[each.name] for each in (*TORS, CLIENT)]
-        start_routers(routers, self.fabric.router, self.processes, self.fabric.hold)
+        routers = [self.topology[each.name] for each in (*self.fabric.site.routers, CLIENT)]
+        self._standby = plan.standby
+        start_routers(self.fabric.site, routers, self.fabric.router, self.processes, self.fabric.hold)
         for each in SERVERS:
             server = Server(self.topology[each.name], plan, self.processes)
             self.servers[each.name] = server
@@ -72,27 +97,37 @@ class DataCentre:
             assert not self.servers
             node1, node2, _ = SERVERS
             tor = self.observers.hashed_way(node1, node2)
-            self._hashed = link_between(node1, machine(tor))
+            self._hashed = self.fabric.site.link_between(node1, self.fabric.site.machine(tor))
         return self._hashed
 
     def await_fabric(self) -> None:
-        """Waits until the client reaches every server's own address over both ToRs, IPv4 and IPv6: all sessions are
-        up.
+        """Waits until every router and the client reach every server's own address over every way, IPv4 and IPv6:
+        all sessions are up.
         """
         self.processes.await_condition("all BGP sessions", START_LIMIT, self._fabric_complete)
 
     def _fabric_complete(self) -> bool:
-        client = self.topology[CLIENT.name]
-        both = {tor.name for tor in TORS}
-        for family in FAMILIES:
-            table = client.run("ip", f"-{family}", "-o", "route", "show").splitlines()
-            hops = {line.split()[0]: set(re.findall(r"\bdev (\S+)", line)) for line in table if line}
-            if any(hops.get(str(server.loopback(family))) != both for server in SERVERS):
-                return False
-        return True
+        site = self.fabric.site
+        return all(self._reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
+
+    def _reaches(self, machine: Machine, family: Family) -> bool:
+        table = self.topology[machine.name].run("ip", f"-{family}", "-o", "route", "show").splitlines()
+        hops = {line.split()[0]: set(re.findall(r"\bdev (\S+)", line)) for line in table if line}
+        return all(
+            hops.get(str(server.loopback(family))) == set(self.fabric.site.ways(machine, server)) for server in SERVERS
+        )
+
+    def best_path(self, router: Machine) -> tuple[int, ...]:
+        """The AS path of the best route to the virtual address, as a router's daemon knows it; (): it knows none."""
+        family = self.fabric.family
+        prefix = f"{VIRTUAL_ADDRESS[family]}/{HOST[family]}"
+        return best_path(self.topology[router.name], self.fabric.router, self.directory, prefix)
 
     def start_probing(self) -> None:
         self.observers.start_prober()
+
+    def start_local_probing(self, server: Machine) -> None:
+        self.observers.start_local_prober(server)
 
     def standing(self, node: str) -> Standing:
         return standings(self.observers.incidents, self.observers.agents).get(node, Standing())
@@ -108,6 +143,56 @@ class DataCentre:
         record = self.observers.probes
         self._await(f"{node} answering", limit, lambda: record.answered_in_a_row(node) >= ROW)
 
+    def await_serving_locally(self, node: str, limit: float) -> None:
+        """Waits until `node` answers the probes that a server itself sends, as long."""
+        record = self.observers.local
+        row = ROW * LOCAL_PROBES_PER_SECOND // PROBES_PER_SECOND
+        self._await(f"{node} answering locally", limit, lambda: record.answered_in_a_row(node) >= row)
+
+    def await_at_rest(self, node: str, limit: float) -> None:
+        """Waits until `node` is not Active, and the address is neither bound nor announced there."""
+
+        def at_rest() -> bool:
+            standing = self.standing(node)
+            return standing.state != "active" and not standing.bound and not standing.announced
+
+        self._await(f"{node} at rest", limit, at_rest)
+
+    def await_logged(self, server: Machine, event: str, since: float, limit: float) -> AgentEvent:
+        """Waits until a server's agent logs this event, later than `since` (seconds since the epoch)."""
+
+        def found() -> Iterator[AgentEvent]:
+            for each in self.observers.agents:
+                if (each.node, each.event) == (server.name, event) and each.time > since:
+                    yield each
+
+        self._await(f"{server.name} logs {event}", limit, lambda: any(found()))
+        return next(found())
+
+    def agent_process(self, server: Machine) -> int:
+        """The pid of a server's agent, which it logs when it starts."""
+        self.observers.refresh()
+        said = [each for each in self.observers.agents if (each.node, each.event) == (server.name, "started")]
+        return int(said[-1].field("process"))
+
+    def command(self, server: Machine, *words: str) -> float:
+        """Gives a command of exavrrp on a server; returns when. Whoever gives it waits with `await_command`."""
+        now = time.time()
+        self._given = Given(now, server, " ".join(words), self.servers[server.name].start_command(*words))
+        return now
+
+    def await_command(self, limit: float) -> Command:
+        """Waits until the command given last has ended, and notes what came of it."""
+        assert self._given is not None
+        given, self._given = self._given, None
+        self._await(f"the end of exavrrp {given.words}", limit, lambda: given.program.ended)
+        ended, status = time.time(), given.program.process.returncode
+        said = given.program.last_words(1)
+        self.processes.let_go(given.program)
+        command = Command(given.server.name, given.words, given.time, ended, status, said)
+        self.observers.commands.append(command)
+        return command
+
     def await_actives(self, nodes: Collection[str], limit: float) -> None:
         """Waits until each of these nodes holds itself to be Active."""
         self._await(
@@ -120,6 +205,10 @@ class DataCentre:
         """Lets the lab run on for a while, as the measurement demands."""
         end = time.monotonic() + seconds
         self._await("the end of the observation", seconds + 5, lambda: time.monotonic() >= end)
+
+    def await_seen(self, what: str, limit: float, condition: Callable[[], bool]) -> None:
+        """Waits until a condition holds that the scenario looks at itself."""
+        self._await(what, limit, condition)
 
     def await_phase(self, server: Machine, interval: float, share: float) -> None:
         """Returns when this share (0 to 1) of the time between two of a server's adverts has passed."""
@@ -146,7 +235,7 @@ class DataCentre:
 
     def finish(self) -> Facts:
         """Stops probing and hands out everything recorded."""
-        self.observers.stop_prober()
+        self.observers.stop_probers()
         return self.observers.facts()
 
     def remove(self) -> None:
@@ -168,12 +257,13 @@ class DataCentre:
         for server in SERVERS:
             standing = found.get(server.name, Standing())
             serving = Standing("active", bound=True, announced=True)
-            resting = (Standing("backup"), Standing())
+            resting = (Standing("backup", bound=self._standby, announced=self._standby), Standing())
             if (standing != serving) if server.name == node else (standing not in resting):
                 return False
         hops = hops_after(self.observers.routes)
-        both = tuple(sorted(tor.name for tor in TORS))
-        return all(hops.get(tor.name) == (node,) for tor in TORS) and hops.get(CLIENT.name) == both
+        site = self.fabric.site
+        server = site.machine(node)
+        return all(hops.get(each.name) == site.ways(each, server) for each in (*site.gates, CLIENT))
 
     def describe(self) -> str:
         """Where everything stands, for a message about what did not happen."""

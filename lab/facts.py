@@ -140,6 +140,23 @@ POWER_OFF, POWER_ON = "power off", "power on"
 
 
 @dataclass(frozen=True, slots=True)
+class Command:
+    """A command of `exavrrp` that was given on a machine, as operators and systemd give it."""
+
+    machine: str
+    words: str
+    started: float
+    ended: float
+    status: int
+    said: str
+    "the last line it wrote"
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.started
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything recorded in one run, each list in the order of time."""
 
@@ -148,6 +165,9 @@ class Facts:
     adverts: Sequence[Advert]
     routes: Sequence[RouteChange]
     probes: Sequence[Probe]
+    local: Sequence[Probe] = ()
+    "sent by a server to the virtual address it may own itself"
+    commands: Sequence[Command] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from lab.addressing import CLIENT, SERVERS, TORS, VIRTUAL_ADDRESS, VRID, Family, Machine
+from lab.addressing import CLIENT, SERVERS, VIRTUAL_ADDRESS, VRID, Family, Machine, Site
 from lab.facts import (
     Advert,
     AgentEvent,
+    Command,
     Facts,
     Incident,
     ProbeRecord,
@@ -28,6 +29,8 @@ from lab.servers import INSTRUMENTS, SERVICE_PORT
 from lab.topology import Topology
 
 PROBES_PER_SECOND = 500
+LOCAL_PROBES_PER_SECOND = 100
+"From a server itself: enough to see where they go."
 
 
 class Tail:
@@ -49,27 +52,30 @@ class Tail:
 
 
 class Observers:
-    def __init__(self, topology: Topology, processes: Processes, family: Family) -> None:
+    def __init__(self, topology: Topology, processes: Processes, site: Site, family: Family) -> None:
         self._topology = topology
         self._processes = processes
+        self._site = site
+        self._servers = {server.name for server in SERVERS}
         self._family = family
         self._address = str(VIRTUAL_ADDRESS[family])
-        self._source = str(CLIENT.loopback(family))
         self._followed: list[tuple[Tail, Callable[[str], None]]] = []
-        self._prober: Program | None = None
+        self._probers: list[Program] = []
         self.incidents: list[Incident] = []
         self.agents: list[AgentEvent] = []
         self.routes: list[RouteChange] = []
         self.probes = ProbeRecord()
+        self.local = ProbeRecord()
+        self.commands: list[Command] = []
         self.adverts: list[Advert] = []
         self._knocks: list[Advert] = []
 
     def start(self) -> None:
         """Everything but the prober; before the routers and servers, to miss nothing."""
-        for tor in TORS:
+        for tor in self._site.tors:
             program = self._instrument(tor.name, "sniffer")
             self._follow(program.output, partial(self._take_advert, tor.name))
-        for router in (*TORS, CLIENT):
+        for router in (*self._site.routers, CLIENT):
             monitor = ["ip", "-ts", "-o", "monitor", "route"]
             program = self._processes.start(self._topology[router.name], "routes", monitor)
             self._follow(program.output, partial(self._take_route, router.name))
@@ -95,18 +101,26 @@ class Observers:
         return self._knocks[0].tor
 
     def start_prober(self) -> None:
-        self._prober = self._instrument(
-            CLIENT.name, "prober", self._source, self._address, str(SERVICE_PORT), str(PROBES_PER_SECOND)
-        )
-        self._follow(self._prober.output, self.probes.take)
+        self._start_prober(CLIENT, PROBES_PER_SECOND, self.probes)
 
-    def stop_prober(self) -> None:
+    def start_local_prober(self, server: Machine) -> None:
+        """Probes from a server, from its own address to the virtual one."""
+        self._start_prober(server, LOCAL_PROBES_PER_SECOND, self.local)
+
+    def _start_prober(self, where: Machine, rate: int, record: ProbeRecord) -> None:
+        source = str(where.loopback(self._family))
+        prober = self._instrument(where.name, "prober", source, self._address, str(SERVICE_PORT), str(rate))
+        self._probers.append(prober)
+        self._follow(prober.output, record.take)
+
+    def stop_probers(self) -> None:
         """Ends the probing; returns when the last answers are in."""
-        if self._prober is not None:
-            self._processes.ending(self._prober)
-            self._prober.process.terminate()
-            self._processes.let_go(self._prober)
-            self._prober = None
+        for prober in self._probers:
+            self._processes.ending(prober)
+            prober.process.terminate()
+        for prober in self._probers:
+            self._processes.let_go(prober)
+        self._probers.clear()
         self.refresh()
 
     def refresh(self) -> None:
@@ -122,6 +136,8 @@ class Observers:
             adverts=sorted(self.adverts, key=lambda advert: advert.time),
             routes=sorted(self.routes, key=lambda change: change.time),
             probes=self.probes.probes(),
+            local=self.local.probes(),
+            commands=list(self.commands),
         )
 
     def _instrument(self, machine: str, name: str, *arguments: str) -> Program:
@@ -133,6 +149,8 @@ class Observers:
 
     def _take_advert(self, tor: str, line: str) -> None:
         advert = parse_advert(line, tor)
+        if advert.interface not in self._servers:
+            return  # seen before: it has come here from another rack
         (self.adverts if advert.vrid == VRID else self._knocks).append(advert)
 
     def _take_route(self, router: str, line: str) -> None:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
-from lab.facts import AgentEvent, Facts
+from lab.addressing import RACK
+from lab.facts import AgentEvent, Command, Facts, Incident
 from lab.run import Order, Result
-from lab.timeline import Timeline
+from lab.servers import ServerPlan
+from lab.timeline import Move, Timeline, find_outages
 
 ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
 WORDS = {
@@ -40,6 +42,10 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "interval": order.plan.interval,
         "family": order.plan.family,
         "hold": order.plan.hold,
+        "topology": result.plan.site.layout,
+        "server_as": result.plan.site.server_as,
+        "standby": "announce" if result.plan.standby else "withdraw",
+        "takeover": list(result.plan.takeover),
         "seed": result.seed,
         "advert_phase": round(result.phase, 3),
         "outage_ms": round(timeline.outage_ms, 3),
@@ -48,9 +54,45 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "lost_while_rerouting": timeline.lost_while_rerouting,
         "transitions": [each.document() for each in timeline.transitions],
         "phases_ms": timeline.phases,
+        "outages": [
+            {"start_ms": round(each.start, 3), "end_ms": round(each.end, 3), "lost": each.lost}
+            for each in timeline.outages
+        ],
+        "moves": [each.document() for each in timeline.moves],
+        "incidents": [
+            {"ms": round((each.time - timeline.event) * 1e3, 3), "machine": each.machine, "what": each.what}
+            for each in result.run.facts.incidents
+        ],
         "active_at_end": list(result.run.active_at_end),
         "expectation": order.scenario.expectation(result.plan),
         "complaints": list(result.run.complaints),
+        "commands": [command_document(each) for each in result.run.facts.commands],
+        "local": local_document(result.run.facts, timeline),
+    }
+
+
+def command_document(command: Command) -> dict[str, Any]:
+    """A command of exavrrp that was given."""
+    return {
+        "machine": command.machine,
+        "command": command.words,
+        "status": command.status,
+        "seconds": round(command.seconds, 3),
+        "said": command.said,
+    }
+
+
+def local_document(facts: Facts, timeline: Timeline) -> dict[str, Any] | None:
+    """What became of the probes that a server itself sent, since the event; None if none were sent."""
+    probes = [probe for probe in facts.local if probe.sent >= timeline.event]
+    if not probes:
+        return None
+    outages = find_outages(probes, timeline.event)
+    return {
+        "probes_sent": len(probes),
+        "probes_lost": sum(probe.answered is None for probe in probes),
+        "outage_ms": round(max((outage.length for outage in outages), default=0.0), 3),
+        "answered_at_end": probes[-1].node,
     }
 
 
@@ -65,10 +107,10 @@ def violations(order: Order, results: Sequence[Result]) -> list[str]:
 
 
 def text(order: Order, results: Sequence[Result]) -> str:
-    plan = order.plan
+    plan = results[0].plan
     made_of = (
         f"{ROUTER_NAMES[order.router]}, ExaBGP {plan.exabgp}, IPv{plan.family}, an advert every"
-        f" {plan.interval * 1e3:g} ms, BGP hold time {plan.hold} s"
+        f" {plan.interval * 1e3:g} ms, BGP hold time {plan.hold} s{site_words(plan)}"
     )
     lines = [
         f"{order.scenario.name}: {order.scenario.summary}",
@@ -89,10 +131,28 @@ def text(order: Order, results: Sequence[Result]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def site_words(plan: ServerPlan) -> str:
+    """How the site and its servers differ from the usual; empty if they don't."""
+    words = []
+    if plan.site != RACK:
+        words.append("one rack" if plan.site.layout == "rack" else "each server in a rack of its own")
+        words.append("one AS for all servers" if plan.site.server_as == "one" else "an AS for each server")
+    if plan.standby:
+        words.append("Backups announce, too")
+    if plan.takeover:
+        words.append(f"takeover by {' and '.join(WAYS[each] for each in plan.takeover)}")
+    return "".join(f", {each}" for each in words)
+
+
+WAYS = {"med": "MED", "prepend": "a shorter path"}
+
+
 def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
     names = {"old": timeline.old, "new": timeline.new}
     moments = [(0.0, f"{event_words(timeline, facts)}; {timeline.old} is Active")]
     moments += [((each.time - timeline.event) * 1e3, path_words(each)) for each in path_events(timeline, facts)]
+    moments += [((each.time - timeline.event) * 1e3, words_of(each)) for each in later_incidents(timeline, facts)]
+    moments += [(each.start, move_words(each)) for each in timeline.moves]
     moments += [
         (moment, WORDS[phase].format_map(names)) for phase, moment in timeline.phases.items() if moment is not None
     ]
@@ -100,6 +160,10 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
         ((each.time - timeline.event) * 1e3, f"{each.node}: {each.before} -> {each.after} ({each.reason})")
         for each in timeline.transitions
         if (each.node, each.after) != (timeline.new, "active")
+    ]
+    moments += [(moment, f"{machine}: {words}") for moment, machine, words in said_moments(timeline, facts)]
+    moments += [
+        (moment, f"{name} answers what {timeline.old} itself sends") for moment, name in local_moments(timeline, facts)
     ]
     for outage in timeline.outages:
         moments.append((outage.start, f"outage begins: {outage.lost} probes lost until it ends"))
@@ -113,8 +177,66 @@ def run_lines(timeline: Timeline, facts: Facts) -> list[str]:
 
 def event_words(timeline: Timeline, facts: Facts) -> str:
     """What the lab did, in the words of its incidents."""
-    done = [f"{each.machine}: {each.what}" for each in facts.incidents if each.time == timeline.event]
+    done = [words_of(each) for each in facts.incidents if each.time == timeline.event]
     return ", ".join(done) or "the event"
+
+
+def later_incidents(timeline: Timeline, facts: Facts) -> list[Incident]:
+    return [each for each in facts.incidents if each.time > timeline.event]
+
+
+def words_of(incident: Incident) -> str:
+    return f"{incident.machine}: {incident.what}"
+
+
+def move_words(move: Move) -> str:
+    words = f"{move.after} answers instead of {move.before}"
+    return f"{words}; both do for {move.length:.1f} ms" if move.length else words
+
+
+def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:
+    """The ends of commands, and what agents say of drains, checks and themselves after the event: ms after it, where,
+    what.
+    """
+    found = [
+        (each.ended, each.machine, f"exavrrp {each.words.split()[0]} ends with {each.status}")
+        for each in facts.commands
+    ]
+    later = [each for each in facts.agents if each.time > timeline.event]
+    found += [(each.time, each.node, SAID[each.event].format_map(each.fields)) for each in later if each.event in SAID]
+    found += [(each.time, each.node, "the first BGP session is up") for each in first_sessions(later)]
+    return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
+
+
+SAID = {
+    "started": "the agent starts",
+    "check": "check {check}: {result}",
+    "draining": "draining",
+    "drained": "drained",
+    "drain-undone": "drain undone",
+    "undrained": "undrained",
+}
+"Events of the agents' logs that are told, in words."
+
+
+def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:
+    """Of each node the first log line that says a BGP session is up; `agents` in the order of time."""
+    found: dict[str, AgentEvent] = {}
+    for each in agents:
+        if (each.event, each.field("state")) == ("neighbor", "up"):
+            found.setdefault(each.node, each)
+    return list(found.values())
+
+
+def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:
+    """Who began to answer a server's own probes, and when (ms after the event)."""
+    found = []
+    before = timeline.old
+    for probe in facts.local:
+        if probe.node and probe.node != before:
+            found.append(((probe.sent - timeline.event) * 1e3, probe.node))
+            before = probe.node
+    return found
 
 
 def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:

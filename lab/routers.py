@@ -1,15 +1,17 @@
-"""BIRD and FRR on the ToRs and on the client: the same eBGP, configured from the same plan.
+"""BIRD and FRR on the routers and on the client: the same eBGP, configured from the same plan.
 
 Owns: the daemons' configuration files and command lines. Must not know: scenarios, the agent.
 
 What both are told, and why:
-- eBGP over the link addresses, one session per family. Everything is imported; ToRs and client give each other
-  everything (the client is the spine, too), servers are given nothing: they have static default routes.
+- eBGP over the link addresses, one session per family. Everything is imported; routers and client give each other
+  everything (the client may be the spine, too), servers are given nothing: they have static default routes.
 - ECMP over paths of equal length even through different AS (BIRD: merge paths; FRR: multipath-relax).
-- The ToRs announce the aggregate of the rack's virtual addresses, as racks do. When an address moves, the rest of the
-  fabric thus keeps leading to the rack, and only the ToRs must have learned the new route before packets arrive. This
-  matters with FRR, whose bgpd lets every change wait 50 ms in a queue (bgp_process_queue_init), at each hop.
-- MED is compared among the servers, which share an AS: the default of both.
+- The routers at which the ways to the servers part (the rack's ToRs, the racks' spines) announce the aggregate of the
+  virtual addresses. When an address moves, the rest of the fabric thus keeps leading to them, and only they must have
+  learned the new route before packets arrive. This matters with FRR, whose bgpd lets every change wait 50 ms in a queue
+  (bgp_process_queue_init), at each hop.
+- MED is compared among servers that share an AS, the default of both. Where each server has its own, the routers are
+  told to compare it all the same (BIRD: med metric; FRR: always-compare-med).
 - No graceful restart: it would keep a dead server's addresses alive.
 - Short timers towards dead or returning neighbours (reconnect, error wait), so that a comeback is not the router's
   waiting time.
@@ -18,6 +20,7 @@ What both are told, and why:
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -25,9 +28,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
-from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, TORS, Family, Machine, links_of
+from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, Family, Machine, Site
 from lab.processes import Processes
-from lab.topology import LabError, Namespace
+from lab.topology import LabError, Namespace, run
 
 Daemon = Literal["bird", "frr"]
 FRR = Path("/usr/lib/frr")
@@ -61,39 +64,41 @@ protocol bgp {peer}_{family} {{
     error wait time 1, 2;
     graceful restart off;
     long lived graceful restart off;
+    med metric {compare_med};
     ipv{family} {{ import all; export {export}; }};
 }}
 """
 
 
-def bird_configuration(machine: Machine, hold: int) -> str:
+def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
     parts = [BIRD_HEAD.format(router_id=machine.router_id)]
     for family in FAMILIES:
-        routes = " ".join(f"route {prefix} blackhole;" for prefix in own_prefixes(machine, family))
+        routes = " ".join(f"route {prefix} blackhole;" for prefix in own_prefixes(site, machine, family))
         parts.append(BIRD_FAMILY.format(family=family, routes=routes))
-        for peer, local, remote in sessions(machine, family):
+        for peer, local, remote in sessions(site, machine, family):
             export = "none" if peer in SERVERS else "where source ~ [ RTS_BGP, RTS_STATIC ]"
             parts.append(
                 BIRD_NEIGHBOR.format(
                     peer=peer.name,
                     family=family,
                     local=local,
-                    asn=machine.asn,
+                    asn=site.asn(machine),
                     remote=remote,
-                    remote_asn=peer.asn,
+                    remote_asn=site.asn(peer),
                     hold=hold,
                     export=export,
+                    compare_med="on" if site.server_as == "distinct" else "off",
                 )
             )
     return "".join(parts)
 
 
-def frr_configuration(machine: Machine, hold: int) -> str:
+def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
     lines = [
         f"hostname {machine.name}",
         "log stdout informational",
         "route-map NOTHING deny 10",
-        f"router bgp {machine.asn}",
+        f"router bgp {site.asn(machine)}",
         f" bgp router-id {machine.router_id}",
         " no bgp ebgp-requires-policy",
         " no bgp network import-check",
@@ -101,10 +106,12 @@ def frr_configuration(machine: Machine, hold: int) -> str:
         " bgp bestpath as-path multipath-relax",
         " bgp graceful-restart-disable",
     ]
+    if site.server_as == "distinct":
+        lines.append(" bgp always-compare-med")
     for family in FAMILIES:
-        for peer, _, remote in sessions(machine, family):
+        for peer, _, remote in sessions(site, machine, family):
             lines += [
-                f" neighbor {remote} remote-as {peer.asn}",
+                f" neighbor {remote} remote-as {site.asn(peer)}",
                 f" neighbor {remote} description {peer.name}",
                 f" neighbor {remote} timers {max(1, hold // 3)} {hold}",
                 f" neighbor {remote} timers connect 1",
@@ -113,10 +120,10 @@ def frr_configuration(machine: Machine, hold: int) -> str:
     for family in FAMILIES:
         lines += [
             f" address-family ipv{family} unicast",
-            *(f"  network {prefix}" for prefix in own_prefixes(machine, family)),
+            *(f"  network {prefix}" for prefix in own_prefixes(site, machine, family)),
             "  maximum-paths 8",
         ]
-        for peer, _, remote in sessions(machine, family):
+        for peer, _, remote in sessions(site, machine, family):
             lines.append(f"  neighbor {remote} activate")
             if peer in SERVERS:
                 lines.append(f"  neighbor {remote} route-map NOTHING out")
@@ -124,52 +131,60 @@ def frr_configuration(machine: Machine, hold: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def own_prefixes(machine: Machine, family: Family) -> list[str]:
-    """What a ToR or the client announces of its own."""
+def own_prefixes(site: Site, machine: Machine, family: Family) -> list[str]:
+    """What a router or the client announces of its own."""
     prefixes = [f"{machine.loopback(family)}/{HOST[family]}"]
-    return [*prefixes, AGGREGATE[family]] if machine in TORS else prefixes
+    return [*prefixes, AGGREGATE[family]] if machine in site.gates else prefixes
 
 
-def sessions(machine: Machine, family: Family) -> list[tuple[Machine, object, object]]:
-    """The BGP sessions of a ToR or the client: the peer, our address, its address."""
+def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine, object, object]]:
+    """The BGP sessions of a router or the client: the peer, our address, its address."""
     found: list[tuple[Machine, object, object]] = []
-    for link in links_of(machine):
-        ours, theirs = link.address_of_tor(family), link.address_of_member(family)
-        found.append((link.member, ours, theirs) if machine is link.tor else (link.tor, theirs, ours))
+    for link in site.links_of(machine):
+        ours, theirs = link.address_of_router(family), link.address_of_member(family)
+        found.append((link.member, ours, theirs) if machine == link.router else (link.router, theirs, ours))
     return found
 
 
-def start_routers(namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
-    """Starts the daemons of the ToRs and the client; that they work is seen by the routes they install."""
-    assert all(namespace.machine in (*TORS, CLIENT) for namespace in namespaces)
+def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
+    """Starts the daemons of the routers and the client; that they work is seen by the routes they install."""
+    assert all(namespace.machine in (*site.routers, CLIENT) for namespace in namespaces)
     match daemon:
         case "bird":
             for namespace in namespaces:
-                _start_bird(namespace, processes, hold)
+                _start_bird(site, namespace, processes, hold)
         case "frr":
-            _start_frr(namespaces, processes, hold)
+            _start_frr(site, namespaces, processes, hold)
         case _:
             assert_never(daemon)
 
 
-def _start_bird(namespace: Namespace, processes: Processes, hold: int) -> None:
+def _start_bird(site: Site, namespace: Namespace, processes: Processes, hold: int) -> None:
     machine = namespace.machine
     configuration = processes.directory / f"{machine.name}.bird.conf"
-    configuration.write_text(bird_configuration(machine, hold))
-    control = processes.directory / f"{machine.name}.bird.ctl"
+    configuration.write_text(bird_configuration(site, machine, hold))
+    control = _bird_control(machine, processes.directory)
     processes.start(namespace, "bird", [_find("bird"), "-f", "-c", str(configuration), "-s", str(control)])
 
 
-def _start_frr(namespaces: Sequence[Namespace], processes: Processes, hold: int) -> None:
+def _bird_control(machine: Machine, directory: Path) -> Path:
+    return directory / f"{machine.name}.bird.ctl"
+
+
+def _frr_directory(machine: Machine, directory: Path) -> Path:
+    return directory / f"{machine.name}.frr"
+
+
+def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes, hold: int) -> None:
     """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra tries again only after ten seconds."""
-    directories = [processes.directory / f"{namespace.machine.name}.frr" for namespace in namespaces]
+    directories = [_frr_directory(namespace.machine, processes.directory) for namespace in namespaces]
     for namespace, directory in zip(namespaces, directories, strict=True):
         directory.mkdir(mode=0o755)
         _start_frr_daemon("zebra", f"hostname {namespace.machine.name}\n", namespace, directory, processes)
     sockets = [directory / ZEBRA_SOCKET for directory in directories]
     processes.await_condition("zebra's sockets", 10, lambda: all(socket.exists() for socket in sockets))
     for namespace, directory in zip(namespaces, directories, strict=True):
-        configuration = frr_configuration(namespace.machine, hold)
+        configuration = frr_configuration(site, namespace.machine, hold)
         _start_frr_daemon("bgpd", configuration, namespace, directory, processes)
 
 
@@ -188,6 +203,35 @@ def _start_frr_daemon(
     argv = [_find(daemon), "-u", "root", "-g", "root", "-f", str(file), "-i", str(directory / f"{daemon}.pid")]
     argv += ["-z", str(directory / ZEBRA_SOCKET), "--vty_socket", str(directory), "-P", "0", "--log", "stdout"]
     processes.start(namespace, daemon, ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv])
+
+
+def best_path(namespace: Namespace, daemon: Daemon, directory: Path, prefix: str) -> tuple[int, ...]:
+    """The AS path by which a router's daemon knows a prefix best, nearest AS first; () if it does not know it."""
+    machine = namespace.machine
+    match daemon:
+        case "bird":
+            control = str(_bird_control(machine, directory))
+            words = [_find("birdc"), "-r", "-s", control, "show", "route", prefix, "primary", "all"]
+            return bird_path(run(words))
+        case "frr":
+            family = 6 if ":" in prefix else 4
+            words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
+            return frr_path(run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"]))
+        case _:
+            assert_never(daemon)
+
+
+def bird_path(said: str) -> tuple[int, ...]:
+    """From `show route PREFIX primary all`."""
+    found = re.search(r"^\s*BGP\.as_path:((?: \d+)*)\s*$", said, flags=re.MULTILINE)
+    return tuple(map(int, found[1].split())) if found else ()
+
+
+def frr_path(said: str) -> tuple[int, ...]:
+    """From `show bgp ipv6 unicast PREFIX json`."""
+    paths = json.loads(said or "{}").get("paths", [])
+    best = next((path for path in paths if path.get("bestpath", {}).get("overall")), None)
+    return tuple(map(int, best["aspath"]["string"].split())) if best and best["aspath"]["string"] != "Local" else ()
 
 
 def _find(daemon: str) -> str:

@@ -81,7 +81,7 @@ def phases(seed: int, runs: int) -> list[float]:
 
 
 def run_once(order: Order, seed: int, phase: float, keep: bool, say: Callable[[str], None]) -> Result:
-    fabric = Fabric(order.router, order.plan.family, order.plan.hold, seed)
+    fabric = Fabric(order.plan.site, order.router, order.plan.family, order.plan.hold, seed)
     with lab_directory(say) as directory:
         lab = DataCentre(fabric, directory, say)
         with removed(lab), logs_kept(lab, order.scenario.name, say):
@@ -113,7 +113,7 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
         complaints = (str(late),)
         say(f"  {late}")
     facts = lab.finish()
-    timeline = compute(facts, event, scenario.before.name)
+    timeline = compute(facts, event, scenario.before.name, plan.site)
     say(f"  outage {timeline.outage_ms:.0f} ms, {timeline.probes_lost} of {timeline.probes_sent} probes lost")
     return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan)
 

@@ -12,6 +12,7 @@ restart.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,19 +21,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Literal
 
 from lab.addressing import (
     FAMILIES,
     HOST,
     PRIORITIES,
+    RACK,
     SERVERS,
     VIRTUAL_ADDRESS,
     VIRTUAL_ROUTER,
     VRID,
     Family,
     Machine,
-    links_of,
+    Site,
 )
 from lab.processes import Processes, Program
 from lab.topology import LabError, Namespace, boot
@@ -41,6 +44,12 @@ ROOT = Path(__file__).resolve().parent.parent
 INSTRUMENTS = ROOT / "lab" / "instruments"
 AGENT = ROOT / ".venv" / "bin" / "exavrrp"
 SERVICE_PORT = 7007
+
+Means = Literal["med", "prepend"]
+"How the route of a node that takes over beats a dead one's: the agent's `takeover`."
+MEANS: tuple[Means, ...] = ("med", "prepend")
+PREPENDS = 3
+"Of a normal Active, if takeovers take them away: so many nodes may fall silent within `stale_for`."
 
 ExaBGPLine = Literal["4", "5"]
 EXABGP: Mapping[str, Path] = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
@@ -68,22 +77,45 @@ class ServerPlan:
     "BGP hold time, seconds"
     exabgp: ExaBGPLine
     agent: Path = AGENT
+    site: Site = RACK
+    standby: bool = False
+    "a Backup announces, too"
+    takeover: tuple[Means, ...] = ()
+    stale_for: float | None = None
+    "seconds in which a silent takeover counts; None: as long as the routers' hold time"
     interfaces: tuple[str, ...] = ()
     "if not empty: the agent's `interfaces`"
     virtual_router: tuple[str, ...] = ()
     "further lines of TOML for [virtual_router.web]"
     bgp: tuple[str, ...] = ("med = 50",)
-    "lines of TOML for [virtual_router.web.bgp]"
+    "lines of TOML for [virtual_router.web.bgp]; a `med` gives way to takeover by MED"
+    tables: tuple[str, ...] = ()
+    "lines of TOML for further tables; $directory stands for a directory of the server's own"
+
+    @property
+    def window(self) -> float:
+        """Seconds in which a silent takeover counts."""
+        return self.hold if self.stale_for is None else self.stale_for
+
+    @property
+    def compared_everywhere(self) -> bool:
+        """Whether the routers that decide see a new Active's route to be better than that of one which fell silent.
+
+        MED reaches the routers next to the servers, and no other: in `racks`, others decide.
+        """
+        return "prepend" in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
 
 
-def agent_configuration(machine: Machine, plan: ServerPlan, state_directory: Path) -> str:
+def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
+    """What the agent is told; everything it keeps is below `directory`."""
     peers = [peer.loopback(plan.family) for peer in SERVERS if peer is not machine]
     lines = [
         "[agent]",
         f"sources = {_strings([machine.loopback(plan.family)])}",
         f"peers = {_strings(peers)}",
         f"advert_interval = {plan.interval}",
-        f'state_directory = "{state_directory}"',
+        f'state_directory = "{runtime_directory(directory)}"',
+        f'persistent_directory = "{directory / "lib"}"',
     ]
     if plan.interfaces:
         lines.append(f"interfaces = {_strings(plan.interfaces)}")
@@ -93,12 +125,33 @@ def agent_configuration(machine: Machine, plan: ServerPlan, state_directory: Pat
         f"vrid = {VRID}",
         f"priority = {PRIORITIES[machine.name]}",
         f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
+        *(['standby = "announce"'] if plan.standby else []),
         *plan.virtual_router,
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
-        *plan.bgp,
+        *(line for line in plan.bgp if "med" not in plan.takeover or not line.startswith("med ")),
+        *preference(machine, plan),
+        "",
+        *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
     return "\n".join(lines) + "\n"
+
+
+def runtime_directory(directory: Path) -> Path:
+    return directory / "run"
+
+
+def preference(machine: Machine, plan: ServerPlan) -> list[str]:
+    """Lines for [virtual_router.web.bgp] by which one node's route is better than another's."""
+    lines = []
+    if plan.standby or plan.takeover:
+        lines.append(f"local_as = {plan.site.asn(machine)}")
+    if plan.takeover:
+        lines.append(f"takeover = {_strings(plan.takeover)}")
+        lines.append(f"stale_for = {plan.window}")
+    if "prepend" in plan.takeover:
+        lines.append(f"prepend = {PREPENDS}")
+    return lines
 
 
 def _strings(values: Sequence[object]) -> str:
@@ -123,18 +176,18 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
     parts = [f"process exavrrp {{\n    run {command};\n    encoder json;\n}}\n"]
     parts += [
         NEIGHBOR.format(
-            remote=link.address_of_tor(family),
+            remote=link.address_of_router(family),
             local=link.address_of_member(family),
             router_id=machine.router_id,
-            asn=machine.asn,
-            remote_asn=link.tor.asn,
+            asn=plan.site.asn(machine),
+            remote_asn=plan.site.asn(link.router),
             hold=plan.hold,
             family=family,
             loopback=machine.loopback(family),
             length=HOST[family],
         )
         for family in FAMILIES
-        for link in links_of(machine)
+        for link in plan.site.uplinks(machine)
     ]
     return "".join(parts)
 
@@ -150,22 +203,49 @@ class Server:
         self._plan = plan
         self._processes = processes
         self._exabgp: Program | None = None
+        self._service: Program | None = None
+
+    @property
+    def directory(self) -> Path:
+        return self._processes.directory / self.machine.name
 
     def configure(self) -> None:
-        directory = self._processes.directory / self.machine.name
-        directory.mkdir()
-        agent = directory / "exavrrp.toml"
-        agent.write_text(agent_configuration(self.machine, self._plan, directory / "run"))
-        command = f"{self._plan.agent} run --config {agent} --log-format json"
+        self.directory.mkdir()
+        self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
+        command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     @property
+    def _runtime(self) -> Path:
+        """What stands for the agent's directory in /run."""
+        return runtime_directory(self.directory)
+
+    @property
     def _configuration(self) -> Path:
-        return self._processes.directory / self.machine.name / "exabgp.conf"
+        return self.directory / "exabgp.conf"
+
+    @property
+    def _agent_configuration(self) -> Path:
+        return self.directory / "exavrrp.toml"
 
     def start_service(self) -> None:
         argv = [sys.executable, "-I", str(INSTRUMENTS / "echo.py"), self.machine.name, str(SERVICE_PORT)]
-        self._processes.start(self.namespace, "echo", argv)
+        self._service = self._processes.start(self.namespace, "echo", argv)
+
+    def kill_service(self) -> float:
+        """SIGKILL for what this server serves; returns when that was."""
+        assert self._service is not None
+        now = time.time()
+        self._processes.ending(self._service)
+        self._service.process.kill()
+        return now
+
+    def start_command(self, *words: str) -> Program:
+        """`exavrrp WORDS --config …` as an operator on this server gives it."""
+        argv = [str(self._plan.agent), *words, "--config", str(self._agent_configuration)]
+        program = self._processes.start(self.namespace, f"exavrrp-{words[0]}", argv)
+        self._processes.ending(program)
+        return program
 
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
@@ -178,8 +258,15 @@ class Server:
         """Asks ExaBGP to stop (SIGTERM), as `systemctl stop exabgp` does; returns when that was."""
         assert self._exabgp is not None
         now = time.time()
-        self._exabgp.process.terminate()
         self._processes.ending(self._exabgp)
+        self._exabgp.process.terminate()
+        return now
+
+    def reload_exabgp(self) -> float:
+        """Asks ExaBGP for a full reload (SIGUSR2): its processes are ended and started anew, its sessions stay."""
+        assert self._exabgp is not None
+        now = time.time()
+        self._exabgp.process.send_signal(signal.SIGUSR2)
         return now
 
     def arm_power_off(self) -> Callable[[], float]:
@@ -187,14 +274,17 @@ class Server:
         process; it says when.
         """
         cut = Armed.ip(self.namespace)
-        pids = [pid for pid in self.namespace.pids() if pid != cut.pid]
+        pids = sorted(pid for pid in self.namespace.pids() if pid != cut.pid)
 
         def fire() -> float:
             now = time.time()
-            cut.fire([f"link set {link.member_interface} down" for link in links_of(self.machine)])
-            for pid in pids:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            cut.fire([f"link set {link.member_interface} down" for link in self._plan.site.uplinks(self.machine)])
+            # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it. And
+            # children first, since a stopped process group continues when the last parent outside it ends (setpgid(2)).
+            for number in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in reversed(pids):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, number)
             self.namespace.kill_processes()
             self._processes.forget(self.namespace)
             return now
@@ -202,9 +292,13 @@ class Server:
         return fire
 
     def power_on(self) -> float:
-        """Links, addresses, the service, ExaBGP: what a boot does; returns when the links began to come up."""
+        """Links, addresses, the service, ExaBGP, with nothing on lo and an empty /run: what a boot does; returns when
+        the links began to come up.
+        """
+        self.namespace.ip(["address flush dev lo scope global"])
+        shutil.rmtree(self._runtime, ignore_errors=True)
         now = time.time()
-        self.namespace.ip(boot(self.machine))
+        self.namespace.ip(boot(self._plan.site, self.machine))
         self.start_service()
         self.start_exabgp()
         return now

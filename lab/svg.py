@@ -12,9 +12,19 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
 
-from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS, Machine
-from lab.facts import AgentEvent, Facts, Incident, Standing, hops_after, standings
-from lab.report import ROUTER_NAMES, WORDS, event_words, lost_words, path_events
+from lab.addressing import CLIENT, FAMILIES, SERVERS, Machine, Site
+from lab.facts import AgentEvent, Facts, Incident, Probe, Standing, hops_after, standings
+from lab.report import (
+    ROUTER_NAMES,
+    WORDS,
+    event_words,
+    later_incidents,
+    lost_words,
+    path_events,
+    said_moments,
+    site_words,
+    words_of,
+)
 from lab.run import Order, Result
 from lab.scenarios import Run
 from lab.timeline import LEAD, Timeline
@@ -25,13 +35,15 @@ LEFT, RIGHT = 118, 1150
 COLOURS = {"node1": "#2f6fde", "node2": "#e08a1e", "node3": "#2a9d6f"}
 LOST, INK, FAINT, GRID, OFF = "#d62839", "#1d2733", "#66727f", "#e3e7eb", "#c9d0d6"
 BOTH = "#7b8798"
-"A client's route over both ToRs."
+"A route to routers, not to a server."
 FONT = "ui-sans-serif, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
 HALO = {"stroke": "#ffffff", "stroke_width": 4, "paint_order": "stroke"}
 "Keeps words readable that stand on a line."
 STAIR = 19
 LANE = 34.0
 SERVER_LANE = 52.0
+FLAG_LETTER = 5.2
+"About the width of a letter in a flag."
 MARGIN_MS = 150.0
 "Shown after the last thing that happened."
 
@@ -99,9 +111,9 @@ def draw(order: Order, result: Result) -> str:
     axis = Axis(-LEAD * 1e3 * 0.8, last_moment(timeline, facts) + MARGIN_MS)
     header(canvas, order, result)
     stairs = [(name, moment) for name, moment in timeline.phases.items() if moment is not None]
-    top = 104.0
-    lanes_top = top + STAIR * (len(stairs) + 1) + 14
-    bottom = Plot(canvas, axis, timeline, facts).lanes(lanes_top)
+    top = 120.0 if site_words(result.plan) else 104.0
+    lanes_top = top + STAIR * (len(stairs) + 1 + len(later_stairs(result.run))) + 14
+    bottom = Plot(canvas, axis, timeline, facts, order.plan.site).lanes(lanes_top)
     phases(canvas, axis, result.run, top, bottom)
     y = time_axis(canvas, axis, bottom)
     y = legend(canvas, y + 10)
@@ -114,8 +126,10 @@ def last_moment(timeline: Timeline, facts: Facts) -> float:
     moments = [moment for moment in timeline.phases.values() if moment is not None]
     moments += [outage.end for outage in timeline.outages]
     moments += [(each.time - timeline.event) * 1e3 for each in timeline.transitions]
+    moments += [(each.time - timeline.event) * 1e3 for each in facts.incidents]
     shown = ("unbound", "withdrawn", "path-quiet", "announced")
     moments += [(each.time - timeline.event) * 1e3 for each in facts.agents if each.event in shown]
+    moments += [moment for moment, _, _ in said_moments(timeline, facts)]
     end = facts.probes[-1].sent if facts.probes else timeline.event
     return max(min(max(moments, default=0), (end - timeline.event) * 1e3), 500.0)
 
@@ -129,6 +143,7 @@ def header(canvas: Canvas, order: Order, result: Result) -> None:
         f" {plan.interval * 1e3:g} ms · BGP hold time {plan.hold} s · seed {result.seed}"
     )
     canvas.text(28, 81, made_of, 12, FAINT)
+    canvas.text(28, 97, site_words(plan).removeprefix(", ").replace(", ", " · "), 12, FAINT)
     right = {"text_anchor": "end"}
     lost = bool(timeline.probes_lost)
     outage = f"{timeline.outage_ms:.0f} ms without an answer" if lost else "no probe lost"
@@ -144,6 +159,7 @@ def phases(canvas: Canvas, axis: Axis, run: Run, top: float, bottom: float) -> N
     stairs += [
         (moment, WORDS[phase].format_map(names), INK) for phase, moment in timeline.phases.items() if moment is not None
     ]
+    stairs += later_stairs(run)
     for step, (moment, words, colour) in enumerate(sorted(stairs)):
         x, y = axis.x(moment), top + step * STAIR
         dash = {} if moment == 0 else {"stroke_dasharray": "2 3"}
@@ -154,6 +170,14 @@ def phases(canvas: Canvas, axis: Axis, run: Run, top: float, bottom: float) -> N
         canvas.text(x - 5 if to_left else x + 5, y, shown, 11.5, colour, **anchor, **HALO)
 
 
+def later_stairs(run: Run) -> list[tuple[float, str, str]]:
+    """What else was done or seen after the event."""
+    return [
+        ((each.time - run.timeline.event) * 1e3, words_of(each), LOST)
+        for each in later_incidents(run.timeline, run.facts)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class Plot:
     """The lanes: everything that has the axis of time."""
@@ -162,12 +186,16 @@ class Plot:
     axis: Axis
     timeline: Timeline
     facts: Facts
+    site: Site
 
     def lanes(self, top: float) -> float:
         """Draws all lanes; returns where they end."""
         y = self.lane(top, "client", "answered by", LANE)
-        self.probes(top)
-        for router in (CLIENT, *TORS):
+        self.probes(top, self.facts.probes)
+        if self.facts.local:
+            top, y = y, self.lane(y, self.timeline.old, "itself answered by", LANE)
+            self.probes(top, self.facts.local)
+        for router in (CLIENT, *self.site.routers):
             top, y = y, self.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
             self.routes(top, router)
         for server in SERVERS:
@@ -182,9 +210,9 @@ class Plot:
         self.canvas.text(28, y + height / 2 + 12, note, 10, FAINT)
         return y + height
 
-    def probes(self, y: float) -> None:
+    def probes(self, y: float, probes: Sequence[Probe]) -> None:
         """Neighbouring probes with the same fate are one box; lost ones reach lower."""
-        shown = [(self.moment(probe.sent), probe.node) for probe in self.facts.probes]
+        shown = [(self.moment(probe.sent), probe.node) for probe in probes]
         inside = [(moment, who) for moment, who in shown if self.axis.start <= moment <= self.axis.end]
         changes = [index for index, (_, who) in enumerate(inside) if index == 0 or who != inside[index - 1][1]]
         for begin, after in pairwise([*changes, len(inside)]):
@@ -205,11 +233,16 @@ class Plot:
             if right > left:
                 self.route_box(left, right, y, hops)
 
+    def colour_of(self, hop: str) -> str:
+        """Of the only server that an interface leads to: the server itself, or the one of a rack's ToR."""
+        tors = [name for name, tors in self.site.racks.items() if hop in {tor.name for tor in tors}]
+        return COLOURS.get(hop) or (COLOURS[tors[0]] if len(tors) == 1 else BOTH)
+
     def route_box(self, left: float, right: float, y: float, hops: Sequence[str]) -> None:
         width, height = right - left, 14
         for row, hop in enumerate(hops):
             part = height / len(hops)
-            self.canvas.rect(left, y + 10 + row * part, width, part, COLOURS.get(hop, BOTH))
+            self.canvas.rect(left, y + 10 + row * part, width, part, self.colour_of(hop))
         if not hops:
             dashes = {"stroke": LOST, "stroke_width": 1, "stroke_dasharray": "3 2"}
             self.canvas.rect(left, y + 10, width, height, "none", **dashes)
@@ -234,15 +267,33 @@ class Plot:
             left, right = self.axis.x(moment), self.axis.x(until)
             if right > left:
                 self.standing_box((left, right), y, standing, colour)
-        for each in path_events(self.timeline, self.facts):
-            if each.node == server.name:
-                self.path_flag(self.axis.x(self.moment(each.time)), y, each)
+        self.flags(y, server)
 
-    def path_flag(self, x: float, y: float, event: AgentEvent) -> None:
-        """The moment an agent logged that adverts stopped, or began again, to arrive on an interface."""
-        self.canvas.line(x, y + 11, x, y + 40, LOST, stroke_width=1.2)
-        words = f"{event.event.replace('-', ' ')}: {event.field('interface')}"
-        self.canvas.text(x + 4, y + 43, words, 10, LOST, **HALO)
+    def flags(self, y: float, server: Machine) -> None:
+        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent said.
+
+        Those that come too close for their words to stand side by side share one text.
+        """
+        moments = [
+            (moment, words) for moment, where, words in said_moments(self.timeline, self.facts) if where == server.name
+        ]
+        moments += [
+            (self.moment(each.time), f"{each.event.replace('-', ' ')}: {each.field('interface')}")
+            for each in path_events(self.timeline, self.facts)
+            if each.node == server.name
+        ]
+        texts: list[tuple[float, str]] = []
+        for moment, words in sorted(moments):
+            x = self.axis.x(moment)
+            self.canvas.line(x, y + 11, x, y + 47, LOST, stroke_width=1.2)
+            if texts and x < texts[-1][0] + FLAG_LETTER * len(texts[-1][1]):
+                texts[-1] = (texts[-1][0], f"{texts[-1][1]}; {words}")
+            else:
+                texts.append((x, words))
+        for x, words in texts:
+            to_left = x + FLAG_LETTER * len(words) > RIGHT
+            anchor = {"text_anchor": "end"} if to_left else {}
+            self.canvas.text(x - 4 if to_left else x + 4, y + 50, words, 10, LOST, **anchor, **HALO)
 
     def standing_box(self, span: tuple[float, float], y: float, standing: Standing, colour: str) -> None:
         left, width = span[0], span[1] - span[0]

@@ -14,23 +14,32 @@ ms. An outage that has not ended when the probing stops runs to the last probe.
 
 **Phases**, each the first such moment: `last_advert` (the old Active's last advert arrives at a ToR), `elected`
 (another node's agent logs its transition to Active), `bound`, `announced` (ExaBGP has answered), `in_kernel_first`
-and `in_kernel` (the route to the new Active is in the kernel table of the first, of both ToRs), `client_route` (the
-client's kernel table leads over both ToRs again), `first_answer` (the new Active's first answer to a probe sent after
-the event arrives at the client). None: it did not happen.
+and `in_kernel` (the route to the new Active, and to nobody else, is in the kernel table of the first, of both routers
+at which the ways to the servers part: the rack's ToRs, the racks' spines), `client_route` (the client's kernel table
+leads over both of them again), `first_answer` (the new Active's first answer to a probe sent after the event arrives at
+the client). None: it did not happen.
+
+**Moves.** Another node answers than before. Routers do not change over at the same moment, and until the last one has,
+probes are answered by one node or the other, depending on their way. Changes of the answering node that follow each
+other within SETTLED seconds are therefore one move, from the node that answered before the first of them to the one
+that answered after the last; its length is how long there were two of them. A move from a node to itself is a flap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
-from lab.addressing import CLIENT, FAMILIES, SERVERS, TORS
+from lab.addressing import CLIENT, FAMILIES, RACK, SERVERS, Site
 from lab.facts import Advert, AgentEvent, Facts, Probe, RouteChange, hops_after
 
 FLOWS = 16
 "Source ports of the prober (instruments/prober.py)."
+SETTLED = 0.5
+"Seconds: a change of the answering node so long after another one is a new move."
 LEAD = 0.5
 "Seconds before the event that count: enough to show that nothing was lost before."
 
@@ -56,6 +65,30 @@ class Outage:
     @property
     def length(self) -> float:
         return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The answering node changed."""
+
+    start: float
+    "ms after the event: the first probe answered by another node than the one before it was sent"
+    end: float
+    "the last such one"
+    before: str
+    after: str
+
+    @property
+    def length(self) -> float:
+        return self.end - self.start
+
+    def document(self) -> dict[str, Any]:
+        return {
+            "start_ms": round(self.start, 3),
+            "end_ms": round(self.end, 3),
+            "before": self.before,
+            "after": self.after,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +123,46 @@ class Timeline:
     phases: dict[str, float | None]
     transitions: tuple[Transition, ...]
     outages: tuple[Outage, ...]
+    moves: tuple[Move, ...]
     probes_sent: int
     probes_lost: int
     lost_while_rerouting: int
-    "of these: sent while a router or the client had no route to the address, having had one a moment ago"
+    "of these: sent while one of the gates or the client had no route to the address, having had one a moment ago"
 
     @property
     def outage_ms(self) -> float:
         return max((outage.length for outage in self.outages), default=0.0)
 
+    def outage_between(self, start: float, end: float) -> float:
+        """The longest outage of those that begin in this time, or shortly before it (all in ms)."""
+        begun = [
+            each.length for each in self.outages if start - OUTAGE_MARGIN_MS <= each.start < end - OUTAGE_MARGIN_MS
+        ]
+        return max(begun, default=0.0)
 
-def compute(facts: Facts, event: float, old: str) -> Timeline:
+
+OUTAGE_MARGIN_MS = 10.0
+"An outage begins with the last answered probe before it, which is sent some ms before what ends the answers."
+
+
+def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline:
     """The timeline of one run: `event` in seconds since the epoch, `old` the node that was Active before it."""
     probes = [probe for probe in facts.probes if probe.sent >= event - LEAD]
     transitions = tuple(find_transitions(facts.agents, event))
     new = next((each.node for each in transitions if each.after == "active"), None)
     lost = [probe for probe in probes if probe.answered is None]
+    deciding = {machine.name for machine in (CLIENT, *site.gates)}
     return Timeline(
         event=event,
         old=old,
         new=new,
-        phases=find_phases(facts, event, old, new),
+        phases=find_phases(facts, event, old, new, site),
         transitions=transitions,
         outages=tuple(find_outages(probes, event)),
+        moves=tuple(find_moves(probes, event)),
         probes_sent=len(probes),
         probes_lost=len(lost),
-        lost_while_rerouting=count_rerouting(lost, facts.routes),
+        lost_while_rerouting=count_rerouting(lost, [each for each in facts.routes if each.machine in deciding]),
     )
 
 
@@ -153,28 +200,51 @@ def find_outages(probes: Sequence[Probe], event: float) -> list[Outage]:
     ]
 
 
-def find_phases(facts: Facts, event: float, old: str, new: str | None) -> dict[str, float | None]:
+def find_moves(probes: Sequence[Probe], event: float) -> list[Move]:
+    """See the module's docstring; `probes` in the order of sending."""
+    answered = [(probe.sent, probe.node) for probe in probes if probe.node is not None]
+    changes = [
+        Move(moment, moment, before, after)
+        for (_, before), (sent, after) in pairwise(answered)
+        if before != after
+        for moment in [(sent - event) * 1e3]
+    ]
+    moves: list[Move] = []
+    for change in changes:
+        if moves and change.start - moves[-1].end < SETTLED * 1e3:
+            moves[-1] = replace(moves[-1], end=change.end, after=change.after)
+        else:
+            moves.append(change)
+    return moves
+
+
+def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Site) -> dict[str, float | None]:
     """In ms after the event; all None if nobody became Active."""
     if new is None:
         return dict.fromkeys(PHASES)
     later = [each for each in facts.agents if each.node == new and each.time >= event]
     elected = first(each.time for each in later if each.event == "transition" and each.field("after") == "active")
     assert elected is not None
-    in_kernel = kernel_times(facts.routes, elected, new)
+    in_kernel = kernel_times(facts.routes, elected, new, site)
     moments: dict[str, float | None] = {
         "last_advert": last_advert(facts.adverts, elected, old),
         "elected": elected,
         "bound": first(each.time for each in later if each.event == "bound"),
-        "announced": first(each.time for each in later if each.event == "announced"),
+        "announced": first(each.time for each in later if each.event == "announced" and as_active(each)),
         "in_kernel_first": min(in_kernel, default=None),
-        "in_kernel": max(in_kernel) if len(in_kernel) == len(TORS) else None,
-        "client_route": client_time(facts.routes, event),
+        "in_kernel": max(in_kernel) if len(in_kernel) == len(site.gates) else None,
+        "client_route": client_time(facts.routes, event, site),
         "first_answer": min(
             (probe.answered for probe in facts.probes if probe.sent >= event and probe.node == new and probe.answered),
             default=None,
         ),
     }
     return {name: None if time is None else round((time - event) * 1e3, 3) for name, time in moments.items()}
+
+
+def as_active(announced: AgentEvent) -> bool:
+    """Not as a Backup that announces, too, or as a node that leaves."""
+    return announced.field("state") in ("", "active")
 
 
 def first(times: Iterable[float]) -> float | None:
@@ -187,19 +257,30 @@ def last_advert(adverts: Sequence[Advert], elected: float, old: str) -> float | 
     return max((each.time for each in adverts if each.source in sources and each.time <= elected), default=None)
 
 
-def kernel_times(routes: Sequence[RouteChange], elected: float, new: str) -> list[float]:
-    """When each ToR's kernel first led to the new Active after its election; one entry for each ToR where it did."""
+def kernel_times(routes: Sequence[RouteChange], elected: float, new: str, site: Site) -> list[float]:
+    """When the kernel of each gate first led to the new Active and nobody else after its election; one entry for each
+    gate where it did.
+    """
+    server = site.machine(new)
     found = (
-        first(each.time for each in routes if each.machine == tor.name and each.time >= elected and new in each.hops)
-        for tor in TORS
+        first(
+            each.time
+            for each in routes
+            if each.machine == gate.name
+            and each.time >= elected
+            and not each.deleted
+            and each.hops
+            and set(each.hops) <= set(site.ways(gate, server))
+        )
+        for gate in site.gates
     )
     return [time for time in found if time is not None]
 
 
-def client_time(routes: Sequence[RouteChange], event: float) -> float | None:
-    """When the client's kernel first led over both ToRs again after the event; None if it was not changed."""
+def client_time(routes: Sequence[RouteChange], event: float, site: Site) -> float | None:
+    """When the client's kernel first led over both gates again after the event; None if it was not changed."""
     changes = [each for each in routes if each.machine == CLIENT.name and each.time >= event]
-    return first(each.time for each in changes if not each.deleted and len(each.hops) == len(TORS))
+    return first(each.time for each in changes if not each.deleted and len(each.hops) == len(site.gates))
 
 
 REROUTING_MARGIN = 0.002

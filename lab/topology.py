@@ -31,15 +31,12 @@ from lab.addressing import (
     CLIENT,
     FAMILIES,
     HOST,
-    LINKS,
-    MACHINES,
     PREFIX_LENGTH,
     SERVERS,
-    TORS,
     Family,
     Link,
     Machine,
-    links_of,
+    Site,
 )
 
 RUN = Path("/run/exavrrp-lab")
@@ -131,9 +128,10 @@ def run(argv: list[str], text: str | None = None) -> str:
 class Topology:
     """The namespaces of one lab, by machine name; wired, addressed, with kernel settings."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, site: Site, seed: int) -> None:
+        self._site = site
         self._namespaces = {
-            machine.name: Namespace(machine, f"exavrrp-{os.getpid()}-{machine.name}") for machine in MACHINES
+            machine.name: Namespace(machine, f"exavrrp-{os.getpid()}-{machine.name}") for machine in site.machines
         }
         self._seed = seed
         self.hash_seeded = False
@@ -151,17 +149,18 @@ class Topology:
         # reports the loss of its carrier up to a second late (linkwatch_urgent_event).
         lines += [
             f"link add {link.member_interface} index {100 + number} netns {self[link.member.name].name} type veth"
-            f" peer name {link.tor_interface} index {200 + number} netns {self[link.tor.name].name}"
-            for number, link in enumerate(LINKS)
+            f" peer name {link.router_interface} index {200 + number} netns {self[link.router.name].name}"
+            for number, link in enumerate(self._site.links)
         ]
         for namespace in self:
             assert not (NETNS / namespace.name).exists(), "a lab with our pid was removed before we start"
-        run(["ip", "-batch", "-"], "\n".join(lines[: len(MACHINES)]) + "\n")
+        made = len(self._namespaces)
+        run(["ip", "-batch", "-"], "\n".join(lines[:made]) + "\n")
         for namespace in self:
             self._settings(namespace)
-        run(["ip", "-batch", "-"], "\n".join(lines[len(MACHINES) :]) + "\n")
+        run(["ip", "-batch", "-"], "\n".join(lines[made:]) + "\n")
         for namespace in self:
-            namespace.ip(boot(namespace.machine))
+            namespace.ip(boot(self._site, namespace.machine))
 
     def remove(self) -> None:
         for namespace in self:
@@ -170,7 +169,7 @@ class Topology:
     def _settings(self, namespace: Namespace) -> None:
         machine = namespace.machine
         settings = dict(SETTINGS)
-        if machine in (*TORS, CLIENT):
+        if machine in (*self._site.routers, CLIENT):
             settings |= FORWARDING
         # 32 bits that differ from machine to machine and from run to run, and are the same for the same seed.
         settings[HASH_SEED] = str(int.from_bytes(sha256(f"{self._seed}/{machine.name}".encode()).digest()[:4]) or 1)
@@ -184,34 +183,35 @@ class Topology:
             raise LabError(f"{namespace.name}: this kernel has no {', '.join(unexpected)}")
 
 
-def boot(machine: Machine) -> list[str]:
+def boot(site: Site, machine: Machine) -> list[str]:
     """The lines of `ip` that bring a machine's network up: after creation, and again after a power cut."""
     lines = ["link set lo up"]
     lines += [f"address replace {machine.loopback(family)}/{HOST[family]} dev lo{NODAD[family]}" for family in FAMILIES]
-    for link in links_of(machine):
+    for link in site.links_of(machine):
         lines += link_up(link, machine)
     if machine in SERVERS:
-        lines += default_routes(machine)
+        lines += default_routes(site, machine)
     return lines
 
 
 def link_up(link: Link, machine: Machine) -> list[str]:
     """Brings one end of a link up with its addresses (IPv6 ones are lost when an interface goes down)."""
-    tor_side = machine is link.tor
-    interface = link.tor_interface if tor_side else link.member_interface
+    upper = machine == link.router
+    interface = link.router_interface if upper else link.member_interface
     lines = [f"link set {interface} up"]
     for family in FAMILIES:
-        address = link.address_of_tor(family) if tor_side else link.address_of_member(family)
+        address = link.address_of_router(family) if upper else link.address_of_member(family)
         lines.append(f"address replace {address}/{PREFIX_LENGTH[family]} dev {interface}{NODAD[family]}")
     return lines
 
 
-def default_routes(machine: Machine) -> list[str]:
+def default_routes(site: Site, machine: Machine) -> list[str]:
     """A server's static default routes over both uplinks, with the loopback address as their source."""
     lines = []
     for family in FAMILIES:
         hops = " ".join(
-            f"nexthop via {link.address_of_tor(family)} dev {link.member_interface}" for link in links_of(machine)
+            f"nexthop via {link.address_of_router(family)} dev {link.member_interface}"
+            for link in site.uplinks(machine)
         )
         everything = "0.0.0.0/0" if family == 4 else "::/0"
         lines.append(f"route replace {everything} src {machine.loopback(family)} {hops}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from lab.__main__ import main, order_of, parser
+from lab.addressing import site
 from lab.run import LATEST, phases
 from lab.scenarios import SCENARIOS
 
@@ -17,6 +18,19 @@ def test_defaults() -> None:
     assert (order.router, order.plan.exabgp, order.plan.interval, order.plan.family) == ("bird", "5", 0.1, 6)
     assert (order.repeat, order.keep, order.plan.hold) == (1, False, 9)
     assert order.seed > 0
+    assert order.plan.site == site("rack", "one")
+    assert (order.plan.standby, order.plan.takeover) == (False, ())
+
+
+def test_the_site_and_how_routes_compete() -> None:
+    words = "--topology racks --standby announce --takeover prepend,med"
+    plan = order_of(parser().parse_args(words.split())).plan
+    assert plan.site == site("racks", "distinct")
+    assert (plan.standby, plan.takeover) == (True, ("med", "prepend"))
+    assert order_of(parser().parse_args(["--server-as", "distinct"])).plan.site == site("rack", "distinct")
+    assert order_of(parser().parse_args(["--topology", "racks", "--server-as", "one"])).plan.site == site(
+        "racks", "one"
+    )
 
 
 def test_everything_given() -> None:
@@ -40,6 +54,11 @@ def test_everything_given() -> None:
         "--repeat 0",
         "--family 5",
         "--hold 2",
+        "--topology ring",
+        "--server-as two",
+        "--standby maybe",
+        "--takeover luck",
+        "--takeover med,",
     ],
 )
 def test_mistakes_are_refused(words: str, capsys: pytest.CaptureFixture[str]) -> None:

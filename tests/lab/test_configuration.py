@@ -7,57 +7,128 @@ from dataclasses import replace
 from ipaddress import ip_interface
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from lab.addressing import CLIENT, FAMILIES, LINKS, MACHINES, PREFIX_LENGTH, SERVERS, TORS, links_of
-from lab.routers import bird_configuration, frr_configuration
-from lab.servers import agent_configuration, exabgp_configuration
+from lab.addressing import CLIENT, FAMILIES, PREFIX_LENGTH, RACK, SERVERS, SPINES, Layout, Link, Machine, Site, site
+from lab.routers import bird_configuration, bird_path, frr_configuration, frr_path
+from lab.servers import Means, agent_configuration, exabgp_configuration
 from lab.topology import boot
 from tests.lab.build import plan
 
+RACKS = site("racks")
+each_site = pytest.mark.parametrize("place", [RACK, RACKS], ids=["rack", "racks"])
 
-def test_no_two_machines_share_an_address() -> None:
-    addresses = [machine.loopback(family) for machine in MACHINES for family in FAMILIES]
+
+@each_site
+def test_no_two_machines_share_an_address_or_a_name(place: Site) -> None:
+    addresses = [machine.loopback(family) for machine in place.machines for family in FAMILIES]
     addresses += [
-        end(family) for link in LINKS for family in FAMILIES for end in (link.address_of_tor, link.address_of_member)
+        end(family)
+        for link in place.links
+        for family in FAMILIES
+        for end in (link.address_of_router, link.address_of_member)
     ]
+    assert len({machine.name for machine in place.machines}) == len(place.machines)
     assert len(addresses) == len(set(addresses))
 
 
+@each_site
 @pytest.mark.parametrize("family", FAMILIES)
-def test_both_ends_of_a_link_are_in_one_network_and_no_two_links_are(family: object) -> None:
+def test_both_ends_of_a_link_are_in_one_network_and_no_two_links_are(family: object, place: Site) -> None:
     networks = []
-    for link in LINKS:
+    for link in place.links:
         length = PREFIX_LENGTH[4 if family == 4 else 6]
-        ends = [end(4 if family == 4 else 6) for end in (link.address_of_tor, link.address_of_member)]
+        ends = [end(4 if family == 4 else 6) for end in (link.address_of_router, link.address_of_member)]
         mine = {ip_interface(f"{address}/{length}").network for address in ends}
         assert len(mine) == 1
         networks += list(mine)
     assert not any(one.overlaps(other) for one, other in combinations(networks, 2))
 
 
-def test_every_server_hangs_on_both_tors() -> None:
-    for server in SERVERS:
-        assert [(link.tor.name, link.member_interface) for link in links_of(server)] == [
-            ("tor1", "eth0"),
-            ("tor2", "eth1"),
+@pytest.mark.parametrize(("layout", "first"), [("rack", (1, 1, 1)), ("racks", (1, 3, 5))])
+def test_every_server_hangs_on_two_tors(layout: Layout, first: tuple[int, int, int]) -> None:
+    for server, number in zip(SERVERS, first, strict=True):
+        assert [(link.router.name, link.member_interface) for link in site(layout).uplinks(server)] == [
+            (f"tor{number}", "eth0"),
+            (f"tor{number + 1}", "eth1"),
         ]
 
 
-@pytest.mark.parametrize("machine", [*TORS, CLIENT], ids=lambda machine: machine.name)
-def test_routers_have_a_session_for_each_link_and_family(machine: object) -> None:
-    router = next(each for each in MACHINES if each is machine)
-    bird, frr = bird_configuration(router, 9), frr_configuration(router, 9)
-    assert bird.count("protocol bgp ") == frr.count("remote-as") == 2 * len(links_of(router))
-    assert bird.count("{") == bird.count("}")
+def test_in_racks_every_tor_hangs_on_both_spines_and_both_spines_on_the_client() -> None:
+    above = {machine.name: {link.router for link in RACKS.uplinks(machine)} for machine in (*RACKS.tors, CLIENT)}
+    assert above == {name: set(SPINES) for name in ("tor1", "tor2", "tor3", "tor4", "tor5", "tor6", "client")}
 
 
-def test_routers_give_servers_nothing() -> None:
-    tor = TORS[0]
-    assert bird_configuration(tor, 9).count("export none") == 2 * len(SERVERS)
-    assert frr_configuration(tor, 9).count("route-map NOTHING out") == 2 * len(SERVERS)
-    assert "NOTHING out" not in frr_configuration(CLIENT, 9)
+def numbers(place: Site, machines: tuple[Machine, ...]) -> list[int]:
+    return [place.asn(machine) for machine in machines]
+
+
+def test_whose_as_is_whose() -> None:
+    assert numbers(RACK, (*SERVERS, *RACK.tors, CLIENT)) == [65010, 65010, 65010, 65001, 65002, 65100]
+    assert numbers(site("rack", "distinct"), SERVERS) == [65011, 65012, 65013]
+    assert numbers(RACKS, (*SERVERS, *SPINES, CLIENT)) == [65011, 65012, 65013, 65200, 65200, 65100]
+    assert numbers(RACKS, RACKS.tors) == [65001, 65001, 65002, 65002, 65003, 65003]
+    assert numbers(site("racks", "one"), SERVERS) == [65010, 65010, 65010]
+
+
+def reached(place: Site, start: Machine, server: Machine) -> set[str]:
+    """Where packets to a server end up that follow every way from a machine on."""
+    if start == server:
+        return {server.name}
+    neighbours: dict[str, Machine] = {}
+    for link in place.links_of(start):
+        neighbours |= {link.router_interface if start == link.router else link.member_interface: end(link, start)}
+    ways = place.ways(start, server)
+    assert ways
+    return set().union(*(reached(place, neighbours[way], server) for way in ways))
+
+
+def end(link: Link, start: Machine) -> Machine:
+    return link.member if start == link.router else link.router
+
+
+@each_site
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_every_way_from_everywhere_ends_at_the_server(server: Machine, place: Site) -> None:
+    for machine in (CLIENT, *place.routers):
+        # A ToR of the rack of sites with one rack has no other way than its own.
+        assert reached(place, machine, server) == {server.name}
+
+
+@each_site
+def test_routers_have_a_session_for_each_link_and_family(place: Site) -> None:
+    for router in (*place.routers, CLIENT):
+        bird, frr = bird_configuration(place, router, 9), frr_configuration(place, router, 9)
+        assert bird.count("protocol bgp ") == frr.count("remote-as") == 2 * len(place.links_of(router))
+        assert bird.count("{") == bird.count("}")
+
+
+@each_site
+def test_routers_give_servers_nothing(place: Site) -> None:
+    for router in (*place.routers, CLIENT):
+        servers = sum(link.member in SERVERS for link in place.links_of(router))
+        assert bird_configuration(place, router, 9).count("export none") == 2 * servers
+        assert frr_configuration(place, router, 9).count("route-map NOTHING out") == 2 * servers
+
+
+@each_site
+def test_the_aggregate_comes_from_where_the_ways_part(place: Site) -> None:
+    for router in (*place.routers, CLIENT):
+        wanted = router in place.gates
+        assert ("route 2001:db8:53::/64 blackhole" in bird_configuration(place, router, 9)) is wanted
+        assert ("network 2001:db8:53::/64" in frr_configuration(place, router, 9)) is wanted
+
+
+@pytest.mark.parametrize("layout", ["rack", "racks"])
+def test_routers_compare_med_between_different_as(layout: Layout) -> None:
+    tor = RACK.tors[0]
+    one, distinct = site(layout, "one"), site(layout, "distinct")
+    assert "med metric on" in bird_configuration(distinct, tor, 9)
+    assert "med metric on" not in bird_configuration(one, tor, 9)
+    assert "always-compare-med" in frr_configuration(distinct, tor, 9)
+    assert "always-compare-med" not in frr_configuration(one, tor, 9)
 
 
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
@@ -70,6 +141,14 @@ def test_the_agent_knows_its_peers_but_not_itself(server: object) -> None:
     assert "interfaces" not in read["agent"]
 
 
+def test_the_agent_keeps_everything_below_the_directory_of_its_server() -> None:
+    read = tomllib.loads(agent_configuration(SERVERS[0], plan(), Path("/run/x")))
+    assert (read["agent"]["state_directory"], read["agent"]["persistent_directory"]) == ("/run/x/run", "/run/x/lib")
+    tables = ("[check.service]", 'command = ["/usr/bin/test", "-e", "$directory/sign"]')
+    read = tomllib.loads(agent_configuration(SERVERS[0], replace(plan(), tables=tables), Path("/run/x")))
+    assert read["check"]["service"]["command"][2] == "/run/x/sign"
+
+
 def test_what_a_scenario_adds_reaches_the_agent() -> None:
     special = replace(plan(), family=4, interfaces=("eth1",), virtual_router=("preempt = false",), bgp=("med = 7",))
     read = tomllib.loads(agent_configuration(SERVERS[0], special, Path("/run/x")))
@@ -79,6 +158,72 @@ def test_what_a_scenario_adds_reaches_the_agent() -> None:
     assert read["virtual_router"]["web"]["addresses"] == ["198.51.100.53/32"]
 
 
+def attributes(server: Machine, **special: Any) -> dict[str, Any]:
+    """[virtual_router.web.bgp] of a server whose plan is special."""
+    read = tomllib.loads(agent_configuration(server, replace(plan(), **special), Path("/run/x")))
+    bgp: dict[str, Any] = read["virtual_router"]["web"]["bgp"]
+    return bgp
+
+
+def test_takeover_says_how_long_a_silence_counts_and_whose_as_is_prepended() -> None:
+    shared = {"local_as": 65010, "stale_for": 9}
+    assert attributes(SERVERS[0]) == {"med": 50}
+    assert attributes(SERVERS[0], takeover=("med",)) == {"takeover": ["med"], **shared}
+    assert attributes(SERVERS[0], takeover=("prepend",)) == {
+        "med": 50,
+        "takeover": ["prepend"],
+        "prepend": 3,
+        **shared,
+    }
+    both = attributes(SERVERS[1], takeover=("med", "prepend"), stale_for=20, site=RACKS)
+    assert both == {"takeover": ["med", "prepend"], "prepend": 3, "local_as": 65012, "stale_for": 20}
+
+
+def test_standby_is_announced_if_asked_for() -> None:
+    special = replace(plan(), standby=True)
+    read = tomllib.loads(agent_configuration(SERVERS[0], special, Path("/run/x")))
+    assert read["virtual_router"]["web"]["standby"] == "announce"
+    assert attributes(SERVERS[0], standby=True) == {"med": 50, "local_as": 65010}
+
+
+@pytest.mark.parametrize(
+    ("layout", "takeover", "everywhere"),
+    [
+        ("rack", (), False),
+        ("rack", ("med",), True),
+        ("rack", ("prepend",), True),
+        ("racks", ("med",), False),
+        ("racks", ("prepend",), True),
+        ("racks", ("med", "prepend"), True),
+    ],
+)
+def test_med_goes_no_further_than_the_tors(layout: Layout, takeover: tuple[Means, ...], everywhere: bool) -> None:
+    assert replace(plan(), site=site(layout), takeover=takeover).compared_everywhere is everywhere
+
+
+BIRD_ROUTE = """\
+BIRD 2.0.12 ready.
+Access restricted
+Table master6:
+2001:db8:53::1/128   unicast [node2_6 20:25:31.250] * (100) [AS65010i]
+	via 2001:db8:1:12::2 on node2
+	Type: BGP univ
+	BGP.origin: IGP
+	BGP.as_path: 65010 65010 65010
+	BGP.next_hop: 2001:db8:1:12::2 fe80::1
+"""
+FRR_ROUTE = """{"prefix": "2001:db8:53::1/128", "paths": [
+ {"aspath": {"string": "65011 65011", "length": 2}, "valid": true},
+ {"aspath": {"string": "65012", "length": 1}, "valid": true, "bestpath": {"overall": true}}]}"""
+
+
+def test_the_best_path_is_read_from_what_the_daemons_say() -> None:
+    assert bird_path(BIRD_ROUTE) == (65010, 65010, 65010)
+    assert bird_path("BIRD 2.0.12 ready.\nNetwork not found\n") == ()
+    assert frr_path(FRR_ROUTE) == (65012,)
+    assert frr_path("{}") == frr_path("") == ()
+
+
 def test_exabgp_has_four_sessions_and_never_graceful_restart() -> None:
     text = exabgp_configuration(SERVERS[0], plan(), "/bin/exavrrp run")
     assert text.count("neighbor-changes;") == text.count("processes [ exavrrp ]") == 4
@@ -86,6 +231,6 @@ def test_exabgp_has_four_sessions_and_never_graceful_restart() -> None:
 
 
 def test_a_server_boots_with_routes_over_both_uplinks_and_a_router_without() -> None:
-    (six, four) = [line for line in boot(SERVERS[0]) if line.startswith("route")]
+    (six, four) = [line for line in boot(RACK, SERVERS[0]) if line.startswith("route")]
     assert six.count("nexthop") == four.count("nexthop") == 2
-    assert not any(line.startswith("route") for line in boot(TORS[0]))
+    assert not any(line.startswith("route") for line in boot(RACK, RACK.tors[0]))

@@ -51,10 +51,42 @@ def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: P
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
-@pytest.mark.parametrize("scenario", ["gray-path", "gray-path-single", "cut-uplink", "stop", "comeback"])
+@pytest.mark.parametrize(
+    "scenario",
+    ["gray-path", "gray-path-single", "cut-uplink", "stop", "stop-abrupt", "comeback", "drain", "nobody", "slow-bgp"],
+)
 def test_scenario(scenario: str, tmp_path: Path) -> None:
     (run,) = demo(scenario, svg=tmp_path / "picture.svg")
     assert run["scenario"] == scenario
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mute-two", "--router", "frr", "--takeover", "med,prepend", "--hold", "180"),
+        ("partition", "--router", "bird"),
+        ("mute-node", "--router", "bird", "--topology", "racks", "--takeover", "prepend", "--hold", "180"),
+        ("cut-uplinks", "--router", "frr", "--topology", "racks", "--standby", "announce"),
+    ],
+    ids=lambda words: "-".join(word.removeprefix("--") for word in words),
+)
+def test_what_routers_and_election_see_differently(words: tuple[str, ...], tmp_path: Path) -> None:
+    """One for each site and routing daemon."""
+    (run,) = demo(*words, svg=tmp_path / "picture.svg")
+    assert run["topology"] == ("racks" if "racks" in words else "rack")
+    assert run["moves"][0]["before"] == "node1"
+
+
+@pytest.mark.parametrize(("scenario", "exabgp"), [("kill-agent", "4"), ("restart-exabgp", "5")])
+def test_an_agent_that_is_started_anew_loses_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
+    (run,) = demo(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    assert run["probes_lost"] == 0
+
+
+def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
+    """The bound is one on the median: of three, since other programs may want the machine."""
+    for run in demo("fail-check", "--repeat", "3", svg=tmp_path / "picture.svg"):
+        assert run["local"]["answered_at_end"] == "node2"
 
 
 def test_ipv4(tmp_path: Path) -> None:

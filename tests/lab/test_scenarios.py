@@ -53,7 +53,7 @@ def test_kill_node_wants_node2_active_and_by_silence() -> None:
         "run 1: node2 should be Active at the end",
         "run 1: a node should become Active (silence), but: none",
     ]
-    (violation,) = judged("stop", takeover())[:1]
+    (violation,) = judged("stop-abrupt", takeover())[:1]
     assert "(peer-resigned), but: silence" in violation
 
 
@@ -105,3 +105,5 @@ def test_comeback_wants_node1_alone() -> None:
     assert judged("comeback", calm()) == []
     (violation, *_) = judged("comeback", takeover())
     assert "Active at the end: node2; expected: node1" in violation
+    lost = replace(calm(), probes=probes(lambda number: None if number == 99 else "node1"))
+    assert judged("comeback", lost) == ["run 1: 1 probes lost, there should be none"]

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lab.facts import Facts
+from lab.addressing import site
+from lab.facts import Command, Facts, Incident, RouteChange
 from lab.svg import COLOURS, LOST, WIDTH, Axis, draw
-from tests.lab.build import agent, order, probes, result, takeover
+from tests.lab.build import EVENT, agent, order, probes, result, takeover
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -60,6 +61,42 @@ def test_a_path_that_went_quiet_is_flagged() -> None:
     facts = takeover()
     quiet = agent(350, "node2", "path-quiet", peer="2001:db8:ff::11", interface="eth1")
     assert "path quiet: eth1" in words(drawn(replace(facts, agents=[*facts.agents, quiet]), "gray-path"))
+
+
+def test_what_was_said_is_flagged_and_what_is_close_shares_a_flag() -> None:
+    facts = takeover()
+    commands = [Command("node1", "drain --wait", EVENT, EVENT + 0.25, 0, "")]
+    said = [agent(260, "node1", "drained"), agent(10, "node3", "started")]
+    agents = sorted([*facts.agents, *said], key=lambda each: each.time)
+    shown = words(drawn(replace(facts, agents=agents, commands=commands), "drain"))
+    assert "exavrrp drain ends with 0; drained" in shown
+    assert "the agent starts" in shown
+
+
+def test_a_servers_own_probes_have_a_lane() -> None:
+    facts = takeover()
+    assert "itself answered by" not in words(drawn(facts))
+    assert "itself answered by" in words(drawn(replace(facts, local=facts.probes), "fail-check"))
+
+
+def test_in_racks_there_is_a_lane_for_each_router_and_a_rack_has_its_servers_colour() -> None:
+    there = order()
+    there = replace(there, plan=replace(there.plan, site=site("racks")))
+    facts = takeover()
+    routes = [RouteChange(EVENT + 0.307, "spine1", ("tor3", "tor4"))]
+    picture = ElementTree.fromstring(draw(there, result(replace(facts, routes=routes))))
+    assert {"spine1", "spine2", "tor1", "tor6", "node1", "client"} <= set(words(picture))
+    assert "tor3 and tor4" in words(picture)
+    halves = [box for box in picture.iter(f"{SVG}rect") if box.attrib["height"] == "7.00"]
+    assert [box.attrib["fill"] for box in halves] == [COLOURS["node2"]] * 2
+
+
+def test_what_was_done_later_has_a_stair_of_its_own() -> None:
+    facts = takeover()
+    later = Incident(EVENT + 0.35, "node2", "mute")
+    assert any(
+        "+350.0 ms  node2: mute" in each for each in words(drawn(replace(facts, incidents=[*facts.incidents, later])))
+    )
 
 
 def test_what_comes_from_logs_is_escaped() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from lab.facts import Facts, RouteChange
-from lab.timeline import FLOWS, PHASES, compute, find_outages
+from lab.addressing import site
+from lab.facts import AgentEvent, Facts, RouteChange
+from lab.timeline import FLOWS, PHASES, compute, find_moves, find_outages
 from tests.lab.build import EVENT, agent, probes, takeover
 
 
@@ -44,6 +46,55 @@ def test_an_outage_at_either_end_of_the_probing_is_cut_there() -> None:
     assert outages(298, 299) == [(594, 598, 2)]
 
 
+def moves(fate: Callable[[int], str | None]) -> list[tuple[float, float, str, str]]:
+    sent = probes(fate, start=0, end=3)
+    return [(round(each.start, 3), round(each.end, 3), each.before, each.after) for each in find_moves(sent, EVENT)]
+
+
+def test_a_move_is_another_node_answering_and_a_loss_in_between_is_no_other_node() -> None:
+    assert moves(lambda _: "node1") == []
+    assert moves(lambda number: "node1" if number < 100 else "node2") == [(200, 200, "node1", "node2")]
+    assert moves(lambda number: "node1" if number < 100 else "node2" if number > 150 else None) == [
+        (302, 302, "node1", "node2")
+    ]
+
+
+def test_nodes_that_take_turns_until_the_last_router_has_changed_over_are_one_move() -> None:
+    taking_turns = {100: "node2", 101: "node1", 102: "node2", 103: "node1"}
+    moved = moves(lambda number: taking_turns.get(number, "node1" if number < 100 else "node2"))
+    assert moved == [(200, 208, "node1", "node2")]
+
+
+def test_a_change_after_things_have_settled_is_a_new_move() -> None:
+    back = moves(lambda number: "node2" if 100 <= number < 400 else "node1")
+    assert back == [(200, 200, "node1", "node2"), (800, 800, "node2", "node1")]
+
+
+def test_a_move_from_a_node_to_itself_is_a_flap() -> None:
+    assert moves(lambda number: "node2" if 100 <= number < 110 else "node1") == [(200, 220, "node1", "node1")]
+
+
+def test_the_outages_of_several_events_are_told_apart() -> None:
+    late = replace(takeover(), probes=probes(lambda n: None if 60 <= n < 70 or 200 <= n < 220 else "node1"))
+    timeline = compute(late, EVENT, "node1")
+    assert timeline.outage_between(0, 300) == pytest.approx(22)
+    assert timeline.outage_between(300, float("inf")) == pytest.approx(42)
+    assert timeline.outage_between(600, float("inf")) == 0
+
+
+def test_in_racks_the_spines_decide() -> None:
+    routes = [
+        RouteChange(EVENT + 0.307, "spine1", ("tor3",)),
+        RouteChange(EVENT + 0.308, "spine1", ("tor3", "tor4")),
+        RouteChange(EVENT + 0.309, "spine2", ("tor2", "tor3")),
+        RouteChange(EVENT + 0.311, "spine2", ("tor4",)),
+        RouteChange(EVENT + 0.320, "tor3", ("node2",)),
+    ]
+    timeline = compute(replace(takeover(), routes=routes), EVENT, "node1", site("racks"))
+    assert timeline.phases["in_kernel_first"] == pytest.approx(307)
+    assert timeline.phases["in_kernel"] == pytest.approx(311)
+
+
 def test_the_phases_of_a_takeover() -> None:
     timeline = compute(takeover(), EVENT, "node1")
     assert timeline.new == "node2"
@@ -59,6 +110,17 @@ def test_the_phases_of_a_takeover() -> None:
             "first_answer": 310.3,
         }
     )
+
+
+def test_what_a_backup_announces_is_no_takeover() -> None:
+    facts = takeover()
+    standby = agent(100, "node2", "announced", state="standby")
+    agents = sorted([*facts.agents[:-1], standby, agent(306, "node2", "announced", state="active")], key=moment)
+    assert compute(replace(facts, agents=agents), EVENT, "node1").phases["announced"] == pytest.approx(306)
+
+
+def moment(event: AgentEvent) -> float:
+    return event.time
 
 
 def test_the_longest_outage_counts_and_every_lost_probe() -> None:

@@ -1,0 +1,363 @@
+"""What the fabric does to a service: nodes that fall silent with their links up, all uplinks at once, split elections.
+
+What these have in common is that the routers and the election see different things. A mute node's routes stay in the
+routers until the BGP hold time, so that only a better route takes its place (the agent's `takeover`); a node without
+uplinks is gone for the routers long before a VRRP timer tells (`standby = "announce"`); and if only the adverts are
+lost, there are two Actives whom the routers reach equally well.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import median
+
+from lab.addressing import Machine
+from lab.datacentre import DataCentre
+from lab.scenarios import (
+    BUDGET_MS,
+    HANDOVER_LIMIT,
+    NODE1,
+    NODE2,
+    NODE3,
+    REROUTE_MS,
+    TAIL,
+    Run,
+    Scenario,
+    Strike,
+    Takeover,
+    check_outage,
+    check_takeover,
+    down_interval,
+    dropped_at_arrival,
+    scenario,
+)
+from lab.servers import PREPENDS, Armed, ServerPlan
+from lab.timeline import SETTLED
+from lab.topology import LabError
+
+MUTE = "mute"
+
+
+def dropped_on_leaving(match: str, node: Machine) -> str:
+    """nft: what matches is dropped before it leaves a ToR's port to a node."""
+    rule = f"type filter hook postrouting priority 0; oifname {node.name} {match} drop;"
+    return f"table inet lab_{node.name} {{ chain leaving {{ {rule} }}; }}"
+
+
+def mute_rules(node: Machine) -> list[str]:
+    """For a ToR, at its port to the node. In the node itself every send would fail with EPERM, and a node that can tell
+    that it is mute is not mute.
+    """
+    neighbours = f"type filter hook output priority 0; oifname {node.name} drop;"
+    return [
+        dropped_at_arrival("", node),
+        dropped_on_leaving("", node),
+        f"table arp lab_{node.name} {{ chain leaving {{ {neighbours} }}; }}",
+    ]
+
+
+def arm_mute(lab: DataCentre, node: Machine) -> Strike:
+    armed = [Armed.nft(lab.topology[tor.name]) for tor in lab.fabric.site.racks[node.name]]
+
+    def strike() -> float:
+        now = time.time()
+        for tor in armed:
+            tor.fire(mute_rules(node))
+        return lab.incident(now, node, MUTE)
+
+    return strike
+
+
+def elected_ms(plan: ServerPlan, node: Machine) -> float:
+    return down_interval(plan.interval, node) * 1e3 + BUDGET_MS
+
+
+def check_elected(runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+    """The new Active was elected in time, whatever the routers did (median)."""
+    known = [moment for run in runs if (moment := run.timeline.phases["elected"]) is not None]
+    if known and (measured := median(known)) > elected_ms(plan, NODE2):
+        return [f"node2 is Active after {measured:.0f} ms (median), more than {elected_ms(plan, NODE2):.0f} ms"]
+    return []
+
+
+def with_takeover(usual: ServerPlan) -> ServerPlan:
+    """Where nothing is asked for: what works in every site."""
+    return usual if usual.takeover else replace(usual, takeover=("prepend",))
+
+
+@scenario
+class MuteNode(Takeover):
+    """The routers keep the mute node's route until its BGP sessions' hold time is over; VRRP has long decided. Only a
+    better route wins against it.
+    """
+
+    name = "mute-node"
+    summary = "every packet from and to the Active is dropped, silently, with its links up; only timers can tell"
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        if plan.compared_everywhere:
+            return super().allowed_ms(plan)
+        return plan.hold * 1e3 + BUDGET_MS * 10
+
+    def expectation(self, plan: ServerPlan) -> str:
+        if plan.compared_everywhere:
+            return super().expectation(plan)
+        return (
+            f"node2 becomes Active (silence) within {elected_ms(plan, NODE2):.0f} ms; the outage is the fabric's:"
+            f" the routers forget the mute node's route when their hold time of {plan.hold} s is over,"
+            f" so at most {self.allowed_ms(plan):.0f} ms"
+        )
+
+    def limit(self, plan: ServerPlan) -> float:
+        return super().limit(plan) + (0 if plan.compared_everywhere else plan.hold)
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return arm_mute(lab, NODE1)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        return super().judge(runs, plan) + check_elected(runs, plan)
+
+
+@scenario
+class MuteTwo(Scenario):
+    """The second to fall silent has a better route already than the first, and its successor needs a better one
+    still.
+    """
+
+    name = "mute-two"
+    summary = "the Active falls silent as in mute-node, and so does its successor soon after"
+    after = NODE3
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
+        return with_takeover(usual)
+
+    def expectation(self, plan: ServerPlan) -> str:
+        first, second = (elected_ms(plan, node) for node in (NODE2, NODE3))
+        return (
+            f"node2, then node3 becomes Active (silence); the outage (median) is at most {first:.0f} ms at the first,"
+            f" {second:.0f} ms at the second, and nothing is lost besides"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return arm_mute(lab, NODE1)
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.await_serving(NODE2.name, self.limit(plan))
+        lab.watch(SECOND)
+        strike = arm_mute(lab, NODE2)
+        lab.await_phase(NODE2, plan.interval, random.Random(lab.fabric.seed).random())
+        strike()
+        super().outcome(lab, plan)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = []
+        for number, run in enumerate(runs, 1):
+            given = [(each.node, each.reason) for each in run.timeline.transitions if each.after == "active"]
+            if given[:1] + given[-1:] != [(NODE2.name, "silence"), (NODE3.name, "silence")]:
+                words = ", ".join(f"{node} ({reason})" for node, reason in given)
+                violations.append(f"run {number}: node2, then node3 should become Active (silence), but: {words}")
+            if lost := sum(each.lost for each in run.timeline.outages) - lost_by_silence(run):
+                violations.append(f"run {number}: {lost} probes lost beside the two outages")
+        for node, outages in zip((NODE2, NODE3), zip(*map(both_outages, runs), strict=True), strict=True):
+            if (measured := median(outages)) > elected_ms(plan, node):
+                violations.append(
+                    f"until {node.name} answered (median of {len(runs)}) it took {measured:.0f} ms,"
+                    f" more than {elected_ms(plan, node):.0f} ms"
+                )
+        return violations
+
+
+SECOND = 1.5
+"Seconds between the first takeover and the second silence: an Active's MED tells the time in whole seconds."
+
+
+def moments_of_silence(run: Run) -> list[float]:
+    """When nodes were muted, in ms after the event."""
+    return [(each.time - run.timeline.event) * 1e3 for each in run.facts.incidents if each.what == MUTE]
+
+
+def both_outages(run: Run) -> tuple[float, float]:
+    """How long after each of two silences nobody answered, in ms; one that did not come lasts for ever."""
+    first, *later = moments_of_silence(run)
+    if not later:
+        return run.timeline.outage_ms, float("inf")
+    return run.timeline.outage_between(first, later[0]), run.timeline.outage_between(later[0], float("inf"))
+
+
+def lost_by_silence(run: Run) -> int:
+    """The probes lost in the outage that began with each silence."""
+    lost = 0
+    for moment in moments_of_silence(run):
+        begun = [each for each in run.timeline.outages if abs(each.start - moment) <= BUDGET_MS]
+        lost += max((each.lost for each in begun), default=0)
+    return lost
+
+
+@scenario
+class MuteReturn(Takeover):
+    """A route made better by a silence must become as good as any other again, before there is nothing left to take
+    away from its path.
+    """
+
+    name = "mute-return"
+    summary = "the Active falls silent as in mute-node; observed until its successor's route is an ordinary one again"
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
+        plan = with_takeover(usual)
+        if "prepend" not in plan.takeover:
+            raise LabError("mute-return is about paths that become shorter and longer: it needs --takeover prepend")
+        return replace(plan, stale_for=plan.hold + STALE_MARGIN)
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"{super().expectation(plan)}; {plan.window:g} s later the path has its {PREPENDS} prepends again,"
+            " and no probe is lost for that"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        return arm_mute(lab, NODE1)
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.await_serving(NODE2.name, self.limit(plan))
+        self._await_prepends(lab, PREPENDS - 1, self.limit(plan))
+        lab.watch(plan.window - STALE_MARGIN)
+        self._await_prepends(lab, PREPENDS, STALE_MARGIN + self.limit(plan))
+        lab.watch(2 * TAIL)
+
+    def _await_prepends(self, lab: DataCentre, wanted: int, limit: float) -> None:
+        """Waits until each router that decides knows a best path with so many prepends, and notes when it did."""
+        asn = lab.fabric.site.asn(NODE2)
+        waiting = list(lab.fabric.site.gates)
+
+        def reached() -> bool:
+            for gate in list(waiting):
+                if lab.best_path(gate).count(asn) == wanted + 1:
+                    waiting.remove(gate)
+                    lab.incident(time.time(), gate, f"{wanted} prepends")
+            return not waiting
+
+        lab.await_seen(f"a best path with {wanted} prepends", limit, reached)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = super().judge(runs, plan)
+        for number, run in enumerate(runs, 1):
+            if lost := sum(each.lost for each in run.timeline.outages) - lost_by_silence(run):
+                violations.append(f"run {number}: {lost} probes lost beside the takeover")
+        return violations
+
+
+STALE_MARGIN = 2
+"Seconds for which a silence counts beyond the routers' hold time: theirs begins anew with each message."
+
+
+@scenario
+class CutUplinks(Takeover):
+    """The routers see it at once. If Backups announce, they know another way already."""
+
+    name = "cut-uplinks"
+    summary = "all uplinks of the Active go down; it lives on, alone"
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        return REROUTE_MS if plan.standby else super().allowed_ms(plan)
+
+    def expectation(self, plan: ServerPlan) -> str:
+        if not plan.standby:
+            return super().expectation(plan)
+        return (
+            "the routers turn to a Backup's route at once; the outage (median) is theirs, not the election's:"
+            f" at most {self.allowed_ms(plan):.0f} ms; node2 becomes Active ({self.reason})"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        armed = [(link, Armed.ip(lab.topology[link.router.name])) for link in lab.fabric.site.uplinks(NODE1)]
+
+        def strike() -> float:
+            now = time.time()
+            for link, ip in armed:
+                ip.fire([f"link set {link.router_interface} down"])
+            return lab.incident(now, NODE1, "all uplinks cut")
+
+        return strike
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.await_actives((NODE2.name,), self.limit(plan))
+        super().outcome(lab, plan)
+
+
+ADVERTS = "meta l4proto 112"
+
+
+@scenario
+class Partition(Scenario):
+    """Two Actives, whom the routers reach equally well. The later one's route is better until they hear each other
+    again, and then the weaker one goes.
+    """
+
+    name = "partition"
+    summary = "adverts from and to the Active are dropped for 5 s, and nothing else: two Actives"
+    after = NODE1
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
+        return with_takeover(usual)
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node2 becomes Active beside node1 within {elected_ms(plan, NODE2):.0f} ms (median) and answers alone"
+            f" until they hear each other again, then node1 alone; no other change, each over within {REROUTE_MS:.0f}"
+            f" ms, with an outage (median) of at most {BUDGET_MS:.0f} ms"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        armed = [Armed.nft(lab.topology[tor.name]) for tor in lab.fabric.site.racks[NODE1.name]]
+
+        def strike() -> float:
+            now = time.time()
+            for tor in armed:
+                tor.fire([dropped_at_arrival(ADVERTS, NODE1), dropped_on_leaving(ADVERTS, NODE1)])
+            return lab.incident(now, NODE1, "cut off from all adverts")
+
+        return strike
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        healing = [Armed.nft(lab.topology[tor.name]) for tor in lab.fabric.site.racks[NODE1.name]]
+        lab.watch(PARTITION)
+        lab.incident(time.time(), NODE1, HEALED)
+        for tor in healing:
+            tor.fire([f"delete table {family} lab_{NODE1.name}" for family in ("netdev", "inet")])
+        lab.await_settled(NODE1.name, self.limit(plan) + HANDOVER_LIMIT)
+        lab.await_serving(NODE1.name, self.limit(plan))
+        lab.watch(TAIL + SETTLED)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = check_takeover(runs, NODE1, "silence") + check_elected(runs, plan) + check_outage(runs, BUDGET_MS)
+        for number, run in enumerate(runs, 1):
+            if run.active_at_end != (NODE1.name,):
+                violations.append(f"run {number}: Active at the end: {', '.join(run.active_at_end)}; expected: node1")
+            violations += [f"run {number}: {words}" for words in wrong_moves(run)]
+        return violations
+
+
+PARTITION = 5.0
+"Seconds."
+HEALED = "hears adverts and is heard again"
+
+
+def wrong_moves(run: Run) -> list[str]:
+    """What the client saw other than: node1, node2 from its election on, and node1 from the end of the partition on."""
+    moves = run.timeline.moves
+    healed = next(((each.time - run.timeline.event) * 1e3 for each in run.facts.incidents if each.what == HEALED), 0.0)
+    seen = [(each.before, each.after, each.start > healed) for each in moves]
+    wanted = [(NODE1.name, NODE2.name, False), (NODE2.name, NODE1.name, True)]
+    wrong = []
+    if seen != wanted:
+        words = ", ".join(f"{each.before} to {each.after} at {each.start:+.0f} ms" for each in moves) or "it did not"
+        wrong.append(f"the answering node should go to node2, and back when healed at {healed:+.0f} ms, but: {words}")
+    wrong += [
+        f"from {each.before} to {each.after} both answer for {each.length:.0f} ms, more than {REROUTE_MS:.0f} ms"
+        for each in moves
+        if each.length > REROUTE_MS
+    ]
+    return wrong

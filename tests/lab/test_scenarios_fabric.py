@@ -1,0 +1,171 @@
+"""The fabric's scenarios: each one's expectation is met by the runs it should be met by, and violated by others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from lab.addressing import site
+from lab.facts import AgentEvent, Facts, Incident
+from lab.scenarios import SCENARIOS
+from lab.scenarios_fabric import HEALED, MUTE, mute_rules
+from lab.servers import ServerPlan
+from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
+
+PREPEND = replace(plan(), takeover=("prepend",), hold=180)
+Fate = Callable[[int], str | None]
+
+
+def judged(scenario: str, plan: ServerPlan, *facts: Facts) -> list[str]:
+    return SCENARIOS[scenario].judge([result(each).run for each in facts], plan)
+
+
+def late(ms: int) -> Facts:
+    """The takeover, with the first answer so much later."""
+    return replace(takeover(), probes=probes(succeeded(205 + ms // 2), end=3))
+
+
+@pytest.mark.parametrize(
+    ("layout", "means", "violated"),
+    [
+        ("rack", ("med",), True),
+        ("rack", ("prepend",), True),
+        ("racks", ("prepend",), True),
+        ("racks", ("med",), False),
+        ("rack", (), False),
+    ],
+)
+def test_mute_node_allows_the_hold_time_only_where_the_better_route_cannot_win(
+    layout: str, means: tuple[str, ...], violated: bool
+) -> None:
+    plan = replace(
+        PREPEND,
+        site=site("racks" if layout == "racks" else "rack"),
+        takeover=tuple(each for each in ("med", "prepend") if each in means),
+    )
+    assert judged("mute-node", plan, takeover()) == []
+    assert (judged("mute-node", plan, late(1000)) != []) is violated
+
+
+def test_mute_node_wants_the_election_in_time_whatever_the_routers_do() -> None:
+    slow = agent(450, "node2", "transition", before="backup", after="active", reason="silence")
+    (violation,) = judged("mute-node", plan(), replace(takeover(), agents=[*takeover().agents[:4], slow]))
+    assert "after 450 ms" in violation
+
+
+def test_the_mute_node_has_rules_of_its_own_in_every_table() -> None:
+    rules = mute_rules(site().machine("node2"))
+    assert all("lab_node2" in rule and ("node2 priority" in rule or "oifname node2" in rule) for rule in rules)
+
+
+AGAIN = 2000.0
+"Ms after the event: node2 is muted, too. (Probes have the numbers 50 + ms / 2.)"
+
+
+def two_silences(second_answer: float = AGAIN + 340, lost: int | None = None) -> Facts:
+    """node2 takes over after 310 ms, node3 from it at `second_answer`; one more probe may be lost."""
+
+    def fate(number: int) -> str | None:
+        ms = (number - 50) * 2.0
+        if number == lost:
+            return None
+        if ms < 0:
+            return "node1"
+        if 310 <= ms < AGAIN:
+            return "node2"
+        return "node3" if ms >= second_answer else None
+
+    third = agent(AGAIN + 335, "node3", "transition", before="backup", after="active", reason="silence")
+    return replace(
+        takeover(),
+        incidents=[Incident(EVENT, "node1", MUTE), Incident(EVENT + AGAIN / 1e3, "node2", MUTE)],
+        agents=[*takeover().agents, third],
+        probes=probes(fate, end=3.5),
+    )
+
+
+def test_mute_two_is_judged_on_each_silence() -> None:
+    assert judged("mute-two", PREPEND, two_silences()) == []
+    assert judged("mute-two", PREPEND, two_silences(), two_silences(), two_silences(AGAIN + 900)) == []
+    (violation,) = judged("mute-two", PREPEND, two_silences(AGAIN + 430))
+    assert "until node3 answered (median of 1) it took 432 ms, more than 411 ms" in violation
+    slow = replace(two_silences(), probes=probes(succeeded(300), end=3.5))
+    assert any("until node2 answered" in violation for violation in judged("mute-two", PREPEND, slow))
+
+
+def test_mute_two_wants_both_to_take_over_and_nothing_lost_besides() -> None:
+    once = replace(two_silences(), agents=takeover().agents)
+    assert any("but: node2 (silence)" in violation for violation in judged("mute-two", PREPEND, once))
+    assert judged("mute-two", PREPEND, two_silences(lost=600)) == ["run 1: 1 probes lost beside the two outages"]
+    unfinished = replace(two_silences(), incidents=[Incident(EVENT, "node1", MUTE)])
+    assert any("inf ms" in violation for violation in judged("mute-two", PREPEND, unfinished))
+
+
+def test_mute_return_allows_no_loss_when_the_path_becomes_longer_again() -> None:
+    silent = [Incident(EVENT, "node1", MUTE)]
+    good = replace(takeover(), incidents=silent)
+    assert judged("mute-return", PREPEND, good) == []
+    gap = replace(good, probes=probes(lambda n: None if n == 290 else succeeded(205)(n)))
+    assert judged("mute-return", PREPEND, gap) == ["run 1: 1 probes lost beside the takeover"]
+
+
+def test_cut_uplinks_is_up_to_the_routers_if_backups_announce() -> None:
+    standby = replace(plan(), standby=True)
+    quick = replace(takeover(), probes=probes(succeeded(60)))
+    assert judged("cut-uplinks", standby, quick) == []
+    (violation,) = judged("cut-uplinks", standby, takeover())
+    assert "312 ms, more than 250 ms" in violation
+    assert judged("cut-uplinks", plan(), takeover()) == []
+
+
+HEALING = 1000.0
+
+
+def partition(fate: Fate, *more: AgentEvent) -> Facts:
+    """node1 is cut off from adverts at 0 ms and hears them again at HEALING; node2 is Active in between."""
+    back = agent(HEALING + 50, "node2", "transition", before="active", after="backup", reason="superseded")
+    return replace(
+        takeover(),
+        incidents=[Incident(EVENT, "node1", "cut off"), Incident(EVENT + HEALING / 1e3, "node1", HEALED)],
+        agents=[*takeover().agents, back, *more],
+        probes=probes(fate, end=2.5),
+    )
+
+
+def there_and_back(number: int) -> str:
+    ms = (number - 50) * 2.0
+    if 306 <= ms < 310 or 1052 <= ms < 1060:
+        return "node2" if number % 2 else "node1"  # one router has changed over, the other has not
+    return "node2" if 310 <= ms < 1060 else "node1"
+
+
+def test_partition_wants_one_move_there_and_one_back() -> None:
+    assert judged("partition", PREPEND, partition(there_and_back)) == []
+    (stayed,) = judged("partition", PREPEND, partition(lambda _: "node1"))
+    assert "but: it did not" in stayed
+
+    def flapping(number: int) -> str:
+        return "node1" if 700 <= (number - 50) * 2.0 < 710 else there_and_back(number)
+
+    assert any("the answering node should go" in each for each in judged("partition", PREPEND, partition(flapping)))
+
+
+def test_partition_does_not_take_a_split_for_a_move() -> None:
+    def split(number: int) -> str:
+        ms = (number - 50) * 2.0
+        return ("node2" if number % 2 else "node1") if 310 <= ms < 1060 else "node1"
+
+    violations = judged("partition", PREPEND, partition(split))
+    assert any("both answer for" in violation for violation in violations)
+
+
+def test_partition_wants_node1_alone_in_the_end_and_no_outage() -> None:
+    again = agent(1500, "node3", "transition", before="backup", after="active", reason="silence")
+    assert any(
+        "Active at the end: node1, node3" in each
+        for each in judged("partition", PREPEND, partition(there_and_back, again))
+    )
+    lossy = partition(lambda number: None if 210 <= number < 260 else there_and_back(number))
+    assert any("the outage" in violation for violation in judged("partition", PREPEND, lossy))
