@@ -221,6 +221,23 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "handover", '"make"', 'is "make"; write "make-before-break", or "break-before-make"'),
     (WEB, "handover_hold", "31", "is 31; write seconds from 0 to 30"),
     (WEB, "linger", "-0.5", "is -0.5; write seconds from 0 to 30"),
+    (WEB, "notify", '"/usr/bin/true"', 'is "/usr/bin/true"; write the program and its arguments as a list: ["/usr/lo'),
+    (WEB, "notify", "[]", "is []; write the program and its arguments as a list"),
+    (WEB, "notify", '["true"]', 'begins with "true"; write the absolute path of the program'),
+    (WEB, "notify_active", '["/usr/bin/true", "a\\u0000b"]', 'holds "a\\U00000000b"; write the program and its'),
+    (WEB, "notify_active", '["notify", "web"]', 'begins with "notify"; write the absolute path of the program'),
+    (WEB, "notify_backup", "[7]", "holds 7; write the program and its arguments as text in quotes"),
+    (WEB, "notify_fault", '[""]', 'begins with ""; write the absolute path of the program'),
+    (WEB, "notify_stop", "true", "is true; write the program and its arguments as a list"),
+    (WEB, "notify_fifo", '"run/notify"', 'is "run/notify"; write an absolute path'),
+    (WEB, "notify_fifo", '"/"', 'is "/"; write an absolute path'),
+    (WEB, "notify_socket", json.dumps("/" + 107 * "x"), "xxx…; write an absolute path"),
+    (WEB, "notify_timeout", "0", "is 0; write seconds from 0.01 to 86400"),
+    (WEB, "notify_master", '["/usr/bin/true"]', 'unknown key; did you mean "notify_active"?'),
+    (WEB, "vrrp_notify_fifo", '"/run/x"', 'unknown key; did you mean "notify_fifo"?'),
+    (WEB, "notify_master_rx_lower_pri", '"/bin/x"', "unknown key; remove it: there is no address elsewhere"),
+    (WEB, "smtp_alert", "true", "unknown key; remove it: a program of notify can send mail"),
+    (AGENT, "notify_fifo", '"/run/x"', "unknown key; it belongs to a table [virtual_router.NAME]"),
     (WEB, "checks", '"web"', 'is "web"; write a list of names of [check.NAME] tables: ["web"]'),
     (WEB, "checks", '["wbe"]', 'holds "wbe"; did you mean "web"?'),
     (WEB, "checks", '["database"]', 'holds "database"; write a table [check.database] for it'),
@@ -343,6 +360,12 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         "holds 2001:db8:53::1, a source; write an address that is",
     ),
     ([(WEB, "source", '"2001:db8:ff::12"')], AGENT, "peers", "holds 2001:db8:ff::12, a source of this node; list the"),
+    (
+        [(WEB, "notify_fifo", '"/run/x"'), (WEB, "notify_socket", '"/run/x"')],
+        WEB,
+        "notify_socket",
+        "is what notify_fifo is; write another path, or remove one of them",
+    ),
     (
         [(BGP, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
         "virtual_router.web.bgp",
@@ -700,6 +723,14 @@ def test_a_program_that_cannot_be_run_is_an_error_where_it_is_looked_at(read: An
     assert asked == ["/usr/bin/true", "/usr/bin/absent"]
 
 
+def test_a_program_of_notify_is_looked_at_as_well(read: Any) -> None:
+    keys = ("notify", "notify_active", "notify_backup", "notify_fault", "notify_stop")
+    text = written(changed(*((WEB, key, '["/usr/bin/absent"]') for key in keys)))
+    found = problems(read, text, obstacle=lambda program: "does not exist" if "absent" in program else None)
+    assert [problem.key for problem in found] == [f"{WEB}.{key}" for key in keys]
+    assert {problem.message for problem in found} == {'begins with "/usr/bin/absent", which does not exist'}
+
+
 def test_what_the_host_raises_is_passed_on(read: Any) -> None:
     def broken() -> Collection[Address]:
         raise PermissionError
@@ -826,6 +857,8 @@ def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
     may_be_missing = {"control_group", "interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
+    may_be_missing |= {"notify", "notify_fifo", "notify_socket"}
+    may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
     for kind, table in (
         (schema.Agent, tables["agent"]),
         (schema.VirtualRouter, tables["virtual_router"]["web"]),
@@ -844,6 +877,9 @@ strings = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 seconds = st.floats(0.01, 30)
 
 
+commands = st.builds(lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3))
+
+
 def optional(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=values)
 
@@ -858,9 +894,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 lambda required, more: {**required, **more},
                 st.fixed_dictionaries(
                     {
-                        "command": st.builds(
-                            lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3)
-                        )
+                        "command": commands,
                     }
                 ),
                 optional(
@@ -905,6 +939,12 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                     handover=st.sampled_from(["make-before-break", "break-before-make"]),
                     handover_hold=st.floats(0, 30),
                     linger=st.integers(0, 30),
+                    notify=commands,
+                    notify_active=commands,
+                    notify_stop=commands,
+                    notify_fifo=st.sampled_from(["/run/a b", "/x"]),
+                    notify_socket=st.just("/run/é"),
+                    notify_timeout=seconds,
                     checks=st.lists(st.sampled_from(sorted(checks)), unique=True) if checks else st.just([]),
                 )
             ),

@@ -53,7 +53,7 @@ def load(
     """The configuration in ``path``; raises ConfigError with everything that is wrong with it, and nothing else.
 
     ``local_addresses`` gives the addresses on lo, among which a missing source is looked for; without it such a source
-    stays None. ``obstacle`` says of a check's program why it cannot be run here, with the remedy; without it programs
+    stays None. ``obstacle`` says of a program why it cannot be run here, with the remedy; without it programs
     are not looked at. Whatever these two raise is passed on.
     """
     return _Reading(Document(path, schema.SYNONYMS, schema.MISPLACED)).configuration(local_addresses, obstacle)
@@ -98,7 +98,7 @@ class _Reading:
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
         routers = tuple(
-            self._router(("virtual_router", name), name, table, agent)
+            self._router(("virtual_router", name), name, table, agent, obstacle)
             for name, table in self._named("virtual_router", schema.VirtualRouter)
         )
         routers = self._with_sources(routers, local_addresses)
@@ -194,18 +194,31 @@ class _Reading:
         return None if names is None else self._texts(keys, names, str)
 
     def _check(self, name: str, table: schema.Check, obstacle: Callable[[str], str | None] | None) -> Check:
-        keys = ("check", name, "command")
-        if self._sound(keys):
-            program = table.command[0]
+        self._program(("check", name, "command"), table.command, obstacle)
+        return Check(name=name, **msgspec.structs.asdict(table))
+
+    def _program(
+        self, keys: Keys, command: tuple[str, ...] | None, obstacle: Callable[[str], str | None] | None
+    ) -> tuple[str, ...] | None:
+        """``command``; what keeps its program from being run is noted."""
+        if command is not None and self._sound(keys):
+            program = command[0]
             if not program.startswith("/"):
                 self._problem(keys, f"begins with {shown(program)}; write the absolute path of the program")
             elif obstacle is not None and (reason := obstacle(program)) is not None:
                 self._problem(keys, f"begins with {shown(program)}, which {reason}")
-        return Check(name=name, **msgspec.structs.asdict(table))
+        return command
 
     # One virtual router
 
-    def _router(self, keys: Keys, name: str, table: schema.VirtualRouter, agent: Agent) -> VirtualRouter:
+    def _router(
+        self,
+        keys: Keys,
+        name: str,
+        table: schema.VirtualRouter,
+        agent: Agent,
+        obstacle: Callable[[str], str | None] | None,
+    ) -> VirtualRouter:
         interval = agent.advert_interval
         if table.advert_interval is not None:
             interval = self._whole_centiseconds((*keys, "advert_interval"), table.advert_interval)
@@ -228,6 +241,14 @@ class _Reading:
             handover_hold=table.handover_hold,
             linger=table.linger,
             checks=self._references((*keys, "checks"), table.checks),
+            notify=self._program((*keys, "notify"), table.notify, obstacle),
+            notify_active=self._program((*keys, "notify_active"), table.notify_active, obstacle),
+            notify_backup=self._program((*keys, "notify_backup"), table.notify_backup, obstacle),
+            notify_fault=self._program((*keys, "notify_fault"), table.notify_fault, obstacle),
+            notify_stop=self._program((*keys, "notify_stop"), table.notify_stop, obstacle),
+            notify_fifo=table.notify_fifo,
+            notify_socket=self._notify_socket(keys, table),
+            notify_timeout=table.notify_timeout,
             attributes=self._attributes((*keys, "bgp"), table.bgp, addresses),
         )
 
@@ -267,6 +288,11 @@ class _Reading:
                 f"is {table.preempt_delay:g}, but priority 255 (the owner of the addresses) never waits;"
                 " remove it, or write a priority of at most 254",
             )
+
+    def _notify_socket(self, keys: Keys, table: schema.VirtualRouter) -> str | None:
+        if table.notify_socket is not None and table.notify_socket == table.notify_fifo:
+            self._problem((*keys, "notify_socket"), "is what notify_fifo is; write another path, or remove one of them")
+        return table.notify_socket
 
     def _source(self, keys: Keys, text: str | None, agent: Agent, family: int | None) -> Address | None:
         if text is None:

@@ -56,6 +56,19 @@ Wait = Annotated[
 Period = Annotated[float, Meta(ge=0.01, le=86400, description="seconds from 0.01 to 86400")]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number of runs from 1 to 1000")]
 
+Program = Annotated[
+    tuple[
+        Annotated[str, Meta(pattern=r"^[^\x00]*$", description="the program and its arguments as text in quotes")],
+        ...,
+    ],
+    Meta(min_length=1, description='the program and its arguments as a list: ["/usr/local/bin/notify", "web"]'),
+]
+FilePath = Annotated[
+    str,
+    # 107: a socket's address ends there (unix(7)).
+    Meta(pattern=r"^/[^\x00-\x1f\x7f]{1,106}$(?!\n)", description='an absolute path, such as "/run/exavrrp/notify"'),
+]
+
 
 class Agent(Struct, frozen=True, kw_only=True):
     """``[agent]``: this node, and defaults for its virtual routers."""
@@ -160,6 +173,14 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),
     ] = ()
+    notify: Program | None = None
+    notify_active: Program | None = None
+    notify_backup: Program | None = None
+    notify_fault: Program | None = None
+    notify_stop: Program | None = None
+    notify_fifo: FilePath | None = None
+    notify_socket: FilePath | None = None
+    notify_timeout: Period = 30.0
     bgp: Bgp = Bgp()
 
 
@@ -202,6 +223,8 @@ SYNONYMS: dict[str, str] = {
     "virtual_ipaddress_excluded": "addresses",
     "track_script": "checks",
     "script": "command",
+    "notify_master": "notify_active",
+    "vrrp_notify_fifo": "notify_fifo",
 }
 """Words of keepalived.conf, which most users come from → ours."""
 
@@ -222,6 +245,11 @@ MISPLACED: dict[str, str] = {
     "unicast_ttl": "remove it: adverts leave with a hop limit of 255",
     "version": "remove it: this is VRRPv3",
     "use_vmac": "remove it: there is no virtual MAC address in a routed network",
+    "notify_master_rx_lower_pri": "remove it: there is no address elsewhere to be taken back",
+    "notify_deleted": "remove it: a router ends with its agent; write notify_stop",
+    "notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
+    "vrrp_notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
+    "smtp_alert": "remove it: a program of notify can send mail",
     "auth_type": "remove it: VRRPv3 has no such authentication",
     "auth_pass": "remove it: VRRPv3 has no such authentication",
 }

@@ -71,6 +71,16 @@ class VirtualRouter:
     """seconds"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
+    notify: tuple[str, ...] | None
+    """the absolute path of a program, then its arguments: told of every transition"""
+    notify_active: tuple[str, ...] | None
+    notify_backup: tuple[str, ...] | None
+    notify_fault: tuple[str, ...] | None
+    notify_stop: tuple[str, ...] | None
+    notify_fifo: str | None
+    notify_socket: str | None
+    notify_timeout: float
+    """seconds"""
     attributes: Attributes
 
     @property
