@@ -48,6 +48,8 @@ class Fault(StrEnum):
     """the addresses cannot be bound, or were lost"""
     ADVERTS = "adverts"
     """no advert leaves this node: nobody would know that we are Active"""
+    GROUP = "group"
+    """another router of its group is in fault"""
 
 
 class Hold(StrEnum):
@@ -87,6 +89,8 @@ class Instance:
         self.copies = Copies()
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
+        self.withheld = False
+        """whether its group does not let it take over yet: the election's alarm is not to ring"""
         self._running = False
         self._resuming = False
         self._successor_by: float | None = None
@@ -96,7 +100,8 @@ class Instance:
     @property
     def deadline(self) -> float | None:
         """When ``timeout`` is due; None when nothing is awaited."""
-        deadlines = (self.router.deadline, self.presence.deadline, self._successor_by)
+        election = None if self.withheld else self.router.deadline
+        deadlines = (election, self.presence.deadline, self._successor_by)
         return min((due for due in deadlines if due is not None), default=None)
 
     @property
@@ -143,7 +148,9 @@ class Instance:
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
-        effects = self._deserted(now) + self._elect(router.Timeout(), now)
+        effects = self._deserted(now)
+        if not self.withheld:
+            effects += self._elect(router.Timeout(), now)
         return effects + self._inform(presence.Event.TIMEOUT, now)
 
     def _deserted(self, now: float) -> list[Effect]:
@@ -160,10 +167,18 @@ class Instance:
         interval = advertisement.centiseconds / 100
         effects: list[Effect] = list(self.copies.heard(source, interface, expected, interval, now))
         effects += self._elect(router.Received(source, advertisement), now)
-        if advertisement.priority != LEAVING and self.router.role is not Role.ACTIVE:
-            self._successor_by = None
-            effects += self._inform(presence.Event.SUCCESSOR, now)
-        return effects
+        return effects + (self.succeeded(now) if advertisement.priority != LEAVING else [])
+
+    def succeeded(self, now: float) -> list[Effect]:
+        """Another node is Active: it was heard here, or by another router of the group."""
+        if self.router.role is Role.ACTIVE:
+            return []
+        self._successor_by = None
+        return self._inform(presence.Event.SUCCESSOR, now)
+
+    def give_way(self, why: Why, detail: str, now: float) -> list[Effect]:
+        """Another router of the group is Active no longer, and so are we."""
+        return self._elect(router.Yield(why, detail), now)
 
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""
