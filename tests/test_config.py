@@ -221,6 +221,10 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "handover", '"make"', 'is "make"; write "make-before-break", or "break-before-make"'),
     (WEB, "handover_hold", "31", "is 31; write seconds from 0 to 30"),
     (WEB, "linger", "-0.5", "is -0.5; write seconds from 0 to 30"),
+    (WEB, "group", "7", "is 7; write a name of a-z, 0-9, _, - and . in quotes"),
+    (WEB, "group", '"Web"', 'is "Web"; write a name of a-z, 0-9, _, - and . in quotes'),
+    (WEB, "group", '"web\\n"', 'is "web\\U0000000A"; write a name of a-z'),
+    (AGENT, "group", '"web"', "unknown key; it belongs to a table [virtual_router.NAME]"),
     (WEB, "notify", '"/usr/bin/true"', 'is "/usr/bin/true"; write the program and its arguments as a list: ["/usr/lo'),
     (WEB, "notify", "[]", "is []; write the program and its arguments as a list"),
     (WEB, "notify", '["true"]', 'begins with "true"; write the absolute path of the program'),
@@ -764,6 +768,40 @@ def test_what_is_legal_but_hardly_meant_is_a_warning(
     assert warning.line is not None
 
 
+GROUPED = [(WEB, "group", '"g"'), (FOUR, "group", '"g"'), (FOUR, "priority", None)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ([(FOUR, "group", None)], "web.group", 'is "g", as in no other virtual router; write it in those that are to'),
+        ([(WEB, "group", '"h"'), (FOUR, "group", None)], "web.group", 'is "h", as in no other virtual router'),
+        (
+            [(FOUR, "priority", "90")],
+            "four.priority",
+            'is 90, but 100 in virtual_router.web of the same group "g": the least of them counts for all; write the',
+        ),
+        ([(FOUR, "advert_interval", "0.5")], "four.advert_interval", "is 0.5, but 1.0 in virtual_router.web"),
+        ([(FOUR, "preempt", "false")], "four.preempt", "is false, but true in virtual_router.web"),
+        ([(FOUR, "preempt_delay", "5")], "four.preempt_delay", "is 5.0, but 0.0 in virtual_router.web"),
+    ],
+)
+def test_a_group_that_is_hardly_meant_is_a_warning(
+    read: Any, changes: list[tuple[str, str, str | None]], key: str, message: str
+) -> None:
+    assert read(written(changed(*GROUPED))).warnings == ()
+    assert [router.group for router in read(written(changed(*GROUPED))).routers] == ["g", "g"]
+    [warning] = read(written(changed(*GROUPED, *changes))).warnings
+    assert warning.key == f"virtual_router.{key}"
+    assert message in warning.message
+    assert warning.line is not None
+
+
+def test_a_sync_group_is_told_what_it_is_here(read: Any) -> None:
+    [problem] = problems(read, written(GOOD) + '[vrrp_sync_group.web]\ngroup = ["a", "b"]\n')
+    assert 'unknown key; write group = "NAME" in each of its virtual routers' in problem.message
+
+
 @pytest.mark.parametrize("key", ["sources", "peers"])
 def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: str) -> None:
     tables = changed((AGENT, "sources" if key == "peers" else "peers", '["2001:db8:ff::99"]'))
@@ -857,7 +895,7 @@ def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
     may_be_missing = {"control_group", "interfaces", "max_hops", "learned_interval_max", "med", "local_preference"}
-    may_be_missing |= {"notify", "notify_fifo", "notify_socket"}
+    may_be_missing |= {"group", "notify", "notify_fifo", "notify_socket"}
     may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
     for kind, table in (
         (schema.Agent, tables["agent"]),
@@ -939,6 +977,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                     handover=st.sampled_from(["make-before-break", "break-before-make"]),
                     handover_hold=st.floats(0, 30),
                     linger=st.integers(0, 30),
+                    group=names,
                     notify=commands,
                     notify_active=commands,
                     notify_stop=commands,

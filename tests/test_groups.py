@@ -80,7 +80,7 @@ class Node:
         self.bound = dict.fromkeys((V4, V6), False)
 
     def do(self, act: Callable[[Group, float], Happened]) -> None:
-        self.queue.add(act(self.group, self.world.now))
+        self.queue.do(lambda: act(self.group, self.world.now))
         self.check()
 
     def carry_out(self, name: str, effect: Effect) -> None:
@@ -94,15 +94,15 @@ class Node:
                 self.roles[name] = after
             case Step.BIND if name in self.binds:
                 self.bound[name] = instance.presence.bound
-                self.queue.add(self.group.bound(name, self.world.now))
+                self.queue.do(lambda: self.group.bound(name, self.world.now))
             case Step.BIND:
-                self.queue.add(self.group.unbound(name, "cannot be bound", self.world.now))
+                self.queue.do(lambda: self.group.unbound(name, "cannot be bound", self.world.now))
             case Step.UNBIND:
                 self.bound[name] = instance.presence.bound
             case Step.ANNOUNCE | Step.WITHDRAW:
                 self.announced[name] = instance.presence.level
                 if instance.presence.level is None:
-                    self.queue.add(self.group.withdrawn(name, self.world.now))
+                    self.queue.do(lambda: self.group.withdrawn(name, self.world.now))
             case _:
                 pass
         assert self.bound[name] or self.announced[name] is None, "announced while unbound"
@@ -194,7 +194,7 @@ BOTH = {V4, V6}
 
 
 def world(*natures: Nature, **options: Any) -> World:
-    made = World(natures if len(natures) == 2 else (Nature((150, 150)), Nature()), **options)  # type: ignore[arg-type]
+    made = World(natures if len(natures) == 2 else (Nature((150, 150)), Nature()), **options)
     made.pass_(10)
     return made
 
@@ -370,16 +370,16 @@ def test_what_a_predecessor_left_goes_on() -> None:
     assert set(node.announced.values()) == {Level.LEAVING}
 
 
-def test_effects_of_effects_come_last() -> None:
+def test_what_comes_of_an_effect_waits_for_the_others() -> None:
     done: list[str] = []
 
     def carry_out(name: str, effect: Effect) -> None:
         done.append(f"{name} {effect}")
         if effect is Step.BIND:
-            queue.add([(name, Step.ANNOUNCE)])
+            queue.do(lambda: [(name, Step.ANNOUNCE)])
 
     queue = Queue(carry_out)
-    queue.add([("a", Step.BIND), ("b", Step.BIND)])
+    queue.do(lambda: [("a", Step.BIND), ("b", Step.BIND)])
     assert done == ["a Step.BIND", "b Step.BIND", "a Step.ANNOUNCE", "b Step.ANNOUNCE"]
 
 
@@ -416,14 +416,7 @@ def _binds(number: int, name: str) -> Happening:
 
 def _goes(number: int, name: str) -> Happening:
     """The addresses are lost, and cannot be put back."""
-
-    def happen(one: World) -> None:
-        node = one.nodes[number]
-        effects = node.group.unbound(name, "lost", one.now)
-        node.queue.add(effects)
-        node.check()
-
-    return happen
+    return _on(number, lambda group, now: group.unbound(name, "lost", now))
 
 
 OWN = st.sampled_from([Fault.CHECK, Fault.BIND, Fault.ADVERTS])

@@ -22,9 +22,9 @@ While adverts are lost: if no member hears the other node, both nodes are Active
 in one direction only, the deaf node takes everything when it hears nobody, and the other stays if it is better. Never
 is one node Active for one member and its peer for the other, as ``tests/test_groups.py`` shows.
 
-It must not know of sockets or clocks. An event of one member gives effects of several, in one list. They are to be
-carried out from its beginning to its end before the effects of an event that came of one of them: else a member would
-resign before it has said that it is Active. ``Queue`` does that.
+It must not know of sockets or clocks. An event of one member gives effects of several, in one list. What comes of one
+effect (addresses that cannot be bound fault the whole group) is an event that has to wait until the list is done: else
+a member would be unbound before it is withdrawn. ``Queue`` sees to that.
 """
 
 from collections import deque
@@ -253,22 +253,23 @@ class _Doubt:
 
 
 class Queue:
-    """Has effects carried out in order, those that come of one of them last."""
+    """Takes one event after the other: all effects of one are carried out before the next one is told to the group."""
 
     def __init__(self, carry_out: Callable[[str, Effect], None]) -> None:
         self._carry_out = carry_out
-        self._left: deque[tuple[str, Effect]] = deque()
+        self._events: deque[Callable[[], Happened]] = deque()
         self._busy = False
 
-    def add(self, happened: Happened) -> None:
-        """Carry out what has ``happened``; called from within ``carry_out``, later."""
-        self._left.extend(happened)
+    def do(self, event: Callable[[], Happened]) -> None:
+        """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later."""
+        self._events.append(event)
         if self._busy:
             return
         self._busy = True
         try:
-            while self._left:
-                self._carry_out(*self._left.popleft())
+            while self._events:
+                for name, effect in self._events.popleft()():
+                    self._carry_out(name, effect)
         finally:
             self._busy = False
 

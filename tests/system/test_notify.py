@@ -62,6 +62,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "handover_hold": 1.0,
         "linger": 2.0,
         "checks": (),
+        "group": None,
         "notify": None,
         "notify_active": None,
         "notify_backup": None,

@@ -241,6 +241,7 @@ class _Reading:
             handover_hold=table.handover_hold,
             linger=table.linger,
             checks=self._references((*keys, "checks"), table.checks),
+            group=table.group,
             notify=self._program((*keys, "notify"), table.notify, obstacle),
             notify_active=self._program((*keys, "notify_active"), table.notify_active, obstacle),
             notify_backup=self._program((*keys, "notify_backup"), table.notify_backup, obstacle),

@@ -173,6 +173,13 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),
     ] = ()
+    group: (
+        Annotated[
+            str,
+            Meta(pattern=rf"^{NAME}$(?!\n)", description='a name of a-z, 0-9, _, - and . in quotes, such as "web"'),
+        ]
+        | None
+    ) = None
     notify: Program | None = None
     notify_active: Program | None = None
     notify_backup: Program | None = None
@@ -245,6 +252,7 @@ MISPLACED: dict[str, str] = {
     "unicast_ttl": "remove it: adverts leave with a hop limit of 255",
     "version": "remove it: this is VRRPv3",
     "use_vmac": "remove it: there is no virtual MAC address in a routed network",
+    "vrrp_sync_group": 'write group = "NAME" in each of its virtual routers',
     "notify_master_rx_lower_pri": "remove it: there is no address elsewhere to be taken back",
     "notify_deleted": "remove it: a router ends with its agent; write notify_stop",
     "notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",

@@ -71,6 +71,8 @@ class VirtualRouter:
     """seconds"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
+    group: str | None
+    """those with the same one move together"""
     notify: tuple[str, ...] | None
     """the absolute path of a program, then its arguments: told of every transition"""
     notify_active: tuple[str, ...] | None
