@@ -240,6 +240,27 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "handover", '"make"', 'is "make"; write "make-before-break", or "break-before-make"'),
     (WEB, "handover_hold", "31", "is 31; write seconds from 0 to 30"),
     (WEB, "linger", "-0.5", "is -0.5; write seconds from 0 to 30"),
+    (WEB, "group", "7", "is 7; write a name of a-z, 0-9, _, - and . in quotes"),
+    (WEB, "group", '"Web"', 'is "Web"; write a name of a-z, 0-9, _, - and . in quotes'),
+    (WEB, "group", '"web\\n"', 'is "web\\U0000000A"; write a name of a-z'),
+    (AGENT, "group", '"web"', "unknown key; it belongs to a table [virtual_router.NAME]"),
+    (WEB, "notify", '"/usr/bin/true"', 'is "/usr/bin/true"; write the program and its arguments as a list: ["/usr/lo'),
+    (WEB, "notify", "[]", "is []; write the program and its arguments as a list"),
+    (WEB, "notify", '["true"]', 'begins with "true"; write the absolute path of the program'),
+    (WEB, "notify_active", '["/usr/bin/true", "a\\u0000b"]', 'holds "a\\U00000000b"; write the program and its'),
+    (WEB, "notify_active", '["notify", "web"]', 'begins with "notify"; write the absolute path of the program'),
+    (WEB, "notify_backup", "[7]", "holds 7; write the program and its arguments as text in quotes"),
+    (WEB, "notify_fault", '[""]', 'begins with ""; write the absolute path of the program'),
+    (WEB, "notify_stop", "true", "is true; write the program and its arguments as a list"),
+    (WEB, "notify_fifo", '"run/notify"', 'is "run/notify"; write an absolute path'),
+    (WEB, "notify_fifo", '"/"', 'is "/"; write an absolute path'),
+    (WEB, "notify_socket", json.dumps("/" + 107 * "x"), "xxx…; write an absolute path"),
+    (WEB, "notify_timeout", "0", "is 0; write seconds from 0.01 to 86400"),
+    (WEB, "notify_master", '["/usr/bin/true"]', 'unknown key; did you mean "notify_active"?'),
+    (WEB, "vrrp_notify_fifo", '"/run/x"', 'unknown key; did you mean "notify_fifo"?'),
+    (WEB, "notify_master_rx_lower_pri", '"/bin/x"', "unknown key; remove it: there is no address elsewhere"),
+    (WEB, "smtp_alert", "true", "unknown key; remove it: a program of notify can send mail"),
+    (AGENT, "notify_fifo", '"/run/x"', "unknown key; it belongs to a table [virtual_router.NAME]"),
     (WEB, "checks", '"web"', 'is "web"; write a list of names of [check.NAME] tables: ["web"]'),
     (WEB, "checks", '["wbe"]', 'holds "wbe"; did you mean "web"?'),
     (WEB, "checks", '["database"]', 'holds "database"; write a table [check.database] for it'),
@@ -529,6 +550,12 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         "holds 2001:db8:53::1, a source; write an address that is",
     ),
     ([(WEB, "source", '"2001:db8:ff::12"')], AGENT, "peers", "holds 2001:db8:ff::12, a source of this node; list the"),
+    (
+        [(WEB, "notify_fifo", '"/run/x"'), (WEB, "notify_socket", '"/run/x"')],
+        WEB,
+        "notify_socket",
+        "is what notify_fifo is; write another path, or remove one of them",
+    ),
     (
         [(BGP, "communities", json.dumps([f"1:{number}" for number in range(975)]))],
         "virtual_router.web.bgp",
@@ -1026,6 +1053,19 @@ def test_a_program_that_cannot_be_run_is_an_error_where_it_is_looked_at(read: An
     assert asked == ["/usr/bin/true", "/usr/bin/absent"]
 
 
+def test_a_program_of_notify_is_looked_at_as_well(read: Any) -> None:
+    keys = ("notify", "notify_active", "notify_backup", "notify_fault", "notify_stop")
+    text = written(changed(*((WEB, key, '["/usr/bin/absent"]') for key in keys)))
+
+    def obstacle(probe: Probe) -> tuple[str, str] | None:
+        absent = isinstance(probe, Program) and "absent" in probe.command[0]
+        return ("command", 'begins with "/usr/bin/absent", which does not exist') if absent else None
+
+    found = problems(read, text, obstacle=obstacle)
+    assert [problem.key for problem in found] == [f"{WEB}.{key}" for key in keys]
+    assert {problem.message for problem in found} == {'begins with "/usr/bin/absent", which does not exist'}
+
+
 def test_what_the_host_raises_is_passed_on(read: Any) -> None:
     def broken() -> Collection[Address]:
         raise PermissionError
@@ -1079,6 +1119,40 @@ def test_what_is_legal_but_hardly_meant_is_a_warning(
     assert warning.key == key
     assert message in warning.message
     assert warning.line is not None
+
+
+GROUPED = [(WEB, "group", '"g"'), (FOUR, "group", '"g"'), (FOUR, "priority", None)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        ([(FOUR, "group", None)], "web.group", 'is "g", as in no other virtual router; write it in those that are to'),
+        ([(WEB, "group", '"h"'), (FOUR, "group", None)], "web.group", 'is "h", as in no other virtual router'),
+        (
+            [(FOUR, "priority", "90")],
+            "four.priority",
+            'is 90, but 100 in virtual_router.web of the same group "g": the least of them counts for all; write the',
+        ),
+        ([(FOUR, "advert_interval", "0.5")], "four.advert_interval", "is 0.5, but 1.0 in virtual_router.web"),
+        ([(FOUR, "preempt", "false")], "four.preempt", "is false, but true in virtual_router.web"),
+        ([(FOUR, "preempt_delay", "5")], "four.preempt_delay", "is 5.0, but 0.0 in virtual_router.web"),
+    ],
+)
+def test_a_group_that_is_hardly_meant_is_a_warning(
+    read: Any, changes: list[tuple[str, str, str | None]], key: str, message: str
+) -> None:
+    assert read(written(changed(*GROUPED))).warnings == ()
+    assert [router.group for router in read(written(changed(*GROUPED))).routers] == ["g", "g"]
+    [warning] = read(written(changed(*GROUPED, *changes))).warnings
+    assert warning.key == f"virtual_router.{key}"
+    assert message in warning.message
+    assert warning.line is not None
+
+
+def test_a_sync_group_is_told_what_it_is_here(read: Any) -> None:
+    [problem] = problems(read, written(GOOD) + '[vrrp_sync_group.web]\ngroup = ["a", "b"]\n')
+    assert 'unknown key; write group = "NAME" in each of its virtual routers' in problem.message
 
 
 @pytest.mark.parametrize("key", ["sources", "peers"])
@@ -1185,6 +1259,8 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         "local_as",
         "standby",
     }
+    may_be_missing |= {"group", "notify", "notify_fifo", "notify_socket"}
+    may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
     for kind, table in (
         (schema.Agent, tables["agent"]),
         (schema.VirtualRouter, tables["virtual_router"]["web"]),
@@ -1210,6 +1286,9 @@ v4 = st.integers(1, 0xFFFF).map(lambda number: str(IPv4Address(0xC6120000 + numb
 v6 = st.integers(1, 0xFFFF).map(lambda number: str(IPv6Address((0x20010DB8 << 96) + number)))
 strings = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 seconds = st.floats(0.01, 30)
+
+
+commands = st.builds(lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3))
 
 
 def optional(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
@@ -1305,6 +1384,13 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                     handover=st.sampled_from(["make-before-break", "break-before-make"]),
                     handover_hold=st.floats(0, 30),
                     linger=st.integers(0, 30),
+                    group=names,
+                    notify=commands,
+                    notify_active=commands,
+                    notify_stop=commands,
+                    notify_fifo=st.sampled_from(["/run/a b", "/x"]),
+                    notify_socket=st.just("/run/é"),
+                    notify_timeout=seconds,
                     checks=st.lists(st.sampled_from(sorted(checks)), unique=True) if checks else st.just([]),
                 )
             ),

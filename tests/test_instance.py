@@ -435,6 +435,35 @@ def test_who_has_stopped_does_not_begin_again() -> None:
     assert one.finished
 
 
+# In a group
+
+
+def test_a_group_withholds_the_takeover_and_nothing_else() -> None:
+    one = instance()
+    one.start(0.0)
+    one.withheld = True
+    assert one.deadline is None
+    assert one.timeout(PATIENCE) == []
+    one.withheld = False
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+
+
+def test_a_group_makes_it_give_way_in_order() -> None:
+    one = serving()
+    assert one.succeeded(4.0) == [], "an Active has no successor"
+    assert told(one.give_way(Why.SUPERSEDED, "four: heard", 4.0)) == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
+    assert one.give_way(Why.SUPERSEDED, "four: heard", 4.0) == []
+    assert instance().give_way(Why.SUPERSEDED, "", 0.0) == [], "who takes no part"
+
+
+def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
+    one = serving()
+    one.timeout(20.0)
+    assert state(one) == Leaving(20.0 + CEILING)
+    assert one.succeeded(22.0) == []
+    assert state(one) == Leaving(22.0 + HOLD)
+
+
 # Paths
 
 

@@ -41,6 +41,7 @@ from exavrrp.system.control import Control
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
+from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
@@ -79,6 +80,7 @@ class Agent:
         self.configuration = configuration
         self.journal = log
         self.ipv4_checksum = configuration.agent.ipv4_checksum
+        self.notifier = Notifier(configuration.routers, log)
         self._routers: dict[str, VirtualRouter] = {}
         self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
@@ -227,6 +229,8 @@ class Agent:
                 self._open_router(configuration, loop, closing)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        self.notifier.open(loop)
+        closing.push_async_callback(self.notifier.close)
         closing.callback(self._control.close)
         self._control.open(loop)
         self._checks.open(loop)

@@ -52,6 +52,8 @@ class Fault(StrEnum):
     """the addresses cannot be bound, or were lost"""
     ADVERTS = "adverts"
     """no advert leaves this node: nobody would know that we are Active"""
+    GROUP = "group"
+    """another router of its group is in fault"""
 
 
 class Hold(StrEnum):
@@ -97,6 +99,8 @@ class Instance:
         self._silences = Silences(stale_for)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
+        self.withheld = False
+        """whether its group does not let it take over yet: the election's alarm is not to ring"""
         self._running = False
         self._stopped = False
         self._resuming = False
@@ -107,7 +111,8 @@ class Instance:
     @property
     def deadline(self) -> float | None:
         """When ``timeout`` is due; None when nothing is awaited."""
-        deadlines = [self.router.deadline, self.presence.deadline, self._successor_by]
+        election = None if self.withheld else self.router.deadline
+        deadlines = [election, self.presence.deadline, self._successor_by]
         if self.presence.level is Level.ACTIVE:
             deadlines.append(self._silences.deadline)
         return min((due for due in deadlines if due is not None), default=None)
@@ -157,7 +162,9 @@ class Instance:
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
-        effects = self._deserted(now) + self._elect(router.Timeout(), now)
+        effects = self._deserted(now)
+        if not self.withheld:
+            effects += self._elect(router.Timeout(), now)
         return effects + self._inform(presence.Event.TIMEOUT, now) + self._count_silences(now)
 
     def _count_silences(self, now: float) -> list[Effect]:
@@ -180,10 +187,19 @@ class Instance:
         self._silences.heard(source, advertisement.priority, interval, now)
         effects: list[Effect] = list(self.copies.heard(source, interface, expected, interval, now))
         effects += self._elect(router.Received(source, advertisement), now)
-        if advertisement.priority != LEAVING and self.router.role is not Role.ACTIVE:
-            self._successor_by = None
-            effects += self._inform(presence.Event.SUCCESSOR, now)
+        effects += self.succeeded(now) if advertisement.priority != LEAVING else []
         return effects + self._count_silences(now)
+
+    def succeeded(self, now: float) -> list[Effect]:
+        """Another node is Active: it was heard here, or by another router of the group."""
+        if self.router.role is Role.ACTIVE:
+            return []
+        self._successor_by = None
+        return self._inform(presence.Event.SUCCESSOR, now)
+
+    def give_way(self, why: Why, detail: str, now: float) -> list[Effect]:
+        """Another router of the group is Active no longer, and so are we."""
+        return self._elect(router.Yield(why, detail), now)
 
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""

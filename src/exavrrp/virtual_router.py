@@ -24,6 +24,7 @@ from exavrrp.presence import Step
 from exavrrp.routes import Level, Route, Standing
 from exavrrp.system import journal
 from exavrrp.system.journal import Journal
+from exavrrp.system.notify import Notifier, State
 from exavrrp.system.paths import Link, Paths
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.vrrp.copies import PathBack, PathQuiet
@@ -45,6 +46,8 @@ class Host(Protocol):
 
     journal: Journal
     ipv4_checksum: Ipv4Checksum
+
+    notifier: Notifier
 
     def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
@@ -103,7 +106,9 @@ class VirtualRouter:
 
     def stop(self, detail: str, limit: float) -> None:
         """Leave it, in the configured order, within ``limit`` seconds."""
+        role = self.instance.router.role
         self._carry_out(self.instance.stop(Why.SHUTDOWN, detail, Hurry(limit), self._loop.time()))
+        self._host.notifier.tell(self.name, State.STOP, self.instance.router.priority, role, detail)
 
     def abandon(self) -> None:
         """The time for a stop is over."""
@@ -148,6 +153,7 @@ class VirtualRouter:
         sick = len(silent) < len(judgement.faults)
         if sick:
             self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
+            self._notify(self.instance.router.role, self.instance.router.role, judgement.explain())
         self._carry_out(self.instance.prioritise(judgement.priority, now))
         if awaited:
             self._carry_out(self.instance.hold(Hold.WAITING, f"waiting for {', '.join(awaited)}", now))
@@ -373,6 +379,17 @@ class VirtualRouter:
             detail=transition.detail,
             priority=self.instance.router.priority,
         )
+        self._notify(transition.after, transition.before, transition.why)
+
+    def _notify(self, role: Role, before: str, reason: str) -> None:
+        """In the words of keepalived's scripts. Who is drained is a Backup to them: alive, but not serving."""
+        if role is Role.ACTIVE:
+            state = State.MASTER
+        elif role is Role.BACKUP or (Hold.DRAIN in self.instance.holds and not self.instance.faults):
+            state = State.BACKUP
+        else:
+            state = State.FAULT if self.instance.faults else State.STOP
+        self._host.notifier.tell(self.name, state, self.instance.router.priority, before, reason)
 
     def _tell_of_a_drain(self) -> None:
         drained = Hold.DRAIN in self.instance.holds and self.instance.finished

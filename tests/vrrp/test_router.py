@@ -33,6 +33,7 @@ from exavrrp.vrrp.router import (
     Timeout,
     Transition,
     Why,
+    Yield,
 )
 
 VIPS = (ip_address("2001:db8:53::1"),)
@@ -68,6 +69,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.just(Startup()),
     st.just(Shutdown()),
     st.just(Shutdown(Why.FAULT)),
+    st.just(Yield(Why.SUPERSEDED)),
     *[st.just(Timeout())] * 4,
     st.builds(Prioritise, st.integers(1, 255)),
     *[

@@ -7,7 +7,7 @@ mistakes included: a stand-in (an empty list of addresses, the virtual router nu
 from itertools import pairwise
 
 from exavrrp.config import schema
-from exavrrp.config.diagnosis import Document, Keys, dotted
+from exavrrp.config.diagnosis import Document, Keys, dotted, shown
 from exavrrp.config.settings import Agent, Check, Http, Tcp, VirtualRouter
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Level, Takeover
@@ -15,6 +15,14 @@ from exavrrp.vrrp.packet import OWNER, Address
 
 HASTY = 0.05
 """Seconds. Adverts that are sent more often than this ask more of a busy host's scheduler than it promises."""
+
+UNEQUAL = {
+    "priority": "the least of them counts for all",
+    "advert_interval": "all wait for the longest",
+    "preempt": "all preempt only if each of them does",
+    "preempt_delay": "all wait for the longest",
+}
+"""What members of a group should agree on, and what it comes to if they do not."""
 
 
 def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
@@ -32,6 +40,7 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     """Note every warning."""
     _idle(document, agent, routers, checks)
     _elsewhere(document, routers, checks)
+    _grouped(document, routers)
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
@@ -176,6 +185,30 @@ def _elsewhere(document: Document, routers: tuple[VirtualRouter, ...], checks: t
                 ("check", check.name, key),
                 f"asks {endpoint.address}, a virtual address, where the Active answers; write an address of this node",
             )
+
+
+def _grouped(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
+    """A group works with settings that differ, but as none of them says."""
+    groups: dict[str, list[VirtualRouter]] = {}
+    for one in routers:
+        if one.group is not None:
+            groups.setdefault(one.group, []).append(one)
+    for name, members in groups.items():
+        first, *others = members
+        if not others:
+            document.warning(
+                ("virtual_router", first.name, "group"),
+                f'is "{name}", as in no other virtual router; write it in those that are to move with this one',
+            )
+        for one in others:
+            for key, counts in UNEQUAL.items():
+                ours, theirs = getattr(one, key), getattr(first, key)
+                if ours != theirs:
+                    document.warning(
+                        ("virtual_router", one.name, key),
+                        f"is {shown(ours)}, but {shown(theirs)} in {dotted(('virtual_router', first.name))} of the"
+                        f' same group "{name}": {counts}; write the same in both',
+                    )
 
 
 def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:

@@ -110,7 +110,7 @@ class _Reading:
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
         routers = tuple(
-            self._router(("virtual_router", name), name, table, agent)
+            self._router(("virtual_router", name), name, table, agent, obstacle)
             for name, table in self._named("virtual_router", schema.VirtualRouter)
         )
         routers = self._with_sources(routers, local_addresses)
@@ -294,7 +294,14 @@ class _Reading:
 
     # One virtual router
 
-    def _router(self, keys: Keys, name: str, table: schema.VirtualRouter, agent: Agent) -> VirtualRouter:
+    def _router(
+        self,
+        keys: Keys,
+        name: str,
+        table: schema.VirtualRouter,
+        agent: Agent,
+        obstacle: Obstacle | None,
+    ) -> VirtualRouter:
         interval = agent.advert_interval
         if table.advert_interval is not None:
             interval = self._whole_centiseconds((*keys, "advert_interval"), table.advert_interval)
@@ -322,6 +329,15 @@ class _Reading:
             sessions_weight=table.sessions_weight,
             startup_hold=table.startup_hold,
             checks=self._references((*keys, "checks"), table.checks),
+            group=table.group,
+            notify=self._notified((*keys, "notify"), table.notify, obstacle),
+            notify_active=self._notified((*keys, "notify_active"), table.notify_active, obstacle),
+            notify_backup=self._notified((*keys, "notify_backup"), table.notify_backup, obstacle),
+            notify_fault=self._notified((*keys, "notify_fault"), table.notify_fault, obstacle),
+            notify_stop=self._notified((*keys, "notify_stop"), table.notify_stop, obstacle),
+            notify_fifo=table.notify_fifo,
+            notify_socket=self._notify_socket(keys, table),
+            notify_timeout=table.notify_timeout,
             standby=table.standby == "announce",
             ladder=self._ladders.ladder(
                 (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=table.standby == "announce"
@@ -386,6 +402,20 @@ class _Reading:
         elif neighbors and table.min_sessions == 0:
             self._problem(keys, "names neighbours, but min_sessions = 0 needs none; remove one of the two")
         return neighbors
+
+    def _notified(
+        self, keys: Keys, command: tuple[str, ...] | None, obstacle: Obstacle | None
+    ) -> tuple[str, ...] | None:
+        """``command``; what keeps its program from being run is noted."""
+        program = None if command is None else self._program(keys, command, None)
+        if program is not None and obstacle is not None and (found := obstacle(program)) is not None:
+            self._problem(keys, found[1])
+        return command
+
+    def _notify_socket(self, keys: Keys, table: schema.VirtualRouter) -> str | None:
+        if table.notify_socket is not None and table.notify_socket == table.notify_fifo:
+            self._problem((*keys, "notify_socket"), "is what notify_fifo is; write another path, or remove one of them")
+        return table.notify_socket
 
     def _source(self, keys: Keys, text: str | None, agent: Agent, family: int | None) -> Address | None:
         if text is None:

@@ -98,6 +98,19 @@ Neighbors = Annotated[
     Meta(description='a list of the addresses of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
 ]
 
+Program = Annotated[
+    tuple[
+        Annotated[str, Meta(pattern=r"^[^\x00]*$", description="the program and its arguments as text in quotes")],
+        ...,
+    ],
+    Meta(min_length=1, description='the program and its arguments as a list: ["/usr/local/bin/notify", "web"]'),
+]
+FilePath = Annotated[
+    str,
+    # 107: a socket's address ends there (unix(7)).
+    Meta(pattern=r"^/[^\x00-\x1f\x7f]{1,106}$(?!\n)", description='an absolute path, such as "/run/exavrrp/notify"'),
+]
+
 
 class Agent(Struct, frozen=True, kw_only=True):
     """``[agent]``: this node, and defaults for its virtual routers."""
@@ -230,6 +243,21 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Literal["withdraw", "announce"],
         Meta(description='"withdraw", or "announce" to bind and announce the addresses on a Backup too'),
     ] = "withdraw"
+    group: (
+        Annotated[
+            str,
+            Meta(pattern=rf"^{NAME}$(?!\n)", description='a name of a-z, 0-9, _, - and . in quotes, such as "web"'),
+        ]
+        | None
+    ) = None
+    notify: Program | None = None
+    notify_active: Program | None = None
+    notify_backup: Program | None = None
+    notify_fault: Program | None = None
+    notify_stop: Program | None = None
+    notify_fifo: FilePath | None = None
+    notify_socket: FilePath | None = None
+    notify_timeout: Period = 30.0
     bgp: Bgp = Bgp()
 
 
@@ -351,6 +379,8 @@ SYNONYMS: dict[str, str] = {
     "quorum": "at_least",
     "status_code": "status",
     "virtualhost": "host",
+    "notify_master": "notify_active",
+    "vrrp_notify_fifo": "notify_fifo",
 }
 """Words of keepalived.conf, which most users come from → ours."""
 
@@ -375,6 +405,12 @@ MISPLACED: dict[str, str] = {
     "unicast_ttl": "remove it: adverts leave with a hop limit of 255",
     "version": "remove it: this is VRRPv3",
     "use_vmac": "remove it: there is no virtual MAC address in a routed network",
+    "vrrp_sync_group": 'write group = "NAME" in each of its virtual routers',
+    "notify_master_rx_lower_pri": "remove it: there is no address elsewhere to be taken back",
+    "notify_deleted": "remove it: a router ends with its agent; write notify_stop",
+    "notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
+    "vrrp_notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
+    "smtp_alert": "remove it: a program of notify can send mail",
     "auth_type": "remove it: VRRPv3 has no such authentication",
     "auth_pass": "remove it: VRRPv3 has no such authentication",
 }

@@ -87,6 +87,18 @@ class VirtualRouter:
     """seconds to wait for them at the start"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
+    group: str | None
+    """those with the same one move together"""
+    notify: tuple[str, ...] | None
+    """the absolute path of a program, then its arguments: told of every transition"""
+    notify_active: tuple[str, ...] | None
+    notify_backup: tuple[str, ...] | None
+    notify_fault: tuple[str, ...] | None
+    notify_stop: tuple[str, ...] | None
+    notify_fifo: str | None
+    notify_socket: str | None
+    notify_timeout: float
+    """seconds"""
     standby: bool
     """whether a Backup binds and announces the addresses too"""
     ladder: Ladder

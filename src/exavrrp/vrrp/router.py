@@ -143,7 +143,15 @@ class Prioritise:
     priority: int
 
 
-Event = Startup | Shutdown | Timeout | Received | Prioritise
+@dataclass(frozen=True, slots=True)
+class Yield:
+    """Be Active no longer, without a word: others of the same group have given way to somebody."""
+
+    why: Why
+    detail: str = ""
+
+
+Event = Startup | Shutdown | Timeout | Received | Prioritise | Yield
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +262,7 @@ class Router:
             case Prioritise(priority):
                 self.priority = priority
                 return []
-            case Shutdown() | Timeout() | Received():
+            case Shutdown() | Timeout() | Received() | Yield():
                 return []
             case _:
                 assert_never(event)
@@ -274,7 +282,7 @@ class Router:
             case Shutdown(why, detail):
                 self.state = Initialize()
                 return [Transition(Role.BACKUP, Role.INITIALIZE, why, detail)]
-            case Startup() | Timeout():
+            case Startup() | Timeout() | Yield():
                 return []
             case _:
                 assert_never(event)
@@ -339,6 +347,8 @@ class Router:
             case Shutdown(why, detail):
                 self.state = Initialize()
                 return [Advertise(LEAVING), Transition(Role.ACTIVE, Role.INITIALIZE, why, detail)]
+            case Yield(why, detail):
+                return self._become_backup(self._waiting(now, self.settings.interval), why, detail)
             case Startup() | Timeout() | Prioritise():
                 return []
             case _:

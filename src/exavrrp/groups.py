@@ -1,0 +1,284 @@
+"""Virtual routers that move together, such as the IPv4 and the IPv6 address of one service; pure.
+
+Each member of a ``Group`` is an ``Instance`` with an election of its own. The group adds what ties them together on
+this node; on the wire there is nothing but ordinary VRRP, which knows no groups:
+
+- *One in fault faults all*: a fault of one member is ``Fault.GROUP`` on the others until the last is over. Holds are
+  shared likewise; a drain of one is a drain of all.
+- *One priority*: all advertise the least of their effective priorities. Two nodes then compare the same way in every
+  member's election. Different ones would leave each node better in one of them, and give way for ever.
+- *Active only when all would be*: a Backup whose time has come waits until that of all members has. As long as one of
+  them hears the Active, this node takes nothing: lost adverts of one family only move nothing.
+- *One that gives way takes all with it*: who is superseded for one member has lost the whole group, because the better
+  node is Active in all of its own. Their presence goes in the order of the configured handover, as ever. A new Active
+  that was heard for one member is the successor of all.
+
+Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 ones may say the
+opposite of the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
+then by family: the same on every node). What another member says of it counts only when the first has heard nobody for
+an Active_Down_Interval.
+
+While adverts are lost: if no member hears the other node, both nodes are Active, in all members each. If they are lost
+in one direction only, the deaf node takes everything when it hears nobody, and the other stays if it is better. Never
+is one node Active for one member and its peer for the other, as ``tests/test_groups.py`` shows.
+
+It must not know of sockets or clocks. An event of one member gives effects of several, in one list. What comes of one
+effect (addresses that cannot be bound fault the whole group) is an event that has to wait until the list is done: else
+a member would be unbound before it is withdrawn. ``Queue`` sees to that.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable
+
+from exavrrp.instance import Effect, Fault, Hold, Hurry, Instance
+from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
+from exavrrp.vrrp.router import Role, Transition, Why
+
+Happened = list[tuple[str, Effect]]
+"""Effects in the order to be carried out, each with the name of its member."""
+
+
+class Group:
+    """The members of one group on this node. All times are monotonic seconds."""
+
+    def __init__(self, name: str, members: Iterable[Instance]) -> None:
+        self.name = name
+        # Two routers of one number differ in their family; all nodes have to see the same one first.
+        self.members = {member.name: member for member in sorted(members, key=_rank)}
+        self._first = next(iter(self.members.values()))
+        self._priorities = {name: member.router.priority for name, member in self.members.items()}
+        self._waiting: dict[str, str] = {}
+        self._doubt = _Doubt()
+
+    # Events in. Each returns what all members are to do.
+
+    def inherit(self, name: str, now: float, *, whole: bool) -> Happened:
+        """As ``Instance.inherit``, for one member."""
+        return self._of(name, self.members[name].inherit(now, whole=whole))
+
+    def start(self, now: float) -> Happened:
+        """All members take part as soon as nothing keeps any of them out."""
+        happened = self._prioritise(now)
+        # What is known already to keep one out keeps out all: before the first of them begins.
+        happened += self._share_faults(now) + self._share_waiting(now)
+        return self._settled(happened + self._each(lambda member: member.start(now)), now)
+
+    def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> Happened:
+        """All members leave the election in the order of their configured handover."""
+        return self._settled(self._each(lambda member: member.stop(why, detail, hurry, now)), now)
+
+    def abandon(self, now: float) -> Happened:
+        """The time for a stop is over."""
+        return self._settled(self._each(lambda member: member.abandon(now)), now)
+
+    def timeout(self, now: float) -> Happened:
+        """The alarm of any member's ``deadline`` rang; the caller has handed over all packets that were waiting."""
+        for member in self.members.values():
+            member.withheld = not self._is_due(member, now)
+        return self._settled(self._each(lambda member: member.timeout(now)), now)
+
+    def received(  # noqa: PLR0917 — those of Instance.received, in its order
+        self,
+        name: str,
+        source: Address,
+        advertisement: Advertisement,
+        interface: int,
+        expected: Collection[int],
+        now: float,
+    ) -> Happened:
+        """As ``Instance.received``, for the member that the advert was sent to."""
+        member = self.members[name]
+        if self._is_undecided(member, source, advertisement, now):
+            heard = member.copies.heard(source, interface, expected, advertisement.centiseconds / 100, now)
+            return self._of(name, heard)
+        happened = self._of(name, member.received(source, advertisement, interface, expected, now))
+        if advertisement.priority != LEAVING:
+            for other in self._others(name):
+                happened += self._of(other.name, other.succeeded(now))
+        return self._settled(happened, now)
+
+    def prioritise(self, name: str, priority: int, now: float) -> Happened:
+        """The effective priority of one member, by itself, is now ``priority``."""
+        self._priorities[name] = priority
+        return self._settled(self._prioritise(now), now)
+
+    def fault(self, name: str, fault: Fault, detail: str, now: float) -> Happened:
+        """One member cannot serve."""
+        return self._settled(self._of(name, self.members[name].fault(fault, detail, now)), now)
+
+    def clear(self, name: str, fault: Fault, now: float) -> Happened:
+        """``fault`` of one member is over."""
+        return self._settled(self._of(name, self.members[name].clear(fault, now)), now)
+
+    def hold(self, name: str, hold: Hold, detail: str, now: float) -> Happened:
+        """One member had better not serve, so none does. A drain of one is a drain of all."""
+        if hold is Hold.WAITING:
+            self._waiting[name] = detail
+            return self._settled(self._share_waiting(now), now)
+        return self._settled(self._each(lambda member: member.hold(hold, detail, now)), now)
+
+    def release(self, name: str, hold: Hold, now: float) -> Happened:
+        """``hold`` is over: for all, or for the last that was waiting."""
+        if hold is Hold.WAITING:
+            self._waiting.pop(name, None)
+            return self._settled(self._share_waiting(now), now)
+        return self._settled(self._each(lambda member: member.release(hold, now)), now)
+
+    def bound(self, name: str, now: float) -> Happened:
+        """The addresses of one member are on the interface, verified."""
+        return self._settled(self._of(name, self.members[name].bound(now)), now)
+
+    def unbound(self, name: str, detail: str, now: float) -> Happened:
+        """The addresses of one member could not be bound, or were lost and cannot be put back."""
+        return self._settled(self._of(name, self.members[name].unbound(detail, now)), now)
+
+    def withdrawn(self, name: str, now: float) -> Happened:
+        """ExaBGP has confirmed the withdraw of every address of one member."""
+        return self._settled(self._of(name, self.members[name].withdrawn(now)), now)
+
+    # What ties them together
+
+    def _settled(self, happened: Happened, now: float) -> Happened:
+        """What has ``happened`` to some, and what follows for the others, until nothing follows any more."""
+        last = happened
+        while True:  # at least once: a fault may be news without any effect on its own member
+            last = self._share_faults(now) + self._share_waiting(now) + self._give_way(last, now)
+            if not last:
+                break
+            happened = happened + last
+        self._withhold()
+        return happened
+
+    def _share_faults(self, now: float) -> Happened:
+        happened: Happened = []
+        for name, member in self.members.items():
+            cause = next((f"{other.name}: {_own(other)}" for other in self._others(name) if _own(other)), None)
+            if cause is None:
+                happened += self._of(name, member.clear(Fault.GROUP, now))
+            elif Fault.GROUP not in member.faults:
+                happened += self._of(name, member.fault(Fault.GROUP, cause, now))
+        return happened
+
+    def _share_waiting(self, now: float) -> Happened:
+        cause = next((f"{name}: {detail}" for name, detail in self._waiting.items()), None)
+        if cause is None:
+            return self._each(lambda member: member.release(Hold.WAITING, now))
+        return self._each(
+            lambda member: member.hold(Hold.WAITING, self._waiting.get(member.name, cause), now)  # its own detail first
+        )
+
+    def _give_way(self, happened: Happened, now: float) -> Happened:
+        """Who is still Active beside one that is Backup follows it, for the reason that it had."""
+        if not any(member.router.role is Role.BACKUP for member in self.members.values()):
+            return []
+        reasons = (
+            (effect.why, f"{name}: {effect.detail}")
+            for name, effect in happened
+            if isinstance(effect, Transition) and effect.before is Role.ACTIVE
+        )
+        why, detail = next(reasons, (Why.SUPERSEDED, "the group is not Active"))
+        active = [member for member in self.members.values() if member.router.role is Role.ACTIVE]
+        return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
+
+    def _prioritise(self, now: float) -> Happened:
+        least = min(self._priorities.values())
+        return self._each(lambda member: member.prioritise(least, now) if member.router.priority != least else [])
+
+    def _withhold(self) -> None:
+        """The alarm of those whose time comes last is the alarm of all."""
+        due = self._due()
+        for member in self.members.values():
+            deadline = member.router.deadline
+            waits = member.router.role is Role.BACKUP and deadline is not None
+            member.withheld = waits and (due is None or (deadline is not None and deadline < due))
+
+    def _due(self) -> float | None:
+        """When all may take over; None as long as that is not in sight."""
+        deadlines = [
+            member.router.deadline if member.router.role is Role.BACKUP else None for member in self.members.values()
+        ]
+        known = [one for one in deadlines if one is not None]
+        return max(known) if len(known) == len(deadlines) else None
+
+    def _is_due(self, member: Instance, now: float) -> bool:
+        if member.router.role is not Role.BACKUP:
+            return True
+        due = self._due()
+        return due is not None and now >= due
+
+    # Ties
+
+    def _is_undecided(self, member: Instance, source: Address, advertisement: Advertisement, now: float) -> bool:
+        """Whether the advert would make ``member`` give way by its address alone, which is not for it to decide yet."""
+        router = member.router
+        patience = 3 * router.settings.interval + (256 - router.priority) * router.settings.interval / 256
+        if member is self._first:
+            if advertisement.priority != LEAVING:
+                self._doubt.answered(now)
+            return False
+        if (router.role, router.priority) != (Role.ACTIVE, advertisement.priority):
+            return False
+        return int(source) > int(router.settings.source) and self._doubt.lasts(patience, now)
+
+    # Lists
+
+    def _others(self, name: str) -> list[Instance]:
+        return [member for member in self.members.values() if member.name != name]
+
+    def _of(self, name: str, effects: Iterable[Effect]) -> Happened:
+        return [(name, effect) for effect in effects]
+
+    def _each(self, act: Callable[[Instance], list[Effect]]) -> Happened:
+        return [one for name, member in self.members.items() for one in self._of(name, act(member))]
+
+
+class _Doubt:
+    """How long another member than the first has said that a rival of our priority is the better one."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._last = 0.0
+
+    def answered(self, now: float) -> None:
+        """The first member has heard a rival, and decides."""
+        self._since = now
+        self._last = now
+
+    def lasts(self, patience: float, now: float) -> bool:
+        """Whether it is too early to decide without the first; said once more just now."""
+        if self._since is None or now > self._last + patience:
+            self._since = now
+        self._last = now
+        return now < self._since + patience
+
+
+class Queue:
+    """Takes one event after the other: all effects of one are carried out before the next one is told to the group."""
+
+    def __init__(self, carry_out: Callable[[str, Effect], None]) -> None:
+        self._carry_out = carry_out
+        self._events: deque[Callable[[], Happened]] = deque()
+        self._busy = False
+
+    def do(self, event: Callable[[], Happened]) -> None:
+        """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                for name, effect in self._events.popleft()():
+                    self._carry_out(name, effect)
+        finally:
+            self._busy = False
+
+
+def _rank(member: Instance) -> tuple[int, int]:
+    settings = member.router.settings
+    return settings.vrid, settings.addresses[0].version
+
+
+def _own(member: Instance) -> str:
+    """The faults of its own."""
+    return ", ".join(detail for fault, detail in member.faults.items() if fault is not Fault.GROUP)

@@ -1,0 +1,770 @@
+"""What is told of transitions: to programs as keepalived tells them, to FIFOs and sockets, and never at our cost.
+
+No privileges are needed.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from exavrrp import __version__
+from exavrrp.config import VirtualRouter
+from exavrrp.presence import Handover
+from exavrrp.routes import Attributes
+from exavrrp.system import children, notify
+from exavrrp.system.children import Child, insecure
+from exavrrp.system.notify import QUEUE, Notifier, State
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Run, Until
+
+Body = Callable[[], Awaitable[None]]
+MASTER, BACKUP, FAULT, STOP = State
+
+KEEPALIVED = """#!/bin/bash
+# As found with keepalived: reads its four arguments, and knows nothing of us.
+TYPE=$1
+NAME=$2
+STATE=$3
+PRIO=$4
+case $STATE in
+    "MASTER") echo "$TYPE $NAME serves with $PRIO" >> {log} ;;
+    "BACKUP") echo "$TYPE $NAME waits with $PRIO" >> {log} ;;
+    "FAULT"|"STOP") echo "$TYPE $NAME is out ($STATE, $PRIO)" >> {log} ;;
+    *) echo "unknown state $STATE" >> {log}; exit 1 ;;
+esac
+"""
+
+
+def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
+    values: dict[str, Any] = {
+        "name": name,
+        "vrid": 7,
+        "priority": 100,
+        "addresses": (ip_address("2001:db8:53::1"), ip_address("2001:db8:53::2")),
+        "source": None,
+        "peers": (),
+        "interfaces": None,
+        "preempt": True,
+        "preempt_delay": 0.0,
+        "advert_interval": 1.0,
+        "learned_interval_max": 10.0,
+        "handover": Handover.MAKE_BEFORE_BREAK,
+        "handover_hold": 1.0,
+        "linger": 2.0,
+        "checks": (),
+        "group": None,
+        "notify": None,
+        "notify_active": None,
+        "notify_backup": None,
+        "notify_fault": None,
+        "notify_stop": None,
+        "notify_fifo": None,
+        "notify_socket": None,
+        "notify_timeout": 30.0,
+        "attributes": Attributes(),
+        **keys,
+    }
+    return VirtualRouter(**values)
+
+
+class Log:
+    """What was logged, in order."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def _record(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    info = warning = error = _record
+
+    def events(self) -> list[str]:
+        return [event for event, _ in self.lines]
+
+
+@contextlib.asynccontextmanager
+async def notifying(*routers: VirtualRouter) -> AsyncIterator[tuple[Notifier, Log]]:
+    log = Log()
+    notifier = Notifier(routers, log)
+    notifier.open(asyncio.get_running_loop())
+    try:
+        yield notifier, log
+    finally:
+        await notifier.close()
+
+
+def tell(notifier: Notifier, *states: State, name: str = "web", priority: int = 100) -> None:
+    before = "INIT"
+    for state in states:
+        notifier.tell(name, state, priority, before, "nothing heard\nfor 3 s")
+        before = state
+
+
+def there_and_back(times: int) -> list[State]:
+    return [MASTER if number % 2 else BACKUP for number in range(times)]
+
+
+def lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return []
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_open() -> Iterator[None]:
+    before = sorted(Path("/proc/self/fd").iterdir())
+    yield
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+
+
+@pytest.fixture(name="log_file")
+def _log_file(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+@pytest.fixture(name="script")
+def _script(tmp_path: Path) -> Callable[..., tuple[str, ...]]:
+    def make(text: str, name: str = "script", mode: int = 0o755) -> tuple[str, ...]:
+        path = tmp_path / name
+        # Written under another name: a file that somebody has open for writing cannot be executed.
+        path.with_suffix(".new").write_text(text if text.startswith("#!") else f"#!/bin/bash\n{text}\n")
+        path.with_suffix(".new").chmod(mode)
+        path.with_suffix(".new").rename(path)
+        return (str(path),)
+
+    return make
+
+
+Script = Callable[..., tuple[str, ...]]
+
+
+# Programs, as keepalived tells them
+
+
+def test_a_script_of_keepalived_works_unchanged(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        program = script(KEEPALIVED.format(log=log_file))
+        async with notifying(virtual_router(notify=program)) as (notifier, log):
+            tell(notifier, BACKUP, MASTER, FAULT, BACKUP, STOP, priority=150)
+            await until(lambda: len(lines(log_file)) == 5)
+            await until(lambda: notifier.counters() == {"web": {"done": 5}})
+        assert lines(log_file) == [
+            "INSTANCE web waits with 150",
+            "INSTANCE web serves with 150",
+            "INSTANCE web is out (FAULT, 150)",
+            "INSTANCE web waits with 150",
+            "INSTANCE web is out (STOP, 150)",
+        ]
+        assert log.lines == []
+
+    run(body())
+
+
+def test_the_program_for_a_state_comes_first_and_gets_nothing_more(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    async def body() -> None:
+        own = script(f'echo "own $# $*" >> {log_file}', "own")
+        router = virtual_router(
+            notify=(*script(f'echo "all $# $*" >> {log_file}', "all"), "extra"),
+            notify_active=(*own, "active"),
+            notify_backup=own,
+            notify_fault=(*own, "fault", "two"),
+            notify_stop=(*own, "stop"),
+        )
+        async with notifying(router) as (notifier, _):
+            tell(notifier, BACKUP, MASTER, FAULT, STOP)
+            await until(lambda: len(lines(log_file)) == 8)
+        assert lines(log_file) == [
+            "own 0 ",
+            "all 5 extra INSTANCE web BACKUP 100",
+            "own 1 active",
+            "all 5 extra INSTANCE web MASTER 100",
+            "own 2 fault two",
+            "all 5 extra INSTANCE web FAULT 100",
+            "own 1 stop",
+            "all 5 extra INSTANCE web STOP 100",
+        ]
+
+    run(body())
+
+
+def test_what_a_program_gets(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        told = "env | sort; pwd; umask; readlink /proc/$$/fd/{0,1,2}; ls /proc/$$/fd | tr '\\n' ' '; echo; "
+        program = script(f"exec 9>{log_file}.part; {{ {told} }} >&9 9>&-; mv {log_file}.part {log_file}")
+        async with notifying(virtual_router(notify_active=program)) as (notifier, _):
+            tell(notifier, BACKUP, MASTER)
+            await until(log_file.exists)
+        found = lines(log_file)
+        environment = dict(line.split("=", 1) for line in found if "=" in line)
+        for shells_own in ("_", "PWD", "SHLVL", "OLDPWD"):
+            environment.pop(shells_own, None)
+        assert environment == {
+            **children.ENVIRONMENT,
+            "EXAVRRP_NAME": "web",
+            "EXAVRRP_STATE": "MASTER",
+            "EXAVRRP_BEFORE": "BACKUP",
+            "EXAVRRP_REASON": "nothing heard for 3 s",
+            "EXAVRRP_PRIORITY": "100",
+            "EXAVRRP_VRID": "7",
+            "EXAVRRP_ADDRESSES": "2001:db8:53::1 2001:db8:53::2",
+            "EXAVRRP_VERSION": __version__,
+        }
+        assert [line for line in found if "=" not in line][:3] == ["/", "0022", "/dev/null"]
+
+    inherited = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(inherited, True)  # noqa: FBT003
+    try:
+        run(body())
+    finally:
+        os.close(inherited)
+    assert str(inherited) not in lines(log_file)[-1].split(), "a descriptor of ours"
+
+
+def test_the_same_state_is_told_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        async with notifying(virtual_router(notify=script(f'echo "$3" >> {log_file}'))) as (notifier, _):
+            tell(notifier, BACKUP, BACKUP, FAULT, FAULT, BACKUP)
+            await until(lambda: notifier.counters() == {"web": {"done": 3}})
+        assert lines(log_file) == ["BACKUP", "FAULT", "BACKUP"]
+
+    run(body())
+
+
+def test_what_a_program_leaves_in_the_background_stays(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    async def body() -> None:
+        program = script(f"sleep 60 & echo $! >> {log_file}")
+        async with notifying(virtual_router(notify=program)) as (notifier, _):
+            tell(notifier, MASTER)
+            await until(lambda: notifier.counters() == {"web": {"done": 1}})
+        [number] = map(int, lines(log_file))
+        os.kill(number, signal.SIGKILL)  # raises if it is gone
+
+    run(body())
+
+
+# One after the other
+
+
+def test_a_burst_is_told_in_order_and_ends_with_the_last(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    async def body() -> None:
+        program = script(f'echo "begin $3 $4" >> {log_file}; echo "end $3 $4" >> {log_file}')
+        async with notifying(virtual_router(notify=program)) as (notifier, log):
+            for number, state in enumerate(there_and_back(200)):
+                notifier.tell("web", state, number, "INIT", "")
+            # Nothing ran before ``tell`` returned: half of them wait, and the older half is dropped.
+            assert notifier.counters() == {"web": {"dropped": 200 - QUEUE}}
+            await until(lambda: notifier.counters()["web"].get("done") == QUEUE)
+        expected = []
+        for number, state in enumerate(there_and_back(200)):
+            if number >= 200 - QUEUE:
+                expected += [f"begin {state} {number}", f"end {state} {number}"]
+        assert lines(log_file) == expected
+        assert log.events() == ["notify-behind"]
+
+    run(body())
+
+
+def test_routers_do_not_wait_for_each_other(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        slow = virtual_router("slow", notify=script("exec sleep 60", "slow"))
+        quick = virtual_router("quick", notify=script(f'echo "$2 $3" >> {log_file}', "quick"))
+        async with notifying(slow, quick) as (notifier, _):
+            tell(notifier, MASTER, name="slow")
+            tell(notifier, MASTER, BACKUP, name="quick")
+            await until(lambda: notifier.counters() == {"quick": {"done": 2}})
+            notifier._lines["slow"]._child.end(0.0)  # type: ignore[union-attr]
+            await until(lambda: "slow" in notifier.counters())
+        assert lines(log_file) == ["quick MASTER", "quick BACKUP"]
+
+    run(body())
+
+
+def test_the_engine_is_not_kept_waiting(
+    run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``tell`` starts nothing; and between two starts the event loop has a turn, and time, for everything else."""
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        program = script(f'echo "$2" >> {log_file}')
+        routers = [virtual_router(f"r{number}", notify=program) for number in range(20)]
+        happened: list[str] = []
+        begun = Child.__init__
+
+        def begin(child: Child, *rest: Any) -> None:
+            happened.append("start")
+            loop.call_soon(happened.append, "turn")
+            loop.call_later(notify.PAUSE / 2, happened.append, "alarm")
+            begun(child, *rest)
+
+        monkeypatch.setattr(Child, "__init__", begin)
+        async with notifying(*routers) as (notifier, _):
+            for router in routers:
+                tell(notifier, MASTER, name=router.name)
+            assert happened == []
+            await until(lambda: sum(counts["done"] for counts in notifier.counters().values()) == 20)
+            await until(lambda: happened.count("alarm") == 20)
+        assert happened == ["start", "turn", "alarm"] * 20
+        assert len(lines(log_file)) == 20
+
+    run(body())
+
+
+# Programs that fail
+
+
+def test_a_program_that_hangs_is_ended_with_all_of_its_group(
+    run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "GRACE", 0.1)
+
+    async def body() -> None:
+        stubborn = f"trap '' TERM; sleep 60 & echo $$ $! >> {log_file}; wait; wait"
+        router = virtual_router(notify_active=script(stubborn), notify=("/bin/true",), notify_timeout=0.2)
+        async with notifying(router) as (notifier, log):
+            tell(notifier, MASTER)
+            await until(lambda: notifier.counters() == {"web": {"failed": 1, "done": 1}})
+        [(event, fields)] = log.lines
+        assert (event, fields["detail"], fields["state"]) == ("notify-failed", "not done within 0.2 s", MASTER)
+        [numbers] = lines(log_file)
+        await until(lambda: all(gone(int(number)) for number in numbers.split()))
+
+    run(body())
+
+
+def gone(number: int) -> bool:
+    """Whether the process has ended (an orphan's zombie may wait for a slow init)."""
+    try:
+        about = Path(f"/proc/{number}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return about.rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_program_that_is_missing_or_fails_is_logged_and_the_next_one_told(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    async def body() -> None:
+        router = virtual_router(
+            notify_active=("/nonexistent/notify",),
+            notify_backup=script("exit 3", "fails"),
+            notify_fault=script("kill -KILL $$", "killed"),
+            notify=script(f'echo "$3" >> {log_file}', "all"),
+        )
+        async with notifying(router) as (notifier, log):
+            tell(notifier, MASTER, BACKUP, FAULT)
+            await until(lambda: notifier.counters() == {"web": {"failed": 3, "done": 3}})
+        details = [str(fields["detail"]) for _, fields in log.lines]
+        assert "No such file or directory" in details[0]
+        assert details[1:] == ["exit status 3", "killed by SIGKILL"]
+        assert [fields["state"] for _, fields in log.lines] == [MASTER, BACKUP, FAULT]
+        assert lines(log_file) == ["MASTER", "BACKUP", "FAULT"]
+
+    run(body())
+
+
+def test_without_a_pidfd_the_end_is_seen_too(
+    run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(number: int, flags: int = 0) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", absent)
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify=script(f'echo "$3" >> {log_file}'))) as (notifier, _):
+            tell(notifier, MASTER, BACKUP)
+            await until(lambda: notifier.counters() == {"web": {"done": 2}})
+        assert lines(log_file) == ["MASTER", "BACKUP"]
+
+    run(body())
+
+
+# Who may be root
+
+
+def test_root_runs_nothing_that_others_can_change(tmp_path: Path, need_root: None) -> None:
+    program = tmp_path / "bin" / "notify"
+    program.parent.mkdir(mode=0o755)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert insecure(str(program)) is None
+    assert insecure("/bin/sh") is None, "through a link, perhaps"
+    for path, mode in ((program, 0o775), (program.parent, 0o757), (program, 0o702)):
+        before = path.stat().st_mode
+        os.chown(path, 0, 65533)
+        path.chmod(mode)
+        assert insecure(str(program)) == f"depends on {path}, which others than root may write; chmod go-w {path}"
+        path.chmod(before & 0o7777)
+    program.parent.chmod(0o1777)
+    assert insecure(str(program)) is None, "sticky"
+    os.chown(program, 65533, 0)
+    assert insecure(str(program)) == f"depends on {program}, which belongs to user 65533; chown root {program}"
+
+
+def test_links_on_the_way_are_looked_at(tmp_path: Path, need_root: None) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed" / "program").write_text("#!/bin/sh\n")
+    (tmp_path / "open" / "link").symlink_to("../closed/program")
+    (tmp_path / "direct").symlink_to(tmp_path / "closed")
+    assert insecure(str(tmp_path / "direct" / "program")) is None
+    assert insecure(str(tmp_path / "direct" / ".." / "closed" / "program")) is None
+    assert "open, which others than root may write" in str(insecure(str(tmp_path / "open" / "link")))
+    (tmp_path / "circle").symlink_to("circle")
+    assert "cannot be looked at (Too many levels" in str(insecure(str(tmp_path / "circle")))
+    assert "cannot be looked at (No such file" in str(insecure(str(tmp_path / "absent")))
+
+
+def test_what_root_must_not_run_is_not_run(
+    run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+    async def body() -> None:
+        program = script(f"echo ran >> {log_file}", mode=0o777)
+        async with notifying(virtual_router(notify=program)) as (notifier, log):
+            tell(notifier, MASTER)
+            await until(lambda: log.lines)
+        assert "not run as root: depends on" in str(log.lines[0][1]["detail"])
+        assert notifier.counters() == {"web": {"failed": 1}}
+
+    run(body())
+    assert not log_file.exists()
+
+
+# A FIFO
+
+
+def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until", tmp_path: Path) -> None:
+    fifo, read = tmp_path / "fifo", tmp_path / "read"
+
+    async def body() -> None:
+        routers = (virtual_router("web", notify_fifo=str(fifo)), virtual_router("four", notify_fifo=str(fifo)))
+        async with notifying(*routers) as (notifier, log):
+            assert fifo.is_fifo()
+            assert fifo.stat().st_mode & 0o777 == 0o600
+            reader = await asyncio.create_subprocess_exec(
+                "/bin/sh", "-c", f'while read -r line; do echo "$line" >> {read}; done < {fifo}'
+            )
+            descriptor = os.open(fifo, os.O_WRONLY)  # waits for the reader
+            tell(notifier, BACKUP, MASTER, priority=150)
+            tell(notifier, BACKUP, FAULT, STOP, name="four", priority=90)
+            os.close(descriptor)
+            await until(lambda: len(lines(read)) == 5)
+            assert notifier.counters() == {str(fifo): {"written": 5}}
+        assert await reader.wait() == 0, "the end of the agent is the end of the file"
+        assert lines(read) == [
+            'INSTANCE "web" BACKUP 150',
+            'INSTANCE "web" MASTER 150',
+            'INSTANCE "four" BACKUP 90',
+            'INSTANCE "four" FAULT 90',
+            'INSTANCE "four" STOP 90',
+        ]
+        assert log.lines == []
+        assert fifo.is_fifo(), "it stays for our successor"
+
+    run(body())
+
+
+def test_a_fifo_that_nobody_reads_loses_lines_counted_and_logged_once(run: "Run", tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+            tell(notifier, *there_and_back(50))
+            assert notifier.counters() == {str(fifo): {"dropped": 50}}
+            assert log.events() == ["notify-unread"]
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            tell(notifier, FAULT)
+            assert os.read(reader, 4096) == b'INSTANCE "web" FAULT 100\n'
+            assert log.lines[1:] == [("notify-read", {"path": str(fifo), "lines_dropped": 50})]
+            os.close(reader)
+            tell(notifier, STOP)
+            assert log.events() == ["notify-unread", "notify-read", "notify-unread"]
+
+    run(body())
+
+
+def test_a_reader_that_is_replaced_gets_what_follows(run: "Run", tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, _):
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            tell(notifier, BACKUP)
+            os.close(reader)
+            fifo.unlink()
+            tell(notifier, MASTER)
+            assert notifier.counters() == {str(fifo): {"written": 1, "dropped": 1}}
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # made anew
+            tell(notifier, FAULT)
+            assert os.read(reader, 4096) == b'INSTANCE "web" FAULT 100\n'
+            os.close(reader)
+
+    run(body())
+
+
+def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(
+    run: "Run", until: "Until", tmp_path: Path
+) -> None:
+    fifo = tmp_path / "fifo"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            number = 0
+            while notifier.counters().get(str(fifo), {}).get("dropped", 0) < 10:
+                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
+                number += 1
+            assert log.events() == ["notify-unread"]
+            assert "slower than the transitions" in str(log.lines[0][1]["detail"])
+            got = b""
+
+            def drained() -> bool:
+                nonlocal got
+                with contextlib.suppress(BlockingIOError):
+                    got += os.read(reader, 65536)
+                return got.endswith(f" {number - 1}\n".encode())
+
+            await until(drained)
+            os.close(reader)
+            told = [int(line.split()[-1]) for line in got.splitlines()]
+            assert told == sorted(told)
+            assert told[-QUEUE:] == list(range(number - QUEUE, number))
+            assert len(told) == number - 10
+            assert log.events() == ["notify-unread", "notify-read"]
+
+    run(body())
+
+
+def test_what_a_full_fifo_could_not_take_is_counted_at_the_end(run: "Run", until: "Until", tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            number = 0
+            while not notifier._fifos[str(fifo)]._waiting:
+                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
+                number += 1
+        assert log.events() == ["notify-unread"]
+        assert notifier.counters() == {str(fifo): {"written": number - 1, "dropped": 1}}
+        os.close(reader)
+
+    run(body())
+
+
+def test_the_reader_of_a_full_fifo_goes_away(run: "Run", until: "Until", tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+            reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+            number = 0
+            while not notifier._fifos[str(fifo)]._waiting:
+                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
+                number += 1
+            os.close(reader)
+            await until(lambda: log.lines)
+            assert "nobody reads it" in str(log.lines[0][1]["detail"])
+            assert notifier.counters()[str(fifo)]["dropped"] == 1
+
+    run(body())
+
+
+@pytest.mark.parametrize("what", ["file", "directory", "link"])
+def test_what_is_no_fifo_is_left_alone(run: "Run", tmp_path: Path, what: str) -> None:
+    path, target = tmp_path / "path", tmp_path / "target"
+    if what == "file":
+        path.write_text("precious")
+    elif what == "directory":
+        path.mkdir()
+    else:
+        os.mkfifo(target)
+        path.symlink_to(target)
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_fifo=str(path))) as (notifier, log):
+            assert log.events() == ["notify-unusable"]
+            tell(notifier, MASTER, BACKUP)
+            assert log.events() == ["notify-unusable", "notify-unread"]
+            assert "no FIFO; remove it, or correct notify_fifo" in str(log.lines[1][1]["detail"])
+            assert notifier.counters() == {str(path): {"dropped": 2}}
+
+    run(body())
+    assert what != "file" or path.read_text() == "precious"
+
+
+# A socket
+
+
+def test_a_socket_gets_a_datagram_for_each(run: "Run", until: "Until", tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+
+    async def body() -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(str(path))
+            receiver.settimeout(0)
+            async with notifying(virtual_router(notify_socket=str(path))) as (notifier, log):
+                tell(notifier, BACKUP, MASTER)
+                assert receiver.recv(4096) == b'INSTANCE "web" BACKUP 100\n'
+                assert receiver.recv(4096) == b'INSTANCE "web" MASTER 100\n'
+                # A receiver's queue is short (net.unix.max_dgram_qlen): what does not fit waits for it.
+                for number in range(60):
+                    notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
+                told: list[int] = []
+
+                def received() -> bool:
+                    with contextlib.suppress(BlockingIOError):
+                        told.append(int(receiver.recv(4096).split()[-1]))
+                    return len(told) == 60
+
+                await until(received)
+                assert told == list(range(60))
+                assert log.lines == []
+
+    run(body())
+
+
+def test_a_socket_that_is_absent_or_replaced(run: "Run", tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify_socket=str(path))) as (notifier, log):
+            tell(notifier, BACKUP, MASTER)
+            assert notifier.counters() == {str(path): {"dropped": 2}}
+            assert log.events() == ["notify-unread"]
+            for state in (BACKUP, MASTER):
+                with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+                    receiver.bind(str(path))
+                    tell(notifier, state)
+                    assert receiver.recv(4096) == f'INSTANCE "web" {state} 100\n'.encode()
+                path.unlink()
+            assert log.events() == ["notify-unread", "notify-read"]
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+                receiver.bind(str(path))
+            tell(notifier, STOP)  # the receiver is gone, its file is not
+            assert "nobody reads it" in str(log.lines[-1][1]["detail"])
+
+    run(body())
+
+
+# The end
+
+
+def test_at_the_end_stop_is_told_and_what_waits_before_it_dropped(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    async def body() -> None:
+        program = script(f'echo "$3" >> {log_file}; [ "$3" != MASTER ] || exec sleep 60')
+        notifier = Notifier(
+            [virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop"))], Log()
+        )
+        notifier.open(asyncio.get_running_loop())
+        tell(notifier, MASTER)
+        await until(lambda: lines(log_file) == ["MASTER"])
+        hanging = notifier._lines["web"]._child
+        assert hanging is not None
+        tell(notifier, BACKUP, FAULT, STOP)
+        await notifier.close()
+        await until(lambda: len(lines(log_file)) == 3)
+        assert sorted(lines(log_file)[1:]) == ["STOP", "stop"]
+        children_left = reap()
+        assert children_left.pop(hanging.number) == signal.SIGTERM, "as from keepalived"
+        assert set(children_left.values()) == {0}
+
+    run(body())
+
+
+def reap() -> dict[int, int]:
+    """Statuses of the children that were left alone; in the agent's case init does that."""
+    found = {}
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            number, status = os.waitpid(-1, 0)
+            found[number] = status
+    return found
+
+
+def test_at_the_end_programs_that_are_quick_are_waited_for(run: "Run", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        own = script(f"echo stop >> {log_file}", "stop")
+        routers = [
+            virtual_router(name, notify=script(f'echo "$2 $3" >> {log_file}'), notify_stop=own) for name in ("a", "b")
+        ]
+        log = Log()
+        notifier = Notifier(routers, log)
+        notifier.open(asyncio.get_running_loop())
+        tell(notifier, STOP, name="a")
+        tell(notifier, STOP, name="b")
+        await notifier.close()
+        assert log.lines == []
+
+    run(body())
+    reap()
+    found = lines(log_file)
+    assert sorted(found) == ["a STOP", "b STOP", "stop", "stop"]
+
+
+def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    fifo = log_file.with_name("gate")
+    os.mkfifo(fifo)
+
+    async def body() -> None:
+        notifier = Notifier(
+            [
+                virtual_router(
+                    notify_stop=script(f"echo $$ > {log_file}.pid; read -r x < {fifo}; echo stopped >> {log_file}")
+                )
+            ],
+            Log(),
+        )
+        notifier.open(asyncio.get_running_loop())
+        tell(notifier, STOP)
+        await notifier.close()
+        assert lines(log_file) == []
+        opener = threading.Thread(target=fifo.write_text, args=("go on\n",))
+        opener.start()
+        await until(lambda: lines(log_file) == ["stopped"])
+        opener.join()
+
+    run(body())
+    reap()
+
+
+def test_a_cancelled_end_lets_go_at_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+    async def body() -> None:
+        notifier = Notifier([virtual_router(notify=script(f'echo "$3" >> {log_file}; exec sleep 60'))], Log())
+        notifier.open(asyncio.get_running_loop())
+        tell(notifier, MASTER)
+        await until(lambda: lines(log_file))
+        child = notifier._lines["web"]._child
+        assert child is not None
+        closing = asyncio.ensure_future(notifier.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        os.kill(child.number, signal.SIGKILL)  # raises if it is gone
+        assert reap() == {child.number: signal.SIGKILL}
+
+    run(body())

@@ -1,0 +1,489 @@
+"""Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, whatever is lost between them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp import presence
+from exavrrp.groups import Group, Happened, Queue
+from exavrrp.instance import Effect, Fault, Hold, Hurry, Instance
+from exavrrp.presence import Handover, Step
+from exavrrp.routes import Level
+from exavrrp.vrrp import router
+from exavrrp.vrrp.packet import LEAVING, Address
+from exavrrp.vrrp.router import Advertise, Role, Transition, Why
+
+BACKUP, ACTIVE, INITIALIZE = Role.BACKUP, Role.ACTIVE, Role.INITIALIZE
+V4, V6 = "four", "six"
+SOURCES: dict[str, tuple[Address, Address]] = {
+    # Of node 0 and node 1. The families disagree on which node wins a tie.
+    V4: (ip_address("192.0.2.12"), ip_address("192.0.2.11")),
+    V6: (ip_address("2001:db8:ff::11"), ip_address("2001:db8:ff::12")),
+}
+VIPS = {V4: ip_address("192.0.2.53"), V6: ip_address("2001:db8:53::1")}
+INTERVAL = 1.0
+ROUND = 1 / 16
+"""Seconds between two looks of the world at its clocks."""
+
+
+@dataclass(frozen=True)
+class Nature:
+    """What is configured for one node."""
+
+    priorities: tuple[int, int] = (100, 100)
+    preempt: bool = True
+    preempt_delay: float = 0.0
+    handover: Handover = Handover.MAKE_BEFORE_BREAK
+    standby: bool = False
+
+
+@dataclass
+class Node:
+    """One node: carries the effects of its group out, and knows what must never be."""
+
+    number: int
+    nature: Nature
+    world: "World"
+    binds: set[str] = field(default_factory=lambda: {V4, V6})
+    """the members whose addresses the kernel takes"""
+
+    def __post_init__(self) -> None:
+        nature = self.nature
+        self.group = Group(
+            "web",
+            [
+                Instance(
+                    name,
+                    router.Settings(
+                        vrid=7,
+                        priority=priority,
+                        interval=INTERVAL,
+                        source=SOURCES[name][self.number],
+                        addresses=(VIPS[name],),
+                        preempt=nature.preempt,
+                        preempt_delay=nature.preempt_delay,
+                    ),
+                    presence.Settings(nature.handover, hold=0.5, linger=0.5, ceiling=5.0, standby=nature.standby),
+                )
+                for name, priority in zip((V6, V4), nature.priorities, strict=True)
+            ],
+        )
+        self.queue = Queue(self.carry_out)
+        self.roles = dict.fromkeys((V4, V6), INITIALIZE)
+        self.said_last = dict.fromkeys((V4, V6), LEAVING)
+        self.announced: dict[str, Level | None] = dict.fromkeys((V4, V6))
+        self.bound = dict.fromkeys((V4, V6), False)
+
+    def do(self, act: Callable[[Group, float], Happened]) -> None:
+        self.queue.do(lambda: act(self.group, self.world.now))
+        self.check()
+
+    def carry_out(self, name: str, effect: Effect) -> None:
+        instance = self.group.members[name]
+        match effect:
+            case Advertise(priority):
+                self.said_last[name] = priority
+                self.world.send(self.number, name, priority)
+            case Transition(before, after):
+                assert before is self.roles[name]
+                self.roles[name] = after
+            case Step.BIND if name in self.binds:
+                self.bound[name] = instance.presence.bound
+                self.queue.do(lambda: self.group.bound(name, self.world.now))
+            case Step.BIND:
+                self.queue.do(lambda: self.group.unbound(name, "cannot be bound", self.world.now))
+            case Step.UNBIND:
+                self.bound[name] = instance.presence.bound
+            case Step.ANNOUNCE | Step.WITHDRAW:
+                self.announced[name] = instance.presence.level
+                if instance.presence.level is None:
+                    self.queue.do(lambda: self.group.withdrawn(name, self.world.now))
+            case _:
+                pass
+        assert self.bound[name] or self.announced[name] is None, "announced while unbound"
+
+    def check(self) -> None:
+        """What holds between two events."""
+        members = self.group.members
+        roles = {name: member.router.role for name, member in members.items()}
+        assert roles == self.roles
+        assert set(roles.values()) != {ACTIVE, BACKUP}, "they move together"
+        assert len({member.router.priority for member in members.values()}) == 1
+        for name, member in members.items():
+            assert (self.bound[name], self.announced[name]) == (member.presence.bound, member.presence.level)
+            if roles[name] is not ACTIVE:
+                assert self.announced[name] is not Level.ACTIVE
+        assert len({bool(member.faults) for member in members.values()}) == 1, "one in fault faults all"
+        assert len({frozenset(member.holds) for member in members.values()}) == 1
+        if any(member.faults for member in members.values()):
+            assert set(roles.values()) == {INITIALIZE}
+            assert not any(self.bound.values())
+
+    def ring(self) -> None:
+        deadlines = [member.deadline for member in self.group.members.values() if member.deadline is not None]
+        if any(deadline <= self.world.now for deadline in deadlines):
+            self.do(lambda group, now: group.timeout(now))
+            left = [member.deadline for member in self.group.members.values() if member.deadline is not None]
+            assert all(deadline > self.world.now for deadline in left), "an alarm that would ring for ever"
+
+    @property
+    def active(self) -> set[str]:
+        return {name for name, role in self.roles.items() if role is ACTIVE}
+
+
+@dataclass
+class World:
+    """Two nodes, and what is lost between them."""
+
+    natures: tuple[Nature, Nature]
+    first: int = 0
+    """the node whose alarms ring first"""
+    order: tuple[str, str] = (V4, V6)
+    """whose adverts arrive first of those that are under way"""
+
+    def __post_init__(self) -> None:
+        self.now = 0.0
+        self.lost: set[tuple[int, str]] = set()
+        """(sender, member) whose adverts do not arrive"""
+        self.under_way: list[tuple[int, str, int]] = []
+        self.nodes = [Node(number, nature, self) for number, nature in enumerate(self.natures)]
+        for node in self.nodes:
+            node.do(lambda group, now: group.start(now))
+
+    def send(self, sender: int, name: str, priority: int) -> None:
+        if (sender, name) not in self.lost:
+            self.under_way.append((sender, name, priority))
+
+    def deliver(self) -> None:
+        for name in self.order:
+            arrived = [one for one in self.under_way if one[1] == name]
+            self.under_way = [one for one in self.under_way if one[1] != name]
+            for sender, _, priority in arrived:
+                self.receive(sender, name, priority)
+
+    def receive(self, sender: int, name: str, priority: int) -> None:
+        advertisement = self.nodes[sender].group.members[name].router.advertisement(priority)
+        source = SOURCES[name][sender]
+        self.nodes[1 - sender].do(lambda group, now: group.received(name, source, advertisement, 1, [1], now))
+
+    def pass_(self, seconds: float) -> None:
+        for _ in range(round(seconds / ROUND)):
+            self.now += ROUND
+            self.deliver()
+            for node in (self.nodes[self.first], self.nodes[1 - self.first]):
+                node.ring()
+
+    def whole(self) -> None:
+        """Nothing is lost any more, and nothing is wrong."""
+        self.lost.clear()
+        for node in self.nodes:
+            node.binds = {V4, V6}
+            for name in (V4, V6):
+                for fault in (Fault.CHECK, Fault.BIND, Fault.ADVERTS):
+                    node.do(lambda group, now, name=name, fault=fault: group.clear(name, fault, now))  # type: ignore[misc]
+                node.do(lambda group, now, name=name: group.release(name, Hold.WAITING, now))  # type: ignore[misc]
+            node.do(lambda group, now: group.release(V4, Hold.DRAIN, now))
+
+
+BOTH = {V4, V6}
+
+
+def world(*natures: Nature, **options: Any) -> World:
+    made = World(natures if len(natures) == 2 else (Nature((150, 150)), Nature()), **options)
+    made.pass_(10)
+    return made
+
+
+def actives(one: World) -> list[set[str]]:
+    return [node.active for node in one.nodes]
+
+
+# One story each
+
+
+def test_the_better_node_is_active_in_both() -> None:
+    assert actives(world()) == [BOTH, set()]
+
+
+def test_the_least_priority_counts_for_all() -> None:
+    one = world(Nature((200, 90)), Nature((100, 100)))
+    assert actives(one) == [set(), BOTH]
+    one.nodes[0].do(lambda group, now: group.prioritise(V4, 150, now))
+    assert one.nodes[0].group.members[V6].router.priority == 150
+    one.pass_(10)
+    assert actives(one) == [BOTH, set()]
+
+
+@pytest.mark.parametrize("deaf", [V4, V6])
+def test_lost_adverts_of_one_family_move_nothing(deaf: str) -> None:
+    one = world()
+    one.lost = {(0, deaf), (1, deaf)}
+    one.pass_(20)
+    assert actives(one) == [BOTH, set()]
+    one.lost = {(0, V4), (0, V6)}
+    one.pass_(5)
+    assert actives(one) == [BOTH, BOTH], "nothing heard at all"
+    one.lost = {(0, deaf), (1, deaf)}
+    one.pass_(5)
+    assert actives(one) == [BOTH, set()], "heard again for one member: the other gives way as well"
+
+
+@pytest.mark.parametrize("fault", [Fault.CHECK, Fault.BIND, Fault.ADVERTS])
+@pytest.mark.parametrize("name", [V4, V6])
+def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
+    one = world()
+    node, other = one.nodes[0], ({V4, V6} - {name}).pop()
+    node.do(lambda group, now: group.fault(name, fault, "broken", now))
+    assert node.group.members[other].faults == {Fault.GROUP: f"{name}: broken"}
+    assert node.group.members[name].faults == {fault: "broken"}
+    one.pass_(3)
+    assert actives(one) == [set(), BOTH]
+    node.do(lambda group, now: group.fault(other, Fault.CHECK, "too", now))
+    node.do(lambda group, now: group.clear(name, fault, now))
+    assert node.group.members[name].faults == {Fault.GROUP: f"{other}: too"}
+    node.do(lambda group, now: group.clear(other, Fault.CHECK, now))
+    one.pass_(5)
+    assert actives(one) == [BOTH, set()]
+
+
+def test_addresses_that_cannot_be_bound_give_back_both_in_order() -> None:
+    one = World((Nature((150, 150)), Nature()))
+    one.nodes[0].binds = {V6}
+    one.pass_(10)
+    assert actives(one) == [set(), BOTH]
+    assert one.nodes[0].said_last == {V4: LEAVING, V6: LEAVING}, "who has resigned says nothing more"
+    assert one.nodes[0].bound == {V4: False, V6: False}
+
+
+def test_what_one_waits_for_all_wait_for() -> None:
+    one = World((Nature((150, 150)), Nature()))
+    node = one.nodes[0]
+    node.do(lambda group, now: group.hold(V4, Hold.WAITING, "web", now))
+    node.do(lambda group, now: group.hold(V6, Hold.WAITING, "dns", now))
+    assert [member.holds for member in node.group.members.values()] == [{Hold.WAITING: "web"}, {Hold.WAITING: "dns"}]
+    one.pass_(10)
+    assert actives(one) == [set(), BOTH]
+    node.do(lambda group, now: group.release(V4, Hold.WAITING, now))
+    assert [list(member.holds) for member in node.group.members.values()] == [[Hold.WAITING], [Hold.WAITING]]
+    node.do(lambda group, now: group.release(V6, Hold.WAITING, now))
+    one.pass_(10)
+    assert actives(one) == [BOTH, set()]
+
+
+@pytest.mark.parametrize("handover", Handover)
+def test_a_drain_of_one_is_a_drain_of_all(handover: Handover) -> None:
+    one = world(Nature((150, 150), handover=handover), Nature(handover=handover))
+    one.lost = {(1, V4)}
+    one.nodes[0].do(lambda group, now: group.hold(V6, Hold.DRAIN, "drained", now))
+    one.pass_(8)
+    assert actives(one) == [set(), BOTH], "a successor that was heard for one member is that of all"
+    assert one.nodes[0].bound == {V4: False, V6: False}
+    one.nodes[0].do(lambda group, now: group.release(V4, Hold.DRAIN, now))
+    one.pass_(8)
+    assert actives(one) == [BOTH, set()]
+
+
+def test_a_drain_without_a_successor_is_undone_for_all() -> None:
+    one = world()
+    one.lost = {(1, V4), (1, V6)}
+    one.nodes[0].do(lambda group, now: group.hold(V4, Hold.DRAIN, "drained", now))
+    one.pass_(12)
+    assert actives(one)[0] == BOTH
+    assert not any(member.holds for member in one.nodes[0].group.members.values())
+
+
+@pytest.mark.parametrize("order", [(V4, V6), (V6, V4)])
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_tie_in_which_the_families_disagree_ends(order: tuple[str, str], first: int) -> None:
+    one = World((Nature(), Nature()), first=first, order=order)
+    one.lost = {(sender, name) for sender in (0, 1) for name in (V4, V6)}
+    one.pass_(10)
+    assert actives(one) == [BOTH, BOTH]
+    one.lost.clear()
+    one.pass_(15)
+    assert actives(one) == [BOTH, set()], "the first member decides"
+
+
+def test_a_tie_is_decided_by_another_member_when_the_first_hears_nobody() -> None:
+    one = World((Nature(), Nature()))
+    one.lost = {(sender, name) for sender in (0, 1) for name in (V4, V6)}
+    one.pass_(10)
+    one.lost = {(0, V4), (1, V4)}
+    one.pass_(3)
+    assert actives(one) == [BOTH, BOTH]
+    one.pass_(5)
+    assert actives(one) == [set(), BOTH]
+
+
+def test_a_node_that_was_stopped_for_a_while_gives_way_whole() -> None:
+    one = world()
+    one.now += 60
+    one.nodes[1].ring()
+    one.deliver()
+    assert one.nodes[1].active == BOTH
+    one.nodes[0].ring()
+    assert one.nodes[0].active == set()
+
+
+def test_one_that_stalls_takes_the_others_with_it() -> None:
+    one = world()
+    node = one.nodes[0]
+    # One of them is told something at a moment when only its own advert is overdue.
+    six = node.group.members[V6].router
+    assert isinstance(six.state, router.Active)
+    six.state = router.Active(six.state.deadline - 60)
+    transitions: list[tuple[str, Why, str]] = []
+    carry_out = node.carry_out
+
+    def watch(name: str, effect: Effect) -> None:
+        if isinstance(effect, Transition):
+            transitions.append((name, effect.why, effect.detail.partition(" ")[0]))
+        carry_out(name, effect)
+
+    node.queue = Queue(watch)
+    node.do(lambda group, now: group.clear(V6, Fault.CHECK, now))
+    assert transitions == []
+    node.do(lambda group, now: group.timeout(now))
+    assert transitions == [(V6, Why.STALLED, "our"), (V4, Why.STALLED, "six:")]
+
+
+def test_a_stop_and_its_end() -> None:
+    one = world()
+    node = one.nodes[0]
+    node.do(lambda group, now: group.stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5), now))
+    assert node.active == set()
+    node.do(lambda group, now: group.abandon(now))
+    assert all(member.finished for member in node.group.members.values())
+
+
+def test_what_a_predecessor_left_goes_on() -> None:
+    one = World((Nature(), Nature()))
+    node = Node(0, Nature(), one)
+    for name in (V4, V6):
+        node.bound[name] = True
+        node.do(lambda group, now, name=name: group.inherit(name, now, whole=True))  # type: ignore[misc]
+    assert set(node.announced.values()) == {Level.LEAVING}
+
+
+def test_what_comes_of_an_effect_waits_for_the_others() -> None:
+    done: list[str] = []
+
+    def carry_out(name: str, effect: Effect) -> None:
+        done.append(f"{name} {effect}")
+        if effect is Step.BIND:
+            queue.do(lambda: [(name, Step.ANNOUNCE)])
+
+    queue = Queue(carry_out)
+    queue.do(lambda: [("a", Step.BIND), ("b", Step.BIND)])
+    assert done == ["a Step.BIND", "b Step.BIND", "a Step.ANNOUNCE", "b Step.ANNOUNCE"]
+
+
+# Whatever happens
+
+Happening = Callable[[World], None]
+numbers, members = st.sampled_from([0, 1]), st.sampled_from([V4, V6])
+
+
+def _passes(seconds: float) -> Happening:
+    return lambda one: one.pass_(seconds)
+
+
+def _loses(sender: int, name: str) -> Happening:
+    return lambda one: one.lost.symmetric_difference_update({(sender, name)})
+
+
+def _on(number: int, act: Callable[[Group, float], Happened]) -> Happening:
+    return lambda one: one.nodes[number].do(act)
+
+
+def _stops_for(number: int, seconds: float) -> Happening:
+    def happen(one: World) -> None:
+        for _ in range(round(seconds / ROUND)):
+            one.now += ROUND
+            one.nodes[1 - number].ring()
+
+    return happen
+
+
+def _binds(number: int, name: str) -> Happening:
+    return lambda one: one.nodes[number].binds.symmetric_difference_update({name})
+
+
+def _goes(number: int, name: str) -> Happening:
+    """The addresses are lost, and cannot be put back."""
+    return _on(number, lambda group, now: group.unbound(name, "lost", now))
+
+
+OWN = st.sampled_from([Fault.CHECK, Fault.BIND, Fault.ADVERTS])
+HAPPENINGS = st.one_of(
+    st.builds(_passes, st.sampled_from([ROUND, 0.5, 2.0, 4.0, 8.0])),
+    st.builds(_passes, st.sampled_from([ROUND, 0.5, 2.0, 4.0, 8.0])),
+    st.builds(_loses, numbers, members),
+    st.builds(_loses, numbers, members),
+    st.builds(_stops_for, numbers, st.sampled_from([1.0, 5.0])),
+    st.builds(_binds, numbers, members),
+    st.builds(_goes, numbers, members),
+    st.builds(
+        lambda number, name, fault: _on(number, lambda group, now: group.fault(name, fault, "broken", now)),
+        numbers,
+        members,
+        OWN,
+    ),
+    st.builds(
+        lambda number, name, fault: _on(number, lambda group, now: group.clear(name, fault, now)), numbers, members, OWN
+    ),
+    st.builds(
+        lambda number, name, hold: _on(number, lambda group, now: group.hold(name, hold, "held", now)),
+        numbers,
+        members,
+        st.sampled_from(Hold),
+    ),
+    st.builds(
+        lambda number, name, hold: _on(number, lambda group, now: group.release(name, hold, now)),
+        numbers,
+        members,
+        st.sampled_from(Hold),
+    ),
+    st.builds(
+        lambda number, name, priority: _on(number, lambda group, now: group.prioritise(name, priority, now)),
+        numbers,
+        members,
+        st.sampled_from([1, 90, 100, 150, 254]),
+    ),
+)
+PRIORITIES = st.sampled_from([1, 90, 100, 150, 254])
+WORLDS = st.builds(
+    World,
+    st.tuples(
+        *[
+            st.builds(
+                Nature,
+                st.tuples(PRIORITIES, PRIORITIES),
+                st.booleans(),
+                st.sampled_from([0.0, 3.0]),
+                st.sampled_from(Handover),
+                st.booleans(),
+            )
+        ]
+        * 2
+    ),
+    numbers,
+    st.sampled_from([(V4, V6), (V6, V4)]),
+)
+
+
+@given(one=WORLDS, history=st.lists(HAPPENINGS, max_size=20))
+def test_they_move_together_and_come_to_rest_on_one_node(one: World, history: list[Happening]) -> None:
+    for happen in history:
+        happen(one)
+    one.whole()
+    one.pass_(30)
+    assert sorted(actives(one), key=len) == [set(), BOTH]
+    before = actives(one)
+    one.pass_(10)
+    assert actives(one) == before, "at rest"
