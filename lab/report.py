@@ -191,7 +191,7 @@ def words_of(incident: Incident) -> str:
 
 def move_words(move: Move) -> str:
     words = f"{move.after} answers instead of {move.before}"
-    return f"{words}; both do for {move.length:.1f} ms" if move.length else words
+    return f"{words}; until {move.length:.1f} ms later nodes take turns" if move.length else words
 
 
 def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:

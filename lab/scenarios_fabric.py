@@ -356,7 +356,7 @@ def wrong_moves(run: Run) -> list[str]:
         words = ", ".join(f"{each.before} to {each.after} at {each.start:+.0f} ms" for each in moves) or "it did not"
         wrong.append(f"the answering node should go to node2, and back when healed at {healed:+.0f} ms, but: {words}")
     wrong += [
-        f"from {each.before} to {each.after} both answer for {each.length:.0f} ms, more than {REROUTE_MS:.0f} ms"
+        f"from {each.before} to {each.after} they take turns for {each.length:.0f} ms, more than {REROUTE_MS:.0f} ms"
         for each in moves
         if each.length > REROUTE_MS
     ]

@@ -22,7 +22,7 @@ the client). None: it did not happen.
 **Moves.** Another node answers than before. Routers do not change over at the same moment, and until the last one has,
 probes are answered by one node or the other, depending on their way. Changes of the answering node that follow each
 other within SETTLED seconds are therefore one move, from the node that answered before the first of them to the one
-that answered after the last; its length is how long there were two of them. A move from a node to itself is a flap.
+that answered after the last; its length is how long nodes took turns. A move from a node to itself is a flap.
 """
 
 from __future__ import annotations
