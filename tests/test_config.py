@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,25 @@ import tomli
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exavrrp.config import Configuration, Problem, effective, load, schema, state_directory
+from exavrrp.config import (
+    Configuration,
+    File,
+    Http,
+    Interface,
+    Prefix,
+    Probe,
+    Problem,
+    Process,
+    Program,
+    Tcp,
+    effective,
+    load,
+    schema,
+    state_directory,
+)
 from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
+from exavrrp.config.notation import Endpoint, Url
+from exavrrp.health import Initial, Verdict, Vitality
 from exavrrp.presence import Handover
 from exavrrp.routes import GRACEFUL_SHUTDOWN, LARGEST, Attributes, Ladder, Takeover
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
@@ -301,8 +318,153 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (CHECK, "weight", "254", "is 254; write a whole number from -253 to 253 (0: the router is in fault"),
     (CHECK, "weight", "-254", "is -254; write a whole number from -253 to 253"),
     (CHECK, "script", '"/bin/true"', 'unknown key; did you mean "command"?'),
-    (CHECK, "init_fail", "true", "unknown key; remove it: a check counts as failing until its first result"),
+    (CHECK, "init_fail", "true", 'unknown key; did you mean "initial"?'),
+    (CHECK, "track_bfd", "true", "unknown key; known here: command, shell,"),
+    (CHECK, "quorum", "2", 'unknown key; did you mean "at_least"?'),
+    (CHECK, "script_user", '"nobody"', 'unknown key; write user = "NAME" into each [check.NAME]'),
+    (CHECK, "enable_script_security", "true", "unknown key; remove it: it is always so"),
+    (CHECK, "reverse", "1", "is 1; write true or false"),
+    (CHECK, "initial", '"down"', 'is "down"; write "fail", "pass", or "wait" (out of the election until the first'),
+    (CHECK, "user", '""', 'is ""; write the name of a user: "nobody"'),
+    (CHECK, "user", "0", "is 0; write the name of a user"),
+    (CHECK, "user", '"nobody\\n"', "write the name of a user"),
+    (CHECK, "shell", '"true"', "stands beside command; keep one of the two: a check has one kind"),
+    (CHECK, "tcp", '"[::1]:80"', "stands beside command; keep one of the two"),
+    (CHECK, "route", '"::/0"', "stands beside command; keep one of the two"),
+    (CHECK, "contains", '"ok"', "is for checks with http, not command; remove it"),
+    (CHECK, "at_least", "1", "is for checks with process, not command; remove it"),
+    (CHECK, "file_value", "false", "is for checks with file, not command; remove it"),
+    (WEB, "track_process", '["web"]', 'unknown key; did you mean "checks"?'),
+    (WEB, "track_file", '["web"]', 'unknown key; did you mean "checks"?'),
+    (WEB, "user", '"nobody"', "unknown key; it belongs to a table [check.NAME]"),
 ]
+
+SHELL, TCP, HTTP, HTTPS, FILE, PROCESS, INTERFACE, ROUTE = (
+    {"shell": '"true"'},
+    {"tcp": '"[::1]:80"'},
+    {"http": '"http://[::1]/"'},
+    {"http": '"https://[::1]/"'},
+    {"file": '"/run/x"'},
+    {"process": '"postgres"'},
+    {"interface": '"eth0"'},
+    {"route": '"0.0.0.0/0"'},
+)
+OF_A_KIND: list[tuple[dict[str, str], str, str, str]] = [
+    # the check, key and TOML in its place, what the message says
+    (SHELL, "shell", '" "', 'is " "; write a command for /bin/sh in quotes'),
+    (SHELL, "shell", '["/bin/true"]', 'is ["/bin/true"]; write a command for /bin/sh in quotes'),
+    (SHELL, "host", '"a"', "is for checks with http, not shell; remove it"),
+    (TCP, "tcp", '"[::1]"', 'is "[::1]"; write an address and a port such as'),
+    (TCP, "tcp", '"::1:80"', 'is "::1:80"; write an address and a port such as "[2001:db8::1]:443"'),
+    (TCP, "tcp", '"localhost:80"', "write an address such as"),
+    (TCP, "tcp", '"localhost"', "write an address and a port such as"),
+    (TCP, "tcp", '"[127.0.0.1]:80"', "only an IPv6 address stands in brackets"),
+    (TCP, "tcp", '"[fe80::1]:80"', "this is a link-local address, which is bound to one link; write another one"),
+    (TCP, "tcp", '"[fe80::1%eth0]:80"', "remove the scope (from % on)"),
+    (TCP, "tcp", '"0.0.0.0:80"', "nobody can be connected to at this address; write a unicast address"),
+    (TCP, "tcp", '"[ff02::1]:80"', "nobody can be connected to at this address"),
+    (TCP, "tcp", '"127.0.0.1:0"', "write a port from 1 to 65535"),
+    (TCP, "tcp", '"127.0.0.1:65536"', "write a port from 1 to 65535"),
+    (TCP, "tcp", "80", "is 80; write an address and a port in quotes"),
+    (TCP, "user", '"nobody"', "is for checks with command or shell, not tcp; remove it"),
+    (HTTP, "http", '"ftp://[::1]/"', "write a URL such as"),
+    (HTTP, "http", '"[::1]:80"', "write a URL such as"),
+    (HTTP, "http", '"http://"', "write an address such as"),
+    (HTTP, "http", '"http://[::1]x/"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]:/"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]:99999/"', "write a port from 1 to 65535"),
+    (HTTP, "http", '"http://[::1]/a b"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]/#x"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]/\\r\\nX: y"', "write a URL such as"),
+    (HTTP, "http", '"http://root@[::1]/"', "remove the user (up to @): checks do not log in"),
+    (HTTP, "http", '"http://localhost:8080/"', 'write an address in place of the name, and host = "localhost" beside'),
+    (HTTP, "http", '"https://www.example.com/"', 'in place of the name, and host = "www.example.com" beside it'),
+    (HTTP, "http", '"http://127.1/"', "write an address such as"),
+    (HTTP, "host", '"a\\r\\nb"', "write the name the server knows itself by"),
+    (HTTP, "host", '"été"', "write the name the server knows itself by"),
+    (HTTP, "status", "200", "is 200; write a list of the status codes that are good"),
+    (HTTP, "status", "[99]", "holds 99; write status codes from 200 to 599"),
+    (HTTP, "contains", '""', 'is ""; write text of 1 to 1000 characters'),
+    (HTTP, "tls_verify", "false", 'has no effect on "http://[::1]/"; remove it, or write https'),
+    (HTTP, "ca_file", '"/ca.pem"', 'has no effect on "http://[::1]/"; remove it, or write https'),
+    (HTTPS, "tls_verify", "0", "is 0; write true or false"),
+    (HTTPS, "ca_file", '"ca.pem"', 'is "ca.pem"; write an absolute path'),
+    (FILE, "file", '"run/x"', 'is "run/x"; write an absolute path'),
+    (FILE, "file_value", "1", "is 1; write true or false"),
+    (FILE, "status", "[200]", "is for checks with http, not file; remove it"),
+    (PROCESS, "process", '"/usr/bin/postgres"', "write the name of a program"),
+    (PROCESS, "process", '""', "write the name of a program"),
+    (PROCESS, "at_least", "0", "is 0; write a whole number of processes from 1 to 10000"),
+    (INTERFACE, "interface", '"eth0/1"', "write the name of an interface"),
+    (ROUTE, "route", '"default"', 'is "default"; write a prefix such as "0.0.0.0/0"'),
+    (ROUTE, "route", '"192.0.2.1/24"', 'write "192.0.2.0/24": a route leads to a whole prefix'),
+    (ROUTE, "route", '"192.0.2.0/255.255.255.0"', 'write "192.0.2.0/24"'),
+    (ROUTE, "route", '"2001:db8::1/32"', 'write "2001:db8::/32"'),
+    (ROUTE, "route", '"fe80::%eth0/64"', "remove the scope (from % on)"),
+    (ROUTE, "route", "0", "is 0; write a prefix in quotes"),
+]
+
+
+def with_check(check: dict[str, str]) -> Tables:
+    """GOOD with another check."""
+    return {**changed(), CHECK: {"weight": "-10", **check}}
+
+
+@pytest.mark.parametrize(("check", "key", "toml", "message"), OF_A_KIND, ids=lambda value: str(value)[:40])
+def test_one_mistake_in_a_check_gives_one_line(
+    read: Any, check: dict[str, str], key: str, toml: str, message: str
+) -> None:
+    read(written(with_check(check)))
+    text = written(with_check({**check, key: toml}))
+    [problem] = problems(read, text)
+    assert message in problem.message
+    assert (problem.key, problem.line) == (f"check.web.{key}", line_of(text, CHECK, key))
+
+
+def test_every_kind_of_check_is_read(read: Any) -> None:
+    def probe(check: dict[str, str]) -> Any:
+        configuration = read(written(with_check(check)))
+        assert read(effective(configuration)) == configuration
+        return configuration.checks[0].probe
+
+    assert probe({"command": '["/bin/a", "b"]', "user": '"nobody"'}).arguments == ("/bin/a", "b")
+    assert probe({"shell": '"a && b"', "user": '"www-data"'}).arguments == ("/bin/sh", "-c", "a && b")
+    assert probe({"shell": '"a\\nb"'}).shell == "a\nb"
+    assert probe(TCP) == Tcp(Endpoint(IPv6Address("::1"), 80))
+    assert probe({"tcp": '"192.0.2.1:5432"'}) == Tcp(Endpoint(IPv4Address("192.0.2.1"), 5432))
+    full = probe(
+        {
+            "http": '"HTTPS://[2001:db8::1]:8443/health?a=b"',
+            "host": '"www.example.com"',
+            "status": "[200, 204]",
+            "contains": '"øk"',
+            "ca_file": '"/ca.pem"',
+        }
+    )
+    where = Url(Endpoint(IPv6Address("2001:db8::1"), 8443), "/health?a=b", tls=True)
+    assert full == Http(where, "www.example.com", (200, 204), "øk", tls_verify=True, ca_file="/ca.pem")
+    assert str(probe(HTTP).http) == "http://[::1]:80/"
+    assert str(probe({"http": '"https://192.0.2.1"', "tls_verify": "false"}).http) == "https://192.0.2.1:443/"
+    assert str(probe({"http": '"http://192.0.2.1?a"'}).http) == "http://192.0.2.1:80/?a"
+    assert probe({"file": '"/run/x"', "file_value": "true"}) == File("/run/x", file_value=True)
+    assert probe({"process": '"postgres"', "at_least": "2"}) == Process("postgres", 2)
+    assert probe(INTERFACE) == Interface("eth0")
+    assert probe({"route": '"2001:db8::/32"'}) == Prefix(IPv6Network("2001:db8::/32"))
+    assert probe({"route": '"0.0.0.0/0"'}) == Prefix(IPv4Network("0.0.0.0/0"))
+
+
+def test_what_health_wants_to_know_of_a_check(read: Any) -> None:
+    extra = {"reverse": "true", "initial": '"wait"', "rise": "4", "fall": "5", "file_value": "true"}
+    [check] = read(written(with_check({**FILE, **extra}))).checks
+    assert check.vitality() == Vitality(4, 5, Initial.WAIT, reverse=True, valued=True)
+    assert check.vitality().verdict is Verdict.UNKNOWN
+
+
+def test_authorities_for_a_certificate_that_is_not_verified_are_a_mistake(read: Any) -> None:
+    text = written(with_check({**HTTPS, "ca_file": '"/ca.pem"', "tls_verify": "false"}))
+    [problem] = problems(read, text)
+    assert problem.key == "check.web.ca_file"
+    assert problem.message == "has no effect with tls_verify = false; remove one of the two"
 
 
 @pytest.mark.parametrize(("table", "key", "toml", "message"), MISTAKES, ids=lambda value: str(value)[:40])
@@ -850,15 +1012,16 @@ def test_a_wrong_source_or_address_is_not_followed_by_a_complaint_about_lo(
 def test_a_program_that_cannot_be_run_is_an_error_where_it_is_looked_at(read: Any) -> None:
     asked: list[str] = []
 
-    def obstacle(program: str) -> str | None:
-        asked.append(program)
-        return "does not exist; install it, or correct the path" if "absent" in program else None
+    def obstacle(probe: Probe) -> tuple[str, str] | None:
+        assert isinstance(probe, Program)
+        asked.append(probe.command[0])
+        return ("command", "is not there; install it") if "absent" in probe.command[0] else None
 
     read(written(GOOD), obstacle=obstacle)
     text = written(changed((CHECK, "command", '["/usr/bin/absent", "-x"]')))
-    assert read(text).checks[0].command == ("/usr/bin/absent", "-x")
+    assert read(text).checks[0].probe.command == ("/usr/bin/absent", "-x")
     [problem] = problems(read, text, obstacle=obstacle)
-    assert problem.message == 'begins with "/usr/bin/absent", which does not exist; install it, or correct the path'
+    assert problem.message == "is not there; install it"
     assert problem.line == line_of(text, CHECK, "command")
     assert asked == ["/usr/bin/true", "/usr/bin/absent"]
 
@@ -879,6 +1042,21 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
         ([(AGENT, "advert_interval", "0.01")], "agent.advert_interval", "is 0.01: a host that is busy for 0.03 s is"),
         ([(CHECK, "weight", "155")], "virtual_router.web.checks", "can raise the priority to 255; it ends at 254"),
         ([(CHECK, "weight", "-100")], "virtual_router.web.checks", "can lower the priority to 0; it ends at 1"),
+        (
+            [(CHECK, "command", None), (CHECK, "tcp", '"[2001:db8:53::1]:80"')],
+            "check.web.tcp",
+            "asks 2001:db8:53::1, a virtual address, where the Active answers; write an address of this node",
+        ),
+        (
+            [(CHECK, "command", None), (CHECK, "http", '"http://192.0.2.53/"')],
+            "check.web.http",
+            "asks 192.0.2.53, a virtual address, where the Active answers; write an address of this node",
+        ),
+        (
+            [(CHECK, "weight", "-155"), (CHECK, "reverse", "true")],
+            "virtual_router.web.checks",
+            "can raise the priority to 255; it ends at 254",
+        ),
         ([(WEB, "priority", "255")], "virtual_router.web.checks", "only weight = 0 has an effect with priority 255"),
         (
             [("virtual_router.four.bgp", "neighbors", '["fe80::1"]')],
@@ -918,6 +1096,8 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
         [(CHECK, "weight", "154")],
         [(CHECK, "weight", "-99")],
         [(WEB, "priority", "255"), (CHECK, "weight", "0")],
+        [(CHECK, "command", None), (CHECK, "tcp", '"[2001:db8:ff::11]:80"')],
+        [(CHECK, "command", None), (CHECK, "file", '"/x"'), (CHECK, "file_value", "true"), (CHECK, "weight", "200")],
         [(WEB, "advert_interval", "0.05")],
         [("virtual_router.four.bgp", "neighbors", '["192.0.2.254"]')],
         [
@@ -1010,10 +1190,18 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         (schema.VirtualRouter, tables["virtual_router"]["web"]),
         (schema.Bgp, tables["virtual_router"]["web"]["bgp"]),
         (schema.Level, tables["virtual_router"]["web"]["bgp"]["leaving"]),
-        (schema.Check, tables["check"]["web"]),
     ):
         assert set(kind.__struct_fields__) - may_be_missing <= set(table)
         assert set(table) <= set(kind.__struct_fields__)
+
+
+@pytest.mark.parametrize(("check", "kind"), [(HTTPS, "http"), (FILE, "file"), (PROCESS, "process"), (TCP, "tcp")])
+def test_effective_writes_every_default_of_a_check_out(read: Any, check: dict[str, str], kind: str) -> None:
+    [table] = tomli.loads(effective(read(written(with_check(check)))))["check"].values()
+    foreign = {key for one, options in schema.KINDS.items() if one != kind for key in (one, *options)}
+    may_be_missing = {"host", "contains", "ca_file"}
+    assert set(schema.Check.__struct_fields__) - foreign - may_be_missing <= set(table)
+    assert set(table) <= set(schema.Check.__struct_fields__) - foreign
 
 
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,8}\Z")
@@ -1028,6 +1216,33 @@ def optional(**values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
     return st.fixed_dictionaries({}, optional=values)
 
 
+def kind(required: dict[str, st.SearchStrategy[Any]], **more: st.SearchStrategy[Any]) -> Any:
+    return st.fixed_dictionaries(required, optional=more)
+
+
+words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+kinds: st.SearchStrategy[dict[str, Any]] = st.one_of(
+    kind(
+        {"command": st.builds(lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3))},
+        user=st.just("nobody"),
+    ),
+    kind({"shell": words}, user=st.just("nobody")),
+    kind({"tcp": st.builds("[{}]:{}".format, v6, st.integers(1, 65535))}),
+    kind(
+        {"http": st.builds("http://{}/{}".format, v4, st.sampled_from(["", "a?b=c", "%22"]))},
+        host=st.sampled_from(["a", "www.example.com:81"]),
+        status=st.lists(st.integers(200, 599), max_size=3),
+        contains=words,
+    ),
+    kind({"http": st.builds("https://[{}]".format, v6)}, tls_verify=st.booleans()),
+    kind({"http": st.builds("https://[{}]".format, v6)}, ca_file=st.just("/etc/ca.pem")),
+    kind({"file": st.just("/run/été \\")}, file_value=st.booleans()),
+    kind({"process": words.filter(lambda text: "/" not in text)}, at_least=st.integers(1, 9)),
+    kind({"interface": st.sampled_from(["eth0", "eth1.5"])}),
+    kind({"route": st.sampled_from(["0.0.0.0/0", "::/0", "192.0.2.7", "2001:db8::/32"])}),
+)
+
+
 @st.composite
 def good_files(draw: st.DrawFn) -> dict[str, Any]:
     """A correct file with any subset of the optional keys."""
@@ -1036,19 +1251,15 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             names,
             st.builds(
                 lambda required, more: {**required, **more},
-                st.fixed_dictionaries(
-                    {
-                        "command": st.builds(
-                            lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3)
-                        )
-                    }
-                ),
+                kinds,
                 optional(
                     interval=seconds,
                     timeout=seconds,
                     rise=st.integers(1, 9),
                     fall=st.integers(1, 9),
                     weight=st.integers(-253, 253),
+                    reverse=st.booleans(),
+                    initial=st.sampled_from(["fail", "pass", "wait"]),
                 ),
             ),
             max_size=3,
@@ -1214,7 +1425,10 @@ wild_files = st.one_of(
 
 
 def survives(path: Path) -> None:
-    for host in ({}, {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda program: "is not here"}):
+    for host in (
+        {},
+        {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda probe: ("weight", "is not here")},
+    ):
         try:
             load(path, **host)
         except ConfigError as error:

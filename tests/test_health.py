@@ -1,9 +1,13 @@
 """Health: rise and fall, and a priority that can be read as a sum."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.health import Health, Judgement, Subject, Term, Verdict, Vitality
+from exavrrp.health import Health, Initial, Judgement, Subject, Term, Verdict, Vitality
 
 
 def verdicts(vitality: Vitality, results: str) -> str:
@@ -177,3 +181,139 @@ def test_the_priority_is_always_the_sum_that_explain_shows(
 def test_a_term_reads_as_part_of_a_sum() -> None:
     assert str(Term("a", Verdict.PASSING, 7, fault=False, detail="")) == "+ 7 (a passing)"
     assert str(Term("a", Verdict.UNKNOWN, -7, fault=False, detail="")) == "- 7 (a unknown)"
+
+
+@pytest.mark.parametrize(
+    ("reverse", "initial", "results", "verdicts_"),
+    [
+        (False, Initial.FAIL, "-", "f"),
+        (False, Initial.FAIL, "+", "p"),
+        (False, Initial.WAIT, "-", "f"),
+        (False, Initial.WAIT, "+", "p"),
+        (False, Initial.PASS, "+--", "ppf"),
+        (False, Initial.PASS, "--", "uf"),
+        (True, Initial.FAIL, "-", "f"),
+        (True, Initial.FAIL, "+", "p"),
+        (True, Initial.PASS, "-", "f"),
+        (True, Initial.PASS, "+++", "uup"),
+    ],
+)
+def test_only_a_presumption_of_the_best_is_not_given_up_at_once(
+    reverse: bool, initial: Initial, results: str, verdicts_: str
+) -> None:
+    assert verdicts(Vitality(rise=3, fall=2, initial=initial, reverse=reverse), results) == verdicts_
+
+
+def of(weight: int, base: int = 150, **options: Any) -> Health:
+    """One router with one check."""
+    return Health({"web": Subject(base, {"a": weight})}, {"a": Vitality(rise=1, fall=1, **options)})
+
+
+@pytest.mark.parametrize(
+    ("weight", "passing", "failing"),
+    [
+        # As in keepalived, whose "reverse" changes the sign.
+        (-50, "150", "150 + 50 (a failing) = 200"),
+        (50, "150 - 50 (a passing) = 100", "150"),
+        (0, "fault: a passing (a said so)", "150"),
+    ],
+)
+def test_a_reversed_weight_counts_the_other_way_round(weight: int, passing: str, failing: str) -> None:
+    assert told(of(weight, reverse=True), a=True).explain() == passing
+    assert told(of(weight, reverse=True), a=False).explain() == failing
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("weight", [-50, 0, 50])
+def test_before_its_first_result_a_check_says_what_it_is_presumed_to(weight: int, reverse: bool) -> None:
+    bad, good = told(of(weight, reverse=reverse), a=reverse), told(of(weight, reverse=reverse), a=not reverse)
+    for initial, same in ((Initial.FAIL, bad), (Initial.PASS, good)):
+        judgement = of(weight, reverse=reverse, initial=initial).judge("web")
+        assert (judgement.priority, len(judgement.faults)) == (same.priority, len(same.faults))
+        assert judgement.waiting == ()
+
+
+@pytest.mark.parametrize("weight", [-50, 0, 50])
+def test_a_router_waits_for_a_check_that_is_presumed_to_say_nothing(weight: int) -> None:
+    subject = of(weight, initial=Initial.WAIT)
+    judgement = subject.judge("web")
+    assert [term.check for term in judgement.waiting] == ["a"]
+    assert (judgement.priority, judgement.faults, judgement.lowered) == (150, (), False)
+    assert judgement.explain() == "150, waiting for a"
+    assert subject.result("a", passed=weight <= 0) == ("web",)
+    judgement = subject.judge("web")
+    assert (judgement.priority, judgement.waiting, judgement.explain()) == (150, (), "150")
+
+
+def test_what_is_awaited_follows_the_sum_but_a_fault_comes_first() -> None:
+    subject = health(a=-50, b=0, c=0)
+    subject.checks["c"] = replace(subject.checks["c"], initial=Initial.WAIT)
+    subject.checks["b"] = replace(subject.checks["b"], initial=Initial.PASS)
+    assert subject.judge("web").explain() == "150 - 50 (a unknown) = 100, waiting for c"
+    assert told(subject, b=False).explain() == "fault: b failing (b said so)"
+
+
+def test_a_number_is_multiplied_with_the_weight() -> None:
+    subject = of(2, valued=True)
+    assert subject.result("a", passed=True, value=-30) == ("web",)
+    assert subject.judge("web").explain() == "150 - 60 (a passing) = 90"
+    assert subject.result("a", passed=True, value=7) == ("web",)
+    assert subject.judge("web").explain() == "150 + 14 (a passing) = 164"
+    assert subject.result("a", passed=True, value=7) == ()
+    assert subject.result("a", passed=False) == (), "what cannot be read changes nothing"
+    assert subject.judge("web").explain() == "150 + 14 (a failing) = 164"
+    subject.result("a", passed=True, value=0)
+    assert subject.judge("web").explain() == "150"
+
+
+def test_a_number_is_multiplied_with_the_reversed_weight() -> None:
+    subject = of(2, valued=True, reverse=True)
+    subject.result("a", passed=True, value=30)
+    assert subject.judge("web").explain() == "150 - 60 (a passing) = 90"
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_number_with_weight_zero_decides_by_being_zero(reverse: bool) -> None:
+    subject = of(0, valued=True, reverse=reverse)
+    assert subject.judge("web").faults, "unknown"
+    subject.result("a", passed=True, value=0)
+    assert bool(subject.judge("web").faults) is reverse
+    subject.result("a", passed=True, value=-3)
+    assert bool(subject.judge("web").faults) is not reverse
+    subject.result("a", passed=False)
+    assert subject.judge("web").faults, "unreadable"
+    presumed = of(0, valued=True, reverse=reverse, initial=Initial.PASS)
+    assert not presumed.judge("web").faults
+
+
+@pytest.mark.parametrize(
+    ("judgement", "lowered"),
+    [
+        (health().judge("web"), False),
+        (told(health(a=-50), a=True), False),
+        (told(health(a=-50), a=False), True),
+        (told(health(a=20), a=True), False),
+        (told(health(a=20), a=False), True),  # the positive weight is missing
+        (told(health(a=20, b=-20), a=True, b=False), True),  # as configured, but less than it could be
+        (health(a=-50).judge("web"), True),  # unknown
+        (told(health(a=0), a=False), False),  # a fault is told by itself
+        (told(health(1, a=-50), a=False), False),  # clamped: it is worth no less
+        (told(health(254, a=50), a=False), False),
+        (told(health(255, a=-50), a=False), False),
+        (told(of(50, reverse=True), a=True), True),
+        (told(of(50, reverse=True), a=False), False),
+        (told(of(-50, reverse=True), a=True), True),
+        (told(of(-50, reverse=True), a=False), False),
+        (Judgement(150, (Term("bgp", Verdict.FAILING, -20, fault=False, detail=""),)), True),
+        (Judgement(150, (Term("bgp", Verdict.PASSING, 20, fault=False, detail=""),)), False),
+    ],
+)
+def test_lowered_is_worth_less_than_with_every_check_at_its_best(judgement: Judgement, lowered: bool) -> None:
+    assert judgement.lowered is lowered
+
+
+@pytest.mark.parametrize(("value", "lowered"), [(-5, True), (0, False), (5, False)])
+def test_lowered_by_a_number(value: int, lowered: bool) -> None:
+    subject = of(1, valued=True)
+    subject.result("a", passed=True, value=value)
+    assert subject.judge("web").lowered is lowered

@@ -32,16 +32,16 @@ from exavrrp import __version__
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
-from exavrrp.health import Health, Subject, Vitality
+from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
+from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.paths import Paths
-from exavrrp.system.scripts import Scripts
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, VirtualRouter
@@ -105,7 +105,7 @@ class Agent:
         )
         used = {name for router in configuration.routers for name in router.checks}
         checks = [check for check in configuration.checks if check.name in used]
-        self._scripts = Scripts(checks, self._checked)
+        self._checks = Checks(checks, self._checked)
         needed = {router.name: router.sessions() for router in configuration.routers}
         requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
         self._sessions = Sessions(requirements)
@@ -115,8 +115,8 @@ class Agent:
         )
         self._health = Health(
             {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
-            {check.name: Vitality(check.rise, check.fall) for check in checks}
-            | {_sessions_of(name): Vitality(1, 1) for name in requirements},
+            {check.name: check.vitality() for check in checks}
+            | {_sessions_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
         )
 
     def _weights(self, router: RouterConfiguration) -> dict[str, int]:
@@ -229,8 +229,8 @@ class Agent:
             raise StartError(error.strerror or str(error)) from error
         closing.callback(self._control.close)
         self._control.open(loop)
-        self._scripts.open(loop)
-        closing.push_async_callback(self._scripts.close)
+        self._checks.open(loop)
+        closing.push_async_callback(self._checks.close)
 
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
@@ -370,9 +370,9 @@ class Agent:
     def _lost(self, address: Address, error: OSError) -> None:
         self._by_address[address].lost(address, error)
 
-    def _checked(self, name: str, passed: bool, detail: str, seconds: float) -> None:
+    def _checked(self, name: str, passed: bool, detail: str, seconds: float, value: int | None = None) -> None:
         before = self._health.checks[name].verdict
-        affected = self._health.result(name, passed=passed, detail=detail)
+        affected = self._health.result(name, passed=passed, detail=detail, value=value)
         verdict = self._health.checks[name].verdict
         if verdict is not before:
             self.journal.info("check", check=name, result=verdict, detail=detail, seconds=round(seconds, 3))

@@ -18,7 +18,16 @@ from click.core import ParameterSource
 
 from exavrrp import __version__
 from exavrrp.agent import Agent, StartError
-from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, effective, load, state_directory
+from exavrrp.config import (
+    STATE_DIRECTORY,
+    ConfigError,
+    Configuration,
+    Probe,
+    Problem,
+    effective,
+    load,
+    state_directory,
+)
 from exavrrp.control import (
     SOCKET,
     Answer,
@@ -37,9 +46,9 @@ from exavrrp.control import (
     encode,
 )
 from exavrrp.system.addresses import global_on_loopback
+from exavrrp.system.checks import obstacle
 from exavrrp.system.client import TooLate, Unanswered, ask
 from exavrrp.system.journal import Format, Journal
-from exavrrp.system.scripts import obstacle
 from exavrrp.vrrp.packet import Address
 from exavrrp.vrrp.router import Role
 
@@ -272,7 +281,7 @@ def _remarks(router: RouterStatus) -> str:
 def _loaded(
     path: Path,
     local_addresses: Callable[[], Collection[Address]] | None,
-    obstacle_of: Callable[[str], str | None] | None,
+    obstacle_of: Callable[[Probe], tuple[str, str] | None] | None,
 ) -> Configuration:
     try:
         return load(path, local_addresses, obstacle_of)

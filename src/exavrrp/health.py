@@ -9,14 +9,23 @@ Weights mean what they mean in keepalived:
 
 - negative: added while the check fails;
 - positive: added while the check passes;
-- 0: the router is in fault while the check fails.
+- 0: the router is in fault while the check fails;
+- reversed: what the weight would add is taken away, and the other way round; with 0, the router is in fault while the
+  check passes;
+- times a number: the weight times the last number that the check has reported (that stands in a file) is added,
+  whatever the verdict; with 0, the router is in fault while the number is not 0, or the check fails.
 
 The sum is clamped to 1–254: 0 and 255 have meanings of their own in VRRP (RFC 9568 §5.2.4). Priority 255, the owner of
 the addresses, is never changed by a weight; a fault holds for it too.
 
-A check that has not said anything yet counts as failing, so that a node which starts with a broken service never takes
-an address it cannot serve; the first result decides at once, without ``rise`` or ``fall``. A check that is only
-missing its first result is called unknown in the explanation: nothing is known to be broken then.
+What a check counts for before its first result is configured (``Initial``). By default it speaks against the router, so
+that a node which starts with a broken service never takes an address it cannot serve. The first result decides at once,
+without ``rise`` or ``fall``; only where the best is presumed, it takes as many bad results as ever to say otherwise. A
+check that is only missing its first result is called unknown in the explanation: nothing is known to be broken then.
+
+A ``Judgement`` also says whether this node is worth less than it could be (``lowered``). Where preemption is off, that
+is the one way to know that an Active has become the worse node: no Backup will ever take over from it because of its
+priority alone (https://github.com/acassen/keepalived/issues/2599).
 """
 
 from collections.abc import Mapping
@@ -37,6 +46,15 @@ class Verdict(StrEnum):
     FAILING = "failing"
 
 
+class Initial(StrEnum):
+    """What a check is presumed to say until its first result."""
+
+    FAIL = "fail"
+    PASS = "pass"  # noqa: S105 — no password
+    WAIT = "wait"
+    """for nothing: the router is held out of the election until then"""
+
+
 @dataclass(frozen=True, slots=True)
 class Vitality:
     """One check: its verdict, and how many results in a row have spoken against it."""
@@ -45,20 +63,41 @@ class Vitality:
     """good results in a row that make a failing check pass, at least 1"""
     fall: int
     """bad results in a row that make a passing check fail, at least 1"""
+    initial: Initial = Initial.FAIL
+    reverse: bool = False
+    """whether its weights count the other way round"""
+    valued: bool = False
+    """whether its weights are multiplied with the number that it reports"""
     verdict: Verdict = Verdict.UNKNOWN
     against: int = 0
     detail: str = ""
     """of the last result"""
+    value: int = 0
+    """the last number reported; one that is missing or unreadable changes nothing"""
 
-    def after(self, passed: bool, detail: str) -> "Vitality":
-        """The check after one more result."""
+    @property
+    def waiting(self) -> bool:
+        """Whether nothing can be said before its first result."""
+        return self.verdict is Verdict.UNKNOWN and self.initial is Initial.WAIT
+
+    @property
+    def good(self) -> bool:
+        """Whether it speaks for the router; before its first result, what it is presumed to say."""
+        if self.verdict is Verdict.UNKNOWN:
+            return self.initial is Initial.PASS
+        return (self.verdict is Verdict.PASSING) is not (self.reverse and not self.valued)
+
+    def after(self, passed: bool, detail: str, value: int | None = None) -> "Vitality":
+        """The check after one more result; ``value`` is the number that came with it, if one did."""
+        told = replace(self, detail=detail, value=self.value if value is None else value)
         spoken = Verdict.PASSING if passed else Verdict.FAILING
         if spoken is self.verdict:
-            return replace(self, against=0, detail=detail)
-        needed = {Verdict.UNKNOWN: 1, Verdict.FAILING: self.rise, Verdict.PASSING: self.fall}[self.verdict]
-        if self.against + 1 < needed:
-            return replace(self, against=self.against + 1, detail=detail)
-        return replace(self, verdict=spoken, against=0, detail=detail)
+            return replace(told, against=0)
+        decided = replace(told, verdict=spoken, against=0)
+        at_once = self.verdict is Verdict.UNKNOWN and (not self.good or decided.good)
+        if at_once or self.against + 1 >= (self.rise if passed else self.fall):
+            return decided
+        return replace(told, against=self.against + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +121,10 @@ class Term:
     fault: bool
     detail: str
     """of the check's last result"""
+    best: int = 0
+    """what it adds when all is well"""
+    waiting: bool = False
+    """whether its first result is awaited; it is neither an amount nor a fault then"""
 
     def __str__(self) -> str:
         return f"{'+' if self.amount > 0 else '-'} {abs(self.amount)} ({self.check} {self.verdict})"
@@ -102,11 +145,22 @@ class Judgement:
         return tuple(term for term in self.terms if term.fault)
 
     @property
+    def waiting(self) -> tuple[Term, ...]:
+        """The checks without whose first result the router must not take part in the election."""
+        return tuple(term for term in self.terms if term.waiting)
+
+    @property
     def priority(self) -> int:
         """The effective priority, 1–255; in fault it is what it would be otherwise."""
-        if self.base == OWNER:
-            return OWNER
-        return min(max(self._sum, LEAST), MOST)
+        return self._clamped(self._sum)
+
+    @property
+    def lowered(self) -> bool:
+        """Whether a negative weight, or a positive one that is missing, makes the priority lower than it could be."""
+        return self.priority < self._clamped(self.base + sum(max(term.amount, term.best) for term in self.terms))
+
+    def _clamped(self, total: int) -> int:
+        return OWNER if self.base == OWNER else min(max(total, LEAST), MOST)
 
     @property
     def _sum(self) -> int:
@@ -115,17 +169,19 @@ class Judgement:
     def explain(self) -> str:
         """The priority as a sum, or the faults.
 
-        Such as ``150 - 50 (web failing) = 100`` or ``fault: web failing (no answer within 1 s)``.
+        Such as ``150 - 50 (web failing) = 100`` or ``fault: web failing (no answer within 1 s)``. What is awaited
+        follows: ``150, waiting for disk``.
         """
+        awaited = f", waiting for {', '.join(term.check for term in self.waiting)}" if self.waiting else ""
         if self.faults:
             return "fault: " + ", ".join(
                 f"{term.check} {term.verdict}{f' ({term.detail})' if term.detail else ''}" for term in self.faults
             )
         amounts = [str(term) for term in self.terms if term.amount]
         if self.base == OWNER or not amounts:
-            return str(self.base)
+            return f"{self.base}{awaited}"
         clamped = "" if self.priority == self._sum else f", clamped to {self.priority}"
-        return f"{' '.join((str(self.base), *amounts))} = {self._sum}{clamped}"
+        return f"{' '.join((str(self.base), *amounts))} = {self._sum}{clamped}{awaited}"
 
 
 @dataclass(slots=True)
@@ -137,11 +193,11 @@ class Health:
     checks: dict[str, Vitality] = field(default_factory=dict)
     """by the name of the check; every name in a subject's weights is here"""
 
-    def result(self, check: str, *, passed: bool, detail: str = "") -> tuple[str, ...]:
-        """Take in one result; the names of the routers whose priority or fault changed by it."""
+    def result(self, check: str, *, passed: bool, detail: str = "", value: int | None = None) -> tuple[str, ...]:
+        """Take in one result; the names of the routers whose priority, fault or waiting changed by it."""
         affected = [name for name, subject in self.subjects.items() if check in subject.weights]
         before = {name: self._outcome(name) for name in affected}
-        self.checks[check] = self.checks[check].after(passed, detail)
+        self.checks[check] = self.checks[check].after(passed, detail, value)
         return tuple(name for name in affected if self._outcome(name) != before[name])
 
     def judge(self, router: str) -> Judgement:
@@ -152,12 +208,25 @@ class Health:
             tuple(_term(name, weight, self.checks[name]) for name, weight in subject.weights.items()),
         )
 
-    def _outcome(self, router: str) -> tuple[int, tuple[tuple[str, Verdict], ...]]:
+    def _outcome(self, router: str) -> tuple[int, bool, tuple[str, ...], tuple[tuple[str, Verdict], ...]]:
         judgement = self.judge(router)
-        return judgement.priority, tuple((term.check, term.verdict) for term in judgement.faults)
+        faults = tuple((term.check, term.verdict) for term in judgement.faults)
+        return judgement.priority, judgement.lowered, tuple(term.check for term in judgement.waiting), faults
 
 
 def _term(check: str, weight: int, vitality: Vitality) -> Term:
-    passing = vitality.verdict is Verdict.PASSING
-    effective = passing if weight > 0 else not passing
-    return Term(check, vitality.verdict, weight if effective else 0, weight == 0 and not passing, vitality.detail)
+    if vitality.waiting:
+        return Term(check, vitality.verdict, 0, fault=False, detail=vitality.detail, waiting=True)
+    fault = weight == 0 and _is_fault(vitality)
+    signed = -weight if vitality.reverse else weight
+    if vitality.valued:
+        return Term(check, vitality.verdict, signed * vitality.value, fault, vitality.detail)
+    most, least = max(signed, 0), min(signed, 0)
+    return Term(check, vitality.verdict, most if vitality.good else least, fault, vitality.detail, best=most)
+
+
+def _is_fault(vitality: Vitality) -> bool:
+    """Whether a weight of 0 says that the router is unfit."""
+    if vitality.valued and vitality.verdict is not Verdict.UNKNOWN:
+        return not vitality.good or (vitality.value != 0) is not vitality.reverse
+    return not vitality.good

@@ -86,6 +86,7 @@ class VirtualRouter:
         self._links: dict[Address, tuple[Link, ...]] = {}
         self._confirmed: Level | None = None
         self._since: int | None = None
+        self._drained = False
         self.kept = False
         """whether the last drain was undone because nobody took over"""
 
@@ -141,17 +142,19 @@ class VirtualRouter:
         judgement = health.judge(self.name)
         now = self._loop.time()
         self._journal.info("health", router=self.name, priority=judgement.priority, detail=judgement.explain())
-        if all(term.verdict is Verdict.UNKNOWN for term in judgement.faults):
-            self._carry_out(self.instance.prioritise(judgement.priority, now))
-            self._carry_out(self.instance.clear(Fault.CHECK, now))
-        else:
-            self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
         # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
-        awaited = [term.check for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
+        silent = [term for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
+        awaited = [term.check for term in (*silent, *judgement.waiting)]
+        sick = len(silent) < len(judgement.faults)
+        if sick:
+            self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
+        self._carry_out(self.instance.prioritise(judgement.priority, now))
         if awaited:
             self._carry_out(self.instance.hold(Hold.WAITING, f"waiting for {', '.join(awaited)}", now))
         else:
             self._carry_out(self.instance.release(Hold.WAITING, now))
+        if not sick:
+            self._carry_out(self.instance.clear(Fault.CHECK, now))
 
     def drain(self) -> None:
         """Hand over, and stay out of the election until ``undrain``."""
@@ -240,6 +243,7 @@ class VirtualRouter:
                 case _:
                     assert_never(effect)
         self._arm()
+        self._tell_of_a_drain()
         self._host.progressed()
 
     def _take(self, step: Step) -> None:
@@ -369,6 +373,12 @@ class VirtualRouter:
             detail=transition.detail,
             priority=self.instance.router.priority,
         )
+
+    def _tell_of_a_drain(self) -> None:
+        drained = Hold.DRAIN in self.instance.holds and self.instance.finished
+        if drained and not self._drained:
+            self._journal.info("drained", router=self.name)
+        self._drained = drained
 
     def _tell_path(self, peer: Address, index: int, *, quiet: bool) -> None:
         where = {"router": self.name, "peer": str(peer), "interface": self._paths.interface_name(index)}

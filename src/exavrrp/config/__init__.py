@@ -8,7 +8,21 @@ and collects what is wrong with them. Everybody else needs only what is named he
 from exavrrp.config.diagnosis import ConfigError, Problem
 from exavrrp.config.loading import effective, load, state_directory
 from exavrrp.config.schema import STATE_DIRECTORY
-from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
+from exavrrp.config.settings import (
+    Agent,
+    Check,
+    Configuration,
+    File,
+    Http,
+    Interface,
+    Prefix,
+    Probe,
+    Process,
+    Program,
+    Shell,
+    Tcp,
+    VirtualRouter,
+)
 
 __all__ = [
     "STATE_DIRECTORY",
@@ -16,7 +30,16 @@ __all__ = [
     "Check",
     "ConfigError",
     "Configuration",
+    "File",
+    "Http",
+    "Interface",
+    "Prefix",
+    "Probe",
     "Problem",
+    "Process",
+    "Program",
+    "Shell",
+    "Tcp",
     "VirtualRouter",
     "effective",
     "load",

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from exavrrp.config import schema
 from exavrrp.config.diagnosis import Document, Keys, dotted
-from exavrrp.config.settings import Agent, Check, VirtualRouter
+from exavrrp.config.settings import Agent, Check, Http, Tcp, VirtualRouter
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Level, Takeover
 from exavrrp.vrrp.packet import OWNER, Address
@@ -31,10 +31,11 @@ def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRoute
 def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
     """Note every warning."""
     _idle(document, agent, routers, checks)
+    _elsewhere(document, routers, checks)
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
-        _clamped(document, keys, one, {check.name: check.weight for check in checks})
+        _clamped(document, keys, one, {check.name: check for check in checks})
         _substituted(document, keys, one)
         _without_effect(document, (*keys, "bgp"), one)
 
@@ -159,6 +160,24 @@ def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], 
             document.warning(("agent", key), f"has IPv{family} addresses, but no virtual router is IPv{family}")
 
 
+def _elsewhere(document: Document, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
+    """A Backup that asks a virtual address learns how the Active is."""
+    virtual = {address for one in routers for address in one.addresses}
+    for check in checks:
+        match check.probe:
+            case Tcp(endpoint):
+                key = "tcp"
+            case Http(url):
+                key, endpoint = "http", url.endpoint
+            case _:
+                continue
+        if endpoint.address in virtual:
+            document.warning(
+                ("check", check.name, key),
+                f"asks {endpoint.address}, a virtual address, where the Active answers; write an address of this node",
+            )
+
+
 def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
     if one.advert_interval < HASTY:
         inherited = (*keys, "advert_interval") not in document
@@ -169,15 +188,17 @@ def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
         )
 
 
-def _clamped(document: Document, keys: Keys, one: VirtualRouter, weights: dict[str, int]) -> None:
+def _clamped(document: Document, keys: Keys, one: VirtualRouter, checks: dict[str, Check]) -> None:
     """Priorities that checks carry beyond 1–254 are clamped there, where nodes become equal unnoticed."""
-    used = [weights.get(name, 0) for name in one.checks]
+    used = [checks[name] for name in one.checks if name in checks]
     if one.priority == OWNER:
-        if any(used):
+        if any(check.weight for check in used):
             document.warning((*keys, "checks"), "only weight = 0 has an effect with priority 255, which never changes")
         return
-    most = one.priority + sum(weight for weight in used if weight > 0)
-    least = one.priority + sum(weight for weight in used if weight < 0)
+    # What a number in a file will be, nobody knows.
+    amounts = [-check.weight if check.reverse else check.weight for check in used if not check.valued]
+    most = one.priority + sum(amount for amount in amounts if amount > 0)
+    least = one.priority + sum(amount for amount in amounts if amount < 0)
     if most >= OWNER:
         document.warning((*keys, "checks"), f"can raise the priority to {most}; it ends at 254, where nodes may tie")
     if least < 1:

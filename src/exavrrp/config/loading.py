@@ -23,7 +23,22 @@ import msgspec
 
 from exavrrp.config import coherence, ladders, notation, schema
 from exavrrp.config.diagnosis import Document, Keys, dotted, nearest, quoted, shown
-from exavrrp.config.settings import Agent, Check, Configuration, VirtualRouter
+from exavrrp.config.settings import (
+    Agent,
+    Check,
+    Configuration,
+    File,
+    Http,
+    Interface,
+    Prefix,
+    Probe,
+    Process,
+    Program,
+    Shell,
+    Tcp,
+    VirtualRouter,
+)
+from exavrrp.health import Initial
 from exavrrp.presence import Handover
 from exavrrp.vrrp.packet import OWNER, Address, Ipv4Checksum
 
@@ -37,17 +52,20 @@ LONGEST_DIRECTORY = 94
 LEARNED_FACTOR = 10
 """Intervals: how far one advert of a peer may stretch our patience unless ``learned_interval_max`` says otherwise."""
 
+Obstacle = Callable[[Probe], tuple[str, str] | None]
+"""Why something cannot be asked on this host: the key that is to blame, and what is wrong with it, with the remedy."""
+
 
 def load(
     path: str | Path,
     local_addresses: Callable[[], Collection[Address]] | None = None,
-    obstacle: Callable[[str], str | None] | None = None,
+    obstacle: Obstacle | None = None,
 ) -> Configuration:
     """The configuration in ``path``; raises ConfigError with everything that is wrong with it, and nothing else.
 
     ``local_addresses`` gives the addresses on lo, among which a missing source is looked for; without it such a source
-    stays None. ``obstacle`` says of a check's program why it cannot be run here, with the remedy; without it programs
-    are not looked at. Whatever these two raise is passed on.
+    stays None. ``obstacle`` says why a check cannot be carried out here; without it nobody asks. Whatever these two
+    raise is passed on.
     """
     return _Reading(Document(path, schema.SYNONYMS, schema.MISPLACED)).configuration(local_addresses, obstacle)
 
@@ -81,7 +99,7 @@ class _Reading:
         self._ladders = ladders.Ladders(document, self._texts, self._text)
 
     def configuration(
-        self, local_addresses: Callable[[], Collection[Address]] | None, obstacle: Callable[[str], str | None] | None
+        self, local_addresses: Callable[[], Collection[Address]] | None, obstacle: Obstacle | None
     ) -> Configuration:
         """All three rounds; raises ConfigError."""
         document = self._document
@@ -188,15 +206,91 @@ class _Reading:
     def _interfaces(self, keys: Keys, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
         return None if names is None else self._texts(keys, names, str)
 
-    def _check(self, name: str, table: schema.Check, obstacle: Callable[[str], str | None] | None) -> Check:
-        keys = ("check", name, "command")
-        if self._sound(keys):
-            program = table.command[0]
-            if not program.startswith("/"):
-                self._problem(keys, f"begins with {shown(program)}; write the absolute path of the program")
-            elif obstacle is not None and (reason := obstacle(program)) is not None:
-                self._problem(keys, f"begins with {shown(program)}, which {reason}")
-        return Check(name=name, **msgspec.structs.asdict(table))
+    def _check(self, name: str, table: schema.Check, obstacle: Obstacle | None) -> Check:
+        keys = ("check", name)
+        probe = self._probe(keys, table)
+        whole = all(self._sound((*keys, key)) for key in ("user", "ca_file"))
+        if probe is not None and whole and obstacle is not None and (found := obstacle(probe)) is not None:
+            key, reason = found
+            self._problem((*keys, key), reason)
+        return Check(
+            name=name,
+            probe=probe or Shell(":"),  # a stand-in after a mistake
+            interval=table.interval,
+            timeout=table.timeout,
+            rise=table.rise,
+            fall=table.fall,
+            weight=table.weight,
+            reverse=table.reverse,
+            initial=Initial(table.initial),
+        )
+
+    def _probe(self, keys: Keys, table: schema.Check) -> Probe | None:
+        """What the check asks; None after a mistake."""
+        kinds = [kind for kind in schema.KINDS if (*keys, kind) in self._document]
+        if not kinds and all(self._sound((*keys, kind)) for kind in schema.KINDS):
+            others = ", ".join(kind for kind in schema.KINDS if kind != "command")
+            self._problem(
+                (*keys, "command"),
+                f'is missing; write the program and its arguments as a list: ["/usr/bin/curl", …], or one of {others}',
+            )
+        for kind in kinds[1:]:
+            self._problem((*keys, kind), f"stands beside {kinds[0]}; keep one of the two: a check has one kind")
+        if len(kinds) == 1:
+            self._options(keys, kinds[0])
+            return self._meaning(keys, kinds[0], table)
+        return None
+
+    def _options(self, keys: Keys, kind: str) -> None:
+        """Note the keys that are for another kind."""
+        foreign = {option for options in schema.KINDS.values() for option in options} - set(schema.KINDS[kind])
+        for option in foreign:
+            if (*keys, option) in self._document:
+                theirs = " or ".join(other for other, options in schema.KINDS.items() if option in options)
+                self._problem((*keys, option), f"is for checks with {theirs}, not {kind}; remove it")
+
+    def _meaning(self, keys: Keys, kind: str, table: schema.Check) -> Probe | None:
+        """What the keys of this kind say together; None after a mistake."""
+        match kind, getattr(table, kind):
+            case _, None:
+                return None
+            case "command", command:
+                return self._program((*keys, "command"), command, table.user)
+            case "shell", text:
+                return Shell(text, table.user)
+            case "tcp", text:
+                endpoint = self._text((*keys, "tcp"), text, notation.endpoint)
+                return None if endpoint is None else Tcp(endpoint)
+            case "http", text:
+                return self._http(keys, text, table)
+            case "file", path:
+                return File(path, table.file_value)
+            case "process", text:
+                return Process(text, table.at_least)
+            case "interface", text:
+                return Interface(text)
+            case _, text:
+                prefix = self._text((*keys, "route"), text, notation.prefix)
+                return None if prefix is None else Prefix(prefix)
+
+    def _program(self, keys: Keys, command: tuple[str, ...], user: str | None) -> Program | None:
+        if not self._sound(keys):
+            return None
+        if not command[0].startswith("/"):
+            self._problem(keys, f"begins with {shown(command[0])}; write the absolute path of the program")
+            return None
+        return Program(command, user)
+
+    def _http(self, keys: Keys, text: str, table: schema.Check) -> Http | None:
+        url = self._text((*keys, "http"), text, notation.url)
+        if url is None:
+            return None
+        for key in ("tls_verify", "ca_file"):
+            if not url.tls and (*keys, key) in self._document:
+                self._problem((*keys, key), f"has no effect on {shown(text)}; remove it, or write https")
+        if table.ca_file is not None and not table.tls_verify:
+            self._problem((*keys, "ca_file"), "has no effect with tls_verify = false; remove one of the two")
+        return Http(url, table.host, table.status, table.contains, table.tls_verify, table.ca_file)
 
     # One virtual router
 
@@ -400,8 +494,14 @@ def effective(configuration: Configuration) -> str:
         attributes = ladders.tables(one.ladder, standby=one.standby)
         attributes["bgp"]["stale_for"] = one.stale_for
         tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
-    tables += [_table(f"check.{_key(one.name)}", one, without=("name",)) for one in configuration.checks]
+    tables += [_check_table(one) for one in configuration.checks]
     return "\n".join(tables)
+
+
+def _check_table(check: Check) -> str:
+    pointless = isinstance(check.probe, Http) and not check.probe.http.tls
+    probe = _table(f"check.{_key(check.name)}", check.probe, without=("tls_verify",) if pointless else ())
+    return probe + _table("", check, without=("name", "probe")).partition("\n")[2]
 
 
 def _table(header: str, settings: Any, without: Collection[str] = ()) -> str:

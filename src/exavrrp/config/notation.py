@@ -1,4 +1,4 @@
-"""What text in exavrrp.toml stands for: addresses and BGP communities.
+"""What text in exavrrp.toml stands for: addresses, what a check asks, and BGP communities.
 
 Each function takes the text of one value and gives its meaning, or raises ValueError with a remedy that completes the
 sentence "holds "…"; …". Nothing here knows of files, keys or other values.
@@ -8,7 +8,8 @@ lines.
 """
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from exavrrp.vrrp.packet import Address
 
@@ -22,6 +23,9 @@ COMMUNITIES = {
     "graceful-shutdown": "65535:0",
 }
 """Well-known names → what ExaBGP reads."""
+
+_ENDPOINT = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
+_URL = re.compile(r"(?P<scheme>https?)://(?P<place>[^/?#]*)(?P<target>[/?][!-\"$-~]*)?", re.IGNORECASE)
 
 _COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 _LARGE_COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})")
@@ -40,6 +44,95 @@ def address(text: str) -> Address:
         raise ValueError(f'this is an IPv4 address in IPv6 notation; write "{found.ipv4_mapped}"')
     if slash:
         raise ValueError(f'write "{found}" without a length')
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a connection goes to."""
+
+    address: Address
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.address.version == 6 else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """What an HTTP request asks for."""
+
+    endpoint: Endpoint
+    target: str
+    """what stands in the request line: path and query, printable ASCII"""
+    tls: bool
+
+    def __str__(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.endpoint}{self.target}"
+
+
+def endpoint(text: str) -> Endpoint:
+    """An address and a port."""
+    remedy = 'write an address and a port such as "[2001:db8::1]:443" or "192.0.2.1:443"'
+    found = _ENDPOINT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{remedy}; names are not resolved" if ":" in text else remedy)
+    return Endpoint(_reached(found["six"], found["four"]), _port(found["port"]))
+
+
+def url(text: str) -> Url:
+    """An http or https URL whose host is an address: a check must not fail because name service does."""
+    found = _URL.fullmatch(text)
+    if found is None:
+        raise ValueError('write a URL such as "http://[::1]:8080/health" or "https://192.0.2.1/"')
+    tls, place, target = found["scheme"].lower() == "https", found["place"], found["target"] or "/"
+    if "@" in place:
+        raise ValueError("remove the user (up to @): checks do not log in")
+    whole = place if re.search(r":[0-9]*$", place) and not place.endswith("]") else f"{place}:{443 if tls else 80}"
+    parts = _ENDPOINT.fullmatch(whole)
+    if parts is None:
+        raise ValueError('write a URL such as "http://[::1]:8080/health" or "https://192.0.2.1/"')
+    try:
+        address_ = _reached(parts["six"], parts["four"])
+    except ValueError as error:
+        if re.fullmatch(r"[A-Za-z0-9._-]*[A-Za-z_-][A-Za-z0-9._-]*", place.partition(":")[0]):
+            name = place.partition(":")[0]
+            raise ValueError(f'write an address in place of the name, and host = "{name}" beside it') from None
+        raise error from None
+    return Url(Endpoint(address_, _port(parts["port"])), target if target.startswith("/") else f"/{target}", tls)
+
+
+def _reached(six: str | None, four: str | None) -> Address:
+    """An address that this host can connect to, its own included."""
+    found = address(six if six is not None else four or "")
+    if (found.version == 6) is (six is None):
+        raise ValueError("only an IPv6 address stands in brackets; write it anew")
+    if found.is_multicast or found.is_unspecified:
+        raise ValueError("nobody can be connected to at this address; write a unicast address")
+    if isinstance(found, IPv6Address) and found.is_link_local:
+        raise ValueError("this is a link-local address, which is bound to one link; write another one")
+    return found
+
+
+def _port(text: str) -> int:
+    if not 1 <= int(text) <= 65535:
+        raise ValueError("write a port from 1 to 65535")
+    return int(text)
+
+
+def prefix(text: str) -> IPv4Network | IPv6Network:
+    """The destination of a route."""
+    if "%" in text:
+        raise ValueError("remove the scope (from % on)")
+    try:
+        found = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError('write a prefix such as "0.0.0.0/0", "192.0.2.0/24" or "2001:db8::/32"') from None
+    length = text.partition("/")[2]
+    if length and length != str(found.prefixlen):
+        raise ValueError(f'write "{found}"')
+    if found.network_address != ip_network(text.partition("/")[0]).network_address:
+        raise ValueError(f'write "{found}": a route leads to a whole prefix')
     return found
 
 

@@ -233,24 +233,103 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     bgp: Bgp = Bgp()
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """``[check.NAME]``: a program whose exit status says whether this node can serve."""
+AbsolutePath = Annotated[
+    str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/run/x"')
+]
 
-    command: Annotated[
-        tuple[
-            Annotated[str, Meta(pattern=r"^[^\x00]*$", description="the program and its arguments as text in quotes")],
-            ...,
-        ],
-        Meta(
-            min_length=1,
-            description='the program and its arguments as a list: ["/usr/bin/curl", "-fsS", "http://[::1]/"]',
-        ),
-    ]
+
+class Check(Struct, frozen=True, kw_only=True):
+    """``[check.NAME]``: a question whose answer says whether this node can serve, of exactly one kind.
+
+    The kinds are the keys from ``command`` to ``route``; what follows each is for that kind alone.
+    """
+
+    command: (
+        Annotated[
+            tuple[
+                Annotated[
+                    str, Meta(pattern=r"^[^\x00]*$", description="the program and its arguments as text in quotes")
+                ],
+                ...,
+            ],
+            Meta(
+                min_length=1,
+                description='the program and its arguments as a list: ["/usr/bin/curl", "-fsS", "http://[::1]/"]',
+            ),
+        ]
+        | None
+    ) = None
+    shell: (
+        Annotated[
+            str,
+            Meta(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description='a command for /bin/sh in quotes: "pidof a && b"'),
+        ]
+        | None
+    ) = None
+    user: (
+        Annotated[
+            str,
+            # What useradd(8) accepts, and the dots and at signs of directory services.
+            Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$(?!\n)", description='the name of a user: "nobody"'),
+        ]
+        | None
+    ) = None
+    tcp: Annotated[str, Meta(description='an address and a port in quotes, such as "[::1]:5432"')] | None = None
+    http: Annotated[str, Meta(description='a URL in quotes, such as "http://[::1]:8080/health"')] | None = None
+    host: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$(?!\n)",
+                description='the name the server knows itself by, such as "www.example.com"',
+            ),
+        ]
+        | None
+    ) = None
+    status: Annotated[
+        tuple[Annotated[int, Meta(ge=200, le=599, description="status codes from 200 to 599")], ...],
+        Meta(description="a list of the status codes that are good: [200, 204]"),
+    ] = ()
+    contains: (
+        Annotated[str, Meta(min_length=1, max_length=1000, description="text of 1 to 1000 characters in quotes")] | None
+    ) = None
+    tls_verify: Flag = True
+    ca_file: AbsolutePath | None = None
+    file: AbsolutePath | None = None
+    file_value: Flag = False
+    process: (
+        Annotated[
+            str,
+            Meta(pattern=r"^[^/\x00-\x1f\x7f]{1,255}$(?!\n)", description='the name of a program: "postgres"'),
+        ]
+        | None
+    ) = None
+    at_least: Annotated[int, Meta(ge=1, le=10000, description="a whole number of processes from 1 to 10000")] = 1
+    interface: Interface | None = None
+    route: Annotated[str, Meta(description='a prefix in quotes, such as "0.0.0.0/0" or "2001:db8::/32"')] | None = None
     interval: Period = 1.0
     timeout: Period = 1.0
     rise: Count = 2
     fall: Count = 3
     weight: Weight = 0
+    reverse: Flag = False
+    initial: Annotated[
+        Literal["fail", "pass", "wait"],
+        Meta(description='"fail", "pass", or "wait" (out of the election until the first result)'),
+    ] = "fail"
+
+
+KINDS: dict[str, tuple[str, ...]] = {
+    "command": ("user",),
+    "shell": ("user",),
+    "tcp": (),
+    "http": ("host", "status", "contains", "tls_verify", "ca_file"),
+    "file": ("file_value",),
+    "process": ("at_least",),
+    "interface": (),
+    "route": (),
+}
+"""The kinds of checks, each with the keys that are for it alone."""
 
 
 SYNONYMS: dict[str, str] = {
@@ -265,6 +344,13 @@ SYNONYMS: dict[str, str] = {
     "virtual_ipaddress_excluded": "addresses",
     "track_script": "checks",
     "script": "command",
+    "vrrp_track_process": "check",
+    "vrrp_track_file": "check",
+    "track_file": "checks",
+    "track_process": "checks",
+    "quorum": "at_least",
+    "status_code": "status",
+    "virtualhost": "host",
 }
 """Words of keepalived.conf, which most users come from → ours."""
 
@@ -280,7 +366,11 @@ MISPLACED: dict[str, str] = {
 } | {
     "nopreempt": "write preempt = false",
     "track_interface": "remove it: adverts follow the routes",
-    "init_fail": "remove it: a check counts as failing until its first result",
+    "init_fail": 'write initial = "fail", or nothing: that is the default',
+    "init_file": "write the number into the file before exavrrp starts",
+    "script_user": 'write user = "NAME" into each [check.NAME]',
+    "enable_script_security": "remove it: it is always so",
+    "connect_timeout": "write timeout",
     "state": "remove it: every node starts as Backup",
     "unicast_ttl": "remove it: adverts leave with a hop limit of 255",
     "version": "remove it: this is VRRPv3",

@@ -6,10 +6,13 @@ what their docstrings say.
 """
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from typing import Literal
 
 from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
+from exavrrp.config.notation import Endpoint, Url
+from exavrrp.health import Initial, Vitality
 from exavrrp.presence import Handover
 from exavrrp.routes import Ladder
 from exavrrp.sessions import Requirement
@@ -127,13 +130,97 @@ class VirtualRouter:
         return Requirement(self.min_sessions, frozenset(self.sessions_neighbors), family)
 
 
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Passes if the program ends with 0. The fields of all these are called as their keys."""
+
+    command: tuple[str, ...]
+    """the absolute path of the program, then its arguments"""
+    user: str | None = None
+    """None: the agent's own"""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What is executed."""
+        return self.command
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Passes if the command ends with 0."""
+
+    shell: str
+    user: str | None = None
+    """None: the agent's own"""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What is executed."""
+        return ("/bin/sh", "-c", self.shell)
+
+
+@dataclass(frozen=True, slots=True)
+class Tcp:
+    """Passes if the connection is accepted."""
+
+    tcp: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Passes if the answer to a GET has a good status, and the text in its body."""
+
+    http: Url
+    host: str | None = None
+    """in the header Host and, without a port, in the server's certificate; None: the address"""
+    status: tuple[int, ...] = ()
+    """the good ones; empty: 200–399"""
+    contains: str | None = None
+    tls_verify: bool = True
+    ca_file: str | None = None
+    """None: the system's authorities"""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """Passes if the file exists, or, with ``file_value``, if it can be read as a number or does not exist (0)."""
+
+    file: str
+    file_value: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """Passes if that many processes of the name run."""
+
+    process: str
+    at_least: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """Passes if the interface is up and has a carrier."""
+
+    interface: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """Passes if the kernel's main table has a route to exactly this prefix."""
+
+    route: IPv4Network | IPv6Network
+
+
+Probe = Program | Shell | Tcp | Http | File | Process | Interface | Prefix
+"""What a check asks."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """One ``[check.NAME]``."""
 
     name: str
-    command: tuple[str, ...]
-    """the absolute path of the program, then its arguments"""
+    probe: Probe
     interval: float
     """seconds from one start to the next"""
     timeout: float
@@ -142,6 +229,17 @@ class Check:
     fall: int
     weight: int
     """−253–253; 0: fault"""
+    reverse: bool = False
+    initial: Initial = Initial.FAIL
+
+    @property
+    def valued(self) -> bool:
+        """Whether its weight is multiplied with a number that it reports."""
+        return isinstance(self.probe, File) and self.probe.file_value
+
+    def vitality(self) -> Vitality:
+        """What health wants to know of it."""
+        return Vitality(self.rise, self.fall, self.initial, self.reverse, self.valued)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

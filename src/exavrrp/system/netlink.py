@@ -88,20 +88,35 @@ class Conversation:
                 continue
         raise InterruptedError(errno.EINTR, "the table changed during each of several dumps")
 
+    def parts(self, message: Any, kind: int, flags: int) -> Iterator[bytes]:
+        """As ``ask``, but gives each part of the answer undecoded, as it comes: for tables that may be long.
+
+        Raises ``OSError``, in particular ``InterruptedError`` at the end of a dump during which the table has changed.
+        Whoever does not read to the end closes the socket.
+        """
+        self._send(message, kind, flags)
+        interrupted = False
+        while True:
+            data = self._receive()
+            ended = False
+            for offset, kind_, flags_, sequence in messages(data):
+                if sequence == self._sequence:
+                    interrupted |= bool(flags_ & NLM_F_DUMP_INTR)
+                    if kind_ in {_NLMSG_ERROR, _NLMSG_DONE}:
+                        raise_error(data, offset)
+                        ended = True
+            yield data
+            if ended:
+                break
+        if interrupted:
+            raise InterruptedError(errno.EINTR, "the table changed during the dump")
+
     def _ask(self, message: Any, kind: int, flags: int) -> list[Any]:
-        if self._socket is None:
-            raise OSError(errno.EBADF, "the netlink socket is not open")
-        self._sequence = self._sequence % 0xFFFF_FFFF + 1
-        message.reset()
-        message["header"].update(
-            {"type": kind, "flags": NLM_F_REQUEST | flags, "sequence_number": self._sequence, "pid": 0}
-        )
-        message.encode()
-        self._socket.send(message.data)
+        self._send(message, kind, flags)
         answer: list[Any] = []
         interrupted = False
         while True:
-            data = self._socket.recv(_REPLY_SIZE)
+            data = self._receive()
             for offset, kind_, flags_, sequence in messages(data):
                 if sequence != self._sequence:
                     continue  # the late answer to a question that was given up
@@ -114,6 +129,21 @@ class Conversation:
                 answer.append(_decode(type(message), data, offset))
                 if not flags_ & NLM_F_MULTI and not flags & NLM_F_ACK:
                     return answer
+
+    def _send(self, message: Any, kind: int, flags: int) -> None:
+        if self._socket is None:
+            raise OSError(errno.EBADF, "the netlink socket is not open")
+        self._sequence = self._sequence % 0xFFFF_FFFF + 1
+        message.reset()
+        message["header"].update(
+            {"type": kind, "flags": NLM_F_REQUEST | flags, "sequence_number": self._sequence, "pid": 0}
+        )
+        message.encode()
+        self._socket.send(message.data)
+
+    def _receive(self) -> bytes:
+        assert self._socket is not None
+        return self._socket.recv(_REPLY_SIZE)
 
 
 class Watch:

@@ -7,18 +7,20 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exavrrp.config import Check
-from exavrrp.system import scripts
-from exavrrp.system.scripts import CHUNK, CLOSING_LIMIT, OUTPUT_PAUSE, STAGGER, TAIL, Scripts, obstacle
+from exavrrp.config import Check, Program, Shell
+from exavrrp.system.checks import Checks, obstacle, programs
+from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process
+from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER
 
 if TYPE_CHECKING:
     from tests.system.conftest import Run, Until
@@ -28,11 +30,12 @@ LONG = 60.0
 
 
 def check(*command: str, name: str = "web", interval: float = LONG, timeout: float = LONG) -> Check:
-    return Check(name=name, command=command, interval=interval, timeout=timeout, rise=1, fall=1, weight=0)
+    probe = Program(command)
+    return Check(name=name, probe=probe, interval=interval, timeout=timeout, rise=1, fall=1, weight=0)
 
 
 def shell(script: str, **options: Any) -> Check:
-    return check("/bin/sh", "-c", script, **options)
+    return replace(check("", **options), probe=Shell(script))
 
 
 @dataclass
@@ -42,15 +45,16 @@ class Results:
     told: list[tuple[str, bool, str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
-    def __call__(self, name: str, passed: bool, detail: str, seconds: float) -> None:
+    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+        assert value is None
         self.told.append((name, passed, detail))
         self.seconds.append(seconds)
 
 
 @contextlib.asynccontextmanager
-async def running(*checks: Check) -> AsyncIterator[tuple[Scripts, Results]]:
+async def running(*checks: Check) -> AsyncIterator[tuple[Checks, Results]]:
     results = Results()
-    engine = Scripts(checks, results)
+    engine = Checks(checks, results)
     engine.open(asyncio.get_running_loop())
     try:
         yield engine, results
@@ -74,6 +78,13 @@ def pids(path: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return [int(line) for line in text.split("\n")[:-1]]
+
+
+def child(engine: Checks) -> Process | None:
+    """What the first check runs now."""
+    run = engine._schedules[0]._run
+    assert run is None or isinstance(run, Process)
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -133,13 +144,24 @@ def test_a_program_that_cannot_be_started_has_failed(run: "Run", until: "Until",
 
 def test_obstacles_name_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "program"
-    assert obstacle(str(program)) == "does not exist; install it, or correct the path"
+
+    def of(path: object) -> tuple[str, str] | None:
+        return obstacle(Program((str(path), "an argument")))
+
+    assert of(program) == ("command", f'begins with "{program}", which does not exist; install it, or correct the path')
     program.write_text("#!/bin/sh\n")
-    assert obstacle(str(program)) == f"this user may not execute; chmod a+x {program}"
+    found = of(program)
+    assert found is not None
+    assert re.fullmatch(f'begins with "{program}", which .* may not execute; chmod a\\+x {program}', found[1])
     program.chmod(0o755)
-    assert obstacle(str(program)) is None
-    assert obstacle(str(tmp_path)) == "is a directory; write the program in it"
-    assert obstacle(f"/{'x' * 5000}") == "cannot be looked at (File name too long); correct the path"
+    assert of(program) is None
+    assert of(tmp_path) == ("command", f'begins with "{tmp_path}", which is a directory; write the program in it')
+    long = f"/{'x' * 5000}"
+    assert of(long) == (
+        "command",
+        f'begins with "{long}", which cannot be looked at (File name too long); correct the path',
+    )
+    assert obstacle(Shell("anything")) is None
 
 
 def test_a_program_gets_nothing_of_ours(
@@ -282,10 +304,10 @@ def test_a_program_that_even_close_cannot_kill_is_left_after_a_limit(
 
     async def body() -> None:
         loop = asyncio.get_running_loop()
-        engine = Scripts([shell(f"echo $$ >{file}; exec sleep {LONG}")], Results())
+        engine = Checks([shell(f"echo $$ >{file}; exec sleep {LONG}")], Results())
         engine.open(loop)
         await until(lambda: pids(file))
-        run = engine._schedules[0]._run
+        run = child(engine)
         assert run is not None
         monkeypatch.setattr(os, "killpg", lambda group, number: None)
         started = loop.time()
@@ -331,7 +353,7 @@ def test_first_starts_are_spread_but_soon() -> None:
     intervals = [(str(number), LONG) for number in range(11)] + [("fast", 0.12)]
 
     async def body() -> list[float]:
-        engine = Scripts([check("/bin/true", name=name, interval=interval) for name, interval in intervals], Results())
+        engine = Checks([check("/bin/true", name=name, interval=interval) for name, interval in intervals], Results())
         engine.open(asyncio.get_running_loop())
         starts = [schedule._due for schedule in engine._schedules]
         await engine.close()
@@ -343,8 +365,8 @@ def test_first_starts_are_spread_but_soon() -> None:
 def test_a_flood_of_output_is_read_slowly_and_not_kept(run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with running(check("/usr/bin/yes", "flood", timeout=0.5)) as (engine, results):
-            await until(lambda: (current := engine._schedules[0]._run) is not None and current._heard > 0)
-            process = engine._schedules[0]._run
+            await until(lambda: (current := child(engine)) is not None and current._heard > 0)
+            process = child(engine)
             assert process is not None
             await until(lambda: results.told)
             assert results.told[0] == ("web", False, "not done within 0.5 s")
@@ -365,7 +387,7 @@ def test_a_program_that_closes_its_output_is_waited_for(run: "Run", until: "Unti
     async def body() -> None:
         async with running(shell(script)) as (engine, results):
             await until((tmp_path / "closed").exists)
-            process = engine._schedules[0]._run
+            process = child(engine)
             assert process is not None
             await until(lambda: process._output not in asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
             assert results.told == []
@@ -386,7 +408,7 @@ def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
         loop = asyncio.get_running_loop()
         async with running(shell(FAMILY.format(trap=trap, file=file))) as (engine, results):
             await until(lambda: len(pids(file)) == 3)
-            process = engine._schedules[0]._run
+            process = child(engine)
             assert process is not None
             started = loop.time()
             await engine.close()
@@ -402,7 +424,7 @@ def test_a_cancelled_close_kills_at_once(run: "Run", until: "Until", tmp_path: P
     file = tmp_path / "pids"
 
     async def body() -> None:
-        engine = Scripts([shell(f"trap '' TERM; echo $$ >{file}; while :; do sleep 0.01; done")], Results())
+        engine = Checks([shell(f"trap '' TERM; echo $$ >{file}; while :; do sleep 0.01; done")], Results())
         engine.open(asyncio.get_running_loop())
         await until(lambda: pids(file))
         closing = asyncio.ensure_future(engine.close())
@@ -417,8 +439,8 @@ def test_a_cancelled_close_kills_at_once(run: "Run", until: "Until", tmp_path: P
 
 def test_close_without_open_and_without_checks() -> None:
     async def body() -> None:
-        await Scripts([check("/bin/true")], Results()).close()
-        engine = Scripts([], Results())
+        await Checks([check("/bin/true")], Results()).close()
+        engine = Checks([], Results())
         engine.open(asyncio.get_running_loop())
         await engine.close()
 
@@ -429,10 +451,10 @@ def test_a_result_may_close_the_engine(run: "Run", until: "Until") -> None:
     async def body() -> None:
         closing: list[asyncio.Future[None]] = []
 
-        def result(name: str, passed: bool, detail: str, seconds: float) -> None:
+        def result(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
             closing.append(asyncio.ensure_future(engine.close()))
 
-        engine = Scripts([check("/bin/true"), shell(f"sleep {LONG}")], result)
+        engine = Checks([check("/bin/true"), shell(f"sleep {LONG}")], result)
         engine.open(asyncio.get_running_loop())
         await until(lambda: closing)
         await closing[0]
@@ -468,12 +490,12 @@ def test_without_pidfd_a_childs_end_is_looked_for(
 def test_a_program_that_was_done_while_we_were_away_has_not_timed_out(
     run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "POLL", LONG)
+    monkeypatch.setattr(programs, "POLL", LONG)
 
     async def body() -> None:
         async with running(check("/bin/true", timeout=0.3)) as (engine, results):
             await until(lambda: engine._schedules[0]._run)
-            process = engine._schedules[0]._run
+            process = child(engine)
             assert process is not None
             while not process._has_ended():
                 time.sleep(0.001)  # noqa: ASYNC251 — the loop is away
