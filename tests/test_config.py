@@ -608,10 +608,10 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         "eBGP neighbours would prefer the wrong one of active (path length 1, MED 50) and standby (path length 1, MED",
     ),
     (
-        [ANNOUNCED, (BGP, "med", "4294967294")],
+        [ANNOUNCED, (BGP, "med", "4294967194")],
         BGP,
         "",
-        "share the traffic between active (path length 1, MED 4294967294) and standby",
+        "share the traffic between active (path length 1, MED 4294967194) and standby",
     ),
     (
         [ANNOUNCED, (STANDBY, "local_preference", "200")],
@@ -619,7 +619,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         "",
         (
             "iBGP neighbours would prefer the wrong one of active (local preference 100, path length 0, MED 50)"
-            " and standby (local preference 200, path length 0, MED 4294967294); write a lower local_preference"
+            " and standby (local preference 200, path length 0, MED 4294967194); write a lower local_preference"
         ),
     ),
     (
@@ -837,7 +837,11 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
     assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
     assert router.checks == ()
-    assert (router.standby, router.ladder, router.stale_for) == (False, Ladder.derived(Attributes()), 180.0)
+    assert (router.standby, router.ladder, router.stale_for) == (
+        False,
+        Ladder.derived(Attributes(), priority=100),
+        180.0,
+    )
 
 
 def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
@@ -901,10 +905,10 @@ def test_levels_are_derived_from_the_active_one(read: Any) -> None:
         read, ANNOUNCED, (AGENT, "local_as", "65010"), (BGP, "prepend", "1"), (BGP, "communities", '["1:2"]')
     )
     assert found == Ladder.derived(
-        Attributes(med=50, communities=("1:2",), as_path=(65010, 65010)), frozenset(), 0, 65010
+        Attributes(med=50, communities=("1:2",), as_path=(65010, 65010)), frozenset(), 0, 65010, priority=100
     )
     assert (found.standby.as_path, found.leaving.as_path) == ((65010,) * 3, (65010,) * 4)
-    assert (found.standby.med, found.leaving.med) == (LARGEST - 1, LARGEST)
+    assert (found.standby.med, found.leaving.med) == (LARGEST - 1 - 100, LARGEST)
     assert found.leaving.communities == ("1:2", GRACEFUL_SHUTDOWN)
 
 
@@ -1353,7 +1357,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
         own = {"source": next(texts[family]), "peers": [next(texts[family])]}
         bgp = draw(
             optional(
-                med=st.integers(0, 0xFFFFFFFE),
+                med=st.integers(0, 0xFFFFFEFE),
                 local_preference=st.integers(0, 0xFFFFFFFF),
                 communities=st.lists(
                     st.sampled_from(["1:2", "no-export", "graceful-shutdown", "65535:65535"]), unique=True

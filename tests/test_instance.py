@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exavrrp import presence
 from exavrrp.instance import STALE_FOR, Deserted, Effect, Fault, Hold, Hurry, Instance
-from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Step, Withdrawing
+from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Stage, Step, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import PathBack, PathQuiet
@@ -114,13 +114,21 @@ def test_a_new_priority_is_told_at_once() -> None:
 
 
 def test_who_takes_over_from_silence_is_announced_better_for_a_while() -> None:
-    one = serving()
+    one = instance()
+    one.start(0.0)
+    hear(one, 200, 0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
     assert one.silences == 1
     while one.router.deadline is not None and (now := one.router.deadline) < PATIENCE + STALE_FOR:
         assert one.timeout(now) == [Advertise(PRIORITY)]
     assert one.deadline == PATIENCE + STALE_FOR
     assert Step.ANNOUNCE in one.timeout(PATIENCE + STALE_FOR)
     assert one.silences == 0
+
+
+def test_the_first_active_of_all_takes_over_from_nobody() -> None:
+    assert serving().silences == 0
 
 
 def test_a_backup_counts_the_silences_of_others() -> None:
@@ -140,8 +148,10 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
     one = serving()
     effects = told(hear(one, 150, 4.0))
     assert effects == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
-    assert state(one) == Leaving(4.0 + HOLD)
-    assert one.deadline == 4.0 + HOLD, "the earlier one of two"
+    assert state(one) == Leaving(4.0 + HOLD / 2, Stage.RELIEVED)
+    assert one.deadline == 4.0 + HOLD / 2, "the earlier one of two"
+    assert one.timeout(4.0 + HOLD / 2) == [Step.ANNOUNCE]
+    assert one.presence.parting
     assert one.timeout(4.0 + HOLD) == [Step.WITHDRAW]
     assert one.withdrawn(5.0) == []
     assert state(one) == Lingering(5.0 + LINGER)
@@ -153,11 +163,11 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
 def test_after_a_stall_the_hold_begins_when_another_is_heard() -> None:
     one = serving()
     assert told(one.timeout(20.0)) == [(BACKUP, Why.STALLED), Step.ANNOUNCE]
-    assert state(one) == Leaving(20.0 + CEILING)
+    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING)
     assert hear(one, LEAVING, 21.0) == []
-    assert state(one) == Leaving(20.0 + CEILING), "who says priority 0 is no successor"
+    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING), "who says priority 0 is no successor"
     hear(one, 150, 22.0)
-    assert state(one) == Leaving(22.0 + HOLD)
+    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
 
 
 def test_an_advert_to_an_active_router_that_stays_is_no_successor() -> None:
@@ -202,7 +212,8 @@ def test_a_drain_resigns_and_serves_on_until_another_does() -> None:
     assert told(one.hold(Hold.DRAIN, "drained", 4.0)) == [RESIGN, (INITIALIZE, Why.DRAIN), Step.ANNOUNCE]
     assert one.deadline == 4.0 + CEILING
     hear(one, 50, 4.1)
-    assert one.deadline == 4.1 + HOLD
+    assert one.deadline == 4.1 + HOLD / 2
+    assert one.timeout(4.1 + HOLD / 2) == [Step.ANNOUNCE]
     assert one.timeout(4.1 + HOLD) == [Step.WITHDRAW]
     one.withdrawn(5.2)
     assert one.timeout(5.2 + LINGER) == [Step.UNBIND]
@@ -214,7 +225,7 @@ def test_a_drain_that_nobody_takes_over_is_undone_without_a_gap() -> None:
     one.hold(Hold.DRAIN, "drained", 4.0)
     undone = one.timeout(4.0 + CEILING)
     assert told(undone) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
-    assert (one.holds, state(one)) == ({}, Leaving(None))
+    assert (one.holds, state(one)) == ({}, Leaving(None, Stage.AWAITING))
     soon = one.deadline
     assert soon is not None
     assert soon < 4.0 + CEILING + 2 * INTERVAL
@@ -268,7 +279,7 @@ def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
     effects = told(one.prioritise(50, 4.0))
     assert effects == [RESIGN, (BACKUP, Why.WEAKENED), Step.ANNOUNCE]
     hear(one, 80, 5.0)
-    assert state(one) == Leaving(5.0 + HOLD)
+    assert state(one) == Leaving(5.0 + HOLD / 2, Stage.RELIEVED)
 
 
 # Faults
@@ -335,6 +346,7 @@ def test_a_stop_resigns_first_and_serves_on_until_another_does() -> None:
     assert told(stop(one, 4.0)) == [RESIGN, (INITIALIZE, Why.SHUTDOWN), Step.ANNOUNCE]
     assert (one.finished, one.presence.level) == (False, Level.LEAVING)
     hear(one, 50, 4.1)
+    assert one.timeout(4.1 + 0.375) == [Step.ANNOUNCE]
     assert one.timeout(4.1 + 0.75) == [Step.WITHDRAW]
     one.withdrawn(4.86)
     assert one.timeout(4.86 + 0.375) == [Step.UNBIND]
@@ -355,7 +367,7 @@ def test_a_stop_with_break_before_make_resigns_last() -> None:
 def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() -> None:
     one = instance()
     assert one.inherit(0.0, whole=True) == [Step.ANNOUNCE]
-    assert state(one) == Leaving(None)
+    assert state(one) == Leaving(None, Stage.AWAITING)
     assert told(one.start(0.5)) == [(BACKUP, Why.STARTUP)]
     soon = 0.5 + INTERVAL + (256 - PRIORITY) * INTERVAL / 256
     assert one.deadline == soon
@@ -368,7 +380,7 @@ def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
     one.inherit(0.0, whole=True)
     one.start(0.0)
     assert hear(one, 150, 0.1) == []
-    assert state(one) == Leaving(0.1 + HOLD)
+    assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
 
 
 def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() -> None:
@@ -459,9 +471,9 @@ def test_a_group_makes_it_give_way_in_order() -> None:
 def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
     one = serving()
     one.timeout(20.0)
-    assert state(one) == Leaving(20.0 + CEILING)
+    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING)
     assert one.succeeded(22.0) == []
-    assert state(one) == Leaving(22.0 + HOLD)
+    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
 
 
 # Paths

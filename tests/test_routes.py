@@ -32,6 +32,7 @@ from exavrrp.routes import (
     withdraw,
 )
 
+PARTING = Standing(parting=True)
 VIP = IPv6Address("2001:db8:53::1")
 VIP4 = IPv4Address("192.0.2.53")
 
@@ -181,8 +182,11 @@ def test_ladder() -> None:
     active = Attributes(med=50)
     ladder = Ladder.derived(active)
     assert ladder.at(Level.ACTIVE) == active
-    assert ladder.at(Level.LEAVING) == leaving(active)
-    assert ladder.routes(VIP) == (Route(VIP, active), Route(VIP, standby(active)), Route(VIP, leaving(active)))
+    assert ladder.at(Level.LEAVING, PARTING) == leaving(active)
+    yielding = replace(active, med=LARGEST)
+    assert ladder.at(Level.LEAVING) == yielding, "no more than a worse MED until another's route has arrived"
+    forms = (active, standby(active), yielding, leaving(active))
+    assert ladder.routes(VIP) == tuple(Route(VIP, form) for form in forms)
     assert all(one != other for one, other in pairwise(ladder.at(level) for level in Level))
 
 
@@ -214,7 +218,10 @@ def test_takeover_by_med() -> None:
             "better than standby, whatever the clock"
         )
     assert ladder.at(Level.ACTIVE, Standing(since=1 << 40)).med == 0
-    assert [one.attributes.med for one in ladder.routes(VIP)] == [LARGEST - 1, LARGEST], "the time is not known"
+    assert ladder.at(Level.LEAVING, Standing(since=now)).med == LARGEST
+    assert [one.attributes.med for one in ladder.routes(VIP)] == [LARGEST - 1, LARGEST, LARGEST], (
+        "nobody knows the time"
+    )
     assert ladder.rank(Level.ACTIVE, internal=False) < ladder.rank(Level.STANDBY, internal=False)
 
 
@@ -223,8 +230,19 @@ def test_takeover_by_prepend() -> None:
     ladder = Ladder.derived(Attributes(as_path=path), frozenset({Takeover.PREPEND}), 3, 65010)
     lengths = [len(ladder.at(Level.ACTIVE, Standing(silences=count)).as_path) for count in range(6)]
     assert lengths == [4, 3, 2, 1, 1, 1]
-    assert (len(ladder.at(Level.STANDBY).as_path), len(ladder.at(Level.LEAVING).as_path)) == (5, 6)
-    assert [len(one.attributes.as_path) for one in ladder.routes(VIP)] == [4, 3, 2, 1, 5, 6]
+    assert (len(ladder.at(Level.STANDBY).as_path), len(ladder.at(Level.LEAVING, PARTING).as_path)) == (5, 6)
+    assert len(ladder.at(Level.LEAVING, Standing(silences=1)).as_path) == 3, "as long as it was announced"
+    assert [len(one.attributes.as_path) for one in ladder.routes(VIP)] == [4, 3, 2, 1, 5, 4, 6]
+
+
+def test_what_leaves_keeps_its_med_where_its_own_table_takes_that_away() -> None:
+    ladder = Ladder(Attributes(med=50), standby(Attributes()), Attributes(med=None, local_preference=0))
+    assert ladder.at(Level.LEAVING).med == LARGEST
+
+
+def test_backups_do_not_tie_among_themselves() -> None:
+    assert standby(Attributes(), priority=150).med == LARGEST - 151
+    assert Ladder.derived(Attributes(), priority=200).standby.med == LARGEST - 201
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from exavrrp.routes import Level
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
-from exavrrp.vrrp.router import Advertise, Notice, Role, Router, Shutdown, Startup, Transition, Why
+from exavrrp.vrrp.router import Advertise, Backup, Notice, Role, Router, Shutdown, Startup, Transition, Why
 from exavrrp.vrrp.silences import Silences
 
 STALE_FOR = 180.0
@@ -251,20 +251,25 @@ class Instance:
     def _elect(self, event: router.Event, now: float) -> list[Effect]:
         """``event`` goes through the election, and each transition on to presence."""
         effects: list[Effect] = []
+        state = self.router.state
+        followed = isinstance(state, Backup) and state.following is not None
         for action in self.router.handle(event, now):
             effects.append(action)
-            self._listen(action, now)
+            self._listen(action, followed, now)
             if isinstance(action, Transition):
                 for consequence in _consequences(action):
                     effects += self._inform(consequence, now)
         return effects
 
-    def _listen(self, action: router.Action, now: float) -> None:
-        """Who falls silent is counted by everybody alike, what this node says included."""
+    def _listen(self, action: router.Action, followed: bool, now: float) -> None:
+        """Who falls silent is counted by everybody alike, what this node says included.
+
+        ``followed``: whether there was an Active. The first one of all takes over from nobody.
+        """
         match action:
             case Advertise(priority):
                 self._silences.said(priority, self.router.settings.interval, now)
-            case Transition(after=Role.ACTIVE, why=Why.SILENCE):
+            case Transition(after=Role.ACTIVE, why=Why.SILENCE) if followed:
                 self._silences.took_over(now)
                 self.silences = self._silences.count(now)
             case _:

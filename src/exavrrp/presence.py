@@ -6,7 +6,9 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
 - taking over: bind → (bound and verified) → announce: never announced while unbound;
 - giving up while still able to serve, *make before break*: stay bound, announce as leaving, until the new Active has
   been heard and ``hold`` has passed (the fabric has converged); withdraw; stay bound for ``linger`` (packets in
-  flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict;
+  flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict. What is announced gets worse in two
+  stages, the second in the middle of ``hold``: a route that is worse by more than its MED before the successor's is
+  known everywhere makes routers prefer a detour over each other to the same node, and packets circle (seen with FRR);
 - giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
   that no other node starts before this one has stopped;
 - giving up because it cannot serve: withdraw and unbind at once;
@@ -47,7 +49,7 @@ class Settings:
 
     handover: Handover = Handover.MAKE_BEFORE_BREAK
     hold: float = 1.0
-    """seconds announced as leaving after the new Active was heard"""
+    """seconds announced as leaving after the new Active was heard, half of them as the worst there is"""
     linger: float = 2.0
     """seconds bound after the withdraw"""
     ceiling: float = 30.0
@@ -87,12 +89,24 @@ class Present:
     deadline = None
 
 
+class Stage(StrEnum):
+    """How far a handover has come."""
+
+    AWAITING = "awaiting"
+    """nobody was heard yet who takes over"""
+    RELIEVED = "relieved"
+    """another Active was heard; its route is on its way"""
+    PARTING = "parting"
+    """its route has arrived; ours is to be taken by nobody any more"""
+
+
 @dataclass(frozen=True, slots=True)
 class Leaving:
     """Bound and announced as leaving, until the successor serves."""
 
     deadline: float | None
     """None: until the election is decided"""
+    stage: "Stage"
     bound = True
     level = Level.LEAVING
 
@@ -194,6 +208,11 @@ class Presence:
         return self.state.level
 
     @property
+    def parting(self) -> bool:
+        """Whether what is announced as leaving may be worse than any detour to us."""
+        return isinstance(self.state, Leaving) and self.state.stage is Stage.PARTING
+
+    @property
     def deadline(self) -> float | None:
         """When ``Event.TIMEOUT`` is due, in the seconds of ``now``."""
         return self.state.deadline
@@ -230,7 +249,7 @@ class Presence:
         """Never announced while unbound holds for what a predecessor announced, too."""
         match self.state:
             case Absent() if continued and self.settings.handover is Handover.MAKE_BEFORE_BREAK:
-                self.state = Leaving(None)
+                self.state = Leaving(None, Stage.AWAITING)
                 return [Step.ANNOUNCE]
             case Absent():
                 self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE)
@@ -281,10 +300,10 @@ class Presence:
             case Present(Level.ACTIVE) | Binding():
                 if self.settings.handover is Handover.BREAK_BEFORE_MAKE:
                     return self._withdraw(now)
-                self.state = Leaving(now + self.settings.ceiling)
+                self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return [Step.ANNOUNCE] + (self._successor(now) if heard else [])
             case Leaving(None):
-                self.state = Leaving(now + self.settings.ceiling)
+                self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return self._successor(now) if heard else []
             case Absent() | Present() | Leaving() | Withdrawing() | Lingering():
                 return []
@@ -342,23 +361,25 @@ class Presence:
 
     def _successor(self, now: float) -> list[Step]:
         match self.state:
-            case Leaving(deadline):
-                hold = now + self.settings.hold
-                self.state = Leaving(hold if deadline is None else min(deadline, hold))
+            case Leaving(stage=Stage.AWAITING):
+                self.state = Leaving(now + self.settings.hold / 2, Stage.RELIEVED)
             case _:
                 pass
         return []
 
     def _keep(self) -> list[Step]:
         match self.state:
-            case Leaving():
-                self.state = Leaving(None)
+            case Leaving(stage=Stage.AWAITING):
+                self.state = Leaving(None, Stage.AWAITING)
             case _:
                 pass
         return []
 
     def _timeout(self, now: float) -> list[Step]:
         match self.state:
+            case Leaving(float(deadline), Stage.RELIEVED) if now >= deadline:
+                self.state = Leaving(now + self.settings.hold / 2, Stage.PARTING)
+                return [Step.ANNOUNCE]
             case Leaving(float(deadline)) if now >= deadline:
                 return self._announce(Level.STANDBY) if self._standing_by else self._withdraw(now)
             case Withdrawing(deadline) if now >= deadline:

@@ -94,6 +94,8 @@ class Standing:
     """whole seconds since the epoch at which this node became Active; None: it is not"""
     silences: int = 0
     """takeovers from silence seen lately (``vrrp.silences``)"""
+    parting: bool = False
+    """whether another node's route is known everywhere, so that ours may be worse than any detour to us"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +159,15 @@ def _longer(active: Attributes, times: int, local_as: int | None) -> tuple[int, 
     return prepended(active.as_path, times, local_as) if known else ()
 
 
-def standby(active: Attributes, local_as: int | None = None) -> Attributes:
+def standby(active: Attributes, local_as: int | None = None, priority: int = 0) -> Attributes:
     """Attributes for an address that a Backup announces: worse than those of any Active, better than any leaving.
 
-    Not merely one step worse than ``active``: the Active is another node, whose attributes we do not know.
+    Not merely one step worse than ``active``: the Active is another node, whose attributes we do not know. Several
+    Backups must not tie among themselves, or flows are split between them: the MED follows their ``priority`` (0–255).
     """
     return replace(
         active,
-        med=LARGEST - 1,
+        med=LARGEST - 1 - priority,
         local_preference=1 if active.local_preference is None else min(1, active.local_preference),
         as_path=_longer(active, 1, local_as),
     )
@@ -221,9 +224,10 @@ class Ladder:
         takeover: frozenset[Takeover] = frozenset(),
         prepends: int = 0,
         local_as: int | None = None,
+        priority: int = 0,
     ) -> "Ladder":
         """The ladder of a router for which only the active attributes are configured. Raises ValueError."""
-        return cls(active, standby(active, local_as), leaving(active, local_as), takeover, prepends, local_as)
+        return cls(active, standby(active, local_as, priority), leaving(active, local_as), takeover, prepends, local_as)
 
     def at(self, level: Level, standing: Standing = Standing()) -> Attributes:
         match level:
@@ -232,9 +236,14 @@ class Ladder:
             case Level.STANDBY:
                 return self.standby
             case Level.LEAVING:
-                return self.leaving
+                return self.leaving if standing.parting else self._yielding(standing)
             case _:
                 assert_never(level)
+
+    def _yielding(self, standing: Standing) -> Attributes:
+        """Worse than another Active where routers compare the MED, but no longer and no less preferred a way."""
+        med = LARGEST if self.leaving.med is None else self.leaving.med
+        return replace(self._active(standing), med=med)
 
     def _active(self, standing: Standing) -> Attributes:
         found = self.active
@@ -254,7 +263,8 @@ class Ladder:
         """
         times = 0 if Takeover.MED in self.takeover else 1 + self.prepends
         active = [self._active(Standing(silences=count)) for count in range(times)]
-        return tuple(Route(address, one) for one in (*active, self.standby, self.leaving))
+        lesser = (self.standby, self._yielding(Standing()), self.leaving)
+        return tuple(Route(address, one) for one in dict.fromkeys((*active, *lesser)))
 
     def rank(self, level: Level, *, internal: bool) -> tuple[int, int, int]:
         """How a router prefers the level among routes that differ in nothing else: the smaller, the better.
@@ -262,7 +272,7 @@ class Ladder:
         Local preference (only if the neighbour is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
         Active it is the worst that it announces while its clock is set.
         """
-        found = self.at(level)
+        found = self.at(level, Standing(parting=True))
         preference = DEFAULT_LOCAL_PREFERENCE if found.local_preference is None else found.local_preference
         length = len(found.as_path) or (0 if internal else 1)
         med = found.med or 0

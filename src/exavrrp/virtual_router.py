@@ -223,7 +223,9 @@ class VirtualRouter:
         level = self.instance.presence.level
         if level is None:
             return []
-        attributes = self.ladder.at(level, Standing(self._since, self.instance.silences))
+        attributes = self.ladder.at(
+            level, Standing(self._since, self.instance.silences, self.instance.presence.parting)
+        )
         return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out

@@ -19,7 +19,7 @@ import pytest
 from exavrrp import __version__
 from exavrrp.config import VirtualRouter
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes
+from exavrrp.routes import Attributes, Ladder
 from exavrrp.system import children, notify
 from exavrrp.system.children import Child, insecure
 from exavrrp.system.notify import QUEUE, Notifier, State
@@ -71,7 +71,14 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "notify_fifo": None,
         "notify_socket": None,
         "notify_timeout": 30.0,
-        "attributes": Attributes(),
+        "handover_ceiling": 30.0,
+        "min_sessions": 1,
+        "sessions_neighbors": (),
+        "sessions_weight": 0,
+        "startup_hold": 60.0,
+        "standby": False,
+        "ladder": Ladder.derived(Attributes()),
+        "stale_for": 180.0,
         **keys,
     }
     return VirtualRouter(**values)

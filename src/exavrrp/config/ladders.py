@@ -50,9 +50,19 @@ class Ladders:
         self._text = text
 
     def ladder(
-        self, keys: Keys, table: schema.Bgp, addresses: tuple[Address, ...], local_as: int | None, *, standby: bool
+        self,
+        keys: Keys,
+        table: schema.Bgp,
+        addresses: tuple[Address, ...],
+        local_as: int | None,
+        *,
+        standby: bool,
+        priority: int,
     ) -> Ladder:
-        """What ``table`` says at ``keys``; ``standby`` is whether a Backup announces, else its table has no effect."""
+        """What ``table`` says at ``keys``; ``standby`` is whether a Backup announces, else its table has no effect.
+
+        ``priority`` of the router: the Backups of one address must not tie among themselves.
+        """
         local_as = table.local_as or local_as
         takeover = frozenset(self._texts((*keys, "takeover"), table.takeover, Takeover))
         prepend = table.prepend
@@ -81,7 +91,7 @@ class Ladders:
         lesser = [
             self._level(keys, level, table, derived, addresses=addresses, local_as=local_as)
             for level, derived in (
-                (Level.STANDBY, routes.standby(active, local_as)),
+                (Level.STANDBY, routes.standby(active, local_as, priority)),
                 (Level.LEAVING, routes.leaving(active, local_as)),
             )
         ]
@@ -89,7 +99,7 @@ class Ladders:
         for level, one in zip((Level.STANDBY, Level.LEAVING), lesser, strict=True):
             self._named_everywhere((*keys, level.value), active, one)
         if not standby:
-            lesser[0] = routes.standby(active, local_as)
+            lesser[0] = routes.standby(active, local_as, priority)
         prepends = (prepend or 0) if Takeover.PREPEND in takeover else 0
         return Ladder(active, lesser[0], lesser[1], takeover, prepends, local_as)
 

@@ -340,7 +340,12 @@ class _Reading:
             notify_timeout=table.notify_timeout,
             standby=table.standby == "announce",
             ladder=self._ladders.ladder(
-                (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=table.standby == "announce"
+                (*keys, "bgp"),
+                table.bgp,
+                addresses,
+                agent.local_as,
+                standby=table.standby == "announce",
+                priority=table.priority,
             ),
             stale_for=table.bgp.stale_for,
         )
