@@ -214,7 +214,7 @@ def test_what_was_announced_without_an_answer_is_not_unbound_without_one(fabric:
     alone = Alone(a)
     alone.greet()
     alone.tell("Peer            AS        up/down state       |     #sent     #recvd\ndone\n")
-    for number in range(1, 7):  # three levels in two spellings: all that a predecessor can have announced
+    for number in range(1, 9):  # four forms in two spellings: all that a predecessor can have announced
         alone.begins(number, "withdraw ")
         alone.tell("done\n")
     a.becomes("active")
