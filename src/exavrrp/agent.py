@@ -45,7 +45,7 @@ from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
-from exavrrp.virtual_router import FAREWELLS, VirtualRouter
+from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
 from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
@@ -82,6 +82,7 @@ class Agent:
         self.ipv4_checksum = configuration.agent.ipv4_checksum
         self.notifier = Notifier(configuration.routers, log)
         self._routers: dict[str, VirtualRouter] = {}
+        self._teams: list[Team] = []
         self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
         self._expectations: dict[Address, Expectation] = {}
@@ -180,6 +181,11 @@ class Agent:
         if not self._gone:
             self._exabgp.set(route for router in self._routers.values() for route in router.wanted())
 
+    def flush(self) -> None:
+        """Say now what ExaBGP is to be told."""
+        if not self._gone:
+            self._exabgp.flush()
+
     def is_confirmed(self, router: VirtualRouter) -> bool:
         """Whether ExaBGP has carried out everything that ``router`` wants now.
 
@@ -227,6 +233,7 @@ class Agent:
             closing.callback(self._addresses.close)
             for configuration in self.configuration.routers:
                 self._open_router(configuration, loop, closing)
+            self._teams = self._teamed()
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
         self.notifier.open(loop)
@@ -261,6 +268,14 @@ class Agent:
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
 
+    def _teamed(self) -> list[Team]:
+        """The routers that move together; who names no group moves alone."""
+        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
+        for router in self._routers.values():
+            group = router.configuration.group
+            teams.setdefault((group is not None, group or router.name), []).append(router)
+        return [Team(name, routers, self) for (_, name), routers in teams.items()]
+
     def _expectation(self, source: Address) -> Expectation:
         routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]
         hops = self.configuration.agent.max_hops
@@ -292,8 +307,9 @@ class Agent:
             self.journal.error("unbind-failed", detail=error.strerror or str(error))
         for name in sorted(self._control.drained()):
             self._routers[name].drain()
+        for team in self._teams:
+            team.start()
         for router in self._routers.values():
-            router.start()
             self._loop.call_later(router.configuration.startup_hold, self._give_up_waiting, router.name)
 
     async def _stop(self, why: str) -> None:
@@ -301,15 +317,15 @@ class Agent:
         self.journal.info("stopping", reason=why)
         try:
             async with asyncio.timeout(STOP_LIMIT):
-                for router in self._routers.values():
-                    router.stop(why, STOP_LIMIT)
+                for team in self._teams:
+                    team.stop(why, STOP_LIMIT)
                 await asyncio.sleep(2 * FAREWELLS[-1])
                 while not all(router.instance.finished for router in self._routers.values()):
                     self._progress.clear()
                     await self._progress.wait()
         except TimeoutError:
-            for router in self._routers.values():
-                router.abandon()
+            for team in self._teams:
+                team.abandon()
 
     def progressed(self) -> None:
         """A virtual router has carried out something: whoever waits for the last one looks again."""
@@ -327,6 +343,11 @@ class Agent:
 
     def undrain(self, name: str) -> None:
         self._routers[name].undrain()
+
+    def together(self, names: Collection[str]) -> tuple[str, ...]:
+        teams = [team.routers for team in self._teams if any(router.name in names for router in team.routers)]
+        moving = {router.name for routers in teams for router in routers}
+        return tuple(name for name in self._routers if name in moving)
 
     def outcome(self, name: str) -> Outcome:
         return self._routers[name].outcome()

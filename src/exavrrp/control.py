@@ -12,7 +12,7 @@ are seconds since the epoch and come in as arguments.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -89,6 +89,9 @@ class Service(Protocol):
 
     def names(self) -> Sequence[str]:
         """Of the virtual routers, in the order of the configuration."""
+
+    def together(self, names: Collection[str]) -> tuple[str, ...]:
+        """These routers and those that move with them, in the order of the configuration."""
 
     def drain(self, name: str) -> None:
         """Begin to leave the election and stay out; nothing new for a router that does so already."""

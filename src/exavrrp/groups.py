@@ -260,6 +260,11 @@ class Queue:
         self._events: deque[Callable[[], Happened]] = deque()
         self._busy = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether an event is being dealt with."""
+        return self._busy
+
     def do(self, event: Callable[[], Happened]) -> None:
         """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later."""
         self._events.append(event)

@@ -1,8 +1,9 @@
-"""One configured virtual router at work: the shell around its pure ``Instance``.
+"""Configured virtual routers at work: the shell around their pure ``Instance`` and ``Group``.
 
-``VirtualRouter`` feeds events to the instance, carries out the effects in their order, reports what became of them, and
-arms one alarm for the instance's deadline. What all virtual routers share (addresses on lo, the conversation with
-ExaBGP, sockets) it asks of its ``Host``, which is the agent.
+``VirtualRouter`` turns what happens outside into events, carries out their effects, reports what became of them, and
+arms one alarm for the instance's deadline. ``Team`` has the routers that move together, which is one for most: an event
+goes through the group of their instances, and the next one waits until its effects have been carried out. What all
+routers share (addresses on lo, the conversation with ExaBGP, sockets) they ask of their ``Host``, which is the agent.
 
 Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own. Before a deadline is looked
 at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there.
@@ -13,11 +14,12 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, assert_never
 
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.control import Outcome, RouterStatus
+from exavrrp.groups import Group, Happened, Queue
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
@@ -58,6 +60,9 @@ class Host(Protocol):
     def announce_wanted(self) -> None:
         """Have ExaBGP announce what is wanted."""
 
+    def flush(self) -> None:
+        """Have what ExaBGP is to be told said now, and not at the end of this turn of the loop."""
+
     def is_confirmed(self, router: "VirtualRouter") -> bool:
         """Whether ExaBGP has carried out everything that ``router`` wants now."""
 
@@ -65,8 +70,50 @@ class Host(Protocol):
         """A router has carried out something."""
 
 
+class Team:
+    """The virtual routers that move together, most often one alone: one event after the other goes through them."""
+
+    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host) -> None:
+        self.routers = routers
+        self._group = Group(name, [router.instance for router in routers])
+        self._queue = Queue(self._carry_out)
+        self._by_name = {router.name: router for router in routers}
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        for router in routers:
+            router.team = self
+
+    def do(self, event: Callable[[Group, float], Happened]) -> None:
+        """Deal with ``event`` now, or after the one that is being dealt with."""
+        self._queue.do(lambda: event(self._group, self._loop.time()))
+        if not self._queue.busy:
+            for router in self.routers:
+                router.settle()
+            self._host.progressed()
+
+    def start(self) -> None:
+        """Take part in the elections."""
+        for router in self.routers:
+            router.look_at_paths()
+        self.do(Group.start)
+
+    def stop(self, detail: str, limit: float) -> None:
+        """Leave them, in the configured order, within ``limit`` seconds."""
+        roles = {router: router.instance.router.role for router in self.routers}
+        self.do(lambda group, now: group.stop(Why.SHUTDOWN, detail, Hurry(limit), now))
+        for router, role in roles.items():
+            self._host.notifier.tell(router.name, State.STOP, router.instance.router.priority, role, detail)
+
+    def abandon(self) -> None:
+        """The time for a stop is over."""
+        self.do(Group.abandon)
+
+    def _carry_out(self, name: str, effect: Effect) -> None:
+        self._by_name[name].carry_out(effect)
+
+
 class VirtualRouter:
-    """One configured virtual router at work."""
+    """One configured virtual router at work. Before anything is told to it, it is given its ``team``."""
 
     def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
         self.configuration = configuration
@@ -88,6 +135,7 @@ class VirtualRouter:
         self._payloads: dict[tuple[int, Address], bytes] = {}
         self._links: dict[Address, tuple[Link, ...]] = {}
         self._confirmed: Level | None = None
+        self.team: Team | None = None
         self._since: int | None = None
         self._drained = False
         self.kept = False
@@ -95,24 +143,13 @@ class VirtualRouter:
 
     # Events in
 
+    def _tell_group(self, event: Callable[[Group, float], Happened]) -> None:
+        assert self.team is not None, "told before it was complete"
+        self.team.do(event)
+
     def inherit(self, *, whole: bool) -> None:
         """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago."""
-        self._carry_out(self.instance.inherit(self._loop.time(), whole=whole))
-
-    def start(self) -> None:
-        """Take part in the election."""
-        self.look_at_paths()
-        self._carry_out(self.instance.start(self._loop.time()))
-
-    def stop(self, detail: str, limit: float) -> None:
-        """Leave it, in the configured order, within ``limit`` seconds."""
-        role = self.instance.router.role
-        self._carry_out(self.instance.stop(Why.SHUTDOWN, detail, Hurry(limit), self._loop.time()))
-        self._host.notifier.tell(self.name, State.STOP, self.instance.router.priority, role, detail)
-
-    def abandon(self) -> None:
-        """The time for a stop is over."""
-        self._carry_out(self.instance.abandon(self._loop.time()))
+        self._tell_group(lambda group, now: group.inherit(self.name, now, whole=whole))
 
     def close(self) -> None:
         """No alarm rings any more."""
@@ -126,7 +163,9 @@ class VirtualRouter:
         source = arrival.datagram.source
         expected = [link.index for link in self._links[source]]
         self.adverts["received"] += 1
-        self._carry_out(self.instance.received(source, advertisement, arrival.interface, expected, arrival.at))
+        self._tell_group(
+            lambda group, _: group.received(self.name, source, advertisement, arrival.interface, expected, arrival.at)
+        )
 
     def look_at_paths(self) -> None:
         """The routes may have changed: which interfaces lead to each peer now."""
@@ -145,36 +184,37 @@ class VirtualRouter:
     def judge(self, health: Health) -> None:
         """The checks may have changed what this router is worth."""
         judgement = health.judge(self.name)
-        now = self._loop.time()
         self._journal.info("health", router=self.name, priority=judgement.priority, detail=judgement.explain())
         # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
         silent = [term for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
         awaited = [term.check for term in (*silent, *judgement.waiting)]
         sick = len(silent) < len(judgement.faults)
         if sick:
-            self._carry_out(self.instance.fault(Fault.CHECK, judgement.explain(), now))
+            self._tell_group(lambda group, now: group.fault(self.name, Fault.CHECK, judgement.explain(), now))
             self._notify(self.instance.router.role, self.instance.router.role, judgement.explain())
-        self._carry_out(self.instance.prioritise(judgement.priority, now))
+        self._tell_group(lambda group, now: group.prioritise(self.name, judgement.priority, now))
         if awaited:
-            self._carry_out(self.instance.hold(Hold.WAITING, f"waiting for {', '.join(awaited)}", now))
+            self._tell_group(
+                lambda group, now: group.hold(self.name, Hold.WAITING, f"waiting for {', '.join(awaited)}", now)
+            )
         else:
-            self._carry_out(self.instance.release(Hold.WAITING, now))
+            self._tell_group(lambda group, now: group.release(self.name, Hold.WAITING, now))
         if not sick:
-            self._carry_out(self.instance.clear(Fault.CHECK, now))
+            self._tell_group(lambda group, now: group.clear(self.name, Fault.CHECK, now))
 
     def drain(self) -> None:
         """Hand over, and stay out of the election until ``undrain``."""
         if Hold.DRAIN not in self.instance.holds:
             self.kept = False
             self._journal.info("draining", router=self.name)
-            self._carry_out(self.instance.hold(Hold.DRAIN, "drained", self._loop.time()))
+            self._tell_group(lambda group, now: group.hold(self.name, Hold.DRAIN, "drained", now))
 
     def undrain(self) -> None:
         """Take part in the election again."""
         self.kept = False
         if Hold.DRAIN in self.instance.holds:
             self._journal.info("undrained", router=self.name)
-            self._carry_out(self.instance.release(Hold.DRAIN, self._loop.time()))
+            self._tell_group(lambda group, now: group.release(self.name, Hold.DRAIN, now))
 
     def outcome(self) -> Outcome:
         """How far a drain has come."""
@@ -216,7 +256,7 @@ class VirtualRouter:
             else:
                 self._journal.info("announced", router=self.name, addresses=names, state=level)
         if level is None:
-            self._carry_out(self.instance.withdrawn(self._loop.time()))
+            self._tell_group(lambda group, now: group.withdrawn(self.name, now))
 
     def wanted(self) -> list[Route]:
         """What ExaBGP is to announce for this router now."""
@@ -230,29 +270,31 @@ class VirtualRouter:
 
     # Effects out
 
-    def _carry_out(self, effects: list[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Advertise(priority):
-                    self._advertise(priority)
-                case Transition():
-                    self._tell(effect)
-                case Step():
-                    self._take(effect)
-                case Deserted(waited):
-                    self.kept = True
-                    detail = f"nobody has taken over within {waited:g} s; serving on, and taking part again"
-                    self._journal.error("drain-undone", router=self.name, detail=detail)
-                case PathQuiet(peer, index) | PathBack(peer, index):
-                    self._tell_path(peer, index, quiet=isinstance(effect, PathQuiet))
-                case Notice(oddity, source, detail):
-                    key = (self.name, oddity, source)
-                    self._journal.limited(key, journal.Level.WARNING, oddity, router=self.name, detail=detail)
-                case _:
-                    assert_never(effect)
+    def carry_out(self, effect: Effect) -> None:
+        """One effect of an event; what comes of it is an event of its own."""
+        match effect:
+            case Advertise(priority):
+                self._advertise(priority)
+            case Transition():
+                self._tell(effect)
+            case Step():
+                self._take(effect)
+            case Deserted(waited):
+                self.kept = True
+                detail = f"nobody has taken over within {waited:g} s; serving on, and taking part again"
+                self._journal.error("drain-undone", router=self.name, detail=detail)
+            case PathQuiet(peer, index) | PathBack(peer, index):
+                self._tell_path(peer, index, quiet=isinstance(effect, PathQuiet))
+            case Notice(oddity, source, detail):
+                key = (self.name, oddity, source)
+                self._journal.limited(key, journal.Level.WARNING, oddity, router=self.name, detail=detail)
+            case _:
+                assert_never(effect)
+
+    def settle(self) -> None:
+        """An event has been dealt with, and all that came of it."""
         self._arm()
         self._tell_of_a_drain()
-        self._host.progressed()
 
     def _take(self, step: Step) -> None:
         match step:
@@ -276,9 +318,10 @@ class VirtualRouter:
             return
         self._journal.info("bound", router=self.name, addresses=self._addresses())
         del self._tries[Fault.BIND]
-        self._carry_out(self.instance.bound(self._loop.time()))
+        self._tell_group(lambda group, now: group.bound(self.name, now))
 
     def _unbind(self) -> None:
+        self._host.flush()  # the withdraw before the unbinding, whatever else changes in this turn of the loop
         try:
             self._host.bind_wanted(self.configuration.addresses)
         except OSError as error:
@@ -289,7 +332,7 @@ class VirtualRouter:
 
     def _fail(self, detail: str) -> None:
         self._journal.error("bind-failed", router=self.name, detail=detail)
-        self._carry_out(self.instance.unbound(detail, self._loop.time()))
+        self._tell_group(lambda group, now: group.unbound(self.name, detail, now))
         self._retry_later(Fault.BIND)
 
     def _advertise(self, priority: int) -> None:
@@ -329,7 +372,7 @@ class VirtualRouter:
 
     def _go_mute(self, detail: str) -> None:
         if self.instance.router.role is Role.ACTIVE:
-            self._carry_out(self.instance.fault(Fault.ADVERTS, detail, self._loop.time()))
+            self._tell_group(lambda group, now: group.fault(self.name, Fault.ADVERTS, detail, now))
             self._retry_later(Fault.ADVERTS)
 
     def _payload(self, priority: int, peer: Address) -> bytes:
@@ -352,7 +395,7 @@ class VirtualRouter:
     def _ring(self) -> None:
         self._alarm = None
         self._host.catch_up()
-        self._carry_out(self.instance.timeout(self._loop.time()))
+        self._tell_group(lambda group, now: group.timeout(now))
 
     def _retry_later(self, fault: Fault) -> None:
         if fault in self._retries:
@@ -362,7 +405,7 @@ class VirtualRouter:
         self._retries[fault] = self._loop.call_later(delay, self._try_again, fault)
 
     def _try_again(self, fault: Fault) -> None:
-        self._carry_out(self.instance.clear(fault, self._loop.time()))
+        self._tell_group(lambda group, now: group.clear(self.name, fault, now))
 
     # The log
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +73,9 @@ class Double:
 
     def names(self) -> Sequence[str]:
         return list(self.outcomes)
+
+    def together(self, names: Collection[str]) -> tuple[str, ...]:
+        return tuple(name for name in self.outcomes if name in names)
 
     def drain(self, name: str) -> None:
         self.calls.append(("drain", name))

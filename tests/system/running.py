@@ -365,7 +365,7 @@ class Host:
 
     @property
     def source(self) -> str:
-        return _loopback(self.name, self.family)
+        return loopback(self.name, self.family)
 
     @property
     def vip(self) -> str:
@@ -384,7 +384,7 @@ class Host:
         lines = [
             "[agent]",
             f'sources = ["{self.source}"]',
-            f'peers = ["{_loopback(other, self.family)}"]',
+            f'peers = ["{loopback(other, self.family)}"]',
             f"advert_interval = {interval}",
             f'state_directory = "{self.directory / "run"}"',
             f'persistent_directory = "{self.directory / "lib"}"',
@@ -416,7 +416,7 @@ class Host:
         file = self.directory / "exabgp.conf"
         sessions = [
             f"""neighbor {_uplink(self.name, number, self.family, router=True)} {{
-                    router-id {_loopback(self.name, 4)};
+                    router-id {loopback(self.name, 4)};
                     local-address {_uplink(self.name, number, self.family)};
                     local-as 65010; peer-as 65000; hold-time 12;
                     family {{ ipv{self.family} unicast; }}
@@ -530,7 +530,7 @@ class Fabric:
         for host in self.hosts.values():
             host.directory.mkdir()
             host.log = Log(host.directory / "agent.log")
-            host.namespace.ip("\n".join(f"addr add {_loopback(host.name, f)} dev lo" for f in (4, 6)))
+            host.namespace.ip("\n".join(f"addr add {loopback(host.name, f)} dev lo" for f in (4, 6)))
             for number in (0, 1):
                 self.plug(host, number)
             self.route(host, 0, 1)
@@ -558,7 +558,7 @@ class Fabric:
             for number in (0, 1):
                 for name, other in (("a", "b"), ("b", "a")):
                     self.router.ip(f"rule add iif {name}{number} lookup {100 + number}", f"-{family}")
-                    back = f"{_loopback(other, family)}/{BITS[family]} via {_uplink(other, number, family)}"
+                    back = f"{loopback(other, family)}/{BITS[family]} via {_uplink(other, number, family)}"
                     self.router.ip(f"route add {back} table {100 + number}", f"-{family}")
 
     def address(self, host: Host, number: int) -> None:
@@ -573,7 +573,7 @@ class Fabric:
         for family in (4, 6):
             there = " ".join(f"nexthop via {_uplink(host.name, n, family, router=True)} dev eth{n}" for n in numbers)
             back = " ".join(f"nexthop via {_uplink(host.name, n, family)} dev {host.name}{n}" for n in numbers)
-            target = f"{_loopback(host.name, family)}/{BITS[family]}"
+            target = f"{loopback(host.name, family)}/{BITS[family]}"
             # For IPv6, "replace" leaves siblings of a multipath route behind.
             host.namespace.ip(f"route flush default\nroute add default {there}", f"-{family}")
             self.router.ip(f"route flush {target}\nroute add {target} {back}", f"-{family}")
@@ -633,7 +633,7 @@ def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -
 _LENGTH = {4: 24, 6: 64}
 
 
-def _loopback(name: str, family: int) -> str:
+def loopback(name: str, family: int) -> str:
     number = {"a": 11, "b": 12}[name]
     return f"192.0.2.{number}" if family == 4 else f"2001:db8:ff::{number}"
 

@@ -16,15 +16,20 @@ from tests.system.conftest import Namespace, Need
 from tests.system.running import (
     BITS,
     EXABGP_LIMIT,
+    HOLD,
     INTERVAL,
     LINGER,
     PRIORITY,
+    VIP,
+    VRID,
     Alone,
     Fabric,
+    Host,
     Line,
     Monitor,
     at,
     ended,
+    loopback,
     wait_until,
 )
 
@@ -516,3 +521,71 @@ def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> No
     took_over = fabric.sniffer.wait(1, b.source, since=stopped)[0].at
     silent = took_over - fabric.sniffer.copies(a.source)[-1].at
     assert abs(silent - patience("b", CALM)) <= SLACK
+
+
+# Routers that move together
+
+
+def with_ipv4(host: Host) -> Path:
+    """Configures an IPv4 router in one group with the IPv6 one, which alone has a check; the file that it looks for."""
+    file = host.directory / "service"
+    file.touch()
+    other = "b" if host.name == "a" else "a"
+    host.configure(
+        'group = "site"',
+        'checks = ["service"]',
+        checks=[
+            "[virtual_router.web4]",
+            f"vrid = {VRID}",
+            f"priority = {PRIORITY[host.name]}",
+            f'addresses = ["{VIP[4]}/32"]',
+            f'source = "{loopback(host.name, 4)}"',
+            f'peers = ["{loopback(other, 4)}"]',
+            f"handover_hold = {HOLD}",
+            f"linger = {LINGER}",
+            "min_sessions = 0",
+            'group = "site"',
+            "[check.service]",
+            f'file = "{file}"',
+            "interval = 0.05",
+            "rise = 1",
+            "fall = 1",
+        ],
+    )
+    return file
+
+
+def test_a_group_moves_as_one(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    service = with_ipv4(a)
+    with_ipv4(b)
+
+    def serving() -> dict[str, set[str]]:
+        """By host: its routers that are Active."""
+        found: dict[str, set[str]] = {}
+        for host in (a, b):
+            last = {one["router"]: one["after"] for one in host.log.all("transition")}
+            found[host.name] = {router for router, after in last.items() if after == "active"}
+        return found
+
+    def moved(home: str) -> Callable[[], bool]:
+        both, other = {"web", "web4"}, "b" if home == "a" else "a"
+        return lambda: serving() == {home: both, other: set()}
+
+    fabric.start_both()
+    wait_until(moved("a"), lambda: f"both at a: {fabric.told()}")
+    service.unlink()
+    wait_until(moved("b"), lambda: f"both at b: {fabric.told()}")
+    assert any("web: fault" in str(one["detail"]) for one in a.log.all("transition") if one["router"] == "web4")
+    service.touch()
+    wait_until(moved("a"), lambda: f"both at a again: {fabric.told()}")
+    ask(a, "drain", "web4", "--wait")
+    assert moved("b")()
+    ask(a, "undrain", "web")
+    wait_until(moved("a"), lambda: f"both at a once more: {fabric.told()}")
+
+
+def ask(host: Host, *words: str) -> str:
+    """Runs a command of ours beside the agent of ``host``; what it says."""
+    command = [*running.AGENT, words[0], "--config", str(host.directory / "exavrrp.toml"), *words[1:]]
+    return host.namespace.run(*command)

@@ -285,7 +285,7 @@ class Control:
         )
 
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
-        names = chosen(asked.names, self._service.names())
+        names = self._service.together(chosen(asked.names, self._service.names()))
         before = {name: self._service.outcome(name) for name in names}
         self._log.info("asked", request="drain", routers=names, seconds=asked.seconds, by=_who(connection))
         now = self._clock()
@@ -305,11 +305,11 @@ class Control:
 
     async def _undrain(self, asked: Undrain, connection: socket.socket) -> None:
         known = self._service.names()
-        names = chosen(asked.names, known)
+        names = self._service.together(chosen(asked.names, known))
         already = {name for name in names if self._service.outcome(name) in {Outcome.SERVING, Outcome.KEPT}}
         self._log.info("asked", request="undrain", routers=names, by=_who(connection))
         # Without names also those that the configuration does not know any more.
-        self._forget(names if asked.names else [*known, *self._held])
+        self._forget(list(names) if asked.names else [*known, *self._held])
         for name in names:
             self._service.undrain(name)
         problem = await self._keep()

@@ -122,10 +122,14 @@ class ExaBGP:
             self._called = True
             self._loop.call_soon(self._pump_called)
 
+    def flush(self) -> None:
+        """Says what is to be said now, and not at the end of this turn of the loop."""
+        if self._called and not self._pumping:
+            self._pump_called()
+
     def close(self) -> None:
         """Lets go of ExaBGP; what it has been told stays as it is. Nothing is told any more."""
-        if self._called and not self._pumping:
-            self._pump_called()  # there will be no end of this turn for us
+        self.flush()  # there will be no end of this turn for us
         if self._loop is None:
             return
         if self._alarm is not None:
