@@ -204,8 +204,8 @@ class VirtualRouter:
 
     def drain(self) -> None:
         """Hand over, and stay out of the election until ``undrain``."""
+        self.kept = False
         if Hold.DRAIN not in self.instance.holds:
-            self.kept = False
             self._journal.info("draining", router=self.name)
             self._tell_group(lambda group, now: group.hold(self.name, Hold.DRAIN, "drained", now))
 
@@ -218,10 +218,8 @@ class VirtualRouter:
 
     def outcome(self) -> Outcome:
         """How far a drain has come."""
-        if self.kept:
-            return Outcome.KEPT
         if Hold.DRAIN not in self.instance.holds:
-            return Outcome.SERVING
+            return Outcome.KEPT if self.kept else Outcome.SERVING
         return Outcome.DRAINED if self.instance.finished else Outcome.DRAINING
 
     def status(self, health: Health) -> RouterStatus:
