@@ -405,6 +405,8 @@ class Agent:
             self._routers[router].judge(self._health)
 
     def _count_sessions(self, results: list[Result]) -> None:
+        if self._why.done():
+            return  # ExaBGP closes its sessions when it goes: no fault of this node, which hands over as far as it can
         for one in results:
             self._checked(_sessions_of(one.router), passed=one.passed, detail=one.detail, seconds=0.0)
 

@@ -1,6 +1,7 @@
 """What the kernel lets this process do: read from proc, and what an agent says that may not do enough."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -86,6 +87,6 @@ def test_an_agent_with_these_two_alone_works(fabric: Fabric, need: Need) -> None
     alone.greet()
     a.log.wait("bound")
     assert a.bound()
-    alone.process.terminate()
+    alone.process.send_signal(signal.SIGINT)
     alone.process.wait(running.LIMIT)
     assert not a.bound()
