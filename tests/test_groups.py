@@ -122,7 +122,9 @@ class Node:
         assert len({frozenset(member.holds) for member in members.values()}) == 1
         if any(member.faults for member in members.values()):
             assert set(roles.values()) == {INITIALIZE}
-            assert not any(self.bound.values())
+            assert set(self.announced.values()) == {None}
+        for name, member in members.items():
+            assert not (set(member.faults) - {Fault.SESSIONS, Fault.GROUP} and self.bound[name])
 
     def ring(self) -> None:
         deadlines = [member.deadline for member in self.group.members.values() if member.deadline is not None]
@@ -487,3 +489,11 @@ def test_they_move_together_and_come_to_rest_on_one_node(one: World, history: li
     before = actives(one)
     one.pass_(10)
     assert actives(one) == before, "at rest"
+
+
+def test_a_queue_is_busy_while_it_carries_out() -> None:
+    seen: list[bool] = []
+    queue = Queue(lambda _name, _effect: seen.append(queue.busy))
+    queue.do(lambda: [("web", Step.BIND)])
+    assert seen == [True]
+    assert not queue.busy

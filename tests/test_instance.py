@@ -285,7 +285,21 @@ def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
 # Faults
 
 
-@pytest.mark.parametrize("fault", Fault)
+GENTLE = {Fault.SESSIONS, Fault.GROUP}
+
+
+@pytest.mark.parametrize("fault", GENTLE)
+def test_who_is_only_unreachable_still_answers_packets_in_flight(fault: Fault) -> None:
+    one = serving()
+    assert told(one.fault(fault, "no session is up", 4.0)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE), Step.WITHDRAW]
+    one.withdrawn(4.0)
+    assert state(one) == Lingering(4.0 + LINGER)
+    assert one.fault(Fault.CHECK, "broken", 5.0) == [Step.UNBIND], "and now it is sick as well"
+    assert one.clear(Fault.CHECK, 6.0) == []
+    assert told(one.clear(fault, 7.0)) == [(BACKUP, Why.STARTUP)]
+
+
+@pytest.mark.parametrize("fault", set(Fault) - GENTLE)
 def test_a_fault_gives_up_at_once(fault: Fault) -> None:
     one = serving()
     assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
@@ -561,6 +575,9 @@ class World:
         if one.holds and not letting_go:
             assert self.role is INITIALIZE
         if one.faults:
+            assert self.role is INITIALIZE
+            assert self.announced is None
+        if set(one.faults) - GENTLE:
             assert (self.role, self.bound, self.announced) == (INITIALIZE, False, None)
         assert one.deadline is None or one.deadline >= 0
         if one.deadline is None or self.now < one.deadline:

@@ -1,8 +1,10 @@
 """From BGP sessions to the results of a check."""
 
+import re
 from ipaddress import ip_address
 
-from exavrrp.sessions import Requirement, Result, Sessions
+from exavrrp.config.schema import NAME
+from exavrrp.sessions import Requirement, Result, Sessions, check_of
 
 A, B, C = map(ip_address, ("2001:db8:1::1", "2001:db8:2::1", "192.0.2.1"))
 
@@ -43,3 +45,7 @@ def test_only_those_that_can_carry_the_address_count() -> None:
     assert Requirement(2, family=4).met_by(everything) == (False, "1 up, 2 needed")
     assert Requirement(1, neighbors=frozenset({B})).met_by({A, C}) == (False, "0 up, 1 needed")
     assert Requirement(1, neighbors=frozenset({C}), family=6).met_by({A, C}) == (True, "1 up, 1 needed")
+
+
+def test_the_check_that_they_are_has_a_name_that_no_table_can_have() -> None:
+    assert re.fullmatch(NAME, check_of("web")) is None

@@ -33,7 +33,7 @@ from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
 from exavrrp.health import Health, Initial, Subject, Vitality
-from exavrrp.sessions import Result, Sessions
+from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import capabilities, exabgp, journal
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
@@ -119,12 +119,12 @@ class Agent:
         self._health = Health(
             {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
             {check.name: check.vitality() for check in checks}
-            | {_sessions_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
+            | {check_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
         )
 
     def _weights(self, router: RouterConfiguration) -> dict[str, int]:
         weights = self.configuration.weights(router)
-        return weights if router.min_sessions == 0 else weights | {_sessions_of(router.name): router.sessions_weight}
+        return weights if router.min_sessions == 0 else weights | {check_of(router.name): router.sessions_weight}
 
     async def run(self) -> None:
         """Serves until ExaBGP or a signal ends it.
@@ -408,7 +408,7 @@ class Agent:
         if self._why.done():
             return  # ExaBGP closes its sessions when it goes: no fault of this node, which hands over as far as it can
         for one in results:
-            self._checked(_sessions_of(one.router), passed=one.passed, detail=one.detail, seconds=0.0)
+            self._checked(check_of(one.router), passed=one.passed, detail=one.detail, seconds=0.0)
 
     def _give_up_waiting(self, router: str) -> None:
         """For BGP sessions, at the start."""
@@ -453,8 +453,3 @@ class Agent:
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
         self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers)
-
-
-def _sessions_of(router: str) -> str:
-    """The BGP sessions of a router as the name of a check. No check that is configured can be called so."""
-    return f"{router}'s BGP sessions"

@@ -6,7 +6,8 @@ presence, what keeps a router out of the election, and when the two stop. It mus
 events and the time come in, an ordered list of effects comes out, and the caller reports what became of the steps that
 can fail or take time.
 
-Two kinds of things keep a router out. A *fault* says that this node cannot serve: everything is cleared at once. A
+Two kinds of things keep a router out. A *fault* says that this node cannot serve: everything is cleared at once. (Two
+of them are no sickness of the service itself: then the addresses stay bound for a while, for packets in flight.) A
 *hold* says that it had better not, although it could: it leaves in the order of the configured handover, or does not
 begin; what a predecessor left to it goes on serving meanwhile.
 
@@ -52,6 +53,8 @@ class Fault(StrEnum):
     """the addresses cannot be bound, or were lost"""
     ADVERTS = "adverts"
     """no advert leaves this node: nobody would know that we are Active"""
+    SESSIONS = "sessions"
+    """too few BGP sessions are up: nobody knows the way to us"""
     GROUP = "group"
     """another router of its group is in fault"""
 
@@ -209,8 +212,11 @@ class Instance:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
         self._successor_by = None
+        gentle = fault in (Fault.SESSIONS, Fault.GROUP)
+        why = Why.UNREACHABLE if gentle else Why.FAULT
+        event = presence.Event.UNREACHABLE if gentle else presence.Event.INCAPABLE
         # Told again if the router was Active; but a Backup, too, may still be announcing what it is about to give up.
-        return [*self._elect(Shutdown(Why.FAULT, detail), now), *self._inform(presence.Event.INCAPABLE, now)]
+        return [*self._elect(Shutdown(why, detail), now), *self._inform(event, now)]
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
         """``fault`` is over."""
@@ -297,6 +303,8 @@ def _consequences(transition: Transition) -> list[presence.Event]:
             return [presence.Event.PROMOTED]
         case Transition(why=Why.FAULT):
             return [presence.Event.INCAPABLE]
+        case Transition(why=Why.UNREACHABLE):
+            return [presence.Event.UNREACHABLE]
         case Transition(before=Role.INITIALIZE):
             return [presence.Event.STAND_BY]
         case Transition(before=Role.ACTIVE, after=Role.BACKUP, why=why):

@@ -12,6 +12,8 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
 - giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
   that no other node starts before this one has stopped;
 - giving up because it cannot serve: withdraw and unbind at once;
+- giving up because nobody should come here any more, although it could serve (its BGP sessions are gone): withdraw at
+  once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
 - coming after a predecessor that was killed while it served: stay as it left things, announced as leaving, until the
   election is decided; and after one that cannot be continued: withdraw what it may have announced, only then unbind;
 - standing by, where that is wanted (*warm standby*): bound and announced as a second choice for as long as the router
@@ -155,7 +157,9 @@ class Event(Enum):
     DEMOTED = auto()
     """the router is Active no longer, and no other was heard; we could serve on"""
     INCAPABLE = auto()
-    """the router is Active no longer because this node cannot serve"""
+    """this node cannot serve"""
+    UNREACHABLE = auto()
+    """this node could serve, but must not be sent anything any more"""
     LEAVE = auto()
     """break before make: clear everything, then let go of the election"""
     BOUND = auto()
@@ -228,7 +232,7 @@ class Presence:
                 return self._promoted()
             case Event.SUPERSEDED | Event.DEMOTED:
                 return self._demoted(event is Event.SUPERSEDED, now)
-            case Event.RETIRE | Event.INCAPABLE | Event.LEAVE:
+            case Event.RETIRE | Event.INCAPABLE | Event.UNREACHABLE | Event.LEAVE:
                 return self._out(event, now)
             case Event.BOUND:
                 return self._bound()
@@ -317,8 +321,19 @@ class Presence:
                 return self._retire(now)
             case Event.LEAVE:
                 return self._leave(now)
+            case Event.UNREACHABLE:
+                return self._vanish(now)
             case _:
                 return self._clear()
+
+    def _vanish(self, now: float) -> list[Step]:
+        match self.state:
+            case Present() | Leaving() | Binding(level=Level()):
+                return self._withdraw(now)
+            case Binding():
+                return self._clear()
+            case _:
+                return []
 
     def _retire(self, now: float) -> list[Step]:
         match self.state:

@@ -47,6 +47,11 @@ class Result:
     detail: str
 
 
+def check_of(router: str) -> str:
+    """The name of the check that the BGP sessions of ``router`` are. None that is configured can be called so."""
+    return f"{router}'s BGP sessions"
+
+
 class Sessions:
     """All BGP sessions of this node, and what each virtual router makes of them."""
 

@@ -15,6 +15,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Protocol, assert_never
 
 from exavrrp.config import VirtualRouter as Configuration
@@ -24,6 +25,7 @@ from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
 from exavrrp.routes import Level, Route, Standing
+from exavrrp.sessions import check_of
 from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.notify import Notifier, State
@@ -188,9 +190,12 @@ class VirtualRouter:
         # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
         silent = [term for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
         awaited = [term.check for term in (*silent, *judgement.waiting)]
-        sick = len(silent) < len(judgement.faults)
-        if sick:
-            self._tell_group(lambda group, now: group.fault(self.name, Fault.CHECK, judgement.explain(), now))
+        bad = {term.check for term in judgement.faults if term.verdict is not Verdict.UNKNOWN}
+        faults = {Fault.SESSIONS: check_of(self.name) in bad, Fault.CHECK: bool(bad - {check_of(self.name)})}
+        for fault, there in faults.items():
+            if there:
+                self._tell_group(partial(_fault, self.name, fault, judgement.explain()))
+        if any(faults.values()):
             self._notify(self.instance.router.role, self.instance.router.role, judgement.explain())
         self._tell_group(lambda group, now: group.prioritise(self.name, judgement.priority, now))
         if awaited:
@@ -199,8 +204,9 @@ class VirtualRouter:
             )
         else:
             self._tell_group(lambda group, now: group.release(self.name, Hold.WAITING, now))
-        if not sick:
-            self._tell_group(lambda group, now: group.clear(self.name, Fault.CHECK, now))
+        for fault, there in faults.items():
+            if not there:
+                self._tell_group(partial(_clear, self.name, fault))
 
     def drain(self) -> None:
         """Hand over, and stay out of the election until ``undrain``."""
@@ -458,3 +464,11 @@ class VirtualRouter:
 
 def _name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
+
+
+def _fault(name: str, fault: Fault, detail: str, group: Group, now: float) -> Happened:
+    return group.fault(name, fault, detail, now)
+
+
+def _clear(name: str, fault: Fault, group: Group, now: float) -> Happened:
+    return group.clear(name, fault, now)

@@ -176,7 +176,8 @@ def test_we_preempt_it_and_hand_back_by_priority_zero(fabric: Fabric, keepalived
     assert takeover - farewell < 2 * INTERVAL, "keepalived took over from silence, not because we said farewell"
     agent.log.wait("unbound")
     agent.exabgp.wait(running.LIMIT)
-    assert agent.log.moves()[-1] == ("active", "initialize", "shutdown")
+    # ExaBGP closes its sessions before it says that it stops.
+    assert agent.log.moves()[-1][2] in ("shutdown", "unreachable")
     settled(fabric, fabric.b)
 
     # And again, the second time from a state that an earlier life has left.

@@ -105,6 +105,7 @@ class Why(StrEnum):
     DRAIN = "drain"
     SHUTDOWN = "shutdown"
     FAULT = "fault"
+    UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, slots=True)
