@@ -585,6 +585,31 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
     wait_until(moved("a"), lambda: f"both at a once more: {fabric.told()}")
 
 
+# Who is told
+
+
+def test_a_script_of_keepalived_is_told_of_every_transition(fabric: Fabric) -> None:
+    a = fabric.a
+    told = a.directory / "told"
+    script = a.directory / "notify"
+    script.write_text(f'#!/bin/sh\necho "$1 $2 $3 $4" >> {told}\n')
+    script.chmod(0o755)
+    a.configure(f'notify = ["{script}"]')
+    fabric.start()
+    ask(a, "drain", "--wait")
+    ask(a, "undrain")
+    a.becomes("active")
+    fabric.settled("a")
+    a.exabgp.terminate()
+    a.exabgp.wait(running.LIMIT)
+    states = ["BACKUP", "MASTER", "BACKUP", "MASTER", "STOP"]
+    expected = [f"INSTANCE web {state} {PRIORITY['a']}" for state in states]
+    wait_until(lambda: told.read_text().splitlines()[-1:] == expected[-1:], told.read_text)
+    lines = told.read_text().splitlines()
+    # ExaBGP closes its sessions before it says that it stops: that may be told as a fault of its own.
+    assert [line for line in lines if "FAULT" not in line] == expected
+
+
 def ask(host: Host, *words: str) -> str:
     """Runs a command of ours beside the agent of ``host``; what it says."""
     command = [*running.AGENT, words[0], "--config", str(host.directory / "exavrrp.toml"), *words[1:]]
