@@ -337,6 +337,14 @@ def _become_plugin_user() -> None:
     _set_capabilities(struct.pack("=6I", wanted, wanted, 0, 0, 0, 0))
 
 
+def make_ambient(*numbers: int) -> None:
+    """Pass these two, or one of them, on to children: as systemd's AmbientCapabilities= does."""
+    both, passed_on = 1 << CAP_NET_ADMIN | 1 << CAP_NET_RAW, sum(1 << number for number in numbers)
+    _set_capabilities(struct.pack("=6I", both, both, passed_on, 0, 0, 0))
+    for number in numbers:
+        _call("prctl", 47, 2, number, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE
+
+
 @pytest.fixture
 def without_capability(need_root: None) -> Callable[[int], contextlib.AbstractContextManager[None]]:
     @contextlib.contextmanager

@@ -1,13 +1,15 @@
 """What is told of transitions: to programs as keepalived tells them, to FIFOs and sockets, and never at our cost.
 
-No privileges are needed.
+Privileges are needed only to see that programs do not get them.
 """
 
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from ipaddress import ip_address
@@ -20,9 +22,10 @@ from exavrrp import __version__
 from exavrrp.config import VirtualRouter
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes, Ladder
-from exavrrp.system import children, notify
-from exavrrp.system.children import Child, insecure
+from exavrrp.system import capabilities, children, notify
+from exavrrp.system.children import Child
 from exavrrp.system.notify import QUEUE, Notifier, State
+from tests.system.conftest import CAP_NET_ADMIN, make_ambient
 
 if TYPE_CHECKING:
     from tests.system.conftest import Run, Until
@@ -315,11 +318,11 @@ def test_the_engine_is_not_kept_waiting(
         happened: list[str] = []
         begun = Child.__init__
 
-        def begin(child: Child, *rest: Any) -> None:
+        def begin(child: Child, *rest: Any, **keys: Any) -> None:
             happened.append("start")
             loop.call_soon(happened.append, "turn")
             loop.call_later(notify.PAUSE / 2, happened.append, "alarm")
-            begun(child, *rest)
+            begun(child, *rest, **keys)
 
         monkeypatch.setattr(Child, "__init__", begin)
         async with notifying(*routers) as (notifier, _):
@@ -404,41 +407,39 @@ def test_without_a_pidfd_the_end_is_seen_too(
     run(body())
 
 
-# Who may be root
+# What a program may do
 
 
-def test_root_runs_nothing_that_others_can_change(tmp_path: Path, need_root: None) -> None:
-    program = tmp_path / "bin" / "notify"
-    program.parent.mkdir(mode=0o755)
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    assert insecure(str(program)) is None
-    assert insecure("/bin/sh") is None, "through a link, perhaps"
-    for path, mode in ((program, 0o775), (program.parent, 0o757), (program, 0o702)):
-        before = path.stat().st_mode
-        os.chown(path, 0, 65533)
-        path.chmod(mode)
-        assert insecure(str(program)) == f"depends on {path}, which others than root may write; chmod go-w {path}"
-        path.chmod(before & 0o7777)
-    program.parent.chmod(0o1777)
-    assert insecure(str(program)) is None, "sticky"
-    os.chown(program, 65533, 0)
-    assert insecure(str(program)) == f"depends on {program}, which belongs to user 65533; chown root {program}"
+WITHOUT_ANY = ("/bin/sh", "-c", "! grep -v Bnd /proc/self/status | grep -q '^Cap[A-Z][a-z]*:.*[1-9a-f]'")
+"""Fails with any capability, be it only inheritable."""
 
 
-def test_links_on_the_way_are_looked_at(tmp_path: Path, need_root: None) -> None:
-    (tmp_path / "open").mkdir()
-    (tmp_path / "open").chmod(0o777)
-    (tmp_path / "closed").mkdir()
-    (tmp_path / "closed" / "program").write_text("#!/bin/sh\n")
-    (tmp_path / "open" / "link").symlink_to("../closed/program")
-    (tmp_path / "direct").symlink_to(tmp_path / "closed")
-    assert insecure(str(tmp_path / "direct" / "program")) is None
-    assert insecure(str(tmp_path / "direct" / ".." / "closed" / "program")) is None
-    assert "open, which others than root may write" in str(insecure(str(tmp_path / "open" / "link")))
-    (tmp_path / "circle").symlink_to("circle")
-    assert "cannot be looked at (Too many levels" in str(insecure(str(tmp_path / "circle")))
-    assert "cannot be looked at (No such file" in str(insecure(str(tmp_path / "absent")))
+async def _tell_one_without_any(until: "Until") -> None:
+    async with notifying(virtual_router(notify_active=WITHOUT_ANY)) as (notifier, log):
+        tell(notifier, MASTER)
+        await until(notifier.counters)
+        assert log.lines == []
+        assert notifier.counters() == {"web": {"done": 1}}
+
+
+@pytest.mark.system
+def test_the_program_of_an_agent_with_ambient_capabilities_has_none(
+    until: "Until", with_two_capabilities: Callable[[Callable[[], None]], None]
+) -> None:
+    def body() -> None:
+        make_ambient(CAP_NET_ADMIN)
+        assert subprocess.run(WITHOUT_ANY, check=False).returncode == 1, "what a child gets unless it is withheld"
+        asyncio.run(_tell_one_without_any(until))
+        assert capabilities.missing() == [], "ours are where they were"
+
+    with_two_capabilities(body)
+
+
+@pytest.mark.system
+def test_the_program_of_root_is_root_without_its_capabilities(run: "Run", until: "Until", need_root: None) -> None:
+    assert subprocess.run(WITHOUT_ANY, check=False).returncode == 1
+    run(_tell_one_without_any(until))
+    assert capabilities.missing() == []
 
 
 def test_what_root_must_not_run_is_not_run(
@@ -451,7 +452,9 @@ def test_what_root_must_not_run_is_not_run(
         async with notifying(virtual_router(notify=program)) as (notifier, log):
             tell(notifier, MASTER)
             await until(lambda: log.lines)
-        assert "not run as root: depends on" in str(log.lines[0][1]["detail"])
+        [(event, fields)] = log.lines
+        assert event == "notify-failed"
+        assert re.match("not run as root: a program that .* can change.*; ch(mod|own) .* /", str(fields["detail"]))
         assert notifier.counters() == {"web": {"failed": 1}}
 
     run(body())

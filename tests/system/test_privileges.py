@@ -5,7 +5,6 @@ import ctypes
 import os
 import pwd
 import re
-import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,14 +17,14 @@ import pytest
 from exavrrp.config import Check, Program, Shell
 from exavrrp.system import capabilities
 from exavrrp.system.checks import Checks, obstacle
-from exavrrp.system.checks.privileges import MOST_LINKS, Identity, Privileges, Refused
-from tests.system.conftest import CAP_NET_ADMIN, CAP_NET_RAW, NOBODY, _call, _set_capabilities
+from exavrrp.system.privileges import MOST_LINKS, Identity, Privileges, Refused
+from tests.system.conftest import CAP_NET_ADMIN, CAP_NET_RAW, NOBODY, make_ambient
 
 if TYPE_CHECKING:
     from tests.system.conftest import Need, Run
 
 CAP_SETPCAP = 8
-PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 47, 2
+PR_CAP_AMBIENT = 47
 LONG = 60.0
 
 STATUS = """
@@ -82,9 +81,7 @@ def test_the_check_of_an_agent_with_ambient_capabilities_has_none(
 ) -> None:
     def body() -> None:
         both = 1 << CAP_NET_ADMIN | 1 << CAP_NET_RAW
-        _set_capabilities(struct.pack("=6I", both, both, both, 0, 0, 0))
-        for number in (CAP_NET_ADMIN, CAP_NET_RAW):
-            _call("prctl", PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, number, 0, 0)
+        make_ambient(CAP_NET_ADMIN, CAP_NET_RAW)
 
         def inherited() -> str:
             done = subprocess.run(["/bin/sh", "-c", STATUS], capture_output=True, text=True, check=True)
@@ -293,7 +290,7 @@ def test_who_may_not_execute_a_program_is_said_without_trying(program: Path, nob
 @pytest.mark.system
 def test_in_a_user_namespace_the_real_root_is_trusted(need: "Need") -> None:
     code = (
-        "from exavrrp.system.checks.privileges import Privileges, Identity\n"
+        "from exavrrp.system.privileges import Privileges, Identity\n"
         "assert Privileges('/bin/sh', None).identity() == Identity()"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}

@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import signal
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from exavrrp.config import Check, Program, Shell
-from exavrrp.system.checks import Checks, obstacle, programs
+from exavrrp.system import children
+from exavrrp.system.checks import Checks, obstacle
 from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process
 from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER
 
@@ -315,7 +315,7 @@ def test_a_program_that_even_close_cannot_kill_is_left_after_a_limit(
         assert CLOSING_LIMIT <= loop.time() - started < CLOSING_LIMIT + 1
         monkeypatch.setattr(os, "killpg", kill)
         kill(pids(file)[0], signal.SIGKILL)
-        run._process.wait()
+        run._child._process.wait()
 
     run(body())
 
@@ -413,7 +413,7 @@ def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
             started = loop.time()
             await engine.close()
             assert loop.time() - started < CLOSING_LIMIT + 1
-            assert process._process.returncode is not None
+            assert process._child._process.returncode is not None
             assert results.told == []
         await until(lambda: all(map(gone, pids(file))))
 
@@ -490,15 +490,14 @@ def test_without_pidfd_a_childs_end_is_looked_for(
 def test_a_program_that_was_done_while_we_were_away_has_not_timed_out(
     run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(programs, "POLL", LONG)
+    monkeypatch.setattr(children, "POLL", LONG)
 
     async def body() -> None:
         async with running(check("/bin/true", timeout=0.3)) as (engine, results):
             await until(lambda: engine._schedules[0]._run)
             process = child(engine)
             assert process is not None
-            while not process._has_ended():
-                time.sleep(0.001)  # noqa: ASYNC251 — the loop is away
+            os.waitid(os.P_PID, process._child.number, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 — the loop is away
             await until(lambda: results.told)
             assert results.told == [("web", True, "")]
 
@@ -514,7 +513,7 @@ def test_an_ignored_sigchld_does_not_make_every_check_pass(run: "Run", until: "U
 
 
 def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
-    def children() -> set[str]:
+    def numbers() -> set[str]:
         return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
 
     async def body() -> None:
@@ -523,6 +522,6 @@ def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
             await until(lambda: len(results.told) >= 50)
             assert {name for name, _, _ in results.told} == set("01234")
 
-    before = children()
+    before = numbers()
     run(body())
-    assert children() == before
+    assert numbers() == before

@@ -79,7 +79,7 @@ def _forbid_root(bits: int) -> None:
     try:
         _prctl(_PR_SET_SECUREBITS, bits | _SECBIT_NOROOT)
     except OSError as error:
-        text = "without CAP_SETPCAP root cannot be kept from its capabilities; give the check a user, or us that one"
+        text = "without CAP_SETPCAP root cannot be kept from its capabilities; give us that one, or the check a user"
         raise OSError(errno.EPERM, text) from error
 
 

@@ -16,6 +16,9 @@ unchanged:
 Where it does better: keepalived starts its programs and forgets them, so two transitions run side by side and the
 first may end last. Here the programs of one router run one after the other, each within ``notify_timeout``.
 
+Where it is stricter: a program is our user without any capability, as those of checks are. If that is root, a program
+that somebody else could change is not run (``privileges``): logged, as every failure is.
+
 Never a delay for the engine:
 
 - ``tell`` only remembers. The first program starts when the effects of the transition have been carried out: the
@@ -33,7 +36,6 @@ import asyncio
 import contextlib
 import errno
 import os
-import signal
 import socket
 import stat
 from collections import Counter, deque
@@ -45,7 +47,8 @@ from typing import Protocol
 
 from exavrrp import __version__
 from exavrrp.config import VirtualRouter
-from exavrrp.system.children import Child, expect, insecure
+from exavrrp.system.children import Child, expect, failure, starter
+from exavrrp.system.privileges import Refused
 
 QUEUE = 100
 """Transitions that wait for one router's programs, and lines for one FIFO or socket. Who is further behind is broken;
@@ -278,12 +281,12 @@ class _Line:
 
     def _run(self, command: tuple[str, ...]) -> bool:
         """Start ``command``; False if that failed, which has been logged then."""
-        reason = insecure(command[0]) if os.geteuid() == 0 else None
-        if reason is not None:
-            self._fail(command, f"not run as root: {reason}")
-            return False
+        start = starter(command, self._environment())
         try:
-            self._child = Child(command, self._environment(), self._loop, self._ended)
+            self._child = Child(start, self._loop, self._ended, background=True)
+        except Refused as refused:
+            self._fail(command, f"not run as root: a program that {refused.text}")
+            return False
         except OSError as error:
             self._fail(command, f"cannot be started: {error.strerror}")
             return False
@@ -317,7 +320,7 @@ class _Line:
         if self._overran:
             self._fail(self._command, f"not done within {self._router.notify_timeout:g} s")
         elif status:
-            self._fail(self._command, _failure(status))
+            self._fail(self._command, failure(status))
         else:
             self.counted["done"] += 1
         if self._rest or self._todo:
@@ -453,10 +456,3 @@ def _unread(error: OSError) -> str:
 def _printable(text: str) -> str:
     """Fit for an environment: one line, of bounded length, and no NUL."""
     return "".join(one if one.isprintable() else " " for one in text[:REASON])
-
-
-def _failure(status: int) -> str:
-    if status > 0:
-        return f"exit status {status}"
-    names = {one.value: one.name for one in signal.Signals}
-    return f"killed by {names.get(-status, f'signal {-status}')}"

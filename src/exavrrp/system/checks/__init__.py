@@ -1,7 +1,7 @@
 """Carries out the checks, each at its interval, and tells what came of it; what that means is ``health``'s matter.
 
 ``scheduling`` says when, ``programs`` runs child processes, ``probes`` asks without one: over the network (``web`` for
-HTTP) or the kernel (``kernel``). ``privileges`` is who a program runs as. Everybody else needs only what is named here.
+HTTP) or the kernel (``kernel``). Everybody else needs only what is named here.
 """
 
 from exavrrp.system.checks.obstacles import obstacle

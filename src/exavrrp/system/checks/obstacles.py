@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from exavrrp.config import Http, Probe, Program, Shell
-from exavrrp.system.checks.privileges import Privileges, Refused, unable
 from exavrrp.system.checks.web import context, why
+from exavrrp.system.privileges import Privileges, Refused, unable
 
 
 def obstacle(probe: Probe) -> tuple[str, str] | None:

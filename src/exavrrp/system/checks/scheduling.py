@@ -10,11 +10,11 @@
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from exavrrp.config import Check, Program, Shell
+from exavrrp.system import children
 from exavrrp.system.checks.outcome import Outcome, Result, Tell
 from exavrrp.system.checks.probes import Attempt, questioner
 from exavrrp.system.checks.programs import Process, starter
@@ -63,9 +63,7 @@ class Checks:
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Start to carry them out, the first at once. To be called in the main thread."""
-        if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-            # Inherited from whoever started us. The kernel would then reap for us, and every exit status be lost.
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        children.expect()
         now, count = loop.time(), len(self._schedules)
         for index, schedule in enumerate(self._schedules):
             schedule.open(loop, now + index * min(STAGGER, schedule.check.interval / count))
