@@ -1,7 +1,7 @@
 """One virtual router as a whole: what follows from what, and what holds whatever happens."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import zip_longest
 from typing import Any
@@ -163,9 +163,9 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
 def test_after_a_stall_the_hold_begins_when_another_is_heard() -> None:
     one = serving()
     assert told(one.timeout(20.0)) == [(BACKUP, Why.STALLED), Step.ANNOUNCE]
-    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING)
+    assert state(one) == Leaving(None, Stage.AWAITING), "a Backup is promoted or hears a successor: no ceiling"
     assert hear(one, LEAVING, 21.0) == []
-    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING), "who says priority 0 is no successor"
+    assert state(one) == Leaving(None, Stage.AWAITING), "who says priority 0 is no successor"
     hear(one, 150, 22.0)
     assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
 
@@ -256,11 +256,43 @@ def test_a_backup_that_is_drained_waits_for_nobody() -> None:
     assert one.deadline is None
 
 
-def test_a_fault_during_a_drain_ends_the_wait_for_a_successor() -> None:
+def test_a_fault_during_a_drain_does_not_make_it_a_success() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert told(one.fault(Fault.CHECK, "broken", 5.0)) == [Step.WITHDRAW, Step.UNBIND]
-    assert one.deadline is None
+    assert one.awaited
+    assert one.timeout(4.0 + CEILING) == [Deserted(CEILING)]
+    assert told(one.clear(Fault.CHECK, 60.0)) == [(BACKUP, Why.STARTUP)]
+
+
+def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    one.release(Hold.DRAIN, 4.0 + CEILING - 1)
+    assert state(one) == Leaving(None, Stage.AWAITING)
+    assert Step.WITHDRAW not in one.timeout(4.0 + CEILING)
+
+
+def test_break_before_make_lets_go_of_the_election_last_also_when_it_became_worse() -> None:
+    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
+    assert one.prioritise(50, 4.0) == [Step.WITHDRAW]
+    assert one.prioritise(40, 4.0) == []
+    one.withdrawn(4.0)
+    effects = told(one.timeout(4.0 + SETTLE))
+    assert effects == [Step.UNBIND, RESIGN, (INITIALIZE, Why.WEAKENED), (BACKUP, Why.STARTUP)]
+    assert one.router.priority == 40
+
+
+def test_a_stop_shortens_a_handover_that_is_under_way() -> None:
+    one = serving()
+    hear(one, 150, 4.0)
+    one.presence.settings = replace(one.presence.settings, hold=10.0)
+    assert told(stop(one, 4.1)) == [(INITIALIZE, Why.SHUTDOWN)]
+    assert one.presence.deadline is not None
+    assert one.presence.deadline <= 4.1 + 0.75 / 2
 
 
 def test_a_standby_is_announced_while_it_is_a_backup() -> None:
@@ -485,7 +517,7 @@ def test_a_group_makes_it_give_way_in_order() -> None:
 def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
     one = serving()
     one.timeout(20.0)
-    assert state(one) == Leaving(20.0 + CEILING, Stage.AWAITING)
+    assert state(one) == Leaving(None, Stage.AWAITING)
     assert one.succeeded(22.0) == []
     assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
 

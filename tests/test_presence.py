@@ -16,7 +16,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.presence import ANSWER_LIMIT, SETTLE, Absent, Event, Handover, Leaving, Presence, Settings, Step
+from exavrrp.presence import (
+    ANSWER_LIMIT,
+    SETTLE,
+    Absent,
+    Event,
+    Handover,
+    Leaving,
+    Lingering,
+    Presence,
+    Settings,
+    Stage,
+    State,
+    Step,
+    Withdrawing,
+)
 from exavrrp.routes import Level
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "presence").glob("*.txt"))
@@ -234,3 +248,21 @@ def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings
         assert world.presence.deadline == world.now + settings.hold / 2
     else:
         assert steps == [Step.WITHDRAW]
+
+
+def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
+    slow, fast = Settings(hold=8, linger=4, ceiling=60), Settings(hold=1, linger=0.5, ceiling=2)
+    cases: list[tuple[State, State]] = [
+        (Leaving(40.0, Stage.AWAITING), Leaving(12.0, Stage.AWAITING)),
+        (Leaving(14.0, Stage.RELIEVED), Leaving(10.5, Stage.RELIEVED)),
+        (Leaving(10.1, Stage.PARTING), Leaving(10.1, Stage.PARTING)),
+        (Leaving(None, Stage.AWAITING), Leaving(None, Stage.AWAITING)),
+        (Withdrawing(60.0, 4.0, release=True), Withdrawing(12.0, 0.5, release=True)),
+        (Lingering(14.0), Lingering(10.5)),
+        (Absent(), Absent()),
+    ]
+    for before, after in cases:
+        presence = Presence(slow)
+        presence.state = before
+        presence.hurry(fast, 10.0)
+        assert (presence.state, presence.settings) == (after, fast)

@@ -212,16 +212,15 @@ def test_takeover_by_med() -> None:
     now = 1_800_000_000
     assert ladder.at(Level.ACTIVE, Standing(since=now)).med == LARGEST - now
     assert ladder.at(Level.ACTIVE, Standing(since=now + 1)).med == LARGEST - now - 1, "the later, the better"
-    assert (ladder.at(Level.STANDBY).med, ladder.at(Level.LEAVING).med) == (LARGEST - 1, LARGEST)
+    assert (ladder.at(Level.STANDBY).med, ladder.at(Level.LEAVING, PARTING).med) == (LARGEST - 1, LARGEST)
     for lost in (None, 0, 1):
         assert ladder.at(Level.ACTIVE, Standing(since=lost)).med == LARGEST - 2, (
             "better than standby, whatever the clock"
         )
     assert ladder.at(Level.ACTIVE, Standing(since=1 << 40)).med == 0
-    assert ladder.at(Level.LEAVING, Standing(since=now)).med == LARGEST
-    assert [one.attributes.med for one in ladder.routes(VIP)] == [LARGEST - 1, LARGEST, LARGEST], (
-        "nobody knows the time"
-    )
+    soft = ladder.at(Level.LEAVING, Standing(since=now)).med
+    assert soft == LARGEST - now, "a successor's is better anyway, and a dead node's must not be"
+    assert [one.attributes.med for one in ladder.routes(VIP)] == [LARGEST - 1, LARGEST], "nobody knows the time"
     assert ladder.rank(Level.ACTIVE, internal=False) < ladder.rank(Level.STANDBY, internal=False)
 
 

@@ -23,7 +23,7 @@ import signal
 import traceback
 from collections import Counter
 from collections.abc import Collection
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
@@ -297,6 +297,7 @@ class Agent:
                 detail = "kept until the election is decided" if whole else "withdrawn, then unbound"
                 told = sorted(map(str, found))
                 self.journal.warning("leftovers", router=router.name, addresses=told, detail=detail)
+                router.since = self._state.since(router.name) if whole else None
                 router.inherit(whole=whole)
         self.announce_wanted()
         for router in self._routers.values():
@@ -326,10 +327,22 @@ class Agent:
         except TimeoutError:
             for team in self._teams:
                 team.abandon()
+        if self._bug is not None:
+            self._clear()
+
+    def _clear(self) -> None:
+        """After a bug what the routers believe may not be what is: once more what is wanted, which is nothing."""
+        self.announce_wanted()
+        self.flush()
+        with suppress(OSError):
+            self.bind_wanted(())
 
     def progressed(self) -> None:
         """A virtual router has carried out something: whoever waits for the last one looks again."""
-        self._state.note({router.name: router.instance.presence.level for router in self._routers.values()})
+        self._state.note(
+            {router.name: router.instance.presence.level for router in self._routers.values()},
+            {router.name: router.since for router in self._routers.values() if router.since is not None},
+        )
         self._progress.set()
         self._control.changed()
 
@@ -401,7 +414,7 @@ class Agent:
         verdict = self._health.checks[name].verdict
         if verdict is not before:
             self.journal.info("check", check=name, result=verdict, detail=detail, seconds=round(seconds, 3))
-        for router in affected:
+        for router in self._routers.keys() & set(affected):  # none yet while we wait for the lock; _start judges all
             self._routers[router].judge(self._health)
 
     def _count_sessions(self, results: list[Result]) -> None:

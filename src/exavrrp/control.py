@@ -316,11 +316,17 @@ class Life(Struct, frozen=True, kw_only=True):
     routers: dict[Name, Name]
     """name → ``active``, ``standby`` or ``leaving``: how its addresses are announced"""
 
+    since: dict[Name, int] = {}
+    """name → whole seconds since the epoch at which it became Active: what its MED may be made from"""
+
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
-        """The routers that an ExaBGP still announces for this life, if ``exabgp`` is the one."""
+        """The routers that an ExaBGP still announces for this life as serving, if ``exabgp`` is the one.
+
+        A standby is not among them: it has not served, and nothing is lost when it is announced anew.
+        """
         if boot is None or exabgp is None or (boot, exabgp) != (self.boot, self.exabgp):
             return frozenset()
-        return frozenset(self.routers)
+        return frozenset(name for name, level in self.routers.items() if level != "standby")
 
 
 class Drains(Struct, frozen=True, kw_only=True):

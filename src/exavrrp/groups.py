@@ -30,7 +30,7 @@ a member would be unbound before it is withdrawn. ``Queue`` sees to that.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable
 
-from exavrrp.instance import Effect, Fault, Hold, Hurry, Instance
+from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Role, Transition, Why
 
@@ -75,7 +75,10 @@ class Group:
         """The alarm of any member's ``deadline`` rang; the caller has handed over all packets that were waiting."""
         for member in self.members.values():
             member.withheld = not self._is_due(member, now)
-        return self._settled(self._each(lambda member: member.timeout(now)), now)
+        happened = self._each(lambda member: member.timeout(now))
+        if any(isinstance(effect, Deserted) for _, effect in happened):
+            happened += self._each(lambda member: member.desert(now))
+        return self._settled(happened, now)
 
     def received(  # noqa: PLR0917 — those of Instance.received, in its order
         self,

@@ -109,6 +109,8 @@ class Instance:
         self._resuming = False
         self._successor_by: float | None = None
         self._release = Shutdown()
+        self._owed: int | None = None
+        """the priority that counts once the election has been let go of"""
         self._loss = ""
 
     @property
@@ -124,6 +126,11 @@ class Instance:
     def finished(self) -> bool:
         """Whether a stop is complete: out of the election, nothing bound."""
         return self.router.role is Role.INITIALIZE and not self.presence.bound
+
+    @property
+    def awaited(self) -> bool:
+        """Whether a drain may still be undone, for want of anybody who takes over."""
+        return self._successor_by is not None
 
     def inherit(self, now: float, *, whole: bool) -> list[Effect]:
         """A predecessor has left our addresses bound. To be told before ``start``.
@@ -141,15 +148,16 @@ class Instance:
     def _begin(self, now: float) -> list[Effect]:
         if self.faults or self.holds or not self._running:
             return []
-        resuming, self._resuming = self._resuming and self.presence.bound, False
-        return self._elect(Startup(resuming), now)
+        resuming, self._resuming = self._resuming and self.presence.awaiting, False
+        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor.
+        return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
 
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""
         self._running = False
         self._stopped = True
         self._successor_by = None
-        self.presence.settings = hurry.fit(self.presence.settings)
+        self.presence.hurry(hurry.fit(self.presence.settings), now)
         # A node that has not taken part yet may be serving what a predecessor left to it.
         return [*self._leave(Shutdown(why, detail), now), *self._inform(presence.Event.DEMOTED, now)]
 
@@ -176,7 +184,11 @@ class Instance:
         return [Step.ANNOUNCE] if self.silences != before and self.presence.level is Level.ACTIVE else []
 
     def _deserted(self, now: float) -> list[Effect]:
-        if self._successor_by is None or now < self._successor_by:
+        return [] if self._successor_by is None or now < self._successor_by else self.desert(now)
+
+    def desert(self, now: float) -> list[Effect]:
+        """Nobody takes over what this router, or another one of the group, was to hand over: no drain any more."""
+        if Hold.DRAIN not in self.holds:
             return []
         effects: list[Effect] = [Deserted(self.presence.settings.ceiling)]
         self._resuming = True
@@ -206,12 +218,17 @@ class Instance:
 
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""
+        resigns = self.router.role is Role.ACTIVE and priority < self.router.priority
+        resigns = resigns and not self.router.settings.preempt
+        if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE and (resigns or self._owed is not None):
+            # Priority 0 only after the unbinding, and then as a Backup of the new priority.
+            self._owed = priority
+            return self._leave(Shutdown(Why.WEAKENED, f"our priority is now {priority}"), now)
         return self._elect(router.Prioritise(priority), now)
 
     def fault(self, fault: Fault, detail: str, now: float) -> list[Effect]:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
-        self._successor_by = None
         gentle = fault in (Fault.SESSIONS, Fault.GROUP)
         why = Why.UNREACHABLE if gentle else Why.FAULT
         event = presence.Event.UNREACHABLE if gentle else presence.Event.INCAPABLE
@@ -288,6 +305,9 @@ class Instance:
             match step:
                 case Step.RELEASE:
                     effects += self._elect(self._release, now)
+                    owed, self._owed = self._owed, None
+                    if owed is not None:
+                        effects += self._elect(router.Prioritise(owed), now)
                     effects += self._begin(now)  # undrained meanwhile
                 case Step.RETURN:
                     effects += self.fault(Fault.BIND, self._loss, now)
@@ -308,7 +328,9 @@ def _consequences(transition: Transition) -> list[presence.Event]:
         case Transition(before=Role.INITIALIZE):
             return [presence.Event.STAND_BY]
         case Transition(before=Role.ACTIVE, after=Role.BACKUP, why=why):
-            return [presence.Event.SUPERSEDED if why is Why.SUPERSEDED else presence.Event.DEMOTED]
+            if why is Why.SUPERSEDED:
+                return [presence.Event.SUPERSEDED]
+            return [presence.Event.DEMOTED, presence.Event.KEEP]  # still a candidate: the election decides
         case Transition(before=Role.ACTIVE):
             return [presence.Event.RETIRE, presence.Event.DEMOTED]
         case _:

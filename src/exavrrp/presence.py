@@ -217,9 +217,28 @@ class Presence:
         return isinstance(self.state, Leaving) and self.state.stage is Stage.PARTING
 
     @property
+    def awaiting(self) -> bool:
+        """Whether it serves on as leaving, and nobody was heard yet who takes over."""
+        return isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING
+
+    @property
     def deadline(self) -> float | None:
         """When ``Event.TIMEOUT`` is due, in the seconds of ``now``."""
         return self.state.deadline
+
+    def hurry(self, settings: Settings, now: float) -> None:
+        """From ``now`` on ``settings`` count, also for what is under way; they must not be slower."""
+        self.settings = settings
+        match self.state:
+            case Leaving(float(deadline), stage):
+                limit = settings.ceiling if stage is Stage.AWAITING else settings.hold / 2
+                self.state = Leaving(min(deadline, now + limit), stage)
+            case Withdrawing(deadline, linger, release):
+                self.state = Withdrawing(min(deadline, now + settings.ceiling), min(linger, settings.linger), release)
+            case Lingering(deadline, release):
+                self.state = Lingering(min(deadline, now + settings.linger), release)
+            case _:
+                pass
 
     def handle(self, event: Event, now: float) -> list[Step]:
         """What follows from ``event`` at ``now`` (monotonic seconds), in the order to be done."""

@@ -241,7 +241,13 @@ class Ladder:
                 assert_never(level)
 
     def _yielding(self, standing: Standing) -> Attributes:
-        """Worse than another Active where routers compare the MED, but no longer and no less preferred a way."""
+        """Worse than another Active where routers compare the MED, but no longer and no less preferred a way.
+
+        If the MED tells the time of the takeover, a successor's is better than ours in any case, and a dead node's is
+        worse: it stays.
+        """
+        if Takeover.MED in self.takeover:
+            return self._active(standing)
         med = LARGEST if self.leaving.med is None else self.leaving.med
         return replace(self._active(standing), med=med)
 
@@ -263,8 +269,8 @@ class Ladder:
         """
         times = 0 if Takeover.MED in self.takeover else 1 + self.prepends
         active = [self._active(Standing(silences=count)) for count in range(times)]
-        lesser = (self.standby, self._yielding(Standing()), self.leaving)
-        return tuple(Route(address, one) for one in dict.fromkeys((*active, *lesser)))
+        yielding = [] if Takeover.MED in self.takeover else [self._yielding(Standing())]
+        return tuple(Route(address, one) for one in dict.fromkeys((*active, self.standby, *yielding, self.leaving)))
 
     def rank(self, level: Level, *, internal: bool) -> tuple[int, int, int]:
         """How a router prefers the level among routes that differ in nothing else: the smaller, the better.

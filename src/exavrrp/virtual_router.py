@@ -104,6 +104,7 @@ class Team:
         roles = {router: router.instance.router.role for router in self.routers}
         self.do(lambda group, now: group.stop(Why.SHUTDOWN, detail, Hurry(limit), now))
         for router, role in roles.items():
+            router.silent = True
             self._host.notifier.tell(router.name, State.STOP, router.instance.router.priority, role, detail)
 
     def abandon(self) -> None:
@@ -138,7 +139,10 @@ class VirtualRouter:
         self._links: dict[Address, tuple[Link, ...]] = {}
         self._confirmed: Level | None = None
         self.team: Team | None = None
-        self._since: int | None = None
+        self.since: int | None = None
+        """whole seconds since the epoch at which this node became Active, or its predecessor"""
+        self.silent = False
+        """whether notify programs have heard our last word"""
         self._drained = False
         self.kept = False
         """whether the last drain was undone because nobody took over"""
@@ -195,8 +199,6 @@ class VirtualRouter:
         for fault, there in faults.items():
             if there:
                 self._tell_group(partial(_fault, self.name, fault, judgement.explain()))
-        if any(faults.values()):
-            self._notify(self.instance.router.role, self.instance.router.role, judgement.explain())
         self._tell_group(lambda group, now: group.prioritise(self.name, judgement.priority, now))
         if awaited:
             self._tell_group(
@@ -207,6 +209,9 @@ class VirtualRouter:
         for fault, there in faults.items():
             if not there:
                 self._tell_group(partial(_clear, self.name, fault))
+        role = self.instance.router.role
+        if role is Role.INITIALIZE and (self.instance.faults or Hold.DRAIN in self.instance.holds):
+            self._notify(role, role, judgement.explain())  # without a transition: it was out before
 
     def drain(self) -> None:
         """Hand over, and stay out of the election until ``undrain``."""
@@ -226,7 +231,11 @@ class VirtualRouter:
         """How far a drain has come."""
         if Hold.DRAIN not in self.instance.holds:
             return Outcome.KEPT if self.kept else Outcome.SERVING
-        return Outcome.DRAINED if self.instance.finished else Outcome.DRAINING
+        return Outcome.DRAINED if self._is_drained() else Outcome.DRAINING
+
+    def _is_drained(self) -> bool:
+        """Out of the election, unbound, and another node is known to serve, or was not needed."""
+        return Hold.DRAIN in self.instance.holds and self.instance.finished and not self.instance.awaited
 
     def status(self, health: Health) -> RouterStatus:
         """How it is now, for people and programs."""
@@ -267,9 +276,7 @@ class VirtualRouter:
         level = self.instance.presence.level
         if level is None:
             return []
-        attributes = self.ladder.at(
-            level, Standing(self._since, self.instance.silences, self.instance.presence.parting)
-        )
+        attributes = self.ladder.at(level, Standing(self.since, self.instance.silences, self.instance.presence.parting))
         return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out
@@ -285,7 +292,8 @@ class VirtualRouter:
                 self._take(effect)
             case Deserted(waited):
                 self.kept = True
-                detail = f"nobody has taken over within {waited:g} s; serving on, and taking part again"
+                serving = "serving on, and" if self.instance.presence.bound else "it is not served here any more;"
+                detail = f"nobody has taken over within {waited:g} s; {serving} taking part again"
                 self._journal.error("drain-undone", router=self.name, detail=detail)
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self._tell_path(peer, index, quiet=isinstance(effect, PathQuiet))
@@ -418,7 +426,7 @@ class VirtualRouter:
 
     def _tell(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self._since = int(time.time())
+            self.since = int(time.time())
         self._journal.info(
             "transition",
             router=self.name,
@@ -432,6 +440,8 @@ class VirtualRouter:
 
     def _notify(self, role: Role, before: str, reason: str) -> None:
         """In the words of keepalived's scripts. Who is drained is a Backup to them: alive, but not serving."""
+        if self.silent:
+            return  # STOP is the last word
         if role is Role.ACTIVE:
             state = State.MASTER
         elif role is Role.BACKUP or (Hold.DRAIN in self.instance.holds and not self.instance.faults):
@@ -441,7 +451,7 @@ class VirtualRouter:
         self._host.notifier.tell(self.name, state, self.instance.router.priority, before, reason)
 
     def _tell_of_a_drain(self) -> None:
-        drained = Hold.DRAIN in self.instance.holds and self.instance.finished
+        drained = self._is_drained()
         if drained and not self._drained:
             self._journal.info("drained", router=self.name)
         self._drained = drained

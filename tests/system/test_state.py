@@ -82,10 +82,16 @@ def test_a_life_in_another_boot_inherits_nothing(tmp_path: Path, log: Told, monk
     assert log.lines == []
 
 
+def test_the_time_of_a_takeover_outlives_the_agent(tmp_path: Path, log: Told) -> None:
+    opened(tmp_path, log).note({"web": "active", "dns": None}, {"web": 1_800_000_000, "dns": 1_700_000_000})
+    later = opened(tmp_path, log)
+    assert (later.since("web"), later.since("dns"), later.since("mail")) == (1_800_000_000, None, None)
+
+
 def test_what_is_not_announced_is_not_noted(tmp_path: Path, log: Told) -> None:
     life = opened(tmp_path, log)
     life.note({"web": "active", "dns": None, "mail": "leaving", "news": "standby"})
-    assert opened(tmp_path, log).recall() == {"web", "mail", "news"}
+    assert opened(tmp_path, log).recall() == {"web", "mail"}, "who stood by has not served"
     life.note({"web": None, "dns": None})
     assert opened(tmp_path, log).recall() == frozenset()
 

@@ -234,7 +234,11 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Meta(description='a list of the addresses of the BGP neighbours that count: ["2001:db8:0:1::1"]'),
     ] = ()
     sessions_weight: Weight = 0
-    startup_hold: Seconds = 60.0
+    startup_hold: Annotated[
+        float,
+        # Less than one would end it before ExaBGP has answered for the first time.
+        Meta(ge=1, le=86400, description="seconds from 1 to 86400"),
+    ] = 60.0
     checks: Annotated[
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),

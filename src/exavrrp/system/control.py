@@ -396,14 +396,15 @@ class Control:
 
     def _write(self) -> "asyncio.Task[str | None]":
         """The one task that writes until the note is what it should be."""
-        if self._writing is None:
+        if self._writing is None or self._writing.done():
             assert self._loop is not None
             self._writing = self._loop.create_task(self._written())
             self._writing.add_done_callback(self._wrote)
         return self._writing
 
     def _wrote(self, writing: "asyncio.Task[str | None]") -> None:
-        self._writing = None
+        if self._writing is writing:
+            self._writing = None
         _report(writing)
 
     async def _written(self) -> str | None:

@@ -40,7 +40,8 @@ class State:
         self._boot: str | None = None
         self._exabgp: tuple[int, int] | None = None
         self._before: frozenset[str] = frozenset()
-        self._noted: dict[str, str] | None = None
+        self._since: dict[str, int] = {}
+        self._noted: Life | None = None
 
     def open(self) -> None:
         """Read what the last life has left. To be called while ExaBGP is our parent, and with the lock held."""
@@ -50,7 +51,9 @@ class State:
         if content is None:
             return
         try:
-            self._before = life(content).announced(self._boot, self._exabgp)
+            before = life(content)
+            self._before = before.announced(self._boot, self._exabgp)
+            self._since = before.since
         except Misunderstood as error:
             self._log.warning("note-ignored", file=str(self.path), detail=str(error))
 
@@ -58,19 +61,28 @@ class State:
         """The routers that were announced in the last life, if this very ExaBGP announces them still."""
         return self._before
 
-    def note(self, levels: Mapping[str, str | None]) -> None:
-        """How each router is announced now; None: not at all. A file that is right already is left alone."""
+    def since(self, router: str) -> int | None:
+        """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
+        return self._since.get(router)
+
+    def note(self, levels: Mapping[str, str | None], since: Mapping[str, int] | None = None) -> None:
+        """How each router is announced now (None: not at all), and when it became Active, in seconds since the epoch.
+
+        A file that is right already is left alone.
+        """
         announced = {name: str(level) for name, level in levels.items() if level is not None}
-        if announced == self._noted:
+        times = {name: time for name, time in (since or {}).items() if name in announced}
+        now = Life(boot=self._boot, exabgp=self._exabgp, routers=announced, since=times)
+        if now == self._noted:
             return
         try:
-            _replace(self.path, note(Life(boot=self._boot, exabgp=self._exabgp, routers=announced)), lasting=False)
+            _replace(self.path, note(now), lasting=False)
         except OSError as error:
             detail = f"{error.strerror or error}; after a crash of the agent its addresses are cleared, then taken anew"
             self._log.warning("note-unwritten", file=str(self.path), detail=detail)
             self._noted = None
         else:
-            self._noted = announced
+            self._noted = now
 
 
 class DrainFile:
