@@ -154,7 +154,7 @@ def test_an_answer_may_say_more_than_we_know() -> None:
 # Everything that is sent arrives, and everything else is refused
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
-times = st.none() | st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
+times = st.none() | st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001 — the zone is the argument behind
 outcomes = st.sampled_from(Outcome)
 moves = st.builds(Moved, name=texts, outcome=outcomes, already=st.booleans(), until=times, persistent=st.booleans())
 many = st.lists(moves, max_size=3).map(tuple)

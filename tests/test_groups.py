@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -187,9 +188,17 @@ class World:
             node.binds = {V4, V6}
             for name in (V4, V6):
                 for fault in (Fault.CHECK, Fault.BIND, Fault.ADVERTS):
-                    node.do(lambda group, now, name=name, fault=fault: group.clear(name, fault, now))  # type: ignore[misc]
-                node.do(lambda group, now, name=name: group.release(name, Hold.WAITING, now))  # type: ignore[misc]
+                    node.do(partial(_clear, name, fault))
+                node.do(partial(_release, name))
             node.do(lambda group, now: group.release(V4, Hold.DRAIN, now))
+
+
+def _clear(name: str, fault: Fault, group: Group, now: float) -> Happened:
+    return group.clear(name, fault, now)
+
+
+def _release(name: str, group: Group, now: float) -> Happened:
+    return group.release(name, Hold.WAITING, now)
 
 
 BOTH = {V4, V6}

@@ -238,7 +238,7 @@ def test_a_router_waits_for_a_check_that_is_presumed_to_say_nothing(weight: int)
     subject = of(weight, initial=Initial.WAIT)
     judgement = subject.judge("web")
     assert [term.check for term in judgement.waiting] == ["a"]
-    assert (judgement.priority, judgement.faults, judgement.lowered) == (150, (), False)
+    assert (judgement.priority, judgement.faults) == (150, ())
     assert judgement.explain() == "150, waiting for a"
     assert subject.result("a", passed=weight <= 0) == ("web",)
     judgement = subject.judge("web")
@@ -284,36 +284,3 @@ def test_a_number_with_weight_zero_decides_by_being_zero(reverse: bool) -> None:
     assert subject.judge("web").faults, "unreadable"
     presumed = of(0, valued=True, reverse=reverse, initial=Initial.PASS)
     assert not presumed.judge("web").faults
-
-
-@pytest.mark.parametrize(
-    ("judgement", "lowered"),
-    [
-        (health().judge("web"), False),
-        (told(health(a=-50), a=True), False),
-        (told(health(a=-50), a=False), True),
-        (told(health(a=20), a=True), False),
-        (told(health(a=20), a=False), True),  # the positive weight is missing
-        (told(health(a=20, b=-20), a=True, b=False), True),  # as configured, but less than it could be
-        (health(a=-50).judge("web"), True),  # unknown
-        (told(health(a=0), a=False), False),  # a fault is told by itself
-        (told(health(1, a=-50), a=False), False),  # clamped: it is worth no less
-        (told(health(254, a=50), a=False), False),
-        (told(health(255, a=-50), a=False), False),
-        (told(of(50, reverse=True), a=True), True),
-        (told(of(50, reverse=True), a=False), False),
-        (told(of(-50, reverse=True), a=True), True),
-        (told(of(-50, reverse=True), a=False), False),
-        (Judgement(150, (Term("bgp", Verdict.FAILING, -20, fault=False, detail=""),)), True),
-        (Judgement(150, (Term("bgp", Verdict.PASSING, 20, fault=False, detail=""),)), False),
-    ],
-)
-def test_lowered_is_worth_less_than_with_every_check_at_its_best(judgement: Judgement, lowered: bool) -> None:
-    assert judgement.lowered is lowered
-
-
-@pytest.mark.parametrize(("value", "lowered"), [(-5, True), (0, False), (5, False)])
-def test_lowered_by_a_number(value: int, lowered: bool) -> None:
-    subject = of(1, valued=True)
-    subject.result("a", passed=True, value=value)
-    assert subject.judge("web").lowered is lowered

@@ -465,4 +465,5 @@ class Agent:
             for source, wire in self._wires.items()
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
-        self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers)
+        notify = self.notifier.counters()
+        self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers, notify=notify)

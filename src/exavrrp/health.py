@@ -22,10 +22,6 @@ What a check counts for before its first result is configured (``Initial``). By 
 that a node which starts with a broken service never takes an address it cannot serve. The first result decides at once,
 without ``rise`` or ``fall``; only where the best is presumed, it takes as many bad results as ever to say otherwise. A
 check that is only missing its first result is called unknown in the explanation: nothing is known to be broken then.
-
-A ``Judgement`` also says whether this node is worth less than it could be (``lowered``). Where preemption is off, that
-is the one way to know that an Active has become the worse node: no Backup will ever take over from it because of its
-priority alone (https://github.com/acassen/keepalived/issues/2599).
 """
 
 from collections.abc import Mapping
@@ -121,8 +117,6 @@ class Term:
     fault: bool
     detail: str
     """of the check's last result"""
-    best: int = 0
-    """what it adds when all is well"""
     waiting: bool = False
     """whether its first result is awaited; it is neither an amount nor a fault then"""
 
@@ -152,15 +146,7 @@ class Judgement:
     @property
     def priority(self) -> int:
         """The effective priority, 1–255; in fault it is what it would be otherwise."""
-        return self._clamped(self._sum)
-
-    @property
-    def lowered(self) -> bool:
-        """Whether a negative weight, or a positive one that is missing, makes the priority lower than it could be."""
-        return self.priority < self._clamped(self.base + sum(max(term.amount, term.best) for term in self.terms))
-
-    def _clamped(self, total: int) -> int:
-        return OWNER if self.base == OWNER else min(max(total, LEAST), MOST)
+        return OWNER if self.base == OWNER else min(max(self._sum, LEAST), MOST)
 
     @property
     def _sum(self) -> int:
@@ -208,10 +194,10 @@ class Health:
             tuple(_term(name, weight, self.checks[name]) for name, weight in subject.weights.items()),
         )
 
-    def _outcome(self, router: str) -> tuple[int, bool, tuple[str, ...], tuple[tuple[str, Verdict], ...]]:
+    def _outcome(self, router: str) -> tuple[int, tuple[str, ...], tuple[tuple[str, Verdict], ...]]:
         judgement = self.judge(router)
         faults = tuple((term.check, term.verdict) for term in judgement.faults)
-        return judgement.priority, judgement.lowered, tuple(term.check for term in judgement.waiting), faults
+        return judgement.priority, tuple(term.check for term in judgement.waiting), faults
 
 
 def _term(check: str, weight: int, vitality: Vitality) -> Term:
@@ -222,7 +208,7 @@ def _term(check: str, weight: int, vitality: Vitality) -> Term:
     if vitality.valued:
         return Term(check, vitality.verdict, signed * vitality.value, fault, vitality.detail)
     most, least = max(signed, 0), min(signed, 0)
-    return Term(check, vitality.verdict, most if vitality.good else least, fault, vitality.detail, best=most)
+    return Term(check, vitality.verdict, most if vitality.good else least, fault, vitality.detail)
 
 
 def _is_fault(vitality: Vitality) -> bool:
