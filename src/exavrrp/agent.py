@@ -25,14 +25,16 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from exavrrp import __version__
+from exavrrp import __version__, events, recording
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
+from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import capabilities, exabgp, journal
@@ -44,6 +46,7 @@ from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
+from exavrrp.system.recorder import Recorder
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
@@ -77,7 +80,8 @@ class StartError(Exception):
 class Agent:
     """The whole process: everything that it opens it closes, in ``run``."""
 
-    def __init__(self, configuration: Configuration, log: Journal) -> None:
+    def __init__(self, configuration: Configuration, log: Journal, record: Path | None = None) -> None:
+        """``record``: the file to which everything that the elections are told is appended."""
         self.configuration = configuration
         self.clock: Clock
         self.journal = log
@@ -97,6 +101,7 @@ class Agent:
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
+        self._recorder = None if record is None else Recorder(record, recording.lost, log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -234,6 +239,8 @@ class Agent:
                 f"lacking {' and '.join(absent)}; give ExaBGP's unit AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN "
                 "(see exabgp/), or run ExaBGP as root with exabgp.daemon.user=root"
             )
+        if self._recorder is not None:
+            self._open_recorder(self._recorder, loop, closing)
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
@@ -242,12 +249,38 @@ class Agent:
             self._teams = self._teamed()
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        if self._recorder is not None:
+            self._recorder.record(recording.encode(self._head()))
         self.notifier.open(loop)
         closing.push_async_callback(self.notifier.close)
         closing.callback(self._control.close)
         self._control.open(loop)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
+
+    def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
+        try:
+            recorder.open(loop)
+        except OSError as error:
+            raise StartError(
+                f"cannot record to {recorder.path}: {error.strerror}; name a file in a directory that this user may "
+                "write to, or leave out --record"
+            ) from error
+        closing.callback(recorder.close)
+
+    def _head(self) -> recording.Head:
+        return recording.Head(
+            release=__version__,
+            process=os.getpid(),
+            time=datetime.fromtimestamp(self.realtime(), UTC),
+            at=self.clock.time(),
+            teams=tuple(team.document() for team in self._teams),
+        )
+
+    def _record(
+        self, recorder: Recorder, team: str, event: events.Event, now: float, happened: Happened | Exception
+    ) -> None:
+        recorder.record(recording.told(team, event, now, happened))
 
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
@@ -276,11 +309,13 @@ class Agent:
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
-        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
+        teams: dict[str, list[VirtualRouter]] = {}
         for router in self._routers.values():
             group = router.configuration.group
-            teams.setdefault((group is not None, group or router.name), []).append(router)
-        return [Team(name, routers, self) for (_, name), routers in teams.items()]
+            # No router is called like this: names have no spaces.
+            teams.setdefault(router.name if group is None else f"group {group}", []).append(router)
+        record = None if self._recorder is None else partial(self._record, self._recorder)
+        return [Team(name, routers, self, record) for name, routers in teams.items()]
 
     def _expectation(self, source: Address) -> Expectation:
         routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]
