@@ -50,13 +50,17 @@ _LARGEST = 8192
 
 _TC_PRIO_CONTROL = 7
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_RXQ_OVFL, _IP_PKTINFO = 26, 33, 40, 8
+_SO_TIMESTAMPNS = 35
 """asm-generic/socket.h and linux/in.h; Python 3.11 has no names for them."""
 
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
 _UNSIGNED = struct.Struct("=I")
-_ANCILLARY_SIZE = socket.CMSG_SPACE(_IN6_PKTINFO.size) + 2 * socket.CMSG_SPACE(_INT.size)
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_SIZE = (
+    socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + 2 * socket.CMSG_SPACE(_INT.size)
+)
 
 
 class Interface(Protocol):
@@ -78,6 +82,8 @@ class Arrival:
     """index of the interface it arrived on"""
     at: float
     """``loop.time()`` when it was read"""
+    realtime: float | None = None
+    """seconds since the epoch when the kernel got it, which may be long before; None: it did not say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +227,7 @@ class Wire:
         try:
             _enlarge(receiver)
             receiver.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             if self._family == socket.AF_INET:
                 receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             else:
@@ -274,7 +281,7 @@ class Wire:
         if dropped is not None:
             self.counters.overflowed = dropped
         self.counters.received[interface] += 1
-        self._receive(Arrival(datagram, interface, self._loop.time()))
+        self._receive(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
 
 
@@ -315,6 +322,15 @@ def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int, in
     if destination is None or interface is None or hop_limit is None or not 0 <= hop_limit <= HOP_LIMIT:
         raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived and how far it came")
     return destination, interface, hop_limit, dropped
+
+
+def read_timestamp(ancillary: Ancillary) -> float | None:
+    """Seconds since the epoch at which the kernel got the packet, None if it does not say; raises nothing."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            return float(seconds + nanoseconds / 1e9)
+    return None
 
 
 @functools.lru_cache(maxsize=256)
