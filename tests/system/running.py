@@ -361,6 +361,8 @@ class Host:
     log: Log
     prefix: tuple[str, ...] = ()
     """words before the command of the agent"""
+    program: tuple[str, ...] = AGENT
+    """what the agent is"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -407,7 +409,15 @@ class Host:
     @property
     def command(self) -> list[str]:
         """The agent's."""
-        return [*self.prefix, *AGENT, "run", "--config", str(self.directory / "exavrrp.toml"), "--log-format", "json"]
+        return [
+            *self.prefix,
+            *self.program,
+            "run",
+            "--config",
+            str(self.directory / "exavrrp.toml"),
+            "--log-format",
+            "json",
+        ]
 
     def start(self, line: Line = "5", stderr: int | None = None) -> None:
         """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""

@@ -327,6 +327,7 @@ def attacker(
 
 
 def test_there_is_a_wrong_packet_for_every_reason() -> None:
+    # Those of authentication have a file of their own: what does not authenticate has no such reason.
     assert set(WRONG) == set(Reason) - {Reason.IP_HEADER} - AUTHENTICATION
 
 
