@@ -98,6 +98,15 @@ def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
         assert run["local"]["answered_at_end"] == "node2"
 
 
+def test_what_authentication_is_worth(tmp_path: Path) -> None:
+    (run,) = demo("attack", svg=tmp_path / "picture.svg")
+    assert (run["transitions"], run["probes_lost"]) == ([], 0)
+    assert all(sum(counted.values()) > 1000 for counted in run["rejected"].values())
+    (run,) = demo("attack-open", svg=tmp_path / "picture.svg")
+    assert run["transitions"]
+    assert run["probes_lost"] > 100
+
+
 def test_ipv4(tmp_path: Path) -> None:
     (run,) = demo("kill-node", "--family", "4", svg=tmp_path / "picture.svg")
     assert run["family"] == 4
