@@ -249,14 +249,8 @@ class Agent:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
-            try:
-                wire.open(loop)
-            except OSError as error:
-                detail = f"cannot send adverts from {source}: {error.strerror}"
-                remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-                raise OSError(error.errno, detail + remedy) from error
-            closing.callback(wire.close)
+            self._wires[source] = self._open_wire(source, loop)
+            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
@@ -267,6 +261,21 @@ class Agent:
         self._by_vrid[source, configuration.vrid] = router
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
+
+    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
+        routers = (router for router in self.configuration.routers if router.source == source)
+        peers = {peer for router in routers for peer in router.peers}
+        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
+        try:
+            wire.open(loop)
+        except OSError as error:
+            detail = f"cannot send adverts from {source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error
+        if not wire.filtered:
+            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+            self.journal.warning("unfiltered", source=str(source), detail=detail)
+        return wire
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
@@ -461,6 +470,7 @@ class Agent:
                 "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
                 "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
                 "overflowed": wire.counters.overflowed,
+                "unread": wire.counters.unread,
             }
             for source, wire in self._wires.items()
         }
