@@ -34,7 +34,7 @@ from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
-from exavrrp.system import capabilities, exabgp, journal
+from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
@@ -147,6 +147,7 @@ class Agent:
             if not self._why.done():
                 self._state.open()
                 self._open(loop, closing)
+                self._get_ahead()
                 self._start()
                 why = await self._why
                 if why is not REPLACED:
@@ -242,6 +243,21 @@ class Agent:
         self._control.open(loop)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
+
+    def _get_ahead(self) -> None:
+        """Of other processes, if that is wished and permitted; where it is not, we go on without."""
+        agent = self.configuration.agent
+        wishes = {
+            "realtime": (agent.scheduling == "realtime", realtime.take_precedence),
+            "memory-locked": (agent.lock_memory, realtime.stay_resident),
+        }
+        for event, (wished, grant) in wishes.items():
+            try:
+                if wished:
+                    grant()
+                    self.journal.info(event)
+            except OSError as error:
+                self.journal.warning(f"not-{event}", detail=error.strerror)
 
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack

@@ -63,6 +63,8 @@ _LARGEST = 8192
 """Bytes read of a packet. The longest advert has 8 + 255 × 16 + 28 of them after an IPv4 header of at most 60."""
 
 _TC_PRIO_CONTROL = 7
+_TRUNCATED = int(socket.MSG_TRUNC)
+"""As a plain number: an enumeration's operators take longer than reading a packet."""
 _SO_RCVBUFFORCE, _SO_MEMINFO, _IP_PKTINFO = 33, 55, 8
 """asm-generic/socket.h and linux/in.h; Python 3.11 has no names for them."""
 _MEMINFO = struct.Struct("=9I")
@@ -344,7 +346,7 @@ class Wire:
             return False
         source: Address | None = None
         try:
-            if flags & socket.MSG_TRUNC:
+            if flags & _TRUNCATED:
                 raise Malformed(Reason.LENGTH, f"longer than {_LARGEST} bytes, which no advert is")
             if self._family == socket.AF_INET:
                 datagram = strip_ipv4(data)
