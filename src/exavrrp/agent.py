@@ -37,7 +37,7 @@ from exavrrp.control import Outcome, RouterStatus
 from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
-from exavrrp.system import capabilities, exabgp, journal
+from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
@@ -154,6 +154,7 @@ class Agent:
             if not self._why.done():
                 self._state.open()
                 self._open(loop, closing)
+                self._get_ahead()
                 self._start()
                 why = await self._why
                 if why is not REPLACED:
@@ -282,20 +283,29 @@ class Agent:
     ) -> None:
         recorder.record(recording.told(team, event, now, happened))
 
+    def _get_ahead(self) -> None:
+        """Of other processes, if that is wished and permitted; where it is not, we go on without."""
+        agent = self.configuration.agent
+        wishes = {
+            "realtime": (agent.scheduling == "realtime", realtime.take_precedence),
+            "memory-locked": (agent.lock_memory, realtime.stay_resident),
+        }
+        for event, (wished, grant) in wishes.items():
+            try:
+                if wished:
+                    grant()
+                    self.journal.info(event)
+            except OSError as error:
+                self.journal.warning(f"not-{event}", detail=error.strerror)
+
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
     ) -> None:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
-            try:
-                wire.open(loop)
-            except OSError as error:
-                detail = f"cannot send adverts from {source}: {error.strerror}"
-                remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-                raise OSError(error.errno, detail + remedy) from error
-            closing.callback(wire.close)
+            self._wires[source] = self._open_wire(source, loop)
+            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
@@ -306,6 +316,21 @@ class Agent:
         self._by_vrid[source, configuration.vrid] = router
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
+
+    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
+        routers = (router for router in self.configuration.routers if router.source == source)
+        peers = {peer for router in routers for peer in router.peers}
+        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
+        try:
+            wire.open(loop)
+        except OSError as error:
+            detail = f"cannot send adverts from {source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error
+        if not wire.filtered:
+            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+            self.journal.warning("unfiltered", source=str(source), detail=detail)
+        return wire
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
@@ -502,6 +527,7 @@ class Agent:
                 "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
                 "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
                 "overflowed": wire.counters.overflowed,
+                "unread": wire.counters.unread,
             }
             for source, wire in self._wires.items()
         }
