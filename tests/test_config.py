@@ -396,11 +396,14 @@ OF_A_KIND: list[tuple[dict[str, str], str, str, str]] = [
     (HTTP, "http", '"http://[::1]:99999/"', "write a port from 1 to 65535"),
     (HTTP, "http", '"http://[::1]/a b"', "write a URL such as"),
     (HTTP, "http", '"http://[::1]/#x"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]/\\u212a"', "write a URL such as"),  # the Kelvin sign, in lower case a k
+    (HTTP, "http", '"http\\u017f://[::1]/"', "write a URL such as"),  # the long s, in upper case an S
     (HTTP, "http", '"http://[::1]/\\r\\nX: y"', "write a URL such as"),
     (HTTP, "http", '"http://root@[::1]/"', "remove the user (up to @): checks do not log in"),
     (HTTP, "http", '"http://localhost:8080/"', 'write an address in place of the name, and host = "localhost" beside'),
     (HTTP, "http", '"https://www.example.com/"', 'in place of the name, and host = "www.example.com" beside it'),
     (HTTP, "http", '"http://127.1/"', "write an address such as"),
+    (HTTP, "http", f'"http://{"a" * 254}/"', "write an address such as"),
     (HTTP, "host", '"a\\r\\nb"', "write the name the server knows itself by"),
     (HTTP, "host", '"été"', "write the name the server knows itself by"),
     (HTTP, "status", "200", "is 200; write a list of the status codes that are good"),
