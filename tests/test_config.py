@@ -30,7 +30,7 @@ from exavrrp.config import (
     schema,
     state_directory,
 )
-from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
+from exavrrp.config.diagnosis import MOST_KNOWN, MOST_PROBLEMS, SIZE_LIMIT, ConfigError, places
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.health import Initial, Verdict, Vitality
 from exavrrp.presence import Handover
@@ -158,6 +158,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (AGENT, "advert_interval", "0x" + "f" * 5000, "is a number of more than 64 bits; write seconds"),
     (AGENT, "interfaces", "[]", "is []; write a list of the interfaces"),
     (AGENT, "interfaces", '["eth0", "eth0"]', 'holds "eth0" twice; remove one'),
+    (AGENT, "interfaces", json.dumps([f"eth{number}" for number in range(256)]), "holds 256; write at most 255"),
+    (AGENT, "peers", json.dumps([f"192.0.2.{number}" for number in range(256)]), "holds 256; write at most 255"),
     (AGENT, "interfaces", '["a name that is too long"]', "write the name of an interface"),
     (AGENT, "interfaces", '["eth0/1"]', "write the name of an interface"),
     (AGENT, "interfaces", '["eth0\\n"]', 'holds "eth0\\U0000000A"; write the name of an interface'),
@@ -723,6 +725,8 @@ def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, 
         (b"[agent]\nx = '\x00'\n", ":2:6", "not TOML: Found invalid character '\\x00'"),
         (b"virtual_router web\n", ":1:16", "not TOML: "),
         (b"a = " + b"[" * 5000, "", "lists or tables are nested too deeply"),
+        (b"[agent]\nsources = " + b"[" * 400 + b"]" * 400, "", "nested too deeply; write at most 16"),
+        (b".".join([b"a"] * 900) + b" = 1", "", "nested too deeply; write at most 16"),
         (b"a = " + b"1" * 5000, "", "a number has too many digits"),
         (b"#" * (SIZE_LIMIT + 1), "", f"is larger than {SIZE_LIMIT} bytes; this is not a configuration of exavrrp"),
         (b"\x7fELF\x02\x01\x01", ":1:1", "not TOML: "),
@@ -750,6 +754,25 @@ def test_a_path_that_cannot_be_read_gives_one_line(tmp_path: Path, name: str, me
         load(f"{tmp_path}/{name}")
     [problem] = caught.value.problems
     assert message in problem.message
+
+
+def test_what_is_nested_deeply_enough_for_us_is_looked_at(read: Any) -> None:
+    [problem] = problems(read, f"[agent]\nsources = {'[' * 14}{']' * 14}\n[virtual_router]")
+    assert problem.message.startswith("holds [[[[[[")
+
+
+def test_of_a_file_of_nothing_but_mistakes_enough_are_told(read: Any) -> None:
+    """In a time that does not grow with the square of their number."""
+    found = problems(read, "[agent]\n" + "".join(f"nothing{number} = 1\n" for number in range(60000)))
+    assert found[0].message == f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
+    assert len(found) == MOST_PROBLEMS + 2
+    assert [one.line for one in found[1:]] == list(range(2, MOST_PROBLEMS + 3))
+
+
+def test_among_very_many_names_none_is_guessed(read: Any) -> None:
+    checks = "".join(f"[check.c{number}]\nprocess = 'a'\n" for number in range(MOST_KNOWN + 1))
+    [problem] = problems(read, written(changed((WEB, "checks", '["c00"]'))) + checks)
+    assert problem.message == 'holds "c00"; write a table [check.c00] for it'
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(read: Any) -> None:

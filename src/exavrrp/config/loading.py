@@ -117,7 +117,7 @@ class _Reading:
         coherence.contradictions(document, agent, routers)
         document.verdict()
         coherence.oddities(document, agent, routers, checks)
-        return Configuration(agent=agent, routers=routers, checks=checks, warnings=tuple(document.warnings))
+        return Configuration(agent=agent, routers=routers, checks=checks, warnings=document.warnings)
 
     # Tables and values by themselves
 
@@ -464,9 +464,11 @@ class _Reading:
         known = self._entries("check")
 
         def defined(name: str) -> str:
+            if name in known:
+                return name
             close = nearest(name, known)
             misnamed = close is not None and not re.fullmatch(schema.NAME, close)
-            if name in known or misnamed or not self._sound(("check", name.partition(".")[0])):
+            if misnamed or not self._sound(("check", name.partition(".")[0])):
                 return name  # or the mistake is in the name of the table, and has been noted there
             table = dotted(("check", name))
             raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{table}] for it")
