@@ -719,6 +719,7 @@ def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, 
         (b" \n\t\n", "", "is empty; write at least one table"),
         (b"# nothing\n", "", "no virtual router; write at least one table [virtual_router.NAME]"),
         (b"[agent]\nlog_format = 'text'\n", "", "no virtual router; write at least one table"),
+        (b"[virtual_router]\n", "", "no virtual router; write at least one table"),
         (b"a = 1\n\nb = '\xff'\n", ":3", "byte 0xff is not UTF-8; save the file with the encoding UTF-8"),
         (b"[agent]\npeers = [\n", ":3:1", "not TOML: "),
         (b"[agent]\npeers = []\npeers = []\n", ":3:11", "not TOML: Cannot overwrite a value"),
@@ -758,7 +759,7 @@ def test_a_path_that_cannot_be_read_gives_one_line(tmp_path: Path, name: str, me
 
 
 def test_what_is_nested_deeply_enough_for_us_is_looked_at(read: Any) -> None:
-    [problem] = problems(read, f"[agent]\nsources = {'[' * 14}{']' * 14}\n[virtual_router]")
+    [_, problem] = problems(read, f"[agent]\nsources = {'[' * 14}{']' * 14}")
     assert problem.message.startswith("holds [[[[[[")
 
 

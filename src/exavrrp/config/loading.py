@@ -106,7 +106,7 @@ class _Reading:
         tables = ("agent", "virtual_router", "check")
         document.unknown((), [name for name in document.data if name not in tables], tables)
         agent = self._agent(document.table(("agent",), document.data.get("agent", {}), schema.Agent))
-        if "virtual_router" not in document.data and self._sound(("virtual_router",)):
+        if document.data.get("virtual_router", {}) == {} and self._sound(("virtual_router",)):
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
         routers = tuple(
