@@ -1487,8 +1487,11 @@ def test_effective_loads_back_as_an_equal_configuration(scratch: Path, tables: d
 scalars: st.SearchStrategy[Any] = st.one_of(
     st.booleans(),
     st.integers(),
+    st.sampled_from([10**400, -(10**4000), 1 << 63, 1 << 64]),
     st.floats(),
     st.dates(),
+    st.times(),
+    st.datetimes(),
     st.text(st.characters(exclude_categories=["Cs"])),
     st.sampled_from(
         [
@@ -1543,15 +1546,20 @@ wild_files = st.one_of(
 
 
 def survives(path: Path) -> None:
+    """Whatever is in the file: it is good, and what is printed of it is the same again, or what is wrong is told."""
     for host in (
         {},
         {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda probe: ("weight", "is not here")},
     ):
         try:
-            load(path, **host)
+            configuration = load(path, **host)
         except ConfigError as error:
             found = error.problems
         else:
+            assert configuration.routers
+            again = path.with_suffix(".again")
+            again.write_text(effective(configuration), encoding="utf-8")
+            assert load(again, **host) == configuration
             continue
         assert found
         assert all(str(problem).isprintable() for problem in found)
