@@ -25,7 +25,8 @@ from exavrrp.system.checks import kernel, web
 from exavrrp.system.exabgp.conversation import Conversation
 from exavrrp.system.exabgp.pipes import LONGEST_LINE, Lines
 from exavrrp.vrrp.packet import Malformed, strip_ipv4
-from tests.fuzz import readers
+from tests.fuzz import adverts, conversations
+from tests.fuzz.reader import scratch
 
 FEWEST = 3
 """Runs of each size; the shortest counts."""
@@ -58,7 +59,7 @@ def nested(opener: str, closer: str, head: str = "") -> Callable[[int], bytes]:
 
 
 def loaded(data: bytes) -> None:
-    path = readers._scratch() / "growth.toml"
+    path = scratch() / "growth.toml"
     path.write_bytes(data)
     with suppress(ConfigError):
         load(path)
@@ -121,12 +122,12 @@ ROUTER = "[virtual_router.r#]\nvrid=1\naddresses=['192.0.2.3']\n"
 ALONE = SMALL.format('"192.0.2.2"') + ROUTER.replace("#", "")
 CHECK = "[check.c#]\nprocess='a'\n"
 RECORD = netlink.HEADER.pack(16, 24, 2, 1, 0)
-UP, DOWN = (readers._state("192.0.2.1", name) + "\n" for name in ("up", "down"))
+UP, DOWN = (conversations._state("192.0.2.1", name) + "\n" for name in ("up", "down"))
 HEAD = "HTTP/1.1 200 OK\r\n"
 
 SHAPES: Mapping[str, Shape] = {
     "packet: addresses": Shape(
-        8192, lambda size: b"\7\xff\x31\x07\x64\xff\0\x0a\0\0" + bytes(size - 10), readers.packet
+        8192, lambda size: b"\7\xff\x31\x07\x64\xff\0\x0a\0\0" + bytes(size - 10), adverts.packet
     ),
     "packet: IPv4 options": Shape(8192, lambda size: b"\x4f" + bytes(size - 1), stripped),
     "configuration: unknown keys": Shape(SIZE_LIMIT, filled("k#=1\n", "[agent]\n"), loaded),
