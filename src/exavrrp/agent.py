@@ -20,6 +20,7 @@ import asyncio
 import errno
 import os
 import signal
+import time
 import traceback
 from collections import Counter
 from collections.abc import Collection
@@ -45,7 +46,7 @@ from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
-from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
+from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
 from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
@@ -78,6 +79,7 @@ class Agent:
 
     def __init__(self, configuration: Configuration, log: Journal) -> None:
         self.configuration = configuration
+        self.clock: Clock
         self.journal = log
         self.ipv4_checksum = configuration.agent.ipv4_checksum
         self.notifier = Notifier(configuration.routers, log)
@@ -131,7 +133,7 @@ class Agent:
 
         Raises ``StartError`` when it cannot begin, and whatever a bug of ours raised, after an orderly stop.
         """
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = self.clock = loop = asyncio.get_running_loop()
         self._why = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, loop.call_later, TELL_TALE, self._end, REPLACED)
@@ -157,6 +159,10 @@ class Agent:
             raise self._bug
 
     # What the virtual routers share
+
+    def realtime(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
     def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
