@@ -108,7 +108,7 @@ def check(path: Path, printed: bool, elsewhere: bool) -> None:
     configuration = _loaded(path, None, None) if elsewhere else _loaded(path, global_on_loopback, obstacle)
     _warn(configuration.warnings)
     if printed:
-        click.echo(effective(configuration), nl=False)
+        click.echo(effective(configuration).encode(), nl=False)  # TOML is UTF-8, whatever the terminal's encoding
 
 
 def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
