@@ -71,6 +71,7 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "rejected": {
             each.node: each.fields["rejected"] for each in result.run.facts.agents if each.fields.get("rejected")
         },
+        "recordings": [each.document() for each in result.recordings],
     }
 
 
@@ -126,6 +127,7 @@ def text(order: Order, results: Sequence[Result]) -> str:
             "",
             heading,
             *run_lines(result.run.timeline, result.run.facts),
+            *(f"  {each.node} recorded {len(each.replayed)} transitions" for each in result.recordings),
         ]
     if len(results) > 1:
         lines += ["", summary(results)]

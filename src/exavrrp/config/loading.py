@@ -115,7 +115,7 @@ class _Reading:
         tables = ("agent", "virtual_router", "check", "authentication")
         document.unknown((), [name for name in document.data if name not in tables], tables)
         agent = self._agent(document.table(("agent",), document.data.get("agent", {}), schema.Agent))
-        if "virtual_router" not in document.data and self._sound(("virtual_router",)):
+        if document.data.get("virtual_router", {}) == {} and self._sound(("virtual_router",)):
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
         authentications = tuple(
@@ -136,7 +136,7 @@ class _Reading:
             routers=routers,
             checks=checks,
             authentications=authentications,
-            warnings=tuple(document.warnings),
+            warnings=document.warnings,
         )
 
     # Tables and values by themselves
@@ -214,6 +214,8 @@ class _Reading:
             control_group=table.control_group,
             local_as=table.local_as,
             authentication=self._authentication(("agent", "authentication"), table.authentication),
+            scheduling=table.scheduling,
+            lock_memory=table.lock_memory,
         )
 
     def _state_directory(self, path: str) -> str:
@@ -499,9 +501,11 @@ class _Reading:
     def _defined(self, table: str, name: str) -> str:
         """``name``, if there is such a table. Raises ValueError with a remedy."""
         known = self._entries(table)
+        if name in known:
+            return name
         close = nearest(name, known)
         misnamed = close is not None and not re.fullmatch(schema.NAME, close)
-        if name in known or misnamed or not self._sound((table, name.partition(".")[0])):
+        if misnamed or not self._sound((table, name.partition(".")[0])):
             return name  # or the mistake is in the name of the table, and has been noted there
         whole = dotted((table, name))
         raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{whole}] for it")

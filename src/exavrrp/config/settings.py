@@ -46,8 +46,11 @@ class Agent:
     """who besides the agent's own user may use the control socket"""
     local_as: int | None
     """our own AS number towards eBGP neighbours; None: not told"""
-    authentication: str | None
+    authentication: str | None = None
     """name in ``Configuration.authentications``; None: none"""
+    scheduling: Literal["normal", "realtime"]
+    lock_memory: bool
+    """whether the process stays in memory"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,7 @@ class VirtualRouter:
     """of the sessions as a check, −253–253; 0: fault"""
     startup_hold: float
     """seconds to wait for them at the start"""
-    authentication: str | None
+    authentication: str | None = None
     """name in ``Configuration.authentications``; None: none"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
