@@ -21,6 +21,7 @@ need_packages() {
         case $name in
             bird) wanted+=" bird:bird2" ;;
             frr) wanted+=" bgpd:frr" ;;
+            ping) wanted+=" ping:iputils-ping" ;;
             cc) wanted+=" cc:gcc cc:libc6-dev" ;;
             *) wanted+=" $name:$name" ;;
         esac

@@ -135,6 +135,13 @@ def test_check_prints_a_configuration_that_loads_back(write: Write, tmp_path: Pa
     assert call("check", "--print", again).stdout == told.stdout
 
 
+def test_check_prints_what_the_terminal_has_no_letters_for(write: Write) -> None:
+    path = write(GOOD + 'notify_fifo = "/run/été"\n')
+    asked = [sys.executable, "-m", "exavrrp", "check", "--print", "--elsewhere", str(path)]
+    told = subprocess.run(asked, env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True)
+    assert 'notify_fifo = "/run/été"' in told.stdout.decode()
+
+
 def test_check_prints_nothing_of_a_bad_file(write: Write) -> None:
     told = call("check", "--print", write(BAD))
     assert (told.exit_code, told.stdout) == (1, "")

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import ip_address
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp import presence
+from exavrrp import events, presence
 from exavrrp.groups import Group, Happened, Queue
 from exavrrp.instance import Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Handover, Step
@@ -74,14 +73,17 @@ class Node:
                 for name, priority in zip((V6, V4), nature.priorities, strict=True)
             ],
         )
-        self.queue = Queue(self.carry_out)
+        self.queue = self.queued(self.carry_out)
         self.roles = dict.fromkeys((V4, V6), INITIALIZE)
         self.said_last = dict.fromkeys((V4, V6), LEAVING)
         self.announced: dict[str, Level | None] = dict.fromkeys((V4, V6))
         self.bound = dict.fromkeys((V4, V6), False)
 
-    def do(self, act: Callable[[Group, float], Happened]) -> None:
-        self.queue.do(lambda: act(self.group, self.world.now))
+    def queued(self, carry_out: Callable[[str, Effect], None]) -> Queue:
+        return Queue(self.group.handle, lambda: self.world.now, carry_out)
+
+    def do(self, event: events.Event) -> None:
+        self.queue.do(event)
         self.check()
 
     def carry_out(self, name: str, effect: Effect) -> None:
@@ -95,15 +97,15 @@ class Node:
                 self.roles[name] = after
             case Step.BIND if name in self.binds:
                 self.bound[name] = instance.presence.bound
-                self.queue.do(lambda: self.group.bound(name, self.world.now))
+                self.queue.do(events.Bound(name))
             case Step.BIND:
-                self.queue.do(lambda: self.group.unbound(name, "cannot be bound", self.world.now))
+                self.queue.do(events.Unbound(name, "cannot be bound"))
             case Step.UNBIND:
                 self.bound[name] = instance.presence.bound
             case Step.ANNOUNCE | Step.WITHDRAW:
                 self.announced[name] = instance.presence.level
                 if instance.presence.level is None:
-                    self.queue.do(lambda: self.group.withdrawn(name, self.world.now))
+                    self.queue.do(events.Withdrawn(name))
             case _:
                 pass
         assert self.bound[name] or self.announced[name] is None, "announced while unbound"
@@ -130,7 +132,7 @@ class Node:
     def ring(self) -> None:
         deadlines = [member.deadline for member in self.group.members.values() if member.deadline is not None]
         if any(deadline <= self.world.now for deadline in deadlines):
-            self.do(lambda group, now: group.timeout(now))
+            self.do(events.Rang())
             left = [member.deadline for member in self.group.members.values() if member.deadline is not None]
             assert all(deadline > self.world.now for deadline in left), "an alarm that would ring for ever"
 
@@ -156,7 +158,7 @@ class World:
         self.under_way: list[tuple[int, str, int]] = []
         self.nodes = [Node(number, nature, self) for number, nature in enumerate(self.natures)]
         for node in self.nodes:
-            node.do(lambda group, now: group.start(now))
+            node.do(events.Start())
 
     def send(self, sender: int, name: str, priority: int) -> None:
         if (sender, name) not in self.lost:
@@ -172,7 +174,7 @@ class World:
     def receive(self, sender: int, name: str, priority: int) -> None:
         advertisement = self.nodes[sender].group.members[name].router.advertisement(priority)
         source = SOURCES[name][sender]
-        self.nodes[1 - sender].do(lambda group, now: group.received(name, source, advertisement, 1, [1], now))
+        self.nodes[1 - sender].do(events.Heard(name, source, advertisement, 1, (1,)))
 
     def pass_(self, seconds: float) -> None:
         for _ in range(round(seconds / ROUND)):
@@ -188,17 +190,9 @@ class World:
             node.binds = {V4, V6}
             for name in (V4, V6):
                 for fault in (Fault.CHECK, Fault.BIND, Fault.ADVERTS):
-                    node.do(partial(_clear, name, fault))
-                node.do(partial(_release, name))
-            node.do(lambda group, now: group.release(V4, Hold.DRAIN, now))
-
-
-def _clear(name: str, fault: Fault, group: Group, now: float) -> Happened:
-    return group.clear(name, fault, now)
-
-
-def _release(name: str, group: Group, now: float) -> Happened:
-    return group.release(name, Hold.WAITING, now)
+                    node.do(events.Recovered(name, fault))
+                node.do(events.Released(name, Hold.WAITING))
+            node.do(events.Released(V4, Hold.DRAIN))
 
 
 BOTH = {V4, V6}
@@ -224,7 +218,7 @@ def test_the_better_node_is_active_in_both() -> None:
 def test_the_least_priority_counts_for_all() -> None:
     one = world(Nature((200, 90)), Nature((100, 100)))
     assert actives(one) == [set(), BOTH]
-    one.nodes[0].do(lambda group, now: group.prioritise(V4, 150, now))
+    one.nodes[0].do(events.Rated(V4, 150))
     assert one.nodes[0].group.members[V6].router.priority == 150
     one.pass_(10)
     assert actives(one) == [BOTH, set()]
@@ -249,15 +243,15 @@ def test_lost_adverts_of_one_family_move_nothing(deaf: str) -> None:
 def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
     one = world()
     node, other = one.nodes[0], ({V4, V6} - {name}).pop()
-    node.do(lambda group, now: group.fault(name, fault, "broken", now))
+    node.do(events.Failed(name, fault, "broken"))
     assert node.group.members[other].faults == {Fault.GROUP: f"{name}: broken"}
     assert node.group.members[name].faults == {fault: "broken"}
     one.pass_(3)
     assert actives(one) == [set(), BOTH]
-    node.do(lambda group, now: group.fault(other, Fault.CHECK, "too", now))
-    node.do(lambda group, now: group.clear(name, fault, now))
+    node.do(events.Failed(other, Fault.CHECK, "too"))
+    node.do(events.Recovered(name, fault))
     assert node.group.members[name].faults == {Fault.GROUP: f"{other}: too"}
-    node.do(lambda group, now: group.clear(other, Fault.CHECK, now))
+    node.do(events.Recovered(other, Fault.CHECK))
     one.pass_(5)
     assert actives(one) == [BOTH, set()]
 
@@ -274,14 +268,14 @@ def test_addresses_that_cannot_be_bound_give_back_both_in_order() -> None:
 def test_what_one_waits_for_all_wait_for() -> None:
     one = World((Nature((150, 150)), Nature()))
     node = one.nodes[0]
-    node.do(lambda group, now: group.hold(V4, Hold.WAITING, "web", now))
-    node.do(lambda group, now: group.hold(V6, Hold.WAITING, "dns", now))
+    node.do(events.Held(V4, Hold.WAITING, "web"))
+    node.do(events.Held(V6, Hold.WAITING, "dns"))
     assert [member.holds for member in node.group.members.values()] == [{Hold.WAITING: "web"}, {Hold.WAITING: "dns"}]
     one.pass_(10)
     assert actives(one) == [set(), BOTH]
-    node.do(lambda group, now: group.release(V4, Hold.WAITING, now))
+    node.do(events.Released(V4, Hold.WAITING))
     assert [list(member.holds) for member in node.group.members.values()] == [[Hold.WAITING], [Hold.WAITING]]
-    node.do(lambda group, now: group.release(V6, Hold.WAITING, now))
+    node.do(events.Released(V6, Hold.WAITING))
     one.pass_(10)
     assert actives(one) == [BOTH, set()]
 
@@ -290,11 +284,11 @@ def test_what_one_waits_for_all_wait_for() -> None:
 def test_a_drain_of_one_is_a_drain_of_all(handover: Handover) -> None:
     one = world(Nature((150, 150), handover=handover), Nature(handover=handover))
     one.lost = {(1, V4)}
-    one.nodes[0].do(lambda group, now: group.hold(V6, Hold.DRAIN, "drained", now))
+    one.nodes[0].do(events.Held(V6, Hold.DRAIN, "drained"))
     one.pass_(8)
     assert actives(one) == [set(), BOTH], "a successor that was heard for one member is that of all"
     assert one.nodes[0].bound == {V4: False, V6: False}
-    one.nodes[0].do(lambda group, now: group.release(V4, Hold.DRAIN, now))
+    one.nodes[0].do(events.Released(V4, Hold.DRAIN))
     one.pass_(8)
     assert actives(one) == [BOTH, set()]
 
@@ -302,7 +296,7 @@ def test_a_drain_of_one_is_a_drain_of_all(handover: Handover) -> None:
 def test_a_drain_without_a_successor_is_undone_for_all() -> None:
     one = world()
     one.lost = {(1, V4), (1, V6)}
-    one.nodes[0].do(lambda group, now: group.hold(V4, Hold.DRAIN, "drained", now))
+    one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
     one.pass_(12)
     assert actives(one)[0] == BOTH
     assert not any(member.holds for member in one.nodes[0].group.members.values())
@@ -356,19 +350,19 @@ def test_one_that_stalls_takes_the_others_with_it() -> None:
             transitions.append((name, effect.why, effect.detail.partition(" ")[0]))
         carry_out(name, effect)
 
-    node.queue = Queue(watch)
-    node.do(lambda group, now: group.clear(V6, Fault.CHECK, now))
+    node.queue = node.queued(watch)
+    node.do(events.Recovered(V6, Fault.CHECK))
     assert transitions == []
-    node.do(lambda group, now: group.timeout(now))
+    node.do(events.Rang())
     assert transitions == [(V6, Why.STALLED, "our"), (V4, Why.STALLED, "six:")]
 
 
 def test_a_stop_and_its_end() -> None:
     one = world()
     node = one.nodes[0]
-    node.do(lambda group, now: group.stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5), now))
+    node.do(events.Stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5)))
     assert node.active == set()
-    node.do(lambda group, now: group.abandon(now))
+    node.do(events.Abandon())
     assert all(member.finished for member in node.group.members.values())
 
 
@@ -377,21 +371,31 @@ def test_what_a_predecessor_left_goes_on() -> None:
     node = Node(0, Nature(), one)
     for name in (V4, V6):
         node.bound[name] = True
-        node.do(lambda group, now, name=name: group.inherit(name, now, whole=True))  # type: ignore[misc]
+        node.do(events.Inherited(name, whole=True))
     assert set(node.announced.values()) == {Level.LEAVING}
 
 
 def test_what_comes_of_an_effect_waits_for_the_others() -> None:
     done: list[str] = []
 
-    def carry_out(name: str, effect: Effect) -> None:
-        done.append(f"{name} {effect}")
-        if effect is Step.BIND:
-            queue.do(lambda: [(name, Step.ANNOUNCE)])
+    def handle(event: events.Event, now: float) -> Happened:
+        done.append(f"{event} at {now:g}")
+        return [(V4, Step.BIND), (V6, Step.BIND)] if event == events.Start() else []
 
-    queue = Queue(carry_out)
-    queue.do(lambda: [("a", Step.BIND), ("b", Step.BIND)])
-    assert done == ["a Step.BIND", "b Step.BIND", "a Step.ANNOUNCE", "b Step.ANNOUNCE"]
+    def carry_out(name: str, effect: Effect) -> None:
+        done.append(f"{name} {effect}, busy: {queue.busy}")
+        queue.do(events.Bound(name), at=5.0 if name == V6 else None)
+
+    queue = Queue(handle, lambda: float(len(done)), carry_out)
+    queue.do(events.Start())
+    assert done == [
+        "Start() at 0",
+        "four Step.BIND, busy: True",
+        "six Step.BIND, busy: True",
+        "Bound(name='four') at 3",
+        "Bound(name='six') at 5",
+    ]
+    assert not queue.busy
 
 
 # Whatever happens
@@ -408,8 +412,8 @@ def _loses(sender: int, name: str) -> Happening:
     return lambda one: one.lost.symmetric_difference_update({(sender, name)})
 
 
-def _on(number: int, act: Callable[[Group, float], Happened]) -> Happening:
-    return lambda one: one.nodes[number].do(act)
+def _on(number: int, event: events.Event) -> Happening:
+    return lambda one: one.nodes[number].do(event)
 
 
 def _stops_for(number: int, seconds: float) -> Happening:
@@ -427,7 +431,7 @@ def _binds(number: int, name: str) -> Happening:
 
 def _goes(number: int, name: str) -> Happening:
     """The addresses are lost, and cannot be put back."""
-    return _on(number, lambda group, now: group.unbound(name, "lost", now))
+    return _on(number, events.Unbound(name, "lost"))
 
 
 OWN = st.sampled_from([Fault.CHECK, Fault.BIND, Fault.ADVERTS])
@@ -439,33 +443,11 @@ HAPPENINGS = st.one_of(
     st.builds(_stops_for, numbers, st.sampled_from([1.0, 5.0])),
     st.builds(_binds, numbers, members),
     st.builds(_goes, numbers, members),
-    st.builds(
-        lambda number, name, fault: _on(number, lambda group, now: group.fault(name, fault, "broken", now)),
-        numbers,
-        members,
-        OWN,
-    ),
-    st.builds(
-        lambda number, name, fault: _on(number, lambda group, now: group.clear(name, fault, now)), numbers, members, OWN
-    ),
-    st.builds(
-        lambda number, name, hold: _on(number, lambda group, now: group.hold(name, hold, "held", now)),
-        numbers,
-        members,
-        st.sampled_from(Hold),
-    ),
-    st.builds(
-        lambda number, name, hold: _on(number, lambda group, now: group.release(name, hold, now)),
-        numbers,
-        members,
-        st.sampled_from(Hold),
-    ),
-    st.builds(
-        lambda number, name, priority: _on(number, lambda group, now: group.prioritise(name, priority, now)),
-        numbers,
-        members,
-        st.sampled_from([1, 90, 100, 150, 254]),
-    ),
+    st.builds(_on, numbers, st.builds(events.Failed, members, OWN, st.just("broken"))),
+    st.builds(_on, numbers, st.builds(events.Recovered, members, OWN)),
+    st.builds(_on, numbers, st.builds(events.Held, members, st.sampled_from(Hold), st.just("held"))),
+    st.builds(_on, numbers, st.builds(events.Released, members, st.sampled_from(Hold))),
+    st.builds(_on, numbers, st.builds(events.Rated, members, st.sampled_from([1, 90, 100, 150, 254]))),
 )
 PRIORITIES = st.sampled_from([1, 90, 100, 150, 254])
 WORLDS = st.builds(
@@ -498,11 +480,3 @@ def test_they_move_together_and_come_to_rest_on_one_node(one: World, history: li
     before = actives(one)
     one.pass_(10)
     assert actives(one) == before, "at rest"
-
-
-def test_a_queue_is_busy_while_it_carries_out() -> None:
-    seen: list[bool] = []
-    queue = Queue(lambda _name, _effect: seen.append(queue.busy))
-    queue.do(lambda: [("web", Step.BIND)])
-    assert seen == [True]
-    assert not queue.busy

@@ -20,18 +20,21 @@ import asyncio
 import errno
 import os
 import signal
+import time
 import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from exavrrp import __version__
+from exavrrp import __version__, events, recording
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
+from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import capabilities, exabgp, journal, realtime
@@ -43,9 +46,10 @@ from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
+from exavrrp.system.recorder import Recorder
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
-from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
+from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
 from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
@@ -76,8 +80,10 @@ class StartError(Exception):
 class Agent:
     """The whole process: everything that it opens it closes, in ``run``."""
 
-    def __init__(self, configuration: Configuration, log: Journal) -> None:
+    def __init__(self, configuration: Configuration, log: Journal, record: Path | None = None) -> None:
+        """``record``: the file to which everything that the elections are told is appended."""
         self.configuration = configuration
+        self.clock: Clock
         self.journal = log
         self.ipv4_checksum = configuration.agent.ipv4_checksum
         self.notifier = Notifier(configuration.routers, log)
@@ -95,6 +101,7 @@ class Agent:
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
+        self._recorder = None if record is None else Recorder(record, recording.lost, log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -131,7 +138,7 @@ class Agent:
 
         Raises ``StartError`` when it cannot begin, and whatever a bug of ours raised, after an orderly stop.
         """
-        self._loop = loop = asyncio.get_running_loop()
+        self._loop = self.clock = loop = asyncio.get_running_loop()
         self._why = loop.create_future()
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, loop.call_later, TELL_TALE, self._end, REPLACED)
@@ -158,6 +165,10 @@ class Agent:
             raise self._bug
 
     # What the virtual routers share
+
+    def realtime(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
 
     def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
@@ -229,6 +240,8 @@ class Agent:
                 f"lacking {' and '.join(absent)}; give ExaBGP's unit AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN "
                 "(see exabgp/), or run ExaBGP as root with exabgp.daemon.user=root"
             )
+        if self._recorder is not None:
+            self._open_recorder(self._recorder, loop, closing)
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
@@ -237,12 +250,38 @@ class Agent:
             self._teams = self._teamed()
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        if self._recorder is not None:
+            self._recorder.record(recording.encode(self._head()))
         self.notifier.open(loop)
         closing.push_async_callback(self.notifier.close)
         closing.callback(self._control.close)
         self._control.open(loop)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
+
+    def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
+        try:
+            recorder.open(loop)
+        except OSError as error:
+            raise StartError(
+                f"cannot record to {recorder.path}: {error.strerror}; name a file in a directory that this user may "
+                "write to, or leave out --record"
+            ) from error
+        closing.callback(recorder.close)
+
+    def _head(self) -> recording.Head:
+        return recording.Head(
+            release=__version__,
+            process=os.getpid(),
+            time=datetime.fromtimestamp(self.realtime(), UTC),
+            at=self.clock.time(),
+            teams=tuple(team.document() for team in self._teams),
+        )
+
+    def _record(
+        self, recorder: Recorder, team: str, event: events.Event, now: float, happened: Happened | Exception
+    ) -> None:
+        recorder.record(recording.told(team, event, now, happened))
 
     def _get_ahead(self) -> None:
         """Of other processes, if that is wished and permitted; where it is not, we go on without."""
@@ -295,11 +334,13 @@ class Agent:
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
-        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
+        teams: dict[str, list[VirtualRouter]] = {}
         for router in self._routers.values():
             group = router.configuration.group
-            teams.setdefault((group is not None, group or router.name), []).append(router)
-        return [Team(name, routers, self) for (_, name), routers in teams.items()]
+            # No router is called like this: names have no spaces.
+            teams.setdefault(router.name if group is None else f"group {group}", []).append(router)
+        record = None if self._recorder is None else partial(self._record, self._recorder)
+        return [Team(name, routers, self, record) for name, routers in teams.items()]
 
     def _expectation(self, source: Address) -> Expectation:
         routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]

@@ -22,15 +22,18 @@ While adverts are lost: if no member hears the other node, both nodes are Active
 in one direction only, the deaf node takes everything when it hears nobody, and the other stays if it is better. Never
 is one node Active for one member and its peer for the other, as ``tests/test_groups.py`` shows.
 
-It must not know of sockets or clocks. An event of one member gives effects of several, in one list. What comes of one
-effect (addresses that cannot be bound fault the whole group) is an event that has to wait until the list is done: else
-a member would be unbound before it is withdrawn. ``Queue`` sees to that.
+It must not know of sockets or clocks: ``events`` and their times are all that it goes by. An event of one member gives
+effects of several, in one list. What comes of one effect (addresses that cannot be bound fault the whole group) is an
+event that has to wait until the list is done: else a member would be unbound before it is withdrawn. ``Queue`` sees to
+that.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
+from typing import assert_never
 
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
+from exavrrp import events
+from exavrrp.instance import Deserted, Effect, Fault, Hold, Instance
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Role, Transition, Why
 
@@ -50,94 +53,86 @@ class Group:
         self._waiting: dict[str, str] = {}
         self._doubt = _Doubt()
 
-    # Events in. Each returns what all members are to do.
+    def handle(self, event: events.Event, now: float) -> Happened:
+        """What all members are to do because of ``event`` at ``now`` (never going back), in order."""
+        match event:
+            case events.Start():
+                happened = self._start(now)
+            case events.Stop(why, detail, hurry):
+                happened = self._each(lambda member: member.stop(why, detail, hurry, now))
+            case events.Abandon():
+                happened = self._each(lambda member: member.abandon(now))
+            case events.Rang():
+                happened = self._ring(now)
+            case _:
+                happened = self._member(event, now)
+        return self._settled(happened, now)
 
-    def inherit(self, name: str, now: float, *, whole: bool) -> Happened:
-        """As ``Instance.inherit``, for one member."""
-        return self._of(name, self.members[name].inherit(now, whole=whole))
+    def _member(self, event: events.OfOne, now: float) -> Happened:
+        """What ``event`` means for the member that it is of, and for others at once."""
+        name, member = event.name, self.members[event.name]
+        match event:
+            case events.Inherited(whole=whole):
+                return self._of(name, member.inherit(now, whole=whole))
+            case events.Heard():
+                return self._hear(member, event, now)
+            case events.Rated(priority=priority):
+                self._priorities[name] = priority
+                return self._prioritise(now)
+            case events.Failed(fault=fault, detail=detail):
+                return self._of(name, member.fault(fault, detail, now))
+            case events.Recovered(fault=fault):
+                return self._of(name, member.clear(fault, now))
+            case events.Held(hold=hold, detail=detail):
+                return self._hold(name, hold, detail, now)
+            case events.Released(hold=hold):
+                return self._release(name, hold, now)
+            case events.Bound():
+                return self._of(name, member.bound(now))
+            case events.Unbound(detail=detail):
+                return self._of(name, member.unbound(detail, now))
+            case events.Withdrawn():
+                return self._of(name, member.withdrawn(now))
+            case _:
+                assert_never(event)
 
-    def start(self, now: float) -> Happened:
-        """All members take part as soon as nothing keeps any of them out."""
+    def _start(self, now: float) -> Happened:
         happened = self._prioritise(now)
         # What is known already to keep one out keeps out all: before the first of them begins.
         happened += self._share_faults(now) + self._share_waiting(now)
-        return self._settled(happened + self._each(lambda member: member.start(now)), now)
+        return happened + self._each(lambda member: member.start(now))
 
-    def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> Happened:
-        """All members leave the election in the order of their configured handover."""
-        return self._settled(self._each(lambda member: member.stop(why, detail, hurry, now)), now)
-
-    def abandon(self, now: float) -> Happened:
-        """The time for a stop is over."""
-        return self._settled(self._each(lambda member: member.abandon(now)), now)
-
-    def timeout(self, now: float) -> Happened:
-        """The alarm of any member's ``deadline`` rang; the caller has handed over all packets that were waiting."""
+    def _ring(self, now: float) -> Happened:
         for member in self.members.values():
             member.withheld = not self._is_due(member, now)
         happened = self._each(lambda member: member.timeout(now))
         if any(isinstance(effect, Deserted) for _, effect in happened):
             happened += self._each(lambda member: member.desert(now))
-        return self._settled(happened, now)
+        return happened
 
-    def received(  # noqa: PLR0917 — those of Instance.received, in its order
-        self,
-        name: str,
-        source: Address,
-        advertisement: Advertisement,
-        interface: int,
-        expected: Collection[int],
-        now: float,
-    ) -> Happened:
-        """As ``Instance.received``, for the member that the advert was sent to."""
-        member = self.members[name]
+    def _hear(self, member: Instance, heard: events.Heard, now: float) -> Happened:
+        source, advertisement = heard.source, heard.advertisement
         if self._is_undecided(member, source, advertisement, now):
-            heard = member.copies.heard(source, interface, expected, advertisement.centiseconds / 100, now)
-            return self._of(name, heard)
-        happened = self._of(name, member.received(source, advertisement, interface, expected, now))
+            interval = advertisement.centiseconds / 100
+            return self._of(member.name, member.copies.heard(source, heard.interface, heard.expected, interval, now))
+        effects = member.received(source, advertisement, heard.interface, heard.expected, now)
+        happened = self._of(member.name, effects)
         if advertisement.priority != LEAVING:
-            for other in self._others(name):
+            for other in self._others(member.name):
                 happened += self._of(other.name, other.succeeded(now))
-        return self._settled(happened, now)
+        return happened
 
-    def prioritise(self, name: str, priority: int, now: float) -> Happened:
-        """The effective priority of one member, by itself, is now ``priority``."""
-        self._priorities[name] = priority
-        return self._settled(self._prioritise(now), now)
-
-    def fault(self, name: str, fault: Fault, detail: str, now: float) -> Happened:
-        """One member cannot serve."""
-        return self._settled(self._of(name, self.members[name].fault(fault, detail, now)), now)
-
-    def clear(self, name: str, fault: Fault, now: float) -> Happened:
-        """``fault`` of one member is over."""
-        return self._settled(self._of(name, self.members[name].clear(fault, now)), now)
-
-    def hold(self, name: str, hold: Hold, detail: str, now: float) -> Happened:
-        """One member had better not serve, so none does. A drain of one is a drain of all."""
+    def _hold(self, name: str, hold: Hold, detail: str, now: float) -> Happened:
         if hold is Hold.WAITING:
             self._waiting[name] = detail
-            return self._settled(self._share_waiting(now), now)
-        return self._settled(self._each(lambda member: member.hold(hold, detail, now)), now)
+            return self._share_waiting(now)
+        return self._each(lambda member: member.hold(hold, detail, now))
 
-    def release(self, name: str, hold: Hold, now: float) -> Happened:
-        """``hold`` is over: for all, or for the last that was waiting."""
+    def _release(self, name: str, hold: Hold, now: float) -> Happened:
         if hold is Hold.WAITING:
             self._waiting.pop(name, None)
-            return self._settled(self._share_waiting(now), now)
-        return self._settled(self._each(lambda member: member.release(hold, now)), now)
-
-    def bound(self, name: str, now: float) -> Happened:
-        """The addresses of one member are on the interface, verified."""
-        return self._settled(self._of(name, self.members[name].bound(now)), now)
-
-    def unbound(self, name: str, detail: str, now: float) -> Happened:
-        """The addresses of one member could not be bound, or were lost and cannot be put back."""
-        return self._settled(self._of(name, self.members[name].unbound(detail, now)), now)
-
-    def withdrawn(self, name: str, now: float) -> Happened:
-        """ExaBGP has confirmed the withdraw of every address of one member."""
-        return self._settled(self._of(name, self.members[name].withdrawn(now)), now)
+            return self._share_waiting(now)
+        return self._each(lambda member: member.release(hold, now))
 
     # What ties them together
 
@@ -258,9 +253,17 @@ class _Doubt:
 class Queue:
     """Takes one event after the other: all effects of one are carried out before the next one is told to the group."""
 
-    def __init__(self, carry_out: Callable[[str, Effect], None]) -> None:
+    def __init__(
+        self,
+        handle: Callable[[events.Event, float], Happened],
+        clock: Callable[[], float],
+        carry_out: Callable[[str, Effect], None],
+    ) -> None:
+        """``handle`` is the group's, ``clock`` tells the monotonic seconds."""
+        self._handle = handle
+        self._clock = clock
         self._carry_out = carry_out
-        self._events: deque[Callable[[], Happened]] = deque()
+        self._events: deque[tuple[events.Event, float | None]] = deque()
         self._busy = False
 
     @property
@@ -268,15 +271,19 @@ class Queue:
         """Whether an event is being dealt with."""
         return self._busy
 
-    def do(self, event: Callable[[], Happened]) -> None:
-        """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later."""
-        self._events.append(event)
+    def do(self, event: events.Event, at: float | None = None) -> None:
+        """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later.
+
+        ``at``: when it happened; None: when its turn comes.
+        """
+        self._events.append((event, at))
         if self._busy:
             return
         self._busy = True
         try:
             while self._events:
-                for name, effect in self._events.popleft()():
+                event, at = self._events.popleft()
+                for name, effect in self._handle(event, self._clock() if at is None else at):
                     self._carry_out(name, effect)
         finally:
             self._busy = False

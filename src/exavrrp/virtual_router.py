@@ -9,21 +9,22 @@ Nothing here waits: a write is non-blocking and bounded, an answer is an event o
 at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there.
 """
 
-import asyncio
 import errno
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Protocol, assert_never
+from typing import Protocol, TypeVarTuple, assert_never
 
+from exavrrp import events
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.control import Outcome, RouterStatus
 from exavrrp.groups import Group, Happened, Queue
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
+from exavrrp.recording import Election, Member
+from exavrrp.recording import Team as TeamDocument
 from exavrrp.routes import Level, Route, Standing
 from exavrrp.sessions import check_of
 from exavrrp.system import journal
@@ -45,13 +46,42 @@ RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before what failed is tried again; the last one for ever."""
 
 
+_Arguments = TypeVarTuple("_Arguments")
+
+
+class Timer(Protocol):
+    """A callback to come."""
+
+    def cancel(self) -> None:
+        """It comes no more; nothing if it has come."""
+
+
+class Clock(Protocol):
+    """Monotonic seconds, and callbacks at them. An event loop is one, and so is the heap of a simulation."""
+
+    def time(self) -> float:
+        """Now."""
+
+    def call_at(self, when: float, callback: Callable[[*_Arguments], object], /, *args: *_Arguments) -> Timer:
+        """Call back at ``when``."""
+
+    def call_later(self, delay: float, callback: Callable[[*_Arguments], object], /, *args: *_Arguments) -> Timer:
+        """Call back in ``delay`` seconds."""
+
+    def call_soon(self, callback: Callable[[*_Arguments], object], /, *args: *_Arguments) -> Timer:
+        """Call back after what is being done now."""
+
+
 class Host(Protocol):
     """What the virtual routers of a node share."""
 
+    clock: Clock
     journal: Journal
     ipv4_checksum: Ipv4Checksum
-
     notifier: Notifier
+
+    def realtime(self) -> float:
+        """Seconds since the epoch, by the clock on the wall, which may be set."""
 
     def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
@@ -72,22 +102,31 @@ class Host(Protocol):
         """A router has carried out something."""
 
 
+Record = Callable[[str, events.Event, float, Happened | Exception], None]
+"""Takes down what a team was told, when, and what it answered; never waits."""
+
+
 class Team:
     """The virtual routers that move together, most often one alone: one event after the other goes through them."""
 
-    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host) -> None:
+    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host, record: Record | None = None) -> None:
+        """``name`` is no other team's; ``record``: to be told of every event."""
+        self.name = name
         self.routers = routers
         self._group = Group(name, [router.instance for router in routers])
-        self._queue = Queue(self._carry_out)
+        self._queue = Queue(
+            self._group.handle if record is None else partial(self._witnessed, record),
+            host.clock.time,
+            self._carry_out,
+        )
         self._by_name = {router.name: router for router in routers}
         self._host = host
-        self._loop = asyncio.get_running_loop()
         for router in routers:
             router.team = self
 
-    def do(self, event: Callable[[Group, float], Happened]) -> None:
-        """Deal with ``event`` now, or after the one that is being dealt with."""
-        self._queue.do(lambda: event(self._group, self._loop.time()))
+    def do(self, event: events.Event, at: float | None = None) -> None:
+        """Deal with ``event`` now, or after the one that is being dealt with; as of ``at``, if that is given."""
+        self._queue.do(event, at)
         if not self._queue.busy:
             for router in self.routers:
                 router.settle()
@@ -97,19 +136,32 @@ class Team:
         """Take part in the elections."""
         for router in self.routers:
             router.look_at_paths()
-        self.do(Group.start)
+        self.do(events.Start())
 
     def stop(self, detail: str, limit: float) -> None:
         """Leave them, in the configured order, within ``limit`` seconds."""
         roles = {router: router.instance.router.role for router in self.routers}
-        self.do(lambda group, now: group.stop(Why.SHUTDOWN, detail, Hurry(limit), now))
+        self.do(events.Stop(Why.SHUTDOWN, detail, Hurry(limit)))
         for router, role in roles.items():
             router.silent = True
             self._host.notifier.tell(router.name, State.STOP, router.instance.router.priority, role, detail)
 
     def abandon(self) -> None:
         """The time for a stop is over."""
-        self.do(Group.abandon)
+        self.do(events.Abandon())
+
+    def document(self) -> TeamDocument:
+        """What a recording has to know to make the group anew."""
+        return TeamDocument(name=self.name, members=tuple(router.document() for router in self.routers))
+
+    def _witnessed(self, record: Record, event: events.Event, now: float) -> Happened:
+        try:
+            happened = self._group.handle(event, now)
+        except Exception as error:
+            record(self.name, event, now, error)
+            raise
+        record(self.name, event, now, happened)
+        return happened
 
     def _carry_out(self, name: str, effect: Effect) -> None:
         self._by_name[name].carry_out(effect)
@@ -128,11 +180,11 @@ class VirtualRouter:
         self.adverts: Counter[str] = Counter()
         self._host = host
         self._journal = host.journal
-        self._loop = asyncio.get_running_loop()
+        self._clock = host.clock
         self._wire = wire
         self._paths = paths
-        self._alarm: asyncio.TimerHandle | None = None
-        self._retries: dict[Fault, asyncio.TimerHandle] = {}
+        self._alarm: Timer | None = None
+        self._retries: dict[Fault, Timer] = {}
         self._tries: Counter[Fault] = Counter()
         self._mute = 0
         self._payloads: dict[tuple[int, Address], bytes] = {}
@@ -147,15 +199,25 @@ class VirtualRouter:
         self.kept = False
         """whether the last drain was undone because nobody took over"""
 
+    def document(self) -> Member:
+        """What a recording has to know to make the instance anew."""
+        configuration = self.configuration
+        return Member(
+            name=self.name,
+            election=Election.of(configuration.election()),
+            handover=configuration.giving_up(),
+            stale_for=configuration.stale_for,
+        )
+
     # Events in
 
-    def _tell_group(self, event: Callable[[Group, float], Happened]) -> None:
+    def _tell_group(self, event: events.Event, at: float | None = None) -> None:
         assert self.team is not None, "told before it was complete"
-        self.team.do(event)
+        self.team.do(event, at)
 
     def inherit(self, *, whole: bool) -> None:
         """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago."""
-        self._tell_group(lambda group, now: group.inherit(self.name, now, whole=whole))
+        self._tell_group(events.Inherited(self.name, whole))
 
     def close(self) -> None:
         """No alarm rings any more."""
@@ -167,11 +229,9 @@ class VirtualRouter:
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
         source = arrival.datagram.source
-        expected = [link.index for link in self._links[source]]
+        expected = tuple(link.index for link in self._links[source])
         self.adverts["received"] += 1
-        self._tell_group(
-            lambda group, _: group.received(self.name, source, advertisement, arrival.interface, expected, arrival.at)
-        )
+        self._tell_group(events.Heard(self.name, source, advertisement, arrival.interface, expected), arrival.at)
 
     def look_at_paths(self) -> None:
         """The routes may have changed: which interfaces lead to each peer now."""
@@ -198,17 +258,15 @@ class VirtualRouter:
         faults = {Fault.SESSIONS: check_of(self.name) in bad, Fault.CHECK: bool(bad - {check_of(self.name)})}
         for fault, there in faults.items():
             if there:
-                self._tell_group(partial(_fault, self.name, fault, judgement.explain()))
-        self._tell_group(lambda group, now: group.prioritise(self.name, judgement.priority, now))
+                self._tell_group(events.Failed(self.name, fault, judgement.explain()))
+        self._tell_group(events.Rated(self.name, judgement.priority))
         if awaited:
-            self._tell_group(
-                lambda group, now: group.hold(self.name, Hold.WAITING, f"waiting for {', '.join(awaited)}", now)
-            )
+            self._tell_group(events.Held(self.name, Hold.WAITING, f"waiting for {', '.join(awaited)}"))
         else:
-            self._tell_group(lambda group, now: group.release(self.name, Hold.WAITING, now))
+            self._tell_group(events.Released(self.name, Hold.WAITING))
         for fault, there in faults.items():
             if not there:
-                self._tell_group(partial(_clear, self.name, fault))
+                self._tell_group(events.Recovered(self.name, fault))
         role = self.instance.router.role
         if role is Role.INITIALIZE and (self.instance.faults or Hold.DRAIN in self.instance.holds):
             self._notify(role, role, judgement.explain())  # without a transition: it was out before
@@ -218,14 +276,14 @@ class VirtualRouter:
         self.kept = False
         if Hold.DRAIN not in self.instance.holds:
             self._journal.info("draining", router=self.name)
-            self._tell_group(lambda group, now: group.hold(self.name, Hold.DRAIN, "drained", now))
+            self._tell_group(events.Held(self.name, Hold.DRAIN, "drained"))
 
     def undrain(self) -> None:
         """Take part in the election again."""
         self.kept = False
         if Hold.DRAIN in self.instance.holds:
             self._journal.info("undrained", router=self.name)
-            self._tell_group(lambda group, now: group.release(self.name, Hold.DRAIN, now))
+            self._tell_group(events.Released(self.name, Hold.DRAIN))
 
     def outcome(self) -> Outcome:
         """How far a drain has come."""
@@ -269,7 +327,7 @@ class VirtualRouter:
             else:
                 self._journal.info("announced", router=self.name, addresses=names, state=level)
         if level is None:
-            self._tell_group(lambda group, now: group.withdrawn(self.name, now))
+            self._tell_group(events.Withdrawn(self.name))
 
     def wanted(self) -> list[Route]:
         """What ExaBGP is to announce for this router now."""
@@ -330,7 +388,7 @@ class VirtualRouter:
             return
         self._journal.info("bound", router=self.name, addresses=self._addresses())
         del self._tries[Fault.BIND]
-        self._tell_group(lambda group, now: group.bound(self.name, now))
+        self._tell_group(events.Bound(self.name))
 
     def _unbind(self) -> None:
         self._host.flush()  # the withdraw before the unbinding, whatever else changes in this turn of the loop
@@ -344,14 +402,14 @@ class VirtualRouter:
 
     def _fail(self, detail: str) -> None:
         self._journal.error("bind-failed", router=self.name, detail=detail)
-        self._tell_group(lambda group, now: group.unbound(self.name, detail, now))
+        self._tell_group(events.Unbound(self.name, detail))
         self._retry_later(Fault.BIND)
 
     def _advertise(self, priority: int) -> None:
         self._send(priority)
         if priority == LEAVING:
             for delay in FAREWELLS:
-                self._loop.call_later(delay, self._repeat_farewell)
+                self._clock.call_later(delay, self._repeat_farewell)
 
     def _repeat_farewell(self) -> None:
         if self.instance.router.role is not Role.ACTIVE:
@@ -380,11 +438,11 @@ class VirtualRouter:
             reason = ", ".join(os.strerror(number) for number in errors)
             detail = f"no advert could be sent to any peer ({reason})"
             # Not from within the effects that sent this advert: they have to be finished first.
-            self._loop.call_soon(self._go_mute, detail)
+            self._clock.call_soon(self._go_mute, detail)
 
     def _go_mute(self, detail: str) -> None:
         if self.instance.router.role is Role.ACTIVE:
-            self._tell_group(lambda group, now: group.fault(self.name, Fault.ADVERTS, detail, now))
+            self._tell_group(events.Failed(self.name, Fault.ADVERTS, detail))
             self._retry_later(Fault.ADVERTS)
 
     def _payload(self, priority: int, peer: Address) -> bytes:
@@ -402,22 +460,22 @@ class VirtualRouter:
         if self._alarm is not None:
             self._alarm.cancel()
         deadline = self.instance.deadline
-        self._alarm = None if deadline is None else self._loop.call_at(deadline, self._ring)
+        self._alarm = None if deadline is None else self._clock.call_at(deadline, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
         self._host.catch_up()
-        self._tell_group(lambda group, now: group.timeout(now))
+        self._tell_group(events.Rang())
 
     def _retry_later(self, fault: Fault) -> None:
         if fault in self._retries:
             self._retries.pop(fault).cancel()
         delay = RETRIES[min(self._tries[fault], len(RETRIES) - 1)]
         self._tries[fault] += 1
-        self._retries[fault] = self._loop.call_later(delay, self._try_again, fault)
+        self._retries[fault] = self._clock.call_later(delay, self._try_again, fault)
 
     def _try_again(self, fault: Fault) -> None:
-        self._tell_group(lambda group, now: group.clear(self.name, fault, now))
+        self._tell_group(events.Recovered(self.name, fault))
 
     # The log
 
@@ -426,7 +484,7 @@ class VirtualRouter:
 
     def _tell(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self.since = int(time.time())
+            self.since = int(self._host.realtime())
         self._journal.info(
             "transition",
             router=self.name,
@@ -474,11 +532,3 @@ class VirtualRouter:
 
 def _name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
-
-
-def _fault(name: str, fault: Fault, detail: str, group: Group, now: float) -> Happened:
-    return group.fault(name, fault, detail, now)
-
-
-def _clear(name: str, fault: Fault, group: Group, now: float) -> Happened:
-    return group.clear(name, fault, now)

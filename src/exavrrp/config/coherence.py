@@ -41,10 +41,11 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     _idle(document, agent, routers, checks)
     _elsewhere(document, routers, checks)
     _grouped(document, routers)
+    named = {check.name: check for check in checks}
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
-        _clamped(document, keys, one, {check.name: check for check in checks})
+        _clamped(document, keys, one, named)
         _substituted(document, keys, one)
         _without_effect(document, (*keys, "bgp"), one)
 

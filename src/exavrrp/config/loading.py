@@ -106,7 +106,7 @@ class _Reading:
         tables = ("agent", "virtual_router", "check")
         document.unknown((), [name for name in document.data if name not in tables], tables)
         agent = self._agent(document.table(("agent",), document.data.get("agent", {}), schema.Agent))
-        if "virtual_router" not in document.data and self._sound(("virtual_router",)):
+        if document.data.get("virtual_router", {}) == {} and self._sound(("virtual_router",)):
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
         routers = tuple(
@@ -117,7 +117,7 @@ class _Reading:
         coherence.contradictions(document, agent, routers)
         document.verdict()
         coherence.oddities(document, agent, routers, checks)
-        return Configuration(agent=agent, routers=routers, checks=checks, warnings=tuple(document.warnings))
+        return Configuration(agent=agent, routers=routers, checks=checks, warnings=document.warnings)
 
     # Tables and values by themselves
 
@@ -466,9 +466,11 @@ class _Reading:
         known = self._entries("check")
 
         def defined(name: str) -> str:
+            if name in known:
+                return name
             close = nearest(name, known)
             misnamed = close is not None and not re.fullmatch(schema.NAME, close)
-            if name in known or misnamed or not self._sound(("check", name.partition(".")[0])):
+            if misnamed or not self._sound(("check", name.partition(".")[0])):
                 return name  # or the mistake is in the name of the table, and has been noted there
             table = dotted(("check", name))
             raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{table}] for it")

@@ -24,7 +24,8 @@ Sources = Annotated[
 ]
 Peers = Annotated[
     tuple[AddressText, ...],
-    Meta(description='a list of the other nodes\' addresses: ["2001:db8:ff::12", "192.0.2.12"]'),
+    # Every router without peers of its own has all of them.
+    Meta(max_length=255, description='a list of the other nodes\' addresses: ["2001:db8:ff::12", "192.0.2.12"]'),
 ]
 VirtualText = Annotated[str, Meta(description='an address in quotes, such as "2001:db8:53::1/128" or "192.0.2.53/32"')]
 Virtual = Annotated[
@@ -38,7 +39,11 @@ Interface = Annotated[
 ]
 Interfaces = Annotated[
     tuple[Interface, ...],
-    Meta(min_length=1, description='a list of the interfaces that may carry adverts: ["eth0", "eth1"]'),
+    Meta(
+        min_length=1,
+        max_length=255,
+        description='a list of the interfaces that may carry adverts: ["eth0", "eth1"]',
+    ),
 ]
 Interval = Annotated[
     float,

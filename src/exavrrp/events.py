@@ -1,0 +1,135 @@
+"""Everything that a group of virtual routers can be told: its whole input, as frozen values; pure.
+
+What happens to ``groups.Group`` depends on these events and their times alone. Who keeps them in order can do again
+what a node has done: a simulation makes them up, a recording brings them back.
+
+An event says what has happened, or what somebody wants, and never what is to follow: that is the group's to decide.
+Most are of one member, by ``name``. None is called like an event of ``vrrp.router`` or an effect: those follow from
+these. Their times are no part of them; durations are seconds.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from exavrrp.instance import Fault, Hold, Hurry
+from exavrrp.vrrp.packet import Address, Advertisement
+from exavrrp.vrrp.router import Why
+
+# Of all members
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """All members are to take part as soon as nothing keeps any of them out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """All members are to leave the election in the order of their configured handover."""
+
+    why: Why
+    detail: str
+    hurry: Hurry
+
+
+@dataclass(frozen=True, slots=True)
+class Abandon:
+    """The time for a stop is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rang:
+    """The alarm of any member's ``deadline``; the caller has handed over all packets that were waiting."""
+
+
+# Of one member
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """A predecessor has left its addresses bound. Before ``Start``."""
+
+    name: str
+    whole: bool
+    """all of them, and announced a moment ago"""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One copy of an advert that passed every check has come in for it."""
+
+    name: str
+    source: Address
+    advertisement: Advertisement
+    interface: int
+    """index of the one that it arrived on"""
+    expected: tuple[int, ...]
+    """indexes of those that lead to its sender now, in the order of the paths"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rated:
+    """Its effective priority, by itself, is now this: 1–254, or 255 for the address owner."""
+
+    name: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It cannot serve."""
+
+    name: str
+    fault: Fault
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """That fault of it is over."""
+
+    name: str
+    fault: Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It had better not serve; told again for another detail. A drain of one is a drain of all."""
+
+    name: str
+    hold: Hold
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """That hold is over: a drain for all, another one for this member."""
+
+    name: str
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Its addresses are on the interface, verified."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unbound:
+    """Its addresses could not be bound, or were lost and cannot be put back."""
+
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """ExaBGP has confirmed the withdraw of every address of it."""
+
+    name: str
+
+
+OfOne: TypeAlias = Inherited | Heard | Rated | Failed | Recovered | Held | Released | Bound | Unbound | Withdrawn
+Event: TypeAlias = Start | Stop | Abandon | Rang | OfOne
