@@ -74,8 +74,10 @@ def _again(name: str, files: list[Path]) -> None:
 
 
 def _fuzz(name: str, seconds: int) -> None:
-    import atheris
-
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("atheris is missing: uv sync --group fuzz")
     with atheris.instrument_imports(include=list(INSTRUMENTED), enable_loader_override=False):
         from tests.fuzz.readers import READERS
     reader = READERS[name]
