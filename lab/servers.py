@@ -91,6 +91,8 @@ class ServerPlan:
     "lines of TOML for [virtual_router.web.bgp]; a `med` gives way to takeover by MED"
     tables: tuple[str, ...] = ()
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
+    record: bool = False
+    "the agents record what their elections are told"
 
     @property
     def window(self) -> float:
@@ -213,7 +215,14 @@ class Server:
         self.directory.mkdir()
         self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
+        if self._plan.record:
+            command += f" --record {self.recording}"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
+
+    @property
+    def recording(self) -> Path:
+        """What the agent records, if the plan says so."""
+        return self.directory / "recording"
 
     @property
     def _runtime(self) -> Path:

@@ -308,6 +308,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "neighbors", '["ff02::1"]', "this is a multicast address"),
     (BGP, "community", '["65010:7"]', 'unknown key; did you mean "communities"?'),
     (BGP, "origin", '"igp"', "unknown key; known here: med, local_preference,"),
+    (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
+    (AGENT, "lock_memory", "1", "is 1; write true or false"),
     (AGENT, "local_as", "0", "is 0; write our own AS number, from 1 to 4294967295"),
     (WEB, "standby", "true", 'is true; write "withdraw", or "announce"'),
     (WEB, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
@@ -873,6 +875,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (agent.advert_interval, agent.log_format, agent.state_directory) == (1.0, "text", "/run/exavrrp")
     assert (agent.persistent_directory, agent.control_group) == ("/var/lib/exavrrp", None)
     assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
+    assert (agent.scheduling, agent.lock_memory) == ("normal", False)
     assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
     assert router.addresses == (IPv4Address("192.0.2.53"),)
     assert router.peers == (IPv4Address("192.0.2.12"),)
@@ -1460,6 +1463,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 state_directory=st.sampled_from(["/", "/run/été \\"]),
                 persistent_directory=st.sampled_from(["/", "/srv/été \\"]),
                 control_group=st.sampled_from(["netops", "_x-1.y"]),
+                scheduling=st.sampled_from(["normal", "realtime"]),
+                lock_memory=st.booleans(),
             )
         ),
     }

@@ -25,17 +25,19 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from exavrrp import __version__
+from exavrrp import __version__, events, recording
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
+from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
-from exavrrp.system import capabilities, exabgp, journal
+from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
@@ -44,6 +46,7 @@ from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
+from exavrrp.system.recorder import Recorder
 from exavrrp.system.state import DrainFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
@@ -77,7 +80,8 @@ class StartError(Exception):
 class Agent:
     """The whole process: everything that it opens it closes, in ``run``."""
 
-    def __init__(self, configuration: Configuration, log: Journal) -> None:
+    def __init__(self, configuration: Configuration, log: Journal, record: Path | None = None) -> None:
+        """``record``: the file to which everything that the elections are told is appended."""
         self.configuration = configuration
         self.clock: Clock
         self.journal = log
@@ -97,6 +101,7 @@ class Agent:
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
+        self._recorder = None if record is None else Recorder(record, recording.lost, log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -149,6 +154,7 @@ class Agent:
             if not self._why.done():
                 self._state.open()
                 self._open(loop, closing)
+                self._get_ahead()
                 self._start()
                 why = await self._why
                 if why is not REPLACED:
@@ -234,6 +240,8 @@ class Agent:
                 f"lacking {' and '.join(absent)}; give ExaBGP's unit AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN "
                 "(see exabgp/), or run ExaBGP as root with exabgp.daemon.user=root"
             )
+        if self._recorder is not None:
+            self._open_recorder(self._recorder, loop, closing)
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
@@ -242,6 +250,8 @@ class Agent:
             self._teams = self._teamed()
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        if self._recorder is not None:
+            self._recorder.record(recording.encode(self._head()))
         self.notifier.open(loop)
         closing.push_async_callback(self.notifier.close)
         closing.callback(self._control.close)
@@ -249,20 +259,53 @@ class Agent:
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
 
+    def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
+        try:
+            recorder.open(loop)
+        except OSError as error:
+            raise StartError(
+                f"cannot record to {recorder.path}: {error.strerror}; name a file in a directory that this user may "
+                "write to, or leave out --record"
+            ) from error
+        closing.callback(recorder.close)
+
+    def _head(self) -> recording.Head:
+        return recording.Head(
+            release=__version__,
+            process=os.getpid(),
+            time=datetime.fromtimestamp(self.realtime(), UTC),
+            at=self.clock.time(),
+            teams=tuple(team.document() for team in self._teams),
+        )
+
+    def _record(
+        self, recorder: Recorder, team: str, event: events.Event, now: float, happened: Happened | Exception
+    ) -> None:
+        recorder.record(recording.told(team, event, now, happened))
+
+    def _get_ahead(self) -> None:
+        """Of other processes, if that is wished and permitted; where it is not, we go on without."""
+        agent = self.configuration.agent
+        wishes = {
+            "realtime": (agent.scheduling == "realtime", realtime.take_precedence),
+            "memory-locked": (agent.lock_memory, realtime.stay_resident),
+        }
+        for event, (wished, grant) in wishes.items():
+            try:
+                if wished:
+                    grant()
+                    self.journal.info(event)
+            except OSError as error:
+                self.journal.warning(f"not-{event}", detail=error.strerror)
+
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
     ) -> None:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
-            try:
-                wire.open(loop)
-            except OSError as error:
-                detail = f"cannot send adverts from {source}: {error.strerror}"
-                remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-                raise OSError(error.errno, detail + remedy) from error
-            closing.callback(wire.close)
+            self._wires[source] = self._open_wire(source, loop)
+            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
@@ -274,13 +317,30 @@ class Agent:
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
 
+    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
+        routers = (router for router in self.configuration.routers if router.source == source)
+        peers = {peer for router in routers for peer in router.peers}
+        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
+        try:
+            wire.open(loop)
+        except OSError as error:
+            detail = f"cannot send adverts from {source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error
+        if not wire.filtered:
+            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+            self.journal.warning("unfiltered", source=str(source), detail=detail)
+        return wire
+
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
-        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
+        teams: dict[str, list[VirtualRouter]] = {}
         for router in self._routers.values():
             group = router.configuration.group
-            teams.setdefault((group is not None, group or router.name), []).append(router)
-        return [Team(name, routers, self) for (_, name), routers in teams.items()]
+            # No router is called like this: names have no spaces.
+            teams.setdefault(router.name if group is None else f"group {group}", []).append(router)
+        record = None if self._recorder is None else partial(self._record, self._recorder)
+        return [Team(name, routers, self, record) for name, routers in teams.items()]
 
     def _expectation(self, source: Address) -> Expectation:
         routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]
@@ -467,6 +527,7 @@ class Agent:
                 "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
                 "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
                 "overflowed": wire.counters.overflowed,
+                "unread": wire.counters.unread,
             }
             for source, wire in self._wires.items()
         }

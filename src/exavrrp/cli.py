@@ -45,6 +45,9 @@ from exavrrp.control import (
     duration,
     encode,
 )
+from exavrrp.recording import LINE_LIMIT, Damaged, Lost
+from exavrrp.replay import Difference, sentences, transitions
+from exavrrp.replay import replay as replayed
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.checks import obstacle
 from exavrrp.system.client import TooLate, Unanswered, ask
@@ -73,7 +76,13 @@ def main() -> None:
 @main.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), default=CONFIGURATION, show_default=True)
 @click.option("--log-format", type=click.Choice([form.value for form in Format]), help="Instead of the file's.")
-def run(path: Path, log_format: str | None) -> None:
+@click.option(
+    "--record",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Append everything that the elections are told to FILE, for exavrrp replay.",
+)
+def run(path: Path, log_format: str | None, record: Path | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""
     os.umask(UMASK)
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
@@ -82,7 +91,7 @@ def run(path: Path, log_format: str | None) -> None:
     for problem in configuration.warnings:
         journal.warning("configuration", detail=str(problem))
     try:
-        asyncio.run(Agent(configuration, journal).run())
+        asyncio.run(Agent(configuration, journal, record).run())
     except StartError as error:
         journal.error("not-started", detail=str(error))
         sys.exit(1)
@@ -212,6 +221,45 @@ def status(as_json: bool, name: str | None, path: Path) -> None:
                 click.echo(line)
         if name is not None and found[0].role != Role.ACTIVE:
             sys.exit(NO)
+
+
+@main.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--transitions", "brief", is_flag=True, help="Print only what changed its state, and why.")
+def replay(path: Path, brief: bool) -> None:
+    """Decide again what FILE, written by run --record, says was decided, and print how.
+
+    Exits with 0 if the same transitions come of it, with 1 at the first that does not, or if events are missing.
+    """
+    whole = True
+    try:
+        for story in replayed(_lines(path)):
+            wrong = isinstance(story, (Lost, Difference))
+            whole = whole and not wrong
+            told = "\n".join(transitions(story) if brief else sentences(story))
+            if wrong:
+                click.echo(f"error: {path}, {told}", err=True)
+            elif told:
+                click.echo(told)
+    except Damaged as damage:
+        _fail(f"{path}, line {damage.number}: {damage}")
+    if not whole:
+        sys.exit(1)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Of a recording; ends the command when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LINE_LIMIT):
+                yield line
+    except OSError as error:
+        _fail(f"cannot read {path}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
 
 
 def _answers(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:

@@ -13,15 +13,18 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Protocol, TypeVarTuple, assert_never
 
 from exavrrp import events
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.control import Outcome, RouterStatus
-from exavrrp.groups import Group, Queue
+from exavrrp.groups import Group, Happened, Queue
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
+from exavrrp.recording import Election, Member
+from exavrrp.recording import Team as TeamDocument
 from exavrrp.routes import Level, Route, Standing
 from exavrrp.sessions import check_of
 from exavrrp.system import journal
@@ -99,13 +102,23 @@ class Host(Protocol):
         """A router has carried out something."""
 
 
+Record = Callable[[str, events.Event, float, Happened | Exception], None]
+"""Takes down what a team was told, when, and what it answered; never waits."""
+
+
 class Team:
     """The virtual routers that move together, most often one alone: one event after the other goes through them."""
 
-    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host) -> None:
+    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host, record: Record | None = None) -> None:
+        """``name`` is no other team's; ``record``: to be told of every event."""
+        self.name = name
         self.routers = routers
         self._group = Group(name, [router.instance for router in routers])
-        self._queue = Queue(self._group.handle, host.clock.time, self._carry_out)
+        self._queue = Queue(
+            self._group.handle if record is None else partial(self._witnessed, record),
+            host.clock.time,
+            self._carry_out,
+        )
         self._by_name = {router.name: router for router in routers}
         self._host = host
         for router in routers:
@@ -136,6 +149,19 @@ class Team:
     def abandon(self) -> None:
         """The time for a stop is over."""
         self.do(events.Abandon())
+
+    def document(self) -> TeamDocument:
+        """What a recording has to know to make the group anew."""
+        return TeamDocument(name=self.name, members=tuple(router.document() for router in self.routers))
+
+    def _witnessed(self, record: Record, event: events.Event, now: float) -> Happened:
+        try:
+            happened = self._group.handle(event, now)
+        except Exception as error:
+            record(self.name, event, now, error)
+            raise
+        record(self.name, event, now, happened)
+        return happened
 
     def _carry_out(self, name: str, effect: Effect) -> None:
         self._by_name[name].carry_out(effect)
@@ -172,6 +198,16 @@ class VirtualRouter:
         self._drained = False
         self.kept = False
         """whether the last drain was undone because nobody took over"""
+
+    def document(self) -> Member:
+        """What a recording has to know to make the instance anew."""
+        configuration = self.configuration
+        return Member(
+            name=self.name,
+            election=Election.of(configuration.election()),
+            handover=configuration.giving_up(),
+            stale_for=configuration.stale_for,
+        )
 
     # Events in
 

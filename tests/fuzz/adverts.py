@@ -90,11 +90,9 @@ def ancillary(data: bytes) -> None:
         level, kind, size = _LEVELS[choices.number(3)], _KINDS[choices.number(4)], choices.number(32)
         messages.append((level, kind, choices.take(size)))
     with suppress(Malformed):
-        interface, dropped = read_ipv4_ancillary(messages)
-        assert 0 <= interface <= 0xFFFF_FFFF
-        assert dropped is None or 0 <= dropped <= 0xFFFF_FFFF
+        assert 0 <= read_ipv4_ancillary(messages) <= 0xFFFF_FFFF
     with suppress(Malformed):
-        destination, interface, hop_limit, _ = read_ipv6_ancillary(messages)
+        destination, interface, hop_limit = read_ipv6_ancillary(messages)
         assert isinstance(destination, IPv6Address)
         assert 0 <= interface <= 0xFFFF_FFFF
         assert 0 <= hop_limit <= 255

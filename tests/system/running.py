@@ -361,6 +361,8 @@ class Host:
     log: Log
     prefix: tuple[str, ...] = ()
     """words before the command of the agent"""
+    options: tuple[str, ...] = ()
+    """words after it"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -407,7 +409,8 @@ class Host:
     @property
     def command(self) -> list[str]:
         """The agent's."""
-        return [*self.prefix, *AGENT, "run", "--config", str(self.directory / "exavrrp.toml"), "--log-format", "json"]
+        file = str(self.directory / "exavrrp.toml")
+        return [*self.prefix, *AGENT, "run", "--config", file, "--log-format", "json", *self.options]
 
     def start(self, line: Line = "5", stderr: int | None = None) -> None:
         """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""

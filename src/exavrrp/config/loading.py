@@ -192,6 +192,8 @@ class _Reading:
             persistent_directory=table.persistent_directory,
             control_group=table.control_group,
             local_as=table.local_as,
+            scheduling=table.scheduling,
+            lock_memory=table.lock_memory,
         )
 
     def _state_directory(self, path: str) -> str:

@@ -153,6 +153,11 @@ class Agent(Struct, frozen=True, kw_only=True):
         | None
     ) = None
     local_as: LocalAs | None = None
+    scheduling: Annotated[
+        Literal["normal", "realtime"],
+        Meta(description='"normal", or "realtime" to run before every ordinary process'),
+    ] = "normal"
+    lock_memory: Flag = False
 
 
 class Level(Struct, frozen=True, kw_only=True):

@@ -45,6 +45,9 @@ class Agent:
     """who besides the agent's own user may use the control socket"""
     local_as: int | None
     """our own AS number towards eBGP neighbours; None: not told"""
+    scheduling: Literal["normal", "realtime"]
+    lock_memory: bool
+    """whether the process stays in memory"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
