@@ -107,9 +107,9 @@ class Agent:
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
+        self._recorder = None if record is None else Recorder(record, recording.lost, log)
         self._marks = MarkFile(Path(configuration.agent.state_directory), log)
         self._offset: float | None = None
-        self._recorder = None if record is None else Recorder(record, recording.lost, log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -271,19 +271,6 @@ class Agent:
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
 
-    def _open_marks(self, closing: AsyncExitStack) -> None:
-        """The numbers of all adverts that are signed or verified; the lock is held."""
-        flows = [
-            Flow(router.source, sender, router.vrid)
-            for router in self.configuration.routers
-            if router.authentication is not None and router.source is not None
-            for sender in (router.source, *router.peers)
-        ]
-        if flows:
-            known = self._marks.open(flows)
-            closing.callback(self._marks.close)
-            self.journal.info("marks", file=str(self._marks.path), known=known, of=len(flows))
-
     def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
         try:
             recorder.open(loop)
@@ -322,6 +309,19 @@ class Agent:
                     self.journal.info(event)
             except OSError as error:
                 self.journal.warning(f"not-{event}", detail=error.strerror)
+
+    def _open_marks(self, closing: AsyncExitStack) -> None:
+        """The numbers of all adverts that are signed or verified; the lock is held."""
+        flows = [
+            Flow(router.source, sender, router.vrid)
+            for router in self.configuration.routers
+            if router.authentication is not None and router.source is not None
+            for sender in (router.source, *router.peers)
+        ]
+        if flows:
+            known = self._marks.open(flows)
+            closing.callback(self._marks.close)
+            self.journal.info("marks", file=str(self._marks.path), known=known, of=len(flows))
 
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack

@@ -302,14 +302,15 @@ def _meta(wanted: Any) -> msgspec.Meta:
     return next(meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
 
 
-def _is_secret(wanted: Any) -> bool:
-    """Whether nothing that was written there may be repeated."""
-    return bool((_meta(wanted).extra or {}).get("secret", False))
-
-
 def _most(wanted: Any) -> int | None:
     """How many elements a list may have."""
     return _meta(wanted).max_length
+
+
+def _is_secret(wanted: Any) -> bool:
+    """Whether nothing that was written there may be repeated."""
+    metas = (meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
+    return any((meta.extra or {}).get("secret", False) for meta in metas)
 
 
 def _element(wanted: Any) -> Any:

@@ -14,7 +14,7 @@ that one mistake gives one line.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -136,7 +136,7 @@ class _Reading:
             routers=routers,
             checks=checks,
             authentications=authentications,
-            warnings=document.warnings,
+            warnings=tuple(document.warnings),
         )
 
     # Tables and values by themselves
@@ -156,7 +156,7 @@ class _Reading:
             nested = content and all(isinstance(value, dict) for value in content.values())
             if nested and content.keys().isdisjoint(("bgp", "keys")):
                 whole = f"{name}.{next(iter(content))}"
-                self._problem(keys, f"a name with a dot is written in quotes: [{table}.{quoted(whole)}]")
+                self._problem(keys, f"a name with a dot is written in quotes: [{table}.{shown(whole)}]")
                 continue
             if not re.fullmatch(schema.NAME, name):
                 better = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).lstrip("_.-")[:64] or "web"
@@ -196,7 +196,7 @@ class _Reading:
             if len(same) > 1:
                 self._problem(
                     ("agent", "sources"),
-                    f"holds {len(same)} IPv{family} addresses ({', '.join(same)}); keep one, and give a virtual router"
+                    f"holds {len(same)} IPv{family} addresses ({_listed(same)}); keep one, and give a virtual router"
                     " that needs another one a source of its own",
                 )
         longest = table.learned_interval_max
@@ -213,9 +213,9 @@ class _Reading:
             persistent_directory=table.persistent_directory,
             control_group=table.control_group,
             local_as=table.local_as,
-            authentication=self._authentication(("agent", "authentication"), table.authentication),
             scheduling=table.scheduling,
             lock_memory=table.lock_memory,
+            authentication=self._authentication(("agent", "authentication"), table.authentication),
         )
 
     def _state_directory(self, path: str) -> str:
@@ -527,9 +527,9 @@ class _Reading:
             if len(usable) == 1:
                 found[family] = usable[0]
             elif usable and all(self._sound(("virtual_router", one.name, "addresses")) for one in routers):
-                names = ", ".join(map(str, usable))
                 self._problem(
-                    ("agent", "sources"), f"has no IPv{family} address, and lo has several ({names}); write one of them"
+                    ("agent", "sources"),
+                    f"has no IPv{family} address, and lo has several ({_listed(usable)}); write one of them",
                 )
             elif not usable:
                 self._problem(
@@ -544,6 +544,11 @@ class _Reading:
 
     def _lacks_source(self, virtual_router: VirtualRouter) -> bool:
         return virtual_router.source is None and self._sound(("virtual_router", virtual_router.name, "source"))
+
+
+def _listed(values: Sequence[object]) -> str:
+    """The first of them."""
+    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
 
 
 def _usable(address: Address) -> bool:

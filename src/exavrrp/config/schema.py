@@ -161,12 +161,12 @@ class Agent(Struct, frozen=True, kw_only=True):
         | None
     ) = None
     local_as: LocalAs | None = None
-    authentication: AuthenticationName = UNAUTHENTICATED
     scheduling: Annotated[
         Literal["normal", "realtime"],
         Meta(description='"normal", or "realtime" to run before every ordinary process'),
     ] = "normal"
     lock_memory: Flag = False
+    authentication: AuthenticationName = UNAUTHENTICATED
 
 
 class Level(Struct, frozen=True, kw_only=True):

@@ -46,11 +46,11 @@ class Agent:
     """who besides the agent's own user may use the control socket"""
     local_as: int | None
     """our own AS number towards eBGP neighbours; None: not told"""
-    authentication: str | None = None
-    """name in ``Configuration.authentications``; None: none"""
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool
     """whether the process stays in memory"""
+    authentication: str | None = None
+    """name in ``Configuration.authentications``; None: none"""
 
 
 @dataclass(frozen=True, slots=True)

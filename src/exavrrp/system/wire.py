@@ -77,7 +77,9 @@ _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
 _TIMESPEC = struct.Struct("@ll")
-_ANCILLARY_SIZE = sum(map(socket.CMSG_SPACE, (_IN6_PKTINFO.size, _INT.size, _TIMESPEC.size)))
+_ANCILLARY_SIZE = (
+    socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
+)
 
 
 class Interface(Protocol):
