@@ -94,7 +94,60 @@ file_value = true
 weight = 2
 """
 
+AT_ODDS = """
+[agent]
+sources = ["192.0.2.1", "2001:db8::1"]
+peers = ["192.0.2.2", "2001:db8::2", "192.0.2.1"]
+advert_interval = 0.02
+[virtual_router.a]
+vrid = 1
+addresses = ["192.0.2.3", "192.0.2.2"]
+group = "g"
+priority = 250
+checks = ["c", "d"]
+bgp = {next_hop = "192.0.2.3", med = 5, leaving = {med = 5}, standby = {local_preference = 7}, stale_for = 9}
+[virtual_router.b]
+vrid = 1
+addresses = ["192.0.2.3"]
+group = "g"
+preempt = false
+advert_interval = 2
+standby = "announce"
+handover = "break-before-make"
+[virtual_router.c]
+vrid = 2
+addresses = ["2001:db8:53::1"]
+priority = 255
+checks = ["d"]
+bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}
+[check.c]
+tcp = "192.0.2.3:80"
+weight = 9
+[check.d]
+process = "a"
+weight = -253
+[check.e]
+interface = "lo"
+"""
+
 KINDS = ("tcp", '"[::1]:22"'), ("shell", '"true"'), ("process", '"sshd"'), ("interface", '"lo"'), ("route", '"::/0"')
+
+
+def _odd() -> str:
+    """``AT_ODDS`` without its mistakes: what is left is odd."""
+    text = AT_ODDS.replace('handover = "break-before-make"\n', "")
+    for wrong, right in (
+        (', "192.0.2.1"]', "]"),
+        ('"192.0.2.3", "192.0.2.2"', '"192.0.2.3"'),
+        ('next_hop = "192.0.2.3", med = 5, leaving = {med = 5}, ', ""),
+        (
+            'vrid = 1\naddresses = ["192.0.2.3"]\ngroup = "g"\npreempt',
+            'vrid = 3\naddresses = ["192.0.2.4"]\ngroup = "g"\npreempt',
+        ),
+        ('bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}\n', ""),
+    ):
+        text = text.replace(wrong, right)
+    return text
 
 
 def _configurations() -> list[bytes]:
@@ -102,6 +155,8 @@ def _configurations() -> list[bytes]:
     return [
         (ROOT / "exabgp/exavrrp.toml").read_bytes(),
         WHOLE.encode(),
+        AT_ODDS.encode(),
+        _odd().encode(),
         small.encode(),
         *(f'{small}checks=["c"]\n[check.c]\n{key}={value}\n'.encode() for key, value in KINDS),
     ]
