@@ -773,6 +773,22 @@ def test_of_a_file_of_nothing_but_mistakes_enough_are_told(read: Any) -> None:
     assert [one.line for one in found[1:]] == list(range(2, MOST_PROBLEMS + 3))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[agent]\nsources = {json.dumps([f'10.{number >> 8}.{number & 255}.1' for number in range(1, 9999)])}",
+        f"[virtual_router.{'a' * 99999}.{'b' * 99999}]\nvrid = 1",
+        f"[virtual_router.a.{'b' * 99999}.c]\nvrid = 1",
+        f"[check.'{chr(7) * 99999}']\n{'x' * 99999} = {'[' * 9}'{'y' * 99999}'{']' * 9}",
+        f"[check.a]\nhttp = 'http://{'x' * 99999}/'",
+        f"[agent]\nstate_directory = '/{'x' * 99999}'",
+    ],
+    ids=lambda text: str(text)[:30],
+)
+def test_no_mistake_takes_more_than_a_few_lines_to_tell(read: Any, text: str) -> None:
+    assert max(len(str(problem)) for problem in problems(read, text)) < 1500
+
+
 def test_among_very_many_names_none_is_guessed(read: Any) -> None:
     checks = "".join(f"[check.c{number}]\nprocess = 'a'\n" for number in range(MOST_KNOWN + 1))
     [problem] = problems(read, written(changed((WEB, "checks", '["c00"]'))) + checks)

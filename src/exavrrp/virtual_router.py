@@ -12,7 +12,7 @@ at, every packet that waits in the sockets is handed over: after a pause, proof 
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeVarTuple, assert_never
 
@@ -31,7 +31,8 @@ from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.notify import Notifier, State
 from exavrrp.system.paths import Link, Paths
-from exavrrp.system.wire import Arrival, Wire
+from exavrrp.system.wire import Arrival, Sent, Wire
+from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
@@ -170,7 +171,10 @@ class Team:
 class VirtualRouter:
     """One configured virtual router at work. Before anything is told to it, it is given its ``team``."""
 
-    def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
+    def __init__(
+        self, host: Host, configuration: Configuration, wire: Wire, paths: Paths, signer: Signer | None = None
+    ) -> None:
+        """``signer`` signs its adverts; without one they go out unsigned."""
         self.configuration = configuration
         self.name = configuration.name
         self.instance = Instance(
@@ -183,6 +187,7 @@ class VirtualRouter:
         self._clock = host.clock
         self._wire = wire
         self._paths = paths
+        self._signer = signer
         self._alarm: Timer | None = None
         self._retries: dict[Fault, Timer] = {}
         self._tries: Counter[Fault] = Counter()
@@ -419,11 +424,10 @@ class VirtualRouter:
         """One copy to every peer over every path to it."""
         reached = False
         errors: Counter[int] = Counter()
-        for peer in self.configuration.peers:
-            for sent in self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ())):
-                reached = reached or sent.error is None
-                if sent.error is not None:
-                    errors[sent.error] += 1
+        for sent in self._copies(priority):
+            reached = reached or sent.error is None
+            if sent.error is not None:
+                errors[sent.error] += 1
         self.adverts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
         if errors:
             told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
@@ -444,6 +448,29 @@ class VirtualRouter:
         if self.instance.router.role is Role.ACTIVE:
             self._tell_group(events.Failed(self.name, Fault.ADVERTS, detail))
             self._retry_later(Fault.ADVERTS)
+
+    def _copies(self, priority: int) -> Iterator[Sent]:
+        """Sends them; signed ones differ from each other, but not in the time that they tell."""
+        if self._signer is None:
+            for peer in self.configuration.peers:
+                yield from self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ()))
+            return
+        realtime = self._host.realtime()
+        for peer in self.configuration.peers:
+            links = self._links.get(peer, ())
+            for number in range(max(1, len(links))):
+                payload = self._signed(self._signer, priority, peer, realtime)
+                yield from self._wire.send(payload, peer, links[number : number + 1])
+
+    def _signed(self, signer: Signer, priority: int, peer: Address, realtime: float) -> bytes:
+        assert self.configuration.source is not None
+        return encode(
+            self.instance.router.advertisement(priority),
+            self.configuration.source,
+            peer,
+            self._host.ipv4_checksum,
+            lambda message: signer.trailer(message, realtime),
+        )
 
     def _payload(self, priority: int, peer: Address) -> bytes:
         key = (priority, peer)

@@ -27,6 +27,8 @@ MEMORY = 512
 """MiB that a run may take, the fuzzer's own included: a reader that keeps what it is fed is noticed."""
 INSTRUMENTED = ("exavrrp", "h11", "ipaddress", "json")
 """Packages whose branches guide: ours, and those that read for us and are written in Python."""
+SPOILT = "exavrrp.system.client"
+"""Not instrumented: atheris 2.3 breaks its generator, whose variables are something else after a yield (3.11)."""
 
 
 def main() -> None:
@@ -74,9 +76,11 @@ def _again(name: str, files: list[Path]) -> None:
 
 
 def _fuzz(name: str, seconds: int) -> None:
-    import atheris
-
-    with atheris.instrument_imports(include=list(INSTRUMENTED), enable_loader_override=False):
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("atheris is missing: uv sync --group fuzz")
+    with atheris.instrument_imports(include=list(INSTRUMENTED), exclude=[SPOILT], enable_loader_override=False):
         from tests.fuzz.readers import READERS
     reader = READERS[name]
     kept, seeds, words = KEPT / name, KEPT / "seeds", KEPT / "words"

@@ -365,6 +365,8 @@ class Host:
     """words before the command of the agent"""
     options: tuple[str, ...] = ()
     """words after it"""
+    program: tuple[str, ...] = AGENT
+    """what the agent is"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -412,7 +414,7 @@ class Host:
     def command(self) -> list[str]:
         """The agent's."""
         file = str(self.directory / "exavrrp.toml")
-        return [*self.prefix, *AGENT, "run", "--config", file, "--log-format", "json", *self.options]
+        return [*self.prefix, *self.program, "run", "--config", file, "--log-format", "json", *self.options]
 
     def start(self, line: Line = "5", stderr: int | None = None) -> None:
         """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""

@@ -279,7 +279,8 @@ class Document:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError:
             verb = "holds" if isinstance(keys[-1], int) else "is"
-            self.problem(keys, f"{verb} {shown(value)}; write {_description(wanted)}")
+            told = "wrong (it is not shown)" if _is_secret(wanted) else shown(value)
+            self.problem(keys, f"{verb} {told}; write {_description(wanted)}")
             return None
 
 
@@ -304,6 +305,12 @@ def _meta(wanted: Any) -> msgspec.Meta:
 def _most(wanted: Any) -> int | None:
     """How many elements a list may have."""
     return _meta(wanted).max_length
+
+
+def _is_secret(wanted: Any) -> bool:
+    """Whether nothing that was written there may be repeated."""
+    metas = (meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
+    return any((meta.extra or {}).get("secret", False) for meta in metas)
 
 
 def _element(wanted: Any) -> Any:

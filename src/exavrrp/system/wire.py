@@ -65,7 +65,7 @@ _LARGEST = 8192
 _TC_PRIO_CONTROL = 7
 _TRUNCATED = int(socket.MSG_TRUNC)
 """As a plain number: an enumeration's operators take longer than reading a packet."""
-_SO_RCVBUFFORCE, _SO_MEMINFO, _IP_PKTINFO = 33, 55, 8
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_MEMINFO, _IP_PKTINFO = 33, 35, 55, 8
 """asm-generic/socket.h and linux/in.h; Python 3.11 has no names for them."""
 _MEMINFO = struct.Struct("=9I")
 _DROPS_AT = 8
@@ -76,7 +76,10 @@ _TOO_LONG = {errno.EINVAL, errno.ENOMEM}
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
-_ANCILLARY_SIZE = socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_SIZE = (
+    socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
+)
 
 
 class Interface(Protocol):
@@ -98,6 +101,8 @@ class Arrival:
     """index of the interface it arrived on"""
     at: float
     """``loop.time()`` when it was read"""
+    realtime: float | None = None
+    """seconds since the epoch when the kernel got it, which may be long before; None: it did not say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +283,7 @@ class Wire:
         try:
             filters.attach(receiver, filters.NOTHING)
             _set_buffer(receiver, buffer)
+            receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             if self._family == socket.AF_INET:
                 receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             else:
@@ -360,7 +366,7 @@ class Wire:
             self._rejected(malformed.reason, source)
             return True
         self._counters.received[interface] += 1
-        self._receive(Arrival(datagram, interface, self._loop.time()))
+        self._receive(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
 
 
@@ -395,6 +401,15 @@ def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int]:
     if destination is None or interface is None or hop_limit is None or not 0 <= hop_limit <= HOP_LIMIT:
         raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived and how far it came")
     return destination, interface, hop_limit
+
+
+def read_timestamp(ancillary: Ancillary) -> float | None:
+    """Seconds since the epoch at which the kernel got the packet, None if it does not say; raises nothing."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            return float(seconds + nanoseconds / 1e9)
+    return None
 
 
 @functools.lru_cache(maxsize=256)

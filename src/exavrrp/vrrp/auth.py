@@ -43,11 +43,13 @@ Where marks and last numbers are kept, this file must not know: they are a mappi
 """
 
 import hmac
+import re
 import struct
-from collections.abc import Mapping, MutableMapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, Protocol
 
 from exavrrp.vrrp.packet import CHECKSUM_AT, Address, Malformed, Reason
 
@@ -79,8 +81,13 @@ class Flow(NamedTuple):
     vrid: int
 
 
-Marks = MutableMapping[Flow, Sequence]
-"""The last number that was sent, or accepted of a peer."""
+class Marks(Protocol):
+    """Where the last number is kept that was sent, or accepted of a peer; a dict will do."""
+
+    def get(self, flow: Flow, /) -> Sequence | None:
+        """The last one, if any is known."""
+
+    def __setitem__(self, flow: Flow, number: Sequence, /) -> None: ...
 
 
 class Mode(StrEnum):
@@ -103,6 +110,18 @@ class Key:
     def __post_init__(self) -> None:
         assert 1 <= self.id <= 255
         assert SHORTEST_KEY <= len(self.secret) <= LONGEST_KEY
+
+
+def secret(digits: str) -> bytes:
+    """The secret that is written as hexadecimal digits. Raises ``ValueError`` with a remedy, which never repeats it."""
+    if re.fullmatch(r"[0-9A-Fa-f]*", digits) is None:
+        raise ValueError("holds something that is no hexadecimal digit; make a key with: openssl rand -hex 32")
+    if not 2 * SHORTEST_KEY <= len(digits) <= 2 * LONGEST_KEY or len(digits) % 2:
+        raise ValueError(
+            f"has {len(digits)} hexadecimal digits; a key has {2 * SHORTEST_KEY} to {2 * LONGEST_KEY}, two a byte:"
+            " make one with: openssl rand -hex 32"
+        )
+    return bytes.fromhex(digits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +271,18 @@ class Verifier:
 
     def __init__(self, local: Address, policies: Mapping[int, Policy], marks: Marks) -> None:
         self._local = local
-        self._policies = policies
+        self.policies = dict(policies)
+        """by VRID"""
         self._marks = marks
         self._copies: dict[Flow, _Copies] = {}
+        self.signed: Counter[Address] = Counter()
+        """adverts that were accepted because of their trailer, by sender"""
+        self.unsigned: Counter[Address] = Counter()
+        """adverts that were accepted without one, where one would have been looked at"""
 
     def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Sequence | None:
         """See ``packet.Guard``; ``message`` has a header at least."""
-        policy = self._policies.get(message[1])
+        policy = self.policies.get(message[1])
         if policy is None:
             return None
         if not rest:
@@ -280,7 +304,9 @@ class Verifier:
     def accept(self, source: Address, message: bytes, number: int | None, realtime: float) -> None:
         """See ``packet.Guard``."""
         if number is None:
+            self.unsigned[source] += message[1] in self.policies
             return
+        self.signed[source] += 1
         flow, now = Flow(self._local, source, message[1]), Sequence(number)
         mark, copies = self._marks.get(flow), self._copies.get(flow)
         if mark is None or not _same_advert(mark, now):

@@ -66,6 +66,19 @@ class Reason(StrEnum):
     INTERVAL = "interval"
 
 
+AUTHENTICATION = frozenset(
+    {
+        Reason.AUTH_MISSING,
+        Reason.AUTH_MALFORMED,
+        Reason.AUTH_WINDOW,
+        Reason.AUTH_UNKNOWN_KEY,
+        Reason.AUTH_MAC,
+        Reason.AUTH_REPLAY,
+    }
+)
+"""Why a packet was rejected that claims to be from a peer, and is whole: what a ``Guard`` says."""
+
+
 class Malformed(Exception):
     """A received packet that must be discarded; ``reason`` says which check it failed, ``detail`` with what value."""
 
