@@ -215,10 +215,11 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
         if trouble.fault.kind is Kind.KILL_ROUTER:
             speechless = _speechless(chronicle, service, trouble)
             found.append((trouble.fault.words, Cost(speechless, "it had no route to the client (measured)")))
-    if overlapping:
+    found = [each for each in found if each[1].seconds > 0]
+    if overlapping and found:
         seconds = chronicle.terms.last_takeover
         found.append(("overlapping", Cost(seconds, "the second one may hit who is taking over")))
-    return [each for each in found if each[1].seconds > 0]
+    return found
 
 
 def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble) -> float:
