@@ -73,6 +73,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--agent", type=Path, default=AGENT, metavar="PROGRAM", help="the agent to run (.venv/bin/exavrrp)"
     )
+    made.add_argument(
+        "--record", action="store_true", help="have the agents record, and what they recorded decided again"
+    )
     made.add_argument("--json", action="store_true", help="one JSON document on stdout: a list of runs")
     made.add_argument("--svg", type=Path, metavar="FILE", help="where the picture goes (lab/out/SCENARIO.svg)")
     made.add_argument(
@@ -120,6 +123,7 @@ def order_of(options: argparse.Namespace) -> Order:
         site=site(options.topology, options.server_as),
         standby=options.standby == "announce",
         takeover=options.takeover,
+        record=options.record,
     )
     return Order(
         scenario=SCENARIOS[options.scenario],

@@ -27,6 +27,7 @@ from lab.addressing import (
 from lab.facts import POWER_OFF, POWER_ON, AgentEvent, Command, Facts, Incident, Standing, hops_after, standings
 from lab.observers import LOCAL_PROBES_PER_SECOND, PROBES_PER_SECOND, Observers
 from lab.processes import Late, Processes, Program
+from lab.recordings import Recording, replay
 from lab.routers import Daemon, best_path, start_routers
 from lab.servers import Server, ServerPlan
 from lab.topology import Namespace, Topology
@@ -229,6 +230,10 @@ class DataCentre:
         """Stops probing and hands out everything recorded."""
         self.observers.stop_probers()
         return self.observers.facts()
+
+    def replay(self, agent: Path, facts: Facts) -> tuple[Recording, ...]:
+        """Has what every agent recorded decided again."""
+        return tuple(replay(agent, server.recording, name, facts.agents) for name, server in self.servers.items())
 
     def remove(self) -> None:
         self.processes.stop()

@@ -68,6 +68,7 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "complaints": list(result.run.complaints),
         "commands": [command_document(each) for each in result.run.facts.commands],
         "local": local_document(result.run.facts, timeline),
+        "recordings": [each.document() for each in result.recordings],
     }
 
 
@@ -123,6 +124,7 @@ def text(order: Order, results: Sequence[Result]) -> str:
             "",
             heading,
             *run_lines(result.run.timeline, result.run.facts),
+            *(f"  {each.node} recorded {len(each.replayed)} transitions" for each in result.recordings),
         ]
     if len(results) > 1:
         lines += ["", summary(results)]

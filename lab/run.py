@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lab.datacentre import DataCentre, Fabric
 from lab.processes import Late
+from lab.recordings import Recording
 from lab.routers import Daemon
 from lab.scenarios import Run, Scenario
 from lab.servers import ROOT, ServerPlan
@@ -50,6 +51,8 @@ class Result:
     "the event's place in the Active's advert timer: 0 at an advert, 1 at the next"
     plan: ServerPlan
     "as the scenario made it"
+    recordings: tuple[Recording, ...] = ()
+    "what was recorded, decided again"
 
 
 def run_all(order: Order, say: Callable[[str], None]) -> list[Result]:
@@ -113,9 +116,11 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
         complaints = (str(late),)
         say(f"  {late}")
     facts = lab.finish()
+    recordings = lab.replay(plan.agent, facts) if plan.record else ()
+    complaints += tuple(each.complaint for each in recordings if each.complaint is not None)
     timeline = compute(facts, event, scenario.before.name, plan.site)
     say(f"  outage {timeline.outage_ms:.0f} ms, {timeline.probes_lost} of {timeline.probes_sent} probes lost")
-    return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan)
+    return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan, recordings)
 
 
 LEAD_IN = 0.5

@@ -96,6 +96,8 @@ class ServerPlan:
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
     configuration: Configuration | None = None
     "what the agent is told instead of one virtual router with all of the above"
+    record: bool = False
+    "the agents record what their elections are told"
 
     @property
     def window(self) -> float:
@@ -219,6 +221,8 @@ class Server:
         configuration = self._plan.configuration or agent_configuration
         self._agent_configuration.write_text(configuration(self.machine, self._plan, self.directory))
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
+        if self._plan.record:
+            command += f" --record {self.recording}"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     @property
@@ -226,6 +230,11 @@ class Server:
         """As it was started last."""
         assert self._exabgp is not None
         return self._exabgp
+
+    @property
+    def recording(self) -> Path:
+        """What the agent records, if the plan says so."""
+        return self.directory / "recording"
 
     @property
     def _runtime(self) -> Path:

@@ -25,17 +25,19 @@ import traceback
 from collections import Counter
 from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from exavrrp import __version__
+from exavrrp import __version__, events, recording
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
+from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
-from exavrrp.system import capabilities, exabgp, journal
+from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
@@ -44,16 +46,22 @@ from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
-from exavrrp.system.state import DrainFile, State
+from exavrrp.system.recorder import Recorder
+from exavrrp.system.state import DrainFile, MarkFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
-from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
+from exavrrp.vrrp.auth import Flow, Policy, Signer, Verifier
+from exavrrp.vrrp.packet import AUTHENTICATION, OPEN, Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
 
 MUTE_ADVERTS = 3
 """Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
+
+CLOCK_SET = 0.5
+"""Seconds that the realtime clock gains or loses between two adverts before that is called setting it: time daemons
+correct less than that by a slower or faster clock, and no advert is rejected for it."""
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for a predecessor to end: ExaBGP kills one 2 s after it has told it to stop."""
@@ -77,7 +85,8 @@ class StartError(Exception):
 class Agent:
     """The whole process: everything that it opens it closes, in ``run``."""
 
-    def __init__(self, configuration: Configuration, log: Journal) -> None:
+    def __init__(self, configuration: Configuration, log: Journal, record: Path | None = None) -> None:
+        """``record``: the file to which everything that the elections are told is appended."""
         self.configuration = configuration
         self.clock: Clock
         self.journal = log
@@ -88,6 +97,7 @@ class Agent:
         self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
         self._expectations: dict[Address, Expectation] = {}
+        self._guards: dict[Address, Verifier] = {}
         self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
         self._rejected: Counter[Reason] = Counter()
@@ -97,6 +107,9 @@ class Agent:
         self._gone = False
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
+        self._recorder = None if record is None else Recorder(record, recording.lost, log)
+        self._marks = MarkFile(Path(configuration.agent.state_directory), log)
+        self._offset: float | None = None
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -149,6 +162,7 @@ class Agent:
             if not self._why.done():
                 self._state.open()
                 self._open(loop, closing)
+                self._get_ahead()
                 self._start()
                 why = await self._why
                 if why is not REPLACED:
@@ -162,7 +176,10 @@ class Agent:
 
     def realtime(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        realtime = time.time()
+        if self._guards:
+            self._watch_clock(realtime - self.clock.time())
+        return realtime
 
     def catch_up(self) -> None:
         """Hand over every packet that waits in the sockets."""
@@ -234,6 +251,9 @@ class Agent:
                 f"lacking {' and '.join(absent)}; give ExaBGP's unit AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN "
                 "(see exabgp/), or run ExaBGP as root with exabgp.daemon.user=root"
             )
+        self._open_marks(closing)
+        if self._recorder is not None:
+            self._open_recorder(self._recorder, loop, closing)
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
@@ -242,6 +262,8 @@ class Agent:
             self._teams = self._teamed()
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
+        if self._recorder is not None:
+            self._recorder.record(recording.encode(self._head()))
         self.notifier.open(loop)
         closing.push_async_callback(self.notifier.close)
         closing.callback(self._control.close)
@@ -249,38 +271,121 @@ class Agent:
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
 
+    def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
+        try:
+            recorder.open(loop)
+        except OSError as error:
+            raise StartError(
+                f"cannot record to {recorder.path}: {error.strerror}; name a file in a directory that this user may "
+                "write to, or leave out --record"
+            ) from error
+        closing.callback(recorder.close)
+
+    def _head(self) -> recording.Head:
+        return recording.Head(
+            release=__version__,
+            process=os.getpid(),
+            time=datetime.fromtimestamp(self.realtime(), UTC),
+            at=self.clock.time(),
+            teams=tuple(team.document() for team in self._teams),
+        )
+
+    def _record(
+        self, recorder: Recorder, team: str, event: events.Event, now: float, happened: Happened | Exception
+    ) -> None:
+        recorder.record(recording.told(team, event, now, happened))
+
+    def _get_ahead(self) -> None:
+        """Of other processes, if that is wished and permitted; where it is not, we go on without."""
+        agent = self.configuration.agent
+        wishes = {
+            "realtime": (agent.scheduling == "realtime", realtime.take_precedence),
+            "memory-locked": (agent.lock_memory, realtime.stay_resident),
+        }
+        for event, (wished, grant) in wishes.items():
+            try:
+                if wished:
+                    grant()
+                    self.journal.info(event)
+            except OSError as error:
+                self.journal.warning(f"not-{event}", detail=error.strerror)
+
+    def _open_marks(self, closing: AsyncExitStack) -> None:
+        """The numbers of all adverts that are signed or verified; the lock is held."""
+        flows = [
+            Flow(router.source, sender, router.vrid)
+            for router in self.configuration.routers
+            if router.authentication is not None and router.source is not None
+            for sender in (router.source, *router.peers)
+        ]
+        if flows:
+            known = self._marks.open(flows)
+            closing.callback(self._marks.close)
+            self.journal.info("marks", file=str(self._marks.path), known=known, of=len(flows))
+
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
     ) -> None:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
-            try:
-                wire.open(loop)
-            except OSError as error:
-                detail = f"cannot send adverts from {source}: {error.strerror}"
-                remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-                raise OSError(error.errno, detail + remedy) from error
-            closing.callback(wire.close)
+            self._wires[source] = self._open_wire(source, loop)
+            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
             closing.callback(self._paths[only].close)
-        router = VirtualRouter(self, configuration, self._wires[source], self._paths[only])
+        policy = self.configuration.policy(configuration)
+        signer = Signer(policy, source, configuration.vrid, self._marks) if policy and policy.signs else None
+        router = VirtualRouter(self, configuration, self._wires[source], self._paths[only], signer)
         closing.callback(router.close)
         self._routers[router.name] = router
         self._by_vrid[source, configuration.vrid] = router
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
+        if policy is not None:
+            self._authenticate(router, policy)
+
+    def _authenticate(self, router: VirtualRouter, policy: Policy) -> None:
+        """Have what comes for ``router`` verified."""
+        source, vrid = router.configuration.source, router.configuration.vrid
+        assert source is not None
+        if source not in self._guards:
+            self._guards[source] = Verifier(source, {}, self._marks)
+        self._guards[source].policies[vrid] = policy
+        self.journal.info(
+            "authentication",
+            router=router.name,
+            mode=policy.mode,
+            window=policy.window,
+            signs_with=policy.active if policy.signs else "nothing",
+            accepts=[key.id for key in policy.keys],
+        )
+
+    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
+        routers = (router for router in self.configuration.routers if router.source == source)
+        peers = {peer for router in routers for peer in router.peers}
+        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
+        try:
+            wire.open(loop)
+        except OSError as error:
+            detail = f"cannot send adverts from {source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error
+        if not wire.filtered:
+            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+            self.journal.warning("unfiltered", source=str(source), detail=detail)
+        return wire
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
-        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
+        teams: dict[str, list[VirtualRouter]] = {}
         for router in self._routers.values():
             group = router.configuration.group
-            teams.setdefault((group is not None, group or router.name), []).append(router)
-        return [Team(name, routers, self) for (_, name), routers in teams.items()]
+            # No router is called like this: names have no spaces.
+            teams.setdefault(router.name if group is None else f"group {group}", []).append(router)
+        record = None if self._recorder is None else partial(self._record, self._recorder)
+        return [Team(name, routers, self, record) for name, routers in teams.items()]
 
     def _expectation(self, source: Address) -> Expectation:
         routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]
@@ -392,17 +497,36 @@ class Agent:
 
     def _arrived(self, source: Address, arrival: Arrival) -> None:
         """A packet has come in for our ``source``."""
+        guard, realtime = self._guards.get(source, OPEN), 0.0
+        if guard is not OPEN:
+            # When it came, not when it is read: after a pause, proof of life that is older than the window is waiting.
+            now = self.realtime()
+            realtime = now if arrival.realtime is None else arrival.realtime
         try:
-            advertisement = decode(arrival.datagram, self._expectations[source])
+            advertisement = decode(arrival.datagram, self._expectations[source], guard, realtime)
         except Malformed as malformed:
             self._discarded(malformed.reason, arrival.datagram.source, malformed.detail)
         else:
             self._by_vrid[source, advertisement.vrid].receive(arrival, advertisement)
 
+    def _watch_clock(self, offset: float) -> None:
+        """Who signs or verifies asks for the realtime clock; this is where it shows that it was set."""
+        moved, self._offset = offset - (offset if self._offset is None else self._offset), offset
+        if abs(moved) > CLOCK_SET:
+            way = "forward" if moved > 0 else "back"
+            detail = (
+                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this machine was suspended; nodes whose"
+                " clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
+                " step back that was longer than the window, change the keys: what was recorded could be sent again"
+            )
+            self.journal.warning("clock-set", detail=detail)
+
     def _discarded(self, reason: Reason, source: Address | None, detail: str = "") -> None:
         self._rejected[reason] += 1
-        # One line per reason, not per source: sources can be forged, and each would be remembered.
-        self.journal.limited(reason, journal.Level.WARNING, "rejected", reason=reason, source=source, detail=detail)
+        # One line per reason, not per source: sources can be forged, and each would be remembered. Those that get as
+        # far as authentication are known, and which of the peers it is matters: its clock, its keys, its mode.
+        key = (reason, source) if reason in AUTHENTICATION else reason
+        self.journal.limited(key, journal.Level.WARNING, "rejected", reason=reason, source=source, detail=detail)
 
     def _moved(self) -> None:
         for router in self._routers.values():
@@ -474,9 +598,23 @@ class Agent:
                 "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
                 "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
                 "overflowed": wire.counters.overflowed,
+                "unread": wire.counters.unread,
             }
             for source, wire in self._wires.items()
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
-        notify = self.notifier.counters()
-        self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers, notify=notify)
+        signed = {
+            str(source): {
+                "signed": {str(sender): count for sender, count in guard.signed.items()},
+                "unsigned": {str(sender): count for sender, count in guard.unsigned.items() if count},
+            }
+            for source, guard in self._guards.items()
+        }
+        self.journal.info(
+            "counters",
+            rejected=dict(self._rejected),
+            authentication=signed,
+            wires=wires,
+            routers=routers,
+            notify=self.notifier.counters(),
+        )

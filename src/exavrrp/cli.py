@@ -22,6 +22,7 @@ from exavrrp.config import (
     STATE_DIRECTORY,
     ConfigError,
     Configuration,
+    Place,
     Probe,
     Problem,
     effective,
@@ -45,6 +46,10 @@ from exavrrp.control import (
     duration,
     encode,
 )
+from exavrrp.recording import LINE_LIMIT, Damaged, Lost
+from exavrrp.replay import Difference, sentences, transitions
+from exavrrp.replay import replay as replayed
+from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.checks import obstacle
 from exavrrp.system.client import TooLate, Unanswered, ask
@@ -73,16 +78,22 @@ def main() -> None:
 @main.command()
 @click.option("--config", "path", type=click.Path(path_type=Path), default=CONFIGURATION, show_default=True)
 @click.option("--log-format", type=click.Choice([form.value for form in Format]), help="Instead of the file's.")
-def run(path: Path, log_format: str | None) -> None:
+@click.option(
+    "--record",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Append everything that the elections are told to FILE, for exavrrp replay.",
+)
+def run(path: Path, log_format: str | None, record: Path | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""
     os.umask(UMASK)
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
-    configuration = _loaded(path, global_on_loopback, None)
+    configuration = _loaded(path, global_on_loopback, None, keys.read)
     journal = Journal(Format(log_format or configuration.agent.log_format))
     for problem in configuration.warnings:
         journal.warning("configuration", detail=str(problem))
     try:
-        asyncio.run(Agent(configuration, journal).run())
+        asyncio.run(Agent(configuration, journal, record).run())
     except StartError as error:
         journal.error("not-started", detail=str(error))
         sys.exit(1)
@@ -92,14 +103,15 @@ def run(path: Path, log_format: str | None) -> None:
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path), default=CONFIGURATION)
 @click.option("--print", "printed", is_flag=True, help="Print the effective configuration, every default written out.")
 @click.option(
-    "--elsewhere", is_flag=True, help="Leave out what only the host itself can tell: programs, addresses on lo."
+    "--elsewhere", is_flag=True, help="Leave out what only the host itself can tell: programs, addresses on lo, keys."
 )
 def check(path: Path, printed: bool, elsewhere: bool) -> None:
     """Say everything that is wrong with FILE; exit with 0 if nothing is, with 1 otherwise."""
-    configuration = _loaded(path, None, None) if elsewhere else _loaded(path, global_on_loopback, obstacle)
+    here = (None, None, None) if elsewhere else (global_on_loopback, obstacle, keys.read)
+    configuration = _loaded(path, *here)
     _warn(configuration.warnings)
     if printed:
-        click.echo(effective(configuration), nl=False)
+        click.echo(effective(configuration).encode(), nl=False)  # TOML is UTF-8, whatever the terminal's encoding
 
 
 def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
@@ -214,6 +226,45 @@ def status(as_json: bool, name: str | None, path: Path) -> None:
             sys.exit(NO)
 
 
+@main.command()
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--transitions", "brief", is_flag=True, help="Print only what changed its state, and why.")
+def replay(path: Path, brief: bool) -> None:
+    """Decide again what FILE, written by run --record, says was decided, and print how.
+
+    Exits with 0 if the same transitions come of it, with 1 at the first that does not, or if events are missing.
+    """
+    whole = True
+    try:
+        for story in replayed(_lines(path)):
+            wrong = isinstance(story, (Lost, Difference))
+            whole = whole and not wrong
+            told = "\n".join(transitions(story) if brief else sentences(story))
+            if wrong:
+                click.echo(f"error: {path}, {told}", err=True)
+            elif told:
+                click.echo(told)
+    except Damaged as damage:
+        _fail(f"{path}, line {damage.number}: {damage}")
+    if not whole:
+        sys.exit(1)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Of a recording; ends the command when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            while line := file.readline(LINE_LIMIT):
+                yield line
+    except OSError as error:
+        _fail(f"cannot read {path}: {error.strerror or error}")
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"error: {message}", err=True)
+    sys.exit(1)
+
+
 def _answers(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
     """What the agent says; ends with status 1 when it does not say all of it."""
     try:
@@ -282,9 +333,10 @@ def _loaded(
     path: Path,
     local_addresses: Callable[[], Collection[Address]] | None,
     obstacle_of: Callable[[Probe], tuple[str, str] | None] | None,
+    secrets: Callable[[Place], bytes] | None,
 ) -> Configuration:
     try:
-        return load(path, local_addresses, obstacle_of)
+        return load(path, local_addresses, obstacle_of, secrets)
     except ConfigError as error:
         _refuse(error.problems)
 

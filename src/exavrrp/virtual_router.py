@@ -12,23 +12,27 @@ at, every packet that waits in the sockets is handed over: after a pause, proof 
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Protocol, TypeVarTuple, assert_never
 
 from exavrrp import events
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.control import Outcome, RouterStatus
-from exavrrp.groups import Group, Queue
+from exavrrp.groups import Group, Happened, Queue
 from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
 from exavrrp.presence import Step
+from exavrrp.recording import Election, Member
+from exavrrp.recording import Team as TeamDocument
 from exavrrp.routes import Level, Route, Standing
 from exavrrp.sessions import check_of
 from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.notify import Notifier, State
 from exavrrp.system.paths import Link, Paths
-from exavrrp.system.wire import Arrival, Wire
+from exavrrp.system.wire import Arrival, Sent, Wire
+from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
@@ -99,13 +103,23 @@ class Host(Protocol):
         """A router has carried out something."""
 
 
+Record = Callable[[str, events.Event, float, Happened | Exception], None]
+"""Takes down what a team was told, when, and what it answered; never waits."""
+
+
 class Team:
     """The virtual routers that move together, most often one alone: one event after the other goes through them."""
 
-    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host) -> None:
+    def __init__(self, name: str, routers: "Sequence[VirtualRouter]", host: Host, record: Record | None = None) -> None:
+        """``name`` is no other team's; ``record``: to be told of every event."""
+        self.name = name
         self.routers = routers
         self._group = Group(name, [router.instance for router in routers])
-        self._queue = Queue(self._group.handle, host.clock.time, self._carry_out)
+        self._queue = Queue(
+            self._group.handle if record is None else partial(self._witnessed, record),
+            host.clock.time,
+            self._carry_out,
+        )
         self._by_name = {router.name: router for router in routers}
         self._host = host
         for router in routers:
@@ -137,6 +151,19 @@ class Team:
         """The time for a stop is over."""
         self.do(events.Abandon())
 
+    def document(self) -> TeamDocument:
+        """What a recording has to know to make the group anew."""
+        return TeamDocument(name=self.name, members=tuple(router.document() for router in self.routers))
+
+    def _witnessed(self, record: Record, event: events.Event, now: float) -> Happened:
+        try:
+            happened = self._group.handle(event, now)
+        except Exception as error:
+            record(self.name, event, now, error)
+            raise
+        record(self.name, event, now, happened)
+        return happened
+
     def _carry_out(self, name: str, effect: Effect) -> None:
         self._by_name[name].carry_out(effect)
 
@@ -144,7 +171,10 @@ class Team:
 class VirtualRouter:
     """One configured virtual router at work. Before anything is told to it, it is given its ``team``."""
 
-    def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
+    def __init__(
+        self, host: Host, configuration: Configuration, wire: Wire, paths: Paths, signer: Signer | None = None
+    ) -> None:
+        """``signer`` signs its adverts; without one they go out unsigned."""
         self.configuration = configuration
         self.name = configuration.name
         self.instance = Instance(
@@ -157,6 +187,7 @@ class VirtualRouter:
         self._clock = host.clock
         self._wire = wire
         self._paths = paths
+        self._signer = signer
         self._alarm: Timer | None = None
         self._retries: dict[Fault, Timer] = {}
         self._tries: Counter[Fault] = Counter()
@@ -172,6 +203,16 @@ class VirtualRouter:
         self._drained = False
         self.kept = False
         """whether the last drain was undone because nobody took over"""
+
+    def document(self) -> Member:
+        """What a recording has to know to make the instance anew."""
+        configuration = self.configuration
+        return Member(
+            name=self.name,
+            election=Election.of(configuration.election()),
+            handover=configuration.giving_up(),
+            stale_for=configuration.stale_for,
+        )
 
     # Events in
 
@@ -383,11 +424,10 @@ class VirtualRouter:
         """One copy to every peer over every path to it."""
         reached = False
         errors: Counter[int] = Counter()
-        for peer in self.configuration.peers:
-            for sent in self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ())):
-                reached = reached or sent.error is None
-                if sent.error is not None:
-                    errors[sent.error] += 1
+        for sent in self._copies(priority):
+            reached = reached or sent.error is None
+            if sent.error is not None:
+                errors[sent.error] += 1
         self.adverts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
         if errors:
             told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
@@ -408,6 +448,29 @@ class VirtualRouter:
         if self.instance.router.role is Role.ACTIVE:
             self._tell_group(events.Failed(self.name, Fault.ADVERTS, detail))
             self._retry_later(Fault.ADVERTS)
+
+    def _copies(self, priority: int) -> Iterator[Sent]:
+        """Sends them; signed ones differ from each other, but not in the time that they tell."""
+        if self._signer is None:
+            for peer in self.configuration.peers:
+                yield from self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ()))
+            return
+        realtime = self._host.realtime()
+        for peer in self.configuration.peers:
+            links = self._links.get(peer, ())
+            for number in range(max(1, len(links))):
+                payload = self._signed(self._signer, priority, peer, realtime)
+                yield from self._wire.send(payload, peer, links[number : number + 1])
+
+    def _signed(self, signer: Signer, priority: int, peer: Address, realtime: float) -> bytes:
+        assert self.configuration.source is not None
+        return encode(
+            self.instance.router.advertisement(priority),
+            self.configuration.source,
+            peer,
+            self._host.ipv4_checksum,
+            lambda message: signer.trailer(message, realtime),
+        )
 
     def _payload(self, priority: int, peer: Address) -> bytes:
         key = (priority, peer)

@@ -27,6 +27,7 @@ def test_the_site_and_how_routes_compete() -> None:
     plan = order_of(parser().parse_args(words.split())).plan
     assert plan.site == site("racks", "distinct")
     assert (plan.standby, plan.takeover) == (True, ("med", "prepend"))
+    assert (plan.record, order_of(parser().parse_args(["--record"])).plan.record) == (False, True)
     assert order_of(parser().parse_args(["--server-as", "distinct"])).plan.site == site("rack", "distinct")
     assert order_of(parser().parse_args(["--topology", "racks", "--server-as", "one"])).plan.site == site(
         "racks", "one"

@@ -129,6 +129,20 @@ def test_chaos_leaves_no_gap_unexplained_and_nothing_behind(seed: int, exabgp: s
     assert document["probes_sent"] > CHAOS_MINUTES * 60 * 4 * 100
 
 
+@pytest.mark.parametrize("scenario", ["kill-node", "drain"])
+def test_what_agents_record_is_decided_again(scenario: str, tmp_path: Path) -> None:
+    """By the same transitions as the document of the run has, and the log of each agent (the lab compares those)."""
+    (run,) = demo(scenario, "--record", svg=tmp_path / "picture.svg")
+    recorded = {each["node"]: each["transitions"] for each in run["recordings"]}
+    assert list(recorded) == ["node1", "node2", "node3"]
+    assert run["transitions"]
+    for node, replayed in recorded.items():
+        since = [each for each in run["transitions"] if each["node"] == node]
+        kept = [{key: each[key] for key in ("router", "before", "after", "reason")} for each in since]
+        assert replayed[len(replayed) - len(kept) :] == kept, node
+        assert len(replayed) > len(kept), "those before the event, too"
+
+
 def test_ipv4(tmp_path: Path) -> None:
     (run,) = demo("kill-node", "--family", "4", svg=tmp_path / "picture.svg")
     assert run["family"] == 4
