@@ -18,7 +18,18 @@ from exavrrp.control import Life
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import journal
-from exavrrp.system.exabgp import Answered, Gone, Greeted, Neighbor, Odd, Refused, Silent, Stopping
+from exavrrp.system.exabgp import (
+    Answered,
+    Gone,
+    Greeted,
+    Neighbor,
+    Odd,
+    Refused,
+    Resumed,
+    Silent,
+    Stalled,
+    Stopping,
+)
 from exavrrp.system.exabgp import Event as ExaBGPEvent
 from exavrrp.system.journal import Journal
 from exavrrp.system.notify import Notifier
@@ -523,6 +534,9 @@ class Process:
                     self._by_address[address].route_changed()
             case Greeted() | Refused() | Silent() | Odd():
                 self.ground.log("{}", event)
+            case Stalled() | Resumed():
+                self.ground.log("{}", event)
+                self._count_sessions(self._sessions.answers(stalled=isinstance(event, Stalled)))
             case Stopping():
                 self.gone = True
                 self.end("ExaBGP stops")
