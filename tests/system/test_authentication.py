@@ -288,6 +288,8 @@ def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric
     marks = {host.name: host.log.mark() for host in (fabric.a, fabric.b)}
     move(shift, 3)
     assert "set forward by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"])["detail"]
+    early = fabric.b.log.wait("clock-skew", marks["b"], peer=fabric.a.source)
+    assert "s ahead of ours, and beyond 5 s it is not heard" in early["detail"]
     move(shift, 0)  # within the window: the numbers go on from where they were
     assert "set back by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"] + 1)["detail"]
     since = time.time()
