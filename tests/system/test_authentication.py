@@ -21,7 +21,7 @@ from exavrrp.vrrp.auth import Key, Sequence, sequence, sign
 from exavrrp.vrrp.packet import PROTOCOL, Advertisement, encode
 from tests.system import running
 from tests.system.conftest import Namespace, Need
-from tests.system.running import INTERVAL, VRID, Fabric, Host, Record, ended, wait_until
+from tests.system.running import INTERVAL, VRID, Fabric, Host, Line, Record, ended, wait_until
 from tests.system.test_hostile import with_header
 
 pytestmark = pytest.mark.system
@@ -327,7 +327,8 @@ def test_proof_of_life_that_waits_for_longer_than_the_window_counts(fabric: Fabr
 # Keys from systemd
 
 
-def test_a_key_from_a_credential(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+def test_a_key_from_a_credential(fabric: Fabric, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """ExaBGP hands its environment on."""
     directory = fabric.a.directory / "credentials"
     directory.mkdir()
@@ -339,5 +340,5 @@ def test_a_key_from_a_credential(fabric: Fabric, monkeypatch: pytest.MonkeyPatch
     assert file in path.read_text()
     path.write_text(path.read_text().replace(file, 'credential = "vrrp-1"'))
     authenticate(fabric.b)
-    fabric.start()
+    fabric.start(line)
     assert counters(fabric.b)["authentication"][f"{fabric.a.source} web"]["signed"] > 0
