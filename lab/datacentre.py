@@ -32,7 +32,7 @@ from lab.processes import Late, Processes, Program
 from lab.recordings import Recording, replay
 from lab.routers import Daemon, best_path, start_routers
 from lab.servers import Server, ServerPlan
-from lab.topology import Topology
+from lab.topology import Namespace, Topology
 
 START_LIMIT = 60.0
 "Seconds; a busy machine with two cores needs about 5."
@@ -111,15 +111,7 @@ class DataCentre:
         self.processes.await_condition("all BGP sessions", START_LIMIT, self._fabric_complete)
 
     def _fabric_complete(self) -> bool:
-        site = self.fabric.site
-        return all(self._reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
-
-    def _reaches(self, machine: Machine, family: Family) -> bool:
-        table = self.topology[machine.name].run("ip", f"-{family}", "-o", "route", "show").splitlines()
-        hops = {line.split()[0]: set(re.findall(r"\bdev (\S+)", line)) for line in table if line}
-        return all(
-            hops.get(str(server.loopback(family))) == set(self.fabric.site.ways(machine, server)) for server in SERVERS
-        )
+        return fabric_complete(self.topology, self.fabric.site)
 
     def best_path(self, router: Machine) -> tuple[int, ...]:
         """The AS path of the best route to the virtual address, as a router's daemon knows it; (): it knows none."""
@@ -290,3 +282,19 @@ class DataCentre:
         for name, hops in hops_after(self.observers.routes).items():
             lines.append(f"  {name} routes to {', '.join(hops) or 'nobody'}")
         return "\n".join(lines)
+
+
+def fabric_complete(topology: Topology, site: Site) -> bool:
+    """Whether every router and the client reach every server's own address over every way, IPv4 and IPv6."""
+
+    def reaches(machine: Machine, family: Family) -> bool:
+        hops = kernel_hops(topology[machine.name], family)
+        return all(hops.get(str(server.loopback(family))) == site.ways(machine, server) for server in SERVERS)
+
+    return all(reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
+
+
+def kernel_hops(namespace: Namespace, family: Family) -> dict[str, tuple[str, ...]]:
+    """The interfaces, sorted, by which a machine's kernel reaches each destination of its main table."""
+    table = namespace.run("ip", f"-{family}", "-o", "route", "show").splitlines()
+    return {line.split()[0]: tuple(sorted(set(re.findall(r"\bdev (\S+)", line)))) for line in table if line}

@@ -585,6 +585,13 @@ class Agent:
                 self.journal.limited(key, journal.Level.ERROR, "refused", command=line, detail="see ExaBGP's log")
             case exabgp.Silent(address, line):
                 self.journal.limited(("silent", address), journal.Level.WARNING, "unanswered", command=line)
+            case exabgp.Stalled(seconds):
+                told = f"nothing heard for {seconds:.1f} s: nothing can be announced, and no session counts"
+                self.journal.error("exabgp-stalled", detail=told)
+                self._count_sessions(self._sessions.answers(stalled=True))
+            case exabgp.Resumed():
+                self.journal.info("exabgp-resumed")
+                self._count_sessions(self._sessions.answers(stalled=False))
             case exabgp.Odd(detail):
                 self.journal.limited("odd", journal.Level.WARNING, "exabgp-odd", detail=detail)
             case exabgp.Stopping():
