@@ -572,6 +572,13 @@ class Agent:
                 self.journal.limited(key, journal.Level.ERROR, "refused", command=line, detail="see ExaBGP's log")
             case exabgp.Silent(address, line):
                 self.journal.limited(("silent", address), journal.Level.WARNING, "unanswered", command=line)
+            case exabgp.Stalled(seconds):
+                told = f"nothing heard for {seconds:.1f} s: nothing can be announced, and no session counts"
+                self.journal.error("exabgp-stalled", detail=told)
+                self._count_sessions(self._sessions.answers(stalled=True))
+            case exabgp.Resumed():
+                self.journal.info("exabgp-resumed")
+                self._count_sessions(self._sessions.answers(stalled=False))
             case exabgp.Odd(detail):
                 self.journal.limited("odd", journal.Level.WARNING, "exabgp-odd", detail=detail)
             case exabgp.Stopping():
@@ -596,17 +603,18 @@ class Agent:
             for source, wire in self._wires.items()
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
-        signed = {
-            str(source): {
-                "signed": {str(sender): count for sender, count in guard.signed.items()},
-                "unsigned": {str(sender): count for sender, count in guard.unsigned.items() if count},
+        authenticated = {
+            f"{sender.flow.sender} {self._by_vrid[source, sender.flow.vrid].name}": {
+                "signed": sender.signed,
+                "unsigned": sender.unsigned,
             }
             for source, guard in self._guards.items()
+            for sender in guard.senders.values()
         }
         self.journal.info(
             "counters",
             rejected=dict(self._rejected),
-            authentication=signed,
+            authentication=authenticated,
             wires=wires,
             routers=routers,
             notify=self.notifier.counters(),
