@@ -192,16 +192,8 @@ REPAIR = 0.05
 def _cost_of_cut(fault: Fault, terms: Terms) -> Cost:
     if len(fault.uplinks) == 1:
         return Cost(2 * terms.reroute, "the routers find another way, and back")
-    if fault.lasts < terms.takeover:
-        return Cost(
-            fault.lasts + terms.hold / 3 + RECONNECT,
-            "the routers close the sessions at once, ExaBGP notices at its next keepalive and connects again",
-        )
-    return Cost(terms.takeover, SILENCE)
-
-
-RECONNECT = 2.0
-"Seconds; ExaBGP's first attempts come at once and after 1 s."
+    # However short it is: the kernel may wait for up to a second before it reports a carrier again (linkwatch).
+    return Cost(terms.takeover + (fault.lasts if fault.lasts < terms.takeover else 0.0), SILENCE)
 
 
 def _cost_of_black_hole(fault: Fault, service: Service, terms: Terms) -> Cost:
