@@ -154,8 +154,17 @@ def replaced(seconds: float) -> Chronicle:
 def test_a_router_that_replaces_its_route_loses_a_probe_or_two() -> None:
     verdict = judge(replaced(0.012))
     assert verdict.violations == ()
-    assert [each.replaced for each in verdict.findings[0].gaps] == [True]
+    assert [each.rerouted for each in verdict.findings[0].gaps] == [True]
     assert len(violations(replaced(0.1))) == 1, "that is no replacing"
+
+
+def test_between_two_routers_that_change_over_one_probe_is_lost() -> None:
+    quiet = chapter(Fault(Kind.DRAIN, "node1"))
+    for seconds, changed, number in ((0.004, 7.05, 0), (0.004, 7.2, 1), (0.004, None, 1), (0.02, 7.05, 1)):
+        found = chronicle(quiet, web=gap(7.0, seconds))
+        if changed is not None:
+            found.routes["web"] = [RouteChange(BEGIN + changed, "tor2", ("node2",))]
+        assert len(violations(found)) == number, (seconds, changed)
 
 
 def test_the_machine_excuses_as_much_as_it_was_late_and_once() -> None:
