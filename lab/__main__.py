@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import report, scenarios_fabric, scenarios_service  # noqa: F401
+from lab import report, scenarios_attack, scenarios_fabric, scenarios_service  # noqa: F401
 from lab.addressing import site
 from lab.chaos import run as chaos
 from lab.privileges import acquire

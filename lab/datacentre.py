@@ -6,7 +6,9 @@ scenarios; they call this.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -71,6 +73,7 @@ class DataCentre:
         self._hashed: Link | None = None
         self._given: Given | None = None
         self._standby = False
+        self.attacker: Program | None = None
 
     def build(self) -> None:
         """Namespaces and links with the instruments at them; no router or server runs yet."""
@@ -220,6 +223,16 @@ class DataCentre:
 
     def power_on(self, server: Machine) -> float:
         return self.incident(self.servers[server.name].power_on(), server, POWER_ON)
+
+    def ask_counters(self, server: Machine) -> None:
+        """Has a server's agent log what it has counted (SIGUSR1), and waits for that."""
+
+        def logged(event: str) -> list[AgentEvent]:
+            return [each for each in self.observers.agents if (each.node, each.event) == (server.name, event)]
+
+        before = len(logged("counters"))
+        os.kill(int(logged("started")[-1].field("process")), signal.SIGUSR1)
+        self.await_seen(f"the counters of {server.name}", 10, lambda: len(logged("counters")) > before)
 
     def incident(self, when: float, where: Machine, what: str) -> float:
         """Notes what a scenario did to a machine; returns when."""

@@ -603,17 +603,18 @@ class Agent:
             for source, wire in self._wires.items()
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
-        signed = {
-            str(source): {
-                "signed": {str(sender): count for sender, count in guard.signed.items()},
-                "unsigned": {str(sender): count for sender, count in guard.unsigned.items() if count},
+        authenticated = {
+            f"{sender.flow.sender} {self._by_vrid[source, sender.flow.vrid].name}": {
+                "signed": sender.signed,
+                "unsigned": sender.unsigned,
             }
             for source, guard in self._guards.items()
+            for sender in guard.senders.values()
         }
         self.journal.info(
             "counters",
             rejected=dict(self._rejected),
-            authentication=signed,
+            authentication=authenticated,
             wires=wires,
             routers=routers,
             notify=self.notifier.counters(),

@@ -7,16 +7,16 @@ from ipaddress import ip_address
 
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from exavrrp import control
-from exavrrp.config import Http, notation
-from exavrrp.system import netlink
+from exavrrp.config import Http, KeyFile, notation
+from exavrrp.system import keys, netlink
 from exavrrp.system.addresses import concerns_loopback
 from exavrrp.system.checks import kernel, programs, web
 from exavrrp.system.paths import group_members
+from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
-from tests.fuzz.reader import Reader
+from tests.fuzz.reader import Reader, scratch
 
 
 def response(data: bytes) -> None:
@@ -44,6 +44,25 @@ def _responses() -> list[bytes]:
         b"\1\x03" + b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 503 No\r\nA:\r\n b\r\n\r\n",
         b"\2\xff" + b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n" + b"x" * 40,
     ]
+
+
+def key(data: bytes) -> None:
+    """What may be the file of a key. It is never repeated."""
+    path = scratch() / "key"
+    path.write_bytes(data)
+    path.chmod(0o600)
+    try:
+        assert auth.SHORTEST_KEY <= len(keys.read(KeyFile(str(path)))) <= auth.LONGEST_KEY
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        refusal = ""
+    assert refusal.isprintable()
+    assert not any(word in refusal for word in data.decode("ascii", "replace").split() if len(word) > 16)
+
+
+def _keys() -> list[bytes]:
+    return [b"hex:" + b"ab" * 32 + b"\n", b"hex:" + b"0F" * 64, b"ab" * 32, b"hex:" + b"abc" * 33 + b"\r\n"]
 
 
 def told(data: bytes) -> None:
@@ -82,7 +101,10 @@ def rtnetlink(data: bytes) -> None:
             netlink.raise_error(data, offset)
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
-        for kind in (ifinfmsg, ifaddrmsg, rtmsg):
+        for kind in (
+            ifinfmsg,
+            ifaddrmsg,
+        ):  # not rtmsg: of an RTA_ENCAP of length 0, which no kernel makes, it never ends
             with suppress(OSError):
                 netlink.decoded(kind, data, offset)
     assert len(group_members(data)) == len(data) // 8
@@ -113,6 +135,7 @@ def _netlink_messages() -> list[bytes]:
 
 READERS: Mapping[str, Reader] = {
     "response": Reader(response, _responses),
+    "key": Reader(key, _keys, longest=256),
     "told": Reader(told, _texts, longest=128),
     "rtnetlink": Reader(rtnetlink, _netlink_messages, longest=512),
 }

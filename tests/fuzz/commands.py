@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -16,10 +17,12 @@ from exavrrp.control import Misunderstood, Outcome, RouterStatus
 from exavrrp.routes import Attributes, Ladder, Level, Standing, Takeover
 from exavrrp.system import client
 from exavrrp.system.control import Control
-from exavrrp.system.state import DrainFile, State
+from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader, scratch
 
+OURS, PEER = ip_address("2001:db8::12"), ip_address("2001:db8::11")
 LADDER = Ladder.derived(Attributes(), frozenset({Takeover.MED}))
 
 CLIENTS: dict[str, Callable[[bytes], object]] = {
@@ -187,11 +190,9 @@ def asking(data: bytes) -> None:
     with ours, theirs:
         theirs.sendall(data)
         theirs.close()
-        try:
+        with suppress(client.Unanswered, Misunderstood):
             for answer in client._answers(ours, None):
                 assert msgspec.json.encode(answer)
-        except (client.Unanswered, Misunderstood) as error:
-            assert str(error)
 
 
 def _streams() -> list[bytes]:
@@ -199,19 +200,41 @@ def _streams() -> list[bytes]:
     return [*(b"\0" + one for one in whole), *(b"\x20" + one for one in whole)]
 
 
+FLOWS = [auth.Flow(OURS, sender, vrid) for sender in (OURS, PEER) for vrid in (7, 8)]
+
+
 def notes(data: bytes) -> None:
+    """Whatever the last life has left, this one begins."""
     directory, log = scratch(), _Quiet()
-    for name in ("state.json", "drained.json"):
+    for name in ("state.json", "drained.json", "marks"):
         (directory / name).write_bytes(data)
     state = State(directory, log)
     state.open()
     assert all(isinstance(name, str) for name in state.recall())
     assert all(isinstance(name, str) for name in DrainFile(directory, log).recall())
+    marks = MarkFile(directory, log)
+    try:
+        known = marks.open(FLOWS)
+        assert known == sum(marks.get(flow) is not None for flow in FLOWS)
+        marks[FLOWS[0]] = auth.Sequence(1)
+        assert marks.get(FLOWS[0]) == 1
+    finally:
+        marks.close()
+
+
+def _left() -> list[bytes]:
+    directory = scratch()
+    marks = MarkFile(directory, _Quiet())
+    marks.open(FLOWS)
+    for number, flow in enumerate(FLOWS[:3], 1):
+        marks[flow] = auth.Sequence(number << 32)
+    marks.close()
+    return [*_notes(), (directory / "marks").read_bytes()]
 
 
 READERS: Mapping[str, Reader] = {
     "documents": Reader(documents, _documents, _words),
     "server": Reader(server, _streams, _words),
     "asking": Reader(asking, _documents, _words),
-    "notes": Reader(notes, _notes, _words),
+    "notes": Reader(notes, _left, _words),
 }

@@ -49,7 +49,7 @@ def filled(unit: str, head: str = "", tail: str = "") -> Callable[[int], bytes]:
     """Inputs that repeat ``unit``, in which ``#`` is a number of six digits, between ``head`` and ``tail``."""
 
     def make(size: int) -> bytes:
-        count = max(1, (size - len(head) - len(tail)) // len(unit.replace("#", "000000")))
+        count = max(1, (size - len((head + tail).encode())) // len(unit.replace("#", "000000")))
         body = "".join(unit.replace("#", f"{number:06}") for number in range(count)) if "#" in unit else unit * count
         return (head + body + tail).encode()
 
@@ -57,7 +57,11 @@ def filled(unit: str, head: str = "", tail: str = "") -> Callable[[int], bytes]:
 
 
 def nested(opener: str, closer: str, head: str = "") -> Callable[[int], bytes]:
-    return lambda size: (head + opener * (size // 2) + closer * (size // 2)).encode()
+    def make(size: int) -> bytes:
+        depth = (size - len(head)) // 2
+        return (head + opener * depth + closer * depth).encode()
+
+    return make
 
 
 def loaded(data: bytes) -> None:

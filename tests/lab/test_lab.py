@@ -98,6 +98,15 @@ def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
         assert run["local"]["answered_at_end"] == "node2"
 
 
+def test_what_authentication_is_worth(tmp_path: Path) -> None:
+    (run,) = demo("attack", svg=tmp_path / "picture.svg")
+    assert (run["transitions"], run["probes_lost"]) == ([], 0)
+    assert all(sum(counted.values()) > 1000 for counted in run["rejected"].values())
+    (run,) = demo("attack-open", svg=tmp_path / "picture.svg")
+    assert run["transitions"]
+    assert run["probes_lost"] > 100
+
+
 CHAOS_MINUTES = 1.2
 CHAOS_LIMIT = 300
 "Seconds for one run: what is begun is ended, and all has to converge."

@@ -119,6 +119,13 @@ def test_a_credential_is_a_file_in_the_directory_of_systemd(path: Path, monkeypa
     assert f"is not in {path.parent}; write LoadCredential=other:/path" in refusal(Credential("other"))
 
 
+def test_a_credential_of_a_name_too_long_for_a_file_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(DIRECTORY, str(tmp_path))
+    assert f"is not in {tmp_path}; write LoadCredential=" in refusal(Credential("é" * 200))
+
+
 def test_a_key_in_the_configuration_makes_a_secret_of_it(path: Path) -> None:
     assert read(Inline(SECRET.hex(), str(path))) == SECRET
     path.chmod(path.stat().st_mode | stat.S_IROTH)

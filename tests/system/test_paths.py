@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
 from exavrrp.system import paths as paths_module
 from exavrrp.system.netlink import SETTLED, Conversation, Watch, decoded, messages, raise_error
@@ -458,7 +458,7 @@ def test_any_error_message_is_an_oserror_or_none(data: bytes) -> None:
             raise_error(data, offset)
 
 
-@given(st.sampled_from([ifinfmsg, rtmsg]), st.integers(0, 0xFF), st.binary(max_size=80))
+@given(st.sampled_from([ifinfmsg, ifaddrmsg]), st.integers(0, 0xFF), st.binary(max_size=80))
 @example(ifinfmsg, 16, struct.pack("=BxHi", 0, 1, 2))  # ends within its fixed part
 def test_any_message_is_decoded_or_an_oserror(kind: Any, type_: int, body: bytes) -> None:
     data = struct.pack("=IHHII", 16 + len(body), type_, 0, 0, 0) + body

@@ -261,6 +261,15 @@ def test_nodes_one_step_apart_hear_each_other(family: int, sender: Mode | None, 
     assert Node(receiver).hears(it, payload) is (Reason.AUTH_MISSING if deaf else None)
 
 
+def test_who_signs_and_who_does_not_is_counted() -> None:
+    it = vector(4)
+    by = guard(it, Mode.PERMISSIVE)
+    for payload in (it.message, it.message, it.message + it.trailer):
+        decode(replace(it.datagram, payload=payload), it.expectation, by, VECTOR_TIME)
+    (sender,) = by.senders.values()
+    assert (sender.signed, sender.unsigned) == (1, 2)
+
+
 def test_a_vrid_without_a_policy_needs_no_trailer() -> None:
     it = vector(4)
     by = Verifier(it.destination, {}, {})
@@ -334,14 +343,26 @@ def test_a_sender_takes_the_clock_or_the_next_number() -> None:
 
 def test_a_counter_that_is_full_carries_over() -> None:
     source = ip_address("192.0.2.1")
+    flow = Flow(source, source, 7)
     marks: dict[Flow, Sequence] = {}
     signer = Signer(policy(), source, 7, marks)
-    signer.trailer(vector(4).message, 1000.0)
-    marks[Flow(source, source, 7)] = Sequence(sequence(1000.0) | 0xFFFF)
-    number = Trailer.read(signer.trailer(vector(4).message, 1000.0)).sequence
-    assert number == sequence(1000.0) + (1 << 16)
-    marks[Flow(source, source, 7)] = Sequence(WHOLE - 1)
-    assert Trailer.read(signer.trailer(vector(4).message, (1 << 32) - 1)).sequence == 0
+    for counter in range(0x10000):
+        signer.trailer(b"1\x07      ", 1000.0)
+        assert marks[flow] == sequence(1000.0) + counter
+    signer.trailer(b"1\x07      ", 1000.0)
+    assert marks[flow] == sequence(1000.0) + (1 << 16)
+
+
+def test_a_sender_goes_on_where_its_predecessor_ended() -> None:
+    source = ip_address("192.0.2.1")
+    flow = Flow(source, source, 7)
+    for last, number in ((sequence(1001.0), sequence(1001.0) + (1 << 16)), (Sequence(WHOLE - 1), sequence(1000.0))):
+        marks = {flow: last}
+        Signer(policy(), source, 7, marks).trailer(b"1\x07      ", 1000.0)
+        assert marks == {flow: number}
+    marks = {flow: Sequence(WHOLE - 1)}
+    Signer(policy(), source, 7, marks).trailer(b"1\x07      ", (1 << 32) - 1)
+    assert marks == {flow: 0}, "2106"
 
 
 # Window and marks
@@ -449,6 +470,7 @@ def test_a_copy_that_was_held_back_is_a_replay() -> None:
     assert receiver.hears(first, 1000.0 + auth.STRAGGLER * 1.01) is Reason.AUTH_REPLAY
     assert receiver.hears(first, 999.99) is Reason.AUTH_REPLAY, "the clock was set back: nobody knows how late it is"
     assert receiver.hears(first + 2, 1001.0) is None, "greater than any"
+    assert list(receiver.marks.values()) == [first + 2]
     assert receiver.hears(first, 1001.0) is Reason.AUTH_REPLAY
     assert receiver.hears(first + 2, 1001.0) is Reason.AUTH_REPLAY
 

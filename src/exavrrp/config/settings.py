@@ -49,7 +49,7 @@ class Agent:
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool
     """whether the process stays in memory"""
-    authentication: str | None
+    authentication: str | None = None
     """name in ``Configuration.authentications``; None: none"""
 
 
@@ -153,7 +153,7 @@ class VirtualRouter:
     """of the sessions as a check, −253–253; 0: fault"""
     startup_hold: float
     """seconds to wait for them at the start"""
-    authentication: str | None
+    authentication: str | None = None
     """name in ``Configuration.authentications``; None: none"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""

@@ -45,7 +45,6 @@ Where marks and last numbers are kept, this file must not know: they are a mappi
 import hmac
 import re
 import struct
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -223,6 +222,7 @@ class Signer:
     """Signs what one virtual router sends from one source."""
 
     def __init__(self, policy: Policy, source: Address, vrid: int, marks: Marks) -> None:
+        """``marks`` are read now, and written with each copy."""
         key = policy.key(policy.active)
         assert key is not None
         self._key = key
@@ -230,55 +230,78 @@ class Signer:
         self._source = source
         self._flow = Flow(source, source, vrid)
         self._marks = marks
+        self._last = marks.get(self._flow)
         self._advert: float | None = None
 
     def trailer(self, message: bytes, realtime: float) -> bytes:
         """What is to follow ``message``, once: each copy needs its own, all with one ``realtime`` for one advert."""
-        number = self._marks[self._flow] = self._next(realtime)
+        number = self._last = self._marks[self._flow] = self._next(realtime)
         self._advert = realtime
         return bytes(sign(self._key, number, self._source, message))
 
     def _next(self, realtime: float) -> Sequence:
-        clock, last = sequence(realtime), self._marks.get(self._flow)
+        clock, last = sequence(realtime), self._last
         if last is None or follows(clock, last) or ahead(last, realtime) > self._window:
             return clock
-        if realtime != self._advert:
-            last = Sequence(
-                last | _COUNTER
-            )  # where the clock lags behind, each advert has a time of its own all the same
-        return Sequence((last + 1) % (1 << 64))
+        # Where the clock lags behind, each advert has a time of its own all the same.
+        before = last if realtime == self._advert else last | _COUNTER
+        return Sequence((before + 1) % (1 << 64))
 
 
 @dataclass(slots=True)
-class _Copies:
-    """Those of the last advert of a sender that have come."""
+class Sender:
+    """What has been accepted of one sender, for one VRID."""
 
-    first: float
-    """realtime"""
-    counters: set[int]
+    flow: Flow
+    mark: Sequence | None
+    """the greatest number"""
+    signed: int = 0
+    """copies that were accepted because of their trailer"""
+    unsigned: int = 0
+    """copies that were accepted without one"""
+    first: float | None = None
+    """realtime at which the first copy of the last advert came; None: in another life"""
+    counters: set[int] = field(default_factory=set)
+    """of the copies of the last advert that came soon after it"""
 
-    def in_time(self, realtime: float) -> bool:
-        """Whether another one can be on its way still."""
+    def refuse_replay(self, number: Sequence, window: int, realtime: float) -> None:
+        """Raises ``Malformed`` if what has this number is not new."""
+        if self.mark is None or follows(number, self.mark) or abs(ahead(self.mark, realtime)) > window:
+            return
+        if self._continues(number, realtime) and number & _COUNTER not in self.counters:
+            return
+        raise Malformed(Reason.AUTH_REPLAY, f"{number:016x} of {self.flow.sender}, after {self.mark:016x}")
+
+    def accept(self, number: Sequence, realtime: float) -> bool:
+        """Whether this is another mark."""
+        self.signed += 1
+        before = self.mark
+        if self._continues(number, realtime):
+            self.counters.add(number & _COUNTER)
+        if before is not None and number >> 16 == before >> 16:
+            self.mark = max(before, number)
+        else:
+            self.mark, self.first, self.counters = number, realtime, {number & _COUNTER}
+        return self.mark != before
+
+    def _continues(self, number: Sequence, realtime: float) -> bool:
+        """Whether it is of the last advert, and comes soon after its first copy."""
+        if self.mark is None or self.first is None or number >> 16 != self.mark >> 16:
+            return False
         return 0 <= realtime - self.first <= STRAGGLER
-
-    def lack(self, number: Sequence, realtime: float) -> bool:
-        """Whether the one with this number has not come yet, and may."""
-        return self.in_time(realtime) and number & _COUNTER not in self.counters
 
 
 class Verifier:
     """Verifies what comes for one source; a ``packet.Guard``. A VRID without a policy needs no trailer."""
 
     def __init__(self, local: Address, policies: Mapping[int, Policy], marks: Marks) -> None:
-        self._local = local
+        """``marks`` are read when a sender is heard for the first time, and written when its mark changes."""
         self.policies = dict(policies)
         """by VRID"""
+        self.senders: dict[tuple[Address, int], Sender] = {}
+        """by address and VRID: those that have been heard"""
+        self._local = local
         self._marks = marks
-        self._copies: dict[Flow, _Copies] = {}
-        self.signed: Counter[Address] = Counter()
-        """adverts that were accepted because of their trailer, by sender"""
-        self.unsigned: Counter[Address] = Counter()
-        """adverts that were accepted without one, where one would have been looked at"""
 
     def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Sequence | None:
         """See ``packet.Guard``; ``message`` has a header at least."""
@@ -298,36 +321,25 @@ class Verifier:
             raise Malformed(Reason.AUTH_UNKNOWN_KEY, f"{source} signs with key {trailer.key}")
         if not verify(key, trailer, source, message):
             raise Malformed(Reason.AUTH_MAC, f"not made with our key {key.id} for this advert of {source}")
-        self._refuse_replay(Flow(self._local, source, message[1]), trailer.sequence, policy, realtime)
+        self._sender(source, message[1]).refuse_replay(trailer.sequence, policy.window, realtime)
         return trailer.sequence
 
     def accept(self, source: Address, message: bytes, number: int | None, realtime: float) -> None:
         """See ``packet.Guard``."""
+        if message[1] not in self.policies:
+            return
+        sender = self._sender(source, message[1])
         if number is None:
-            self.unsigned[source] += message[1] in self.policies
-            return
-        self.signed[source] += 1
-        flow, now = Flow(self._local, source, message[1]), Sequence(number)
-        mark, copies = self._marks.get(flow), self._copies.get(flow)
-        if mark is None or not _same_advert(mark, now):
-            self._copies[flow] = _Copies(realtime, {now & _COUNTER})
-        elif copies is not None and copies.in_time(realtime):
-            copies.counters.add(now & _COUNTER)
-        if mark is None or not (_same_advert(mark, now) and follows(mark, now)):
-            self._marks[flow] = now
+            sender.unsigned += 1
+        elif sender.accept(Sequence(number), realtime):
+            self._marks[sender.flow] = Sequence(number)
 
-    def _refuse_replay(self, flow: Flow, number: Sequence, policy: Policy, realtime: float) -> None:
-        mark = self._marks.get(flow)
-        if mark is None or follows(number, mark) or abs(ahead(mark, realtime)) > policy.window:
-            return
-        copies = self._copies.get(flow)
-        if copies is not None and _same_advert(mark, number) and copies.lack(number, realtime):
-            return
-        raise Malformed(Reason.AUTH_REPLAY, f"{number:016x} of {flow.sender}, after {mark:016x}")
-
-
-def _same_advert(one: Sequence, other: Sequence) -> bool:
-    return one >> 16 == other >> 16
+    def _sender(self, source: Address, vrid: int) -> Sender:
+        known = self.senders.get((source, vrid))
+        if known is None:
+            flow = Flow(self._local, source, vrid)
+            known = self.senders[source, vrid] = Sender(flow, self._marks.get(flow))
+        return known
 
 
 def _off(source: Address, early: int, window: int) -> str:
