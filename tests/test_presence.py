@@ -73,7 +73,7 @@ def _state(presence: Presence) -> str:
     bound = "bound" if presence.bound else "not bound"
     level = "not announced" if presence.level is None else f"announced as {presence.level}"
     if isinstance(presence.state, Leaving):
-        level += f", {presence.state.stage}"
+        level += ", awaiting" if presence.awaiting else ", parting" if presence.parting else ", relieved"
     until = "" if presence.deadline is None else f", until {presence.deadline:g}"
     return f"{type(presence.state).__name__.lower()}: {bound}, {level}{until}"
 
