@@ -2,7 +2,8 @@
 
 The inputs of a story:
 
-    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [stale SECONDS] [standby]
+    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [stale SECONDS]
+             [standby]
     TIME EVENT
 
 ``presence`` begins a new story. What comes out of an input is the steps in their order and then the state.

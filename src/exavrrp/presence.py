@@ -57,7 +57,7 @@ class Settings:
     ceiling: float = 30.0
     """seconds announced as leaving at most, if no new Active is heard"""
     stale: float = 180.0
-    """seconds bound without an answer to the withdraw: routers keep the route of an ExaBGP that hangs for the hold time"""
+    """seconds bound without an answer to the withdraw: routers may keep the route of an ExaBGP that hangs"""
     standby: bool = False
     """whether a Backup is bound and announces the addresses as a second choice; not for break before make"""
 
