@@ -15,6 +15,7 @@ loses.
     scenarios.py    what is done to it, and what must come of that
     scenarios_fabric.py    further ones: mute nodes, all uplinks cut, two Actives
     scenarios_service.py   further ones: maintenance, sick services, crashes and restarts
+    chaos/          all of it at random, over three nodes that all serve, and a judge
     timeline.py     from facts to phases, outage and transitions (pure)
     run.py          a scenario from beginning to end, as often as asked for
     report.py       the timeline for people, the document for programs (pure)

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import report, scenarios_fabric, scenarios_service  # noqa: F401
+from lab import report, scenarios_attack, scenarios_fabric, scenarios_service  # noqa: F401
 from lab.addressing import site
+from lab.chaos import run as chaos
 from lab.privileges import acquire
 from lab.run import OUT, Order, Result, run_all
 from lab.scenarios import SCENARIOS
@@ -158,16 +159,24 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+CHAOS = "chaos"
+"No scenario, but all of them at random: it has a command line of its own."
+
+
 def main(arguments: Sequence[str]) -> int:
-    options = parser().parse_args(arguments)
-    if options.list:
-        width = max(map(len, SCENARIOS))
-        print("\n".join(f"{name:{width}}  {each.summary}" for name, each in SCENARIOS.items()))
+    is_chaos = list(arguments[:1]) == [CHAOS]
+    options = chaos.parser().parse_args(arguments[1:]) if is_chaos else parser().parse_args(arguments)
+    if not is_chaos and options.list:
+        told = {name: each.summary for name, each in SCENARIOS.items()} | {CHAOS: "all that can go wrong, at random"}
+        width = max(map(len, told))
+        print("\n".join(f"{name:{width}}  {summary}" for name, summary in told.items()))
         return 0
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
         acquire(arguments)
+        if is_chaos:
+            return chaos.main(options, say)
         order = order_of(options)
         results = run_all(order, say)
         picture(order, results, options.svg)

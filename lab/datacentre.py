@@ -6,7 +6,9 @@ scenarios; they call this.
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ from lab.processes import Late, Processes, Program
 from lab.recordings import Recording, replay
 from lab.routers import Daemon, best_path, start_routers
 from lab.servers import Server, ServerPlan
-from lab.topology import Topology
+from lab.topology import Namespace, Topology
 
 START_LIMIT = 60.0
 "Seconds; a busy machine with two cores needs about 5."
@@ -71,6 +73,7 @@ class DataCentre:
         self._hashed: Link | None = None
         self._given: Given | None = None
         self._standby = False
+        self.attacker: Program | None = None
 
     def build(self) -> None:
         """Namespaces and links with the instruments at them; no router or server runs yet."""
@@ -108,15 +111,7 @@ class DataCentre:
         self.processes.await_condition("all BGP sessions", START_LIMIT, self._fabric_complete)
 
     def _fabric_complete(self) -> bool:
-        site = self.fabric.site
-        return all(self._reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
-
-    def _reaches(self, machine: Machine, family: Family) -> bool:
-        table = self.topology[machine.name].run("ip", f"-{family}", "-o", "route", "show").splitlines()
-        hops = {line.split()[0]: set(re.findall(r"\bdev (\S+)", line)) for line in table if line}
-        return all(
-            hops.get(str(server.loopback(family))) == set(self.fabric.site.ways(machine, server)) for server in SERVERS
-        )
+        return fabric_complete(self.topology, self.fabric.site)
 
     def best_path(self, router: Machine) -> tuple[int, ...]:
         """The AS path of the best route to the virtual address, as a router's daemon knows it; (): it knows none."""
@@ -229,6 +224,16 @@ class DataCentre:
     def power_on(self, server: Machine) -> float:
         return self.incident(self.servers[server.name].power_on(), server, POWER_ON)
 
+    def ask_counters(self, server: Machine) -> None:
+        """Has a server's agent log what it has counted (SIGUSR1), and waits for that."""
+
+        def logged(event: str) -> list[AgentEvent]:
+            return [each for each in self.observers.agents if (each.node, each.event) == (server.name, event)]
+
+        before = len(logged("counters"))
+        os.kill(int(logged("started")[-1].field("process")), signal.SIGUSR1)
+        self.await_seen(f"the counters of {server.name}", 10, lambda: len(logged("counters")) > before)
+
     def incident(self, when: float, where: Machine, what: str) -> float:
         """Notes what a scenario did to a machine; returns when."""
         self.observers.incidents.append(Incident(when, where.name, what))
@@ -277,3 +282,19 @@ class DataCentre:
         for name, hops in hops_after(self.observers.routes).items():
             lines.append(f"  {name} routes to {', '.join(hops) or 'nobody'}")
         return "\n".join(lines)
+
+
+def fabric_complete(topology: Topology, site: Site) -> bool:
+    """Whether every router and the client reach every server's own address over every way, IPv4 and IPv6."""
+
+    def reaches(machine: Machine, family: Family) -> bool:
+        hops = kernel_hops(topology[machine.name], family)
+        return all(hops.get(str(server.loopback(family))) == site.ways(machine, server) for server in SERVERS)
+
+    return all(reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
+
+
+def kernel_hops(namespace: Namespace, family: Family) -> dict[str, tuple[str, ...]]:
+    """The interfaces, sorted, by which a machine's kernel reaches each destination of its main table."""
+    table = namespace.run("ip", f"-{family}", "-o", "route", "show").splitlines()
+    return {line.split()[0]: tuple(sorted(set(re.findall(r"\bdev (\S+)", line)))) for line in table if line}

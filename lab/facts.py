@@ -189,19 +189,25 @@ def standings(incidents: Iterable[Incident], agents: Iterable[AgentEvent]) -> di
             if each.what == POWER_OFF:
                 found[each.machine] = Standing()
             continue
-        before = found.get(each.node, Standing())
-        match each.event:
-            case "started":
-                found[each.node] = Standing("initialize")
-            case "stopped":
-                found[each.node] = Standing()
-            case "transition":
-                found[each.node] = replace(before, state=each.field("after"))
-            case "bound" | "unbound":
-                found[each.node] = replace(before, bound=each.event == "bound")
-            case "announced" | "withdrawn":
-                found[each.node] = replace(before, announced=each.event == "announced")
+        found[each.node] = standing_after(found.get(each.node, Standing()), each)
     return found
+
+
+def standing_after(before: Standing, said: AgentEvent) -> Standing:
+    """Where a node that stood like this stands after it has said that."""
+    match said.event:
+        case "started":
+            return Standing("initialize")
+        case "stopped":
+            return Standing()
+        case "transition":
+            return replace(before, state=said.field("after"))
+        case "bound" | "unbound":
+            return replace(before, bound=said.event == "bound")
+        case "announced" | "withdrawn":
+            return replace(before, announced=said.event == "announced")
+        case _:
+            return before
 
 
 def hops_after(changes: Iterable[RouteChange]) -> dict[str, tuple[str, ...]]:
@@ -212,9 +218,14 @@ def hops_after(changes: Iterable[RouteChange]) -> dict[str, tuple[str, ...]]:
     """
     hops: dict[str, tuple[str, ...]] = {}
     for change in changes:
-        if change.deleted:
-            remaining = set(hops.get(change.machine, ())) - set(change.hops)
-            hops[change.machine] = tuple(sorted(remaining))
-        else:
-            hops[change.machine] = change.hops
+        take_change(hops, change)
     return hops
+
+
+def take_change(hops: dict[str, tuple[str, ...]], change: RouteChange) -> None:
+    """What `hops_after` gives after one more change."""
+    if change.deleted:
+        remaining = set(hops.get(change.machine, ())) - set(change.hops)
+        hops[change.machine] = tuple(sorted(remaining))
+    else:
+        hops[change.machine] = change.hops

@@ -26,7 +26,7 @@ from lab.facts import (
 )
 from lab.processes import Processes, Program
 from lab.servers import INSTRUMENTS, SERVICE_PORT
-from lab.topology import Topology
+from lab.topology import NETNS, Topology
 
 PROBES_PER_SECOND = 500
 LOCAL_PROBES_PER_SECOND = 100
@@ -99,6 +99,12 @@ class Observers:
         knock.process.kill()
         self._processes.let_go(knock)
         return self._knocks[0].tor
+
+    def start_attacker(self, machine: Machine, tapped: Machine, rate: int, seconds: float) -> Program:
+        """Somebody on a machine who hears what crosses a router, and forges adverts once told to (SIGUSR1)."""
+        ends = [self._address, *(str(server.loopback(self._family)) for server in SERVERS)]
+        ears = NETNS / self._topology[tapped.name].name
+        return self._instrument(machine.name, "attacker", str(ears), str(rate), str(seconds), str(VRID), *ends)
 
     def start_prober(self) -> None:
         self._start_prober(CLIENT, PROBES_PER_SECOND, self.probes)

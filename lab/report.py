@@ -68,6 +68,9 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "complaints": list(result.run.complaints),
         "commands": [command_document(each) for each in result.run.facts.commands],
         "local": local_document(result.run.facts, timeline),
+        "rejected": {
+            each.node: each.fields["rejected"] for each in result.run.facts.agents if each.fields.get("rejected")
+        },
         "recordings": [each.document() for each in result.recordings],
     }
 
@@ -207,6 +210,7 @@ def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str
     later = [each for each in facts.agents if each.time > timeline.event]
     found += [(each.time, each.node, SAID[each.event].format_map(each.fields)) for each in later if each.event in SAID]
     found += [(each.time, each.node, "the first BGP session is up") for each in first_sessions(later)]
+    found += [(each.time, each.node, rejected_words(each)) for each in later if each.fields.get("rejected")]
     return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
 
 
@@ -219,6 +223,11 @@ SAID = {
     "undrained": "undrained",
 }
 "Events of the agents' logs that are told, in words."
+
+
+def rejected_words(counters: AgentEvent) -> str:
+    """What an agent has rejected, as it says in its counters."""
+    return "rejected " + ", ".join(f"{reason} ×{count}" for reason, count in counters.fields["rejected"].items())
 
 
 def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:

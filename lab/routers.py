@@ -24,7 +24,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
@@ -159,6 +159,19 @@ def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, p
             assert_never(daemon)
 
 
+def start_again(site: Site, namespace: Namespace, daemon: Daemon, processes: Processes, hold: int) -> None:
+    """Starts what speaks BGP on a router anew, after it has ended; FRR's zebra has lived on."""
+    match daemon:
+        case "bird":
+            _start_bird(site, namespace, processes, hold)
+        case "frr":
+            configuration = frr_configuration(site, namespace.machine, hold)
+            directory = _frr_directory(namespace.machine, processes.directory)
+            _start_frr_daemon("bgpd", configuration, namespace, directory, processes)
+        case _:
+            assert_never(daemon)
+
+
 def _start_bird(site: Site, namespace: Namespace, processes: Processes, hold: int) -> None:
     machine = namespace.machine
     configuration = processes.directory / f"{machine.name}.bird.conf"
@@ -205,6 +218,10 @@ def _start_frr_daemon(
     processes.start(namespace, daemon, ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv])
 
 
+SPEAKER: dict[Daemon, str] = {"bird": "bird", "frr": "bgpd"}
+"The program of each that speaks BGP."
+
+
 def best_path(namespace: Namespace, daemon: Daemon, directory: Path, prefix: str) -> tuple[int, ...]:
     """The AS path by which a router's daemon knows a prefix best, nearest AS first; () if it does not know it."""
     machine = namespace.machine
@@ -219,6 +236,39 @@ def best_path(namespace: Namespace, daemon: Daemon, directory: Path, prefix: str
             return frr_path(run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"]))
         case _:
             assert_never(daemon)
+
+
+def candidates(site: Site, namespace: Namespace, daemon: Daemon, directory: Path, prefix: str) -> set[str]:
+    """The servers from which a router's daemon has a route to a prefix, used or not."""
+    machine = namespace.machine
+    match daemon:
+        case "bird":
+            control = str(_bird_control(machine, directory))
+            return bird_candidates(run([_find("birdc"), "-r", "-s", control, "show", "route", prefix]))
+        case "frr":
+            family: Family = 6 if ":" in prefix else 4
+            words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
+            said = run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"])
+            addresses = {
+                str(link.address_of_member(family)): link.member.name
+                for link in site.links_of(machine)
+                if link.member in SERVERS
+            }
+            return frr_candidates(said, addresses)
+        case _:
+            assert_never(daemon)
+
+
+def bird_candidates(said: str) -> set[str]:
+    """From `show route`: each route names the protocol that it came from, which is called after the neighbour."""
+    return {peer for peer in re.findall(r"\[(\w+)_[46] ", said) if peer in {server.name for server in SERVERS}}
+
+
+def frr_candidates(said: str, addresses: Mapping[str, str]) -> set[str]:
+    """From `show bgp ipv6 unicast PREFIX json`; `addresses`: whose each address of a neighbour is."""
+    paths = json.loads(said or "{}").get("paths", [])
+    peers = (path.get("peer", {}).get("peerId", "") for path in paths)
+    return {addresses[peer] for peer in peers if peer in addresses}
 
 
 def bird_path(said: str) -> tuple[int, ...]:

@@ -90,7 +90,7 @@ def run_once(order: Order, seed: int, phase: float, keep: bool, say: Callable[[s
         with removed(lab), logs_kept(lab, order.scenario.name, say):
             result = measure(lab, order, phase, say)
             if result.run.complaints:
-                say(f"logs: {keep_logs(lab, order.scenario.name)}")
+                say(f"logs: {keep_logs(lab.directory, order.scenario.name)}")
             if keep:
                 hold_open(lab, say)
             return result
@@ -140,19 +140,19 @@ def logs_kept(lab: DataCentre, name: str, say: Callable[[str], None]) -> Iterato
     try:
         yield
     except LabError:
-        say(f"logs: {keep_logs(lab, name)}")
+        say(f"logs: {keep_logs(lab.directory, name)}")
         raise
 
 
-def keep_logs(lab: DataCentre, name: str) -> Path:
+def keep_logs(directory: Path, name: str) -> Path:
     """Copies everything the programs wrote to where it survives the lab; returns where, the lab's own directory if it
     can't.
     """
     kept = OUT / f"{name}-{time.strftime('%H%M%S')}-{os.getpid()}-logs"
     try:
-        shutil.copytree(lab.directory, kept, ignore=lambda folder, names: [n for n in names if not plain(folder, n)])
+        shutil.copytree(directory, kept, ignore=lambda folder, names: [n for n in names if not plain(folder, n)])
     except OSError:
-        return lab.directory
+        return directory
     return kept
 
 

@@ -51,6 +51,9 @@ MEANS: tuple[Means, ...] = ("med", "prepend")
 PREPENDS = 3
 "Of a normal Active, if takeovers take them away: so many nodes may fall silent within `stale_for`."
 
+Configuration = Callable[[Machine, "ServerPlan", Path], str]
+"The agent's configuration on a machine, with a directory of the server's own."
+
 ExaBGPLine = Literal["4", "5"]
 EXABGP: Mapping[str, Path] = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
 "Installed by lab/bootstrap.sh from uv.lock."
@@ -91,6 +94,8 @@ class ServerPlan:
     "lines of TOML for [virtual_router.web.bgp]; a `med` gives way to takeover by MED"
     tables: tuple[str, ...] = ()
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
+    configuration: Configuration | None = None
+    "what the agent is told instead of one virtual router with all of the above"
     record: bool = False
     "the agents record what their elections are told"
 
@@ -213,11 +218,18 @@ class Server:
 
     def configure(self) -> None:
         self.directory.mkdir()
-        self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
+        configuration = self._plan.configuration or agent_configuration
+        self._agent_configuration.write_text(configuration(self.machine, self._plan, self.directory))
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         if self._plan.record:
             command += f" --record {self.recording}"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
+
+    @property
+    def exabgp(self) -> Program:
+        """As it was started last."""
+        assert self._exabgp is not None
+        return self._exabgp
 
     @property
     def recording(self) -> Path:

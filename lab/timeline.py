@@ -34,7 +34,7 @@ from itertools import pairwise
 from typing import Any
 
 from lab.addressing import CLIENT, FAMILIES, RACK, SERVERS, Site
-from lab.facts import Advert, AgentEvent, Facts, Probe, RouteChange, hops_after
+from lab.facts import Advert, AgentEvent, Facts, Probe, RouteChange, take_change
 
 FLOWS = 16
 "Source ports of the prober (instruments/prober.py)."
@@ -291,14 +291,21 @@ def count_rerouting(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int
     """Lost probes that were under way while a router on their way had taken a route out and not yet put the next one
     in.
     """
-    gaps: list[tuple[float, float]] = []
-    since: dict[str, float] = {}
-    for index, change in enumerate(routes):
-        empty = not hops_after(routes[: index + 1]).get(change.machine)
-        if empty:
-            since.setdefault(change.machine, change.time)
-        elif change.machine in since:
-            gaps.append((since.pop(change.machine), change.time))
+    gaps = table_gaps(routes)
     return sum(
         any(start - REROUTING_MARGIN <= probe.sent <= end + REROUTING_MARGIN for start, end in gaps) for probe in lost
     )
+
+
+def table_gaps(routes: Iterable[RouteChange]) -> list[tuple[float, float]]:
+    """When a machine had no route, having had one before and getting one again; `routes` in the order of time."""
+    gaps: list[tuple[float, float]] = []
+    since: dict[str, float] = {}
+    hops: dict[str, tuple[str, ...]] = {}
+    for change in routes:
+        take_change(hops, change)
+        if not hops[change.machine]:
+            since.setdefault(change.machine, change.time)
+        elif change.machine in since:
+            gaps.append((since.pop(change.machine), change.time))
+    return gaps

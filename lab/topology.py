@@ -69,6 +69,7 @@ SETTINGS: Mapping[str, str] = {
 FORWARDING: Mapping[str, str] = {"ipv4/conf/all/forwarding": "1", "ipv6/conf/all/forwarding": "1"}
 HASH_SEED = "ipv4/fib_multipath_hash_seed"
 "Linux 6.11 and later; serves IPv4 and IPv6."
+EVERYTHING: Mapping[Family, str] = {4: "0.0.0.0/0", 6: "::/0"}
 NODAD: Mapping[Family, str] = {4: "", 6: " nodad"}
 "Even on lo a new IPv6 address is tentative, and no valid source, until a worker of the kernel has looked at it."
 
@@ -162,6 +163,28 @@ class Topology:
         for namespace in self:
             namespace.ip(boot(self._site, namespace.machine))
 
+    def attach(self, link: Link) -> Namespace:
+        """Adds a machine below a router of the plan, which nobody has planned: with that link, and a default route."""
+        namespace = Namespace(link.member, f"exavrrp-{os.getpid()}-{link.member.name}")
+        self._namespaces[link.member.name] = namespace
+        router = self[link.router.name]
+        run(["ip", "netns", "add", namespace.name])
+        self._settings(namespace)
+        number = len(self._site.links)
+        run(
+            [
+                *f"ip link add {link.member_interface} index {100 + number} netns {namespace.name} type veth".split(),
+                *f"peer name {link.router_interface} index {200 + number} netns {router.name}".split(),
+            ]
+        )
+        router.ip(link_up(link, link.router))
+        ways = [
+            f"route replace {EVERYTHING[family]} via {link.address_of_router(family)} dev {link.member_interface}"
+            for family in FAMILIES
+        ]
+        namespace.ip(["link set lo up", *link_up(link, link.member), *ways])
+        return namespace
+
     def remove(self) -> None:
         for namespace in self:
             remove_namespace(namespace)
@@ -213,8 +236,7 @@ def default_routes(site: Site, machine: Machine) -> list[str]:
             f"nexthop via {link.address_of_router(family)} dev {link.member_interface}"
             for link in site.uplinks(machine)
         )
-        everything = "0.0.0.0/0" if family == 4 else "::/0"
-        lines.append(f"route replace {everything} src {machine.loopback(family)} {hops}")
+        lines.append(f"route replace {EVERYTHING[family]} src {machine.loopback(family)} {hops}")
     return lines
 
 

@@ -36,6 +36,9 @@ INDENT = "    "
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--rewrite", action="store_true", help="put what came out into the transcripts")
+    parser.addoption("--seed", type=int, help="simulate this seed alone, and show its transcript")
+    parser.addoption("--seeds", type=int, default=0, help="simulate so many seeds, on all cores")
+    parser.addoption("--first", type=int, default=0, help="the first one of --seeds")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -99,6 +99,42 @@ def test_check_says_nothing_about_a_good_file(write: Write) -> None:
     assert (told.exit_code, told.output) == (0, "")
 
 
+SECRET = bytes(range(32)).hex()
+SIGNED = (
+    GOOD.replace("[agent]", '[agent]\nauthentication = "site"')
+    + """
+[authentication.site]
+active_key = 1
+keys = { 1 = { file = "{directory}/key" } }
+"""
+)
+
+
+def test_check_looks_at_keys_and_never_shows_them(write: Write, tmp_path: Path) -> None:
+    path, key = write(SIGNED), tmp_path / "key"
+    key.write_text(f"hex:{SECRET}\n")
+    key.chmod(0o600)
+    told = call("check", path, "--print")
+    assert told.exit_code == 0
+    assert f'keys.1 = {{ file = "{key}" }}' in told.stdout
+    assert SECRET not in told.output
+    key.chmod(0o644)
+    told = call("check", path)
+    assert told.exit_code == 1
+    assert complaints(path, told.stderr) == [(13, "authentication.site.keys.1.file")]
+    assert f"everybody can read; chmod o-r {key}" in told.stderr
+    key.unlink()
+    assert call("check", path).exit_code == 1
+    assert call("check", path, "--elsewhere").exit_code == 0
+
+
+def test_run_does_not_begin_without_its_keys(write: Write) -> None:
+    path = write(SIGNED)
+    told = process("run", "--config", path)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert complaints(path, told.stderr) == [(13, "authentication.site.keys.1.file")]
+
+
 def complaints(path: Path, told: str) -> list[tuple[int, str]]:
     """(line, key) of each mistake; every line of ``told`` has to be one."""
     found = []
@@ -133,6 +169,13 @@ def test_check_prints_a_configuration_that_loads_back(write: Write, tmp_path: Pa
     again.write_text(told.stdout)
     assert load(again) == load(path)
     assert call("check", "--print", again).stdout == told.stdout
+
+
+def test_check_prints_what_the_terminal_has_no_letters_for(write: Write) -> None:
+    path = write(GOOD + 'notify_fifo = "/run/été"\n')
+    asked = [sys.executable, "-m", "exavrrp", "check", "--print", "--elsewhere", str(path)]
+    told = subprocess.run(asked, env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True)
+    assert 'notify_fifo = "/run/été"' in told.stdout.decode()
 
 
 def test_check_prints_nothing_of_a_bad_file(write: Write) -> None:

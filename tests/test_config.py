@@ -30,7 +30,7 @@ from exavrrp.config import (
     schema,
     state_directory,
 )
-from exavrrp.config.diagnosis import SIZE_LIMIT, ConfigError, places
+from exavrrp.config.diagnosis import MOST_KNOWN, MOST_PROBLEMS, SIZE_LIMIT, ConfigError, places
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.health import Initial, Verdict, Vitality
 from exavrrp.presence import Handover
@@ -158,6 +158,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (AGENT, "advert_interval", "0x" + "f" * 5000, "is a number of more than 64 bits; write seconds"),
     (AGENT, "interfaces", "[]", "is []; write a list of the interfaces"),
     (AGENT, "interfaces", '["eth0", "eth0"]', 'holds "eth0" twice; remove one'),
+    (AGENT, "interfaces", json.dumps([f"eth{number}" for number in range(256)]), "holds 256; write at most 255"),
+    (AGENT, "peers", json.dumps([f"192.0.2.{number}" for number in range(256)]), "holds 256; write at most 255"),
     (AGENT, "interfaces", '["a name that is too long"]', "write the name of an interface"),
     (AGENT, "interfaces", '["eth0/1"]', "write the name of an interface"),
     (AGENT, "interfaces", '["eth0\\n"]', 'holds "eth0\\U0000000A"; write the name of an interface'),
@@ -306,6 +308,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "neighbors", '["ff02::1"]', "this is a multicast address"),
     (BGP, "community", '["65010:7"]', 'unknown key; did you mean "communities"?'),
     (BGP, "origin", '"igp"', "unknown key; known here: med, local_preference,"),
+    (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
+    (AGENT, "lock_memory", "1", "is 1; write true or false"),
     (AGENT, "local_as", "0", "is 0; write our own AS number, from 1 to 4294967295"),
     (WEB, "standby", "true", 'is true; write "withdraw", or "announce"'),
     (WEB, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
@@ -396,11 +400,14 @@ OF_A_KIND: list[tuple[dict[str, str], str, str, str]] = [
     (HTTP, "http", '"http://[::1]:99999/"', "write a port from 1 to 65535"),
     (HTTP, "http", '"http://[::1]/a b"', "write a URL such as"),
     (HTTP, "http", '"http://[::1]/#x"', "write a URL such as"),
+    (HTTP, "http", '"http://[::1]/\\u212a"', "write a URL such as"),  # the Kelvin sign, in lower case a k
+    (HTTP, "http", '"http\\u017f://[::1]/"', "write a URL such as"),  # the long s, in upper case an S
     (HTTP, "http", '"http://[::1]/\\r\\nX: y"', "write a URL such as"),
     (HTTP, "http", '"http://root@[::1]/"', "remove the user (up to @): checks do not log in"),
     (HTTP, "http", '"http://localhost:8080/"', 'write an address in place of the name, and host = "localhost" beside'),
     (HTTP, "http", '"https://www.example.com/"', 'in place of the name, and host = "www.example.com" beside it'),
     (HTTP, "http", '"http://127.1/"', "write an address such as"),
+    (HTTP, "http", f'"http://{"a" * 254}/"', "write an address such as"),
     (HTTP, "host", '"a\\r\\nb"', "write the name the server knows itself by"),
     (HTTP, "host", '"été"', "write the name the server knows itself by"),
     (HTTP, "status", "200", "is 200; write a list of the status codes that are good"),
@@ -714,12 +721,16 @@ def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, 
         (b" \n\t\n", "", "is empty; write at least one table"),
         (b"# nothing\n", "", "no virtual router; write at least one table [virtual_router.NAME]"),
         (b"[agent]\nlog_format = 'text'\n", "", "no virtual router; write at least one table"),
+        (b"[virtual_router]\n", "", "no virtual router; write at least one table"),
         (b"a = 1\n\nb = '\xff'\n", ":3", "byte 0xff is not UTF-8; save the file with the encoding UTF-8"),
         (b"[agent]\npeers = [\n", ":3:1", "not TOML: "),
         (b"[agent]\npeers = []\npeers = []\n", ":3:11", "not TOML: Cannot overwrite a value"),
         (b"[agent]\nx = '\x00'\n", ":2:6", "not TOML: Found invalid character '\\x00'"),
         (b"virtual_router web\n", ":1:16", "not TOML: "),
         (b"a = " + b"[" * 5000, "", "lists or tables are nested too deeply"),
+        (b"[agent]\nsources = " + b"[" * 400 + b"]" * 400, "", "nested too deeply; write at most 16"),
+        (b".".join([b"a"] * 20) + b" = 1", "", "nested too deeply; write at most 16"),
+        (b"\n[" + b" . ".join([b"a", b'"b"', b"'c.d'"] * 300) + b"]", ":2", "nested too deeply; write at most 16"),
         (b"a = " + b"1" * 5000, "", "a number has too many digits"),
         (b"#" * (SIZE_LIMIT + 1), "", f"is larger than {SIZE_LIMIT} bytes; this is not a configuration of exavrrp"),
         (b"\x7fELF\x02\x01\x01", ":1:1", "not TOML: "),
@@ -747,6 +758,41 @@ def test_a_path_that_cannot_be_read_gives_one_line(tmp_path: Path, name: str, me
         load(f"{tmp_path}/{name}")
     [problem] = caught.value.problems
     assert message in problem.message
+
+
+def test_what_is_nested_deeply_enough_for_us_is_looked_at(read: Any) -> None:
+    [_, problem] = problems(read, f"[agent]\nsources = {'[' * 14}{']' * 14}")
+    assert problem.message.startswith("holds [[[[[[")
+
+
+def test_of_a_file_of_nothing_but_mistakes_enough_are_told(read: Any) -> None:
+    """In a time that does not grow with the square of their number."""
+    found = problems(read, "[agent]\n" + "".join(f"nothing{number} = 1\n" for number in range(60000)))
+    assert found[0].message == f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
+    assert len(found) == MOST_PROBLEMS + 2
+    assert [one.line for one in found[1:]] == list(range(2, MOST_PROBLEMS + 3))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"[agent]\nsources = {json.dumps([f'10.{number >> 8}.{number & 255}.1' for number in range(1, 9999)])}",
+        f"[virtual_router.{'a' * 99999}.{'b' * 99999}]\nvrid = 1",
+        f"[virtual_router.a.{'b' * 99999}.c]\nvrid = 1",
+        f"[check.'{chr(7) * 99999}']\n{'x' * 99999} = {'[' * 9}'{'y' * 99999}'{']' * 9}",
+        f"[check.a]\nhttp = 'http://{'x' * 99999}/'",
+        f"[agent]\nstate_directory = '/{'x' * 99999}'",
+    ],
+    ids=lambda text: str(text)[:30],
+)
+def test_no_mistake_takes_more_than_a_few_lines_to_tell(read: Any, text: str) -> None:
+    assert max(len(str(problem)) for problem in problems(read, text)) < 1500
+
+
+def test_among_very_many_names_none_is_guessed(read: Any) -> None:
+    checks = "".join(f"[check.c{number}]\nprocess = 'a'\n" for number in range(MOST_KNOWN + 1))
+    [problem] = problems(read, written(changed((WEB, "checks", '["c00"]'))) + checks)
+    assert problem.message == 'holds "c00"; write a table [check.c00] for it'
 
 
 def test_all_mistakes_come_at_once_in_the_order_of_the_file(read: Any) -> None:
@@ -829,6 +875,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (agent.advert_interval, agent.log_format, agent.state_directory) == (1.0, "text", "/run/exavrrp")
     assert (agent.persistent_directory, agent.control_group) == ("/var/lib/exavrrp", None)
     assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
+    assert (agent.scheduling, agent.lock_memory) == ("normal", False)
     assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
     assert router.addresses == (IPv4Address("192.0.2.53"),)
     assert router.peers == (IPv4Address("192.0.2.12"),)
@@ -1416,6 +1463,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 state_directory=st.sampled_from(["/", "/run/été \\"]),
                 persistent_directory=st.sampled_from(["/", "/srv/été \\"]),
                 control_group=st.sampled_from(["netops", "_x-1.y"]),
+                scheduling=st.sampled_from(["normal", "realtime"]),
+                lock_memory=st.booleans(),
             )
         ),
     }
@@ -1459,8 +1508,11 @@ def test_effective_loads_back_as_an_equal_configuration(scratch: Path, tables: d
 scalars: st.SearchStrategy[Any] = st.one_of(
     st.booleans(),
     st.integers(),
+    st.sampled_from([10**400, -(10**4000), 1 << 63, 1 << 64]),
     st.floats(),
     st.dates(),
+    st.times(),
+    st.datetimes(),
     st.text(st.characters(exclude_categories=["Cs"])),
     st.sampled_from(
         [
@@ -1515,15 +1567,20 @@ wild_files = st.one_of(
 
 
 def survives(path: Path) -> None:
+    """Whatever is in the file: it is good, and what is printed of it is the same again, or what is wrong is told."""
     for host in (
         {},
         {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda probe: ("weight", "is not here")},
     ):
         try:
-            load(path, **host)
+            configuration = load(path, **host)
         except ConfigError as error:
             found = error.problems
         else:
+            assert configuration.routers
+            again = path.with_suffix(".again")
+            again.write_text(effective(configuration), encoding="utf-8")
+            assert load(again, **host) == configuration
             continue
         assert found
         assert all(str(problem).isprintable() for problem in found)

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from exavrrp.routes import EXPLICIT, Attributes, Dialect, Ladder, Level, Route, announce, spellings, withdraw
-from exavrrp.system.exabgp import Answered, Event, Greeted, Neighbor, Odd, Refused, Silent, Stopping
+from exavrrp.system.exabgp import Answered, Event, Greeted, Neighbor, Odd, Refused, Resumed, Silent, Stalled, Stopping
 from exavrrp.system.exabgp.conversation import (
     ANSWER_LIMIT,
     BATCH,
     FORMS,
     PATIENCE,
+    PULSE,
     QUESTION,
     RESET,
     THROWAWAY,
@@ -65,11 +66,11 @@ SHUTDOWN = (
 
 
 class Dialogue:
-    """A conversation and its clock; answers are typed in by the test."""
+    """A conversation and its clock; answers are typed in by the test. Signs of life only where it is about them."""
 
-    def __init__(self, *addresses: Address, greeted: bool = True) -> None:
+    def __init__(self, *addresses: Address, greeted: bool = True, pulse: float | None = None) -> None:
         self.now = 100.0
-        self.conversation = Conversation(forms(*addresses or (A, B)))
+        self.conversation = Conversation(forms(*addresses or (A, B)), pulse)
         if greeted:
             assert self.said() == [THROWAWAY, RESET, VERSION]
             assert self.hear("error", "exabgp 5.0.15", "done") == [Greeted("5.0.15", known=True)]
@@ -427,15 +428,84 @@ def test_stall_reports_once_asks_ever_more_rarely_and_says_only_the_last_wish() 
         asked += 1
         dialogue.want(route(A, Level.LEAVING), *([route(B)] if number % 2 else []))
         assert dialogue.said() == []
-        assert dialogue.wait() == []
+        assert dialogue.wait() == ([Stalled(2 * ANSWER_LIMIT)] if number == 0 else [])
     assert dialogue.now - started > 60 * 10
     dialogue.want(route(A))
-    assert dialogue.hear("done") == []
+    assert dialogue.hear("done") == [Resumed()]
     told = [line for line in dialogue.said() if line != QUESTION]
     assert sorted(line.split()[0] for line in told) == ["announce", "withdraw"], "each wish once, and only the last"
     answers = [line for _ in range(asked + 1) for line in (HEADING, "done")]
     assert set(dialogue.hear(*answers, "done", "done")) == {Answered(A, route(A)), Answered(B, None)}
     assert dialogue.said() == []
+
+
+def test_a_stall_is_known_before_anything_is_wanted() -> None:
+    """A node whose ExaBGP does not answer must not take over what it could not announce."""
+    dialogue = Dialogue(A, pulse=PULSE)
+    dialogue.clear()
+    asleep = dialogue.now
+    for _ in range(3):
+        assert dialogue.wait() == []
+        assert dialogue.said() == [QUESTION], "a sign of life"
+        assert dialogue.hear(HEADING, "done") == []
+        asleep = dialogue.now
+    assert dialogue.wait() == []
+    assert dialogue.said() == [QUESTION]
+    assert dialogue.wait() == []
+    assert dialogue.said() == [QUESTION], "we may have slept ourselves"
+    assert dialogue.wait() == [Stalled(PULSE + 2 * ANSWER_LIMIT)]
+    assert dialogue.now == asleep + PULSE + 2 * ANSWER_LIMIT
+    while dialogue.now < asleep + 300:
+        dialogue.said()
+        assert dialogue.wait() == [], "told once"
+    assert dialogue.hear(HEADING) == [Resumed()]
+    assert dialogue.hear("done") == []
+
+
+def test_after_a_pause_of_our_own_exabgp_has_time_for_an_answer() -> None:
+    dialogue = Dialogue(A, pulse=PULSE)
+    dialogue.clear()
+    dialogue.wait()
+    assert dialogue.said() == [QUESTION]
+    dialogue.now += 60  # both were stopped
+    assert dialogue.conversation.tick(dialogue.now) == []
+    assert dialogue.said() == [QUESTION]
+    assert dialogue.hear(HEADING, "done", HEADING, "done") == []
+    assert dialogue.conversation.resting
+
+
+def test_a_command_is_as_good_as_a_sign_of_life() -> None:
+    dialogue = Dialogue(A, pulse=PATIENCE[0])
+    dialogue.clear()
+    dialogue.want(route(A))
+    dialogue.said()
+    dialogue.hear("error")
+    assert dialogue.said() == [QUESTION]
+    dialogue.hear(HEADING, "done")
+    dialogue.wait()
+    assert dialogue.said() == [announce(route(A), Dialect.V5), QUESTION], "the one that fences it"
+
+
+def test_a_stall_in_the_middle_of_a_new_beginning_is_told_too() -> None:
+    dialogue = Dialogue(A)
+    dialogue.clear()
+    assert dialogue.hear("done") == [Odd('"done" answers nothing; saying everything again')]
+    assert dialogue.said() == [RESET, VERSION]
+    again = Odd("ExaBGP does not answer; asking again for its version")
+    assert dialogue.wait() == [again]
+    assert dialogue.said() == [VERSION]
+    assert dialogue.wait() == [again, Stalled(3.0)]
+    assert dialogue.said() == [VERSION]
+    assert dialogue.hear("exabgp 5.0.15") == []
+    assert dialogue.hear("done") == [Resumed()]
+
+
+def test_an_exabgp_that_has_never_answered_has_not_stalled() -> None:
+    dialogue = Dialogue(greeted=False)
+    dialogue.said()
+    for _ in range(5):
+        assert [type(event) for event in dialogue.wait()] == [Odd]
+        dialogue.said()
 
 
 def test_late_answers_are_attributed() -> None:
@@ -1014,11 +1084,12 @@ class AnyOrder(RuleBasedStateMachine):
             self.model.run(100, "done")
             self.hears(1000)
             if not (self.model.pipe or self.model.queue or self.model.out):
-                deadline = self.conversation.deadline
                 for router in self.model.neighbors.values():
                     router.send()
-                if deadline is None:
+                if self.conversation.resting:
                     return
+                deadline = self.conversation.deadline
+                assert deadline is not None
                 self.now = max(self.now, deadline)
                 self.note(self.conversation.tick(self.now))
                 self.turn()

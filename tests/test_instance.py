@@ -24,7 +24,7 @@ VIP = ip_address("2001:db8:53::1")
 PRIORITY, INTERVAL = 100, 1.0
 PATIENCE = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
 """Active_Down_Interval, RFC 9568 §6.1."""
-HOLD, LINGER, CEILING = 1.0, 2.0, 30.0
+HOLD, LINGER, CEILING, STALE = 1.0, 2.0, 30.0, 180.0
 
 
 def settings(**changes: Any) -> router.Settings:
@@ -409,8 +409,8 @@ def stop(one: Instance, now: float) -> list[Effect]:
 
 def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
     fitted = Hurry(1.5).fit(presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
-    assert (fitted.hold, fitted.linger, fitted.ceiling) == (0.75, 0.375, 0.75)
-    short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3)
+    assert (fitted.hold, fitted.linger, fitted.ceiling, fitted.stale) == (0.75, 0.375, 0.75, 0.75)
+    short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3, stale=0.4)
     assert Hurry(1.5).fit(short) == short
 
 
@@ -786,7 +786,7 @@ def test_who_stops_is_finished_in_the_end(
     for happen in last_words:
         world.check()
         happen(world)
-    end = world.now + 2 * CEILING + LINGER + 1
+    end = world.now + CEILING + STALE + LINGER + 1
     while not one.finished and world.now < end:
         assert one.deadline is not None, "nothing will ever happen"
         world.ring()

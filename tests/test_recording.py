@@ -210,6 +210,7 @@ def test_what_is_not_understood_is_said(found: list[bytes], number: int, message
 
 @given(found=st.lists(st.binary(max_size=80), max_size=4), after=st.booleans())
 @example(found=[b'{"line":"event","at":1,"team":"web","heard":\xff'], after=True)
+@example(found=[b'{"line":"head","unknown":1,"release":"\xa2"}\n'], after=False)
 def test_whatever_is_in_a_file_nothing_but_damage_is_raised(found: list[bytes], after: bool) -> None:
     try:
         lines(*([encode(HEAD)] if after else []), *found)

@@ -38,6 +38,17 @@ def test_when_patience_is_over_what_is_there_counts() -> None:
     assert sessions.give_up_waiting("without") == []
 
 
+def test_an_exabgp_that_does_not_answer_has_no_sessions() -> None:
+    stalled = Result("web", passed=False, detail="ExaBGP does not answer")
+    sessions = Sessions({"web": Requirement(1)})
+    assert sessions.answers(stalled=True) == [], "still waiting for the first session"
+    assert sessions.heard(A, established=True) == []
+    assert sessions.answers(stalled=False) == [Result("web", passed=True, detail="1 up, 1 needed")]
+    assert sessions.answers(stalled=True) == [stalled]
+    assert sessions.heard(B, established=True) == [stalled]
+    assert sessions.answers(stalled=False) == [Result("web", passed=True, detail="2 up, 1 needed")]
+
+
 def test_only_those_that_can_carry_the_address_count() -> None:
     everything = {A, B, C}
     assert Requirement(3).met_by(everything) == (True, "3 up, 3 needed")

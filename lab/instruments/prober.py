@@ -8,7 +8,7 @@ It writes `s NUMBER TIME` for each probe sent and `a NUMBER TIME NAME` for each 
 client's own kernel refuses for want of a route counts as sent: nobody answered it. On SIGTERM it stops sending, waits
 LAST_ANSWERS for what is still on its way, and ends.
 
-    python prober.py SOURCE TARGET PORT RATE
+    python prober.py SOURCE TARGET PORT RATE [FIRST_PORT]
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ TIMESPEC = struct.Struct("@qq")
 
 
 class Prober:
-    def __init__(self, source: str, target: str, port: int, rate: float) -> None:
+    def __init__(self, source: str, target: str, port: int, rate: float, first_port: int = FIRST_PORT) -> None:
         family = socket.AF_INET if ip_address(target).version == 4 else socket.AF_INET6
         self._target = (target, port)
         self._period = 1 / rate
         self._selector = selectors.DefaultSelector()
-        self._sockets = [self._open(family, source, FIRST_PORT + index) for index in range(SOCKETS)]
+        self._sockets = [self._open(family, source, first_port + index) for index in range(SOCKETS)]
         self._lines: list[str] = []
         self._number = 0
         self._sending = True
@@ -98,11 +98,11 @@ class Prober:
         self._lines.clear()
 
 
-def main(source: str, target: str, port: int, rate: float) -> None:
-    prober = Prober(source, target, port, rate)
+def main(source: str, target: str, port: int, rate: float, first_port: int = FIRST_PORT) -> None:
+    prober = Prober(source, target, port, rate, first_port)
     signal.signal(signal.SIGTERM, prober.stop)
     prober.run()
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), *map(int, sys.argv[5:]))

@@ -37,7 +37,7 @@ from exavrrp.control import Outcome, RouterStatus
 from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
-from exavrrp.system import capabilities, exabgp, journal
+from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
@@ -47,16 +47,21 @@ from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
 from exavrrp.system.recorder import Recorder
-from exavrrp.system.state import DrainFile, State
+from exavrrp.system.state import DrainFile, MarkFile, State
 from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
-from exavrrp.vrrp.packet import Address, Expectation, Malformed, Reason, decode
+from exavrrp.vrrp.auth import Flow, Policy, Signer, Verifier
+from exavrrp.vrrp.packet import AUTHENTICATION, OPEN, Address, Expectation, Malformed, Reason, decode
 
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
 
 MUTE_ADVERTS = 3
 """Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
+
+CLOCK_SET = 0.5
+"""Seconds that the realtime clock gains or loses between two adverts before that is called setting it: time daemons
+correct less than that by a slower or faster clock, and no advert is rejected for it."""
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for a predecessor to end: ExaBGP kills one 2 s after it has told it to stop."""
@@ -92,6 +97,7 @@ class Agent:
         self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
         self._expectations: dict[Address, Expectation] = {}
+        self._guards: dict[Address, Verifier] = {}
         self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
         self._rejected: Counter[Reason] = Counter()
@@ -102,6 +108,8 @@ class Agent:
         self._lock = Lock(Path(configuration.agent.state_directory))
         self._state = State(Path(configuration.agent.state_directory), log)
         self._recorder = None if record is None else Recorder(record, recording.lost, log)
+        self._marks = MarkFile(Path(configuration.agent.state_directory), log)
+        self._offset: float | None = None
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -154,6 +162,7 @@ class Agent:
             if not self._why.done():
                 self._state.open()
                 self._open(loop, closing)
+                self._get_ahead()
                 self._start()
                 why = await self._why
                 if why is not REPLACED:
@@ -167,12 +176,15 @@ class Agent:
 
     def realtime(self) -> float:
         """Seconds since the epoch."""
-        return time.time()
+        realtime = time.time()
+        if self._guards:
+            self._watch_clock(realtime - self.clock.time())
+        return realtime
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
+    def catch_up(self, until: float) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets."""
         for wire in self._wires.values():
-            wire.drain()
+            wire.drain(until)
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted now.
@@ -239,6 +251,7 @@ class Agent:
                 f"lacking {' and '.join(absent)}; give ExaBGP's unit AmbientCapabilities=CAP_NET_RAW CAP_NET_ADMIN "
                 "(see exabgp/), or run ExaBGP as root with exabgp.daemon.user=root"
             )
+        self._open_marks(closing)
         if self._recorder is not None:
             self._open_recorder(self._recorder, loop, closing)
         try:
@@ -282,30 +295,87 @@ class Agent:
     ) -> None:
         recorder.record(recording.told(team, event, now, happened))
 
+    def _get_ahead(self) -> None:
+        """Of other processes, if that is wished and permitted; where it is not, we go on without."""
+        agent = self.configuration.agent
+        wishes = {
+            "realtime": (agent.scheduling == "realtime", realtime.take_precedence),
+            "memory-locked": (agent.lock_memory, realtime.stay_resident),
+        }
+        for event, (wished, grant) in wishes.items():
+            try:
+                if wished:
+                    grant()
+                    self.journal.info(event)
+            except OSError as error:
+                self.journal.warning(f"not-{event}", detail=error.strerror)
+
+    def _open_marks(self, closing: AsyncExitStack) -> None:
+        """The numbers of all adverts that are signed or verified; the lock is held."""
+        flows = [
+            Flow(router.source, sender, router.vrid)
+            for router in self.configuration.routers
+            if router.authentication is not None and router.source is not None
+            for sender in (router.source, *router.peers)
+        ]
+        if flows:
+            known = self._marks.open(flows)
+            closing.callback(self._marks.close)
+            self.journal.info("marks", file=str(self._marks.path), known=known, of=len(flows))
+
     def _open_router(
         self, configuration: RouterConfiguration, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack
     ) -> None:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
         if source not in self._wires:
-            self._wires[source] = wire = Wire(source, partial(self._arrived, source), self._discarded)
-            try:
-                wire.open(loop)
-            except OSError as error:
-                detail = f"cannot send adverts from {source}: {error.strerror}"
-                remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-                raise OSError(error.errno, detail + remedy) from error
-            closing.callback(wire.close)
+            self._wires[source] = self._open_wire(source, loop)
+            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
             closing.callback(self._paths[only].close)
-        router = VirtualRouter(self, configuration, self._wires[source], self._paths[only])
+        policy = self.configuration.policy(configuration)
+        signer = Signer(policy, source, configuration.vrid, self._marks) if policy and policy.signs else None
+        router = VirtualRouter(self, configuration, self._wires[source], self._paths[only], signer)
         closing.callback(router.close)
         self._routers[router.name] = router
         self._by_vrid[source, configuration.vrid] = router
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
         self._expectations[source] = self._expectation(source)
+        if policy is not None:
+            self._authenticate(router, policy)
+
+    def _authenticate(self, router: VirtualRouter, policy: Policy) -> None:
+        """Have what comes for ``router`` verified."""
+        source, vrid = router.configuration.source, router.configuration.vrid
+        assert source is not None
+        if source not in self._guards:
+            self._guards[source] = Verifier(source, {}, self._marks)
+        self._guards[source].policies[vrid] = policy
+        self.journal.info(
+            "authentication",
+            router=router.name,
+            mode=policy.mode,
+            window=policy.window,
+            signs_with=policy.active if policy.signs else "nothing",
+            accepts=[key.id for key in policy.keys],
+        )
+
+    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
+        routers = (router for router in self.configuration.routers if router.source == source)
+        peers = {peer for router in routers for peer in router.peers}
+        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
+        try:
+            wire.open(loop)
+        except OSError as error:
+            detail = f"cannot send adverts from {source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error
+        if not wire.filtered:
+            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+            self.journal.warning("unfiltered", source=str(source), detail=detail)
+        return wire
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
@@ -427,17 +497,49 @@ class Agent:
 
     def _arrived(self, source: Address, arrival: Arrival) -> None:
         """A packet has come in for our ``source``."""
+        guard = self._guards.get(source)
+        realtime = 0.0
+        if guard is not None:
+            # When it came, not when it is read: after a pause, proof of life that is older than the window is waiting.
+            now = self.realtime()
+            realtime = now if arrival.realtime is None else arrival.realtime
         try:
-            advertisement = decode(arrival.datagram, self._expectations[source])
+            advertisement = decode(arrival.datagram, self._expectations[source], guard or OPEN, realtime)
         except Malformed as malformed:
             self._discarded(malformed.reason, arrival.datagram.source, malformed.detail)
         else:
+            if guard is not None:
+                self._compare_clocks(guard, arrival.datagram.source, advertisement.vrid)
             self._by_vrid[source, advertisement.vrid].receive(arrival, advertisement)
+
+    def _compare_clocks(self, guard: Verifier, peer: Address, vrid: int) -> None:
+        """Says early which peer will not be heard any more if its clock, or ours, goes on like that."""
+        sender, policy = guard.senders.get((peer, vrid)), guard.policies.get(vrid)
+        if sender is not None and policy is not None and 2 * abs(sender.skew) > policy.window:
+            way = "ahead of" if sender.skew > 0 else "behind"
+            detail = (
+                f"{abs(sender.skew)} s {way} ours, and beyond {policy.window} s it is not heard: set both right (NTP)"
+            )
+            self.journal.limited(("skew", peer), journal.Level.WARNING, "clock-skew", peer=str(peer), detail=detail)
+
+    def _watch_clock(self, offset: float) -> None:
+        """Who signs or verifies asks for the realtime clock; this is where it shows that it was set."""
+        moved, self._offset = offset - (offset if self._offset is None else self._offset), offset
+        if abs(moved) > CLOCK_SET:
+            way = "forward" if moved > 0 else "back"
+            detail = (
+                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this machine was suspended; nodes whose"
+                " clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
+                " step back that was longer than the window, change the keys: what was recorded could be sent again"
+            )
+            self.journal.warning("clock-set", detail=detail)
 
     def _discarded(self, reason: Reason, source: Address | None, detail: str = "") -> None:
         self._rejected[reason] += 1
-        # One line per reason, not per source: sources can be forged, and each would be remembered.
-        self.journal.limited(reason, journal.Level.WARNING, "rejected", reason=reason, source=source, detail=detail)
+        # One line per reason, not per source: sources can be forged, and each would be remembered. Those that get as
+        # far as authentication are known, and which of the peers it is matters: its clock, its keys, its mode.
+        key = (reason, source) if reason in AUTHENTICATION else reason
+        self.journal.limited(key, journal.Level.WARNING, "rejected", reason=reason, source=source, detail=detail)
 
     def _moved(self) -> None:
         for router in self._routers.values():
@@ -483,6 +585,13 @@ class Agent:
                 self.journal.limited(key, journal.Level.ERROR, "refused", command=line, detail="see ExaBGP's log")
             case exabgp.Silent(address, line):
                 self.journal.limited(("silent", address), journal.Level.WARNING, "unanswered", command=line)
+            case exabgp.Stalled(seconds):
+                told = f"nothing heard for {seconds:.1f} s: nothing can be announced, and no session counts"
+                self.journal.error("exabgp-stalled", detail=told)
+                self._count_sessions(self._sessions.answers(stalled=True))
+            case exabgp.Resumed():
+                self.journal.info("exabgp-resumed")
+                self._count_sessions(self._sessions.answers(stalled=False))
             case exabgp.Odd(detail):
                 self.journal.limited("odd", journal.Level.WARNING, "exabgp-odd", detail=detail)
             case exabgp.Stopping():
@@ -502,9 +611,24 @@ class Agent:
                 "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
                 "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
                 "overflowed": wire.counters.overflowed,
+                "unread": wire.counters.unread,
             }
             for source, wire in self._wires.items()
         }
         routers = {name: router.counters() for name, router in self._routers.items()}
-        notify = self.notifier.counters()
-        self.journal.info("counters", rejected=dict(self._rejected), wires=wires, routers=routers, notify=notify)
+        authenticated = {
+            f"{sender.flow.sender} {self._by_vrid[source, sender.flow.vrid].name}": {
+                "signed": sender.signed,
+                "unsigned": sender.unsigned,
+            }
+            for source, guard in self._guards.items()
+            for sender in guard.senders.values()
+        }
+        self.journal.info(
+            "counters",
+            rejected=dict(self._rejected),
+            authentication=authenticated,
+            wires=wires,
+            routers=routers,
+            notify=self.notifier.counters(),
+        )

@@ -22,6 +22,7 @@ from exavrrp.config import (
     STATE_DIRECTORY,
     ConfigError,
     Configuration,
+    Place,
     Probe,
     Problem,
     effective,
@@ -48,6 +49,7 @@ from exavrrp.control import (
 from exavrrp.recording import LINE_LIMIT, Damaged, Lost
 from exavrrp.replay import Difference, sentences, transitions
 from exavrrp.replay import replay as replayed
+from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.checks import obstacle
 from exavrrp.system.client import TooLate, Unanswered, ask
@@ -86,7 +88,7 @@ def run(path: Path, log_format: str | None, record: Path | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""
     os.umask(UMASK)
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
-    configuration = _loaded(path, global_on_loopback, None)
+    configuration = _loaded(path, global_on_loopback, None, keys.read)
     journal = Journal(Format(log_format or configuration.agent.log_format))
     for problem in configuration.warnings:
         journal.warning("configuration", detail=str(problem))
@@ -101,14 +103,15 @@ def run(path: Path, log_format: str | None, record: Path | None) -> None:
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path), default=CONFIGURATION)
 @click.option("--print", "printed", is_flag=True, help="Print the effective configuration, every default written out.")
 @click.option(
-    "--elsewhere", is_flag=True, help="Leave out what only the host itself can tell: programs, addresses on lo."
+    "--elsewhere", is_flag=True, help="Leave out what only the host itself can tell: programs, addresses on lo, keys."
 )
 def check(path: Path, printed: bool, elsewhere: bool) -> None:
     """Say everything that is wrong with FILE; exit with 0 if nothing is, with 1 otherwise."""
-    configuration = _loaded(path, None, None) if elsewhere else _loaded(path, global_on_loopback, obstacle)
+    here = (None, None, None) if elsewhere else (global_on_loopback, obstacle, keys.read)
+    configuration = _loaded(path, *here)
     _warn(configuration.warnings)
     if printed:
-        click.echo(effective(configuration), nl=False)
+        click.echo(effective(configuration).encode(), nl=False)  # TOML is UTF-8, whatever the terminal's encoding
 
 
 def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
@@ -330,9 +333,10 @@ def _loaded(
     path: Path,
     local_addresses: Callable[[], Collection[Address]] | None,
     obstacle_of: Callable[[Probe], tuple[str, str] | None] | None,
+    secrets: Callable[[Place], bytes] | None,
 ) -> Configuration:
     try:
-        return load(path, local_addresses, obstacle_of)
+        return load(path, local_addresses, obstacle_of, secrets)
     except ConfigError as error:
         _refuse(error.problems)
 

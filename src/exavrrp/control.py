@@ -245,13 +245,14 @@ def _decoded(data: bytes, kind: Any, failure: str) -> Any:
 
 def chosen(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
     """The routers that a request is about, in the order of the configuration. Raises Misunderstood."""
-    unknown = [name for name in dict.fromkeys(names) if name not in known]
+    asked, here = dict.fromkeys(names), frozenset(known)
+    unknown = [name for name in asked if name not in here]
     if unknown:
         raise Misunderstood(
             f"there is no virtual router {', '.join(repr(name) for name in unknown[:8])}; "
             f"known here: {', '.join(list(known)[:64])}"
         )
-    return tuple(name for name in known if name in names) if names else tuple(known)
+    return tuple(name for name in known if name in asked) if asked else tuple(known)
 
 
 # Drains

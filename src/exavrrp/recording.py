@@ -346,7 +346,7 @@ class _Stamp(Struct, frozen=True):
 def _check_version(number: int, line: bytes) -> None:
     try:
         stamp = msgspec.json.decode(line, type=_Stamp)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):  # ValueError: text that is no UTF-8
         return
     if stamp.version != VERSION:
         raise _foreign(number, stamp.version, stamp.release)

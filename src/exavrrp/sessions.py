@@ -8,6 +8,9 @@ At the start nothing is known, and a node that was booted may need a while until
 until the caller says that its patience is over, nothing is told: no result is neither a good nor a bad one, and the
 router waits.
 
+An ExaBGP that has stalled counts as having no session: it cannot announce anything, and whether its sessions live is
+nobody's knowledge. What was known before counts again as soon as it answers; what has changed it tells by itself.
+
 Which neighbours count, if none are named: those of the family of the addresses. With ``next-hop self`` the others
 cannot announce them (ExaBGP has no next hop of the right family there). With a next hop of its own any session may.
 """
@@ -60,6 +63,7 @@ class Sessions:
         self.established: set[Address] = set()
         self._requirements = requirements
         self._waiting = set(requirements)
+        self._stalled = False
 
     def heard(self, neighbor: Address, *, established: bool) -> list[Result]:
         """A session came up or went down."""
@@ -67,6 +71,14 @@ class Sessions:
             self.established.add(neighbor)
         else:
             self.established.discard(neighbor)
+        return self._results()
+
+    def answers(self, *, stalled: bool) -> list[Result]:
+        """ExaBGP has stalled, or answers again."""
+        self._stalled = stalled
+        return self._results()
+
+    def _results(self) -> list[Result]:
         results = [self._result(router) for router in self._requirements]
         self._waiting -= {one.router for one in results if one.passed}
         return [one for one in results if one.router not in self._waiting]
@@ -79,4 +91,6 @@ class Sessions:
         return [self._result(router)]
 
     def _result(self, router: str) -> Result:
+        if self._stalled:
+            return Result(router, passed=False, detail="ExaBGP does not answer")
         return Result(router, *self._requirements[router].met_by(self.established))

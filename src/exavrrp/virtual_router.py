@@ -6,13 +6,14 @@ goes through the group of their instances, and the next one waits until its effe
 routers share (addresses on lo, the conversation with ExaBGP, sockets) they ask of their ``Host``, which is the agent.
 
 Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own. Before a deadline is looked
-at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there.
+at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there. An Active's
+advert alone does not wait for that, as long as it is late by less than an interval: nobody can have taken over yet.
 """
 
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Protocol, TypeVarTuple, assert_never
 
@@ -31,7 +32,8 @@ from exavrrp.system import journal
 from exavrrp.system.journal import Journal
 from exavrrp.system.notify import Notifier, State
 from exavrrp.system.paths import Link, Paths
-from exavrrp.system.wire import Arrival, Wire
+from exavrrp.system.wire import Arrival, Sent, Wire
+from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
@@ -83,8 +85,8 @@ class Host(Protocol):
     def realtime(self) -> float:
         """Seconds since the epoch, by the clock on the wall, which may be set."""
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
+    def catch_up(self, until: float) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets."""
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted. Raises OSError when that failed for one of ``asking``."""
@@ -170,7 +172,10 @@ class Team:
 class VirtualRouter:
     """One configured virtual router at work. Before anything is told to it, it is given its ``team``."""
 
-    def __init__(self, host: Host, configuration: Configuration, wire: Wire, paths: Paths) -> None:
+    def __init__(
+        self, host: Host, configuration: Configuration, wire: Wire, paths: Paths, signer: Signer | None = None
+    ) -> None:
+        """``signer`` signs its adverts; without one they go out unsigned."""
         self.configuration = configuration
         self.name = configuration.name
         self.instance = Instance(
@@ -183,6 +188,7 @@ class VirtualRouter:
         self._clock = host.clock
         self._wire = wire
         self._paths = paths
+        self._signer = signer
         self._alarm: Timer | None = None
         self._retries: dict[Fault, Timer] = {}
         self._tries: Counter[Fault] = Counter()
@@ -419,11 +425,10 @@ class VirtualRouter:
         """One copy to every peer over every path to it."""
         reached = False
         errors: Counter[int] = Counter()
-        for peer in self.configuration.peers:
-            for sent in self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ())):
-                reached = reached or sent.error is None
-                if sent.error is not None:
-                    errors[sent.error] += 1
+        for sent in self._copies(priority):
+            reached = reached or sent.error is None
+            if sent.error is not None:
+                errors[sent.error] += 1
         self.adverts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
         if errors:
             told = ", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
@@ -445,6 +450,29 @@ class VirtualRouter:
             self._tell_group(events.Failed(self.name, Fault.ADVERTS, detail))
             self._retry_later(Fault.ADVERTS)
 
+    def _copies(self, priority: int) -> Iterator[Sent]:
+        """Sends them; signed ones differ from each other, but not in the time that they tell."""
+        if self._signer is None:
+            for peer in self.configuration.peers:
+                yield from self._wire.send(self._payload(priority, peer), peer, self._links.get(peer, ()))
+            return
+        realtime = self._host.realtime()
+        for peer in self.configuration.peers:
+            links = self._links.get(peer, ())
+            for number in range(max(1, len(links))):
+                payload = self._signed(self._signer, priority, peer, realtime)
+                yield from self._wire.send(payload, peer, links[number : number + 1])
+
+    def _signed(self, signer: Signer, priority: int, peer: Address, realtime: float) -> bytes:
+        assert self.configuration.source is not None
+        return encode(
+            self.instance.router.advertisement(priority),
+            self.configuration.source,
+            peer,
+            self._host.ipv4_checksum,
+            lambda message: signer.trailer(message, realtime),
+        )
+
     def _payload(self, priority: int, peer: Address) -> bytes:
         key = (priority, peer)
         if key not in self._payloads:
@@ -460,12 +488,21 @@ class VirtualRouter:
         if self._alarm is not None:
             self._alarm.cancel()
         deadline = self.instance.deadline
-        self._alarm = None if deadline is None else self._clock.call_at(deadline, self._ring)
+        self._alarm = None if deadline is None else self._clock.call_at(deadline, self._ring, deadline)
 
-    def _ring(self) -> None:
+    def _ring(self, due: float) -> None:
+        """An advert of ours that is in time does not wait for what others have sent: a flood would delay it."""
         self._alarm = None
-        self._host.catch_up()
+        late = self._clock.time() - due
+        if not self._serving or late >= self.configuration.advert_interval:
+            self._host.catch_up(due)
         self._tell_group(events.Rang())
+
+    @property
+    def _serving(self) -> bool:
+        """Whether all that move together are Active: what is due is an advert, and nobody's silence."""
+        assert self.team is not None, "rang before it was complete"
+        return all(router.instance.router.role is Role.ACTIVE for router in self.team.routers)
 
     def _retry_later(self, fault: Fault) -> None:
         if fault in self._retries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from lab import scenarios_fabric, scenarios_service  # noqa: F401 — importing them registers their scenarios
+from lab import scenarios_attack, scenarios_fabric, scenarios_service  # noqa: F401 — importing them registers their scenarios
 from lab.facts import POWER_OFF, Advert, AgentEvent, Facts, Incident, Probe, RouteChange
 from lab.run import Order, Result
 from lab.scenarios import SCENARIOS, Run

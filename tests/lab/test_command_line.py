@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.__main__ import main, order_of, parser
+from lab.__main__ import CHAOS, main, order_of, parser
 from lab.addressing import site
 from lab.run import LATEST, phases
 from lab.scenarios import SCENARIOS
@@ -72,7 +72,7 @@ def test_mistakes_are_refused(words: str, capsys: pytest.CaptureFixture[str]) ->
 def test_list_names_every_scenario_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    assert [line.split()[0] for line in lines] == [*SCENARIOS, CHAOS]
 
 
 @pytest.mark.parametrize("runs", [1, 2, 5, 19])

@@ -98,6 +98,46 @@ def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
         assert run["local"]["answered_at_end"] == "node2"
 
 
+def test_what_authentication_is_worth(tmp_path: Path) -> None:
+    (run,) = demo("attack", svg=tmp_path / "picture.svg")
+    assert (run["transitions"], run["probes_lost"]) == ([], 0)
+    assert all(sum(counted.values()) > 1000 for counted in run["rejected"].values())
+    (run,) = demo("attack-open", svg=tmp_path / "picture.svg")
+    assert run["transitions"]
+    assert run["probes_lost"] > 100
+
+
+CHAOS_MINUTES = 1.2
+CHAOS_LIMIT = 300
+"Seconds for one run: what is begun is ended, and all has to converge."
+
+
+def commits_seed() -> int:
+    """Another one for each commit, so that CI looks at something new each time; without git the same as ever."""
+    told = subprocess.run(
+        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    return int(told[:8] or "2", 16) % 1_000_000 + 1
+
+
+COMMITS = commits_seed()
+
+
+@pytest.mark.parametrize(
+    ("seed", "exabgp"),
+    [pytest.param(1, "5", id="seed-1"), pytest.param(COMMITS, "4", id=f"seed-{COMMITS}-of-the-commit")],
+)
+def test_chaos_leaves_no_gap_unexplained_and_nothing_behind(seed: int, exabgp: str) -> None:
+    """What is allowed grows by what the canary was late; more than one gap that needs it is a failure."""
+    words = ["chaos", "--minutes", str(CHAOS_MINUTES), "--seed", str(seed), "--exabgp", exabgp, "--json"]
+    done = subprocess.run([DEMO, *words], capture_output=True, text=True, timeout=CHAOS_LIMIT, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["seed"] == seed
+    assert len(document["episodes"]) >= 3
+    assert document["probes_sent"] > CHAOS_MINUTES * 60 * 4 * 100
+
+
 @pytest.mark.parametrize("scenario", ["kill-node", "drain"])
 def test_what_agents_record_is_decided_again(scenario: str, tmp_path: Path) -> None:
     """By the same transitions as the document of the run has, and the log of each agent (the lab compares those)."""

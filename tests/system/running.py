@@ -174,6 +174,7 @@ class Copy:
     source: str
     vrid: int
     priority: int
+    destination: str
 
 
 class Sniffer:
@@ -228,9 +229,10 @@ class Sniffer:
             return  # on its way out
         seconds, nanoseconds = next(struct.unpack("=qq", value) for _, _, value in ancillary)
         header = 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
-        source = str(ip_address(data[8:24] if header == 40 else data[12:16]))
+        ends = (data[8:24], data[24:40]) if header == 40 else (data[12:16], data[16:20])
+        source, destination = (str(ip_address(end)) for end in ends)
         _, vrid, priority = data[header : header + 3]
-        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority))
+        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority, destination))
 
     def wait(self, count: int, source: str, via: str | None = None, since: float = 0.0, **fields: int) -> list[Copy]:
         """The first ``count`` such copies, with these ``fields``."""
@@ -363,6 +365,8 @@ class Host:
     """words before the command of the agent"""
     options: tuple[str, ...] = ()
     """words after it"""
+    program: tuple[str, ...] = AGENT
+    """what the agent is"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -410,7 +414,7 @@ class Host:
     def command(self) -> list[str]:
         """The agent's."""
         file = str(self.directory / "exavrrp.toml")
-        return [*self.prefix, *AGENT, "run", "--config", file, "--log-format", "json", *self.options]
+        return [*self.prefix, *self.program, "run", "--config", file, "--log-format", "json", *self.options]
 
     def start(self, line: Line = "5", stderr: int | None = None) -> None:
         """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""

@@ -184,8 +184,9 @@ def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
 @both_lines
 def test_an_exabgp_that_stood_still_is_told_the_last_wish_once(fabric: Fabric, line: Line) -> None:
     a, b, healthy = fabric.a, fabric.b, fabric.a.directory / "healthy"
-    a.configure('checks = ["web"]', checks=check("web", healthy, weight=-100), interval=CALM)
-    b.configure(interval=CALM)
+    # With sessions needed, a node whose ExaBGP stands still takes nothing.
+    a.configure("min_sessions = 0", 'checks = ["web"]', checks=check("web", healthy, weight=-100), interval=CALM)
+    b.configure("min_sessions = 0", interval=CALM)
     a.start(line)
     b.start(line)
     fabric.settled("b")
@@ -210,6 +211,24 @@ def test_an_exabgp_that_stood_still_is_told_the_last_wish_once(fabric: Fabric, l
     fabric.settled("a")
     assert fabric.bird.updates("a0") == updates + 1
     assert a.log.moves()[-1] == ("backup", "active", "preempted")
+
+
+@both_lines
+def test_an_active_whose_exabgp_stands_still_is_succeeded_and_serves_on_meanwhile(fabric: Fabric, line: Line) -> None:
+    """Its route stays until the routers' hold time is over; before that another one's has to be there."""
+    a = fabric.a
+    fabric.start(line)
+    mark = a.log.mark()
+    a.exabgp.send_signal(signal.SIGSTOP)
+    assert a.log.wait("transition", mark, after="initialize")["reason"] == "unreachable"
+    assert a.log.wait("exabgp-stalled", mark)
+    fabric.b.becomes("active")
+    wait_until(lambda: "b" in fabric.bird.via(fabric.vip), "the successor's route")
+    assert a.bound(), "packets come until the stale route is gone"
+    a.exabgp.send_signal(signal.SIGCONT)
+    a.log.wait("exabgp-resumed", mark)
+    fabric.settled("a")
+    assert a.log.moves(mark)[-1] == ("backup", "active", "preempted")
 
 
 def test_what_was_announced_without_an_answer_is_not_unbound_without_one(fabric: Fabric) -> None:

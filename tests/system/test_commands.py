@@ -3,6 +3,7 @@
 The commands, the socket and the files are real; behind them stands a test double of the agent (``commanded.Double``).
 """
 
+import contextlib
 import json
 import os
 import re
@@ -17,9 +18,22 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exavrrp import __version__, cli
-from exavrrp.control import Outcome, Status
+from exavrrp.control import (
+    Answer,
+    Begun,
+    Done,
+    Error,
+    Misunderstood,
+    Outcome,
+    Progress,
+    Status,
+    StatusAnswer,
+    encode,
+)
 from exavrrp.system import client
 from tests.system.commanded import Commanded, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need
@@ -369,6 +383,34 @@ def test_an_answer_that_is_none_is_an_error(
     assert (told.exit_code, told.stdout) == (1, "")
     assert re.match(r"error: .*\n\Z", told.stderr)
     assert message in told.stderr
+
+
+@given(
+    st.lists(
+        st.binary(max_size=60)
+        | st.sampled_from(
+            [
+                encode(Begun(routers=())),
+                encode(Progress(name="web", outcome=Outcome.KEPT)),
+                encode(Done(routers=())),
+                encode(Error(message="no")),
+                b"\n",
+            ]
+        ),
+        max_size=8,
+    )
+)
+def test_whatever_is_answered_is_an_answer_or_unanswered(pieces: list[bytes]) -> None:
+    """And the last answer is one that ends the conversation."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"".join(pieces))
+        theirs.shutdown(socket.SHUT_WR)
+        answers: list[Answer] = []
+        with contextlib.suppress(client.Unanswered, Misunderstood):
+            answers.extend(client._answers(ours, None))
+            assert isinstance(answers[-1], (Done, StatusAnswer))
+        assert all(isinstance(one, (Begun, Progress)) for one in answers[:-1])
 
 
 def test_an_agent_that_ends_before_it_has_read_the_request_is_gone(tmp_path: Path) -> None:

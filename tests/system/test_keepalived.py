@@ -235,3 +235,33 @@ def superseded(fabric: Fabric, peer: Keepalived) -> None:
     heard = fabric.sniffer.copies(fabric.b.source)
     assert {copy.priority for copy in heard} <= {0, BETTER}
     settled(fabric, fabric.b)
+
+
+def test_one_that_does_not_know_trailers_is_deaf_to_them_and_no_obstacle_to_receive_only(
+    fabric: Fabric, keepalived: Callable[[int], Keepalived]
+) -> None:
+    """keepalived before 2.4.2 checks the exact length; so it has to go, or be new, before anybody signs."""
+    agent, peer = fabric.a, keepalived(WORSE)
+    key = f'{{ 1 = {{ hex = "{bytes(range(32)).hex()}" }} }}'
+    table = ["[authentication.site]", 'mode = "receive-only"', "active_key = 1", f"keys = {key}"]
+    path = agent.configure(agent=['authentication = "site"'], checks=table, priority=BETTER, interval=INTERVAL)
+    path.chmod(0o600)
+    agent.start()
+    agent.log.wait("announced", state="active")
+    mark = peer.mark()
+    peer.start()
+    peer.wait("Entering BACKUP STATE", mark)
+    settled(fabric, agent)
+
+    path.write_text(path.read_text().replace("receive-only", "permissive"))
+    mark, end = peer.mark(), agent.log.mark()
+    agent.exabgp.send_signal(signal.SIGUSR2)
+    agent.log.wait("authentication", end, mode="permissive")
+    peer.wait("Entering MASTER STATE", mark)
+    peer.wait("vrrp packet too long", mark)
+    # We hear it and are better: Active on both nodes until somebody ends it.
+    since = time.time()
+    fabric.sniffer.wait(4, agent.source, since=since)
+    fabric.sniffer.wait(2, fabric.b.source, since=since, priority=WORSE)
+    assert agent.bound()
+    assert fabric.b.bound()

@@ -82,6 +82,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "standby": False,
         "ladder": Ladder.derived(Attributes()),
         "stale_for": 180.0,
+        "authentication": None,
         **keys,
     }
     return VirtualRouter(**values)

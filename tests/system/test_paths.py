@@ -12,11 +12,13 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
+from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
 
 from exavrrp.system import paths as paths_module
-from exavrrp.system.netlink import SETTLED, Conversation, Watch, messages, raise_error
+from exavrrp.system.netlink import SETTLED, Conversation, Watch, decoded, messages, raise_error
 from exavrrp.system.paths import Link, Paths, group_members
 
 if TYPE_CHECKING:
@@ -449,10 +451,23 @@ _error_head = st.builds(
 
 
 @given(_error_head)
+@example(struct.pack("=IHHIIi", 20, 2, 0, 0, 0, -(1 << 31)))  # no such error: strerror() takes no such number
 def test_any_error_message_is_an_oserror_or_none(data: bytes) -> None:
     for offset, *_ in messages(data):
         with contextlib.suppress(OSError):
             raise_error(data, offset)
+
+
+@given(st.sampled_from([ifinfmsg, ifaddrmsg]), st.integers(0, 0xFF), st.binary(max_size=80))
+@example(ifinfmsg, 16, struct.pack("=BxHi", 0, 1, 2))  # ends within its fixed part
+def test_any_message_is_decoded_or_an_oserror(kind: Any, type_: int, body: bytes) -> None:
+    data = struct.pack("=IHHII", 16 + len(body), type_, 0, 0, 0) + body
+    try:
+        found = decoded(kind, data, 0)
+    except OSError as error:
+        assert error.errno == errno.EBADMSG  # noqa: PT017 — or none is raised
+    else:
+        assert found["header"]["length"] == len(data)
 
 
 def test_an_explained_error_is_read() -> None:

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from exavrrp.config import Check, Program, Shell
 from exavrrp.system import children
 from exavrrp.system.checks import Checks, obstacle
-from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process
+from exavrrp.system.checks.outcome import DETAIL
+from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process, _last_line
 from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER
 
 if TYPE_CHECKING:
@@ -121,6 +124,13 @@ def test_exit_status_and_last_line_are_the_result(
     run: "Run", until: "Until", script: str, passed: bool, detail: str
 ) -> None:
     assert run(first(until, shell(script))) == ("web", passed, detail)
+
+
+@given(st.binary(max_size=TAIL) | st.text(max_size=TAIL).map(str.encode))
+def test_whatever_a_program_says_is_one_printable_line(output: bytes) -> None:
+    said = _last_line(output)
+    assert said.isprintable()
+    assert len(said) <= DETAIL
 
 
 def test_a_program_that_cannot_be_started_has_failed(run: "Run", until: "Until", tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The two notes: what one life writes the next one reads, and nothing that a file may hold does harm."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from hypothesis import strategies as st
 
 from exavrrp.control import NOTE_LIMIT
 from exavrrp.system import state
-from exavrrp.system.state import DrainFile, State
+from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.vrrp import auth
+from exavrrp.vrrp.auth import Flow
 from tests.system.commanded import Told, has_other_users, let_others_in
 from tests.system.conftest import Need
 
@@ -219,3 +224,100 @@ def test_whatever_is_in_a_file_reading_it_raises_nothing(scratch: Path, content:
     assert opened(scratch, log).recall() == frozenset()
     found = DrainFile(scratch, log).recall()
     assert all(isinstance(name, str) and (end is None or end >= 0) for name, end in found.items())
+
+
+# The numbers of signed adverts
+
+HERE, THERE = ip_address("192.0.2.11"), ip_address("192.0.2.12")
+FLOWS = [Flow(HERE, HERE, 7), Flow(HERE, THERE, 7), Flow(IPv6Address("::1"), IPv6Address("::2"), 255)]
+
+
+@contextlib.contextmanager
+def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator[tuple[MarkFile, int]]:
+    file = MarkFile(directory, log)
+    known = file.open(flows)
+    try:
+        yield file, known
+    finally:
+        file.close()
+
+
+def test_marks_are_there_for_the_next_life(tmp_path: Path, log: Told) -> None:
+    with marks(tmp_path, log) as (file, known):
+        assert known == 0
+        assert [file.get(flow) for flow in FLOWS] == [None, None, None]
+        for number, flow in enumerate(FLOWS, start=1):
+            file[flow] = auth.Sequence((1 << 64) - number)
+            assert file.get(flow) == (1 << 64) - number
+    with marks(tmp_path, log) as (file, known):
+        assert known == 3
+        assert [file.get(flow) for flow in FLOWS] == [(1 << 64) - number for number in (1, 2, 3)]
+    assert log.events() == []
+    assert (tmp_path / "marks").stat().st_mode & 0o777 == 0o600
+
+
+def test_marks_follow_the_configuration(tmp_path: Path, log: Told) -> None:
+    with marks(tmp_path, log) as (file, _):
+        file[FLOWS[1]] = auth.Sequence(5)
+    other = Flow(HERE, THERE, 8)
+    with marks(tmp_path, log, [other, FLOWS[1]]) as (file, known):
+        assert known == 1
+        assert file.get(FLOWS[1]) == 5
+        assert file.get(other) is None
+        assert file.get(FLOWS[0]) is None, "of no router any more"
+    with marks(tmp_path, log) as (file, known):
+        assert known == 1
+
+
+MARKED = """
+import os, signal, sys
+from ipaddress import ip_address
+from pathlib import Path
+from exavrrp.system.state import MarkFile
+from exavrrp.vrrp.auth import Flow
+from tests.system.commanded import Told
+here = ip_address("192.0.2.11")
+file = MarkFile(Path(sys.argv[1]), Told())
+file.open([Flow(here, here, 7)])
+for number in range(1, 1001):
+    file[Flow(here, here, 7)] = number
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_marks_outlive_a_process_that_is_killed(tmp_path: Path, log: Told) -> None:
+    done = subprocess.run([sys.executable, "-c", MARKED, str(tmp_path)], cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    with marks(tmp_path, log) as (file, _):
+        assert file.get(FLOWS[0]) == 1000
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"exavrrp marks 1\n.", b"exavrrp marks 2\n", state.MARKS + bytes(48), b"x" * 100]
+)
+def test_what_are_no_marks_is_logged_and_taken_for_none(tmp_path: Path, log: Told, content: bytes) -> None:
+    (tmp_path / "marks").write_bytes(content)
+    with marks(tmp_path, log) as (file, known):
+        assert known == 0
+        file[FLOWS[0]] = auth.Sequence(9)
+    assert log.events() == ["note-ignored"]
+    with marks(tmp_path, log) as (_, known):
+        assert known == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: state.MARKS + rest)))
+def test_whatever_the_marks_hold_reading_them_raises_nothing(tmp_path: Path, log: Told, content: bytes) -> None:
+    (tmp_path / "marks").write_bytes(content)
+    with marks(tmp_path, log) as (file, known):
+        assert known <= len(FLOWS)
+        file[FLOWS[0]] = auth.Sequence(1)
+        assert file.get(FLOWS[0]) == 1
+
+
+def test_marks_that_cannot_be_kept_do_for_this_life(tmp_path: Path, log: Told) -> None:
+    with marks(tmp_path / "missing", log) as (file, known):
+        assert known == 0
+        file[FLOWS[0]] = auth.Sequence(1)
+        assert file.get(FLOWS[0]) == 1
+    assert log.events() == ["note-unwritten"]

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from exavrrp.config import Check, Http
 from exavrrp.config.notation import Endpoint, Url
-from exavrrp.system.checks import Checks, Outcome, obstacle
+from exavrrp.system.checks import Checks, Outcome, obstacle, web
 from exavrrp.system.checks.outcome import DETAIL
 from exavrrp.system.checks.web import MOST_HEAD, MOST_READ, Answer
 
@@ -255,6 +256,38 @@ def test_a_server_that_closes_at_once_has_failed(run: "Run", until: "Until") -> 
             assert detail
 
     run(body())
+
+
+def test_adverts_go_on_while_an_answer_is_read(run: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body in chunks of one byte: h11 needs 0.14 s for as much of it as is read."""
+    turns = 0
+    fed: list[tuple[int, int]] = []
+    feed = Answer.feed
+
+    def noting(self: Answer, data: bytes) -> Outcome | None:
+        fed.append((len(data), turns))
+        return feed(self, data)
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+
+        def turn() -> None:
+            nonlocal turns
+            turns += 1
+            if not asked.done():
+                loop.call_soon(turn)
+
+        endless = OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 30000
+        async with serving(saying(endless)) as port:
+            asked = loop.create_task(web.ask(http(port, **WELL), None))
+            loop.call_soon(turn)
+            assert "no " in (await asked).detail
+
+    monkeypatch.setattr(Answer, "feed", noting)
+    run(body())
+    assert max(size for size, _ in fed) <= web.PIECE
+    assert sum(size for size, _ in fed) >= MOST_READ
+    assert all(earlier < later for (_, earlier), (_, later) in pairwise(fed))
 
 
 async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -4,6 +4,7 @@ Checksums are verified here by another arithmetic than the codec's: 2¹⁶ ≡ 1
 16-bit words is right exactly when the bytes, read as one big number, are a multiple of 65535.
 """
 
+import hmac
 import json
 import struct
 from collections.abc import Callable
@@ -11,16 +12,20 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from exavrrp.vrrp.auth import Flow, Key, Mode, Policy, Sequence, Verifier
 from exavrrp.vrrp.packet import (
+    OPEN,
     Address,
     Advertisement,
     Datagram,
     Expectation,
+    Guard,
     Ipv4Checksum,
     Malformed,
     Reason,
@@ -151,12 +156,40 @@ def test_the_ipv6_checksum_covers_the_trailer() -> None:
 # Every reason, and their order
 
 
-def rejection(datagram: Datagram, expectation: Expectation) -> Reason:
+def rejection(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN) -> Reason:
     with pytest.raises(Malformed) as caught:
-        decode(datagram, expectation)
+        decode(datagram, expectation, guard, NOW)
     assert str(caught.value) == f"{caught.value.reason}: {caught.value.detail}"
     assert caught.value.detail
     return caught.value.reason
+
+
+NOW = 1_800_000_000.25
+LAST = Sequence((1_800_000_000 << 32) - 1)
+SECRET = bytes(range(32))
+
+
+@dataclass(frozen=True)
+class Seal:
+    """A trailer in the making, with its faults."""
+
+    missing: bool = False
+    reserved: int = 0
+    seconds: int = 1_800_000_000
+    key: int = 1
+    spoil_code: int = 0
+    counter: int = 0
+
+    def trailer(self, source: Address, message: bytes) -> bytes:
+        if self.missing:
+            return b""
+        front = struct.pack("!BBHIHH", 1, self.key, self.reserved, self.seconds, 0, self.counter)
+        pseudo = (
+            bytes([source.version, message[0] >> 4, message[1], 0]) + source.packed + bytes(16 - len(source.packed))
+        )
+        covered = pseudo + message[:6] + b"\0\0" + message[8:] + front + bytes(16)
+        code = hmac.new(SECRET, covered, "sha256").digest()[:16]
+        return front + bytes([code[0] ^ self.spoil_code]) + code[1:]
 
 
 @dataclass(frozen=True)
@@ -174,6 +207,7 @@ class Draft:
     interval: int = 100
     spoil_checksum: int = 0
     cut: int = 0
+    seal: Seal | None = None
 
     def datagram(self) -> Datagram:
         vips = self.vips if self.count != 0 else ()
@@ -182,10 +216,16 @@ class Draft:
             "!BBBBHH", version << 4 | kind, self.vrid, 150, len(vips), self.reserved << 12 | self.interval, 0
         )
         payload = header + b"".join(vip.packed for vip in vips)
-        payload = with_checksum(payload, pseudo_header(self.source, self.destination, len(payload)))
-        spoilt = int.from_bytes(payload[6:8]) ^ self.spoil_checksum
+        trailer = b"" if self.seal is None or self.cut else self.seal.trailer(self.source, payload)
+        summed = payload + trailer if self.source.version == 6 else payload
+        summed = with_checksum(summed, pseudo_header(self.source, self.destination, len(summed)))
+        spoilt = int.from_bytes(summed[6:8]) ^ self.spoil_checksum
         payload = payload[:6] + spoilt.to_bytes(2) + payload[8:]
-        return Datagram(self.source, self.destination, self.hop_limit, payload[: len(payload) - self.cut])
+        return Datagram(self.source, self.destination, self.hop_limit, payload[: len(payload) - self.cut] + trailer)
+
+    def sealed(self, **faults: Any) -> "Draft":
+        """The same with a trailer, or with these faults in the one that it has."""
+        return replace(self, seal=replace(self.seal or Seal(), **faults))
 
 
 OWN = {4: ip_address("192.0.2.11"), 6: ip_address("2001:db8::11")}
@@ -206,6 +246,12 @@ FAULTS: dict[Reason, Callable[[Draft], Draft]] = {
     Reason.TYPE: lambda draft: replace(draft, version_type=(draft.version_type[0], 2)),
     Reason.LENGTH: lambda draft: replace(draft, cut=1),
     Reason.UNKNOWN_VRID: lambda draft: replace(draft, vrid=8),
+    Reason.AUTH_MISSING: lambda draft: draft.sealed(missing=True),
+    Reason.AUTH_MALFORMED: lambda draft: draft.sealed(reserved=1),
+    Reason.AUTH_WINDOW: lambda draft: draft.sealed(seconds=1_799_999_994),
+    Reason.AUTH_UNKNOWN_KEY: lambda draft: draft.sealed(key=2),
+    Reason.AUTH_MAC: lambda draft: draft.sealed(spoil_code=1),
+    Reason.AUTH_REPLAY: lambda draft: draft.sealed(seconds=min(1_799_999_999, (draft.seal or Seal()).seconds)),
     Reason.CHECKSUM: lambda draft: replace(draft, spoil_checksum=0x0100),
     Reason.NO_ADDRESSES: lambda draft: replace(draft, count=0),
     Reason.INTERVAL: lambda draft: replace(draft, interval=0),
@@ -219,10 +265,18 @@ def receiver(family: int) -> Expectation:
     return willing(PEER[family], 7, own=OWN[family], minimum_hop_limit=254)
 
 
+def enforcing(family: int) -> Verifier:
+    """A guard who has heard an advert a moment ago."""
+    policy = Policy(Mode.ENFORCE, 5, (Key(1, SECRET),), 1)
+    return Verifier(OWN[family], {7: policy}, {Flow(OWN[family], PEER[family], 7): LAST})
+
+
 @families
 def test_without_a_fault_it_is_accepted(family: int) -> None:
     draft = DRAFTS[family]
     assert decode(draft.datagram(), receiver(family)) == Advertisement(7, 150, 100, draft.vips)
+    signed = draft.sealed().datagram()
+    assert decode(signed, receiver(family), enforcing(family), NOW) == Advertisement(7, 150, 100, draft.vips)
 
 
 def test_every_reason_has_its_test_in_the_order_of_the_enum() -> None:
@@ -232,14 +286,28 @@ def test_every_reason_has_its_test_in_the_order_of_the_enum() -> None:
 @families
 @pytest.mark.parametrize("reason", FAULTS)
 def test_each_fault_is_rejected_for_its_reason(family: int, reason: Reason) -> None:
-    assert rejection(FAULTS[reason](DRAFTS[family]).datagram(), receiver(family)) is reason
+    faulty = FAULTS[reason](DRAFTS[family].sealed())
+    assert rejection(faulty.datagram(), receiver(family), enforcing(family)) is reason
 
 
 @families
 @pytest.mark.parametrize(("first", "second"), list(combinations(FAULTS, 2)))
 def test_of_two_faults_the_first_is_reported(family: int, first: Reason, second: Reason) -> None:
-    faulty = FAULTS[first](FAULTS[second](DRAFTS[family]))
-    assert rejection(faulty.datagram(), receiver(family)) is first
+    faulty = FAULTS[first](FAULTS[second](DRAFTS[family].sealed()))
+    assert rejection(faulty.datagram(), receiver(family), enforcing(family)) is first
+
+
+@families
+@pytest.mark.parametrize("reason", FAULTS)
+def test_only_who_passes_every_check_raises_the_mark(family: int, reason: Reason) -> None:
+    flow = Flow(OWN[family], PEER[family], 7)
+    marks = {flow: LAST}
+    guard = Verifier(OWN[family], {7: Policy(Mode.ENFORCE, 5, (Key(1, SECRET),), 1)}, marks)
+    draft = DRAFTS[family].sealed()
+    assert rejection(FAULTS[reason](draft).datagram(), receiver(family), guard) is reason
+    assert marks == {flow: LAST}
+    decode(draft.datagram(), receiver(family), guard, NOW)
+    assert marks == {flow: Sequence(1_800_000_000 << 32)}
 
 
 @families

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 from exavrrp.config import schema
 from exavrrp.config.diagnosis import Document, Keys, dotted, shown
-from exavrrp.config.settings import Agent, Check, Http, Tcp, VirtualRouter
+from exavrrp.config.settings import Agent, Authentication, Check, Http, Tcp, VirtualRouter
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Level, Takeover
+from exavrrp.vrrp.auth import Mode
 from exavrrp.vrrp.packet import OWNER, Address
 
 HASTY = 0.05
@@ -41,12 +42,29 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     _idle(document, agent, routers, checks)
     _elsewhere(document, routers, checks)
     _grouped(document, routers)
+    named = {check.name: check for check in checks}
     for one in routers:
         keys = ("virtual_router", one.name)
         _hasty(document, keys, one)
-        _clamped(document, keys, one, {check.name: check for check in checks})
+        _clamped(document, keys, one, named)
         _substituted(document, keys, one)
         _without_effect(document, (*keys, "bgp"), one)
+
+
+def unguarded(
+    document: Document, routers: tuple[VirtualRouter, ...], authentications: tuple[Authentication, ...]
+) -> None:
+    """Note what looks like protection, and is none."""
+    used = {one.authentication for one in routers}
+    for one in authentications:
+        keys = ("authentication", one.name)
+        if one.name not in used:
+            document.warning(keys, f'is used by no virtual router; write authentication = "{one.name}" in [agent]')
+        elif one.mode is not Mode.ENFORCE:
+            document.warning(
+                (*keys, "mode"),
+                f'is "{one.mode}", which accepts adverts that nobody has signed; write "enforce" as soon as all sign',
+            )
 
 
 def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:

@@ -30,10 +30,23 @@ Keys = tuple[str | int, ...]
 SIZE_LIMIT = 1 << 20
 """Bytes. 255 virtual routers with 255 addresses each, each on a line of its own, stay below it."""
 
+DEPTH_LIMIT = 16
+"""Tables and lists within each other. Ours are six (a community of a standby); each level more costs memory for the
+place of everything in it, and a thousand of them more frames than Python has."""
+
+MOST_PROBLEMS = 1000
+"""Mistakes looked for. One in each of 255 virtual routers is a slip of a script; more than this are another file."""
+
+MOST_KNOWN = 500
+"""Names among which the one is looked for that was meant: each takes some 10 µs."""
+
 SHOWN = 80
 """Characters of a wrong value that a message repeats: enough for any address or command to be recognised."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_LONG_KEY = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
+"""A dotted key such as nobody writes, before it is read: for each of its parts tomli keeps all those before it: 2 GiB
+for 1 MiB of keys with a thousand parts. Text in quotes is hit too if it is as long, and without a space."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -96,7 +109,9 @@ def dotted(keys: Keys) -> str:
 
 
 def nearest(word: str, known: Collection[str]) -> str | None:
-    """The member of ``known`` that somebody who wrote ``word`` most likely meant."""
+    """The member of ``known`` that somebody who wrote ``word`` most likely meant; of very many, nobody can say."""
+    if len(known) > MOST_KNOWN:
+        return None
     close = get_close_matches(word.lower().replace("-", "_"), list(known), n=1)
     return close[0] if close else None
 
@@ -112,9 +127,11 @@ class Document:
         self.file = str(path)
         self._synonyms = synonyms
         self._misplaced = misplaced
-        self.problems: list[Problem] = []
-        self.warnings: list[Problem] = []
+        self._problems: dict[Problem, None] = {}
+        self._warnings: dict[Problem, None] = {}
         self._spoilt: set[Keys] = set()
+        self._around: set[Keys] = set()
+        """everything that holds something spoilt"""
         self._places: dict[Keys, int] = {}
         self.data: dict[str, Any] = self._parse(self._read(Path(path)))
 
@@ -139,14 +156,19 @@ class Document:
         return text
 
     def _parse(self, text: str) -> dict[str, Any]:
+        deep = f"lists or tables are nested too deeply; write at most {DEPTH_LIMIT} within each other"
+        if found := _LONG_KEY.search(text):
+            raise self._failure(deep, text.count("\n", 0, found.start()) + 1)
         try:
             data = tomli.loads(text)
         except tomli.TOMLDecodeError as error:
             raise self._failure(f"not TOML: {error.msg}", error.lineno, error.colno) from None
         except RecursionError:
-            raise self._failure("not TOML that can be read: lists or tables are nested too deeply") from None
+            raise self._failure(deep) from None
         except ValueError:  # Python's limit on the digits of an integer, which tomli lets through
             raise self._failure("not TOML that can be read: a number has too many digits") from None
+        if not _shallow(data):
+            raise self._failure(deep)
         self._places = places(text)
         return data
 
@@ -163,17 +185,23 @@ class Document:
     def problem(self, keys: Keys, message: str, *, spoils: bool = True) -> None:
         """Note an error, once; ``message`` says what is wrong and what to write instead.
 
-        ``spoils`` is whether what was read at ``keys`` is less than, or not, what the operator meant.
+        ``spoils`` is whether what was read at ``keys`` is less than, or not, what the operator meant. Raises
+        ConfigError when there are so many that nobody can have meant this file.
         """
-        problem = Problem(self.file, dotted(keys), message, self.line(keys))
-        if problem not in self.problems:
-            self.problems.append(problem)
+        self._problems[Problem(self.file, dotted(keys), message, self.line(keys))] = None
         if spoils:
-            self._spoilt.add(keys)
+            self._spoil(keys)
+        if len(self._problems) > MOST_PROBLEMS:
+            message = f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
+            raise ConfigError([Problem(self.file, "", message), *self._in_order(self._problems)])
+
+    def _spoil(self, keys: Keys) -> None:
+        self._spoilt.add(keys)
+        self._around.update(keys[:end] for end in range(len(keys)))
 
     def sound(self, keys: Keys) -> bool:
         """Whether what was read at ``keys`` is all that the operator meant; if not, that has been noted."""
-        return not any(spoilt[: len(keys)] == keys[: len(spoilt)] for spoilt in self._spoilt)
+        return keys not in self._around and not any(keys[:end] in self._spoilt for end in range(len(keys) + 1))
 
     def __contains__(self, keys: Keys) -> bool:
         """Whether ``keys`` (names only) is in the file."""
@@ -186,16 +214,21 @@ class Document:
 
     def warning(self, keys: Keys, message: str) -> None:
         """Note something legal that is hardly meant."""
-        warning = Problem(self.file, dotted(keys), message, self.line(keys))
-        if warning not in self.warnings:
-            self.warnings.append(warning)
+        self._warnings[Problem(self.file, dotted(keys), message, self.line(keys))] = None
+
+    @property
+    def warnings(self) -> tuple[Problem, ...]:
+        """What has been noted until now, in the order of the file."""
+        return self._in_order(self._warnings)
 
     def verdict(self) -> None:
         """Raises ConfigError if any problem was noted."""
-        self.problems.sort(key=lambda problem: problem.line or 0)
-        self.warnings.sort(key=lambda warning: warning.line or 0)
-        if self.problems:
-            raise ConfigError(self.problems)
+        if self._problems:
+            raise ConfigError(self._in_order(self._problems))
+
+    @staticmethod
+    def _in_order(noted: Iterable[Problem]) -> tuple[Problem, ...]:
+        return tuple(sorted(noted, key=lambda one: one.line or 0))
 
     def table(self, keys: Keys, value: object, kind: type[T]) -> T:
         """``value`` decoded as ``kind``, key by key; every key that is wrong, unknown or missing is noted."""
@@ -225,7 +258,7 @@ class Document:
             meant = self._synonyms.get(name, nearest(name, known))
             if meant is not None and meant in known:
                 remedy = f'did you mean "{meant}"?'
-                self._spoilt.add((*keys, meant))
+                self._spoil((*keys, meant))
             else:
                 remedy = self._misplaced.get(name, f"known here: {', '.join(known)}")
             self.problem((*keys, name), f"unknown key; {remedy}")
@@ -236,13 +269,18 @@ class Document:
             return self.table(keys, value, wanted)
         element = _element(wanted)
         if element is not None and isinstance(value, list) and value:
+            most = _most(wanted)
+            if most is not None and len(value) > most:
+                self.problem(keys, f"holds {len(value)}; write at most {most}")
+                return None
             found = [self._value((*keys, index), one, element) for index, one in enumerate(value)]
             return tuple(one for one in found if one is not None)
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError:
             verb = "holds" if isinstance(keys[-1], int) else "is"
-            self.problem(keys, f"{verb} {shown(value)}; write {_description(wanted)}")
+            told = "wrong (it is not shown)" if _is_secret(wanted) else shown(value)
+            self.problem(keys, f"{verb} {told}; write {_description(wanted)}")
             return None
 
 
@@ -255,9 +293,24 @@ def _annotated(wanted: Any) -> Any:
 
 def _description(wanted: Any) -> str:
     """What to write, from the ``msgspec.Meta`` of the type (every type in ``schema`` has one)."""
-    description = next(meta.description for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
+    description = _meta(wanted).description
     assert description is not None
     return description
+
+
+def _meta(wanted: Any) -> msgspec.Meta:
+    return next(meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
+
+
+def _most(wanted: Any) -> int | None:
+    """How many elements a list may have."""
+    return _meta(wanted).max_length
+
+
+def _is_secret(wanted: Any) -> bool:
+    """Whether nothing that was written there may be repeated."""
+    metas = (meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
+    return any((meta.extra or {}).get("secret", False) for meta in metas)
 
 
 def _element(wanted: Any) -> Any:
@@ -266,6 +319,15 @@ def _element(wanted: Any) -> Any:
     while get_origin(plain) is Annotated:
         plain = get_args(plain)[0]
     return get_args(plain)[0] if get_origin(plain) is tuple else None
+
+
+def _shallow(data: dict[str, Any]) -> bool:
+    """Whether no more than ``DEPTH_LIMIT`` tables and lists are within each other, the document being the first."""
+    level: list[Any] = [data]
+    for _ in range(DEPTH_LIMIT):
+        inner = (one.values() if isinstance(one, dict) else one for one in level)
+        level = [one for values in inner for one in values if isinstance(one, (dict, list))]
+    return not level
 
 
 _TOKEN = re.compile(

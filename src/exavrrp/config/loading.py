@@ -2,9 +2,9 @@
 
 This file owns what the configuration means: which text stands for what, the defaults that a virtual router takes from
 its agent, and the source it takes from the host. Around it: ``schema`` says what one key may hold, ``notation`` what
-text stands for, ``coherence`` what must not be combined, ``diagnosis`` reads the file and collects problems with their
-places, ``settings`` are the result. It must not touch the operating system beyond reading the file: what this host has
-(addresses on lo, programs) comes in as functions.
+text stands for, ``coherence`` what must not be combined, ``ladders`` and ``authentications`` what their tables mean,
+``diagnosis`` reads the file and collects problems with their places, ``settings`` are the result. It must not touch the
+operating system beyond reading the file: what this host has (addresses on lo, programs, keys) comes in as functions.
 
 ``load`` works in three rounds, each going on after errors: the tables by themselves, each virtual router by itself,
 and all of them together. A check whose subject was already found to be wrong keeps silent (``Document.sound``), so
@@ -14,7 +14,7 @@ that one mistake gives one line.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,14 +22,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from exavrrp.config import coherence, ladders, notation, schema
+from exavrrp.config.authentications import Authentications, Reader
 from exavrrp.config.diagnosis import Document, Keys, dotted, nearest, quoted, shown
 from exavrrp.config.settings import (
     Agent,
+    Authentication,
     Check,
     Configuration,
+    Credential,
     File,
     Http,
+    Inline,
     Interface,
+    KeyFile,
     Prefix,
     Probe,
     Process,
@@ -60,14 +65,17 @@ def load(
     path: str | Path,
     local_addresses: Callable[[], Collection[Address]] | None = None,
     obstacle: Obstacle | None = None,
+    secrets: Reader | None = None,
 ) -> Configuration:
     """The configuration in ``path``; raises ConfigError with everything that is wrong with it, and nothing else.
 
     ``local_addresses`` gives the addresses on lo, among which a missing source is looked for; without it such a source
-    stays None. ``obstacle`` says why a check cannot be carried out here; without it nobody asks. Whatever these two
-    raise is passed on.
+    stays None. ``obstacle`` says why a check cannot be carried out here; without it nobody asks. ``secrets`` reads the
+    keys of authentications; without it they stay unknown. Whatever these raise is passed on, but for the ValueError of
+    ``secrets``.
     """
-    return _Reading(Document(path, schema.SYNONYMS, schema.MISPLACED)).configuration(local_addresses, obstacle)
+    document = Document(path, schema.SYNONYMS, schema.MISPLACED)
+    return _Reading(document, secrets).configuration(local_addresses, obstacle)
 
 
 def state_directory(path: str | Path) -> str:
@@ -92,23 +100,28 @@ Meaning = TypeVar("Meaning")
 class _Reading:
     """One file on its way from tables to a configuration."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, secrets: Reader | None) -> None:
         self._document = document
         self._problem = document.problem
         self._sound = document.sound
         self._ladders = ladders.Ladders(document, self._texts, self._text)
+        self._authentications = Authentications(document, secrets)
 
     def configuration(
         self, local_addresses: Callable[[], Collection[Address]] | None, obstacle: Obstacle | None
     ) -> Configuration:
         """All three rounds; raises ConfigError."""
         document = self._document
-        tables = ("agent", "virtual_router", "check")
+        tables = ("agent", "virtual_router", "check", "authentication")
         document.unknown((), [name for name in document.data if name not in tables], tables)
         agent = self._agent(document.table(("agent",), document.data.get("agent", {}), schema.Agent))
-        if "virtual_router" not in document.data and self._sound(("virtual_router",)):
+        if document.data.get("virtual_router", {}) == {} and self._sound(("virtual_router",)):
             self._problem((), "no virtual router; write at least one table [virtual_router.NAME]")
         checks = tuple(self._check(name, table, obstacle) for name, table in self._named("check", schema.Check))
+        authentications = tuple(
+            self._authentications.authentication(name, table)
+            for name, table in self._named("authentication", schema.Authentication)
+        )
         routers = tuple(
             self._router(("virtual_router", name), name, table, agent, obstacle)
             for name, table in self._named("virtual_router", schema.VirtualRouter)
@@ -117,7 +130,14 @@ class _Reading:
         coherence.contradictions(document, agent, routers)
         document.verdict()
         coherence.oddities(document, agent, routers, checks)
-        return Configuration(agent=agent, routers=routers, checks=checks, warnings=tuple(document.warnings))
+        coherence.unguarded(document, routers, authentications)
+        return Configuration(
+            agent=agent,
+            routers=routers,
+            checks=checks,
+            authentications=authentications,
+            warnings=tuple(document.warnings),
+        )
 
     # Tables and values by themselves
 
@@ -133,9 +153,10 @@ class _Reading:
         """Each ``[table.NAME]`` decoded."""
         for name, content in self._entries(table).items():
             keys = (table, name)
-            if content and all(isinstance(value, dict) for value in content.values()) and "bgp" not in content:
+            nested = content and all(isinstance(value, dict) for value in content.values())
+            if nested and content.keys().isdisjoint(("bgp", "keys")):
                 whole = f"{name}.{next(iter(content))}"
-                self._problem(keys, f"a name with a dot is written in quotes: [{table}.{quoted(whole)}]")
+                self._problem(keys, f"a name with a dot is written in quotes: [{table}.{shown(whole)}]")
                 continue
             if not re.fullmatch(schema.NAME, name):
                 better = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).lstrip("_.-")[:64] or "web"
@@ -175,7 +196,7 @@ class _Reading:
             if len(same) > 1:
                 self._problem(
                     ("agent", "sources"),
-                    f"holds {len(same)} IPv{family} addresses ({', '.join(same)}); keep one, and give a virtual router"
+                    f"holds {len(same)} IPv{family} addresses ({_listed(same)}); keep one, and give a virtual router"
                     " that needs another one a source of its own",
                 )
         longest = table.learned_interval_max
@@ -192,6 +213,9 @@ class _Reading:
             persistent_directory=table.persistent_directory,
             control_group=table.control_group,
             local_as=table.local_as,
+            scheduling=table.scheduling,
+            lock_memory=table.lock_memory,
+            authentication=self._authentication(("agent", "authentication"), table.authentication),
         )
 
     def _state_directory(self, path: str) -> str:
@@ -328,6 +352,11 @@ class _Reading:
             sessions_neighbors=self._counted((*keys, "sessions_neighbors"), table),
             sessions_weight=table.sessions_weight,
             startup_hold=table.startup_hold,
+            authentication=(
+                agent.authentication
+                if table.authentication is None
+                else self._authentication((*keys, "authentication"), table.authentication)
+            ),
             checks=self._references((*keys, "checks"), table.checks),
             group=table.group,
             notify=self._notified((*keys, "notify"), table.notify, obstacle),
@@ -461,17 +490,25 @@ class _Reading:
         return seconds
 
     def _references(self, keys: Keys, names: tuple[str, ...]) -> tuple[str, ...]:
-        known = self._entries("check")
+        return self._texts(keys, names, lambda name: self._defined("check", name))
 
-        def defined(name: str) -> str:
-            close = nearest(name, known)
-            misnamed = close is not None and not re.fullmatch(schema.NAME, close)
-            if name in known or misnamed or not self._sound(("check", name.partition(".")[0])):
-                return name  # or the mistake is in the name of the table, and has been noted there
-            table = dotted(("check", name))
-            raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{table}] for it")
+    def _authentication(self, keys: Keys, name: str) -> str | None:
+        """The name of an authentication; None: there is to be none, or there is none of that name."""
+        if name == schema.UNAUTHENTICATED:
+            return None
+        return self._text(keys, name, lambda name: self._defined("authentication", name))
 
-        return self._texts(keys, names, defined)
+    def _defined(self, table: str, name: str) -> str:
+        """``name``, if there is such a table. Raises ValueError with a remedy."""
+        known = self._entries(table)
+        if name in known:
+            return name
+        close = nearest(name, known)
+        misnamed = close is not None and not re.fullmatch(schema.NAME, close)
+        if misnamed or not self._sound((table, name.partition(".")[0])):
+            return name  # or the mistake is in the name of the table, and has been noted there
+        whole = dotted((table, name))
+        raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{whole}] for it")
 
     # All of them together
 
@@ -490,9 +527,9 @@ class _Reading:
             if len(usable) == 1:
                 found[family] = usable[0]
             elif usable and all(self._sound(("virtual_router", one.name, "addresses")) for one in routers):
-                names = ", ".join(map(str, usable))
                 self._problem(
-                    ("agent", "sources"), f"has no IPv{family} address, and lo has several ({names}); write one of them"
+                    ("agent", "sources"),
+                    f"has no IPv{family} address, and lo has several ({_listed(usable)}); write one of them",
                 )
             elif not usable:
                 self._problem(
@@ -509,6 +546,11 @@ class _Reading:
         return virtual_router.source is None and self._sound(("virtual_router", virtual_router.name, "source"))
 
 
+def _listed(values: Sequence[object]) -> str:
+    """The first of them."""
+    return ", ".join(map(str, values[:8])) + (", …" if len(values) > 8 else "")
+
+
 def _usable(address: Address) -> bool:
     """Whether an address found on lo can be what adverts are sent from."""
     return not (address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified)
@@ -517,19 +559,22 @@ def _usable(address: Address) -> bool:
 def effective(configuration: Configuration) -> str:
     """``configuration`` as a complete exavrrp.toml; loads back as an equal one.
 
-    Only what has no value is missing (such as max_hops when every hop limit is accepted).
+    Only what has no value is missing (such as max_hops when every hop limit is accepted), and secrets.
     """
     tables = [_table("agent", configuration.agent)]
+    tables[0] += "" if configuration.agent.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
     for one in configuration.routers:
         header = f"virtual_router.{_key(one.name)}"
         tables.append(_table(header, one, without=("name", "standby", "ladder", "stale_for")))
         tables[-1] += f"standby = {_toml('announce' if one.standby else 'withdraw')}\n"
+        tables[-1] += "" if one.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
         if one.source is None:
             tables[-1] += f"# source: found at start, the only global IPv{one.family} address on lo that is no VIP\n"
         attributes = ladders.tables(one.ladder, standby=one.standby)
         attributes["bgp"]["stale_for"] = one.stale_for
         tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
     tables += [_check_table(one) for one in configuration.checks]
+    tables += [_authentication_table(one) for one in configuration.authentications]
     return "\n".join(tables)
 
 
@@ -537,6 +582,21 @@ def _check_table(check: Check) -> str:
     pointless = isinstance(check.probe, Http) and not check.probe.http.tls
     probe = _table(f"check.{_key(check.name)}", check.probe, without=("tls_verify",) if pointless else ())
     return probe + _table("", check, without=("name", "probe")).partition("\n")[2]
+
+
+def _authentication_table(one: Authentication) -> str:
+    lines = []
+    for key in one.keys:
+        match key.place:
+            case KeyFile(path):
+                lines.append(f"keys.{key.id} = {{ file = {_toml(path)} }}")
+            case Credential(name):
+                lines.append(f"keys.{key.id} = {{ credential = {_toml(name)} }}")
+            case Inline():
+                lines.append(f'# keys.{key.id} = {{ hex = "…" }}: not shown')
+    window = [] if one.window else ["# window: three intervals of each virtual router, and at least 5 s"]
+    table = _table(f"authentication.{_key(one.name)}", one, without=("name", "keys"))
+    return table + "".join(f"{line}\n" for line in (*window, *lines))
 
 
 def _table(header: str, settings: Any, without: Collection[str] = ()) -> str:

@@ -25,7 +25,8 @@ COMMUNITIES = {
 """Well-known names → what ExaBGP reads."""
 
 _ENDPOINT = re.compile(r"(?:\[(?P<six>[^\]]*)\]|(?P<four>[^:\[\]]*)):(?P<port>[0-9]{1,5})")
-_URL = re.compile(r"(?P<scheme>https?)://(?P<place>[^/?#]*)(?P<target>[/?][!-\"$-~]*)?", re.IGNORECASE)
+_URL = re.compile(r"(?P<scheme>https?)://(?P<place>[^/?#]*)(?P<target>[/?][!-\"$-~]*)?", re.IGNORECASE | re.ASCII)
+"""ASCII: otherwise the Kelvin sign is taken for a k, and the long s of an "httpſ" for an s."""
 
 _COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 _LARGE_COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})")
@@ -95,8 +96,8 @@ def url(text: str) -> Url:
     try:
         address_ = _reached(parts["six"], parts["four"])
     except ValueError as error:
-        if re.fullmatch(r"[A-Za-z0-9._-]*[A-Za-z_-][A-Za-z0-9._-]*", place.partition(":")[0]):
-            name = place.partition(":")[0]
+        name = place.partition(":")[0]
+        if re.fullmatch(r"[A-Za-z0-9._-]{1,253}", name) and not re.fullmatch(r"[0-9.]+", name):
             raise ValueError(f'write an address in place of the name, and host = "{name}" beside it') from None
         raise error from None
     return Url(Endpoint(address_, _port(parts["port"])), target if target.startswith("/") else f"/{target}", tls)

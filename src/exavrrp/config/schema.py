@@ -12,7 +12,10 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
-"""Names of virtual routers and checks: they appear in logs, file names and labels of metrics."""
+"""Names of virtual routers, checks and authentications: they appear in logs, file names and labels of metrics."""
+
+UNAUTHENTICATED = "none"
+"""Written in place of the name of a table: no authentication, whatever the agent's default is."""
 
 STATE_DIRECTORY = "/run/exavrrp"
 """Also where the commands look for an agent that they know no configuration of."""
@@ -24,7 +27,8 @@ Sources = Annotated[
 ]
 Peers = Annotated[
     tuple[AddressText, ...],
-    Meta(description='a list of the other nodes\' addresses: ["2001:db8:ff::12", "192.0.2.12"]'),
+    # Every router without peers of its own has all of them.
+    Meta(max_length=255, description='a list of the other nodes\' addresses: ["2001:db8:ff::12", "192.0.2.12"]'),
 ]
 VirtualText = Annotated[str, Meta(description='an address in quotes, such as "2001:db8:53::1/128" or "192.0.2.53/32"')]
 Virtual = Annotated[
@@ -38,7 +42,11 @@ Interface = Annotated[
 ]
 Interfaces = Annotated[
     tuple[Interface, ...],
-    Meta(min_length=1, description='a list of the interfaces that may carry adverts: ["eth0", "eth1"]'),
+    Meta(
+        min_length=1,
+        max_length=255,
+        description='a list of the interfaces that may carry adverts: ["eth0", "eth1"]',
+    ),
 ]
 Interval = Annotated[
     float,
@@ -112,6 +120,11 @@ FilePath = Annotated[
 ]
 
 
+AuthenticationName = Annotated[
+    str, Meta(description=f'the name of a table [authentication.NAME] in quotes, or "{UNAUTHENTICATED}"')
+]
+
+
 class Agent(Struct, frozen=True, kw_only=True):
     """``[agent]``: this node, and defaults for its virtual routers."""
 
@@ -148,6 +161,12 @@ class Agent(Struct, frozen=True, kw_only=True):
         | None
     ) = None
     local_as: LocalAs | None = None
+    scheduling: Annotated[
+        Literal["normal", "realtime"],
+        Meta(description='"normal", or "realtime" to run before every ordinary process'),
+    ] = "normal"
+    lock_memory: Flag = False
+    authentication: AuthenticationName = UNAUTHENTICATED
 
 
 class Level(Struct, frozen=True, kw_only=True):
@@ -239,6 +258,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         # Less than one would end it before ExaBGP has answered for the first time.
         Meta(ge=1, le=86400, description="seconds from 1 to 86400"),
     ] = 60.0
+    authentication: AuthenticationName | None = None
     checks: Annotated[
         tuple[Annotated[str, Meta(description="the name of a [check.NAME] in quotes")], ...],
         Meta(description='a list of names of [check.NAME] tables: ["web"]'),
@@ -268,6 +288,44 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
 AbsolutePath = Annotated[
     str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/run/x"')
 ]
+
+
+class Key(Struct, frozen=True, kw_only=True):
+    """One entry of ``keys``: where the secret is, in exactly one of three ways."""
+
+    file: AbsolutePath | None = None
+    credential: (
+        Annotated[
+            str,
+            # What systemd accepts (credential_name_valid): a file name, and no path.
+            Meta(
+                pattern=r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f]{1,255}$(?!\n)",
+                description='the name of a systemd credential (LoadCredential=), such as "vrrp-1"',
+            ),
+        ]
+        | None
+    ) = None
+    hex: Annotated[str, Meta(description="64 to 128 hexadecimal digits in quotes", extra={"secret": True})] | None = (
+        None
+    )
+
+
+KEY_PLACES = tuple(Key.__struct_fields__)
+
+
+class Authentication(Struct, frozen=True, kw_only=True):
+    """``[authentication.NAME]``: what is signed and verified with which keys. A window of None follows the interval."""
+
+    mode: Annotated[
+        Literal["receive-only", "permissive", "enforce"],
+        Meta(description='"enforce", or on the way to it "receive-only", then "permissive"'),
+    ] = "enforce"
+    window: Annotated[int, Meta(ge=1, le=300, description="whole seconds from 1 to 300")] | None = None
+    active_key: Annotated[int, Meta(ge=1, le=255, description="the id of the key that signs, from 1 to 255")]
+    keys: Annotated[
+        dict[str, object],
+        Meta(description='the keys by id: { 1 = { file = "/etc/exavrrp/keys/1" } }', extra={"secret": True}),
+    ] = {}
 
 
 class Check(Struct, frozen=True, kw_only=True):
@@ -385,12 +443,15 @@ SYNONYMS: dict[str, str] = {
     "virtualhost": "host",
     "notify_master": "notify_active",
     "vrrp_notify_fifo": "notify_fifo",
+    "time_window": "window",
+    "key": "keys",
 }
 """Words of keepalived.conf, which most users come from → ours."""
 
 MISPLACED: dict[str, str] = {
     name: f"it belongs to a table [{table}]"
     for table, kind in (
+        ("authentication.NAME", Authentication),
         ("check.NAME", Check),
         ("virtual_router.NAME.bgp", Bgp),
         ("virtual_router.NAME", VirtualRouter),
@@ -415,7 +476,9 @@ MISPLACED: dict[str, str] = {
     "notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
     "vrrp_notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
     "smtp_alert": "remove it: a program of notify can send mail",
-    "auth_type": "remove it: VRRPv3 has no such authentication",
-    "auth_pass": "remove it: VRRPv3 has no such authentication",
+    "auth_type": "remove it: VRRPv3 has no such authentication; write a table [authentication.NAME]",
+    "auth_pass": "remove it: VRRPv3 has no such authentication; write a table [authentication.NAME]",
+    "auth_hmac": 'write a table [authentication.NAME], and authentication = "NAME" here',
+    "anti_replay": "remove it: what is signed is always accepted within the window only",
 }
 """For keys that are known in another table, or to keepalived alone: what to do."""

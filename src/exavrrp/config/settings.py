@@ -7,6 +7,7 @@ what their docstrings say.
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from math import ceil
 from typing import Literal
 
 from exavrrp import presence
@@ -16,7 +17,7 @@ from exavrrp.health import Initial, Vitality
 from exavrrp.presence import Handover
 from exavrrp.routes import Ladder
 from exavrrp.sessions import Requirement
-from exavrrp.vrrp import router
+from exavrrp.vrrp import auth, router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
 
@@ -45,6 +46,73 @@ class Agent:
     """who besides the agent's own user may use the control socket"""
     local_as: int | None
     """our own AS number towards eBGP neighbours; None: not told"""
+    scheduling: Literal["normal", "realtime"]
+    lock_memory: bool
+    """whether the process stays in memory"""
+    authentication: str | None = None
+    """name in ``Configuration.authentications``; None: none"""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A secret in a file of its own."""
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A secret that systemd hands over (LoadCredential= and its kin)."""
+
+    credential: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """A secret in the configuration itself."""
+
+    hex: str = field(repr=False)
+    holder: str = field(compare=False)
+    """the configuration file"""
+
+
+Place = KeyFile | Credential | Inline
+"""Where a secret is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One of the keys of an authentication."""
+
+    id: int
+    place: Place
+    secret: bytes | None = field(repr=False)
+    """None only if ``load`` was given nobody who reads it"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """One ``[authentication.NAME]``."""
+
+    name: str
+    mode: auth.Mode
+    window: int | None
+    """seconds; None: from the interval of each router"""
+    active_key: int
+    """the id of one of the keys"""
+    keys: tuple[Key, ...]
+    """at least one, with different ids and secrets"""
+
+    def policy(self, interval: float) -> auth.Policy:
+        """What a router that advertises every ``interval`` seconds is to do; the secrets must be known."""
+        keys = tuple(auth.Key(key.id, key.secret) for key in self.keys if key.secret is not None)
+        assert len(keys) == len(self.keys)
+        return auth.Policy(self.mode, self.window or window(interval), keys, self.active_key)
+
+
+def window(interval: float) -> int:
+    """Seconds, as keepalived derives them: three intervals, and five at least."""
+    return max(ceil(3 * interval), 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +153,8 @@ class VirtualRouter:
     """of the sessions as a check, −253–253; 0: fault"""
     startup_hold: float
     """seconds to wait for them at the start"""
+    authentication: str | None = None
+    """name in ``Configuration.authentications``; None: none"""
     checks: tuple[str, ...]
     """names in ``Configuration.checks``"""
     group: str | None
@@ -131,6 +201,7 @@ class VirtualRouter:
             hold=self.handover_hold,
             linger=self.linger,
             ceiling=self.handover_ceiling,
+            stale=self.stale_for,
             standby=self.standby,
         )
 
@@ -262,9 +333,17 @@ class Configuration:
     routers: tuple[VirtualRouter, ...]
     """at least one, in the order of the file"""
     checks: tuple[Check, ...]
+    authentications: tuple[Authentication, ...] = ()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
     def weights(self, virtual_router: VirtualRouter) -> dict[str, int]:
         """The checks of a router by name, each with its weight."""
         known = {check.name: check.weight for check in self.checks}
         return {name: known[name] for name in virtual_router.checks}
+
+    def policy(self, virtual_router: VirtualRouter) -> auth.Policy | None:
+        """How a router signs and verifies; None: not at all."""
+        known = {one.name: one for one in self.authentications}
+        if virtual_router.authentication is None:
+            return None
+        return known[virtual_router.authentication].policy(virtual_router.advert_interval)

@@ -36,9 +36,18 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def missing(status: Path = Path("/proc/self/status")) -> list[str]:
     """The capabilities that this process needs and does not have in effect (proc(5), CapEff)."""
-    effective = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
-    bits = int(effective.split()[1], 16)
+    bits = _effective(status)
     return [name for name, bit in NEEDED.items() if not bits >> bit & 1]
+
+
+def has(number: int) -> bool:
+    """Whether this process has the capability of this number in effect."""
+    return bool(_effective(Path("/proc/self/status")) >> number & 1)
+
+
+def _effective(status: Path) -> int:
+    line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
+    return int(line.split()[1], 16)
 
 
 @contextlib.contextmanager

@@ -69,22 +69,24 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 def _answers(connection: socket.socket, end: float | None) -> Iterator[Answer]:
     """``end`` is when to give up, of the monotonic clock. Raises Unanswered, OSError (TimeoutError: no first word)."""
-    received = b""
+    received, searched = bytearray(), 0
     patience: float | None = PATIENCE
     while True:
-        line, complete, rest = received.partition(b"\n")
-        if not complete:
+        ending = received.find(b"\n", searched)
+        if ending < 0:
             if len(received) > LONGEST:
                 raise Unanswered("the answer has no end; is this the socket of exavrrp?")
+            searched = len(received)
             received += _more(connection, patience, end)
             continue
-        found = answer(line)
+        found = answer(bytes(received[:ending]))
         if isinstance(found, Error):
             raise Unanswered(found.message)
         yield found
         if not isinstance(found, (Begun, Progress)):
             return
-        received, patience = rest, None
+        del received[: ending + 1]
+        searched, patience = 0, None
 
 
 def _more(connection: socket.socket, patience: float | None, end: float | None) -> bytes:

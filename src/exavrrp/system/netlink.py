@@ -27,12 +27,12 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from pyroute2.netlink.exceptions import NetlinkDecodeError
-
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 1, 2, 4, 0x10, 0x100, 0x200
 NLM_F_REPLACE, NLM_F_CREATE, NLM_F_DUMP = 0x100, 0x400, 0x300
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NLMSGERR_ATTR_MSG = 1
+_MAX_ERRNO = 4095
+"""The largest error number there can be (MAX_ERRNO in linux/err.h)."""
 _SOL_NETLINK, _ADD_MEMBERSHIP, _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 270, 1, 10, 11, 12
 """linux/netlink.h; Python has no names for them."""
 
@@ -126,7 +126,7 @@ class Conversation:
                     if interrupted:
                         raise InterruptedError(errno.EINTR, "the table changed during the dump")
                     return answer
-                answer.append(_decode(type(message), data, offset))
+                answer.append(decoded(type(message), data, offset))
                 if not flags_ & NLM_F_MULTI and not flags & NLM_F_ACK:
                     return answer
 
@@ -281,6 +281,7 @@ def raise_error(data: bytes, offset: int) -> None:
     code = -struct.unpack_from("=i", data, at)[0]
     if code <= 0:
         return
+    code = min(code, _MAX_ERRNO)
     at += 4
     if kind == _NLMSG_ERROR and at + HEADER.size <= end:
         at += HEADER.size if flags & NLM_F_CAPPED else max(HEADER.size, HEADER.unpack_from(data, at)[0])
@@ -299,12 +300,17 @@ def _explanation(data: bytes, at: int, end: int) -> str:
     return ""
 
 
-def _decode(kind: type[Any], data: bytes, offset: int) -> Any:
+def decoded(kind: type[Any], data: bytes, offset: int) -> Any:
+    """The message at ``offset`` as pyroute2 reads it. Raises ``OSError`` when it is not of this kind.
+
+    pyroute2 has an exception of its own for attributes that it does not understand; of a message that ends too early it
+    raises whatever its reading comes to.
+    """
     message = kind(data, offset=offset)
     try:
         message.decode()
-    except NetlinkDecodeError as error:
-        raise OSError(errno.EBADMSG, f"netlink answer not understood: {error.exception}") from error
+    except Exception as error:
+        raise OSError(errno.EBADMSG, f"netlink answer not understood: {error!r}") from error
     return message
 
 

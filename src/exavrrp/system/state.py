@@ -10,18 +10,41 @@ to be written beside the event loop: a disk may take seconds, an advert may not.
 
 Both are written whole under another name and then renamed, so a reader finds the old one or the new one. Whatever a
 file holds, reading it raises nothing: what cannot be understood is logged, and taken for nothing.
+
+``MarkFile`` has the numbers of signed adverts (``vrrp.auth``): the last one that we have sent, and the last one that
+was accepted, of each sender. It stands in the state directory and is mapped into memory: a number is noted by a store
+of eight bytes, at each advert, without a system call and without waiting, and what was stored is there for the next
+agent however this one ends. Its slots are made for the routers of the configuration; what is known is taken over.
+
+It does not outlive a boot, and need not: after a boot the numbers are older than the window that is accepted anyway.
+Where the window is longer than the boot took, or where the file is lost, whoever has recorded adverts of a peer can
+play them once more until that peer is heard again, and can do no more than that.
 """
 
+import mmap
 import os
-from collections.abc import Mapping
+import struct
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
 from exavrrp.control import NOTE_LIMIT, Drains, Life, Misunderstood, drains, life, note, start_time
+from exavrrp.vrrp.auth import Flow, Sequence
+from exavrrp.vrrp.packet import Address
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """One number for each boot (random(4))."""
+
+MARKS = b"exavrrp marks 1\n"
+"""What the file of marks begins with."""
+
+_SLOT = struct.Struct("=16s16sBB6xQ")
+"""Local address, sender, family, VRID and number. All sizes are multiples of 8, so that a number is stored at once."""
+
+_MOST_MARKS = 1 << 20
+"""Bytes read of a file of marks: those of 255 routers with 80 peers each."""
 
 
 class Log(Protocol):
@@ -128,7 +151,77 @@ class DrainFile:
         _replace(self.path, note(Drains(drained=dict(drained))), lasting=True)
 
 
-def _content(path: Path, log: Log) -> bytes | None:
+class MarkFile:
+    """``state_directory/marks``, as ``vrrp.auth.Marks``. Without the file it is good for this life alone."""
+
+    def __init__(self, directory: Path, log: Log) -> None:
+        self.path = directory / "marks"
+        self._log = log
+        self._slots: dict[Flow, int] = {}
+        self._map: mmap.mmap | None = None
+        self._numbers: memoryview | list[int] = []
+
+    def open(self, flows: Collection[Flow]) -> int:
+        """Make room for these, and for no others; how many of them were known. With the lock held."""
+        content = _content(self.path, self._log, _MOST_MARKS)
+        before = {} if content is None else _numbers(content)
+        if before is None:
+            self._log.warning("note-ignored", file=str(self.path), detail="it does not hold marks")
+            before = {}
+        found = {flow: before.get(flow, 0) for flow in flows}
+        words = (len(MARKS) + _SLOT.size - 8) // 8
+        self._slots = {flow: words + index * _SLOT.size // 8 for index, flow in enumerate(found)}
+        fresh = MARKS + b"".join(_packed(flow, number) for flow, number in found.items())
+        try:
+            _replace(self.path, fresh, lasting=False, mode=0o600)
+            with self.path.open("r+b") as file:
+                self._map = mmap.mmap(file.fileno(), len(fresh))
+            self._numbers = memoryview(self._map).cast("Q")
+        except OSError as error:
+            detail = f"{error.strerror or error}; what was recorded before a restart can be sent again after it"
+            self._log.warning("note-unwritten", file=str(self.path), detail=detail)
+            self._numbers = list(memoryview(fresh).cast("Q"))
+        return sum(1 for number in found.values() if number)
+
+    def get(self, flow: Flow, /) -> Sequence | None:
+        """The last number, if any is known."""
+        slot = self._slots.get(flow)
+        number = 0 if slot is None else self._numbers[slot]
+        return Sequence(number) if number else None
+
+    def __setitem__(self, flow: Flow, number: Sequence, /) -> None:
+        self._numbers[self._slots[flow]] = number
+
+    def close(self) -> None:
+        """Stores nothing any more. The file stays."""
+        if self._map is not None:
+            assert isinstance(self._numbers, memoryview)
+            self._numbers.release()
+            self._map.close()
+            self._map = None
+
+
+def _packed(flow: Flow, number: int) -> bytes:
+    return _SLOT.pack(flow.local.packed, flow.sender.packed, flow.local.version, flow.vrid, number)
+
+
+def _numbers(content: bytes) -> dict[Flow, int] | None:
+    """What a file of marks holds; None if it is none."""
+    if not content.startswith(MARKS) or (len(content) - len(MARKS)) % _SLOT.size:
+        return None
+    found: dict[Flow, int] = {}
+    for local, sender, family, vrid, number in _SLOT.iter_unpack(content[len(MARKS) :]):
+        if family not in {4, 6}:
+            return None
+        found[Flow(_unpacked(local, family), _unpacked(sender, family), vrid)] = number
+    return found
+
+
+def _unpacked(packed: bytes, family: int) -> Address:
+    return IPv4Address(packed[:4]) if family == 4 else IPv6Address(packed)
+
+
+def _content(path: Path, log: Log, most: int = NOTE_LIMIT) -> bytes | None:
     """What is in the file, None if there is none. A pipe or a device in its place is not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -138,7 +231,7 @@ def _content(path: Path, log: Log) -> bytes | None:
         log.warning("note-ignored", file=str(path), detail=error.strerror or str(error))
         return None
     try:
-        content = os.read(descriptor, NOTE_LIMIT + 1)
+        content = os.read(descriptor, most + 1)
     except OSError as error:
         log.warning("note-ignored", file=str(path), detail=error.strerror or str(error))
         return None
@@ -147,12 +240,12 @@ def _content(path: Path, log: Log) -> bytes | None:
     return content
 
 
-def _replace(path: Path, content: bytes, *, lasting: bool) -> None:
+def _replace(path: Path, content: bytes, *, lasting: bool, mode: int = 0o644) -> None:
     """Put ``content`` in the place of the file in one step. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     with suppress(FileNotFoundError):
         fresh.unlink()  # a predecessor ended while it wrote
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

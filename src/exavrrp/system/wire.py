@@ -1,13 +1,24 @@
 """Raw sockets of IP protocol 112: adverts out over each path, adverts in from wherever they arrive.
 
 This file owns the sockets of one source address and everything the kernel has to be told about them. It must not know
-what an advert says, who the peers are, or which paths there are: bytes, a destination and interfaces come in, bytes and
-where they came from go out.
+what an advert says, or which paths there are: bytes, a destination and interfaces come in, bytes and where they came
+from go out. Of the peers it knows the addresses.
 
-**In.** One socket bound to the source, on all interfaces. It is read in small batches, so that a flood cannot keep the
-event loop from its timers; ``drain`` reads all that waits, for the moment before a deadline is believed. The kernel
-neither computes nor verifies a VRRP checksum here (``IPV6_CHECKSUM`` is off on raw sockets unless asked for): the codec
-does, so that a wrong one is seen and counted.
+**In.** One socket bound to the source, on all interfaces, into which the kernel lets what comes from a peer
+(``filters``). It is read in small batches, so that a flood cannot keep the event loop from its timers; ``drain`` reads
+all that waits, for the moment before a deadline is believed. The kernel neither computes nor verifies a VRRP checksum
+here (``IPV6_CHECKSUM`` is off on raw sockets unless asked for): the codec does, so that a wrong one is seen and
+counted.
+
+**Strangers.** What comes from anybody else, our own address included, goes to a second socket, whose buffer holds a
+handful of packets. These are read once a second and handed on like all others, so that the log can say who knocks; the
+kernel counts those that found no room, and nobody has to look at them. So a flood of strangers takes neither our time
+nor the room of a peer's adverts, and yet it is counted. Where there are more peers than a filter can hold, there is no
+second socket, and the first one hears everybody.
+
+The kernel's count (``SK_MEMINFO_DROPS``) is of what found no room; what a filter does not let through is not in it. But
+there are kernels (seen on 6.18) that look at the room first: while a socket is full they count for it also what
+its filter would have kept out.
 
 **Out.** One socket per interface, bound to the source *and* to the device. Among equal-cost next hops only
 ``SO_BINDTODEVICE`` decides for both families: ``IPV6_PKTINFO`` and ``IPV6_UNICAST_IF`` do not when the source is bound.
@@ -19,17 +30,19 @@ Nothing here waits and nothing raises once ``open`` has returned: what could not
 """
 
 import asyncio
-import ctypes
+import contextlib
 import errno
 import functools
+import math
 import socket
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address
 from typing import Protocol
 
+from exavrrp.system import filters
 from exavrrp.vrrp.packet import PROTOCOL, Address, Datagram, Malformed, Reason, strip_ipv4
 
 HOP_LIMIT = 255
@@ -45,18 +58,29 @@ _DRAIN = 2048
 """Packets handled by one ``drain``: more than the receive buffer can hold."""
 _RECEIVE_BUFFER = 512 * 1024
 """Bytes asked for. An advert takes about 1 KiB of them in the kernel: room for a stalled process's backlog."""
+_PAUSE = 1.0
+"""Seconds between two looks at what strangers have sent: more often than the log speaks of them."""
 _LARGEST = 8192
 """Bytes read of a packet. The longest advert has 8 + 255 × 16 + 28 of them after an IPv4 header of at most 60."""
 
 _TC_PRIO_CONTROL = 7
-_SO_ATTACH_FILTER, _SO_RCVBUFFORCE, _SO_RXQ_OVFL, _IP_PKTINFO = 26, 33, 40, 8
+_TRUNCATED = int(socket.MSG_TRUNC)
+"""As a plain number: an enumeration's operators take longer than reading a packet."""
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_MEMINFO, _IP_PKTINFO = 33, 35, 55, 8
 """asm-generic/socket.h and linux/in.h; Python 3.11 has no names for them."""
+_MEMINFO = struct.Struct("=9I")
+_DROPS_AT = 8
+"""SK_MEMINFO_DROPS of linux/sock_diag.h."""
+_TOO_LONG = {errno.EINVAL, errno.ENOMEM}
+"""What the kernel says of a filter that it cannot hold."""
 
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
-_UNSIGNED = struct.Struct("=I")
-_ANCILLARY_SIZE = socket.CMSG_SPACE(_IN6_PKTINFO.size) + 2 * socket.CMSG_SPACE(_INT.size)
+_TIMESPEC = struct.Struct("@ll")
+_ANCILLARY_SIZE = (
+    socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
+)
 
 
 class Interface(Protocol):
@@ -78,6 +102,8 @@ class Arrival:
     """index of the interface it arrived on"""
     at: float
     """``loop.time()`` when it was read"""
+    realtime: float | None = None
+    """seconds since the epoch when the kernel got it, which may be long before; None: it did not say"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +125,15 @@ class Counters:
     failed: Counter[tuple[Address, str, str]] = field(default_factory=Counter)
     """copies not sent by (peer, interface name, name of the error such as ``ENETUNREACH``)"""
     received: Counter[int] = field(default_factory=Counter)
-    """packets by interface index, rejected ones included"""
+    """packets read by interface index, rejected ones included"""
     overflowed: int = 0
-    """packets the kernel dropped because the receive buffer was full (wraps at 2³²)"""
+    """packets of peers that the kernel dropped because the receive buffer was full (wraps at 2³²)
+
+    With some kernels those of strangers that came in the meantime, too; see the top of this file."""
+    unread: int = 0
+    """packets of strangers beyond those that were looked at (wraps at 2³²)
+
+    With some kernels those of peers that came in the meantime, too: less than a second's for each look."""
     receive_errors: Counter[str] = field(default_factory=Counter)
     """failed reads by name of the error"""
 
@@ -115,44 +147,75 @@ class _Sender:
 class Wire:
     """All adverts from and to one source address.
 
-    ``receive`` gets every packet with an understandable IP header. ``rejected`` gets the reason for every other, with
-    its source where that is known. Both are called from the event loop or from within ``drain``; they may call ``send``
-    and ``close``.
+    ``receive`` gets every packet of ``peers``, and a few of others, with an understandable IP header. ``rejected`` gets
+    the reason for every other, with its source where that is known. Both are called from the event loop or from within
+    ``drain``; they may call ``send`` and ``close``.
     """
 
     def __init__(
         self,
         source: Address,
+        peers: Collection[Address],
         receive: Callable[[Arrival], None],
         rejected: Callable[[Reason, Address | None], None],
     ) -> None:
         self.source = source
-        self.counters = Counters()
+        self._peers = peers
+        self._counters = Counters()
         self._receive = receive
         self._rejected = rejected
         self._family = socket.AF_INET if source.version == 4 else socket.AF_INET6
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: socket.socket | None = None
+        self._strangers: socket.socket | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._senders: dict[str, _Sender] = {}
         self._reading = False
+        self._drained = -math.inf
+        """``loop.time()`` when the last drain began"""
+
+    @property
+    def counters(self) -> Counters:
+        """What has been counted until now, by us and by the kernel."""
+        if self._socket is not None:
+            self._counters.overflowed = _dropped(self._socket)
+        if self._strangers is not None:
+            self._counters.unread = _dropped(self._strangers)
+        return self._counters
+
+    @property
+    def filtered(self) -> bool:
+        """Whether the kernel keeps strangers from us. It does unless there are more peers than a filter can hold."""
+        return self._strangers is not None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts to receive.
 
         Raises ``OSError``: ``EADDRNOTAVAIL`` when this host does not have the source, ``EPERM`` without CAP_NET_RAW.
         """
-        self._socket = self._receiver()
         self._loop = loop
+        self._socket = self._receiver(_RECEIVE_BUFFER)
+        try:
+            self._strangers = self._kept_apart(self._socket)
+        except OSError:
+            self._socket.close()
+            self._socket = None
+            raise
         loop.add_reader(self._socket.fileno(), self._readable)
+        self._listen_to_strangers()
 
     def close(self) -> None:
         """Closes all sockets. May be called twice, and from within a callback."""
         for name in tuple(self._senders):
             self._drop(name)
-        if self._socket is not None and self._loop is not None:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+        if self._look is not None:
+            self._look.cancel()
+        self._counters = self.counters
+        for receiver in (self._socket, self._strangers):
+            if receiver is not None and self._loop is not None:
+                self._loop.remove_reader(receiver.fileno())
+                receiver.close()
+        self._socket = self._strangers = None
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Interface]) -> list[Sent]:
         """Sends one copy through each of ``links``, or a single one through the kernel's choice when there are none."""
@@ -160,13 +223,19 @@ class Wire:
             return [self._copy(payload, peer, 0, ANY)]
         return [self._copy(payload, peer, link.index, link.name) for link in links]
 
-    def drain(self) -> None:
+    def drain(self, until: float = math.inf) -> None:
         """Hands over, now, everything that waits in the receive buffer (no more than the buffer can hold).
+
+        ``until``: it is enough to know what had come by then (``loop.time()``). Where several deadlines of one moment
+        ask, the first has it done for all: under a flood, each would read a full buffer.
 
         To be called before a deadline is looked at: after a pause, proof of a peer's life is waiting here. Does nothing
         from within ``receive``: who handles a packet is already reading.
         """
-        self._read(_DRAIN)
+        if self._socket is None or self._loop is None or self._reading or self._drained >= until:
+            return
+        self._drained = self._loop.time()
+        self._read(self._socket, _DRAIN)
 
     def forget(self, index: int) -> None:
         """The interface with this index is gone: closes its sender."""
@@ -179,9 +248,9 @@ class Wire:
         except OSError as error:
             number = error.errno or errno.EIO
             self._drop(name)
-            self.counters.failed[peer, name, _error_name(number)] += 1
+            self._counters.failed[peer, name, _error_name(number)] += 1
             return Sent(name, number)
-        self.counters.sent[peer, name] += 1
+        self._counters.sent[peer, name] += 1
         return Sent(name, None)
 
     def _sender(self, index: int, name: str) -> _Sender:
@@ -199,7 +268,7 @@ class Wire:
     def _new_sender(self, name: str) -> socket.socket:
         sender = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
-            _deafen(sender)
+            filters.attach(sender, filters.NOTHING)
             if name != ANY:
                 sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
             if self._family == socket.AF_INET:
@@ -216,32 +285,65 @@ class Wire:
             raise
         return sender
 
-    def _receiver(self) -> socket.socket:
+    def _receiver(self, buffer: int) -> socket.socket:
+        """A socket bound to our source into which nothing comes before its filter is changed."""
         receiver = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
-            _enlarge(receiver)
-            receiver.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+            filters.attach(receiver, filters.NOTHING)
+            _set_buffer(receiver, buffer)
+            receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
             if self._family == socket.AF_INET:
                 receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
             else:
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             receiver.bind((str(self.source), 0))
+            # From socket() until there was a filter it heard everybody, about all addresses of this host.
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    receiver.recv(1)
         except OSError:
             receiver.close()
             raise
         return receiver
 
-    def _readable(self) -> None:
-        self._read(_BATCH)
+    def _kept_apart(self, receiver: socket.socket) -> socket.socket | None:
+        """Lets only peers into ``receiver``; the socket for all others, or None where the filter would be too long."""
+        strangers = self._receiver(0)
+        try:
+            filters.attach(strangers, filters.outside(self._peers))
+            filters.attach(receiver, filters.among(self._peers))
+        except OSError as error:
+            strangers.close()
+            if error.errno not in _TOO_LONG:
+                raise
+            filters.attach(receiver, filters.EVERYTHING)
+            return None
+        return strangers
 
-    def _read(self, limit: int) -> None:
+    def _readable(self) -> None:
+        assert self._socket is not None
+        self._read(self._socket, _BATCH)
+
+    def _listen_to_strangers(self) -> None:
+        if self._strangers is not None and self._loop is not None:
+            self._loop.add_reader(self._strangers.fileno(), self._somebody_knocks)
+
+    def _somebody_knocks(self) -> None:
+        """Reads what has found room, and then nothing for a while."""
+        assert self._strangers is not None
+        assert self._loop is not None
+        self._loop.remove_reader(self._strangers.fileno())
+        self._look = self._loop.call_later(_PAUSE, self._listen_to_strangers)
+        self._read(self._strangers, _BATCH)
+
+    def _read(self, receiver: socket.socket, limit: int) -> None:
         if self._reading:
             return
         self._reading = True
         try:
             for _ in range(limit):
-                if self._socket is None or not self._read_one(self._socket):
+                if self._socket is None or not self._read_one(receiver):
                     return
         finally:
             self._reading = False
@@ -254,27 +356,25 @@ class Wire:
         except BlockingIOError:
             return False
         except OSError as error:
-            self.counters.receive_errors[_error_name(error.errno or errno.EIO)] += 1
+            self._counters.receive_errors[_error_name(error.errno or errno.EIO)] += 1
             return False
         source: Address | None = None
         try:
-            if flags & socket.MSG_TRUNC:
+            if flags & _TRUNCATED:
                 raise Malformed(Reason.LENGTH, f"longer than {_LARGEST} bytes, which no advert is")
             if self._family == socket.AF_INET:
                 datagram = strip_ipv4(data)
                 source = datagram.source
-                interface, dropped = read_ipv4_ancillary(ancillary)
+                interface = read_ipv4_ancillary(ancillary)
             else:
                 source = _address(sender[0])
-                destination, interface, hop_limit, dropped = read_ipv6_ancillary(ancillary)
+                destination, interface, hop_limit = read_ipv6_ancillary(ancillary)
                 datagram = Datagram(source, destination, hop_limit, data)
         except Malformed as malformed:
             self._rejected(malformed.reason, source)
             return True
-        if dropped is not None:
-            self.counters.overflowed = dropped
-        self.counters.received[interface] += 1
-        self._receive(Arrival(datagram, interface, self._loop.time()))
+        self._counters.received[interface] += 1
+        self._receive(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
 
 
@@ -282,39 +382,42 @@ Ancillary = Iterable[tuple[int, int, bytes]]
 """(level, type, data), as ``socket.recvmsg`` returns it."""
 
 
-def read_ipv4_ancillary(ancillary: Ancillary) -> tuple[int, int | None]:
-    """(interface index, packets dropped so far if the kernel says so) of a raw IPv4 packet.
+def read_ipv4_ancillary(ancillary: Ancillary) -> int:
+    """The interface index of a raw IPv4 packet.
 
-    Raises ``Malformed`` when the interface is missing, and nothing else whatever the bytes.
+    Raises ``Malformed`` when it is missing, and nothing else whatever the bytes.
     """
-    interface = dropped = None
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) and len(data) >= _IN_PKTINFO.size:
-            interface = _IN_PKTINFO.unpack_from(data)[0]
-        elif (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL) and len(data) >= _UNSIGNED.size:
-            dropped = _UNSIGNED.unpack_from(data)[0]
-    if interface is None:
-        raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived")
-    return interface, dropped
+            interface: int = _IN_PKTINFO.unpack_from(data)[0]
+            return interface
+    raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived")
 
 
-def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int, int | None]:
-    """(destination, interface index, hop limit, packets dropped so far if the kernel says so) of a raw IPv6 packet.
+def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int]:
+    """(destination, interface index, hop limit) of a raw IPv6 packet.
 
-    Raises ``Malformed`` when one of the first three is missing, and nothing else whatever the bytes.
+    Raises ``Malformed`` when one of them is missing, and nothing else whatever the bytes.
     """
-    destination = interface = hop_limit = dropped = None
+    destination = interface = hop_limit = None
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and len(data) >= _IN6_PKTINFO.size:
             packed, interface = _IN6_PKTINFO.unpack_from(data)
             destination = IPv6Address(packed)
         elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT) and len(data) >= _INT.size:
             hop_limit = _INT.unpack_from(data)[0]
-        elif (level, kind) == (socket.SOL_SOCKET, _SO_RXQ_OVFL) and len(data) >= _UNSIGNED.size:
-            dropped = _UNSIGNED.unpack_from(data)[0]
     if destination is None or interface is None or hop_limit is None or not 0 <= hop_limit <= HOP_LIMIT:
         raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived and how far it came")
-    return destination, interface, hop_limit, dropped
+    return destination, interface, hop_limit
+
+
+def read_timestamp(ancillary: Ancillary) -> float | None:
+    """Seconds since the epoch at which the kernel got the packet, None if it does not say; raises nothing."""
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            return float(seconds + nanoseconds / 1e9)
+    return None
 
 
 @functools.lru_cache(maxsize=256)
@@ -329,20 +432,19 @@ def _text(address: Address) -> str:
     return str(address)
 
 
-def _enlarge(receiver: socket.socket) -> None:
-    """With CAP_NET_ADMIN beyond net.core.rmem_max, otherwise as far as that goes."""
+def _set_buffer(receiver: socket.socket, size: int) -> None:
+    """With CAP_NET_ADMIN beyond net.core.rmem_max, otherwise as far as that goes; never below the kernel's minimum."""
     try:
-        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
     except PermissionError:
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+
+
+def _dropped(receiver: socket.socket) -> int:
+    """What the kernel has dropped because it found no room (known since Linux 4.12)."""
+    number: int = _MEMINFO.unpack(receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_DROPS_AT]
+    return number
 
 
 def _error_name(number: int) -> str:
     return errno.errorcode.get(number, str(number))
-
-
-def _deafen(sender: socket.socket) -> None:
-    """Attaches a classic BPF program of one instruction, "accept 0 bytes": nothing is ever queued on this socket."""
-    instruction = ctypes.create_string_buffer(struct.pack("=HBBI", 0x06, 0, 0, 0), 8)  # BPF_RET | BPF_K
-    program = struct.pack("@HP", 1, ctypes.addressof(instruction))  # struct sock_fprog
-    sender.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

@@ -5,18 +5,22 @@ closed enum (``Reason``): the same word is the test's expectation, the counter's
 know of sockets, timers or states: what a receiver expects (its peers, its VRIDs) comes in as an ``Expectation``.
 
 A packet goes through ``decode`` in the order of the RFC, cheapest and least trusting first: who sent it, how far it
-came, what it claims to be, whether it is whole, and only then whether it means anything. A rejected packet has no
-effect on any router: ``decode`` raises before anybody could look at its content.
+came, what it claims to be, whether it is whole, whether it is authentic, and only then whether it means anything. A
+rejected packet has no effect on any router: ``decode`` raises before anybody could look at its content.
 
 Two checksums exist for IPv4. RFC 9568 §5.2.8 sums the message alone; keepalived and FRR add a pseudo-header with the
 real addresses, as IPv6 does. We send one by configuration and accept both.
+
+What follows the addresses is the authentication trailer, if there is one. ``auth`` knows what is in it; here it is only
+known that the IPv6 checksum covers it (as it covers whatever is in the packet) and the IPv4 checksum does not.
 """
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol
 
 Address = IPv4Address | IPv6Address
 
@@ -32,8 +36,10 @@ LEAVING = 0
 OWNER = 255
 """Priority of the address owner (RFC 9568 §5.2.4)."""
 
+CHECKSUM_AT = 6
+"""Where the two bytes of the checksum stand (RFC 9568 §5.2)."""
+
 _HEADER = struct.Struct("!BBBBHH")
-_CHECKSUM_AT = 6
 _IPV4_HEADER_MINIMUM = 20
 
 
@@ -49,9 +55,28 @@ class Reason(StrEnum):
     TYPE = "type"
     LENGTH = "length"
     UNKNOWN_VRID = "unknown-vrid"
+    AUTH_MISSING = "auth-missing"
+    AUTH_MALFORMED = "auth-malformed"
+    AUTH_WINDOW = "auth-window"
+    AUTH_UNKNOWN_KEY = "auth-unknown-key"
+    AUTH_MAC = "auth-mac"
+    AUTH_REPLAY = "auth-replay"
     CHECKSUM = "checksum"
     NO_ADDRESSES = "no-addresses"
     INTERVAL = "interval"
+
+
+AUTHENTICATION = frozenset(
+    {
+        Reason.AUTH_MISSING,
+        Reason.AUTH_MALFORMED,
+        Reason.AUTH_WINDOW,
+        Reason.AUTH_UNKNOWN_KEY,
+        Reason.AUTH_MAC,
+        Reason.AUTH_REPLAY,
+    }
+)
+"""Why a packet was rejected that claims to be from a peer, and is whole: what a ``Guard`` says."""
 
 
 class Malformed(Exception):
@@ -113,16 +138,45 @@ class Expectation:
     """adverts from farther away are rejected; 0 accepts any (keepalived sends 64 unless told otherwise)"""
 
 
+class Guard(Protocol):
+    """Who says whether an advert is authentic; ``auth.Verifier`` is one."""
+
+    def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> int | None:
+        """The number of the advert that is ``message``, followed by ``rest``; None if it needs none and has none.
+
+        Changes nothing. Raises ``Malformed``.
+        """
+
+    def accept(self, source: Address, message: bytes, number: int | None, realtime: float, /) -> None:
+        """The advert has passed every other check as well: its number must not come again."""
+
+
+class _Open:
+    """Needs no trailer, and looks at none."""
+
+    def check(self, *_: object) -> None:
+        pass
+
+    def accept(self, *_: object) -> None:
+        pass
+
+
+OPEN: Guard = _Open()
+"""The guard of who does not authenticate."""
+
+
 def encode(
     advertisement: Advertisement,
     source: Address,
     destination: Address,
     ipv4_checksum: Ipv4Checksum = Ipv4Checksum.PSEUDO_HEADER,
+    trailer: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
     """The payload of protocol 112 for ``advertisement``, its checksum filled in (RFC 9568 §5.2).
 
-    The IPv6 checksum is computed here too rather than left to the kernel, so that one code serves both families and
-    tests can read what we send. Field ranges are the caller's to keep (the configuration checks them).
+    ``trailer`` gives what authenticates a message (whose checksum is zero) and follows it. The IPv6 checksum is
+    computed here too rather than left to the kernel, so that one code serves both families and tests can read what we
+    send. Field ranges are the caller's to keep (the configuration checks them).
     """
     body = _HEADER.pack(
         VERSION << 4 | ADVERTISEMENT,
@@ -132,16 +186,20 @@ def encode(
         advertisement.centiseconds,
         0,
     ) + b"".join(address.packed for address in advertisement.addresses)
+    rest = b"" if trailer is None else trailer(body)
+    summed = body + rest if source.version == 6 else body
     plain = source.version == 4 and ipv4_checksum is Ipv4Checksum.RFC9568
-    pseudo = b"" if plain else _pseudo_header(source, destination, len(body))
-    checksum = _internet_checksum(pseudo + body)
-    return body[:_CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[_CHECKSUM_AT + 2 :]
+    pseudo = b"" if plain else _pseudo_header(source, destination, len(summed))
+    checksum = _internet_checksum(pseudo + summed)
+    return body[:CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[CHECKSUM_AT + 2 :] + rest
 
 
-def decode(datagram: Datagram, expectation: Expectation) -> Advertisement:
+def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, realtime: float = 0.0) -> Advertisement:
     """The advert in ``datagram``, checked as RFC 9568 §7.1 demands, in that order.
 
-    Raises ``Malformed`` with the first check that fails, and nothing else whatever the bytes.
+    ``guard`` looks at the trailer, with ``realtime`` as its clock (seconds since the epoch), and is told of the advert
+    only after every other check. Raises ``Malformed`` with the first check that fails, and nothing else whatever the
+    bytes.
     """
     source, payload = datagram.source, datagram.payload
     if source in expectation.own:
@@ -165,6 +223,7 @@ def decode(datagram: Datagram, expectation: Expectation) -> Advertisement:
         raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, {count} addresses need {end}")
     if source not in expectation.vrids.get(vrid, frozenset()):
         raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
+    number = guard.check(source, payload[:end], payload[end:], realtime)
     if not _checksum_holds(datagram, end):
         raise Malformed(Reason.CHECKSUM, f"{payload[6:8].hex()} is wrong for these {end} bytes")
     if count == 0:
@@ -174,6 +233,7 @@ def decode(datagram: Datagram, expectation: Expectation) -> Advertisement:
         raise Malformed(Reason.INTERVAL, "Max Advertise Interval is 0")
     family = IPv4Address if source.version == 4 else IPv6Address
     addresses = tuple(family(payload[at : at + size]) for at in range(_HEADER.size, end, size))
+    guard.accept(source, payload[:end], number, realtime)
     return Advertisement(vrid, priority, centiseconds, addresses)
 
 

@@ -2,7 +2,7 @@
 
 ``Answer`` is the bytes' side, without a socket: h11 reads the protocol, and this file decides what is good and when
 enough has been read. ``ask`` is the connection's side. A server that never ends, or that speaks nonsense, costs
-``MOST_READ`` bytes and the check's timeout at most.
+``MOST_READ`` bytes and the check's timeout at most, and adverts go on between any two ``PIECE`` of them.
 
 The host of a URL is always an address: a check must not fail because name service does, and the system's resolver
 would need a thread that nothing can stop. The name that the server knows itself by is given beside it.
@@ -23,8 +23,8 @@ MOST_HEAD = 16384
 MOST_READ = 131072
 """Bytes of the whole answer that are read. Text that is looked for stands in the first ones."""
 
-CHUNK = 16384
-"""Bytes read at once."""
+PIECE = 1024
+"""Bytes judged in one turn of the event loop: a body in chunks of one byte each takes h11 some 2 ms for so many."""
 
 GOOD = range(200, 400)
 """Status codes that pass unless others are configured."""
@@ -119,14 +119,15 @@ async def ask(http: Http, secure: ssl.SSLContext | None) -> Outcome:
     where = http.http.endpoint
     name = (http.host or "").partition(":")[0] or str(where.address)
     reader, writer = await asyncio.open_connection(
-        str(where.address), where.port, ssl=secure, server_hostname=name if secure else None, limit=CHUNK
+        str(where.address), where.port, ssl=secure, server_hostname=name if secure else None, limit=MOST_HEAD
     )
     try:
         answer = Answer(http)
         writer.write(answer.request())
         outcome = None
         while outcome is None:
-            outcome = answer.feed(await reader.read(CHUNK))
+            outcome = answer.feed(await reader.read(PIECE))
+            await asyncio.sleep(0)  # what has been received already is read without waiting
         return outcome
     finally:
         writer.transport.abort()

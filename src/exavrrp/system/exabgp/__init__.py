@@ -12,9 +12,24 @@ from exavrrp.system.exabgp.conversation import (
     Neighbor,
     Odd,
     Refused,
+    Resumed,
     Silent,
+    Stalled,
     Stopping,
 )
 from exavrrp.system.exabgp.pipes import ExaBGP
 
-__all__ = ["Answered", "Event", "ExaBGP", "Gone", "Greeted", "Neighbor", "Odd", "Refused", "Silent", "Stopping"]
+__all__ = [
+    "Answered",
+    "Event",
+    "ExaBGP",
+    "Gone",
+    "Greeted",
+    "Neighbor",
+    "Odd",
+    "Refused",
+    "Resumed",
+    "Silent",
+    "Stalled",
+    "Stopping",
+]

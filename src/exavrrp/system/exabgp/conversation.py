@@ -27,7 +27,9 @@ so that its next answer, or the lack of one, is certainly its own. Nobody waits 
 
 **Silence.** When nothing was heard for ``ANSWER_LIMIT`` while something is unanswered, ExaBGP has stalled: every
 command in the queue is reported once, one question is asked (again and again, ever more rarely) and nothing else is
-said until anything comes. Then the answers that waited are still attributed, and the last wishes are said once.
+said until anything comes. Then the answers that waited are still attributed, and the last wishes are said once. So that
+a stall is known before something is wanted, a question is asked after each ``PULSE`` without a word. A stall is told
+(``Stalled``) when the second question is not answered either: after a pause of our own, ExaBGP has time to answer one.
 
 **Order on the wire.** ``done`` means that a command is in the queue of each neighbour, not that it was sent. A queue
 that is not being sent (the session is down, has just come up or is slow) holds sets of attributes in the order in which
@@ -60,6 +62,9 @@ from exavrrp.vrrp.packet import Address
 ANSWER_LIMIT = 1.0
 """Seconds. ExaBGP answers in about 1 ms, and within 0.4 s in the middle of 1,000 commands."""
 
+PULSE = 1.0
+"""Seconds without a word after which ExaBGP is asked for a sign of life; it needs 1 ms for it."""
+
 PATIENCE = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds until what was refused or not answered is tried again, the last one for ever."""
 
@@ -80,6 +85,9 @@ USED = 1000
 WEAR = 90.0
 """Seconds after which nothing that was said is still in a queue: a session that is down is tried again every 60 s at
 least (4.2), and each attempt forgets what was queued."""
+
+TRIES = 2
+"""Questions in a row without an answer after which a stall is told."""
 
 CALM = 1.0
 """Seconds after which what was answered is on its way to every neighbour whose session is up: 0.002 if ExaBGP is idle,
@@ -139,6 +147,19 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """No question is answered: nothing can be announced or withdrawn, and nobody knows which sessions live."""
+
+    seconds: float
+    """since it was heard last"""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What was told to have stalled answers again."""
+
+
+@dataclass(frozen=True, slots=True)
 class Odd:
     """Something that should not happen and is put right without help; for the log."""
 
@@ -157,7 +178,7 @@ class Gone:
     why: str
 
 
-Event = Greeted | Neighbor | Answered | Refused | Silent | Odd | Stopping | Gone
+Event = Greeted | Neighbor | Answered | Refused | Silent | Stalled | Resumed | Odd | Stopping | Gone
 
 Form = tuple[Route, Spelling]
 
@@ -273,8 +294,9 @@ class Conversation:
     After each call of anything but a property, ``transmit`` may have something to say and ``deadline`` may have moved.
     """
 
-    def __init__(self, ours: Iterable[Route]) -> None:
-        """``ours``: every address that may be announced, in every form of it, the likeliest first.
+    def __init__(self, ours: Iterable[Route], pulse: float | None = PULSE) -> None:
+        """``ours``: every address that may be announced, in every form of it, the likeliest first; ``pulse``: seconds
+        without a word after which a sign of life is asked for, None: never.
 
         Any route will do: not only those of a configuration, but also one that somebody remembers of a predecessor.
         Raises ValueError when an address has a form for all neighbours and one for some: nobody knows who the others
@@ -300,8 +322,10 @@ class Conversation:
         self._ask = False
         self._introduced = False
         self._stalled = False
+        self._stall_told = False
         self._asked, self._asked_at = 0, 0.0
-        self._heard = self._verified = 0.0
+        self._heard = self._verified = self._word = 0.0
+        self._pulse = pulse
         self._greeting = True
         self._greetings, self._greeted = 0, 0.0
         self._version: str | None = None
@@ -363,6 +387,11 @@ class Conversation:
     def settled(self) -> bool:
         """Whether ExaBGP has carried out every wish."""
         return self.has_carried_out(self._prefixes)
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way and nothing due but, by and by, a sign of life."""
+        return not (self._greeting or self._ask or self._due or self._later or self._echoes or self._unanswered)
 
     def has_carried_out(self, addresses: Iterable[Address]) -> bool:
         """Whether ExaBGP has carried out the last wish for each of these addresses of ours."""
@@ -475,6 +504,8 @@ class Conversation:
         times = [*self._later.values(), *self._echoes.values()]
         if self._unanswered:
             times.append(self._check_at())
+        elif self._pulse is not None:
+            times.append(self._word + self._pulse)
         return min(times, default=None)
 
     def _check_at(self) -> float:
@@ -493,7 +524,11 @@ class Conversation:
         for address in [address for address, at in self._later.items() if at <= now]:
             self._make_due(address, self._prefixes[address])
         self._echo([address for address, at in self._echoes.items() if at <= now])
-        if not self._unanswered or now < self._check_at():
+        if not self._unanswered:
+            # A command that is due is a question as good.
+            self._ask = self._ask or (self._pulse is not None and now >= self._word + self._pulse and not self._due)
+            return []
+        if now < self._check_at():
             return []
         if self._stalled:
             return self._ask_again(now)
@@ -516,13 +551,18 @@ class Conversation:
         self._greetings += 1
         self._greeted = now
         self._ask = True
-        return [Odd("ExaBGP does not answer; asking again for its version")]
+        odd = Odd("ExaBGP does not answer; asking again for its version")
+        return [odd, *(self._tell_stall(now) if self._greetings > TRIES and self.dialect is not None else [])]
 
     def _ask_again(self, now: float) -> list[Event]:
         self._asked += 1
         self._asked_at = now
         self._ask = True
-        return []
+        return self._tell_stall(now) if self._asked >= TRIES else []
+
+    def _tell_stall(self, now: float) -> list[Event]:
+        told, self._stall_told = self._stall_told, True
+        return [] if told else [Stalled(now - self._word)]
 
     def _stall(self, now: float) -> list[Event]:
         self._stalled = True
@@ -539,8 +579,14 @@ class Conversation:
 
     def feed(self, line: str, now: float) -> list[Event]:
         """One line from ExaBGP. Never raises, whatever the line is."""
-        if line.startswith("{"):
-            return self._told(line)
+        self._word = now
+        events = self._told(line) if line.startswith("{") else self._said(line, now)
+        if self._stall_told and not (self._stalled or self._greeting):
+            self._stall_told = False
+            return [Resumed(), *events]
+        return events
+
+    def _said(self, line: str, now: float) -> list[Event]:
         # The two lines of a version's answer come together: what follows is its "done", or answers are switched off.
         pending, self._version = self._version, None
         answered = line == "done"

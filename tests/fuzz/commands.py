@@ -1,0 +1,240 @@
+"""What commands and agent say to each other, from both ends, and what an agent leaves on disk for the next one."""
+
+import asyncio
+import functools
+import json
+import socket
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
+
+import msgspec
+
+from exavrrp import control
+from exavrrp.control import Misunderstood, Outcome, RouterStatus
+from exavrrp.routes import Attributes, Ladder, Level, Standing, Takeover
+from exavrrp.system import client
+from exavrrp.system.control import Control
+from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.vrrp import auth
+from tests.fuzz.choices import Choices
+from tests.fuzz.reader import Reader, scratch
+
+OURS, PEER = ip_address("2001:db8::12"), ip_address("2001:db8::11")
+LADDER = Ladder.derived(Attributes(), frozenset({Takeover.MED}))
+
+CLIENTS: dict[str, Callable[[bytes], object]] = {
+    "request": control.request,
+    "answer": control.answer,
+    "life": control.life,
+    "drains": control.drains,
+}
+
+
+def documents(data: bytes) -> None:
+    """Each kind of document of the control protocol and of the notes."""
+    for decoded in CLIENTS.values():
+        try:
+            found = decoded(data)
+        except Misunderstood as error:
+            assert str(error).isprintable()
+            assert len(str(error)) < 8192
+            continue
+        assert msgspec.json.encode(found)
+        if isinstance(found, control.Drain | control.Undrain):
+            with suppress(Misunderstood):
+                assert set(control.chosen(found.names, ["web", "db"])) <= {"web", "db"}
+        if isinstance(found, control.Life):
+            times = [LADDER.at(Level.ACTIVE, Standing(since)).med for since in found.since.values()]
+            assert all(med is not None and 0 <= med <= 0xFFFF_FFFF for med in times)
+    control.start_time(data)
+
+
+def _documents() -> list[bytes]:
+    moved = control.Moved(name="web", outcome=Outcome.DRAINED, until=datetime.fromtimestamp(9, UTC))
+    status = RouterStatus(
+        name="web", vrid=7, role="active", priority=100, explanation="100", bound=True, level="active", drained=False
+    )
+    return [
+        *map(control.encode, _requests()),
+        control.encode(control.Begun(routers=(moved,), warning="no disk")),
+        control.encode(control.Progress(name="web", outcome=Outcome.KEPT)),
+        control.encode(control.Done(routers=(moved,))),
+        control.encode(
+            control.StatusAnswer(release="1", process=9, time=datetime.fromtimestamp(9, UTC), routers=(status,))
+        ),
+        control.encode(control.Error(message="no")),
+        *_notes(),
+        b"7 (a) b) S 1 " + b" ".join(b"%d" % one for one in range(40)),
+    ]
+
+
+def _requests() -> list[control.Request]:
+    return [
+        control.Drain(names=("web",), seconds=60.0, persist=False, wait=True),
+        control.Undrain(names=("web", "db")),
+        control.Status(),
+    ]
+
+
+def _notes() -> list[bytes]:
+    life = control.Life(boot="b", exabgp=(1, 2), routers={"web": "active"}, since={"web": 1_700_000_000})
+    return [control.note(life), control.note(control.Drains(drained={"web": None, "db": 1e9}))]
+
+
+def _words() -> list[bytes]:
+    kinds = (control.Drain, control.Undrain, control.Status, control.Done, control.StatusAnswer, control.RouterStatus)
+    names = {field for kind in (*kinds, control.Life, control.Drains) for field in kind.__struct_fields__}
+    texts = {*names, "drain", "undrain", "status", "begun", "done", "error", "web", "\\ud800", "request", "answer"}
+    numbers = ["-1", "1e308", "1e-9", "9" * 30, "null", "true", "[]", "{}", "[[", ":", ",", '"', "\\u0000", "\n"]
+    return [json.dumps(one).encode() for one in sorted(texts)] + [one.encode() for one in numbers]
+
+
+class _Agent:
+    """Does at once what it is told."""
+
+    def __init__(self) -> None:
+        self.outcomes = dict.fromkeys(("web", "db"), Outcome.SERVING)
+
+    def names(self) -> Sequence[str]:
+        return list(self.outcomes)
+
+    def together(self, names: Collection[str]) -> tuple[str, ...]:
+        return tuple(name for name in self.outcomes if name in names)
+
+    def drain(self, name: str) -> None:
+        self.outcomes[name] = Outcome.DRAINED
+
+    def undrain(self, name: str) -> None:
+        self.outcomes[name] = Outcome.SERVING
+
+    def outcome(self, name: str) -> Outcome:
+        return self.outcomes[name]
+
+    def status(self) -> Sequence[RouterStatus]:
+        return []
+
+
+class _Quiet:
+    """A log, and a store, of which nothing is left."""
+
+    path = Path("/nowhere/drained.json")
+
+    def info(self, event: str, **fields: object) -> None:
+        assert str((event, fields))
+
+    warning = info
+
+    def open(self) -> None:
+        pass
+
+    def recall(self) -> Mapping[str, float | None]:
+        return {}
+
+    def save(self, drained: Mapping[str, float | None]) -> None:
+        assert all(end is None or end >= 0 for end in drained.values())
+
+
+@functools.cache
+def _loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_exception_handler(_broken)
+    return loop
+
+
+def _broken(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    raise AssertionError(context)
+
+
+def server(data: bytes) -> None:
+    """A client of the agent: what it sends arrives in one piece or, by the first byte, in two."""
+    loop, kept = _loop(), Control(Path("/nowhere"), _Agent(), _Quiet(), _Quiet())
+    kept._loop = loop
+    choices = Choices(data)
+    first = choices.take(choices.number(64))
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        ours.settimeout(0)
+        theirs.settimeout(0)
+
+        async def talk() -> None:
+            attended = loop.create_task(kept._attend_to(ours))
+            theirs.sendall(first)
+            await asyncio.sleep(0)
+            with suppress(OSError):
+                theirs.sendall(choices.rest())
+                theirs.shutdown(socket.SHUT_WR)
+            await attended
+            if kept._writing is not None:
+                await kept._writing
+
+        loop.run_until_complete(talk())
+        kept.close()
+        for line in _received(theirs).splitlines():
+            assert isinstance(control.answer(line), control.Answer)
+
+
+def _received(connection: socket.socket) -> bytes:
+    received = b""
+    with suppress(OSError):
+        while piece := connection.recv(1 << 16):
+            received += piece
+    return received
+
+
+def asking(data: bytes) -> None:
+    """An agent that answers a command with anything."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        theirs.sendall(data)
+        theirs.close()
+        with suppress(client.Unanswered, Misunderstood):
+            for answer in client._answers(ours, None):
+                assert msgspec.json.encode(answer)
+
+
+def _streams() -> list[bytes]:
+    whole = _documents()
+    return [*(b"\0" + one for one in whole), *(b"\x20" + one for one in whole)]
+
+
+FLOWS = [auth.Flow(OURS, sender, vrid) for sender in (OURS, PEER) for vrid in (7, 8)]
+
+
+def notes(data: bytes) -> None:
+    """Whatever the last life has left, this one begins."""
+    directory, log = scratch(), _Quiet()
+    for name in ("state.json", "drained.json", "marks"):
+        (directory / name).write_bytes(data)
+    state = State(directory, log)
+    state.open()
+    assert all(isinstance(name, str) for name in state.recall())
+    assert all(isinstance(name, str) for name in DrainFile(directory, log).recall())
+    marks = MarkFile(directory, log)
+    try:
+        known = marks.open(FLOWS)
+        assert known == sum(marks.get(flow) is not None for flow in FLOWS)
+        marks[FLOWS[0]] = auth.Sequence(1)
+        assert marks.get(FLOWS[0]) == 1
+    finally:
+        marks.close()
+
+
+def _left() -> list[bytes]:
+    directory = scratch()
+    marks = MarkFile(directory, _Quiet())
+    marks.open(FLOWS)
+    for number, flow in enumerate(FLOWS[:3], 1):
+        marks[flow] = auth.Sequence(number << 32)
+    marks.close()
+    return [*_notes(), (directory / "marks").read_bytes()]
+
+
+READERS: Mapping[str, Reader] = {
+    "documents": Reader(documents, _documents, _words),
+    "server": Reader(server, _streams, _words),
+    "asking": Reader(asking, _documents, _words),
+    "notes": Reader(notes, _left, _words),
+}

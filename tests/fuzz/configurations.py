@@ -1,0 +1,226 @@
+"""Files that may be configurations."""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from ipaddress import ip_address
+from unittest.mock import patch
+
+from exavrrp.config import ConfigError, Configuration, Http, Inline, effective, load, schema, state_directory
+from exavrrp.routes import Dialect, announce, spellings, withdraw
+from exavrrp.system import keys
+from exavrrp.system.checks import obstacle, web
+from exavrrp.system.exabgp.conversation import Conversation
+from tests.fuzz.reader import ROOT, Reader, scratch
+
+LO = (ip_address("192.0.2.7"), ip_address("2001:db8::7"))
+
+
+def configuration(data: bytes) -> None:
+    """A file is a configuration that can be used, printed and read again, or a list of mistakes."""
+    path = scratch() / "exavrrp.toml"
+    path.write_bytes(data)
+    with suppress(ConfigError):
+        assert state_directory(path).startswith("/")
+    with suppress(ConfigError), patch.dict(os.environ, {keys.DIRECTORY: str(scratch())}):
+        load(path, None, obstacle, keys.read)
+    try:
+        found = load(path, lambda: LO)
+    except ConfigError as error:
+        assert error.problems
+        assert all(str(problem).isprintable() for problem in error.problems)
+        return
+    assert all(str(problem).isprintable() for problem in found.warnings)
+    text = effective(found)
+    path.write_text(text, encoding="utf-8")
+    if not any(isinstance(key.place, Inline) for one in found.authentications for key in one.keys):  # never printed
+        again = load(path, lambda: LO)
+        assert again == found
+        assert effective(again) == text
+    _usable(found)
+
+
+def _usable(found: Configuration) -> None:
+    """What the agent makes of a configuration when it starts."""
+    for one in found.routers:
+        one.election()
+        one.giving_up()
+        one.sessions()
+        Conversation([route for address in one.addresses for route in one.ladder.routes(address)])
+        for route in one.ladder.routes(one.addresses[0]):
+            for dialect in Dialect:
+                for spelling in spellings(route.attributes):
+                    announce(route, dialect, spelling)
+                    withdraw(route, dialect, spelling)
+    for check in found.checks:
+        check.vitality()
+        if isinstance(check.probe, Http):
+            assert web.Answer(check.probe).request().endswith(b"\r\n\r\n")
+
+
+WHOLE = """
+[agent]
+sources = ["2001:db8:ff::11", "192.0.2.11"]
+peers = ["2001:db8:ff::12", "192.0.2.12"]
+advert_interval = 0.1
+interfaces = ["eth0"]
+max_hops = 3
+learned_interval_max = 5.0
+control_group = "netops"
+local_as = 65010
+[virtual_router."web.4"]
+vrid = 7
+addresses = ["192.0.2.53/32", "192.0.2.54"]
+checks = ["web", "n"]
+group = "g"
+notify = ["/bin/true", "é"]
+notify_fifo = "/run/fifo"
+min_sessions = 1
+sessions_neighbors = ["192.0.2.1"]
+standby = "announce"
+[virtual_router."web.4".bgp]
+communities = ["65010:7", "no-export"]
+large_communities = ["65010:1:2"]
+neighbors = ["192.0.2.1"]
+takeover = ["med", "prepend"]
+[virtual_router."web.4".bgp.standby]
+prepend = 7
+[virtual_router."web.4".bgp.leaving]
+med = 4294967295
+as_path = [65010, 65010, 65010, 65010, 65010, 65010, 65010, 65010, 65010, 65010]
+[check.web]
+http = "https://[::1]:8443/health?a=1"
+host = "www.example.com"
+contains = "ok"
+status = [200, 204]
+ca_file = "/etc/ca.pem"
+[check.n]
+file = "/run/n"
+file_value = true
+weight = 2
+"""
+
+AT_ODDS = """
+[agent]
+sources = ["192.0.2.1", "2001:db8::1"]
+peers = ["192.0.2.2", "2001:db8::2", "192.0.2.1"]
+advert_interval = 0.02
+[virtual_router.a]
+vrid = 1
+addresses = ["192.0.2.3", "192.0.2.2"]
+group = "g"
+priority = 250
+checks = ["c", "d"]
+bgp = {next_hop = "192.0.2.3", med = 5, leaving = {med = 5}, standby = {local_preference = 7}, stale_for = 9}
+[virtual_router.b]
+vrid = 1
+addresses = ["192.0.2.3"]
+group = "g"
+preempt = false
+advert_interval = 2
+standby = "announce"
+handover = "break-before-make"
+[virtual_router.c]
+vrid = 2
+addresses = ["2001:db8:53::1"]
+priority = 255
+checks = ["d"]
+bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}
+[check.c]
+tcp = "192.0.2.3:80"
+weight = 9
+[check.d]
+process = "a"
+weight = -253
+[check.e]
+interface = "lo"
+"""
+
+SIGNED = """
+[agent]
+authentication = "core"
+sources = ["192.0.2.1"]
+peers = ["192.0.2.2"]
+[virtual_router.a]
+vrid = 1
+addresses = ["192.0.2.3"]
+[virtual_router.b]
+vrid = 2
+addresses = ["192.0.2.4"]
+authentication = "none"
+[authentication.core]
+mode = "permissive"
+window = 5
+active_key = 1
+[authentication.core.keys]
+1 = { file = "/etc/exavrrp/keys/1" }
+2 = { credential = "vrrp-2" }
+"""
+
+KINDS = ("tcp", '"[::1]:22"'), ("shell", '"true"'), ("process", '"sshd"'), ("interface", '"lo"'), ("route", '"::/0"')
+
+
+def _odd() -> str:
+    """``AT_ODDS`` without its mistakes: what is left is odd."""
+    text = AT_ODDS.replace('handover = "break-before-make"\n', "")
+    for wrong, right in (
+        (', "192.0.2.1"]', "]"),
+        ('"192.0.2.3", "192.0.2.2"', '"192.0.2.3"'),
+        ('next_hop = "192.0.2.3", med = 5, leaving = {med = 5}, ', ""),
+        (
+            'vrid = 1\naddresses = ["192.0.2.3"]\ngroup = "g"\npreempt',
+            'vrid = 3\naddresses = ["192.0.2.4"]\ngroup = "g"\npreempt',
+        ),
+        ('bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}\n', ""),
+    ):
+        text = text.replace(wrong, right)
+    return text
+
+
+def _configurations() -> list[bytes]:
+    small = '[agent]\nsources=["192.0.2.1"]\npeers=["192.0.2.2"]\n[virtual_router.a]\nvrid=1\naddresses=["192.0.2.3"]\n'
+    return [
+        (ROOT / "exabgp/exavrrp.toml").read_bytes(),
+        WHOLE.encode(),
+        AT_ODDS.encode(),
+        SIGNED.encode(),
+        SIGNED.replace('credential = "vrrp-2"', f'hex = "{"ab" * 32}"').encode(),
+        _odd().encode(),
+        small.encode(),
+        *(f'{small}checks=["c"]\n[check.c]\n{key}={value}\n'.encode() for key, value in KINDS),
+    ]
+
+
+def _words() -> list[bytes]:
+    tables = (
+        schema.Agent,
+        schema.VirtualRouter,
+        schema.Bgp,
+        schema.Level,
+        schema.Check,
+        schema.Authentication,
+        schema.Key,
+    )
+    names = {name for table in tables for name in table.__struct_fields__}
+    values = [
+        *("true", "false", "nan", "-inf", "1e308", "0x7fffffffffffffff", "1979-05-27", "07:32:00", "[]", "{}"),
+        *("[[", "{a=", "[[[[[[[[", "a.a.a.a.a.a.a.a"),
+        *('"\\u0000"', '"\\U0001F600"', '"""', "'''", '"/run/x"', '"192.0.2.1"', '"2001:db8::1"', '"::ffff:192.0.2.1"'),
+        *(
+            '"fe80::1%eth0"',
+            '"self"',
+            '"65535:65535"',
+            '"1:2:3"',
+            '"med"',
+            '"prepend"',
+            '"announce"',
+            '"http://[::1]/"',
+        ),
+        *("\u212a", "\u017f", "é", "\r\n", "\\", "%", "/32", "/128"),
+    ]
+    return [f"{name} = ".encode() for name in sorted(names)] + [value.encode() for value in values]
+
+
+READERS: Mapping[str, Reader] = {
+    "configuration": Reader(configuration, _configurations, _words),
+}

@@ -1,0 +1,149 @@
+"""Whole conversations with an ExaBGP that says anything, in any pieces and at any time.
+
+Afterwards it behaves, and everything has to come right: the worst that a reader of this kind can do is not to raise but
+to wait for ever, or to believe something for ever.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
+
+from exavrrp.routes import Attributes, Ladder, Level, Route, Standing, Takeover
+from exavrrp.system.exabgp.conversation import FORMS, QUESTION, RESET, USED, VERSION, WINDOW, Conversation
+from exavrrp.system.exabgp.pipes import Lines
+from exavrrp.vrrp.packet import Address
+from tests.fuzz.choices import Choices
+from tests.fuzz.reader import Reader
+
+HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
+SUMMARY = [HEADING, "192.0.2.1 65000 0:00:05 established 1 1", "2001:db8::1 65000 down idle 0 0", "done"]
+HOST = '"exabgp": "5.0.0", "time": 1.5, "host" : "h", "pid" : 1, "ppid" : 1, "counter": 1'
+NEIGHBORS = tuple(map(ip_address, ("192.0.2.1", "2001:db8::1")))
+LADDERS = (
+    Ladder.derived(Attributes(med=50)),
+    Ladder.derived(Attributes(as_path=(65010, 65010), communities=("65010:7",)), frozenset(Takeover), 1, 65010),
+    Ladder(
+        Attributes(med=50, neighbors=NEIGHBORS[:1]),
+        Attributes(med=60, neighbors=NEIGHBORS),
+        Attributes(neighbors=NEIGHBORS),
+    ),
+)
+VIRTUAL = tuple(map(ip_address, ("2001:db8:53::1", "2001:db8:53::2", "192.0.2.53")))
+LATER = (0.0, 0.001, 0.1, 1.0, 5.0, 100.0)
+ROUNDS = 400
+"""Turns in which an ExaBGP that behaves again has to have carried everything out."""
+
+
+def exabgp(data: bytes) -> None:
+    """Whole conversations: anything said in any pieces at any time, wishes in between; then ExaBGP behaves.
+
+    Never an exception, a bounded memory, never a deadline that has passed and stays (the loop would spin), and in the
+    end what was wanted is carried out, whatever came before.
+    """
+    choices = Choices(data)
+    ladders = dict(zip(VIRTUAL, [LADDERS[choices.number(3)] for _ in VIRTUAL], strict=True))
+    conversation = Conversation([route for one, ladder in ladders.items() for route in ladder.routes(one)])
+    lines, now, unread = Lines(512), 100.0, list[str]()
+    if choices.number(2):
+        unread += conversation.transmit(now)
+    while choices:
+        match choices.number(6):
+            case 0:
+                heard = choices.take(choices.number(200))
+            case 1:
+                many = choices.number(8)
+                heard = b"".join(one.encode() + b"\n" for one in _answers(unread[:many]))
+                del unread[:many]
+            case 2:
+                wanted = choices.number(27)
+                levels = [(None, Level.ACTIVE, Level.LEAVING)[wanted // 3**at % 3] for at in range(len(VIRTUAL))]
+                _want(conversation, ladders, levels)
+                heard = b""
+            case 3:
+                now += LATER[choices.number(len(LATER))]
+                heard = b""
+            case _:
+                heard = choices.take(choices.number(200)) + b"\n"
+        for line in lines.feed(heard):
+            for event in conversation.feed(line, now):
+                assert str(event)
+        unread += _turn(conversation, now)
+    _heal(conversation, lines, now, unread if len(data) % 2 else [])
+
+
+def _want(conversation: Conversation, ladders: Mapping[Address, Ladder], levels: Sequence[Level | None]) -> None:
+    conversation.set(
+        Route(address, ladder.at(level, Standing(since=1_700_000_000)))
+        for (address, ladder), level in zip(ladders.items(), levels, strict=True)
+        if level is not None
+    )
+
+
+def _turn(conversation: Conversation, now: float) -> list[str]:
+    """What the descriptors' side does after everything that happens."""
+    conversation.tick(now)
+    said = conversation.transmit(now)
+    assert len(said) <= WINDOW + 3
+    assert all(line.isascii() and line.isprintable() for line in said)
+    assert conversation.transmit(now) == []
+    assert conversation.deadline is None or conversation.deadline > now, "the loop would spin"
+    assert len(conversation._used) <= USED
+    assert all(len(one.spoken) <= FORMS + 2 * len(one.homes) + 8 for one in conversation._prefixes.values())
+    return said
+
+
+def _answers(said: list[str]) -> Iterator[str]:
+    """What an ExaBGP that behaves says to these lines."""
+    for line in said:
+        match line:
+            case _ if line == VERSION:
+                yield from ("exabgp 5.0.15", "done")
+            case _ if line == QUESTION:
+                yield from SUMMARY
+            case _ if line == RESET:
+                pass
+            case _:
+                yield "done" if {"announce", "withdraw"} & set(line.split()) else "error"
+
+
+def _heal(conversation: Conversation, lines: Lines, now: float, unread: list[str]) -> None:
+    conversation.set([])
+    for _ in range(ROUNDS):
+        unread += _turn(conversation, now)
+        for answer in _answers(unread):
+            for line in lines.feed(answer.encode() + b"\n"):
+                conversation.feed(line, now)
+        unread.clear()
+        unread += _turn(conversation, now)
+        if conversation.settled and not unread:
+            return
+        if not unread and conversation.deadline is not None:
+            now = conversation.deadline
+    raise AssertionError("never carried out")
+
+
+def _state(peer: str, name: str) -> str:
+    return f'{{ {HOST}, "type": "state", "neighbor": {{ "address": {{ "peer": "{peer}" }}, "state": "{name}" }} }}'
+
+
+def _lines() -> list[str]:
+    shutdown = f'{{ {HOST}, "type": "notification", "notification": "shutdown" }}'
+    states = [_state(peer, name) for peer in ("192.0.2.1", "2001:db8::1") for name in ("up", "down")]
+    return ["error", "exabgp 5.0.15", "exabgp 4.2.25", *SUMMARY, *states, shutdown]
+
+
+def _conversations() -> list[bytes]:
+    greeting, calm = b"\1" + bytes(3) + b"\1\7", b"\3\3"
+    wish = b"\2\5"
+    spoken = [b"\4" + bytes([len(line)]) + line.encode() for line in _lines() if len(line) < 200]
+    cut = [one[:-2] for one in spoken]
+    return [
+        greeting + wish + b"\1\7" * 8,
+        *(greeting + wish + one + b"\1\2" + calm + wish for one in (*spoken, *cut)),
+        greeting + wish + b"".join(spoken) + calm,
+        wish + calm * 3 + b"\2\1",
+    ]
+
+
+READERS: Mapping[str, Reader] = {
+    "exabgp": Reader(exabgp, _conversations, lambda: [line.encode() for line in _lines()], longest=1536),
+}

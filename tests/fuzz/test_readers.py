@@ -1,0 +1,34 @@
+"""The fuzzer's readers in every run: what they begin with, and a few hundred mutations, the same each time."""
+
+import pytest
+
+from tests.fuzz.mutation import mutations
+from tests.fuzz.readers import READERS
+
+MUTATIONS = 300
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_fuzzing_begins_with_is_read(name: str) -> None:
+    seeds = READERS[name].seeds()
+    assert len(set(seeds)) == len(seeds) > 1
+    for seed in (b"", *seeds):
+        assert len(seed) <= READERS[name].longest
+        READERS[name].feed(seed)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_mutations_are_read(name: str) -> None:
+    reader = READERS[name]
+    for data in mutations(reader.seeds(), reader.words(), MUTATIONS):
+        try:
+            reader.feed(data)
+        except Exception as error:
+            error.add_note(f"the input: {data!r}")
+            raise
+
+
+def test_mutations_are_the_same_each_time() -> None:
+    first, again = (list(mutations([b"abc", b"xyz"], [b"word"], 50)) for _ in range(2))
+    assert first == again
+    assert len(set(first)) > 40

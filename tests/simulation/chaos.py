@@ -1,0 +1,390 @@
+"""What goes wrong, by seed: which troubles there are in this world, how often they come and how long they stay.
+
+``Chaos`` owns the troubles and their ends. Each trouble is one method: it begins something, and says when and how that
+ends. The seed leaves most worlds some kinds of trouble and not others, because a world in which everything breaks at
+once shows less than one in which two things do.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from exavrrp.vrrp.packet import Datagram
+from tests.simulation.exabgp import Temper
+from tests.simulation.machine import Machine
+from tests.simulation.network import Network, Packet, Path
+from tests.simulation.shape import Shape
+from tests.simulation.world import World
+
+Trouble = Callable[[], None]
+
+
+class Chaos:
+    """The troubles of one world."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        shape: Shape,
+        machines: list[Machine],
+        network: Network,
+        temper: Temper,
+        log: Callable[..., None],
+    ) -> None:
+        self._world = world
+        self._random: Random = world.random
+        self._shape = shape
+        self._machines = machines
+        self._network = network
+        self._temper = temper
+        self._log = log
+        self._ends: dict[int, Trouble] = {}
+        self._count = 0
+        self._over = False
+        self.recorded: list[tuple[int, int, Packet]] = []
+        """adverts that an attacker has seen: receiver, path, packet"""
+        kinds: tuple[Trouble, ...] = (
+            self._weaken_path,
+            self._cut_path,
+            self._clog_path,
+            self._deafen,
+            self._silence,
+            self._isolate,
+            self._kill_agent,
+            self._replace_agent,
+            self._shut_down,
+            self._kill_exabgp,
+            self._lose_power,
+            self._stop_agent,
+            self._freeze,
+            self._suspend,
+            self._stop_exabgp,
+            self._flap,
+            self._unplug,
+            self._unplug_all,
+            self._drain,
+            self._fail,
+            self._lower,
+            self._refuse,
+            self._remove,
+            self._set_clock,
+            self._disturb,
+            self._forge,
+            self._spoil_exabgp,
+        )
+        self._kinds = kinds
+        self._weights = [0.0 if self._random.random() < 0.45 else self._random.random() for _ in kinds]
+        if not any(self._weights):
+            self._weights = [1.0] * len(kinds)
+        self._pace = shape.interval * self._random.choice((0.7, 1.5, 4.0))
+        if shape.interval < 0.3:
+            self._pace = max(self._pace, 0.3 * self._random.choice((0.5, 1.0, 2.0)))
+        base = self._random
+        self._base = {
+            "loss": base.choice((0.0, 0.0, 0.01, 0.1, 0.4)),
+            "repeat": base.choice((0.0, 0.0, 0.05, 0.3)),
+            "jitter": base.choice((0.0, 0.0, 0.05, 0.5, 2.0)) * shape.interval,
+            "damage": base.choice((0.0, 0.0, 0.0, 0.02)),
+        }
+
+    # From the beginning to the end
+
+    def begin(self) -> None:
+        """Trouble from now on."""
+        for way in self._network.paths.values():
+            self._set_base(way)
+        self._arrange()
+
+    def _set_base(self, way: Path) -> None:
+        way.loss, way.repeat = self._base["loss"], self._base["repeat"]
+        way.jitter, way.damage = self._base["jitter"], self._base["damage"]
+
+    def _arrange(self) -> None:
+        self._world.after(self._random.expovariate(1.0 / self._pace), self._strike)
+
+    def _strike(self) -> None:
+        if self._over:
+            return
+        self._random.choices(self._kinds, self._weights)[0]()
+        self._arrange()
+
+    def end(self) -> None:
+        """Everything that goes on ends now, and nothing begins any more."""
+        self._over = True
+        for number in list(self._ends):
+            self._finish(number)
+        self._network.heal()
+        self._temper.calm()
+        for machine in self._machines:
+            machine.unbindable.clear()
+
+    def _lasting(self, end: Trouble, seconds: float) -> None:
+        self._count += 1
+        self._ends[self._count] = end
+        self._world.after(seconds, self._finish, self._count)
+
+    def _finish(self, number: int) -> None:
+        end = self._ends.pop(number, None)
+        if end is not None:
+            end()
+
+    def _while(self) -> float:
+        """Seconds that a trouble lasts: below, about and above what an election is patient for."""
+        interval = self._shape.interval
+        return interval * self._random.choice((0.3, 1.0, 2.5, 3.5, 5.0, 9.0)) * self._random.uniform(0.5, 1.5)
+
+    def _anybody(self) -> Machine:
+        return self._random.choice(self._machines)
+
+    # Paths
+
+    def _anywhere(self) -> tuple[tuple[int, int, int], Path]:
+        key = self._random.choice(list(self._network.paths))
+        return key, self._network.paths[key]
+
+    def _weaken_path(self) -> None:
+        (sender, receiver, path), way = self._anywhere()
+        random, interval = self._random, self._shape.interval
+        way.loss = random.choice((0.1, 0.5, 0.9))
+        way.repeat = random.choice((0.0, 0.5))
+        way.jitter = random.choice((0.0, 0.2, 3.0)) * interval
+        way.damage = random.choice((0.0, 0.2))
+        self._log(
+            "path {} of node{} to node{}: loss {}, repeat {}, jitter {:.2f}, damage {}",
+            path,
+            sender + 1,
+            receiver + 1,
+            way.loss,
+            way.repeat,
+            way.jitter,
+            way.damage,
+        )
+        self._lasting(lambda: self._set_base(way), self._while())
+
+    def _cut(self, ways: list[Path], what: str, *names: object) -> None:
+        self._log("cut: " + what, *names)
+        for way in ways:
+            way.cut = True
+
+        def mend() -> None:
+            self._log("mended: " + what, *names)
+            for way in ways:
+                way.cut = False
+
+        self._lasting(mend, self._while())
+
+    def _cut_path(self) -> None:
+        (sender, receiver, path), way = self._anywhere()
+        self._cut([way], "path {} of node{} to node{}", path, sender + 1, receiver + 1)
+
+    def _between(self, sender: int | None, receiver: int | None) -> list[Path]:
+        return [
+            way
+            for (one, other, _), way in self._network.paths.items()
+            if sender in (None, one) and receiver in (None, other)
+        ]
+
+    def _deafen(self) -> None:
+        """One way between two nodes."""
+        (sender, receiver, _), _ = self._anywhere()
+        self._cut(self._between(sender, receiver), "all paths of node{} to node{}", sender + 1, receiver + 1)
+
+    def _silence(self) -> None:
+        """Nothing of one node arrives anywhere."""
+        node = self._anybody().number
+        self._cut(self._between(node, None), "everything from node{}", node + 1)
+
+    def _isolate(self) -> None:
+        node = self._anybody().number
+        self._cut([*self._between(node, None), *self._between(None, node)], "node{} from all others", node + 1)
+
+    def _clog_path(self) -> None:
+        (sender, receiver, path), _ = self._anywhere()
+        paths = range(self._shape.paths) if self._random.random() < 0.5 else [path]
+        self._log("clogged: paths {} of node{} to node{}", list(paths), sender + 1, receiver + 1)
+        for one in paths:
+            self._network.paths[sender, receiver, one].clogged = True
+
+        def unclog() -> None:
+            self._log("unclogged: paths {} of node{} to node{}", list(paths), sender + 1, receiver + 1)
+            for one in paths:
+                self._network.unclog(sender, receiver, one)
+
+        self._lasting(unclog, self._while())
+
+    # Processes
+
+    def _kill_agent(self) -> None:
+        self._anybody().kill_agent()
+
+    def _replace_agent(self) -> None:
+        self._anybody().replace_agent()
+
+    def _away(self, machine: Machine) -> None:
+        """ExaBGP is not started again for a while."""
+        machine.wanted = False
+
+        def back() -> None:
+            machine.wanted = True
+            machine.start()
+
+        self._lasting(back, 0.5 + self._while())
+
+    def _shut_down(self) -> None:
+        machine = self._anybody()
+        self._away(machine)
+        machine.shut_down()
+
+    def _kill_exabgp(self) -> None:
+        self._anybody().kill_exabgp(with_agent=self._random.random() < 0.3)
+
+    def _lose_power(self) -> None:
+        machine = self._anybody()
+        self._away(machine)
+        machine.lose_power(carrier=self._random.random() < 0.5)
+
+    def _stop_agent(self) -> None:
+        machine = self._anybody()
+        stopped = machine.stop_agent()
+        if stopped is not None:
+            alarms_first = self._random.random() < 0.5
+            self._lasting(lambda: machine.go_on(stopped, alarms_first=alarms_first), self._while())
+
+    def _freeze(self) -> None:
+        """All processes of a machine stop."""
+        machine = self._anybody()
+        stopped = machine.stop_agent()
+        machine.stop_exabgp()
+        alarms_first = self._random.random() < 0.5
+
+        def thaw() -> None:
+            machine.go_on_exabgp()
+            if stopped is not None:
+                machine.go_on(stopped, alarms_first=alarms_first)
+
+        self._lasting(thaw, self._while())
+
+    def _suspend(self) -> None:
+        """A virtual machine sleeps, and its monotonic clock with it."""
+        machine = self._anybody()
+        stopped = machine.stop_agent()
+        if stopped is None:
+            return
+        machine.stop_exabgp()
+        began = self._world.now
+
+        def wake() -> None:
+            machine.clock.stand_still(self._world.now - began)
+            machine.go_on_exabgp()
+            machine.go_on(stopped, alarms_first=False)
+
+        self._lasting(wake, self._while())
+
+    def _stop_exabgp(self) -> None:
+        machine = self._anybody()
+        machine.stop_exabgp()
+        self._lasting(machine.go_on_exabgp, self._random.choice((0.3, 1.5, 4.0)) * self._random.uniform(0.5, 1.5))
+
+    def _spoil_exabgp(self) -> None:
+        random, temper = self._random, self._temper
+        temper.late, temper.error = random.choice((0.0, 0.3)), random.choice((0.0, 0.3))
+        temper.mute = random.choice((0.0, 0.2))
+        self._log("every ExaBGP: late {}, error {}, mute {}", temper.late, temper.error, temper.mute)
+        self._lasting(temper.calm, 1.0 + self._while())
+
+    # Links and sessions
+
+    def _flap(self) -> None:
+        self._anybody().flap(self._random.randrange(self._shape.paths))
+
+    def _unplug(self) -> None:
+        machine, path = self._anybody(), self._random.randrange(self._shape.paths)
+        machine.switch_link(path, up=False)
+        self._lasting(lambda: machine.switch_link(path, up=True), self._while())
+
+    def _unplug_all(self) -> None:
+        machine = self._anybody()
+        for path in range(self._shape.paths):
+            machine.switch_link(path, up=False)
+
+        def plug() -> None:
+            for path in range(self._shape.paths):
+                machine.switch_link(path, up=True)
+
+        self._lasting(plug, self._while())
+
+    # The service, the operator, the kernel
+
+    def _drain(self) -> None:
+        machine = self._anybody()
+        machine.drain()
+        self._lasting(machine.undrain, self._while())
+
+    def _fail(self) -> None:
+        machine = self._anybody()
+        machine.check("fit", passes=False)
+        self._lasting(lambda: machine.check("fit", passes=True), self._while())
+
+    def _lower(self) -> None:
+        machine = self._anybody()
+        machine.check("worth", passes=False)
+        self._lasting(lambda: machine.check("worth", passes=True), self._while())
+
+    def _refuse(self) -> None:
+        machine = self._anybody()
+        router = self._random.choice(machine.configuration.routers)
+        address = self._random.choice(router.addresses)
+        machine.log("the kernel refuses {}", address)
+        machine.unbindable.add(address)
+        self._lasting(lambda: machine.unbindable.discard(address), self._while())
+
+    def _remove(self) -> None:
+        machine = self._anybody()
+        router = self._random.choice(machine.configuration.routers)
+        machine.remove(self._random.choice(router.addresses))
+
+    def _set_clock(self) -> None:
+        machine = self._anybody()
+        step = self._random.choice((0.5, 5.0, 100.0, 1e6)) * self._random.uniform(-1, 1)
+        machine.log("time of day set by {:.3f} s", step)
+        machine.clock.offset += step
+
+    # The stray and the hostile
+
+    def _disturb(self) -> None:
+        """An alarm rings that nobody has set."""
+        agent = self._anybody().agent
+        if agent is None or not agent.started or agent.loop.stopped:
+            return
+        router = self._random.choice(list(agent.routers.values()))
+        agent.loop.turn(agent.watch.stray_alarm, router)
+
+    def _forge(self) -> None:
+        """A packet that no node has sent, and that must not count: wrong in one way."""
+        victim, liar = self._anybody(), self._anybody()
+        router = self._random.choice(victim.configuration.routers)
+        source = self._random.choice(liar.configuration.routers).source
+        assert router.source is not None
+        assert source is not None
+        agent = liar.agent
+        if source.version != router.source.version or agent is None or not agent.started:
+            return
+        name = next(one.name for one in liar.configuration.routers if one.source == source)
+        payload = bytearray(agent.routers[name]._payload(self._random.choice((0, 255)), router.source))
+        destination = router.source
+        match self._random.randrange(5):
+            case 0:
+                source = type(source)(int(source) ^ 0x40)  # nobody's
+            case 1:
+                source = router.source  # the victim's own
+            case 2:
+                payload[1] ^= 0x10  # another VRID; the checksum is wrong as well, and looked at later
+            case 3:
+                payload = payload[: self._random.randrange(len(payload))]
+            case _:
+                payload[2] ^= 0x55  # another priority, with the old checksum
+        if source == router.source or victim is not liar:
+            packet = Packet(
+                Datagram(source, destination, 255, bytes(payload)), liar.number, self._world.now, 0, tampered=True
+            )
+            victim.deliver(self._random.randrange(self._shape.paths), packet)

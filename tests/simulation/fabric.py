@@ -1,0 +1,105 @@
+"""The routers' side of BGP: which node a packet to a virtual address would reach.
+
+``Fabric`` owns the tables of the top-of-rack routers. Each has a session to every node and picks by what the routes
+say: local preference (from iBGP neighbours), length of the path, MED (always compared), and takes all that tie. A
+session that is closed takes its routes with it; a node that dies with its links up leaves them for the hold time, as
+real routers do. It must not know of elections, or of what a node meant to announce.
+"""
+
+from dataclasses import dataclass, field
+
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE
+from tests.simulation.network import Address
+from tests.simulation.world import Handle, World
+
+LARGEST = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """The attributes that decide, as they stand in an UPDATE."""
+
+    med: int | None
+    preference: int | None
+    as_path: tuple[int, ...]
+
+    def rank(self, *, internal: bool) -> tuple[int, int, int]:
+        """The smaller, the better (RFC 4271 §9.1.2)."""
+        preference = DEFAULT_LOCAL_PREFERENCE if self.preference is None else self.preference
+        length = len(self.as_path) or (0 if internal else 1)
+        return (LARGEST - preference if internal else 0, length, self.med or 0)
+
+
+@dataclass(slots=True)
+class Router:
+    """One top-of-rack router."""
+
+    routes: dict[Address, dict[int, Announced]] = field(default_factory=dict)
+    """address → node → route"""
+    sessions: set[int] = field(default_factory=set)
+    """the nodes whose session is Established, as this router believes"""
+    generations: dict[int, int] = field(default_factory=dict)
+    """how many sessions each node has had here"""
+    holding: dict[int, Handle] = field(default_factory=dict)
+    """the hold timers of nodes that say nothing any more"""
+
+
+class Fabric:
+    """All routers."""
+
+    def __init__(self, world: World, routers: int, hold: float, delay: float, *, internal: bool) -> None:
+        """``hold``: seconds until a silent neighbour's routes are forgotten; ``delay``: until an UPDATE counts."""
+        self.routers = [Router() for _ in range(routers)]
+        self.changes = 0
+        self._world = world
+        self._hold = hold
+        self._delay = delay
+        self._internal = internal
+
+    def opened(self, router: int, node: int) -> None:
+        """A new session: whatever was known of this neighbour is not known any more."""
+        self.closed(router, node)
+        self.routers[router].sessions.add(node)
+
+    def closed(self, router: int, node: int) -> None:
+        one = self.routers[router]
+        timer = one.holding.pop(node, None)
+        if timer is not None:
+            timer.cancel()
+        one.sessions.discard(node)
+        one.generations[node] = one.generations.get(node, 0) + 1
+        for routes in one.routes.values():
+            if routes.pop(node, None) is not None:
+                self.changes += 1
+
+    def muted(self, router: int, node: int) -> None:
+        """The neighbour has stopped without a word, and the link has not told."""
+        one = self.routers[router]
+        if node in one.sessions and node not in one.holding:
+            one.holding[node] = self._world.after(self._hold, self.closed, router, node)
+
+    def update(self, router: int, node: int, address: Address, route: Announced | None) -> None:
+        """An UPDATE has arrived."""
+        generation = self.routers[router].generations.get(node, 0)
+        self._world.after(self._delay, self._updated, router, node, generation, address, route)
+
+    def _updated(self, router: int, node: int, generation: int, address: Address, route: Announced | None) -> None:
+        if self.routers[router].generations.get(node, 0) != generation:
+            return  # of a session that has ended meanwhile
+        routes = self.routers[router].routes.setdefault(address, {})
+        if routes.get(node) == route:
+            return
+        self.changes += 1
+        if route is None:
+            routes.pop(node, None)
+        else:
+            routes[node] = route
+
+    def best(self, router: int, address: Address) -> set[int]:
+        """The nodes among which this router spreads packets to ``address``."""
+        routes = self.routers[router].routes.get(address)
+        if not routes:
+            return set()
+        ranks = {node: route.rank(internal=self._internal) for node, route in routes.items()}
+        best = min(ranks.values())
+        return {node for node, rank in ranks.items() if rank == best}

@@ -1,0 +1,218 @@
+"""What must hold after every event, whatever befalls the nodes.
+
+``Invariants`` watches one process: every advert that it sends, every transition, every address that it removes, every
+line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at what outlives a process. The promises:
+
+- an advert says more than farewell only if its router is Active, or has been within this very event;
+- a rejected packet changes nothing: no state, no timer, no alarm;
+- after a better advert was heard the router is not Active (in a group, an equal priority is for the first to judge);
+- nobody takes over from silence while packets wait unread in its sockets;
+- a router that has been silent for longer than the others wait says nothing more before it was Backup;
+- answers do not storm: one for each advert of its own that a timer sent, and no chain of adverts, each the answer to
+  the one before, is longer than the number of nodes;
+- addresses are on lo exactly when presence says so, and a router that is not Active announces nothing as Active;
+- what is announced is bound: no line that announces an address is written while that is not on lo; none is removed from
+  lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out;
+- the members of a group are never Active and Backup at once.
+
+"Never two Actives" is none of them: paths that lose everything make two. Nor is "the best priority is Active".
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from exavrrp.instance import Fault
+from exavrrp.presence import ANSWER_LIMIT
+from exavrrp.routes import Level
+from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.packet import LEAVING, Address, Malformed
+from exavrrp.vrrp.router import Role, Why
+from tests.simulation.exabgp import understood
+from tests.simulation.network import Packet
+from tests.simulation.process import Process
+from tests.simulation.world import Violation
+
+HASTE = 1e-6
+"""Seconds that rounding may cost."""
+
+
+@dataclass(slots=True)
+class _Tenure:
+    """One router, since it became Active."""
+
+    active: bool = False
+    within: bool = False
+    """whether it was Active at any moment of this turn"""
+    said: float | None = None
+    """when it last said that it is Active; None: not yet"""
+    answers: int = 0
+    """since an advert that nobody had asked for"""
+
+
+class Invariants:
+    """Watches one process."""
+
+    def __init__(self, process: Process, nodes: int) -> None:
+        self._process = process
+        self._nodes = nodes
+        self._tenures: dict[str, _Tenure] = {}
+        self._unwanted: dict[str, float] = {}
+        """since when a router is not to be announced"""
+        self._before: tuple[object, ...] = ()
+        self.transitions = 0
+        self.adverts = 0
+        self.silences: Counter[str] = Counter()
+
+    def _tenure(self, router: str) -> _Tenure:
+        return self._tenures.setdefault(router, _Tenure())
+
+    # Adverts
+
+    def advert(self, router: VirtualRouter, priority: int) -> None:
+        self.adverts += 1
+        chain = self._process.chain + 1
+        self._process.ground.log("{} says {}{}", router.name, priority, f" (chain of {chain})" if chain > 1 else "")
+        if priority == LEAVING:
+            return
+        tenure, now = self._tenure(router.name), self._process.loop.time()
+        role = router.instance.router.role
+        if role is not Role.ACTIVE and not tenure.within:
+            raise Violation(f"{router.name} is {role} and advertises {priority}")
+        settings = router.instance.router.settings
+        patience = settings.interval + 3 * settings.interval + settings.interval
+        if tenure.said is not None and now - tenure.said > patience + HASTE:
+            raise Violation(f"{router.name} was silent for {now - tenure.said:.3f}s and goes on as Active")
+        tenure.said = now
+        if chain > 1:
+            tenure.answers += 1
+            if tenure.answers > 1:
+                raise Violation(f"{router.name} answers for the second time since its last advert")
+            if chain > self._nodes:
+                raise Violation(f"{router.name} sends the advert number {chain} of a chain between {self._nodes} nodes")
+        else:
+            tenure.answers = 0
+
+    def transition(self, router: str, before: str, after: str, why: str) -> None:
+        self.transitions += 1
+        tenure = self._tenure(router)
+        tenure.active = after == Role.ACTIVE
+        tenure.within = tenure.within or Role.ACTIVE in (before, after)
+        tenure.said = None if not tenure.active else tenure.said
+        if after == Role.ACTIVE and why == Why.SILENCE:
+            self.silences[router] += 1
+            if self._process.inbox:
+                raise Violation(f"{router} takes over from silence, and {len(self._process.inbox)} packets wait unread")
+
+    # Packets
+
+    def hearing(self, packet: Packet) -> None:
+        self._before = self._state()
+
+    def _state(self) -> tuple[object, ...]:
+        return tuple(
+            part
+            for router in self._process.routers.values()
+            for part in (router.instance.router.state, router.instance.presence.state, router._alarm)
+        )
+
+    def rejected(self, packet: Packet, malformed: Malformed) -> None:
+        self._process.ground.log("rejects {} from {}", malformed.reason, packet.datagram.source)
+        if any(one is not another for one, another in zip(self._before, self._state(), strict=True)):
+            raise Violation(f"a packet that was rejected ({malformed}) has changed something")
+        if not packet.tampered:
+            raise Violation(f"an advert of a peer was rejected: {malformed}")
+
+    def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None:
+        source = packet.datagram.source
+        self._process.ground.log("{} hears {} from {}", router.name, priority, packet.sender)
+        if packet.tampered:
+            raise Violation("a tampered packet was accepted")
+        ours = router.instance.router
+        if ours.role is not Role.ACTIVE:
+            return
+        first = next(iter(router.team._group.members)) if router.team is not None else router.name
+        better = priority > ours.priority
+        tie = priority == ours.priority and int(source) > int(ours.settings.source) and router.name == first
+        if better or tie:
+            raise Violation(f"{router.name} with {ours.priority} is Active after {priority} from {source}")
+
+    # Addresses and routes
+
+    def said(self, lines: list[str]) -> None:
+        process = self._process
+        for line in lines:
+            command = understood(line)
+            for address in command.addresses if command is not None and command.announces else ():
+                if address not in process.ground.lo and address not in process.ground.removed:
+                    raise Violation(f"{address} is announced and not on lo: {line}")
+
+    def removing(self, gone: frozenset[Address]) -> None:
+        process = self._process
+        process.ground.log("removes {}", ", ".join(map(str, sorted(gone, key=str))))
+        conversation = process.pipes.conversation
+        for address in gone:
+            if process.gone:
+                continue
+            prefix = conversation._prefixes[address]
+            if prefix.wanted is not None:
+                raise Violation(f"{address} is removed from lo and still to be announced")
+            if not process.exabgp.will_announce(address):
+                continue
+            if not self._may_be_announced(address):
+                raise Violation(f"{address} is removed from lo before ExaBGP has withdrawn it, and nothing is wrong")
+            process.ground.excused.add(address)
+
+    def _may_be_announced(self, address: Address) -> bool:
+        """Whether something is wrong, so that the address has to go without regard for ExaBGP's answer."""
+        process = self._process
+        router = process._by_address[address]
+        if process.abandoned or set(router.instance.faults) - {Fault.SESSIONS, Fault.GROUP}:
+            return True
+        if any(set(one.instance.faults) & {Fault.BIND, Fault.CHECK, Fault.ADVERTS} for one in process.routers.values()):
+            return True
+        since = self._unwanted.get(router.name)
+        limit = min(ANSWER_LIMIT, router.instance.presence.settings.ceiling)
+        return since is not None and process.loop.time() - since >= limit - HASTE
+
+    def turned(self) -> None:
+        """A turn of the loop is over."""
+        process = self._process
+        if not process.started or process.loop.dead:
+            return
+        lo, ground = process.ground.lo, process.ground
+        for router in process.routers.values():
+            instance = router.instance
+            bound, level, role = instance.presence.bound, instance.presence.level, instance.router.role
+            tenure = self._tenure(router.name)
+            tenure.within = role is Role.ACTIVE
+            if level is None:
+                self._unwanted.setdefault(router.name, process.loop.time())
+            else:
+                self._unwanted.pop(router.name, None)
+            if level is Level.ACTIVE and role is not Role.ACTIVE:
+                raise Violation(f"{router.name} is {role} and announced as active")
+            for address in router.configuration.addresses:
+                if (address in lo) is not bound and address not in ground.removed:
+                    raise Violation(f"{address} is {'' if address in lo else 'not '}on lo, presence: {bound}")
+        ground.grounded()
+        for team in process.teams:
+            roles = {router.instance.router.role for router in team.routers}
+            if Role.ACTIVE in roles and Role.BACKUP in roles:
+                raise Violation(f"the group {team.routers[0].configuration.group} is split")
+
+    def stray_alarm(self, router: VirtualRouter) -> None:
+        """An alarm rings although no time has come: nothing may follow from it."""
+        process = self._process
+        deadline = router.instance.deadline
+        process.catch_up()
+        team = router.team
+        assert team is not None
+        deadlines = [one.instance.deadline for one in team.routers]
+        if any(one is not None and one <= process.loop.time() for one in deadlines):
+            return  # it is time, and the alarm is only late
+        before = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
+        transitions, adverts = self.transitions, self.adverts
+        router._ring(process.loop.time() if deadline is None else deadline)
+        after = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
+        if before != after or (transitions, adverts) != (self.transitions, self.adverts):
+            raise Violation(f"an alarm that rang before {deadline} changed {before} to {after}")

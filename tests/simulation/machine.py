@@ -1,0 +1,400 @@
+"""One simulated host: what outlives the processes on it, and what can befall them.
+
+``Machine`` owns the interfaces, the addresses on lo, the notes on disk, the clocks, one ExaBGP and the agent that this
+has started. It is the ground on which a ``Process`` stands, and the handle by which chaos takes hold of both: killed,
+stopped, replaced, shut down in order, cut off from power with or without its links. ExaBGP respawns an agent that ends;
+whoever ended ExaBGP starts it again.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from exavrrp.config import Configuration
+from exavrrp.control import Life
+from exavrrp.system.paths import DELAY, Link
+from tests.simulation.exabgp import ExaBGP, Temper
+from tests.simulation.fabric import Fabric
+from tests.simulation.network import Address, Network, Packet
+from tests.simulation.process import Process
+from tests.simulation.world import Clock, Violation, World
+
+RESPAWN = (0.007, 0.021)
+"""Seconds from the end of an agent until ExaBGP starts another one [seen]."""
+
+RESTART = (0.1, 1.0)
+"""Seconds until systemd starts ExaBGP again."""
+
+INTERPRETER = (0.15, 0.4)
+"""Seconds until a new process has come up."""
+
+RECONNECT = (0.2, 1.5)
+"""Seconds until a BGP session is Established."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What all machines share."""
+
+    world: World
+    network: Network
+    fabric: Fabric
+    temper: Temper
+    numbers: dict[Address, int]
+    """whose source an address is"""
+    neighbors: list[tuple[Address, ...]]
+    """the addresses of each router"""
+    watching: Callable[[Process], Any]
+    log: Callable[..., None]
+    """node, template, values"""
+    ground_moved: Callable[["Machine"], None]
+    """called after anything has happened to this machine that no process of it did"""
+
+
+class Machine:
+    """One host."""
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        name: str,
+        around: Surroundings,
+        configuration: Configuration,
+        clock: Clock,
+        version: str,
+        lateness: float,
+    ) -> None:
+        """``version``: of its ExaBGP; ``lateness``: seconds that its processes come late at most."""
+        self.number = number
+        self.name = name
+        self.world = around.world
+        self.configuration = configuration
+        self.clock = clock
+        self.lateness = lateness
+        self.lo: set[Address] = set()
+        self.boot = f"{name}-0"
+        self.note: Life | None = None
+        self.drained: set[str] = set()
+        self.verdicts = {check.name: True for check in configuration.checks}
+        self.removed: set[Address] = set()
+        self.excused: set[Address] = set()
+        self.unbindable: set[Address] = set()
+        """what the kernel refuses to bind"""
+        self.exabgp: ExaBGP | None = None
+        self.agent: Process | None = None
+        self.up = [True] * len(around.neighbors)
+        self.wanted = True
+        """whether somebody starts ExaBGP again when it has ended"""
+        self._around = around
+        self._version = version
+        self._others: list[Process] = []
+        """agents that have not ended yet, although they are to be replaced, or have no ExaBGP any more"""
+        self._lives = 0
+        self._stopped_at = 0.0
+        self._links = tuple(Link(index + 1, f"eth{index}") for index in range(len(self.up)))
+        self._seen = self._links
+
+    # What a process stands on
+
+    def log(self, template: str, *values: object) -> None:
+        self._around.log(self.number, template, *values)
+
+    def links(self) -> tuple[Link, ...]:
+        return self._seen
+
+    def is_up(self, index: int) -> bool:
+        return self.up[index - 1]
+
+    def interface_name(self, index: int) -> str:
+        return f"eth{index - 1}"
+
+    def transmit(self, index: int, packet: Packet, peer: Address) -> None:
+        receiver = self._around.numbers.get(peer)
+        if receiver is not None:
+            self._around.network.send(receiver, index - 1, packet)
+
+    def deliver(self, path: int, packet: Packet) -> None:
+        """A packet has come in through an interface."""
+        if self.up[path]:
+            for process in (*self._others, *([] if self.agent is None else [self.agent])):
+                process.arrive(path + 1, packet)
+
+    def refuses(self, address: Address) -> bool:
+        return address in self.unbindable
+
+    def is_locked(self, process: Process) -> bool:
+        return any(other.locked for other in self._others if other is not process)
+
+    def ended(self, process: Process, why: str) -> None:
+        self.log("agent ended: {}", why)
+        if process in self._others:
+            self._others.remove(process)
+        if process is self.agent:
+            self.agent = None
+            self._respawn()
+        self._around.ground_moved(self)
+
+    # Starts
+
+    def start(self) -> None:
+        """ExaBGP is started, and starts the agent."""
+        if self.exabgp is not None or not self.wanted:
+            return
+        self._lives += 1
+        self.exabgp = ExaBGP(
+            world=self.world,
+            node=self.number,
+            fabric=self._around.fabric,
+            neighbors=self._around.neighbors,
+            version=self._version,
+            temper=self._around.temper,
+            log=self.log,
+            identity=(1000 + self._lives, self._lives),
+            carried_out=self._carried_out,
+        )
+        self.log("ExaBGP starts")
+        self._spawn()
+        for router in range(len(self.up)):
+            self.reconnect(router)
+
+    def _carried_out(self) -> None:
+        """ExaBGP has carried out a command."""
+        assert self.exabgp is not None
+        self.excused = {address for address in self.excused if self.exabgp.will_announce(address)}
+        self.grounded()
+
+    def grounded(self) -> None:
+        """What ExaBGP announces is on lo, whoever lives."""
+        exabgp = self.exabgp
+        if exabgp is None or exabgp.going:
+            return
+        for address in exabgp.announced():
+            if address not in self.lo and address not in self.removed and address not in self.excused:
+                raise Violation(f"{self.name}: {address} is announced and not on lo")
+
+    def reconnect(self, router: int) -> None:
+        """The session to this router is tried, and comes up after a while."""
+        exabgp = self.exabgp
+        self.world.after(self.world.random.uniform(*RECONNECT), self._established, exabgp, router)
+
+    def _established(self, exabgp: ExaBGP | None, router: int) -> None:
+        if exabgp is None or exabgp is not self.exabgp or not self.up[router]:
+            return
+        if exabgp.stopped:
+            self.reconnect(router)
+        else:
+            exabgp.open(router)
+
+    def _respawn(self) -> None:
+        exabgp = self.exabgp
+        if exabgp is not None and exabgp.alive and not exabgp.going:
+            self.world.after(self.world.random.uniform(*RESPAWN), self._respawned, exabgp)
+
+    def _respawned(self, exabgp: ExaBGP) -> None:
+        if exabgp is not self.exabgp or exabgp.going or self.agent is not None:
+            return
+        if exabgp.stopped:
+            self.world.after(0.05, self._respawned, exabgp)
+        else:
+            self._spawn()
+
+    def _spawn(self) -> None:
+        exabgp = self.exabgp
+        assert exabgp is not None
+        self.agent = agent = Process(self, exabgp, self._around.watching)
+        self.log("agent starts")
+        self.world.after(self.world.random.uniform(*INTERPRETER), agent.loop.turn, agent.begin)
+
+    # What befalls the agent
+
+    def kill_agent(self) -> None:
+        """SIGKILL: addresses and routes stay, and ExaBGP starts another one."""
+        agent, exabgp = self.agent, self.exabgp
+        if agent is None:
+            return
+        self.log("agent killed")
+        agent.loop.kill()
+        self.agent = None
+        if exabgp is not None:
+            exabgp.forget(carry_out=self.world.random.random() < 0.5)
+        self._respawn()
+        self._around.ground_moved(self)
+
+    def replace_agent(self) -> None:
+        """ExaBGP's SIGUSR2: SIGTERM without a word, and a new one at once."""
+        agent, exabgp = self.agent, self.exabgp
+        if agent is None or exabgp is None or exabgp.stopped or exabgp.going or self._others:
+            return
+        self.log("agent replaced")
+        agent.terminate()
+        agent.pipes.detach()
+        exabgp.forget(carry_out=True)
+        self._others.append(agent)
+        self._spawn()
+
+    def stop_agent(self) -> Process | None:
+        """SIGSTOP; who was stopped."""
+        agent = self.agent
+        if agent is None or agent.loop.stopped:
+            return None
+        self.log("agent stopped (SIGSTOP)")
+        agent.loop.stop()
+        return agent
+
+    def go_on(self, process: Process, *, alarms_first: bool) -> None:
+        """SIGCONT."""
+        if process.loop.stopped and not process.loop.dead:
+            self.log("agent goes on, {} first", "alarms" if alarms_first else "packets")
+            process.loop.go_on(alarms_first=alarms_first)
+
+    # What befalls ExaBGP, or all of it
+
+    def shut_down(self) -> None:
+        """ExaBGP is asked to stop, and stops the agent: word, SIGTERM, SIGKILL."""
+        exabgp = self.exabgp
+        if exabgp is None or exabgp.stopped or exabgp.going:
+            return
+        self.log("ExaBGP is shut down")
+        exabgp.shut_down()
+        if self.agent is not None:
+            self.world.after(0.1, self._terminate, self.agent)
+        self.world.after(2.1, self._is_down, exabgp)
+
+    def _terminate(self, agent: Process) -> None:
+        if not agent.loop.dead and not agent.loop.stopped:
+            agent.loop.turn(agent.terminate)
+
+    def _is_down(self, exabgp: ExaBGP) -> None:
+        if exabgp is self.exabgp:
+            self.kill_exabgp(with_agent=True)
+
+    def kill_exabgp(self, *, with_agent: bool = False) -> None:
+        """SIGKILL, to both or to ExaBGP alone: then the agent finds the end of its pipe."""
+        exabgp, agent = self.exabgp, self.agent
+        if exabgp is None:
+            return
+        self.log("ExaBGP killed")
+        if with_agent and agent is not None:
+            agent.loop.kill()
+            self.agent = None
+        if with_agent:
+            self._kill_others()
+        exabgp.die()
+        self.exabgp = None
+        self.excused.clear()
+        if self.agent is not None:
+            # It leaves by itself, in order; until then the next one waits for its lock.
+            self._others.append(self.agent)
+            self.agent = None
+        if self.wanted:
+            self.world.after(self.world.random.uniform(*RESTART), self.start)
+        self._around.ground_moved(self)
+
+    def _kill_others(self) -> None:
+        for process in self._others:
+            process.loop.kill()
+        self._others.clear()
+
+    def stop_exabgp(self) -> None:
+        """SIGSTOP."""
+        if self.exabgp is not None and not self.exabgp.stopped and not self.exabgp.going:
+            self.log("ExaBGP stopped (SIGSTOP)")
+            self.exabgp.stop()
+
+    def go_on_exabgp(self) -> None:
+        """SIGCONT; sessions that routers have closed are tried again."""
+        exabgp = self.exabgp
+        if exabgp is not None and exabgp.stopped:
+            self.log("ExaBGP goes on")
+            exabgp.go_on()
+            for router in range(len(self.up)):
+                if not exabgp.is_up(router):
+                    self.reconnect(router)
+
+    def revive(self) -> None:
+        """Every session that is down is tried."""
+        if self.exabgp is not None:
+            for router in range(len(self.up)):
+                if not self.exabgp.is_up(router):
+                    self.reconnect(router)
+
+    def flap(self, router: int) -> None:
+        """The session to a router is reset."""
+        if self.exabgp is not None and not self.exabgp.stopped:
+            self.log("session to router {} is reset", router)
+            self.exabgp.close(router)
+            self.reconnect(router)
+
+    def lose_power(self, *, carrier: bool) -> None:
+        """Everything is gone. ``carrier``: whether the routers notice at once."""
+        self.log("power lost, links {}", "down" if carrier else "still up")
+        if self.agent is not None:
+            self.agent.loop.kill()
+            self.agent = None
+        self._kill_others()
+        if self.exabgp is not None:
+            self.exabgp.reader = None
+            self.exabgp.die(carrier=carrier)
+            self.exabgp = None
+        self.lo.clear()
+        self.removed.clear()
+        self.excused.clear()
+        self.note = None  # as good as: it is of another boot
+        self.boot = f"{self.name}-{self._lives}"
+        self._around.ground_moved(self)
+
+    # What befalls the rest
+
+    def switch_link(self, path: int, *, up: bool) -> None:
+        """An interface loses its carrier, or has it again."""
+        if self.up[path] is up:
+            return
+        self.log("eth{} {}", path, "up" if up else "down")
+        self.up[path] = up
+        if not up and self.exabgp is not None:
+            self.exabgp.close(path)
+        elif up:
+            self.reconnect(path)
+        self.world.after(DELAY, self._links_moved)
+
+    def _links_moved(self) -> None:
+        self._seen = tuple(link for link in self._links if self.up[link.index - 1])
+        agent = self.agent
+        if agent is not None:
+            agent.loop.readable(agent.moved)
+
+    def remove(self, address: Address) -> None:
+        """Somebody removes an address from lo."""
+        if address in self.lo:
+            self.log("somebody removes {}", address)
+            self.lo.discard(address)
+            self.removed.add(address)
+            for process in (*self._others, *([] if self.agent is None else [self.agent])):
+                process.loop.readable(partial(process.look_at_lo, address))
+            self._around.ground_moved(self)
+
+    def check(self, name: str, *, passes: bool) -> None:
+        """A check says something else from now on."""
+        self.verdicts[name] = passes
+        agent = self.agent
+        if agent is not None and agent.started:
+            self.log("check {} {}", name, "passes" if passes else "fails")
+            agent.loop.readable(lambda: agent.checked(name))
+
+    def drain(self) -> None:
+        """``exavrrp drain``: all routers, and also after a restart."""
+        self.drained = {router.name for router in self.configuration.routers}
+        agent = self.agent
+        if agent is not None and agent.started:
+            self.log("exavrrp drain")
+            agent.loop.readable(agent.drain)
+
+    def undrain(self) -> None:
+        """``exavrrp undrain``."""
+        self.drained = set()
+        agent = self.agent
+        if agent is not None and agent.started:
+            self.log("exavrrp undrain")
+            agent.loop.readable(agent.undrain)

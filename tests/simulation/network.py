@@ -1,0 +1,113 @@
+"""What lies between the nodes: several directed paths for each pair, each with weaknesses of its own.
+
+``Network`` owns the packets that are under way. It must not know what they say: it loses, repeats, delays, overtakes,
+keeps back, damages. A path leads from an interface of one node to the interface of the same number of another; nothing
+that befalls it befalls the way back.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+from exavrrp.vrrp.packet import Datagram
+from tests.simulation.world import World
+
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(slots=True)
+class Path:
+    """One way from one node to another."""
+
+    delay: float
+    """seconds, at least"""
+    jitter: float = 0.0
+    """seconds that may be added: packets overtake each other"""
+    loss: float = 0.0
+    """probability, as all of these"""
+    repeat: float = 0.0
+    damage: float = 0.0
+    cut: bool = False
+    clogged: bool = False
+    kept: list["Packet"] = field(default_factory=list)
+    """what waits while it is clogged"""
+
+    def heal(self) -> None:
+        self.jitter = self.loss = self.repeat = self.damage = 0.0
+        self.cut = self.clogged = False
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A datagram, and what only the simulation knows of it."""
+
+    datagram: Datagram
+    sender: int
+    sent: float
+    """seconds of the world"""
+    chain: int
+    """how many adverts have led to this one, itself included"""
+    tampered: bool = False
+    """whether it is not what a node has sent"""
+
+
+Deliver = Callable[[int, int, Packet], None]
+"""Hand a packet to a node, at one of its interfaces."""
+
+
+class Network:
+    """All paths between all nodes."""
+
+    def __init__(self, world: World, nodes: int, paths: int, delay: Callable[[], float], deliver: Deliver) -> None:
+        self._world = world
+        self._deliver = deliver
+        self.paths = {
+            (sender, receiver, path): Path(delay())
+            for sender in range(nodes)
+            for receiver in range(nodes)
+            for path in range(paths)
+            if sender != receiver
+        }
+
+    def send(self, receiver: int, path: int, packet: Packet) -> None:
+        """A node has sent this through its interface ``path``."""
+        way = self.paths[packet.sender, receiver, path]
+        random = self._world.random
+        if way.cut or (way.loss and random.random() < way.loss):
+            return
+        if way.clogged:
+            way.kept.append(packet)
+            return
+        if way.damage and random.random() < way.damage:
+            packet = _damaged(packet, random.randrange(len(packet.datagram.payload) * 8))
+        self._under_way(receiver, path, way, packet)
+        while way.repeat and random.random() < way.repeat:
+            self._under_way(receiver, path, way, packet)
+
+    def _under_way(self, receiver: int, path: int, way: Path, packet: Packet) -> None:
+        delay = way.delay + way.jitter * self._world.random.random() if way.jitter else way.delay
+        self._world.after(delay, self._deliver, receiver, path, packet)
+
+    def unclog(self, sender: int, receiver: int, path: int) -> None:
+        """What was kept arrives, all at once and in order."""
+        way = self.paths[sender, receiver, path]
+        way.clogged = False
+        kept, way.kept = way.kept, []
+        for packet in kept:
+            self._world.after(way.delay, self._deliver, receiver, path, packet)
+
+    def heal(self) -> None:
+        """Everything arrives, at once and once."""
+        for (sender, receiver, path), way in self.paths.items():
+            if way.clogged:
+                self.unclog(sender, receiver, path)
+            way.heal()
+
+
+def _damaged(packet: Packet, bit: int) -> Packet:
+    """One bit of it is another."""
+    payload = bytearray(packet.datagram.payload)
+    payload[bit // 8] ^= 1 << bit % 8
+    old = packet.datagram
+    datagram = Datagram(old.source, old.destination, old.hop_limit, bytes(payload))
+    return Packet(datagram, packet.sender, packet.sent, packet.chain, tampered=True)

@@ -1,0 +1,256 @@
+"""Whether a world has come to rest, and for how long that may take.
+
+``convergence`` says what is still wrong: exactly one Active that all others follow, its addresses bound and announced
+as they should be by it alone (or, standing by, worse by the others), and all routers of the fabric send packets to it.
+``bound`` states how long that may take once everything has healed. ``snapshot`` is the whole state of the world as far
+as it can act by itself, relative to now: if it is the same after one advert as before it, and nothing else is arranged
+to happen, then it will be the same for ever, by induction.
+"""
+
+from collections.abc import Callable, Iterator
+
+from exavrrp.instance import Fault
+from exavrrp.presence import Absent, Present
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Level, Takeover
+from exavrrp.system.exabgp.conversation import PATIENCE
+from exavrrp.virtual_router import RETRIES, VirtualRouter
+from exavrrp.vrrp.router import Active, Backup, Role
+from tests.simulation.exabgp import Command
+from tests.simulation.fabric import Fabric
+from tests.simulation.machine import INTERPRETER, RECONNECT, RESTART, Machine
+from tests.simulation.network import Address
+from tests.simulation.process import Process
+from tests.simulation.shape import Shape
+from tests.simulation.world import Handle, Loop, World
+
+
+def period(machines: list[Machine]) -> float | None:
+    """The interval of the Active; None: there is none."""
+    return next(
+        (
+            router.instance.router.settings.interval
+            for machine in machines
+            if machine.agent is not None
+            for router in machine.agent.routers.values()
+            if router.instance.router.role is Role.ACTIVE
+        ),
+        None,
+    )
+
+
+def bound(shape: Shape, machines: list[Machine]) -> float:
+    """Seconds within which everything has found its place.
+
+    To be asked at the moment of healing. The sum of what may have to pass one after the other: ExaBGP goes down (2.1 s)
+    and comes up, with an agent that finds the lock taken once, its sessions (one attempt may come to nothing), the
+    first results of checks; a Backup's patience three times (the node that takes over may be one that has to give way
+    to another, which has yet to become impatient); the delay of a preemption; a handover to its ceiling, ExaBGP's
+    answer included; and the routers' hold time for what a dead node has left. Where addresses could not be bound or no
+    advert could be sent, the next attempt may be a long while off; and so it may where ExaBGP has refused something.
+    """
+    start = 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0
+    election = 3 * (4 * shape.interval + shape.lateness) + 2 * shape.preempt_delay
+    handover = 2 * shape.ceiling + shape.hold + shape.linger
+    late = 0.0
+    agents = [machine.agent for machine in machines if machine.agent is not None]
+    faults = {fault for agent in agents for router in agent.routers.values() for fault in router.instance.faults}
+    if faults & {Fault.BIND, Fault.ADVERTS}:
+        late += RETRIES[-1]
+    if any(agent.pipes.conversation.deadline is not None for agent in agents):
+        late += PATIENCE[-1]
+    return (start + election + handover + late) * 1.02 + shape.routers_hold
+
+
+def convergence(shape: Shape, machines: list[Machine], fabric: Fabric) -> str | None:
+    """What is still wrong; None: nothing."""
+    for number in range(len(shape.families)):
+        wrong = _one(number, shape, machines, fabric)
+        if wrong is not None:
+            return wrong
+    actives = {
+        machine.number
+        for machine in machines
+        if machine.agent is not None
+        for router in machine.agent.routers.values()
+        if router.instance.router.role is Role.ACTIVE
+    }
+    return None if len(actives) < 2 else f"different nodes are Active: {sorted(actives)}"
+
+
+def _one(number: int, shape: Shape, machines: list[Machine], fabric: Fabric) -> str | None:
+    """The same for the virtual router of this number."""
+    routers: list[tuple[Machine, VirtualRouter]] = []
+    for machine in machines:
+        agent = machine.agent
+        if agent is None or not agent.started:
+            return f"{machine.name} has not started yet"
+        routers.append((machine, list(agent.routers.values())[number]))
+    active = [one for one in routers if one[1].instance.router.role is Role.ACTIVE]
+    if len(active) > 1:
+        return f"{active[0][0].name} and {active[1][0].name} are both Active"
+    if not active and any(not router.instance.holds for _, router in routers):
+        return "nobody is Active, and not all are drained"
+    source = active[0][1].configuration.source if active else None
+    for machine, router in routers:
+        if (machine, router) not in active:
+            wrong = _follows(machine, router, source) or _is_presented(machine, router, shape)
+            if wrong is not None:
+                return f"{machine.name}: {wrong}"
+    return _serves(*active[0]) or _is_reached(*active[0], fabric) if active else None
+
+
+def _follows(machine: Machine, router: VirtualRouter, source: Address | None) -> str | None:
+    """What is wrong with the state of one that is not Active; ``source`` is the Active's."""
+    instance = router.instance
+    if instance.faults:
+        return f"in fault: {instance.faults}"
+    if machine.drained:
+        return None if instance.router.role is Role.INITIALIZE else f"drained, and {instance.router.role}"
+    match instance.router.state:
+        case Backup(following=following, inferior=None, resigned=None, resuming=False) if following == source:
+            return None
+        case state:
+            return f"{state}"
+
+
+def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str | None:
+    """What is wrong with its addresses and routes: none, or those of a standby."""
+    instance, exabgp, addresses = router.instance, machine.exabgp, router.configuration.addresses
+    if exabgp is None:
+        return "no ExaBGP"
+    if shape.standby and not machine.drained:
+        if instance.presence.state != Present(Level.STANDBY) or not machine.lo.issuperset(addresses):
+            return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
+        wanted = router.ladder.standby
+        if any(route is None or not _is(route, wanted) for one in addresses for route in exabgp.routes(one)):
+            return "does not announce its standby"
+    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(addresses):
+        return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
+    elif any(exabgp.announces(one) for one in addresses):
+        return "still announces"
+    return None
+
+
+def _is(route: Command, wanted: Attributes) -> bool:
+    """Whether that is what was to be said; a local preference that is left out is ExaBGP's default."""
+    said = route.attributes
+    preferences = [
+        DEFAULT_LOCAL_PREFERENCE if one is None else one for one in (said.preference, wanted.local_preference)
+    ]
+    return preferences[0] == preferences[1] and (said.med, said.as_path) == (wanted.med, wanted.as_path)
+
+
+def _serves(machine: Machine, router: VirtualRouter) -> str | None:
+    if router.instance.presence.state != Present(Level.ACTIVE):
+        return f"{machine.name} is Active, and {router.instance.presence.state}"
+    if not machine.lo.issuperset(router.configuration.addresses):
+        return f"{machine.name} is Active and not bound"
+    exabgp = machine.exabgp
+    assert exabgp is not None
+    for route in router.wanted():
+        if any(told is None or not _is(told, route.attributes) for told in exabgp.routes(route.address)):
+            return f"{machine.name} does not announce {route}"
+    return None
+
+
+def _is_reached(machine: Machine, router: VirtualRouter, fabric: Fabric) -> str | None:
+    for number in range(len(fabric.routers)):
+        for address in router.configuration.addresses:
+            best = fabric.best(number, address)
+            if best != {machine.number}:
+                return f"router {number} sends packets for {address} to {sorted(best)}, not to {machine.number}"
+    return None
+
+
+# Rest
+
+
+def pending(world: World, machines: list[Machine]) -> str | None:
+    """What is to happen besides adverts; None: nothing.
+
+    Either it is arranged in the world, or it is a deadline in the state of somebody who has an earlier one.
+    """
+    for machine in machines:
+        for router in machine.agent.routers.values() if machine.agent is not None else ():
+            instance = router.instance
+            if instance.presence.deadline is not None or instance.awaited:
+                return f"{machine.name} {router.name} is on its way: {instance.presence.state}"
+            counts = Takeover.PREPEND in router.ladder.takeover  # else nothing follows from it
+            if counts and instance.router.role is Role.ACTIVE and instance._silences.deadline is not None:
+                return f"{machine.name} {router.name} remembers silences"
+    return next((f"{act}" for act in map(_meant, world.arranged()) if not _is_advert(act)), None)
+
+
+def _meant(handle: Handle) -> Callable[..., object]:
+    """What is to be called in the end, by whichever loop."""
+    loop = getattr(handle.act, "__self__", None)
+    if not isinstance(loop, Loop):
+        return handle.act
+    return Loop.meant(handle)
+
+
+def _is_advert(act: Callable[..., object]) -> bool:
+    """Whether it is the alarm of a virtual router, a packet under way, or the end of a process that is dead."""
+    owner, name = getattr(act, "__self__", None), getattr(act, "__name__", "")
+    if isinstance(owner, VirtualRouter | Process):
+        return name in ("_ring", "_readable")
+    return name in ("_deliver", "deliver")
+
+
+Snapshot = tuple[list[object], list[float]]
+"""That which is the same or not, and times relative to now."""
+
+
+def snapshot(machines: list[Machine], fabric: Fabric) -> Snapshot:
+    """What the world is like."""
+    facts: list[object] = []
+    times: list[float] = []
+    for machine in machines:
+        facts += [frozenset(machine.lo), machine.agent is None]
+        if machine.agent is None:
+            continue
+        now = machine.agent.loop.time()
+        for router in machine.agent.routers.values():
+            facts += _facts(router)
+            times += (time - now for time in _times(router))
+        facts.append(machine.agent.pipes.conversation.deadline)
+    for one in fabric.routers:
+        facts += [
+            sorted(one.sessions),
+            sorted(one.holding),
+            sorted(
+                (str(address), sorted(routes.items(), key=lambda item: item[0]))
+                for address, routes in one.routes.items()
+            ),
+        ]
+    return facts, times
+
+
+def _facts(router: VirtualRouter) -> Iterator[object]:
+    instance = router.instance
+    state = instance.router.state
+    yield instance.router.priority
+    yield state.role
+    if isinstance(state, Backup):
+        yield (state.interval, state.following, state.resigned, state.inferior, state.resuming)
+    if isinstance(state, Active):
+        yield state.answered
+    yield instance.presence.state
+    yield (dict(instance.faults), dict(instance.holds), instance._successor_by, instance.withheld, instance._owed)
+
+
+def _times(router: VirtualRouter) -> Iterator[float]:
+    state = router.instance.router.state
+    if isinstance(state, Active | Backup):
+        yield state.deadline
+
+
+def same(one: Snapshot, other: Snapshot, interval: float, tolerance: float) -> bool:
+    """Whether two snapshots, taken an advert apart, are of one state, but for the lateness of alarms.
+
+    The second one may be before or after an advert that the first one is on the other side of.
+    """
+    if one[0] != other[0] or len(one[1]) != len(other[1]):
+        return False
+    apart = (abs(mine - theirs) for mine, theirs in zip(one[1], other[1], strict=True))
+    return all(min(distance, abs(distance - interval)) <= tolerance for distance in apart)

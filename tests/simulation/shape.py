@@ -1,0 +1,232 @@
+"""What a seed makes of the world: how many nodes, how they are configured, and how well their clocks go.
+
+A ``Shape`` is drawn once, before anything happens. The configuration of each node is text as an operator would write
+it, and goes through the product's own loader: attributes and ladders are what that makes of it.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random
+
+from exavrrp.config import Configuration, load
+from tests.simulation.network import Address
+
+NAMES = {6: "web", 4: "web4"}
+VIPS = {6: ("2001:db8:53::1", "2001:db8:53::2"), 4: ("192.0.2.53", "192.0.2.54")}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node as it is configured."""
+
+    name: str
+    sources: dict[int, str]
+    """family → own address"""
+    priority: int
+    interval: float
+    start: float
+    """what its monotonic clock shows at the beginning"""
+    rate: float
+    """seconds that its clock counts in one second"""
+    offset: float
+    """seconds that its time of day is wrong"""
+    exabgp: str
+    """the version of its ExaBGP"""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Everything that a seed decides beforehand."""
+
+    nodes: tuple[Node, ...]
+    paths: int
+    """between each pair of nodes, and in each direction; one router of the fabric for each"""
+    families: tuple[int, ...]
+    """of the virtual routers: one alone, or two that move together"""
+    addresses: int
+    """of each virtual router"""
+    preempt: bool
+    preempt_delay: float
+    orderly: bool
+    """break before make"""
+    hold: float
+    linger: float
+    ceiling: float
+    standby: bool
+    takeover: tuple[str, ...]
+    stale_for: float
+    internal: bool
+    """iBGP"""
+    min_sessions: int
+    startup_hold: float
+    checksum: str
+    delay: float
+    """seconds that a packet takes at least"""
+    lateness: float
+    """seconds that a process comes late at most"""
+    routers_hold: float
+    """seconds until routers forget a silent neighbour"""
+    convergence: float
+    """seconds until a router acts upon an UPDATE"""
+
+    @property
+    def interval(self) -> float:
+        """The longest of all."""
+        return max(node.interval for node in self.nodes)
+
+    @cached_property
+    def neighbors(self) -> list[tuple[Address, ...]]:
+        """The addresses of each router, one for each family."""
+        texts = {6: "2001:db8:0:{}::1", 4: "198.51.100.{}"}
+        return [
+            tuple(ip_address(texts[family].format(router + 1)) for family in self.families)
+            for router in range(self.paths)
+        ]
+
+    def text(self, node: Node) -> str:
+        """exavrrp.toml of ``node``."""
+        peers = [one.sources[family] for one in self.nodes if one is not node for family in self.families]
+        lines = [
+            "[agent]",
+            f"sources = {_list(node.sources.values())}",
+            f"peers = {_list(peers)}",
+            f"advert_interval = {node.interval}",
+            f'ipv4_checksum = "{self.checksum}"',
+        ]
+        if "prepend" in self.takeover:
+            lines.append("local_as = 65010")
+        for family in self.families:
+            lines += [
+                f"[virtual_router.{NAMES[family]}]",
+                "vrid = 7",
+                f"priority = {node.priority}",
+                f"addresses = {_list(VIPS[family][: self.addresses])}",
+                'checks = ["fit", "worth"]',
+                f'handover = "{"break-before-make" if self.orderly else "make-before-break"}"',
+                f"handover_hold = {self.hold}",
+                f"linger = {self.linger}",
+                f"handover_ceiling = {self.ceiling}",
+                f"min_sessions = {self.min_sessions}",
+                f"startup_hold = {self.startup_hold}",
+                f'standby = "{"announce" if self.standby else "withdraw"}"',
+            ]
+            if node.priority != 255:  # the owner always preempts, at once
+                lines += [f"preempt = {str(self.preempt).lower()}", f"preempt_delay = {self.preempt_delay}"]
+            if len(self.families) > 1:
+                lines.append('group = "web"')
+            lines += [f"[virtual_router.{NAMES[family]}.bgp]", f"takeover = {_list(self.takeover)}"]
+            if "prepend" in self.takeover:
+                lines.append(f"stale_for = {self.stale_for}")
+        lines += [
+            "[check.fit]",
+            'file = "/run/fit"',
+            "rise = 1",
+            "fall = 1",
+            "[check.worth]",
+            'file = "/run/worth"',
+            "rise = 1",
+            "fall = 1",
+            "weight = -40",
+            'initial = "pass"',
+        ]
+        return "\n".join(lines) + "\n"
+
+    def configuration(self, node: Node) -> Configuration:
+        """What the product makes of it."""
+        with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+            file.write(self.text(node))
+            file.flush()
+            return load(Path(file.name))
+
+    def summary(self) -> str:
+        """For the head of a transcript."""
+        nodes = ", ".join(f"{one.name} {one.priority} every {one.interval:g}s" for one in self.nodes)
+        options = [
+            "preempt" if self.preempt else "no preempt",
+            f"delay {self.preempt_delay:g}s",
+            "break before make" if self.orderly else "make before break",
+            f"hold {self.hold:g} linger {self.linger:g} ceiling {self.ceiling:g}",
+            "standby" if self.standby else "no standby",
+            f"takeover {'+'.join(self.takeover) or 'plain'}",
+            f"stale_for {self.stale_for:g} hold time {self.routers_hold:g}",
+            "iBGP" if self.internal else "eBGP",
+            f"{self.paths} paths, families {self.families}, {self.addresses} addresses each",
+            f"min_sessions {self.min_sessions}",
+        ]
+        return f"{nodes}; {', '.join(options)}"
+
+
+def draw(random: Random) -> Shape:
+    """One shape of very many."""
+    count = random.choices((2, 3, 4), (50, 35, 15))[0]
+    families = random.choice(((6,), (4,), (6,), (6, 4)))
+    interval = random.choices((1.0, 0.1, 0.3, 3.0, 0.05, 0.01), (40, 22, 20, 10, 5, 3))[0]
+    preempt = random.random() < 0.7
+    orderly = random.random() < 0.3
+    paths = random.choices((2, 3), (80, 20))[0]
+    takeover = random.choice(((), ("med",), ("prepend",), ("med", "prepend")))
+    stale_for = max(1.0, random.choice((4, 10, 20)) * interval, 3.0 * random.random())
+    if random.random() < 0.05 and interval >= 0.3:
+        stale_for = 180.0
+    hold = random.choice((0.0, 0.2, 1.0, 2.0))
+    return Shape(
+        nodes=_nodes(random, count, families, interval),
+        paths=paths,
+        families=families,
+        addresses=random.choice((1, 1, 2)),
+        preempt=preempt,
+        preempt_delay=random.choice((0.0, 0.0, 0.5 * interval, 2.0 * interval, 5.0 * interval)) if preempt else 0.0,
+        orderly=orderly,
+        hold=hold,
+        linger=random.choice((0.0, 0.5, 2.0)),
+        ceiling=max(1.0, hold, interval * random.choice((5, 8)), random.choice((0.0, 0.0, 30.0))),
+        standby=not orderly and random.random() < 0.3,
+        takeover=takeover,
+        stale_for=round(stale_for, 2),
+        internal="prepend" not in takeover and random.random() < 0.3,
+        min_sessions=random.choice((0, 1, 1, paths)),
+        startup_hold=random.choice((1.0, 3.0, 10.0)),
+        checksum=random.choice(("pseudo-header", "rfc9568")),
+        delay=min(random.choice((0.0001, 0.001, 0.01)), interval / 20),
+        lateness=random.choice((0.0, 0.001, 0.01, interval / 10)) if interval > 0.05 else 0.0005,
+        routers_hold=round(stale_for * random.uniform(0.3, 1.0), 2),
+        convergence=random.choice((0.002, 0.05)),  # BIRD's, and FRR's bgpd
+    )
+
+
+def _nodes(random: Random, count: int, families: tuple[int, ...], interval: float) -> tuple[Node, ...]:
+    match random.random():
+        case one if one < 0.7:
+            priorities = random.sample(range(50, 255), count)
+        case one if one < 0.85:
+            priorities = [100] * count
+        case one if one < 0.95:
+            priorities = [random.choice((1, 99, 100, 101, 254)) for _ in range(count)]
+        case _:
+            priorities = [255, *random.sample(range(50, 255), count - 1)]
+    ends = {family: random.sample(range(11, 11 + count), count) for family in families}
+    texts = {6: "2001:db8:ff::{}", 4: "192.0.2.{}"}
+    drift = random.choice((0.0, 1e-4, 0.01))
+    wrong = random.choice((0.0, 0.5, 100.0))
+    unequal = random.random() < 0.1
+    return tuple(
+        Node(
+            name=f"node{number + 1}",
+            sources={family: texts[family].format(ends[family][number]) for family in families},
+            priority=priorities[number],
+            interval=round(interval * random.choice((1, 1, 2, 3)), 2) if unequal else interval,
+            start=random.uniform(0, 1e6),
+            rate=1.0 + drift * random.uniform(-1, 1),
+            offset=wrong * random.uniform(-1, 1),
+            exabgp=random.choice(("4.2.25", "5.0.15")),
+        )
+        for number in range(count)
+    )
+
+
+def _list(values: object) -> str:
+    assert hasattr(values, "__iter__")
+    return "[" + ", ".join(f'"{one}"' for one in values) + "]"

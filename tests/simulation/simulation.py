@@ -1,0 +1,223 @@
+"""One seed: a world is made, troubled, healed, and left alone.
+
+``Simulation`` owns the order of the phases. *Safety*: troubles come and go, and the promises of ``invariants`` hold
+after every event. *Healing*: everything is mended, and within ``rest.bound`` the world converges. *Orderly moves*: in
+the calm that follows nodes are drained, lowered, killed and replaced, one after the other, and whoever has a promise
+about that is held to it (``service``). *Quiet*: for an hour nothing changes. An hour is long; when the world is at rest
+and one advert later is exactly as it was, the hour is proved by induction. Some seeds live through it all the same, to
+prove the proof.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from ipaddress import ip_address
+
+from tests.simulation import rest, shape
+from tests.simulation.chaos import Chaos
+from tests.simulation.exabgp import Temper
+from tests.simulation.fabric import Fabric
+from tests.simulation.invariants import Invariants
+from tests.simulation.machine import Machine, Surroundings
+from tests.simulation.network import Network, Packet
+from tests.simulation.process import Process
+from tests.simulation.service import Service
+from tests.simulation.transcript import Transcript
+from tests.simulation.world import Clock, Violation, World
+
+HOUR = 3600.0
+ADVERTS = 3600
+"""Adverts after which an hour is over, too: at short intervals they are as good as it."""
+
+IN_FULL = 64
+"""One seed of so many lives through its hour."""
+
+Watching = Callable[[Process, int], Invariants]
+
+
+class Simulation:
+    """The world of one seed."""
+
+    def __init__(self, seed: int, watching: Watching = Invariants) -> None:
+        self.seed = seed
+        self.world = world = World(seed)
+        self.shape = shape.draw(world.random)
+        self.transcript = Transcript([node.name for node in self.shape.nodes])
+        self.transcript.add(0.0, None, "seed {}: {}", seed, self.shape.summary())
+        self.watches: list[Invariants] = []
+        self.temper = self._temper()
+        count = len(self.shape.nodes)
+        self.network = Network(world, count, self.shape.paths, self._delay, self._deliver)
+        self.fabric = Fabric(
+            world, self.shape.paths, self.shape.routers_hold, self.shape.convergence, internal=self.shape.internal
+        )
+        around = Surroundings(
+            world=world,
+            network=self.network,
+            fabric=self.fabric,
+            temper=self.temper,
+            numbers={
+                ip_address(text): number
+                for number, node in enumerate(self.shape.nodes)
+                for text in node.sources.values()
+            },
+            neighbors=self.shape.neighbors,
+            watching=partial(self._watch, watching),
+            log=self._log,
+            ground_moved=self._moved,
+        )
+        self.machines = [
+            Machine(
+                number=number,
+                name=node.name,
+                around=around,
+                configuration=self.shape.configuration(node),
+                clock=Clock(world, node.start, node.rate, node.offset),
+                version=node.exabgp,
+                lateness=self.shape.lateness,
+            )
+            for number, node in enumerate(self.shape.nodes)
+        ]
+        self.chaos = Chaos(
+            world=world,
+            shape=self.shape,
+            machines=self.machines,
+            network=self.network,
+            temper=self.temper,
+            log=partial(self._log, None),
+        )
+
+    def _temper(self) -> Temper:
+        """What every ExaBGP is like until everything heals, and what it stays like."""
+        random = self.world.random
+        temper = Temper(busy=random.choice((0.0, 0.0, 0.08)), outdated=random.choice((0.0, 0.8)))
+        if random.random() < 0.3:
+            temper.late, temper.error, temper.mute = 0.1, random.choice((0.0, 0.3)), random.choice((0.0, 0.1))
+        return temper
+
+    def _delay(self) -> float:
+        return self.shape.delay * self.world.random.uniform(0.5, 1.5)
+
+    def _deliver(self, receiver: int, path: int, packet: Packet) -> None:
+        self.machines[receiver].deliver(path, packet)
+
+    def _watch(self, watching: Watching, process: Process) -> Invariants:
+        watch = watching(process, len(self.shape.nodes))
+        self.watches.append(watch)
+        return watch
+
+    def _log(self, node: int | None, template: str, *values: object) -> None:
+        self.transcript.add(self.world.now, node, template, *values)
+
+    def _moved(self, machine: Machine) -> None:
+        machine.grounded()
+
+    @property
+    def transitions(self) -> int:
+        return sum(watch.transitions for watch in self.watches)
+
+    # The phases
+
+    def run(self) -> None:
+        """Raises ``Violation``, and whatever a bug raises."""
+        self._begin()
+        self._trouble()
+        self._heal()
+        self._move()
+        self._quiet()
+
+    def _begin(self) -> None:
+        for machine in self.machines:
+            self.world.after(self.world.random.choice((0.0, 0.5, 5.0)) * self.world.random.random(), machine.start)
+
+    def _trouble(self) -> None:
+        random, interval = self.world.random, self.shape.interval
+        self.world.run(random.choice((0.0, 2.0 + 6 * interval)))  # some begin in trouble
+        self._log(None, "trouble begins")
+        self.chaos.begin()
+        self.world.run(self.world.now + max(40 * interval, 8.0) * random.uniform(0.5, 1.5))
+
+    def _heal(self) -> None:
+        self.chaos.end()
+        for machine in self.machines:
+            machine.wanted = True
+            machine.start()
+            machine.revive()
+        limit = rest.bound(self.shape, self.machines)
+        self._log(None, "healed: {:.1f} s to converge", limit)
+        self._converge(limit)
+
+    def _converge(self, limit: float) -> None:
+        end = self.world.now + limit
+        step = max(self.shape.interval, 0.1)
+        while True:
+            self.world.run(self.world.now + step)
+            wrong = rest.convergence(self.shape, self.machines, self.fabric)
+            if wrong is None:
+                self._log(None, "converged")
+                return
+            if self.world.now > end:
+                raise Violation(f"not converged within {limit:.1f} s: {wrong}")
+
+    def _move(self) -> None:
+        """Orderly moves, if this seed has any."""
+        if self.world.random.random() < 0.4:
+            return
+        self._settle(self.world.now + self._patience)
+        service = Service(self.shape, self.machines, self.fabric, self.temper)
+        for name, act, leaving in service.moves(self.world.random):
+            self._log(None, "orderly: {}", name)
+            service.leaving = leaving
+            self.world.look = service.look
+            limit = rest.bound(self.shape, self.machines)
+            act()
+            self.world.run(self.world.now + 1.0 + 2 * self.shape.interval)
+            self._converge(limit)
+        self.world.look = None
+
+    @property
+    def _patience(self) -> float:
+        """Seconds in which everything that may still be remembered is forgotten."""
+        return 2 * self.shape.stale_for + 100.0
+
+    def _quiet(self) -> None:
+        """From now on until an hour is over."""
+        end = self.world.now + min(HOUR, ADVERTS * self.shape.interval)
+        self._settle(self.world.now + self._patience)
+        transitions, changes = self.transitions, self.fabric.changes
+        bound = [frozenset(machine.lo) for machine in self.machines]
+        if self.seed % IN_FULL == 0:
+            self.world.run(end)
+            if (transitions, changes, bound) != (
+                self.transitions,
+                self.fabric.changes,
+                [frozenset(machine.lo) for machine in self.machines],
+            ):
+                raise Violation("at rest, and within the hour something changed")
+            wrong = rest.convergence(self.shape, self.machines, self.fabric)
+            if wrong is not None:
+                raise Violation(f"at rest, and after an hour: {wrong}")
+
+    def _settle(self, limit: float) -> None:
+        """Until nothing is pending but adverts, and one advert later everything is as it was."""
+        transitions = self.transitions
+        interval = rest.period(self.machines) or self.shape.interval
+        tolerance = 2 * self.shape.lateness + 0.03 * interval
+        while True:
+            what = rest.pending(self.world, self.machines)
+            if what is None:
+                before = rest.snapshot(self.machines, self.fabric)
+                self.world.run(self.world.now + interval)
+                after = rest.snapshot(self.machines, self.fabric)
+                if rest.same(before, after, interval, tolerance):
+                    break
+                what = "the state changes"
+            else:
+                self.world.run(self.world.now + interval)
+            if self.world.now > limit:
+                raise Violation(f"does not come to rest: {what}")
+        if self.transitions != transitions:
+            raise Violation("converged, and then somebody else became Active")
+        wrong = rest.convergence(self.shape, self.machines, self.fabric)
+        if wrong is not None:
+            raise Violation(f"at rest, and {wrong}")
+        self._log(None, "at rest")

@@ -1,0 +1,151 @@
+"""The simulator can fail: each test breaks a promise of the product on purpose, and some seed of a few must find it.
+
+What is found has to be the promise that was broken, not just any: each test names what the finding says, and a seed to
+begin with. That one is likely to find it; another one will if a change has shifted what seeds mean.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from exavrrp import presence
+from exavrrp.groups import Group
+from exavrrp.instance import Instance
+from exavrrp.presence import Leaving, Lingering, Presence, Stage, Step
+from exavrrp.system.exabgp.conversation import Conversation
+from exavrrp.vrrp import packet
+from exavrrp.vrrp.router import Active, Router
+from tests.simulation.process import Process
+from tests.simulation.simulation import Simulation
+from tests.simulation.world import Violation
+
+pytestmark = pytest.mark.simulation
+
+MOST = 100
+"""Seeds that are tried."""
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def found(first: int, pattern: str) -> str:
+    """What the first seed from ``first`` on finds that finds something like ``pattern``."""
+    others = []
+    for seed in range(first, first + MOST):
+        try:
+            Simulation(seed).run()
+        except Violation as violation:
+            if re.search(pattern, str(violation)):
+                return str(violation)
+            others.append(f"{seed}: {violation}")
+    pytest.fail(f"{MOST} seeds found nothing like {pattern!r}, but {others}")
+
+
+def no_stall_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Router, "_step_down_if_stalled", lambda self, now: [])
+
+
+def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Router.handle
+
+    def forgetful(self: Router, event: Any, now: float) -> Any:
+        actions = handle(self, event, now)
+        if isinstance(self.state, Active):
+            self.state = replace(self.state, answered=False)
+        return actions
+
+    monkeypatch.setattr(Router, "handle", forgetful)
+
+
+def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Process, "catch_up", lambda self, until=0.0: None)
+
+
+def unbinds_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    clear = Presence._clear
+    monkeypatch.setattr(Presence, "_clear", lambda self: list(reversed(clear(self))))
+
+
+def does_not_wait_for_the_withdraw(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(self: Presence, now: float, *, release: bool = False) -> list[Step]:
+        self.state = Lingering(now, release)
+        return [Step.WITHDRAW]
+
+    monkeypatch.setattr(Presence, "_withdraw", hasty)
+
+
+def announces_what_could_not_be_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Presence.handle
+
+    def careless(self: Presence, event: presence.Event, now: float) -> list[Step]:
+        return handle(self, presence.Event.BOUND if event is presence.Event.UNBOUND else event, now)
+
+    monkeypatch.setattr(Presence, "handle", careless)
+
+
+def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hasty(self: Presence, now: float) -> list[Step]:
+        if isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING:
+            self.state = Leaving(now, Stage.PARTING)
+        return []
+
+    monkeypatch.setattr(Presence, "_successor", hasty)
+
+
+def never_undoes_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Instance, "_deserted", lambda self, now: [])
+
+
+def believes_every_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packet, "_checksum_holds", lambda datagram, end: True)
+
+
+def never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Router, "_is_better", lambda self, source, advertisement: False)
+
+
+def splits_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Group, "_give_way", lambda self, happened, now: [])
+
+
+def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    active = Router._active
+
+    def hasty(self: Router, state: Active, event: Any, now: float) -> Any:
+        return active(self, replace(state, deadline=min(state.deadline, now)), event, now)
+
+    monkeypatch.setattr(Router, "_active", hasty)
+
+
+def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conversation, "_repeat_everything", lambda self: None)
+
+
+def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Conversation, "_make_due_later", lambda self, address, prefix, now: None)
+
+
+@pytest.mark.parametrize(
+    ("broken", "first", "finding"),
+    [
+        (no_stall_rule, 0, "was silent for .* and goes on as Active"),
+        (answers_without_limit, 1, "answers for the second time"),
+        (timer_first, 16, "packets wait unread"),
+        (unbinds_first, 3, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
+        (does_not_wait_for_the_withdraw, 0, "before ExaBGP has withdrawn it"),
+        (announces_what_could_not_be_bound, 3, "is announced and not on lo|on lo, presence"),
+        (hands_over_at_once, 43, "knows no way|not bound"),
+        (never_undoes_a_drain, 25, "time stands still"),
+        (believes_every_checksum, 6, "tampered"),
+        (never_gives_way, 1, "is Active after"),
+        (splits_groups, 18, "is split"),
+        (believes_early_alarms, 4, "an alarm that rang before"),
+        (does_not_repeat, 2, "router . sends packets"),
+        (gives_up_what_was_refused, 18, "does not announce|still announces"),
+    ],
+)
+def test_what_is_broken_is_found(broken: Break, first: int, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken(monkeypatch)
+    assert found(first, finding)

@@ -1,0 +1,107 @@
+"""The election, the addresses and the routes of whole nodes, simulated: whatever befalls them, by seed.
+
+    pytest tests/simulation                    200 seeds
+    pytest tests/simulation --seed 17          one, with its whole transcript
+    pytest tests/simulation --seeds 100000     as many as you like, on all cores; nice(1) is advisable
+
+A failure is one line with the seed and the commit, and the last of what each node heard, said and decided. Which
+promises are kept at every moment ``invariants`` and ``service`` say, what is demanded in the end ``rest``; what is real
+in a simulated node and what is not ``process``. That all of this can fail, ``test_broken.py`` shows.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.simulation import seeds
+from tests.simulation.simulation import Simulation
+
+pytestmark = pytest.mark.simulation
+
+ROOT = Path(__file__).parents[2]
+
+MOST_SHOWN = 10
+"""Failures that are told in full."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        config = metafunc.config
+        chosen = config.getoption("--seed")
+        name = seeds.commit()
+        if chosen is not None:
+            metafunc.parametrize("seed", [chosen])
+        elif config.getoption("--seeds"):
+            metafunc.parametrize("seed", [])
+        else:
+            metafunc.parametrize("seed", seeds.of_commit(name))
+
+
+def test_seed(seed: int, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = request.config.getoption("--seed") is not None
+    if chosen:
+        simulation = Simulation(seed)
+        try:
+            simulation.run()
+        finally:
+            with capsys.disabled():
+                sys.stdout.write("\n" + "\n".join(simulation.transcript.lines()) + "\n")
+        return
+    failure = seeds.simulate(seed)
+    if failure is not None:
+        pytest.fail(seeds.told(failure, seeds.commit()), pytrace=False)
+
+
+def test_many_seeds(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
+    count = request.config.getoption("--seeds")
+    if not count:
+        pytest.skip("asked for with --seeds N")
+    first = request.config.getoption("--first")
+    name, begun, last = seeds.commit(), time.monotonic(), 0.0
+    failed: list[int] = []
+    with capsys.disabled():
+        for done, failures in seeds.many(range(first, first + count)):
+            for failure in failures:
+                failed.append(failure.seed)
+                shown = seeds.told(failure, name) if len(failed) <= MOST_SHOWN else f"{failure.seed}: {failure.what}"
+                sys.stdout.write(f"\n{shown}\n")
+            passed = time.monotonic() - begun
+            if passed - last >= 10.0 or done == count:
+                last = passed
+                sys.stdout.write(f"\n{done} of {count} seeds in {passed:.0f} s, {len(failed)} failed")
+            sys.stdout.flush()
+    assert not failed, f"{len(failed)} of {count} seeds failed: {failed[:100]}"
+
+
+def test_a_seed_is_one_history() -> None:
+    for seed in (3, 4, 5):
+        first, second = Simulation(seed), Simulation(seed)
+        first.run()
+        second.run()
+        assert first.transcript.digest() == second.transcript.digest()
+        assert len(first.transcript.entries) > 100
+
+
+def test_a_seed_is_one_history_in_every_process() -> None:
+    program = (
+        "from tests.simulation.simulation import Simulation\n"
+        "for seed in (6, 7, 8):\n"
+        "    one = Simulation(seed); one.run(); print(one.transcript.digest())\n"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONHASHSEED": number},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert len(told[0].split()) == 3
