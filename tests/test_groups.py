@@ -238,6 +238,13 @@ def test_lost_adverts_of_one_family_move_nothing(deaf: str) -> None:
     assert actives(one) == [BOTH, set()], "heard again for one member: the other gives way as well"
 
 
+def test_an_alarm_for_something_else_takes_nothing_over() -> None:
+    one = world()
+    one.lost = {(0, V4)}
+    one.pass_(20)
+    assert one.nodes[1].group.handle(events.Rang(), one.now) == [], "not even for a moment"
+
+
 @pytest.mark.parametrize("fault", [Fault.CHECK, Fault.BIND, Fault.ADVERTS])
 @pytest.mark.parametrize("name", [V4, V6])
 def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
@@ -323,6 +330,15 @@ def test_a_tie_is_decided_by_another_member_when_the_first_hears_nobody() -> Non
     assert actives(one) == [BOTH, BOTH]
     one.pass_(5)
     assert actives(one) == [set(), BOTH]
+
+
+def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_heard() -> None:
+    one = world()
+    node = one.nodes[0]
+    node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
+    stages = {name: member.presence.state for name, member in node.group.members.items()}
+    relieved = presence.Leaving(one.now + 0.25, presence.Stage.RELIEVED)
+    assert stages == {V4: relieved, V6: relieved}
 
 
 def test_a_node_that_was_stopped_for_a_while_gives_way_whole() -> None:
@@ -447,6 +463,7 @@ HAPPENINGS = st.one_of(
     st.builds(_on, numbers, st.builds(events.Recovered, members, OWN)),
     st.builds(_on, numbers, st.builds(events.Held, members, st.sampled_from(Hold), st.just("held"))),
     st.builds(_on, numbers, st.builds(events.Released, members, st.sampled_from(Hold))),
+    st.builds(_on, numbers, st.just(events.Rang())),
     st.builds(_on, numbers, st.builds(events.Rated, members, st.sampled_from([1, 90, 100, 150, 254]))),
 )
 PRIORITIES = st.sampled_from([1, 90, 100, 150, 254])

@@ -3,8 +3,8 @@
 Owns: what is done to processes, links and packet filters, so that each fault can be undone; in what order the faults of
 an episode strike and heal. Must not know: what they may cost.
 
-Processes are stopped and killed by pid, of those that run in the server's namespace at that moment. What cannot be done
-(no agent runs just then) is recorded as done in vain, and costs nothing.
+Processes are stopped and killed by pid, of those that run in the server's namespace at that moment. If there are none
+just then (an agent is being started anew), the fault is one that does nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -82,7 +83,7 @@ class Hands:
             later(time.monotonic() - begin + (fault.lasts if heal is not None else 0.0), over)
 
         for fault in chapter.episode.faults:
-            later(fault.at, lambda fault=fault: strike(fault))  # type: ignore[misc]
+            later(fault.at, partial(strike, fault))
         while due:
             when, _, act = heapq.heappop(due)
             self._arena.watch(max(when - time.monotonic(), 0.0))

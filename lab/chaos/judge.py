@@ -13,7 +13,8 @@ Two excuses remain, which are told and counted:
 
 - *The router's own.* BIRD changes a route by deleting and adding it, and loses what comes in between, also where
   nothing failed. If a router on the way had no route for at most `REPLACING` at the moment of every lost probe, it was
-  that.
+  that. And where two routers change over one after the other (FRR: 50 ms), a packet between them can be sent back: one
+  probe, if routers changed their routes within `MOVING` of it.
 - *The machine.* If the canary, who does nothing but wake up, was late since shortly before a gap, the allowance grows
   by so much. It may be needed in `excuses` gaps at most: a machine that is always late shows nothing.
 
@@ -39,6 +40,8 @@ RESOLUTION = 0.02
 "Seconds: a gap is seen as from the last answered probe to the next one, which are 8 ms apart, twice."
 REPLACING = 0.02
 "Seconds; BIRD needs 1 to 5 for IPv6 routes."
+MOVING = 0.1
+"Seconds: two hops of 50 ms."
 EARLY = 0.02
 "Seconds before a fault is said to begin, from the last answered probe on."
 GROWTH = 4096
@@ -61,8 +64,8 @@ class Gap:
     before: str | None
     "who answered last"
     after: str | None
-    replaced: bool
-    "whether every lost probe met a router that was replacing its route"
+    rerouted: bool
+    "whether it is the routers' own: each probe met one that replaced its route, or a single one met two that moved"
 
     @property
     def seconds(self) -> float:
@@ -151,19 +154,23 @@ def find_gaps(chronicle: Chronicle, service: Service) -> list[Gap]:
                 len(lost),
                 before[-1] if before else None,
                 after[0] if after else None,
-                _replaced(chronicle, service, lost),
+                _rerouted(chronicle, service, lost),
             )
         )
     return gaps
 
 
-def _replaced(chronicle: Chronicle, service: Service, lost: Sequence[Probe]) -> bool:
+def _rerouted(chronicle: Chronicle, service: Service, lost: Sequence[Probe]) -> bool:
     short = [
         (start - REROUTING_MARGIN, end + REROUTING_MARGIN)
         for start, end in table_gaps(chronicle.routes.get(service.name, ()))
         if end - start <= REPLACING
     ]
-    return all(any(start <= probe.sent <= end for start, end in short) for probe in lost)
+    if all(any(start <= probe.sent <= end for start, end in short) for probe in lost):
+        return True
+    (first, *others) = lost
+    changes = chronicle.routes.get(service.name, ())
+    return not others and any(abs(change.time - first.sent) <= MOVING for change in changes)
 
 
 def _chapter_of(chronicle: Chronicle, gap: Gap) -> int:
@@ -187,7 +194,7 @@ def _judge_service(chronicle: Chronicle, service: Service) -> list[Finding]:
 
 
 def _explain(chronicle: Chronicle, service: Service, finding: Finding) -> None:
-    gaps = [gap for gap in finding.gaps if not gap.replaced]
+    gaps = [gap for gap in finding.gaps if not gap.rerouted]
     if finding.chapter is not None:
         finding.costs = costs(chronicle, service, finding.chapter)
     if not gaps:
@@ -197,9 +204,11 @@ def _explain(chronicle: Chronicle, service: Service, finding: Finding) -> None:
     lost = sum(gap.seconds - RESOLUTION for gap in gaps)
     if finding.chapter is None:
         finding.fault = "nothing was going on"
+    elif not finding.costs and not finding.machine:
+        finding.fault = "no fault concerns this service"
     elif lost > finding.allowed + finding.machine:
-        finding.fault = "no fault concerns this service" if not finding.costs else "longer than all of this may cost"
-    elif lost > finding.allowed:
+        finding.fault = "longer than all of this may cost"
+    elif lost > finding.allowed or not finding.costs:
         finding.excused = True
 
 

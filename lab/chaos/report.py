@@ -43,7 +43,7 @@ def _chapter_lines(chronicle: Chronicle, verdict: Verdict, chapter: Chapter) -> 
 
 
 def _finding_words(finding: Finding) -> str:
-    gaps = " + ".join(f"{gap.seconds * 1e3:.0f}{' (a route replaced)' if gap.replaced else ''}" for gap in finding.gaps)
+    gaps = " + ".join(f"{gap.seconds * 1e3:.0f}{' (rerouted)' if gap.rerouted else ''}" for gap in finding.gaps)
     moved = f"{finding.gaps[0].before or 'nobody'} -> {finding.gaps[-1].after or 'nobody'}"
     words = f"{finding.service}: {gaps} ms, {moved}"
     if finding.costs:
@@ -59,14 +59,14 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
     sent = sum(map(len, chronicle.streams.values()))
     gaps = [gap for finding in verdict.findings for gap in finding.gaps]
     lost = sum(gap.lost for gap in gaps)
-    replaced = sum(gap.replaced for gap in gaps)
+    rerouted = sum(gap.rerouted for gap in gaps)
     excused = sum(finding.excused for finding in verdict.findings)
     longest = max((gap.seconds for gap in gaps), default=0.0)
     slowest = max((each.settled - each.healed for each in chronicle.chapters if each.settled is not None), default=0.0)
     late = [each.seconds for each in chronicle.lateness]
     lines = [
         f"{sent} probes sent, {lost} lost in {len(gaps)} gaps, the longest of {longest * 1e3:.0f} ms",
-        f"{replaced} gaps while a router replaced its route",
+        f"{rerouted} gaps of the routers' own, while they replaced a route",
         f"{excused} gaps excused by the machine, of {excuses(chronicle)} that may be",
         f"converged within {slowest:.1f} s of the end of each episode",
         f"the canary was late {len(late)} times by 5 ms or more, at most {max(late, default=0.0) * 1e3:.0f} ms",
@@ -161,7 +161,7 @@ def document(chronicle: Chronicle, verdict: Verdict) -> dict[str, Any]:
                 "lost": gap.lost,
                 "before": gap.before,
                 "after": gap.after,
-                "replaced": gap.replaced,
+                "rerouted": gap.rerouted,
                 "excused": finding.excused,
                 "fault": finding.fault,
             }

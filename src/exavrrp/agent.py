@@ -181,10 +181,10 @@ class Agent:
             self._watch_clock(realtime - self.clock.time())
         return realtime
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
+    def catch_up(self, until: float) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets."""
         for wire in self._wires.values():
-            wire.drain()
+            wire.drain(until)
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted now.

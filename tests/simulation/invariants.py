@@ -212,7 +212,7 @@ class Invariants:
             return  # it is time, and the alarm is only late
         before = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         transitions, adverts = self.transitions, self.adverts
-        router._ring()
+        router._ring(process.loop.time() if deadline is None else deadline)
         after = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         if before != after or (transitions, adverts) != (self.transitions, self.adverts):
             raise Violation(f"an alarm that rang before {deadline} changed {before} to {after}")

@@ -8,6 +8,7 @@ left, how an end tells what ExaBGP is about to do, and which event goes where.
 """
 
 import errno
+import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never, cast
@@ -224,6 +225,7 @@ class Process:
         """whether ExaBGP is, or goes"""
         self._ready = False
         self._reading = False
+        self._drained = -math.inf
         self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
         self._expectations: dict[Address, Expectation] = {}
@@ -254,9 +256,11 @@ class Process:
     def realtime(self) -> float:
         return self.ground.clock.realtime()
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
-        self._read(len(self.inbox))
+    def catch_up(self, until: float = math.inf) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets (``wire.Wire.drain``)."""
+        if not self._reading and self._drained < until:
+            self._drained = self.loop.time()
+            self._read(len(self.inbox))
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         wanted = frozenset(

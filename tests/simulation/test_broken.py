@@ -60,7 +60,7 @@ def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Process, "catch_up", lambda self: None)
+    monkeypatch.setattr(Process, "catch_up", lambda self, until=0.0: None)
 
 
 def unbinds_first(monkeypatch: pytest.MonkeyPatch) -> None:

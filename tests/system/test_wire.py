@@ -463,6 +463,26 @@ def test_drain_hands_over_what_waits_before_the_loop_does(pair: Pair, run: Run, 
 
 @pytest.mark.system
 @both_families
+def test_one_drain_is_enough_for_all_deadlines_before_it(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            a.send(b"first", b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+            due = asyncio.get_running_loop().time()
+            b.wire.drain(due)
+            a.send(b"second", b.wire.source, "eth0")
+            b.wire.drain(due)
+            assert len(b.arrived) == 1, "what had come by then is known"
+            end_of_wait = time.monotonic() + 20
+            while len(b.arrived) < 2:  # not through the loop
+                b.wire.drain(asyncio.get_running_loop().time())
+                assert time.monotonic() < end_of_wait
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
 def test_a_flood_cannot_keep_the_loop_from_its_timers(pair: Pair, run: Run, until: Until, version: int) -> None:
     """However much waits, the loop gets its turn after a bounded number of packets."""
 
