@@ -51,6 +51,7 @@ TRANSCRIPTS = ("tests/vrrp/test_transcripts.py", "tests/test_presence.py::test_t
 SIMULATION = ("tests/simulation",)
 OWN = {
     "vrrp/router.py": ("tests/vrrp/test_router.py",),
+    "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
     "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
