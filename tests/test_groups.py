@@ -1,7 +1,7 @@
 """Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, whatever is lost between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -316,6 +316,17 @@ def test_a_drain_without_a_successor_is_undone_for_all() -> None:
     one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
     one.pass_(12)
     assert actives(one)[0] == BOTH
+    assert not any(member.holds for member in one.nodes[0].group.members.values())
+
+
+@pytest.mark.parametrize("name", [V4, V6])
+def test_the_least_ceiling_counts_for_all(name: str) -> None:
+    one = world()
+    one.lost = {(1, V4), (1, V6)}
+    settings = one.nodes[0].group.members[name].presence.settings
+    one.nodes[0].group.members[name].presence.settings = replace(settings, ceiling=2.0)
+    one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
+    one.pass_(2)
     assert not any(member.holds for member in one.nodes[0].group.members.values())
 
 

@@ -140,7 +140,7 @@ class Copy:
         # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
         # a module that was changed within the same second.
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
             "PYTHONPATH": str(directory / "src"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
