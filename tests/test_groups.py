@@ -1,7 +1,7 @@
 """Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, whatever is lost between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -263,6 +263,16 @@ def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
     assert actives(one) == [BOTH, set()]
 
 
+@pytest.mark.parametrize("name", [V6, V4])
+def test_all_have_said_that_they_go_before_the_first_is_unbound(name: str) -> None:
+    """To unbind takes time, in which nobody else could begin to take the other one over."""
+    one = world()
+    told = one.nodes[0].group.handle(events.Failed(name, Fault.CHECK, "sick"), one.now)
+    unbound = told.index((name, Step.UNBIND))
+    for member in (V6, V4):
+        assert told.index((member, Advertise(LEAVING))) < told.index((member, Step.WITHDRAW)) < unbound
+
+
 def test_addresses_that_cannot_be_bound_give_back_both_in_order() -> None:
     one = World((Nature((150, 150)), Nature()))
     one.nodes[0].binds = {V6}
@@ -306,6 +316,17 @@ def test_a_drain_without_a_successor_is_undone_for_all() -> None:
     one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
     one.pass_(12)
     assert actives(one)[0] == BOTH
+    assert not any(member.holds for member in one.nodes[0].group.members.values())
+
+
+@pytest.mark.parametrize("name", [V4, V6])
+def test_the_least_ceiling_counts_for_all(name: str) -> None:
+    one = world()
+    one.lost = {(1, V4), (1, V6)}
+    settings = one.nodes[0].group.members[name].presence.settings
+    one.nodes[0].group.members[name].presence.settings = replace(settings, ceiling=2.0)
+    one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
+    one.pass_(2)
     assert not any(member.holds for member in one.nodes[0].group.members.values())
 
 

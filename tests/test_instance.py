@@ -278,8 +278,8 @@ def test_who_is_drained_again_does_not_wait_anew() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert one.hold(Hold.DRAIN, "drained again", 10.0) == []
-    assert one.deadline == 4.0 + CEILING
     assert one.holds == {Hold.DRAIN: "drained again"}
+    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
 
 
 def test_an_advert_that_loses_while_break_before_make_lets_go_is_no_successor() -> None:

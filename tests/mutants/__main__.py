@@ -51,6 +51,7 @@ TRANSCRIPTS = ("tests/vrrp/test_transcripts.py", "tests/test_presence.py::test_t
 SIMULATION = ("tests/simulation",)
 OWN = {
     "vrrp/router.py": ("tests/vrrp/test_router.py",),
+    "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
     "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
@@ -139,7 +140,7 @@ class Copy:
         # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
         # a module that was changed within the same second.
         self._environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("PYTEST")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
             "PYTHONPATH": str(directory / "src"),
             "PYTHONDONTWRITEBYTECODE": "1",
         }
