@@ -40,7 +40,7 @@ RATE = 1000
 "Adverts a second to each node."
 SECONDS = 5.0
 "That the attack lasts: some fifty intervals."
-OVER = re.compile(r"attack over: (\d+) adverts sent")
+OVER = re.compile(r"attack over: (\d+) adverts sent, \d+ a second")
 FORGED = {"auth-missing", "auth-mac"}
 WANTED = {NODE1.name: FORGED, NODE2.name: FORGED | {"auth-replay"}, NODE3.name: FORGED | {"auth-replay"}}
 "The reasons that must be counted. node1 hears no replay: its peers are Backups, of whom nothing was recorded."
@@ -71,8 +71,8 @@ class Attacked(Scenario):
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         assert lab.attacker is not None
         lab.await_seen("the end of the attack", 4 * SECONDS + 10, lambda: _ended(lab.attacker))
-        sent = int(re.findall(r"^sent (\d+)$", lab.attacker.output.read_text(), re.MULTILINE)[0])
-        lab.incident(time.time(), ATTACKER, f"attack over: {sent} adverts sent")
+        sent, rate = re.findall(r"^sent (\d+), (\d+) a second$", lab.attacker.output.read_text(), re.MULTILINE)[0]
+        lab.incident(time.time(), ATTACKER, f"attack over: {sent} adverts sent, {rate} a second")
         for each in SERVERS:
             lab.ask_counters(each)
         lab.await_serving(NODE1.name, self.limit(plan) + RECOVERY)

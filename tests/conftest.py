@@ -16,12 +16,14 @@ from difflib import unified_diff
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 # How long an example takes says more about the neighbours on a shared machine than about the code. For a longer search:
 # pytest --hypothesis-profile=thorough.
 settings.register_profile("exavrrp", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("exavrrp"), max_examples=5000)
+# That it fails is all that is asked of a mutant, and not the least example.
+settings.register_profile("mutants", settings.get_profile("exavrrp"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("exavrrp")
 
 Replay = Callable[[str], Iterable[str]]

@@ -1,7 +1,7 @@
 """Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, whatever is lost between them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -238,6 +238,13 @@ def test_lost_adverts_of_one_family_move_nothing(deaf: str) -> None:
     assert actives(one) == [BOTH, set()], "heard again for one member: the other gives way as well"
 
 
+def test_an_alarm_for_something_else_takes_nothing_over() -> None:
+    one = world()
+    one.lost = {(0, V4)}
+    one.pass_(20)
+    assert one.nodes[1].group.handle(events.Rang(), one.now) == [], "not even for a moment"
+
+
 @pytest.mark.parametrize("fault", [Fault.CHECK, Fault.BIND, Fault.ADVERTS])
 @pytest.mark.parametrize("name", [V4, V6])
 def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
@@ -312,6 +319,17 @@ def test_a_drain_without_a_successor_is_undone_for_all() -> None:
     assert not any(member.holds for member in one.nodes[0].group.members.values())
 
 
+@pytest.mark.parametrize("name", [V4, V6])
+def test_the_least_ceiling_counts_for_all(name: str) -> None:
+    one = world()
+    one.lost = {(1, V4), (1, V6)}
+    settings = one.nodes[0].group.members[name].presence.settings
+    one.nodes[0].group.members[name].presence.settings = replace(settings, ceiling=2.0)
+    one.nodes[0].do(events.Held(V4, Hold.DRAIN, "drained"))
+    one.pass_(2)
+    assert not any(member.holds for member in one.nodes[0].group.members.values())
+
+
 @pytest.mark.parametrize("order", [(V4, V6), (V6, V4)])
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_tie_in_which_the_families_disagree_ends(order: tuple[str, str], first: int) -> None:
@@ -333,6 +351,15 @@ def test_a_tie_is_decided_by_another_member_when_the_first_hears_nobody() -> Non
     assert actives(one) == [BOTH, BOTH]
     one.pass_(5)
     assert actives(one) == [set(), BOTH]
+
+
+def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_heard() -> None:
+    one = world()
+    node = one.nodes[0]
+    node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
+    stages = {name: member.presence.state for name, member in node.group.members.items()}
+    relieved = presence.Leaving(one.now + 0.25, presence.Stage.RELIEVED)
+    assert stages == {V4: relieved, V6: relieved}
 
 
 def test_a_node_that_was_stopped_for_a_while_gives_way_whole() -> None:
@@ -457,6 +484,7 @@ HAPPENINGS = st.one_of(
     st.builds(_on, numbers, st.builds(events.Recovered, members, OWN)),
     st.builds(_on, numbers, st.builds(events.Held, members, st.sampled_from(Hold), st.just("held"))),
     st.builds(_on, numbers, st.builds(events.Released, members, st.sampled_from(Hold))),
+    st.builds(_on, numbers, st.just(events.Rang())),
     st.builds(_on, numbers, st.builds(events.Rated, members, st.sampled_from([1, 90, 100, 150, 254]))),
 )
 PRIORITIES = st.sampled_from([1, 90, 100, 150, 254])

@@ -24,7 +24,7 @@ VIP = ip_address("2001:db8:53::1")
 PRIORITY, INTERVAL = 100, 1.0
 PATIENCE = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
 """Active_Down_Interval, RFC 9568 §6.1."""
-HOLD, LINGER, CEILING = 1.0, 2.0, 30.0
+HOLD, LINGER, CEILING, STALE = 1.0, 2.0, 30.0, 180.0
 
 
 def settings(**changes: Any) -> router.Settings:
@@ -265,6 +265,33 @@ def test_a_fault_during_a_drain_does_not_make_it_a_success() -> None:
     assert told(one.clear(Fault.CHECK, 60.0)) == [(BACKUP, Why.STARTUP)]
 
 
+def test_a_drain_that_somebody_takes_over_is_never_undone() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    hear(one, 50, 4.1)
+    assert not one.awaited
+    assert one.timeout(4.0 + CEILING) == [Step.ANNOUNCE], "only the handover goes on"
+    assert one.holds == {Hold.DRAIN: "drained"}
+
+
+def test_who_is_drained_again_does_not_wait_anew() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert one.hold(Hold.DRAIN, "drained again", 10.0) == []
+    assert one.holds == {Hold.DRAIN: "drained again"}
+    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+
+
+def test_an_advert_that_loses_while_break_before_make_lets_go_is_no_successor() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert hear(one, 50, 4.01) == [Advertise(PRIORITY)], "Active still"
+    assert one.awaited
+    one.withdrawn(4.02)
+    one.timeout(4.02 + SETTLE)
+    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+
+
 def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
@@ -382,8 +409,8 @@ def stop(one: Instance, now: float) -> list[Effect]:
 
 def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
     fitted = Hurry(1.5).fit(presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
-    assert (fitted.hold, fitted.linger, fitted.ceiling) == (0.75, 0.375, 0.75)
-    short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3)
+    assert (fitted.hold, fitted.linger, fitted.ceiling, fitted.stale) == (0.75, 0.375, 0.75, 0.75)
+    short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3, stale=0.4)
     assert Hurry(1.5).fit(short) == short
 
 
@@ -427,6 +454,26 @@ def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
     one.start(0.0)
     assert hear(one, 150, 0.1) == []
     assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
+
+
+def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() -> None:
+    one = instance()
+    one.inherit(0.0, whole=True)
+    one.hold(Hold.WAITING, "checks", 0.0)
+    one.start(0.0)
+    assert hear(one, 50, 0.1) == []
+    one.release(Hold.WAITING, 0.2)
+    assert one.router.deadline == 0.2 + PATIENCE
+
+
+def test_who_begins_again_is_as_patient_as_any_backup() -> None:
+    one = instance()
+    one.inherit(0.0, whole=True)
+    one.start(0.0)
+    one.hold(Hold.WAITING, "checks", 0.1)
+    assert one.presence.awaiting, "served on meanwhile"
+    one.release(Hold.WAITING, 0.2)
+    assert one.router.deadline == 0.2 + PATIENCE, "what it served a moment ago is longer ago now"
 
 
 def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() -> None:
@@ -739,7 +786,7 @@ def test_who_stops_is_finished_in_the_end(
     for happen in last_words:
         world.check()
         happen(world)
-    end = world.now + 2 * CEILING + LINGER + 1
+    end = world.now + CEILING + STALE + LINGER + 1
     while not one.finished and world.now < end:
         assert one.deadline is not None, "nothing will ever happen"
         world.ring()

@@ -2,7 +2,8 @@
 
 The inputs of a story:
 
-    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [standby]
+    presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [stale SECONDS]
+             [standby]
     TIME EVENT
 
 ``presence`` begins a new story. What comes out of an input is the steps in their order and then the state.
@@ -64,7 +65,7 @@ def _settings(handover: str, limits: list[str]) -> Settings:
     if standby:
         limits = limits[:-1]
     names, values = limits[::2], limits[1::2]
-    if set(names) - {"hold", "linger", "ceiling"}:
+    if set(names) - {"hold", "linger", "ceiling", "stale"}:
         raise ValueError(f"no such limits: {names}")
     return Settings(Handover(handover), **dict(zip(names, map(float, values), strict=True)), standby=standby)
 
@@ -73,7 +74,7 @@ def _state(presence: Presence) -> str:
     bound = "bound" if presence.bound else "not bound"
     level = "not announced" if presence.level is None else f"announced as {presence.level}"
     if isinstance(presence.state, Leaving):
-        level += f", {presence.state.stage}"
+        level += ", awaiting" if presence.awaiting else ", parting" if presence.parting else ", relieved"
     until = "" if presence.deadline is None else f", until {presence.deadline:g}"
     return f"{type(presence.state).__name__.lower()}: {bound}, {level}{until}"
 
@@ -182,6 +183,7 @@ SETTINGS = st.builds(
     hold=st.sampled_from([0.0, 1.0]),
     linger=st.sampled_from([0.0, 2.0]),
     ceiling=st.sampled_from([1.0, 30.0]),
+    stale=st.sampled_from([1.0, 180.0]),
     standby=st.booleans(),
 ).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK)
 EVENTS = st.one_of(st.sampled_from(Event), st.sampled_from([Event.PROMOTED, Event.BOUND, Event.TIMEOUT]))
@@ -216,7 +218,7 @@ def test_who_gives_up_is_gone_in_the_end(
         world.wait()
     assert (world.bound, world.announced) == (False, False)
     # A ceiling for the successor, another for ExaBGP's answer, and what follows a withdraw. Standing by takes no time.
-    answer = max(settings.ceiling, ANSWER_LIMIT)
+    answer = max(settings.stale, ANSWER_LIMIT)
     assert world.now <= began + settings.ceiling + answer + max(settings.linger, SETTLE)
 
 
@@ -251,7 +253,7 @@ def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings
 
 
 def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
-    slow, fast = Settings(hold=8, linger=4, ceiling=60), Settings(hold=1, linger=0.5, ceiling=2)
+    slow, fast = Settings(hold=8, linger=4, ceiling=60, stale=90), Settings(hold=1, linger=0.5, ceiling=2, stale=2)
     cases: list[tuple[State, State]] = [
         (Leaving(40.0, Stage.AWAITING), Leaving(12.0, Stage.AWAITING)),
         (Leaving(14.0, Stage.RELIEVED), Leaving(10.5, Stage.RELIEVED)),

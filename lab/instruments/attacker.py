@@ -13,7 +13,8 @@ after the other, each in the name of another node:
     wrong    priority 255, signed now, with a key that is not theirs
 
 Where adverts are not signed, what is recorded has no trailer, and all of these are what they would be without one. It
-writes `listening` when it does, `heard NUMBER` for the adverts recorded before it began, and at the end `sent NUMBER`.
+writes `listening` when it does, `heard NUMBER` for the adverts recorded before it began, and at the end
+`sent NUMBER, NUMBER a second`.
 
     python attacker.py EARS RATE SECONDS VRID VIRTUAL-ADDRESS NODE NODE…
 """
@@ -178,7 +179,8 @@ def main(namespace: str, rate: int, seconds: float, vrid: int, ends: Sequence[Ad
             attacker.hear(listener)
             for node in nodes:
                 attacker.fire(node, number)
-    print("sent", total * len(nodes), flush=True)
+    sent = total * len(nodes)
+    print(f"sent {sent}, {sent / (time.monotonic() - start):.0f} a second", flush=True)
 
 
 if __name__ == "__main__":

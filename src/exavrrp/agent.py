@@ -181,10 +181,10 @@ class Agent:
             self._watch_clock(realtime - self.clock.time())
         return realtime
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
+    def catch_up(self, until: float) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets."""
         for wire in self._wires.values():
-            wire.drain()
+            wire.drain(until)
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted now.
@@ -497,17 +497,30 @@ class Agent:
 
     def _arrived(self, source: Address, arrival: Arrival) -> None:
         """A packet has come in for our ``source``."""
-        guard, realtime = self._guards.get(source, OPEN), 0.0
-        if guard is not OPEN:
+        guard = self._guards.get(source)
+        realtime = 0.0
+        if guard is not None:
             # When it came, not when it is read: after a pause, proof of life that is older than the window is waiting.
             now = self.realtime()
             realtime = now if arrival.realtime is None else arrival.realtime
         try:
-            advertisement = decode(arrival.datagram, self._expectations[source], guard, realtime)
+            advertisement = decode(arrival.datagram, self._expectations[source], guard or OPEN, realtime)
         except Malformed as malformed:
             self._discarded(malformed.reason, arrival.datagram.source, malformed.detail)
         else:
+            if guard is not None:
+                self._compare_clocks(guard, arrival.datagram.source, advertisement.vrid)
             self._by_vrid[source, advertisement.vrid].receive(arrival, advertisement)
+
+    def _compare_clocks(self, guard: Verifier, peer: Address, vrid: int) -> None:
+        """Says early which peer will not be heard any more if its clock, or ours, goes on like that."""
+        sender, policy = guard.senders.get((peer, vrid)), guard.policies.get(vrid)
+        if sender is not None and policy is not None and 2 * abs(sender.skew) > policy.window:
+            way = "ahead of" if sender.skew > 0 else "behind"
+            detail = (
+                f"{abs(sender.skew)} s {way} ours, and beyond {policy.window} s it is not heard: set both right (NTP)"
+            )
+            self.journal.limited(("skew", peer), journal.Level.WARNING, "clock-skew", peer=str(peer), detail=detail)
 
     def _watch_clock(self, offset: float) -> None:
         """Who signs or verifies asks for the realtime clock; this is where it shows that it was set."""

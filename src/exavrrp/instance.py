@@ -83,6 +83,7 @@ class Hurry:
             hold=min(settings.hold, hold),
             linger=min(settings.linger, linger),
             ceiling=min(settings.ceiling, hold),
+            stale=min(settings.stale, hold),
         )
 
 

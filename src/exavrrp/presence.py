@@ -55,8 +55,9 @@ class Settings:
     linger: float = 2.0
     """seconds bound after the withdraw"""
     ceiling: float = 30.0
-    """seconds announced as leaving at most, if no new Active is heard; and seconds bound without an answer to the
-    withdraw: an ExaBGP that does not answer may still be announcing"""
+    """seconds announced as leaving at most, if no new Active is heard"""
+    stale: float = 180.0
+    """seconds bound without an answer to the withdraw: routers may keep the route of an ExaBGP that hangs"""
     standby: bool = False
     """whether a Backup is bound and announces the addresses as a second choice; not for break before make"""
 
@@ -234,7 +235,7 @@ class Presence:
                 limit = settings.ceiling if stage is Stage.AWAITING else settings.hold / 2
                 self.state = Leaving(min(deadline, now + limit), stage)
             case Withdrawing(deadline, linger, release):
-                self.state = Withdrawing(min(deadline, now + settings.ceiling), min(linger, settings.linger), release)
+                self.state = Withdrawing(min(deadline, now + settings.stale), min(linger, settings.linger), release)
             case Lingering(deadline, release):
                 self.state = Lingering(min(deadline, now + settings.linger), release)
             case _:
@@ -376,7 +377,7 @@ class Presence:
     def _withdraw(self, now: float, *, release: bool = False) -> list[Step]:
         """Withdraw and wait for the answer. Make before break has nothing to gain from being bound no longer."""
         if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
-            self.state = Withdrawing(now + self.settings.ceiling, self.settings.linger, release)
+            self.state = Withdrawing(now + self.settings.stale, self.settings.linger, release)
         else:
             self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE, release)
         return [Step.WITHDRAW]

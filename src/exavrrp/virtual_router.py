@@ -6,7 +6,8 @@ goes through the group of their instances, and the next one waits until its effe
 routers share (addresses on lo, the conversation with ExaBGP, sockets) they ask of their ``Host``, which is the agent.
 
 Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own. Before a deadline is looked
-at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there.
+at, every packet that waits in the sockets is handed over: after a pause, proof of life is waiting there. An Active's
+advert alone does not wait for that, as long as it is late by less than an interval: nobody can have taken over yet.
 """
 
 import errno
@@ -84,8 +85,8 @@ class Host(Protocol):
     def realtime(self) -> float:
         """Seconds since the epoch, by the clock on the wall, which may be set."""
 
-    def catch_up(self) -> None:
-        """Hand over every packet that waits in the sockets."""
+    def catch_up(self, until: float) -> None:
+        """Hand over every packet that had come by ``until`` and waits in the sockets."""
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted. Raises OSError when that failed for one of ``asking``."""
@@ -487,12 +488,21 @@ class VirtualRouter:
         if self._alarm is not None:
             self._alarm.cancel()
         deadline = self.instance.deadline
-        self._alarm = None if deadline is None else self._clock.call_at(deadline, self._ring)
+        self._alarm = None if deadline is None else self._clock.call_at(deadline, self._ring, deadline)
 
-    def _ring(self) -> None:
+    def _ring(self, due: float) -> None:
+        """An advert of ours that is in time does not wait for what others have sent: a flood would delay it."""
         self._alarm = None
-        self._host.catch_up()
+        late = self._clock.time() - due
+        if not self._serving or late >= self.configuration.advert_interval:
+            self._host.catch_up(due)
         self._tell_group(events.Rang())
+
+    @property
+    def _serving(self) -> bool:
+        """Whether all that move together are Active: what is due is an advert, and nobody's silence."""
+        assert self.team is not None, "rang before it was complete"
+        return all(router.instance.router.role is Role.ACTIVE for router in self.team.routers)
 
     def _retry_later(self, fault: Fault) -> None:
         if fault in self._retries:

@@ -23,7 +23,7 @@ def attacked(sent: int = 300, counted: dict[str, dict[str, int]] = COUNTED) -> F
     return Facts(
         incidents=[
             Incident(EVENT, "attacker", "forges and replays adverts"),
-            Incident(EVENT + 0.4, "attacker", f"attack over: {sent} adverts sent"),
+            Incident(EVENT + 0.4, "attacker", f"attack over: {sent} adverts sent, 750 a second"),
         ],
         agents=[
             agent(-90, "node1", "transition", before="backup", after="active", reason="silence"),
@@ -90,5 +90,5 @@ def test_what_was_rejected_is_told() -> None:
     assert run_document(order("attack"), run)["rejected"] == COUNTED
     told = text(order("attack"), [run])
     assert "node2: rejected auth-missing ×40, auth-mac ×40, auth-replay ×20" in told
-    assert "attacker: attack over: 300 adverts sent" in told
+    assert "attacker: attack over: 300 adverts sent, 750 a second" in told
     assert rejected_words(agent(0, "node1", "counters", rejected={"length": 1})) == "rejected length ×1"

@@ -21,7 +21,7 @@ from exavrrp.vrrp.auth import Key, Sequence, sequence, sign
 from exavrrp.vrrp.packet import PROTOCOL, Advertisement, encode
 from tests.system import running
 from tests.system.conftest import Namespace, Need
-from tests.system.running import INTERVAL, VRID, Fabric, Host, Record, ended, wait_until
+from tests.system.running import INTERVAL, VRID, Fabric, Host, Line, Record, ended, wait_until
 from tests.system.test_hostile import with_header
 
 pytestmark = pytest.mark.system
@@ -141,21 +141,22 @@ class Tap:
         self._ears.close()
         self._mouth.close()
 
-    def recorded(self, source: str) -> list[bytes]:
-        """Whole packets of protocol 112 from ``source`` that have come in since the last time."""
+    def recorded(self, source: str, via: str | None = None) -> list[bytes]:
+        """Whole packets of protocol 112 from ``source`` that have come in through ``via`` since the last time."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while True:
-                packet, (_, _, kind, *_) = self._ears.recvfrom(4096)
+                packet, (interface, _, kind, *_) = self._ears.recvfrom(4096)
                 version = packet[0] >> 4
                 protocol, at, size = (packet[9], 12, 4) if version == 4 else (packet[6], 8, 16)
-                ours = kind == 0 and version in {4, 6} and protocol == PROTOCOL
+                ours = kind == 0 and version in {4, 6} and protocol == PROTOCOL and via in {None, interface}
                 if ours and packet[at : at + size] == ip_address(source).packed:
                     found.append(packet)
         return found
 
-    def play(self, packet: bytes, to: Host) -> None:
-        """Sends it as it is."""
+    def play(self, packet: bytes, to: Host, via: str = "") -> None:
+        """Sends it as it is, by the way that the router knows, or through this interface."""
+        self._mouth.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, via.encode() + b"\0")
         self._mouth.sendto(packet, (to.source, 0))
 
     def forge(self, sender: Host, to: Host, priority: int, number: Sequence | None, key: Key) -> None:
@@ -228,6 +229,29 @@ def test_nothing_that_is_forged_moves_anything(fabric: Fabric, tap: Tap) -> None
     fabric.settled()
 
 
+@both_families
+def test_a_path_that_is_slower_is_not_taken_for_an_attacker(fabric: Fabric, tap: Tap) -> None:
+    """One of the two ways is through this process, which is later than the other way with every copy."""
+    for host in (fabric.a, fabric.b):
+        authenticate(host)
+    fabric.start()
+    target = f"{fabric.b.source}/{running.BITS[fabric.family]}"
+    fabric.router.ip(f"route replace blackhole {target} table 100", f"-{fabric.family}")
+    tap.recorded(fabric.a.source)
+    way = f"{fabric.a.source} eth0"
+    copies = counters(fabric.b)["routers"]["web"]["copies"]
+    mark = fabric.b.log.mark()
+
+    def relayed() -> bool:
+        for packet in tap.recorded(fabric.a.source, via="a0"):
+            tap.play(packet, fabric.b, via="b0")
+        # Only those that this process has held up for too long, because the machine was busy, do not count.
+        return bool(counters(fabric.b)["routers"]["web"]["copies"][way] >= copies[way] + 5)
+
+    wait_until(relayed, fabric.told)
+    assert fabric.b.log.moves(mark) == []
+
+
 # Clocks and pauses
 
 
@@ -264,6 +288,8 @@ def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric
     marks = {host.name: host.log.mark() for host in (fabric.a, fabric.b)}
     move(shift, 3)
     assert "set forward by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"])["detail"]
+    early = fabric.b.log.wait("clock-skew", marks["b"], peer=fabric.a.source)
+    assert "s ahead of ours, and beyond 5 s it is not heard" in early["detail"]
     move(shift, 0)  # within the window: the numbers go on from where they were
     assert "set back by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"] + 1)["detail"]
     since = time.time()
@@ -301,7 +327,8 @@ def test_proof_of_life_that_waits_for_longer_than_the_window_counts(fabric: Fabr
 # Keys from systemd
 
 
-def test_a_key_from_a_credential(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+def test_a_key_from_a_credential(fabric: Fabric, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """ExaBGP hands its environment on."""
     directory = fabric.a.directory / "credentials"
     directory.mkdir()
@@ -313,5 +340,5 @@ def test_a_key_from_a_credential(fabric: Fabric, monkeypatch: pytest.MonkeyPatch
     assert file in path.read_text()
     path.write_text(path.read_text().replace(file, 'credential = "vrrp-1"'))
     authenticate(fabric.b)
-    fabric.start()
+    fabric.start(line)
     assert counters(fabric.b)["authentication"][f"{fabric.a.source} web"]["signed"] > 0

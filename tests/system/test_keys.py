@@ -5,6 +5,8 @@ import stat
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from exavrrp.config import Credential, Inline, KeyFile
 from exavrrp.system.keys import DIRECTORY, read
@@ -89,6 +91,19 @@ def test_what_belongs_to_somebody_else_is_refused(path: Path) -> None:
 def test_what_is_no_key_is_refused(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     assert message in refusal(KeyFile(str(path)))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: b"hex:" + rest.hex().encode()))
+)
+def test_whatever_a_file_holds_it_is_a_key_or_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    whole = content.startswith(b"hex:") and 64 <= len(content) - 4 <= 128
+    if whole and all(digit in b"0123456789abcdef" for digit in content[4:]) and len(content) % 2 == 0:
+        assert read(KeyFile(str(path))).hex().encode() == content[4:]
+    else:
+        refusal(KeyFile(str(path)))
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from exavrrp.system.wire import (
     Wire,
     read_ipv4_ancillary,
     read_ipv6_ancillary,
+    read_timestamp,
 )
 from exavrrp.vrrp.packet import (
     PROTOCOL,
@@ -119,12 +120,14 @@ def advert(source: Address, destination: Address) -> bytes:
 def test_an_advert_arrives_whole_with_hop_limit_255(pair: Pair, run: Run, until: Until, version: int) -> None:
     async def scenario() -> None:
         with Ends(pair, version) as (a, b):
-            payload = advert(a.wire.source, b.wire.source)
+            payload, begun = advert(a.wire.source, b.wire.source), time.time()
             assert a.send(payload, b.wire.source, "eth0") == [None]
             await until(lambda: b.arrived)
             [arrival] = b.arrived
             assert arrival.datagram == Datagram(a.wire.source, b.wire.source, 255, payload)
             assert 0 <= asyncio.get_running_loop().time() - arrival.at < 20
+            assert arrival.realtime is not None
+            assert begun <= arrival.realtime <= time.time()
             expectation = Expectation(
                 own=frozenset(), vrids={7: frozenset({a.wire.source})}, peers=frozenset({a.wire.source})
             )
@@ -460,6 +463,26 @@ def test_drain_hands_over_what_waits_before_the_loop_does(pair: Pair, run: Run, 
 
 @pytest.mark.system
 @both_families
+def test_one_drain_is_enough_for_all_deadlines_before_it(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        with Ends(pair, version) as (a, b):
+            a.send(b"first", b.wire.source, "eth0")
+            await until(lambda: b.arrived)
+            due = asyncio.get_running_loop().time()
+            b.wire.drain(due)
+            a.send(b"second", b.wire.source, "eth0")
+            b.wire.drain(due)
+            assert len(b.arrived) == 1, "what had come by then is known"
+            end_of_wait = time.monotonic() + 20
+            while len(b.arrived) < 2:  # not through the loop
+                b.wire.drain(asyncio.get_running_loop().time())
+                assert time.monotonic() < end_of_wait
+
+    run(scenario())
+
+
+@pytest.mark.system
+@both_families
 def test_a_flood_cannot_keep_the_loop_from_its_timers(pair: Pair, run: Run, until: Until, version: int) -> None:
     """However much waits, the loop gets its turn after a bounded number of packets."""
 
@@ -613,7 +636,7 @@ def test_a_small_receive_buffer_will_do(pair: Pair, run: Run, until: Until, with
 
 
 _levels = st.sampled_from([socket.SOL_SOCKET, socket.IPPROTO_IP, socket.IPPROTO_IPV6]) | st.integers(0, 300)
-_kinds = st.sampled_from([8, socket.IPV6_PKTINFO, socket.IPV6_HOPLIMIT]) | st.integers(0, 300)
+_kinds = st.sampled_from([8, 35, socket.IPV6_PKTINFO, socket.IPV6_HOPLIMIT]) | st.integers(0, 300)
 _ancillary = st.lists(st.tuples(_levels, _kinds, st.binary(max_size=24)), max_size=6)
 
 
@@ -626,6 +649,8 @@ def test_any_ancillary_data_is_understood_or_malformed(ancillary: Sequence[tuple
         destination, interface, hop_limit = read_ipv6_ancillary(ancillary)
         assert isinstance(destination, IPv6Address)
         assert 0 <= hop_limit <= 255
+    stamp = read_timestamp(ancillary)
+    assert stamp is None or isinstance(stamp, float)
 
 
 @given(st.binary(max_size=120))
@@ -641,6 +666,8 @@ def test_ancillary_data_as_the_kernel_gives_it() -> None:
     foreign = (socket.SOL_SOCKET, 29, bytes(16))
     assert read_ipv6_ancillary([hop_limit, information, foreign]) == (destination, 3, 64)
     assert read_ipv4_ancillary([foreign, (socket.IPPROTO_IP, 8, struct.pack("=I8x", 4))]) == 4
+    assert read_timestamp([foreign, (socket.SOL_SOCKET, 35, struct.pack("@ll", 3, 500_000_000))]) == 3.5
+    assert read_timestamp([foreign, (socket.SOL_SOCKET, 35, bytes(8))]) is None
     with pytest.raises(Malformed):
         read_ipv4_ancillary([foreign])
     for incomplete in ([hop_limit], [information], []):

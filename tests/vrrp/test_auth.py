@@ -394,6 +394,14 @@ def test_the_window_is_as_wide_on_both_sides(off: int) -> None:
     assert Receiver().hears(sequence(1000 + off), 1000.9) is expected
 
 
+def test_how_far_an_accepted_clock_is_off_is_known() -> None:
+    receiver = Receiver()
+    for number, now, skew in ((1003, 1000.9, 3), (1004, 1006.5, -2)):
+        assert receiver.hears(sequence(number), now) is None
+        (sender,) = receiver.by.senders.values()
+        assert sender.skew == skew
+
+
 @pytest.mark.parametrize(("off", "words"), [(-6, "6 s behind our clock"), (6, "6 s ahead of our clock")])
 def test_a_clock_that_is_off_is_told(off: int, words: str) -> None:
     receiver = Receiver()
@@ -480,6 +488,7 @@ def test_a_copy_of_an_older_advert_is_a_replay() -> None:
     assert receiver.hears(sequence(1000.0) + 1, 1000.0) is None
     assert receiver.hears(sequence(1000.02), 1000.02) is None
     assert receiver.hears(sequence(1000.0), 1000.02) is Reason.AUTH_REPLAY
+    assert receiver.hears(sequence(1000.0) + 2, 1000.02) is Reason.AUTH_REPLAY
 
 
 def test_after_a_restart_no_copy_is_known() -> None:

@@ -47,6 +47,12 @@ TRANSCRIPTS = {
         0.45   hear b 150
         0.45   count 1
     """,
+    "our own takeover is counted once, though another follows before we have said a word": """
+        0      hear a 200
+        0.341  take over
+        0.342  hear b 150
+        0.342  count 1
+    """,
     "it is forgotten when the window is over": """
         0      hear a 200
         0.35   hear b 150

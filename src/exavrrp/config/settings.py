@@ -201,6 +201,7 @@ class VirtualRouter:
             hold=self.handover_hold,
             linger=self.linger,
             ceiling=self.handover_ceiling,
+            stale=self.stale_for,
             standby=self.standby,
         )
 

@@ -33,6 +33,7 @@ import asyncio
 import contextlib
 import errno
 import functools
+import math
 import socket
 import struct
 from collections import Counter
@@ -170,6 +171,8 @@ class Wire:
         self._look: asyncio.TimerHandle | None = None
         self._senders: dict[str, _Sender] = {}
         self._reading = False
+        self._drained = -math.inf
+        """``loop.time()`` when the last drain began"""
 
     @property
     def counters(self) -> Counters:
@@ -220,14 +223,19 @@ class Wire:
             return [self._copy(payload, peer, 0, ANY)]
         return [self._copy(payload, peer, link.index, link.name) for link in links]
 
-    def drain(self) -> None:
+    def drain(self, until: float = math.inf) -> None:
         """Hands over, now, everything that waits in the receive buffer (no more than the buffer can hold).
+
+        ``until``: it is enough to know what had come by then (``loop.time()``). Where several deadlines of one moment
+        ask, the first has it done for all: under a flood, each would read a full buffer.
 
         To be called before a deadline is looked at: after a pause, proof of a peer's life is waiting here. Does nothing
         from within ``receive``: who handles a packet is already reading.
         """
-        if self._socket is not None:
-            self._read(self._socket, _DRAIN)
+        if self._socket is None or self._loop is None or self._reading or self._drained >= until:
+            return
+        self._drained = self._loop.time()
+        self._read(self._socket, _DRAIN)
 
     def forget(self, index: int) -> None:
         """The interface with this index is gone: closes its sender."""

@@ -259,6 +259,8 @@ class Sender:
     """copies that were accepted because of their trailer"""
     unsigned: int = 0
     """copies that were accepted without one"""
+    skew: int = 0
+    """whole seconds that its clock was ahead of ours in the last of them"""
     first: float | None = None
     """realtime at which the first copy of the last advert came; None: in another life"""
     counters: set[int] = field(default_factory=set)
@@ -275,6 +277,7 @@ class Sender:
     def accept(self, number: Sequence, realtime: float) -> bool:
         """Whether this is another mark."""
         self.signed += 1
+        self.skew = ahead(number, realtime)
         before = self.mark
         if self._continues(number, realtime):
             self.counters.add(number & _COUNTER)

@@ -1,0 +1,273 @@
+"""Mutants: mistakes made on purpose in the pure floors, one at a time, and the tests that notice.
+
+    python tests/mutants [--sample N] [--seed TEXT] [--jobs N] [--suite NAME] [NAME …]
+
+The mistakes stand in the text files beside this one. Prose begins with ``#``; a mutant is a line with its name and its
+module, and then a change as ``diff -u`` writes it: whole lines that are there (space), that go (minus), that come
+(plus). What is there and goes must be found exactly once in the module: a mutant that has lost its place is an error.
+
+Each mutant is made in a copy of the tree, and the suites are run against it, the fastest first: transcripts, the tests
+of the module, those of all pure floors, the simulation. The first that fails has killed it; and of every suite that has
+killed anything it is shown that it passes without a mistake. A survivor is a missing test (or a change that changes
+nothing, which is no mistake): write it. Whatever is random in the tests has one seed here, so that a mutant is killed
+each time or never.
+
+Exit status: 0 all are killed, 1 there are survivors, 2 a mutant or a suite is broken, or the command line is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+PACKAGE = Path("src", "exavrrp")
+
+LIMIT = 100
+"""Seconds of CPU for one suite (prlimit(1)), the slowest of which takes a third: a mutant may loop for ever, and is
+killed by that, too. No limit on the time by the clock, which the neighbours on a machine have a part in."""
+
+PYTEST = (
+    *("prlimit", f"--cpu={LIMIT}"),
+    *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
+    *("--hypothesis-seed=0", "--hypothesis-profile=mutants"),
+)
+
+TRANSCRIPTS = ("tests/vrrp/test_transcripts.py", "tests/test_presence.py::test_transcript")
+SIMULATION = ("tests/simulation",)
+OWN = {
+    "vrrp/router.py": ("tests/vrrp/test_router.py",),
+    "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
+    "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
+    "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
+    "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
+    "presence.py": ("tests/test_presence.py",),
+    "instance.py": ("tests/test_instance.py",),
+    "groups.py": ("tests/test_groups.py",),
+    "health.py": ("tests/test_health.py",),
+    "sessions.py": ("tests/test_sessions.py",),
+    "routes.py": ("tests/test_routes.py",),
+}
+"""The tests of each module that has mutants."""
+
+
+class Broken(Exception):
+    """A mutant, or a suite, that proves nothing: which, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One mistake."""
+
+    name: str
+    module: str
+    """path below the package"""
+    before: str
+    after: str
+    """whole lines"""
+
+    def applied(self, text: str) -> str:
+        """The module with the mistake. Raises Broken."""
+        found = f"\n{text}".count(f"\n{self.before}")
+        if found != 1:
+            raise Broken(f"{self.name}: its lines are found {found} times in {self.module}, not once")
+        return f"\n{text}".replace(f"\n{self.before}", f"\n{self.after}")[1:]
+
+
+def parse(path: Path) -> Iterator[Mutant]:
+    """The mutants of one file. Raises Broken."""
+    for block in path.read_text(encoding="utf-8").split("\n\n"):
+        lines = [line for line in block.splitlines() if not line.startswith("#")]
+        if not lines:
+            continue
+        head, *change = lines
+        if len(head.split()) != 2 or not change or any(line[0] not in " -+" for line in change):
+            raise Broken(f"{path.name}: {head!r} begins no mutant")
+        name, module = head.split()
+        before, after = ("".join(f"{line[1:]}\n" for line in change if line[0] != other) for other in ("+", "-"))
+        if before == after or module not in OWN:
+            raise Broken(f"{path.name}: {name} changes nothing, or a module whose tests are not known here")
+        yield Mutant(name, module, before, after)
+
+
+def known() -> list[Mutant]:
+    """All of them. Raises Broken, also if one of them cannot be made."""
+    found = [mutant for path in sorted(HERE.glob("*.txt")) for mutant in parse(path)]
+    twice = [name for name, count in Counter(mutant.name for mutant in found).items() if count > 1]
+    if twice:
+        raise Broken(f"there are two mutants called {', '.join(twice)}")
+    for mutant in found:
+        mutant.applied((ROOT / PACKAGE / mutant.module).read_text(encoding="utf-8"))
+    return found
+
+
+# Suites
+
+
+def suites(module: str) -> dict[str, tuple[str, ...]]:
+    """What is run against a mutant of ``module``, the fastest first."""
+    units = ("tests/vrrp", *sorted({test for tests in OWN.values() for test in tests if "/vrrp/" not in test}))
+    found = {"transcripts": TRANSCRIPTS, f"{Path(module).stem}'s tests": OWN[module], "unit tests": units}
+    if (ROOT / SIMULATION[0]).exists():
+        found["simulation"] = SIMULATION
+    return found
+
+
+class Copy:
+    """The tree once more, to make mistakes in."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        shutil.copy(ROOT / "pyproject.toml", directory)
+        for name in ("src", "tests"):
+            shutil.copytree(
+                ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", "system", "lab")
+            )
+        # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
+        # a module that was changed within the same second.
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
+            "PYTHONPATH": str(directory / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        words = [sys.executable, "-c", "import exavrrp; print(exavrrp.__file__)"]
+        done = subprocess.run(words, env=self._environment, capture_output=True, text=True, check=True)
+        if not Path(done.stdout.strip()).is_relative_to(directory):
+            raise Broken(f"the tests would run against {done.stdout.strip()}, and not against the copy")
+
+    def passes(self, tests: Sequence[str]) -> bool:
+        """Whether a suite passes as the copy is now. Raises Broken if it did not run."""
+        done = subprocess.run(
+            [*PYTEST, *tests], cwd=self.directory, env=self._environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode == -signal.SIGXCPU:
+            return False
+        if done.returncode not in {0, 1}:
+            raise Broken(f"{' '.join(tests)} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode == 0
+
+    def killer(self, mutant: Mutant, only: str | None) -> str | None:
+        """The suite that kills ``mutant``; None: it survives. Raises Broken."""
+        path = self.directory / PACKAGE / mutant.module
+        whole = path.read_text(encoding="utf-8")
+        path.write_text(mutant.applied(whole), encoding="utf-8")
+        try:
+            for name, tests in suites(mutant.module).items():
+                if only in {None, name} and not self.passes(tests):
+                    return name
+            return None
+        except Broken as error:
+            raise Broken(f"{mutant.name}: {error}") from None
+        finally:
+            path.write_text(whole, encoding="utf-8")
+
+
+# The command
+
+
+def arguments(words: Sequence[str]) -> argparse.Namespace:
+    made = argparse.ArgumentParser(
+        prog="python tests/mutants", description="Has the tests kill mistakes made on purpose."
+    )
+    made.add_argument("names", nargs="*", metavar="NAME", help="only these")
+    made.add_argument("--sample", type=int, metavar="N", help="so many of them, chosen at random")
+    made.add_argument("--seed", metavar="TEXT", help="of that choice (the commit)")
+    made.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at the same time (all cores)")
+    made.add_argument("--suite", metavar="NAME", help="have only this suite try: transcripts, unit tests, simulation")
+    made.add_argument("--list", action="store_true", help="list them")
+    return made.parse_args(words)
+
+
+def commit() -> str:
+    """What the tree was made from: another sample with each change."""
+    words = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+
+
+def chosen(options: argparse.Namespace) -> list[Mutant]:
+    found = known()
+    unknown = set(options.names) - {mutant.name for mutant in found}
+    if unknown:
+        raise Broken(f"there is no mutant {', '.join(sorted(unknown))}; see --list")
+    if options.names:
+        found = [mutant for mutant in found if mutant.name in options.names]
+    if options.sample is not None and options.sample < len(found):
+        seed = options.seed or commit()
+        print(f"{options.sample} of {len(found)} mutants, --seed {seed}")
+        found = random.Random(seed).sample(found, options.sample)
+    return found
+
+
+def hunt(mutants: Sequence[Mutant], jobs: int, only: str | None) -> dict[str, str | None]:
+    """The killer of each; those of one job go one after the other through a copy of their own. Raises Broken."""
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory, ThreadPoolExecutor(jobs) as pool:
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for number in range(jobs):
+            place = Path(directory, str(number))
+            place.mkdir()
+            free.put(Copy(place))
+
+        def lent(act: Callable[[Copy], str | None]) -> str | None:
+            copy = free.get()
+            try:
+                return act(copy)
+            finally:
+                free.put(copy)
+
+        def killer(mutant: Mutant) -> str | None:
+            found = lent(lambda copy: copy.killer(mutant, only))
+            print(f"{mutant.name:45}{found or 'SURVIVES'}", flush=True)
+            return found
+
+        killers = dict(zip([mutant.name for mutant in mutants], pool.map(killer, mutants), strict=True))
+
+        used = {
+            (suite, suites(mutant.module)[suite]) for mutant in mutants if (suite := killers[mutant.name]) is not None
+        }
+
+        def whole(one: tuple[str, tuple[str, ...]]) -> str | None:
+            return lent(lambda copy: None if copy.passes(one[1]) else one[0])
+
+        failing = sorted(name for name in pool.map(whole, used) if name is not None)
+        if failing:
+            raise Broken(f"without any mistake, too, there fails: {', '.join(failing)}")
+        return killers
+
+
+def main(words: Sequence[str]) -> int:
+    options = arguments(words)
+    started = time.monotonic()
+    try:
+        mutants = chosen(options)
+        if options.list:
+            print("\n".join(f"{mutant.name:45}{mutant.module}" for mutant in mutants))
+            return 0
+        killers = hunt(mutants, options.jobs, options.suite)
+    except Broken as error:
+        print(f"mutants: {error}", file=sys.stderr)
+        return 2
+    survivors = [name for name, killer in killers.items() if killer is None]
+    by = Counter(killer for killer in killers.values() if killer is not None)
+    print(f"\n{len(killers) - len(survivors)} of {len(killers)} killed in {time.monotonic() - started:.0f} s, by:")
+    print("\n".join(f"{count:5}  {suite}" for suite, count in by.most_common()))
+    if survivors:
+        print(f"survivors: {' '.join(survivors)}", file=sys.stderr)
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
