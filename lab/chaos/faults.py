@@ -174,7 +174,7 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
         case Kind.KILL_ROUTER:
             return Cost(2 * terms.reroute, "the other routers find another way, and back")
         case Kind.UNFIT:
-            # Two addresses are bound and announced one after the other: seen with BIRD 64 to 104 ms, alone 49 to 82.
+            # Two addresses are bound and announced one after the other: seen with BIRD 64 to 80 ms, alone 48 to 92.
             group = terms.reaction if service.group else 0.0
             return Cost(terms.resigned + group, "resigned: Skew_Time; the routers' reaction, a group's twice")
         case Kind.STOP_EXABGP if overlapping:
