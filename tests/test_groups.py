@@ -263,6 +263,16 @@ def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
     assert actives(one) == [BOTH, set()]
 
 
+@pytest.mark.parametrize("name", [V6, V4])
+def test_all_have_said_that_they_go_before_the_first_is_unbound(name: str) -> None:
+    """To unbind takes time, in which nobody else could begin to take the other one over."""
+    one = world()
+    told = one.nodes[0].group.handle(events.Failed(name, Fault.CHECK, "sick"), one.now)
+    unbound = told.index((name, Step.UNBIND))
+    for member in (V6, V4):
+        assert told.index((member, Advertise(LEAVING))) < told.index((member, Step.WITHDRAW)) < unbound
+
+
 def test_addresses_that_cannot_be_bound_give_back_both_in_order() -> None:
     one = World((Nature((150, 150)), Nature()))
     one.nodes[0].binds = {V6}

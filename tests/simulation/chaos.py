@@ -8,10 +8,10 @@ once shows less than one in which two things do.
 from collections.abc import Callable
 from random import Random
 
-from exavrrp.vrrp.packet import Datagram
+from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
 from tests.simulation.machine import Machine
-from tests.simulation.network import Network, Packet, Path
+from tests.simulation.network import Network, Path
 from tests.simulation.shape import Shape
 from tests.simulation.world import World
 
@@ -29,6 +29,7 @@ class Chaos:
         machines: list[Machine],
         network: Network,
         temper: Temper,
+        attacker: Attacker,
         log: Callable[..., None],
     ) -> None:
         self._world = world
@@ -37,12 +38,11 @@ class Chaos:
         self._machines = machines
         self._network = network
         self._temper = temper
+        self._attacker = attacker
         self._log = log
         self._ends: dict[int, Trouble] = {}
         self._count = 0
         self._over = False
-        self.recorded: list[tuple[int, int, Packet]] = []
-        """adverts that an attacker has seen: receiver, path, packet"""
         kinds: tuple[Trouble, ...] = (
             self._weaken_path,
             self._cut_path,
@@ -69,7 +69,7 @@ class Chaos:
             self._remove,
             self._set_clock,
             self._disturb,
-            self._forge,
+            self._attack,
             self._spoil_exabgp,
         )
         self._kinds = kinds
@@ -117,6 +117,7 @@ class Chaos:
         self._temper.calm()
         for machine in self._machines:
             machine.unbindable.clear()
+            machine.set_clock(0.3 * self._shape.window * self._random.uniform(-1, 1))
 
     def _lasting(self, end: Trouble, seconds: float) -> None:
         self._count += 1
@@ -346,8 +347,7 @@ class Chaos:
     def _set_clock(self) -> None:
         machine = self._anybody()
         step = self._random.choice((0.5, 5.0, 100.0, 1e6)) * self._random.uniform(-1, 1)
-        machine.log("time of day set by {:.3f} s", step)
-        machine.clock.offset += step
+        machine.set_clock(machine.clock.offset + step)
 
     # The stray and the hostile
 
@@ -359,32 +359,6 @@ class Chaos:
         router = self._random.choice(list(agent.routers.values()))
         agent.loop.turn(agent.watch.stray_alarm, router)
 
-    def _forge(self) -> None:
-        """A packet that no node has sent, and that must not count: wrong in one way."""
-        victim, liar = self._anybody(), self._anybody()
-        router = self._random.choice(victim.configuration.routers)
-        source = self._random.choice(liar.configuration.routers).source
-        assert router.source is not None
-        assert source is not None
-        agent = liar.agent
-        if source.version != router.source.version or agent is None or not agent.started:
-            return
-        name = next(one.name for one in liar.configuration.routers if one.source == source)
-        payload = bytearray(agent.routers[name]._payload(self._random.choice((0, 255)), router.source))
-        destination = router.source
-        match self._random.randrange(5):
-            case 0:
-                source = type(source)(int(source) ^ 0x40)  # nobody's
-            case 1:
-                source = router.source  # the victim's own
-            case 2:
-                payload[1] ^= 0x10  # another VRID; the checksum is wrong as well, and looked at later
-            case 3:
-                payload = payload[: self._random.randrange(len(payload))]
-            case _:
-                payload[2] ^= 0x55  # another priority, with the old checksum
-        if source == router.source or victim is not liar:
-            packet = Packet(
-                Datagram(source, destination, 255, bytes(payload)), liar.number, self._world.now, 0, tampered=True
-            )
-            victim.deliver(self._random.randrange(self._shape.paths), packet)
+    def _attack(self) -> None:
+        for _ in range(self._random.randrange(1, 20)):
+            self._random.choice((self._attacker.forge, self._attacker.replay))()

@@ -1,9 +1,10 @@
 """The routers' side of BGP: which node a packet to a virtual address would reach.
 
 ``Fabric`` owns the tables of the top-of-rack routers. Each has a session to every node and picks by what the routes
-say: local preference (from iBGP neighbours), length of the path, MED (always compared), and takes all that tie. A
-session that is closed takes its routes with it; a node that dies with its links up leaves them for the hold time, as
-real routers do. It must not know of elections, or of what a node meant to announce.
+say: local preference (from iBGP neighbours), length of the path, MED (always compared), and takes all that tie; one
+that knows no way itself sends packets through the others, which are farther away. A session that is closed takes its
+routes with it; a node that dies with its links up leaves them for the hold time, as real routers do. It must not know
+of elections, or of what a node meant to announce.
 """
 
 from dataclasses import dataclass, field
@@ -96,7 +97,12 @@ class Fabric:
             routes[node] = route
 
     def best(self, router: int, address: Address) -> set[int]:
-        """The nodes among which this router spreads packets to ``address``."""
+        """The nodes among which this router spreads packets to ``address``; through others if it knows none itself."""
+        if self.routers[router].routes.get(address):
+            return self._direct(router, address)
+        return {node for other in range(len(self.routers)) for node in self._direct(other, address)}
+
+    def _direct(self, router: int, address: Address) -> set[int]:
         routes = self.routers[router].routes.get(address)
         if not routes:
             return set()

@@ -5,8 +5,10 @@ line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at
 
 - an advert says more than farewell only if its router is Active, or has been within this very event;
 - a rejected packet changes nothing: no state, no timer, no alarm;
+- what was forged is rejected, and where authentication is enforced no signed advert is accepted twice (unless the node
+  has lost its marks meanwhile, or its clock was set);
 - after a better advert was heard the router is not Active (in a group, an equal priority is for the first to judge);
-- nobody takes over from silence while packets wait unread in its sockets;
+- nobody takes over from silence while packets wait unread that had come before its patience was over;
 - a router that has been silent for longer than the others wait says nothing more before it was Backup;
 - answers do not storm: one for each advert of its own that a timer sent, and no chain of adverts, each the answer to
   the one before, is longer than the number of nodes;
@@ -18,14 +20,14 @@ line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at
 "Never two Actives" is none of them: paths that lose everything make two. Nor is "the best priority is Active".
 """
 
-from collections import Counter
 from dataclasses import dataclass
 
 from exavrrp.instance import Fault
 from exavrrp.presence import ANSWER_LIMIT
 from exavrrp.routes import Level
 from exavrrp.virtual_router import VirtualRouter
-from exavrrp.vrrp.packet import LEAVING, Address, Malformed
+from exavrrp.vrrp.auth import Mode
+from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, Address, Malformed
 from exavrrp.vrrp.router import Role, Why
 from tests.simulation.exabgp import understood
 from tests.simulation.network import Packet
@@ -45,6 +47,8 @@ class _Tenure:
     """whether it was Active at any moment of this turn"""
     said: float | None = None
     """when it last said that it is Active; None: not yet"""
+    patient: float = 0.0
+    """until when it waits for the Active, as a Backup"""
     answers: int = 0
     """since an advert that nobody had asked for"""
 
@@ -61,7 +65,8 @@ class Invariants:
         self._before: tuple[object, ...] = ()
         self.transitions = 0
         self.adverts = 0
-        self.silences: Counter[str] = Counter()
+        self.refused = 0
+        """genuine adverts that were rejected"""
 
     def _tenure(self, router: str) -> _Tenure:
         return self._tenures.setdefault(router, _Tenure())
@@ -98,10 +103,9 @@ class Invariants:
         tenure.active = after == Role.ACTIVE
         tenure.within = tenure.within or Role.ACTIVE in (before, after)
         tenure.said = None if not tenure.active else tenure.said
-        if after == Role.ACTIVE and why == Why.SILENCE:
-            self.silences[router] += 1
-            if self._process.inbox:
-                raise Violation(f"{router} takes over from silence, and {len(self._process.inbox)} packets wait unread")
+        unread = sum(came < tenure.patient for _, _, _, came in self._process.inbox)
+        if after == Role.ACTIVE and why == Why.SILENCE and unread:
+            raise Violation(f"{router} takes over from silence, and {unread} packets wait unread")
 
     # Packets
 
@@ -119,15 +123,25 @@ class Invariants:
         self._process.ground.log("rejects {} from {}", malformed.reason, packet.datagram.source)
         if any(one is not another for one, another in zip(self._before, self._state(), strict=True)):
             raise Violation(f"a packet that was rejected ({malformed}) has changed something")
-        if not packet.tampered:
+        if packet.tampered or packet.replayed:
+            return
+        self.refused += 1
+        if malformed.reason not in AUTHENTICATION:
             raise Violation(f"an advert of a peer was rejected: {malformed}")
 
     def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None:
         source = packet.datagram.source
         self._process.ground.log("{} hears {} from {}", router.name, priority, packet.sender)
-        if packet.tampered:
+        accepted, payload = self._process.ground.accepted, packet.datagram.payload
+        enforces = self._enforces(router)
+        if packet.tampered and (enforces or not packet.replayed):
             raise Violation("a tampered packet was accepted")
+        if packet.signed and enforces and payload in accepted:
+            raise Violation("a signed advert was accepted twice")
+        if packet.signed:
+            accepted.add(payload)
         ours = router.instance.router
+        self._tenure(router.name).patient = ours.deadline or 0.0
         if ours.role is not Role.ACTIVE:
             return
         first = next(iter(router.team._group.members)) if router.team is not None else router.name
@@ -136,10 +150,16 @@ class Invariants:
         if better or tie:
             raise Violation(f"{router.name} with {ours.priority} is Active after {priority} from {source}")
 
+    def _enforces(self, router: VirtualRouter) -> bool:
+        policy = self._process.ground.configuration.policy(router.configuration)
+        return policy is not None and policy.mode is Mode.ENFORCE
+
     # Addresses and routes
 
     def said(self, lines: list[str]) -> None:
         process = self._process
+        if process.gone:
+            return  # its sessions are closed: nobody hears what it is still told
         for line in lines:
             command = understood(line)
             for address in command.addresses if command is not None and command.announces else ():
@@ -171,7 +191,7 @@ class Invariants:
         if any(set(one.instance.faults) & {Fault.BIND, Fault.CHECK, Fault.ADVERTS} for one in process.routers.values()):
             return True
         since = self._unwanted.get(router.name)
-        limit = min(ANSWER_LIMIT, router.instance.presence.settings.ceiling)
+        limit = min(ANSWER_LIMIT, router.instance.presence.settings.stale)
         return since is not None and process.loop.time() - since >= limit - HASTE
 
     def turned(self) -> None:
@@ -185,6 +205,7 @@ class Invariants:
             bound, level, role = instance.presence.bound, instance.presence.level, instance.router.role
             tenure = self._tenure(router.name)
             tenure.within = role is Role.ACTIVE
+            tenure.patient = instance.router.deadline or 0.0
             if level is None:
                 self._unwanted.setdefault(router.name, process.loop.time())
             else:

@@ -14,6 +14,7 @@ from typing import Any
 from exavrrp.config import Configuration
 from exavrrp.control import Life
 from exavrrp.system.paths import DELAY, Link
+from exavrrp.vrrp.auth import Flow, Sequence
 from tests.simulation.exabgp import ExaBGP, Temper
 from tests.simulation.fabric import Fabric
 from tests.simulation.network import Address, Network, Packet
@@ -78,6 +79,8 @@ class Machine:
         self.note: Life | None = None
         self.drained: set[str] = set()
         self.verdicts = {check.name: True for check in configuration.checks}
+        self.marks: dict[Flow, Sequence] = {}
+        self.accepted: set[bytes] = set()
         self.removed: set[Address] = set()
         self.excused: set[Address] = set()
         self.unbindable: set[Address] = set()
@@ -342,6 +345,8 @@ class Machine:
         self.removed.clear()
         self.excused.clear()
         self.note = None  # as good as: it is of another boot
+        self.marks.clear()  # nor does the directory of these outlive it
+        self.accepted.clear()
         self.boot = f"{self.name}-{self._lives}"
         self._around.ground_moved(self)
 
@@ -364,6 +369,13 @@ class Machine:
         agent = self.agent
         if agent is not None:
             agent.loop.readable(agent.moved)
+
+    def set_clock(self, offset: float) -> None:
+        """Somebody sets the time of day, to so many seconds off."""
+        if offset != self.clock.offset:
+            self.log("time of day is {:.3f} s off from now on", offset)
+            self.clock.offset = offset
+            self.accepted.clear()
 
     def remove(self, address: Address) -> None:
         """Somebody removes an address from lo."""

@@ -6,7 +6,7 @@ that befalls it befalls the way back.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
 from exavrrp.vrrp.packet import Datagram
@@ -46,9 +46,13 @@ class Packet:
     sent: float
     """seconds of the world"""
     chain: int
-    """how many adverts have led to this one, itself included"""
+    """how many adverts have led to this one, itself included; farewells do not count"""
     tampered: bool = False
     """whether it is not what a node has sent"""
+    signed: bool = False
+    """whether its sender has signed it"""
+    replayed: bool = False
+    """whether an attacker has sent it again"""
 
 
 Deliver = Callable[[int, int, Packet], None]
@@ -61,6 +65,8 @@ class Network:
     def __init__(self, world: World, nodes: int, paths: int, delay: Callable[[], float], deliver: Deliver) -> None:
         self._world = world
         self._deliver = deliver
+        self.tap: Deliver | None = None
+        """who sees everything that is sent"""
         self.paths = {
             (sender, receiver, path): Path(delay())
             for sender in range(nodes)
@@ -71,6 +77,8 @@ class Network:
 
     def send(self, receiver: int, path: int, packet: Packet) -> None:
         """A node has sent this through its interface ``path``."""
+        if self.tap is not None:
+            self.tap(receiver, path, packet)
         way = self.paths[packet.sender, receiver, path]
         random = self._world.random
         if way.cut or (way.loss and random.random() < way.loss):
@@ -110,4 +118,4 @@ def _damaged(packet: Packet, bit: int) -> Packet:
     payload[bit // 8] ^= 1 << bit % 8
     old = packet.datagram
     datagram = Datagram(old.source, old.destination, old.hop_limit, bytes(payload))
-    return Packet(datagram, packet.sender, packet.sent, packet.chain, tampered=True)
+    return replace(packet, datagram=datagram, tampered=True)

@@ -9,7 +9,8 @@ left, how an end tells what ExaBGP is about to do, and which event goes where.
 
 import errno
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
+from collections.abc import Sequence as Listing
 from dataclasses import dataclass
 from typing import Any, Protocol, assert_never, cast
 
@@ -19,6 +20,7 @@ from exavrrp.control import Life
 from exavrrp.health import Health, Initial, Subject, Vitality
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import journal
+from exavrrp.system.addresses import FIRST_PAUSE
 from exavrrp.system.exabgp import (
     Answered,
     Gone,
@@ -37,7 +39,8 @@ from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Link, Paths
 from exavrrp.system.wire import Arrival, Sent, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
-from exavrrp.vrrp.packet import Address, Datagram, Expectation, Malformed, decode
+from exavrrp.vrrp.auth import Flow, Sequence, Signer, Verifier
+from exavrrp.vrrp.packet import LEAVING, OPEN, Address, Datagram, Expectation, Malformed, decode
 from tests.simulation.exabgp import ExaBGP
 from tests.simulation.network import Packet
 from tests.simulation.pipes import Pipes
@@ -63,6 +66,10 @@ class Ground(Protocol):
     note: Life | None
     drained: set[str]
     verdicts: dict[str, bool]
+    marks: dict[Flow, Sequence]
+    """numbers of signed adverts"""
+    accepted: set[bytes]
+    """signed adverts that were accepted since the marks were made, or the clock was set"""
     removed: set[Address]
     """what somebody else has removed from lo, and nobody has noticed yet"""
     excused: set[Address]
@@ -158,11 +165,13 @@ class SimulatedWire:
         self._process = process
         self._source = source
 
-    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
+    def send(self, payload: bytes, peer: Address, links: Listing[Link]) -> list[Sent]:
         ground = self._process.ground
         process = self._process
         datagram = Datagram(self._source, peer, 255, payload)
-        packet = Packet(datagram, ground.number, ground.world.now, process.chain + 1)
+        signed = len(payload) > 8 + payload[3] * len(peer.packed)
+        chain = process.chain + (payload[2] != LEAVING)
+        packet = Packet(datagram, ground.number, ground.world.now, chain, signed=signed)
         sent = []
         for link in links or ground.links()[:1]:
             if ground.is_up(link.index):
@@ -170,7 +179,7 @@ class SimulatedWire:
                 sent.append(Sent(link.name, None))
             else:
                 sent.append(Sent(link.name, errno.ENETDOWN))
-        process.note_advert(self._source, payload, peer)
+        process.note_advert(self._source, payload, peer, links)
         return sent or [Sent("", errno.ENETUNREACH)]
 
     def forget(self, index: int) -> None:
@@ -209,8 +218,8 @@ class Process:
         self.notifier = cast(Notifier, SimulatedNotifier())
         self.ipv4_checksum = ground.configuration.agent.ipv4_checksum
         self.limited: set[object] = set()
-        self.inbox: list[tuple[int, Packet]] = []
-        """what waits in the sockets, with the index of the interface"""
+        self.inbox: list[tuple[int, Packet, float, float]] = []
+        """what waits in the sockets, with the index of the interface, the time of day and our own when it came"""
         self.chain = 0
         """how many adverts have led to what is being done now"""
         self.routers: dict[str, VirtualRouter] = {}
@@ -229,6 +238,7 @@ class Process:
         self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
         self._expectations: dict[Address, Expectation] = {}
+        self._guards: dict[Address, Verifier] = {}
         configuration = ground.configuration
         ours = (
             route
@@ -278,6 +288,9 @@ class Process:
         lo |= wanted - refused
         self.ground.excused |= self.ground.removed  # with nobody there to see it
         self.ground.removed.clear()
+        for address in refused:  # the watch on lo goes on trying, and says if it is for nothing
+            self.ground.removed.add(address)
+            self.loop.call_later(FIRST_PAUSE, self.look_at_lo, address)
         self.ground.excused -= lo
         if not refused.isdisjoint(asking):
             raise OSError(errno.EBUSY, "the kernel refuses")
@@ -335,7 +348,12 @@ class Process:
             source = configuration.source
             assert source is not None
             wire = wires.setdefault(source, SimulatedWire(self, source))
-            router = VirtualRouter(self, configuration, cast(Wire, wire), cast(Paths, paths))
+            policy = self.ground.configuration.policy(configuration)
+            signer = Signer(policy, source, configuration.vrid, self.ground.marks) if policy and policy.signs else None
+            router = VirtualRouter(self, configuration, cast(Wire, wire), cast(Paths, paths), signer)
+            if policy is not None:
+                guard = self._guards.setdefault(source, Verifier(source, {}, self.ground.marks))
+                guard.policies[configuration.vrid] = policy
             self.routers[router.name] = router
             self._by_vrid[source, configuration.vrid] = router
             self._by_address.update(dict.fromkeys(configuration.addresses, router))
@@ -434,7 +452,7 @@ class Process:
     def arrive(self, index: int, packet: Packet) -> None:
         """A packet has reached the host through the interface of this index."""
         if self.started and len(self.inbox) < BUFFER:
-            self.inbox.append((index, packet))
+            self.inbox.append((index, packet, self.realtime(), self.loop.time()))
             self.loop.readable(self._readable)
 
     def _readable(self) -> None:
@@ -452,33 +470,35 @@ class Process:
             for _ in range(most):
                 if not inbox or self.loop.dead:
                     return
-                index, packet = inbox.pop(0)
-                self._take(index, packet)
+                index, packet, realtime, _ = inbox.pop(0)
+                self._take(index, packet, realtime)
         finally:
             self._reading = False
 
-    def _take(self, index: int, packet: Packet) -> None:
+    def _take(self, index: int, packet: Packet, realtime: float) -> None:
         datagram = packet.datagram
         expectation = self._expectations.get(datagram.destination)
         if expectation is None:
             return  # no socket of ours is bound to that
         self.watch.hearing(packet)
         try:
-            advertisement = decode(datagram, expectation)
+            guard = self._guards.get(datagram.destination, OPEN)
+            advertisement = decode(datagram, expectation, guard, realtime)
         except Malformed as malformed:
             self.watch.rejected(packet, malformed)
             return
         router = self._by_vrid[datagram.destination, advertisement.vrid]
         interval = router.configuration.advert_interval
         self.chain = packet.chain if self.ground.world.now - packet.sent < interval else 0
-        router.receive(Arrival(datagram, index, self.loop.time()), advertisement)
+        router.receive(Arrival(datagram, index, self.loop.time(), realtime), advertisement)
         self.chain = 0
         self.watch.heard(router, packet, advertisement.priority)
 
-    def note_advert(self, source: Address, payload: bytes, peer: Address) -> None:
+    def note_advert(self, source: Address, payload: bytes, peer: Address, links: Listing[Link]) -> None:
         """Who watches is told of each advert once, however many copies of it there are."""
         router = self._by_vrid[source, payload[1]]
-        if peer == router.configuration.peers[0]:
+        known = router._links.get(peer, ())[:1]
+        if peer == router.configuration.peers[0] and tuple(links[:1]) == tuple(known):
             self.watch.advert(router, payload[2])
 
     def moved(self) -> None:

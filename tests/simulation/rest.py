@@ -19,6 +19,7 @@ from tests.simulation.exabgp import Command
 from tests.simulation.fabric import Fabric
 from tests.simulation.machine import INTERPRETER, RECONNECT, RESTART, Machine
 from tests.simulation.network import Address
+from tests.simulation.pipes import Pipes
 from tests.simulation.process import Process
 from tests.simulation.shape import Shape
 from tests.simulation.world import Handle, Loop, World
@@ -56,7 +57,7 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
     faults = {fault for agent in agents for router in agent.routers.values() for fault in router.instance.faults}
     if faults & {Fault.BIND, Fault.ADVERTS}:
         late += RETRIES[-1]
-    if any(agent.pipes.conversation.deadline is not None for agent in agents):
+    if any(not agent.pipes.conversation.resting for agent in agents):
         late += PATIENCE[-1]
     return (start + election + handover + late) * 1.02 + shape.routers_hold
 
@@ -166,7 +167,7 @@ def _is_reached(machine: Machine, router: VirtualRouter, fabric: Fabric) -> str 
 
 
 def pending(world: World, machines: list[Machine]) -> str | None:
-    """What is to happen besides adverts; None: nothing.
+    """What is to happen besides adverts, and questions whether ExaBGP lives; None: nothing.
 
     Either it is arranged in the world, or it is a deadline in the state of somebody who has an earlier one.
     """
@@ -190,10 +191,12 @@ def _meant(handle: Handle) -> Callable[..., object]:
 
 
 def _is_advert(act: Callable[..., object]) -> bool:
-    """Whether it is the alarm of a virtual router, a packet under way, or the end of a process that is dead."""
+    """Whether it is the alarm of a virtual router, a packet under way, or the next question for a sign of life."""
     owner, name = getattr(act, "__self__", None), getattr(act, "__name__", "")
     if isinstance(owner, VirtualRouter | Process):
         return name in ("_ring", "_readable")
+    if isinstance(owner, Pipes):
+        return name == "_alarmed" and owner.conversation.resting
     return name in ("_deliver", "deliver")
 
 
@@ -213,7 +216,7 @@ def snapshot(machines: list[Machine], fabric: Fabric) -> Snapshot:
         for router in machine.agent.routers.values():
             facts += _facts(router)
             times += (time - now for time in _times(router))
-        facts.append(machine.agent.pipes.conversation.deadline)
+        facts.append(machine.agent.pipes.conversation.resting)
     for one in fabric.routers:
         facts += [
             sorted(one.sessions),

@@ -4,6 +4,8 @@ CI is deterministic for each commit: most seeds are always the same, the others 
 every commit looks where none has looked before.
 """
 
+import ctypes
+import signal
 import subprocess
 from collections.abc import Iterator
 from multiprocessing import get_context
@@ -64,10 +66,15 @@ def many(seeds: range) -> Iterator[tuple[int, list[Failure]]]:
     """All of them, on all cores: how many are done, and the failures among the latest."""
     chunks = [range(begin, min(begin + CHUNK, seeds.stop)) for begin in range(seeds.start, seeds.stop, CHUNK)]
     done = 0
-    with get_context("fork").Pool(cpu_count() or 1, maxtasksperchild=200) as pool:
+    with get_context("fork").Pool(cpu_count() or 1, _end_with_parent, maxtasksperchild=200) as pool:
         for count, failures in pool.imap_unordered(_chunk, chunks):
             done += count
             yield done, failures
+
+
+def _end_with_parent() -> None:
+    """Linux ends this process, too, if somebody ends the one that has started it (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 def _chunk(seeds: range) -> tuple[int, list[Failure]]:

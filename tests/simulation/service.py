@@ -1,10 +1,11 @@
 """Orderly moves in the calm: what an operator may do to a node, and what users may see of it.
 
-``Service`` looks at the fabric and at lo after every event, as a client's packets would. Two promises are its matter:
+``Service`` looks at the fabric and at lo after every event, as a client's packets would. Three promises are its matter:
 
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
   time that ExaBGP and the fabric need (``AMPLE_HOLD``, ``AMPLE_LINGER``); who configures less has asked for less.
+- an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
 - break before make: no other node is bound as long as the one that is drained or lowered is. A *preemption* is not
   among these moves: a better node that comes back takes over when it has advertised, as RFC 9568 has it, and the other
   one learns of it from that advert. Nor is a crash: nobody is left who could break before another one makes. And where
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 
 from exavrrp.vrrp.router import Role
+from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
 from tests.simulation.fabric import Fabric
 from tests.simulation.machine import Machine
@@ -36,10 +38,22 @@ Move = tuple[str, Callable[[], None], Machine | None]
 class Service:
     """What a client would see."""
 
-    def __init__(self, shape: Shape, machines: list[Machine], fabric: Fabric, temper: Temper) -> None:
+    def __init__(
+        self,
+        *,
+        shape: Shape,
+        machines: list[Machine],
+        fabric: Fabric,
+        temper: Temper,
+        attacker: Attacker,
+        now: float,
+    ) -> None:
+        """``now``: since when everything arrives."""
         self._shape = shape
         self._machines = machines
         self._fabric = fabric
+        self._attacker = attacker
+        self._calm = now
         ample = shape.hold >= AMPLE_HOLD + COMMANDS * temper.busy and shape.linger >= AMPLE_LINGER
         self._lossless = not shape.orderly and ample
         self.leaving: Machine | None = None
@@ -82,13 +96,21 @@ class Service:
                 return machine
         return None
 
+    def _attack(self) -> None:
+        """A hundred packets that were forged, or recorded before; nothing may come of them."""
+        for _ in range(50):
+            self._attacker.forge()
+            self._attacker.replay(self._calm)
+
     def moves(self, random: Random) -> Iterator[Move]:
         """A few moves, each to be made when the one before has come to its end."""
         active = self.active()
         if active is None:
             return
         lowered = None if self._shape.preempt else active
-        match random.randrange(6):
+        match random.randrange(7 if self._shape.guarded else 6):
+            case 6:
+                yield "attack", self._attack, None
             case 0:
                 yield "drain", active.drain, active
                 if random.random() < 0.5:

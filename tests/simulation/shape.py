@@ -4,6 +4,7 @@ A ``Shape`` is drawn once, before anything happens. The configuration of each no
 it, and goes through the product's own loader: attributes and ladders are what that makes of it.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,18 @@ from tests.simulation.network import Address
 
 NAMES = {6: "web", 4: "web4"}
 VIPS = {6: ("2001:db8:53::1", "2001:db8:53::2"), 4: ("192.0.2.53", "192.0.2.54")}
+
+MODES: tuple[tuple[str | None, ...], ...] = (
+    (None,),
+    (None,),
+    (None,),
+    ("enforce",),
+    ("enforce",),
+    ("permissive", "enforce"),
+    ("receive-only", "permissive"),
+    (None, "receive-only"),
+)
+"""Those that nodes can be in at the same time, while authentication is introduced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +48,10 @@ class Node:
     """seconds that its time of day is wrong"""
     exabgp: str
     """the version of its ExaBGP"""
+    mode: str | None
+    """how it authenticates; None: not at all"""
+    key: int
+    """the one that it signs with"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,8 @@ class Shape:
     min_sessions: int
     startup_hold: float
     checksum: str
+    window: int
+    """seconds that clocks may differ, where adverts are signed"""
     delay: float
     """seconds that a packet takes at least"""
     lateness: float
@@ -76,6 +95,11 @@ class Shape:
     def interval(self) -> float:
         """The longest of all."""
         return max(node.interval for node in self.nodes)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether all nodes accept only what is signed."""
+        return all(node.mode == "enforce" for node in self.nodes)
 
     @cached_property
     def neighbors(self) -> list[tuple[Address, ...]]:
@@ -96,6 +120,8 @@ class Shape:
             f"advert_interval = {node.interval}",
             f'ipv4_checksum = "{self.checksum}"',
         ]
+        if node.mode is not None:
+            lines.append('authentication = "nodes"')
         if "prepend" in self.takeover:
             lines.append("local_as = 65010")
         for family in self.families:
@@ -120,6 +146,14 @@ class Shape:
             lines += [f"[virtual_router.{NAMES[family]}.bgp]", f"takeover = {_list(self.takeover)}"]
             if "prepend" in self.takeover:
                 lines.append(f"stale_for = {self.stale_for}")
+        if node.mode is not None:
+            lines += [
+                "[authentication.nodes]",
+                f'mode = "{node.mode}"',
+                f"window = {self.window}",
+                f"active_key = {node.key}",
+                f'keys = {{ 1 = {{ hex = "{"5a" * 32}" }}, 7 = {{ hex = "{"c3" * 48}" }} }}',
+            ]
         lines += [
             "[check.fit]",
             'file = "/run/fit"',
@@ -155,6 +189,7 @@ class Shape:
             "iBGP" if self.internal else "eBGP",
             f"{self.paths} paths, families {self.families}, {self.addresses} addresses each",
             f"min_sessions {self.min_sessions}",
+            f"authentication {', '.join(str(one.mode) for one in self.nodes)}, window {self.window}",
         ]
         return f"{nodes}; {', '.join(options)}"
 
@@ -189,6 +224,7 @@ def draw(random: Random) -> Shape:
         internal="prepend" not in takeover and random.random() < 0.3,
         min_sessions=random.choice((0, 1, 1, paths)),
         startup_hold=random.choice((1.0, 3.0, 10.0)),
+        window=max(math.ceil(3 * interval), random.choice((1, 5))),
         checksum=random.choice(("pseudo-header", "rfc9568")),
         delay=min(random.choice((0.0001, 0.001, 0.01)), interval / 20),
         lateness=random.choice((0.0, 0.001, 0.01, interval / 10)) if interval > 0.05 else 0.0005,
@@ -212,6 +248,7 @@ def _nodes(random: Random, count: int, families: tuple[int, ...], interval: floa
     drift = random.choice((0.0, 1e-4, 0.01))
     wrong = random.choice((0.0, 0.5, 100.0))
     unequal = random.random() < 0.1
+    modes = random.choice(MODES)
     return tuple(
         Node(
             name=f"node{number + 1}",
@@ -222,6 +259,8 @@ def _nodes(random: Random, count: int, families: tuple[int, ...], interval: floa
             rate=1.0 + drift * random.uniform(-1, 1),
             offset=wrong * random.uniform(-1, 1),
             exabgp=random.choice(("4.2.25", "5.0.15")),
+            mode=random.choice(modes),
+            key=random.choice((1, 7)),
         )
         for number in range(count)
     )

@@ -22,6 +22,10 @@ MOST_AT_ONCE = 20_000
 """Things that may happen at one and the same time before the simulation calls it a loop without end."""
 
 
+EPOCH = 1_764_000_000.0
+"""Seconds since 1970 at the world's beginning."""
+
+
 class Violation(AssertionError):
     """The product has broken a promise."""
 
@@ -62,6 +66,10 @@ class World:
         handle = Handle(max(time, self.now), act, args)
         heapq.heappush(self._heap, (handle.at, self._count, handle))
         return handle
+
+    def epoch(self) -> float:
+        """What the time of day is: seconds since 1970."""
+        return EPOCH + self.now
 
     def after(self, delay: float, act: Callable[..., object], *args: Any) -> Handle:
         """Have ``act`` happen ``delay`` seconds from now."""
@@ -200,9 +208,6 @@ class Loop:
 class Clock:
     """The clocks of one host: a monotonic one that drifts, and the time of day, which can be set."""
 
-    EPOCH = 1_764_000_000.0
-    """Seconds since 1970 at the world's beginning."""
-
     def __init__(self, world: World, start: float, rate: float, offset: float) -> None:
         """``start``: what the monotonic clock shows at the beginning; ``offset``: of the time of day, in seconds."""
         self._world = world
@@ -225,4 +230,4 @@ class Clock:
 
     def realtime(self) -> float:
         """Seconds since the epoch, as this host believes."""
-        return self.EPOCH + self._world.now + self.offset
+        return self._world.epoch() + self.offset

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.benchmarks.nodes import Site
-    from tests.system.running import Family
 
 pytestmark = pytest.mark.system
 
@@ -72,22 +70,3 @@ def test_what_claims_to_be_the_peer_is_counted_to_the_last(site: Site, attacker:
     site.nodes[0].log.wait("rejected", marks[0], reason="checksum")
     assert site.settled()
     assert not [node.log.moves(mark) for node, mark in zip(site.nodes, marks, strict=True) if node.log.moves(mark)]
-
-
-@pytest.mark.parametrize("family", [4, 6], ids=["ipv4", "ipv6"])
-def test_more_than_can_be_read_delays_no_advert_for_long(need_root: None, family: Family) -> None:
-    """Copies of the peer's adverts, which are believed: the buffer is full all the time.
-
-    Ten adverts are due in each interval. If what waits were read before each of them, none would be in time.
-    """
-    plan = nodes.Plan(nodes=2, routers=20, interval=0.2, family=family)
-    with (
-        nodes.site(plan) as site,
-        contextlib.closing(Attacker(site.nodes[0].namespace, site.namespace(), family)) as attacker,
-    ):
-        before = floods.counted(site.nodes[0])
-        begin = time.time()
-        attacker.flood(floods.spoofed(plan, valid=True), 40_000, 2 * SECONDS).wait()
-        assert floods.counted(site.nodes[0])[2] > before[2], "this machine reads so many: send more"
-        assert not site.moves(begin).total(), [node.moves(begin)[:3] for node in site.nodes]
-        assert site.settled()

@@ -259,9 +259,9 @@ def test_one_that_does_not_know_trailers_is_deaf_to_them_and_no_obstacle_to_rece
     agent.log.wait("authentication", end, mode="permissive")
     peer.wait("Entering MASTER STATE", mark)
     peer.wait("vrrp packet too long", mark)
-    # We hear it and are better: Active on both nodes until somebody ends it.
+    # We hear it and are better; it hears nobody: both have the address until somebody ends it. (Over IPv6 it advertises
+    # three times, and then no more.)
     since = time.time()
     fabric.sniffer.wait(4, agent.source, since=since)
-    fabric.sniffer.wait(2, fabric.b.source, since=since, priority=WORSE)
-    assert agent.bound()
-    assert fabric.b.bound()
+    wait_until(lambda: agent.bound() and fabric.b.bound(), fabric.told)
+    assert agent.log.moves(end)[-1][1] == "active"
