@@ -111,7 +111,11 @@ def known() -> list[Mutant]:
     if twice:
         raise Broken(f"there are two mutants called {', '.join(twice)}")
     for mutant in found:
-        mutant.applied((ROOT / PACKAGE / mutant.module).read_text(encoding="utf-8"))
+        mistaken = mutant.applied((ROOT / PACKAGE / mutant.module).read_text(encoding="utf-8"))
+        try:
+            compile(mistaken, mutant.module, "exec")
+        except SyntaxError as error:  # which any suite would notice
+            raise Broken(f"{mutant.name}: {error}") from None
     return found
 
 
@@ -134,9 +138,7 @@ class Copy:
         self.directory = directory
         shutil.copy(ROOT / "pyproject.toml", directory)
         for name in ("src", "tests"):
-            shutil.copytree(
-                ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", "system", "lab")
-            )
+            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
         # a module that was changed within the same second.
         self._environment = {
