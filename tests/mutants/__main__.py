@@ -197,7 +197,10 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def commit() -> str:
     """What the tree was made from: another sample with each change."""
     words = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+    except FileNotFoundError:
+        return "no commit"
 
 
 def chosen(options: argparse.Namespace) -> list[Mutant]:
