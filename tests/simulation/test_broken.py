@@ -69,6 +69,10 @@ def unbinds_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Presence, "_clear", lambda self: list(reversed(clear(self))))
 
 
+def unbinds_before_it_has_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Process, "flush", lambda self: None)
+
+
 def does_not_wait_for_the_withdraw(monkeypatch: pytest.MonkeyPatch) -> None:
     def hasty(self: Presence, now: float, *, release: bool = False) -> list[Step]:
         self.state = Lingering(now, release)
@@ -143,6 +147,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         (answers_without_limit, 3, "answers for the second time"),
         (timer_first, 2, "packets wait unread"),
         (unbinds_first, 9, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
+        (unbinds_before_it_has_spoken, 5, "its withdraw not even written"),
         (does_not_wait_for_the_withdraw, 1, "before ExaBGP has withdrawn it"),
         (announces_what_could_not_be_bound, 59, "is announced and not on lo|on lo, presence"),
         (hands_over_at_once, 84, "knows no way|not bound"),
