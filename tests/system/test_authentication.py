@@ -183,6 +183,7 @@ def test_marks_outlive_an_agent_that_is_killed(fabric: Fabric, tap: Tap) -> None
     played = wait_until(lambda: tap.recorded(fabric.a.source), "an advert of a to be recorded")
     # Only the Backup's agent ends, and a is silent meanwhile: its marks are what the last agent has left.
     os.kill(fabric.a.agent, signal.SIGSTOP)
+    counters(fabric.b)  # which it tells when it has read what was there before it was asked
     mark, first = fabric.b.log.mark(), fabric.b.agent
     os.kill(first, signal.SIGKILL)
     ended(first)
