@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from lab.chaos.judge import Finding, Verdict, excuses, lives
+from lab.chaos.judge import GROWN_UP, SHORTEST, Finding, Verdict, excuses, lives
 from lab.chaos.records import Chapter, Chronicle, Weight
 from lab.facts import AgentEvent
 
@@ -76,6 +76,8 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
         grown = max(measured, key=lambda life: life[1].pss - life[0].pss)
         eldest = max(measured, key=lambda life: life[1].time - life[0].time)
         lines += [f"the agent that grew most: {_weight_words(*grown)}", f"that lived longest: {_weight_words(*eldest)}"]
+    else:
+        lines.append(f"no agent lived for {GROWN_UP + SHORTEST:.0f} s: whether they grow was not seen")
     return lines
 
 

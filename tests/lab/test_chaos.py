@@ -432,6 +432,7 @@ def test_the_report_tells_a_gap_its_price_and_what_happened_around_it() -> None:
     assert document["violations"] == list(verdict.violations) != []
     calm = chronicle()
     assert report.text(calm, judge(calm)).endswith("as expected\n")
+    assert "whether they grow was not seen" in report.text(calm, judge(calm))
 
 
 def test_resolution_is_more_than_two_probes() -> None:

@@ -16,6 +16,7 @@ from exavrrp.groups import Group
 from exavrrp.instance import Instance
 from exavrrp.presence import Leaving, Lingering, Presence, Stage, Step
 from exavrrp.system.exabgp.conversation import Conversation
+from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
 from exavrrp.vrrp.router import Active, Router
@@ -58,6 +59,10 @@ def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         return actions
 
     monkeypatch.setattr(Router, "handle", forgetful)
+
+
+def goes_on_when_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VirtualRouter, "_repeat_farewell", lambda self: self._send(self.instance.router.priority))
 
 
 def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +150,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (no_stall_rule, 3, "was silent for .* and goes on as Active"),
         (answers_without_limit, 3, "answers for the second time"),
+        (goes_on_when_it_has_left, 0, "is (initialize|backup) and advertises"),
         (timer_first, 2, "packets wait unread"),
         (unbinds_first, 9, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
         (unbinds_before_it_has_spoken, 5, "its withdraw not even written"),
