@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from exavrrp import presence
+from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.groups import Group
 from exavrrp.instance import Instance
-from exavrrp.presence import Leaving, Lingering, Presence, Stage, Step
+from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
 from exavrrp.system.exabgp.conversation import Conversation
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
@@ -104,6 +105,15 @@ def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Presence, "_successor", hasty)
 
 
+def makes_before_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    giving_up = Configuration.giving_up
+
+    def eager(self: Configuration) -> presence.Settings:
+        return replace(giving_up(self), handover=Handover.MAKE_BEFORE_BREAK)
+
+    monkeypatch.setattr(Configuration, "giving_up", eager)
+
+
 def never_undoes_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Instance, "_deserted", lambda self, now: [])
 
@@ -157,6 +167,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         (does_not_wait_for_the_withdraw, 1, "before ExaBGP has withdrawn it"),
         (announces_what_could_not_be_bound, 59, "is announced and not on lo|on lo, presence"),
         (hands_over_at_once, 84, "knows no way|not bound"),
+        (makes_before_it_breaks, 11, "is bound on .* before .* has let it go"),
         (never_undoes_a_drain, 16, "time stands still"),
         (believes_every_checksum, 1, "tampered"),
         (believes_every_code, 13, "tampered"),
