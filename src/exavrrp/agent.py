@@ -56,9 +56,6 @@ from exavrrp.vrrp.packet import AUTHENTICATION, OPEN, Address, Expectation, Malf
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
 
-MUTE_ADVERTS = 3
-"""Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
-
 CLOCK_SET = 0.5
 """Seconds that the realtime clock gains or loses between two adverts before that is called setting it: time daemons
 correct less than that by a slower or faster clock, and no advert is rejected for it."""
