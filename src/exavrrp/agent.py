@@ -20,10 +20,11 @@ import asyncio
 import os
 import signal
 import traceback
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -59,6 +60,9 @@ LOCK_PATIENCE = 5.0
 LOCK_LOOK = 0.02
 """Seconds between two looks at the lock; the kernel offers no other way to wait for one without a thread."""
 
+
+PIECE = 15
+"""Counts of one kind in a line: those of two kinds, by peer and interface, are shorter than the journal's longest."""
 
 REPLACED = "SIGTERM alone"
 """Why the agent ended when only the agent is to be replaced."""
@@ -495,27 +499,25 @@ class Agent:
                 assert_never(event)
 
     def _count(self) -> None:
-        """Log what was counted: on SIGUSR1, and at the end."""
-        wires = {
-            str(source): {
-                "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
-                "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
-                "overflowed": wire.counters.overflowed,
-                "unread": wire.counters.unread,
-            }
-            for source, wire in self._reception.wires.items()
-        }
-        routers = {name: router.counters() for name, router in self._routers.items()}
-        authenticated = {
-            f"{peer} {name}": counts
-            for name, router in self._routers.items()
-            for peer, counts in self._reception.heard(router).items()
-        }
-        self.journal.info(
-            "counters",
-            rejected=dict(self._reception.rejected),
-            authentication=authenticated,
-            wires=wires,
-            routers=routers,
-            notify=self.notifier.counters(),
-        )
+        """Log what was counted, the line ``counters`` last: on SIGUSR1, and at the end."""
+        for source, wire in self._reception.wires.items():
+            counters = wire.counters
+            for piece in pieces(
+                sent={f"{peer} {name}".rstrip(): count for (peer, name), count in counters.sent.items()},
+                failed={" ".join(map(str, key)): count for key, count in counters.failed.items()},
+            ):
+                dropped = {"overflowed": counters.overflowed, "unread": counters.unread}
+                self.journal.info("counters-wire", source=str(source), **dropped, **piece)
+        for router in self._routers.values():
+            told = {"router": router.name, "role": router.instance.router.role, "adverts": dict(router.adverts)}
+            for piece in pieces(copies=router.copies(), authentication=self._reception.heard(router)):
+                self.journal.info("counters-router", **told, **piece)
+        for piece in pieces(notify=self.notifier.counters()):
+            self.journal.info("counters-notify", **piece)
+        self.journal.info("counters", rejected=dict(self._reception.rejected))
+
+
+def pieces(**counted: Mapping[str, object]) -> Iterator[dict[str, dict[str, object]]]:
+    """What was counted, in pieces that each go into one line of the log; one even if there is nothing."""
+    for begin in range(0, max(1, *map(len, counted.values())), PIECE):
+        yield {name: dict(islice(counts.items(), begin, begin + PIECE)) for name, counts in counted.items()}

@@ -558,13 +558,12 @@ class VirtualRouter:
         else:
             self._journal.info("path-back", **where)
 
-    def counters(self) -> dict[str, object]:
-        """What this router has counted, for the log."""
-        copies = {
+    def copies(self) -> dict[str, int]:
+        """Copies of peers' adverts that were heard, by peer and interface."""
+        return {
             f"{peer} {self._paths.interface_name(index)}": count
             for (peer, index), count in self.instance.copies.counts.items()
         }
-        return {"role": self.instance.router.role, "adverts": dict(self.adverts), "copies": copies}
 
 
 def _name(number: int) -> str:
