@@ -112,28 +112,16 @@ CHAOS_LIMIT = 300
 "Seconds for one run: what is begun is ended, and all has to converge."
 
 
-def commits_seed() -> int:
-    """Another one for each commit, so that CI looks at something new each time; without git the same as ever."""
-    told = subprocess.run(
-        ["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    ).stdout.strip()
-    return int(told[:8] or "2", 16) % 1_000_000 + 1
+def test_chaos_leaves_no_gap_unexplained_and_nothing_behind() -> None:
+    """What is allowed grows by what the canary was late; more than one gap that needs it is a failure.
 
-
-COMMITS = commits_seed()
-
-
-@pytest.mark.parametrize(
-    ("seed", "exabgp"),
-    [pytest.param(1, "5", id="seed-1"), pytest.param(COMMITS, "4", id=f"seed-{COMMITS}-of-the-commit")],
-)
-def test_chaos_leaves_no_gap_unexplained_and_nothing_behind(seed: int, exabgp: str) -> None:
-    """What is allowed grows by what the canary was late; more than one gap that needs it is a failure."""
-    words = ["chaos", "--minutes", str(CHAOS_MINUTES), "--seed", str(seed), "--exabgp", exabgp, "--json"]
+    One seed, always the same: what another one finds is news for whoever looks for it, not for an unrelated commit.
+    """
+    words = ["chaos", "--minutes", str(CHAOS_MINUTES), "--seed", "1", "--json"]
     done = subprocess.run([DEMO, *words], capture_output=True, text=True, timeout=CHAOS_LIMIT, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    assert document["seed"] == seed
+    assert document["seed"] == 1
     assert len(document["episodes"]) >= 3
     assert document["probes_sent"] > CHAOS_MINUTES * 60 * 4 * 100
 

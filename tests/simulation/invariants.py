@@ -158,6 +158,8 @@ class Invariants:
 
     def said(self, lines: list[str]) -> None:
         process = self._process
+        if process.gone:
+            return  # its sessions are closed: nobody hears what it is still told
         for line in lines:
             command = understood(line)
             for address in command.addresses if command is not None and command.announces else ():

@@ -660,7 +660,7 @@ def test_what_is_never_answered_delays_nobody(build: Build, run: "Run", until: "
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, mute, *forms(OTHER4, VIP4)) as (exabgp, told):
             loop = asyncio.get_running_loop()
-            await until(lambda: up(exabgp, site.router))
+            await until(lambda: up(exabgp, site.router) and exabgp.dialect is not None)  # sessions may be told first
             exabgp.set([mute, route(OTHER4), route(VIP4)])
             kind: type[Refused | Silent] = Silent if exabgp.dialect is Dialect.V4 else Refused
             await until(lambda: told.of(kind))
