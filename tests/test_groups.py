@@ -353,6 +353,19 @@ def test_a_tie_is_decided_by_another_member_when_the_first_hears_nobody() -> Non
     assert actives(one) == [set(), BOTH]
 
 
+def test_a_first_member_that_has_decided_long_ago_is_waited_for_anew() -> None:
+    one = world(Nature(), Nature())
+    everything = {(sender, name) for sender in (0, 1) for name in (V4, V6)}
+    one.lost = set(everything)
+    one.pass_(20)
+    assert actives(one) == [BOTH, BOTH]
+    one.lost = everything - {(0, V6), (1, V6)}
+    one.pass_(3)
+    assert actives(one) == [BOTH, BOTH]
+    one.pass_(5)
+    assert actives(one) == [set(), BOTH]
+
+
 def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_heard() -> None:
     one = world()
     node = one.nodes[0]

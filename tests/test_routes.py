@@ -239,6 +239,14 @@ def test_what_leaves_keeps_its_med_where_its_own_table_takes_that_away() -> None
     assert ladder.at(Level.LEAVING).med == LARGEST
 
 
+@pytest.mark.parametrize(("configured", "standing_by"), [(None, 1), (200, 1), (1, 1), (0, 0)])
+def test_a_standby_is_no_preferred_way_whatever_an_active_here_would_be(
+    configured: int | None, standing_by: int
+) -> None:
+    """The Active is another node, whose preference nobody here knows."""
+    assert standby(Attributes(local_preference=configured)).local_preference == standing_by
+
+
 def test_backups_do_not_tie_among_themselves() -> None:
     assert standby(Attributes(), priority=150).med == LARGEST - 151
     assert Ladder.derived(Attributes(), priority=200).standby.med == LARGEST - 201

@@ -1,16 +1,15 @@
 """Mutants: mistakes made on purpose in the pure floors, one at a time, and the tests that notice.
 
-    python tests/mutants [--sample N] [--seed TEXT] [--jobs N] [--suite NAME] [NAME …]
+    python tests/mutants [--sample N] [--seed TEXT] [--jobs N] [--suite NAME …] [NAME …]
 
 The mistakes stand in the text files beside this one. Prose begins with ``#``; a mutant is a line with its name and its
 module, and then a change as ``diff -u`` writes it: whole lines that are there (space), that go (minus), that come
 (plus). What is there and goes must be found exactly once in the module: a mutant that has lost its place is an error.
 
-Each mutant is made in a copy of the tree, and the suites are run against it, the fastest first: transcripts, the tests
-of the module, those of all pure floors, the simulation. The first that fails has killed it; and of every suite that has
-killed anything it is shown that it passes without a mistake. A survivor is a missing test (or a change that changes
-nothing, which is no mistake): write it. Whatever is random in the tests has one seed here, so that a mutant is killed
-each time or never.
+Each mutant is made in a copy of the tree, and the suites are run against it, the fastest first. The first that fails
+has killed it; and of every suite that has killed anything it is shown that it passes without a mistake. A survivor is a
+missing test (or a change that changes nothing, which is no mistake): write it. Whatever is random in the tests has one
+seed here, so that a mutant is killed each time or never.
 
 Exit status: 0 all are killed, 1 there are survivors, 2 a mutant or a suite is broken, or the command line is wrong.
 """
@@ -27,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,22 +36,22 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PACKAGE = Path("src", "exavrrp")
 
-LIMIT = 100
-"""Seconds of CPU for one suite (prlimit(1)), the slowest of which takes a third: a mutant may loop for ever, and is
-killed by that, too. No limit on the time by the clock, which the neighbours on a machine have a part in."""
+LIMIT, SIMULATED = 100, 600
+"""Seconds of CPU (prlimit(1)) for a suite, and for the simulation; each takes a quarter of it at most. A mutant may
+loop for ever, and is killed by that, too. No limit on the time by the clock, in which a machine's neighbours have a
+part."""
 
 PYTEST = (
-    *("prlimit", f"--cpu={LIMIT}"),
     *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
     *("--hypothesis-seed=0", "--hypothesis-profile=mutants"),
 )
 
 TRANSCRIPTS = ("tests/vrrp/test_transcripts.py", "tests/test_presence.py::test_transcript")
-SIMULATION = ("tests/simulation",)
+SIMULATION = ("tests/simulation/test_simulation.py", "-k", "test_seed")
 OWN = {
     "vrrp/router.py": ("tests/vrrp/test_router.py",),
-    "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
+    "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
     "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
     "presence.py": ("tests/test_presence.py",),
@@ -63,6 +62,10 @@ OWN = {
     "routes.py": ("tests/test_routes.py",),
 }
 """The tests of each module that has mutants."""
+
+
+SUITES = ("transcripts", "module", "units", "simulation")
+"""The fastest first: all transcripts, the tests of the module, those of all pure floors, whole nodes."""
 
 
 class Broken(Exception):
@@ -123,12 +126,9 @@ def known() -> list[Mutant]:
 
 
 def suites(module: str) -> dict[str, tuple[str, ...]]:
-    """What is run against a mutant of ``module``, the fastest first."""
+    """What is run against a mutant of ``module``."""
     units = ("tests/vrrp", *sorted({test for tests in OWN.values() for test in tests if "/vrrp/" not in test}))
-    found = {"transcripts": TRANSCRIPTS, f"{Path(module).stem}'s tests": OWN[module], "unit tests": units}
-    if (ROOT / SIMULATION[0]).exists():
-        found["simulation"] = SIMULATION
-    return found
+    return dict(zip(SUITES, (TRANSCRIPTS, OWN[module], units, SIMULATION), strict=True))
 
 
 class Copy:
@@ -153,8 +153,14 @@ class Copy:
 
     def passes(self, tests: Sequence[str]) -> bool:
         """Whether a suite passes as the copy is now. Raises Broken if it did not run."""
+        limit = SIMULATED if tests is SIMULATION else LIMIT
         done = subprocess.run(
-            [*PYTEST, *tests], cwd=self.directory, env=self._environment, capture_output=True, text=True, check=False
+            ["prlimit", f"--cpu={limit}", *PYTEST, *tests],
+            cwd=self.directory,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode == -signal.SIGXCPU:
             return False
@@ -162,14 +168,14 @@ class Copy:
             raise Broken(f"{' '.join(tests)} did not run:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         return done.returncode == 0
 
-    def killer(self, mutant: Mutant, only: str | None) -> str | None:
+    def killer(self, mutant: Mutant, only: Collection[str]) -> str | None:
         """The suite that kills ``mutant``; None: it survives. Raises Broken."""
         path = self.directory / PACKAGE / mutant.module
         whole = path.read_text(encoding="utf-8")
         path.write_text(mutant.applied(whole), encoding="utf-8")
         try:
             for name, tests in suites(mutant.module).items():
-                if only in {None, name} and not self.passes(tests):
+                if name in only and not self.passes(tests):
                     return name
             return None
         except Broken as error:
@@ -189,7 +195,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     made.add_argument("--sample", type=int, metavar="N", help="so many of them, chosen at random")
     made.add_argument("--seed", metavar="TEXT", help="of that choice (the commit)")
     made.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="at the same time (all cores)")
-    made.add_argument("--suite", metavar="NAME", help="have only this suite try: transcripts, unit tests, simulation")
+    made.add_argument("--suite", action="append", choices=SUITES, help="only this one, or those (each that there is)")
     made.add_argument("--list", action="store_true", help="list them")
     return made.parse_args(words)
 
@@ -217,7 +223,7 @@ def chosen(options: argparse.Namespace) -> list[Mutant]:
     return found
 
 
-def hunt(mutants: Sequence[Mutant], jobs: int, only: str | None) -> dict[str, str | None]:
+def hunt(mutants: Sequence[Mutant], jobs: int, only: Collection[str]) -> dict[str, str | None]:
     """The killer of each; those of one job go one after the other through a copy of their own. Raises Broken."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as directory, ThreadPoolExecutor(jobs) as pool:
         free: SimpleQueue[Copy] = SimpleQueue()
@@ -261,7 +267,7 @@ def main(words: Sequence[str]) -> int:
         if options.list:
             print("\n".join(f"{mutant.name:45}{mutant.module}" for mutant in mutants))
             return 0
-        killers = hunt(mutants, options.jobs, options.suite)
+        killers = hunt(mutants, options.jobs, options.suite or SUITES)
     except Broken as error:
         print(f"mutants: {error}", file=sys.stderr)
         return 2
