@@ -1,6 +1,6 @@
 # What the lab and the tests need on a fresh Debian or Ubuntu machine. To be sourced, with `root` set to the repository:
 #
-#   need_packages [bird] [frr] [keepalived] [cc] …   what the namespaces need, and these; by apt, only what is missing
+#   need_packages [bird] [frr] [keepalived] [cc] …    what the namespaces need, and these; by apt, only what is missing
 #   need_uv                                             sets $uv; installed into .envs/uv if there is none
 #   need_project                                        .venv, from uv.lock
 #   need_exabgp 4|5                                     .envs/exabgp4, .envs/exabgp5, from uv.lock
@@ -23,6 +23,7 @@ need_packages() {
             frr) wanted+=" bgpd:frr" ;;
             ping) wanted+=" ping:iputils-ping" ;;
             cc) wanted+=" cc:gcc cc:libc6-dev" ;;
+            mkfs.ext4) wanted+=" mkfs.ext4:e2fsprogs" ;;
             *) wanted+=" $name:$name" ;;
         esac
     done

@@ -150,7 +150,22 @@ MISTAKES: list[tuple[str, str, str]] = [
         "keys.1.credential",
         "stands beside file; keep one of the two",
     ),
-    ('active_key = 1\nkeys = { 1 = { file = "one" } }', "keys.1.file", 'is "one"; write an absolute path'),
+    (
+        'active_key = 1\nkeys = { 1 = { file = "one" } }',
+        "keys.1.file",
+        "is wrong (it is not shown); write an absolute path",
+    ),
+    (
+        f'active_key = 1\nkeys = {{ 1 = {{ file = "hex:{SECRET}" }} }}',
+        "keys.1.file",
+        "is wrong (it is not shown); write",
+    ),
+    (
+        f'active_key = 1\nkeys = {{ 1 = {{ credential = "{SECRET}" }} }}',
+        "keys.1.credential",
+        "is wrong (it is not shown)",
+    ),
+    (f'active_key = 1\nkeys = {{ 1 = {{ credential = "hex:{SECRET[1:]}" }} }}', "keys.1.credential", "is wrong (it is"),
     ('active_key = 1\nkeys = { 1 = { file = "/none" } }', "keys.1.file", 'is "/none", which cannot be read: No such'),
     (
         'active_key = 1\nkeys = { 1 = { credential = "two" } }',

@@ -38,6 +38,13 @@ def test_every_mutant_has_its_place() -> None:
     assert len(mutants.known()) > 200
 
 
+def test_every_suite_can_be_run_in_a_copy(tmp_path: Path) -> None:
+    """One that cannot be would take every mutant for dead, and end the hunt."""
+    tests = {test for module in mutants.OWN for suite in mutants.suites(module).values() for test in suite}
+    assert set(mutants.SIMULATION) < tests
+    assert mutants.Copy(tmp_path).passes(("--collect-only", *sorted(tests)))
+
+
 def test_a_survivor_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (1, "survivors: harmless\n")
@@ -80,6 +87,7 @@ def test_a_suite_that_fails_without_a_mutant_proves_nothing(
             "-        return (257",
             "deadly: its lines are found 0 times in vrrp/router.py, not once",
         ),
+        ("(255 - self", "255 - self", "deadly: unmatched ')' (router.py, line"),
         ("deadly vrrp", "harmless vrrp", "there are two mutants called harmless"),
     ],
 )

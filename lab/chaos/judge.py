@@ -16,7 +16,8 @@ Two excuses remain, which are told and counted:
   that. And where two routers change over one after the other (FRR: 50 ms), a packet between them can be sent back: one
   probe, if routers changed their routes within `MOVING` of it.
 - *The machine.* If the canary, who does nothing but wake up, was late since shortly before a gap, the allowance grows
-  by so much. It may be needed in `excuses` gaps at most: a machine that is always late shows nothing.
+  by so much, and a change of the Active is told no more. It may be needed for `excuses` of them at most, together: a
+  machine that is always late shows nothing.
 
 A gap outside of all episodes, one that concerns no fault, and one that is too long are failures. So is a change of the
 Active on a node and for a service that nobody has touched, an episode after which not everything converges, anything
@@ -101,6 +102,8 @@ class Finding:
 class Verdict:
     findings: tuple[Finding, ...]
     violations: tuple[str, ...]
+    excused: int
+    "gaps and transitions for which the machine was late"
 
     @property
     def unexplained(self) -> tuple[Finding, ...]:
@@ -110,23 +113,25 @@ class Verdict:
 def judge(chronicle: Chronicle) -> Verdict:
     findings = [each for name in chronicle.streams for each in _judge_service(chronicle, BY_NAME[name])]
     violations = [_words(each, chronicle.begin) for each in findings if each.fault]
-    excused = [each for each in findings if each.excused]
-    if len(excused) > excuses(chronicle):
+    unprovoked = strays(chronicle)
+    excusable = [each for each in unprovoked if _was_late(chronicle, each)]
+    excused = sum(each.excused for each in findings) + len(excusable)
+    if excused > excuses(chronicle):
         violations.append(
-            f"{len(excused)} gaps need the excuse that the machine was late, more than {excuses(chronicle)}"
+            f"{excused} gaps and transitions need the excuse that the machine was late, more than {excuses(chronicle)}"
         )
-    violations += [_words_of_stray(each, chronicle) for each in strays(chronicle)]
+    violations += [_words_of_stray(each, chronicle) for each in unprovoked if each not in excusable]
     violations += chronicle.complaints
     violations += chronicle.census
     violations += [_words_of_growth(*each) for each in lives(chronicle.weights) if _grown(*each)]
     if not chronicle.chapters:
         violations.append("nothing was done")
     violations += [f"{name}: no probe was answered" for name, stream in chronicle.streams.items() if not _alive(stream)]
-    return Verdict(tuple(sorted(findings, key=lambda each: each.gaps[0].start)), tuple(violations))
+    return Verdict(tuple(sorted(findings, key=lambda each: each.gaps[0].start)), tuple(violations), excused)
 
 
 def excuses(chronicle: Chronicle) -> int:
-    """How many gaps may be the machine's: one, and one more for each five minutes."""
+    """How many gaps and transitions may be the machine's: one, and one more for each five minutes."""
     return 1 + int((chronicle.end - chronicle.begin) / 300)
 
 
@@ -222,7 +227,7 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
     ]
     for trouble in concerning:
         if trouble.fault.kind is Kind.KILL_ROUTER:
-            speechless = _speechless(chronicle, service, trouble)
+            speechless = _speechless(chronicle, service, trouble, chapter)
             found.append((trouble.fault.words, Cost(speechless, "it had no route to the client (measured)")))
     found = [each for each in found if each[1].seconds > 0]
     if overlapping and found:
@@ -231,13 +236,14 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
     return found
 
 
-def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble) -> float:
+def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
     """How long a router had no route to the client, after somebody has killed what speaks BGP there.
 
     The servers' routes are static: half of their answers go there all the same.
     """
     changes = [each for each in chronicle.ways_back.get(service.family, ()) if each.machine == trouble.fault.machine]
-    return sum(end - start for start, end in table_gaps(changes) if start >= trouble.start)
+    over = chronicle.end if chapter.settled is None else chapter.settled
+    return sum(end - start for start, end in table_gaps(changes) if trouble.start <= start <= over)
 
 
 def _who_answered(chronicle: Chronicle, service: Service, chapter: Chapter) -> set[str]:
@@ -266,7 +272,7 @@ def lateness(chronicle: Chronicle, start: float, end: float) -> float:
 def strays(chronicle: Chronicle) -> list[AgentEvent]:
     """Who became Active on a node that was left alone, for a service that the struck node had nothing to do with.
 
-    Only where faults do not overlap, and not where the canary was late.
+    Only where faults do not overlap.
     """
     found = []
     for event in chronicle.agents:
@@ -278,9 +284,13 @@ def strays(chronicle: Chronicle) -> list[AgentEvent]:
             answered = _who_answered(chronicle, BY_NAME[event.field("router")], chapter)
             if others or event.node == first.machine or first.machine in answered:
                 continue
-        if not lateness(chronicle, event.time - 2 * chronicle.terms.last_takeover, event.time):
-            found.append(event)
+        found.append(event)
     return found
+
+
+def _was_late(chronicle: Chronicle, event: AgentEvent) -> bool:
+    """Whether the machine was, shortly before."""
+    return lateness(chronicle, event.time - 2 * chronicle.terms.last_takeover, event.time) > 0
 
 
 def _words_of_stray(event: AgentEvent, chronicle: Chronicle) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from lab.chaos.judge import Finding, Verdict, excuses, lives
+from lab.chaos.judge import GROWN_UP, SHORTEST, Finding, Verdict, excuses, lives
 from lab.chaos.records import Chapter, Chronicle, Weight
 from lab.facts import AgentEvent
 
@@ -60,14 +60,13 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
     gaps = [gap for finding in verdict.findings for gap in finding.gaps]
     lost = sum(gap.lost for gap in gaps)
     rerouted = sum(gap.rerouted for gap in gaps)
-    excused = sum(finding.excused for finding in verdict.findings)
     longest = max((gap.seconds for gap in gaps), default=0.0)
     slowest = max((each.settled - each.healed for each in chronicle.chapters if each.settled is not None), default=0.0)
     late = [each.seconds for each in chronicle.lateness]
     lines = [
         f"{sent} probes sent, {lost} lost in {len(gaps)} gaps, the longest of {longest * 1e3:.0f} ms",
         f"{rerouted} gaps of the routers' own, while they replaced a route",
-        f"{excused} gaps excused by the machine, of {excuses(chronicle)} that may be",
+        f"{verdict.excused} gaps and transitions excused by the machine, of {excuses(chronicle)} that may be",
         f"converged within {slowest:.1f} s of the end of each episode",
         f"the canary was late {len(late)} times by 5 ms or more, at most {max(late, default=0.0) * 1e3:.0f} ms",
         f"restarts: {restarts(chronicle)}",
@@ -77,6 +76,8 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
         grown = max(measured, key=lambda life: life[1].pss - life[0].pss)
         eldest = max(measured, key=lambda life: life[1].time - life[0].time)
         lines += [f"the agent that grew most: {_weight_words(*grown)}", f"that lived longest: {_weight_words(*eldest)}"]
+    else:
+        lines.append(f"no agent lived for {GROWN_UP + SHORTEST:.0f} s: whether they grow was not seen")
     return lines
 
 

@@ -1,8 +1,8 @@
 """The agent: wires everything together; the only file that knows all others.
 
-``Agent`` owns what the process has once: a socket per source address, the netlink watchers, the conversation with
-ExaBGP, the check runner, the control socket. ``virtual_router`` has one configured router's share of it. Two habits
-matter.
+``Agent`` owns what the process has once: the netlink watchers, the conversation with ExaBGP, the check runner, the
+control socket. ``reception`` has what comes in for each source address, ``virtual_router`` one configured router's
+share. Two habits matter.
 
 - Wanted sets, not changes: what is bound and what is announced is computed from all instances anew each time, so that
   a start, a repair and an ordinary change take the same path.
@@ -17,16 +17,14 @@ word, and the successor goes on with it.
 """
 
 import asyncio
-import errno
 import os
 import signal
-import time
 import traceback
-from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -36,6 +34,7 @@ from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.control import Outcome, RouterStatus
 from exavrrp.groups import Happened
 from exavrrp.health import Health, Initial, Subject, Vitality
+from exavrrp.reception import Reception
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.system import capabilities, exabgp, journal, realtime
 from exavrrp.system.addresses import AddressError, Addresses
@@ -48,20 +47,12 @@ from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Paths
 from exavrrp.system.recorder import Recorder
 from exavrrp.system.state import DrainFile, MarkFile, State
-from exavrrp.system.wire import Arrival, Wire
 from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
-from exavrrp.vrrp.auth import Flow, Policy, Signer, Verifier
-from exavrrp.vrrp.packet import AUTHENTICATION, OPEN, Address, Expectation, Malformed, Reason, decode
+from exavrrp.vrrp.auth import Flow, Signer
+from exavrrp.vrrp.packet import Address
 
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
-
-MUTE_ADVERTS = 3
-"""Adverts in a row of which no copy could be sent before that is a fault: as patient as a Backup."""
-
-CLOCK_SET = 0.5
-"""Seconds that the realtime clock gains or loses between two adverts before that is called setting it: time daemons
-correct less than that by a slower or faster clock, and no advert is rejected for it."""
 
 LOCK_PATIENCE = 5.0
 """Seconds to wait for a predecessor to end: ExaBGP kills one 2 s after it has told it to stop."""
@@ -69,6 +60,9 @@ LOCK_PATIENCE = 5.0
 LOCK_LOOK = 0.02
 """Seconds between two looks at the lock; the kernel offers no other way to wait for one without a thread."""
 
+
+PIECE = 15
+"""Counts of one kind in a line: those of two kinds, by peer and interface, are shorter than the journal's longest."""
 
 REPLACED = "SIGTERM alone"
 """Why the agent ended when only the agent is to be replaced."""
@@ -94,13 +88,8 @@ class Agent:
         self.notifier = Notifier(configuration.routers, log)
         self._routers: dict[str, VirtualRouter] = {}
         self._teams: list[Team] = []
-        self._wires: dict[Address, Wire] = {}
         self._paths: dict[tuple[str, ...] | None, Paths] = {}
-        self._expectations: dict[Address, Expectation] = {}
-        self._guards: dict[Address, Verifier] = {}
-        self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
         self._by_address: dict[Address, VirtualRouter] = {}
-        self._rejected: Counter[Reason] = Counter()
         self._why: asyncio.Future[str]
         self._progress = asyncio.Event()
         self._bug: Exception | None = None
@@ -109,7 +98,7 @@ class Agent:
         self._state = State(Path(configuration.agent.state_directory), log)
         self._recorder = None if record is None else Recorder(record, recording.lost, log)
         self._marks = MarkFile(Path(configuration.agent.state_directory), log)
-        self._offset: float | None = None
+        self._reception = Reception(configuration, self._marks, log)
         ours = frozenset(address for router in configuration.routers for address in router.addresses)
         self._addresses = Addresses(ours, self._repaired, self._lost)
         self._exabgp = ExaBGP(
@@ -176,15 +165,11 @@ class Agent:
 
     def realtime(self) -> float:
         """Seconds since the epoch."""
-        realtime = time.time()
-        if self._guards:
-            self._watch_clock(realtime - self.clock.time())
-        return realtime
+        return self._reception.realtime()
 
     def catch_up(self, until: float) -> None:
         """Hand over every packet that had come by ``until`` and waits in the sockets."""
-        for wire in self._wires.values():
-            wire.drain(until)
+        self._reception.drain(until)
 
     def bind_wanted(self, asking: Collection[Address]) -> None:
         """Make the addresses on lo equal what is wanted now.
@@ -257,6 +242,8 @@ class Agent:
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
+            closing.callback(self._reception.close)
+            self._reception.open(loop)
             for configuration in self.configuration.routers:
                 self._open_router(configuration, loop, closing)
             self._teams = self._teamed()
@@ -328,54 +315,17 @@ class Agent:
     ) -> None:
         source, only = configuration.source, configuration.interfaces
         assert source is not None, "load() was given the addresses on lo"
-        if source not in self._wires:
-            self._wires[source] = self._open_wire(source, loop)
-            closing.callback(self._wires[source].close)
         if only not in self._paths:
             self._paths[only] = Paths(self._moved, only)
             self._paths[only].open(loop)
             closing.callback(self._paths[only].close)
         policy = self.configuration.policy(configuration)
         signer = Signer(policy, source, configuration.vrid, self._marks) if policy and policy.signs else None
-        router = VirtualRouter(self, configuration, self._wires[source], self._paths[only], signer)
+        router = VirtualRouter(self, configuration, self._reception.wires[source], self._paths[only], signer)
         closing.callback(router.close)
         self._routers[router.name] = router
-        self._by_vrid[source, configuration.vrid] = router
         self._by_address.update(dict.fromkeys(configuration.addresses, router))
-        self._expectations[source] = self._expectation(source)
-        if policy is not None:
-            self._authenticate(router, policy)
-
-    def _authenticate(self, router: VirtualRouter, policy: Policy) -> None:
-        """Have what comes for ``router`` verified."""
-        source, vrid = router.configuration.source, router.configuration.vrid
-        assert source is not None
-        if source not in self._guards:
-            self._guards[source] = Verifier(source, {}, self._marks)
-        self._guards[source].policies[vrid] = policy
-        self.journal.info(
-            "authentication",
-            router=router.name,
-            mode=policy.mode,
-            window=policy.window,
-            signs_with=policy.active if policy.signs else "nothing",
-            accepts=[key.id for key in policy.keys],
-        )
-
-    def _open_wire(self, source: Address, loop: asyncio.AbstractEventLoop) -> Wire:
-        routers = (router for router in self.configuration.routers if router.source == source)
-        peers = {peer for router in routers for peer in router.peers}
-        wire = Wire(source, peers, partial(self._arrived, source), self._discarded)
-        try:
-            wire.open(loop)
-        except OSError as error:
-            detail = f"cannot send adverts from {source}: {error.strerror}"
-            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
-            raise OSError(error.errno, detail + remedy) from error
-        if not wire.filtered:
-            detail = f"{len(peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
-            self.journal.warning("unfiltered", source=str(source), detail=detail)
-        return wire
+        self._reception.pass_on(router, policy)
 
     def _teamed(self) -> list[Team]:
         """The routers that move together; who names no group moves alone."""
@@ -386,16 +336,6 @@ class Agent:
             teams.setdefault(router.name if group is None else f"group {group}", []).append(router)
         record = None if self._recorder is None else partial(self._record, self._recorder)
         return [Team(name, routers, self, record) for name, routers in teams.items()]
-
-    def _expectation(self, source: Address) -> Expectation:
-        routers = [router.configuration for router in self._routers.values() if router.configuration.source == source]
-        hops = self.configuration.agent.max_hops
-        return Expectation(
-            own=frozenset({source}),
-            vrids={router.vrid: frozenset(router.peers) for router in routers},
-            peers=frozenset(peer for router in routers for peer in router.peers),
-            minimum_hop_limit=0 if hops is None else 255 - hops,
-        )
 
     def _start(self) -> None:
         """Clear what a predecessor left, then begin the elections."""
@@ -495,52 +435,6 @@ class Agent:
 
     # What happens to the shared parts
 
-    def _arrived(self, source: Address, arrival: Arrival) -> None:
-        """A packet has come in for our ``source``."""
-        guard = self._guards.get(source)
-        realtime = 0.0
-        if guard is not None:
-            # When it came, not when it is read: after a pause, proof of life that is older than the window is waiting.
-            now = self.realtime()
-            realtime = now if arrival.realtime is None else arrival.realtime
-        try:
-            advertisement = decode(arrival.datagram, self._expectations[source], guard or OPEN, realtime)
-        except Malformed as malformed:
-            self._discarded(malformed.reason, arrival.datagram.source, malformed.detail)
-        else:
-            if guard is not None:
-                self._compare_clocks(guard, arrival.datagram.source, advertisement.vrid)
-            self._by_vrid[source, advertisement.vrid].receive(arrival, advertisement)
-
-    def _compare_clocks(self, guard: Verifier, peer: Address, vrid: int) -> None:
-        """Says early which peer will not be heard any more if its clock, or ours, goes on like that."""
-        sender, policy = guard.senders.get((peer, vrid)), guard.policies.get(vrid)
-        if sender is not None and policy is not None and 2 * abs(sender.skew) > policy.window:
-            way = "ahead of" if sender.skew > 0 else "behind"
-            detail = (
-                f"{abs(sender.skew)} s {way} ours, and beyond {policy.window} s it is not heard: set both right (NTP)"
-            )
-            self.journal.limited(("skew", peer), journal.Level.WARNING, "clock-skew", peer=str(peer), detail=detail)
-
-    def _watch_clock(self, offset: float) -> None:
-        """Who signs or verifies asks for the realtime clock; this is where it shows that it was set."""
-        moved, self._offset = offset - (offset if self._offset is None else self._offset), offset
-        if abs(moved) > CLOCK_SET:
-            way = "forward" if moved > 0 else "back"
-            detail = (
-                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this machine was suspended; nodes whose"
-                " clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
-                " step back that was longer than the window, change the keys: what was recorded could be sent again"
-            )
-            self.journal.warning("clock-set", detail=detail)
-
-    def _discarded(self, reason: Reason, source: Address | None, detail: str = "") -> None:
-        self._rejected[reason] += 1
-        # One line per reason, not per source: sources can be forged, and each would be remembered. Those that get as
-        # far as authentication are known, and which of the peers it is matters: its clock, its keys, its mode.
-        key = (reason, source) if reason in AUTHENTICATION else reason
-        self.journal.limited(key, journal.Level.WARNING, "rejected", reason=reason, source=source, detail=detail)
-
     def _moved(self) -> None:
         for router in self._routers.values():
             router.look_at_paths()
@@ -605,30 +499,25 @@ class Agent:
                 assert_never(event)
 
     def _count(self) -> None:
-        """Log what was counted: on SIGUSR1, and at the end."""
-        wires = {
-            str(source): {
-                "sent": {f"{peer} {name}".rstrip(): count for (peer, name), count in wire.counters.sent.items()},
-                "failed": {" ".join(map(str, key)): count for key, count in wire.counters.failed.items()},
-                "overflowed": wire.counters.overflowed,
-                "unread": wire.counters.unread,
-            }
-            for source, wire in self._wires.items()
-        }
-        routers = {name: router.counters() for name, router in self._routers.items()}
-        authenticated = {
-            f"{sender.flow.sender} {self._by_vrid[source, sender.flow.vrid].name}": {
-                "signed": sender.signed,
-                "unsigned": sender.unsigned,
-            }
-            for source, guard in self._guards.items()
-            for sender in guard.senders.values()
-        }
-        self.journal.info(
-            "counters",
-            rejected=dict(self._rejected),
-            authentication=authenticated,
-            wires=wires,
-            routers=routers,
-            notify=self.notifier.counters(),
-        )
+        """Log what was counted, the line ``counters`` last: on SIGUSR1, and at the end."""
+        for source, wire in self._reception.wires.items():
+            counters = wire.counters
+            for piece in pieces(
+                sent={f"{peer} {name}".rstrip(): count for (peer, name), count in counters.sent.items()},
+                failed={" ".join(map(str, key)): count for key, count in counters.failed.items()},
+            ):
+                dropped = {"overflowed": counters.overflowed, "unread": counters.unread}
+                self.journal.info("counters-wire", source=str(source), **dropped, **piece)
+        for router in self._routers.values():
+            told = {"router": router.name, "role": router.instance.router.role, "adverts": dict(router.adverts)}
+            for piece in pieces(copies=router.copies(), authentication=self._reception.heard(router)):
+                self.journal.info("counters-router", **told, **piece)
+        for piece in pieces(notify=self.notifier.counters()):
+            self.journal.info("counters-notify", **piece)
+        self.journal.info("counters", rejected=dict(self._reception.rejected))
+
+
+def pieces(**counted: Mapping[str, object]) -> Iterator[dict[str, dict[str, object]]]:
+    """What was counted, in pieces that each go into one line of the log; one even if there is nothing."""
+    for begin in range(0, max(1, *map(len, counted.values())), PIECE):
+        yield {name: dict(islice(counts.items(), begin, begin + PIECE)) for name, counts in counted.items()}

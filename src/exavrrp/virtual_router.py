@@ -191,6 +191,7 @@ class VirtualRouter:
         self._signer = signer
         self._alarm: Timer | None = None
         self._retries: dict[Fault, Timer] = {}
+        self._farewells: list[Timer] = []
         self._tries: Counter[Fault] = Counter()
         self._mute = 0
         self._payloads: dict[tuple[int, Address], bytes] = {}
@@ -226,11 +227,11 @@ class VirtualRouter:
         self._tell_group(events.Inherited(self.name, whole))
 
     def close(self) -> None:
-        """No alarm rings any more."""
+        """No alarm rings any more, and no farewell is repeated."""
         if self._alarm is not None:
             self._alarm.cancel()
-        for retry in self._retries.values():
-            retry.cancel()
+        for timer in (*self._retries.values(), *self._farewells):
+            timer.cancel()
 
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
@@ -414,8 +415,7 @@ class VirtualRouter:
     def _advertise(self, priority: int) -> None:
         self._send(priority)
         if priority == LEAVING:
-            for delay in FAREWELLS:
-                self._clock.call_later(delay, self._repeat_farewell)
+            self._farewells = [self._clock.call_later(delay, self._repeat_farewell) for delay in FAREWELLS]
 
     def _repeat_farewell(self) -> None:
         if self.instance.router.role is not Role.ACTIVE:
@@ -558,13 +558,12 @@ class VirtualRouter:
         else:
             self._journal.info("path-back", **where)
 
-    def counters(self) -> dict[str, object]:
-        """What this router has counted, for the log."""
-        copies = {
+    def copies(self) -> dict[str, int]:
+        """Copies of peers' adverts that were heard, by peer and interface."""
+        return {
             f"{peer} {self._paths.interface_name(index)}": count
             for (peer, index), count in self.instance.copies.counts.items()
         }
-        return {"role": self.instance.router.role, "adverts": dict(self.adverts), "copies": copies}
 
 
 def _name(number: int) -> str:

@@ -116,7 +116,7 @@ class Node:
         """What the agent has counted."""
         mark = self.log.mark()
         os.kill(self.process.pid, signal.SIGUSR1)
-        return self.log.wait("counters", mark)
+        return self.log.counters(mark)
 
     def moves(self, since: float) -> list[Record]:
         """The transitions at ``since`` (seconds since the epoch) or later."""

@@ -191,7 +191,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """0 if there is at least one interval without a false transition in all minutes that were asked for."""
+    """0 if there is at least one interval with adverts and without a false transition in each minute asked for."""
     options = parser().parse_args()
     intervals = options.interval or [10]
     soaks = [
@@ -203,7 +203,7 @@ def main() -> int:
     minutes = read(options.record)
     for row in table(minutes):
         print(row)
-    quiet = [soak for soak in soaks if not any(one.transitions for one in minutes if one.soak == soak)]
+    quiet = [soak for soak in soaks if all(one.adverts and not one.transitions for one in minutes if one.soak == soak)]
     return int(not quiet)
 
 

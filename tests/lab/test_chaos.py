@@ -195,6 +195,12 @@ def test_a_killed_router_may_take_as_long_as_it_was_seen_to() -> None:
         RouteChange(BEGIN + 6.3, "tor1", ("client",)),
     ]
     assert violations(found) == []
+    later = [
+        RouteChange(BEGIN + 14.0, "tor1", ("client",), deleted=True),
+        RouteChange(BEGIN + 14.8, "tor1", ("client",)),
+    ]
+    found.ways_back[4] = [RouteChange(BEGIN, "tor1", ("client",)), *later]
+    assert len(violations(found)) == 1, "that was of another episode"
 
 
 # Strays
@@ -214,6 +220,9 @@ def test_who_becomes_active_for_no_reason_is_told() -> None:
     assert "node1 became Active for dns" in violation
     found.lateness = [Lateness(BEGIN + 5.8, 0.1)]
     assert violations(found) == []
+    found.agents.append(elected(6.1, "node1", "dns"))
+    (violation,) = violations(found)
+    assert "2 gaps and transitions need the excuse" in violation
 
 
 def test_between_the_episodes_nobody_becomes_active() -> None:
@@ -423,6 +432,7 @@ def test_the_report_tells_a_gap_its_price_and_what_happened_around_it() -> None:
     assert document["violations"] == list(verdict.violations) != []
     calm = chronicle()
     assert report.text(calm, judge(calm)).endswith("as expected\n")
+    assert "whether they grow was not seen" in report.text(calm, judge(calm))
 
 
 def test_resolution_is_more_than_two_probes() -> None:

@@ -114,7 +114,11 @@ def known() -> list[Mutant]:
     if twice:
         raise Broken(f"there are two mutants called {', '.join(twice)}")
     for mutant in found:
-        mutant.applied((ROOT / PACKAGE / mutant.module).read_text(encoding="utf-8"))
+        mistaken = mutant.applied((ROOT / PACKAGE / mutant.module).read_text(encoding="utf-8"))
+        try:
+            compile(mistaken, mutant.module, "exec")
+        except SyntaxError as error:  # which any suite would notice
+            raise Broken(f"{mutant.name}: {error}") from None
     return found
 
 
@@ -134,9 +138,7 @@ class Copy:
         self.directory = directory
         shutil.copy(ROOT / "pyproject.toml", directory)
         for name in ("src", "tests"):
-            shutil.copytree(
-                ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__", "system", "lab")
-            )
+            shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
         # a module that was changed within the same second.
         self._environment = {
@@ -201,7 +203,10 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 def commit() -> str:
     """What the tree was made from: another sample with each change."""
     words = ["git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+    except FileNotFoundError:
+        return "no commit"
 
 
 def chosen(options: argparse.Namespace) -> list[Mutant]:

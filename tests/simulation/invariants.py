@@ -178,6 +178,8 @@ class Invariants:
                 raise Violation(f"{address} is removed from lo and still to be announced")
             if not process.exabgp.will_announce(address):
                 continue
+            if process.started and process.pipes.owes:
+                raise Violation(f"{address} is removed from lo and its withdraw not even written")
             if not self._may_be_announced(address):
                 raise Violation(f"{address} is removed from lo before ExaBGP has withdrawn it, and nothing is wrong")
             process.ground.excused.add(address)

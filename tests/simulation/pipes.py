@@ -79,6 +79,11 @@ class Pipes:
         if self._called and not self._pumping:
             self._pump_called()
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is wanted that nobody has tried to write."""
+        return self._called and not self._pumping
+
     def has_carried_out(self, addresses: Iterable[Address]) -> bool:
         return self.conversation.has_carried_out(addresses)
 

@@ -34,9 +34,12 @@ class Failure(NamedTuple):
 
 
 def commit() -> str:
-    """The id of the commit that is tested; ``unknown`` outside a repository."""
+    """The id of the commit that is tested; ``unknown`` outside a repository, and without git."""
     command = ["git", "rev-parse", "HEAD"]
-    told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    try:
+        told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "unknown"
     return told.stdout.strip() if told.returncode == 0 else "unknown"
 
 

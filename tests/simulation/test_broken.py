@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from exavrrp import presence
+from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.groups import Group
 from exavrrp.instance import Instance
-from exavrrp.presence import Leaving, Lingering, Presence, Stage, Step
+from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
 from exavrrp.system.exabgp.conversation import Conversation
+from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
 from exavrrp.vrrp.router import Active, Router
@@ -60,6 +62,10 @@ def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Router, "handle", forgetful)
 
 
+def goes_on_when_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VirtualRouter, "_repeat_farewell", lambda self: self._send(self.instance.router.priority))
+
+
 def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Process, "catch_up", lambda self, until=0.0: None)
 
@@ -67,6 +73,10 @@ def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
 def unbinds_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clear = Presence._clear
     monkeypatch.setattr(Presence, "_clear", lambda self: list(reversed(clear(self))))
+
+
+def unbinds_before_it_has_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Process, "flush", lambda self: None)
 
 
 def does_not_wait_for_the_withdraw(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,6 +103,15 @@ def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return []
 
     monkeypatch.setattr(Presence, "_successor", hasty)
+
+
+def makes_before_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    giving_up = Configuration.giving_up
+
+    def eager(self: Configuration) -> presence.Settings:
+        return replace(giving_up(self), handover=Handover.MAKE_BEFORE_BREAK)
+
+    monkeypatch.setattr(Configuration, "giving_up", eager)
 
 
 def never_undoes_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,11 +160,14 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (no_stall_rule, 3, "was silent for .* and goes on as Active"),
         (answers_without_limit, 3, "answers for the second time"),
+        (goes_on_when_it_has_left, 0, "is (initialize|backup) and advertises"),
         (timer_first, 2, "packets wait unread"),
         (unbinds_first, 9, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
+        (unbinds_before_it_has_spoken, 5, "its withdraw not even written"),
         (does_not_wait_for_the_withdraw, 1, "before ExaBGP has withdrawn it"),
         (announces_what_could_not_be_bound, 59, "is announced and not on lo|on lo, presence"),
         (hands_over_at_once, 84, "knows no way|not bound"),
+        (makes_before_it_breaks, 11, "is bound on .* before .* has let it go"),
         (never_undoes_a_drain, 16, "time stands still"),
         (believes_every_checksum, 1, "tampered"),
         (believes_every_code, 13, "tampered"),

@@ -7,6 +7,7 @@ whatever becomes of the test.
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,15 +43,19 @@ class Freezer:
 
     def freeze(self) -> None:
         os.sync()
-        self._watchdog = subprocess.Popen(["sh", "-c", f"sleep {WATCHDOG}; fsfreeze --unfreeze '{self.directory}'"])
+        thaw = f"sleep {WATCHDOG}; fsfreeze --unfreeze '{self.directory}'"
+        self._watchdog = subprocess.Popen(["sh", "-c", thaw], start_new_session=True)
         _run("fsfreeze", "--freeze", str(self.directory))
 
     def thaw(self) -> None:
         if self._watchdog is not None:
-            _run("fsfreeze", "--unfreeze", str(self.directory))
-            self._watchdog.kill()
-            self._watchdog.wait()
-            self._watchdog = None
+            watchdog, self._watchdog = self._watchdog, None
+            try:
+                _run("fsfreeze", "--unfreeze", str(self.directory))
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(watchdog.pid, signal.SIGKILL)  # its sleep, too
+                watchdog.wait()
 
 
 @contextlib.contextmanager
@@ -65,9 +70,11 @@ def freezer(directory: Path, need: Need) -> Iterator[Freezer]:
     try:
         yield made
     finally:
-        made.thaw()
-        _run("umount", "--lazy", str(directory))
-        image.unlink()
+        try:
+            made.thaw()
+        finally:
+            _run("umount", "--lazy", str(directory))
+            image.unlink()
 
 
 def _mounted(need: Need, *words: str) -> None:

@@ -152,6 +152,17 @@ class Log:
             lambda: self.all(event, mark, **fields), lambda: f"{event} {fields} in:\n{self.tell(mark)}", limit
         )[0]
 
+    def counters(self, mark: int) -> Record:
+        """What an agent says from ``mark`` on that it has counted, all its lines in one."""
+        last = self.wait("counters", mark)
+        wires: dict[str, Record] = {}
+        routers: dict[str, Record] = {}
+        for named, lines in (("source", wires), ("router", routers)):
+            for one in self.records[mark : self.records.index(last)]:
+                if one["event"].startswith("counters-") and named in one:
+                    _add(lines.setdefault(one[named], {}), one)
+        return {**last, "wires": wires, "routers": routers}
+
     def moves(self, mark: int = 0) -> list[tuple[str, str, str]]:
         """The transitions: (before, after, reason)."""
         return [(one["before"], one["after"], one["reason"]) for one in self.all("transition", mark)]
@@ -162,6 +173,12 @@ class Log:
 
     def tell(self, mark: int = 0) -> str:
         return "\n".join([*map(json.dumps, self.records[mark:]), *self.noise])
+
+
+def _add(line: Record, another: Record) -> None:
+    """Takes over what another piece of the same line has counted."""
+    for key, value in another.items():
+        line[key] = {**line.get(key, {}), **value} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def replaced(host: Host) -> int:
 def counters(host: Host) -> Record:
     mark = host.log.mark()
     os.kill(host.agent, signal.SIGUSR1)
-    return host.log.wait("counters", mark)
+    return host.log.counters(mark)
 
 
 def all_are_counted(host: Host, expected: dict[str, int]) -> None:
@@ -116,7 +116,7 @@ def test_from_unsigned_adverts_to_another_key_without_a_transition(fabric: Fabri
             assert other.log.moves(seen) == [], f"{mode} {ids} {active} on {host.name}: {fabric.told()}"
     for host in (fabric.a, fabric.b):
         assert not host.log.all("rejected", marks[host.name]), fabric.told()
-    heard = counters(fabric.b)["authentication"][f"{fabric.a.source} web"]
+    heard = counters(fabric.b)["routers"]["web"]["authentication"][fabric.a.source]
     assert heard["signed"] > 0
     assert heard["unsigned"] == 0
     assert fabric.b.log.moves(marks["b"]) == [("initialize", "backup", "startup")] * len(STEPS)
@@ -183,6 +183,7 @@ def test_marks_outlive_an_agent_that_is_killed(fabric: Fabric, tap: Tap) -> None
     played = wait_until(lambda: tap.recorded(fabric.a.source), "an advert of a to be recorded")
     # Only the Backup's agent ends, and a is silent meanwhile: its marks are what the last agent has left.
     os.kill(fabric.a.agent, signal.SIGSTOP)
+    counters(fabric.b)  # which it tells when it has read what was there before it was asked
     mark, first = fabric.b.log.mark(), fabric.b.agent
     os.kill(first, signal.SIGKILL)
     ended(first)
@@ -341,4 +342,4 @@ def test_a_key_from_a_credential(fabric: Fabric, line: Line, monkeypatch: pytest
     path.write_text(path.read_text().replace(file, 'credential = "vrrp-1"'))
     authenticate(fabric.b)
     fabric.start(line)
-    assert counters(fabric.b)["authentication"][f"{fabric.a.source} web"]["signed"] > 0
+    assert counters(fabric.b)["routers"]["web"]["authentication"][fabric.a.source]["signed"] > 0

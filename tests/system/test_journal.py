@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exavrrp.agent import PIECE, pieces
 from exavrrp.system.journal import LIMIT, LONGEST, Format, Journal, Level, as_text
 from tests.system import running
 from tests.system.conftest import Namespace, Need
@@ -149,6 +151,29 @@ def test_whatever_is_said_a_pipe_takes_it_whole(value: str, form: Format) -> Non
         assert data.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("peers", [0, 1, 2, PIECE, PIECE + 1, 255])
+def test_what_was_counted_fits_into_lines(as_json: Pipe, peers: int) -> None:
+    """However many there are, and as long as their names can be, with numbers of a year at 100 adverts a second."""
+    names = [f"{IPv6Address((1 << 128) - 1 - number)} interface-of-15" for number in range(peers)]
+    failed = {f"{name} EADDRNOTAVAIL": 10**10 for name in names}
+    heard = {name.split()[0]: {"signed": 10**10, "unsigned": 10**10} for name in names}
+    copies = dict.fromkeys(names, 10**10)
+    kinds: list[dict[str, dict[str, Any]]] = [
+        {"sent": copies, "failed": failed},
+        {"copies": copies, "authentication": heard},
+    ]
+    for about in kinds:
+        lines: list[dict[str, Any]] = []
+        for piece in pieces(**about):
+            as_json.journal.info(
+                "counters-router", router="r" * 64, role="initialize", adverts={"sent": 10**10}, **piece
+            )
+            lines += as_json.records()
+        assert {one["event"] for one in lines} == {"counters-router"}
+        for name, counts in about.items():
+            assert [found for one in lines for found in one[name].items()] == list(counts.items())
+
+
 def test_a_record_that_is_too_long_is_told_as_such(as_json: Pipe) -> None:
     as_json.journal.info("counters", routers={"web": "x" * LONGEST})
     as_json.journal.info("next")
@@ -257,8 +282,8 @@ def test_a_log_that_nobody_reads_does_not_disturb_the_rhythm(fabric: Fabric) -> 
 
     os.read(reader, 1 << 20)
     os.kill(agent, signal.SIGUSR1)
-    told = json.loads(os.read(reader, 1 << 20))
-    assert told["event"] == "counters"
-    assert 1 <= told["lines_dropped"] <= 8
+    told = json.loads(os.read(reader, 1 << 20).splitlines()[0])
+    assert told["event"] == "counters-wire"
+    assert 1 <= told["lines_dropped"] <= 8 * 4
     os.close(writer)
     os.close(reader)

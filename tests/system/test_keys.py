@@ -149,3 +149,14 @@ def test_a_key_in_the_configuration_makes_a_secret_of_it(path: Path) -> None:
     )
     path.chmod(0o600)
     assert "has 2 hexadecimal digits" in refusal(Inline("00", str(path)))
+
+
+@pytest.mark.parametrize("where", [".", ".."])
+def test_a_relative_path_is_looked_at_from_here(path: Path, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``exavrrp check exavrrp.toml``, and from the folder above it."""
+    monkeypatch.chdir(path.parent / where)
+    relative = os.path.relpath(path)
+    assert read(Inline(SECRET.hex(), relative)) == SECRET
+    path.chmod(0o602)
+    refused = refusal(Inline(SECRET.hex(), relative))
+    assert refused == f"is a secret in {relative}, which everybody can change; chmod o-w {path}"

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -97,6 +98,26 @@ def test_two_more_capabilities_are_enough(host: Host, need: Need) -> None:
     alone = start(host, need("setpriv"), f"--bounding-set={four}", f"--inh-caps={four}")
     is_served_well(host)
     end(alone, host)
+
+
+def test_what_is_allocated_later_is_locked_too(need: Need) -> None:
+    program = """
+import mmap, pathlib
+from exavrrp.system import realtime
+
+def locked():
+    return int(pathlib.Path("/proc/self/status").read_text().partition("VmLck:")[2].split()[0])
+
+realtime.stay_resident()
+before = locked()
+kept = mmap.mmap(-1, 8 << 20)
+print(locked() - before)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(running.ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    need(reason="no right to lock memory", unless="may lock" not in done.stderr)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 8192
 
 
 def test_limits_are_enough(host: Host, need: Need) -> None:

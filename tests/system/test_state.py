@@ -256,6 +256,16 @@ def test_marks_are_there_for_the_next_life(tmp_path: Path, log: Told) -> None:
     assert (tmp_path / "marks").stat().st_mode & 0o777 == 0o600
 
 
+def test_marks_of_as_many_peers_and_routers_as_one_source_can_have(tmp_path: Path, log: Told) -> None:
+    local = IPv6Address("2001:db8:ff::")
+    flows = [Flow(local, local + peer, vrid) for vrid in range(1, 256) for peer in range(256)]
+    with marks(tmp_path, log, flows) as (file, _):
+        for flow in flows:
+            file[flow] = auth.Sequence(1)
+    with marks(tmp_path, log, flows) as (_, known):
+        assert known == len(flows)
+
+
 def test_marks_follow_the_configuration(tmp_path: Path, log: Told) -> None:
     with marks(tmp_path, log) as (file, _):
         file[FLOWS[1]] = auth.Sequence(5)

@@ -317,6 +317,7 @@ def test_nothing_slips_in_before_the_filter(
         with pair.b:
             receiver = Wire(there, [here], lambda _: None, lambda _why, _who: None)._receiver(1 << 19)
         monkeypatch.undo()
+        a.send(b"too early still", there, "eth1")
         with receiver, pytest.raises(BlockingIOError):
             receiver.recv(100)
         a.wire.close()

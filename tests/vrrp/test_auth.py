@@ -447,6 +447,22 @@ def test_a_mark_outside_the_window_does_not_count() -> None:
     assert receiver.hears(sequence(1000), 1000) is Reason.AUTH_REPLAY
 
 
+@pytest.mark.parametrize(("skew", "most"), [(-4, 9), (0, 5), (4, 5)])
+def test_a_mark_counts_until_our_clock_is_set_back_by_more_than_the_window(skew: int, most: int) -> None:
+    """Whatever the sender's clock says: what was recorded is not new again after a step within the window."""
+    for back in (1, 2, most, most + 1):
+        receiver = Receiver()
+        assert receiver.hears(sequence(2000 + skew), 2000) is None
+        recorded = sequence(min(2000 + skew, 2000 - back))
+        assert receiver.hears(recorded, 2000 - back) is (Reason.AUTH_REPLAY if back <= most else None)
+
+
+def test_a_mark_of_another_age_does_not_count() -> None:
+    receiver = Receiver()
+    receiver.marks[Flow(receiver.it.destination, receiver.it.source, 51)] = sequence(1000 + (1 << 31))
+    assert receiver.hears(sequence(1000), 1000) is None
+
+
 def test_numbers_wrap() -> None:
     receiver = Receiver()
     end = 1 << 32

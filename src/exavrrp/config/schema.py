@@ -285,22 +285,36 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     bgp: Bgp = Bgp()
 
 
-AbsolutePath = Annotated[
-    str, Meta(pattern=r"^/[^\x00-\x1f\x7f]*$(?!\n)", description='an absolute path, such as "/run/x"')
-]
+_ABSOLUTE = r"^/[^\x00-\x1f\x7f]*$(?!\n)"
+
+AbsolutePath = Annotated[str, Meta(pattern=_ABSOLUTE, description='an absolute path, such as "/run/x"')]
 
 
 class Key(Struct, frozen=True, kw_only=True):
-    """One entry of ``keys``: where the secret is, in exactly one of three ways."""
+    """One entry of ``keys``: where the secret is, in exactly one of three ways.
 
-    file: AbsolutePath | None = None
+    None that is wrong is repeated: it may be the secret, which keepalived has where the place is here.
+    """
+
+    file: (
+        Annotated[
+            str,
+            Meta(
+                pattern=_ABSOLUTE,
+                description='an absolute path, such as "/etc/exavrrp/keys/1"',
+                extra={"secret": True},
+            ),
+        ]
+        | None
+    ) = None
     credential: (
         Annotated[
             str,
-            # What systemd accepts (credential_name_valid): a file name, and no path.
+            # What systemd accepts (credential_name_valid): a file name, and no path. And nothing that is a key.
             Meta(
-                pattern=r"^(?!\.{1,2}$)[^/\x00-\x1f\x7f]{1,255}$(?!\n)",
+                pattern=r"^(?!\.{1,2}$)(?!(hex:)?[0-9A-Fa-f]{48,}$)[^/\x00-\x1f\x7f]{1,255}$(?!\n)",
                 description='the name of a systemd credential (LoadCredential=), such as "vrrp-1"',
+                extra={"secret": True},
             ),
         ]
         | None

@@ -100,10 +100,10 @@ def unable(program: str, identity: Identity) -> str | None:
 def weakness(path: str) -> str | None:
     """Who but root and this process's user could change what is at ``path``, with the remedy; None if nobody could.
 
-    Raises OSError for what cannot be looked at.
+    A relative path leads on from the working directory. Raises OSError for what cannot be looked at.
     """
     users, groups = frozenset({0, os.geteuid(), *_outside("uid")}), frozenset({0, *_outside("gid")})
-    return _weakness(path, _Trusted(users, groups))
+    return _weakness(str(Path(path).absolute()), _Trusted(users, groups))
 
 
 def _lets_in(status: os.stat_result, user: int, group: int) -> bool:

@@ -14,7 +14,8 @@ file holds, reading it raises nothing: what cannot be understood is logged, and 
 ``MarkFile`` has the numbers of signed adverts (``vrrp.auth``): the last one that we have sent, and the last one that
 was accepted, of each sender. It stands in the state directory and is mapped into memory: a number is noted by a store
 of eight bytes, at each advert, without a system call and without waiting, and what was stored is there for the next
-agent however this one ends. Its slots are made for the routers of the configuration; what is known is taken over.
+agent however this one ends. Its slots are made for the routers of the configuration; what is known is taken over. It
+is replaced, never cut short: whoever truncates it ends the agent that has it mapped (SIGBUS).
 
 It does not outlive a boot, and need not: after a boot the numbers are older than the window that is accepted anyway.
 Where the window is longer than the boot took, or where the file is lost, whoever has recorded adverts of a peer can
@@ -43,8 +44,8 @@ MARKS = b"exavrrp marks 1\n"
 _SLOT = struct.Struct("=16s16sBB6xQ")
 """Local address, sender, family, VRID and number. All sizes are multiples of 8, so that a number is stored at once."""
 
-_MOST_MARKS = 1 << 20
-"""Bytes read of a file of marks: those of 255 routers with 80 peers each."""
+_MOST_MARKS = 1 << 24
+"""Bytes read of a file of marks: those of a thousand routers with 255 peers each, as many as one may have."""
 
 
 class Log(Protocol):

@@ -13,9 +13,10 @@ up to the code, and 16 zero bytes in the code's place. It does not cover the des
 (RFC 1982). A sender takes the realtime clock, or its last number plus one where the clock has not moved or was set
 back. If it was set back by more than the window it begins anew at the clock: no receiver would take what is so far
 ahead, perhaps for years. A receiver takes what is at most a window off its own clock, and greater than the last number
-that it has accepted of this sender: the mark. A mark that is farther off than the window orders nothing (what it could
-rule out is outside the window anyway, unless a clock was set back), and does not count: two nodes whose clocks were
-corrected by a day must not be deaf to each other for a day.
+that it has accepted of this sender: the mark. A mark that is a window ahead, and by more than the sender's clock was
+ahead, shows that our own clock was set back by more than a window. It does not count: two nodes whose clocks were
+corrected by a day must not be deaf to each other for a day. (What a mark that is a window behind could rule out is
+outside the window anyway.) How far ahead the sender's clock was is known in this life only; before, it counts as right.
 
 **Copies.** Each copy of an advert needs a number of its own, or a receiver takes the second one for a replay. All
 copies of one advert are signed with one reading of the clock, so they differ in nothing but the counter. That is how a
@@ -268,8 +269,10 @@ class Sender:
 
     def refuse_replay(self, number: Sequence, window: int, realtime: float) -> None:
         """Raises ``Malformed`` if what has this number is not new."""
-        if self.mark is None or follows(number, self.mark) or abs(ahead(self.mark, realtime)) > window:
+        if self.mark is None or follows(number, self.mark):
             return
+        if not -window <= ahead(self.mark, realtime) <= window + max(self.skew, 0):
+            return  # our clock was set back, or the mark is of another age
         if self._continues(number, realtime) and number & _COUNTER not in self.counters:
             return
         raise Malformed(Reason.AUTH_REPLAY, f"{number:016x} of {self.flow.sender}, after {self.mark:016x}")

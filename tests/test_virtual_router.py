@@ -1,0 +1,69 @@
+"""What a virtual router leaves behind when it is closed; all else is shown with real sockets, or whole nodes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+from exavrrp.config import load
+from exavrrp.system.wire import Sent
+from exavrrp.virtual_router import FAREWELLS, VirtualRouter
+from exavrrp.vrrp.packet import LEAVING, Ipv4Checksum
+from exavrrp.vrrp.router import Advertise
+
+CONFIGURATION = """
+[agent]
+sources = ["2001:db8:ff::11"]
+peers = ["2001:db8:ff::12"]
+
+[virtual_router.web]
+vrid = 7
+addresses = ["2001:db8:53::1"]
+"""
+
+
+class Timer:
+    """One that was asked for."""
+
+    def __init__(self, act: Any) -> None:
+        self.act = act
+
+    def cancel(self) -> None:
+        self.act = None
+
+
+class Wire:
+    """Counts what is sent."""
+
+    sent = 0
+
+    def send(self, payload: bytes, *_: object) -> Sequence[Sent]:
+        self.sent += len(payload) > 0
+        return [Sent("", None)]
+
+
+def test_who_is_closed_repeats_no_farewell(tmp_path: Path) -> None:
+    """Its wire is closed, and so are the numbers that it would sign with."""
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(CONFIGURATION)
+    (configuration,) = load(path).routers
+    timers: list[Timer] = []
+
+    def call_later(_: float, act: Any) -> Timer:
+        timers.append(Timer(act))
+        return timers[-1]
+
+    for closed in (False, True):
+        timers.clear()
+        wire = Wire()
+        host = SimpleNamespace(
+            clock=SimpleNamespace(call_later=call_later), journal=None, ipv4_checksum=Ipv4Checksum.PSEUDO_HEADER
+        )
+        router = VirtualRouter(cast(Any, host), configuration, cast(Any, wire), cast(Any, None))
+        router.carry_out(Advertise(LEAVING))
+        if closed:
+            router.close()
+        for timer in timers:
+            if timer.act is not None:
+                timer.act()
+        assert wire.sent == (1 if closed else 1 + len(FAREWELLS))
