@@ -58,6 +58,21 @@ def test_one_that_is_killed_is_told_with_its_killer(table: Path, capsys: pytest.
     assert out.splitlines()[-1].split() == ["1", "transcripts"]
 
 
+def test_one_that_loops_for_ever_is_killed_by_that(
+    table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mutants, "LIMIT", 5)
+    table.write_text(
+        "endless vrrp/router.py\n"
+        "-        return 3 * interval + self._skew(interval)\n"
+        "+        while True:\n"
+        "+            pass\n"
+    )
+    status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1].split() == ["1", "transcripts"]
+
+
 def test_a_suite_that_fails_without_a_mutant_proves_nothing(
     table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

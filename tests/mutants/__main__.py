@@ -41,6 +41,9 @@ LIMIT, SIMULATED = 100, 600
 loop for ever, and is killed by that, too. No limit on the time by the clock, in which a machine's neighbours have a
 part."""
 
+GRACE = 5
+"""Seconds from the limit, where the kernel sends SIGXCPU, to the one where it sends SIGKILL, which others send too."""
+
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider"),
     *("--hypothesis-seed=0", "--hypothesis-profile=mutants"),
@@ -155,7 +158,7 @@ class Copy:
         """Whether a suite passes as the copy is now. Raises Broken if it did not run."""
         limit = SIMULATED if tests is SIMULATION else LIMIT
         done = subprocess.run(
-            ["prlimit", f"--cpu={limit}", *PYTEST, *tests],
+            ["prlimit", f"--cpu={limit}:{limit + GRACE}", *PYTEST, *tests],
             cwd=self.directory,
             env=self._environment,
             capture_output=True,
