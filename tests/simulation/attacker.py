@@ -11,7 +11,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from random import Random
 
-from exavrrp.vrrp.auth import Key, sequence, sign
+from exavrrp.vrrp.auth import Key, Trailer, ahead, sequence, sign
 from exavrrp.vrrp.packet import Address, Advertisement, Datagram, encode
 from tests.simulation.machine import Machine
 from tests.simulation.network import Packet
@@ -20,6 +20,9 @@ from tests.simulation.world import World
 
 REMEMBERED = 300
 """Packets; the older ones make room."""
+
+TRAILER = 28
+"""Bytes behind a signed advert (draft-cassen-vrrp-auth-hmac)."""
 
 WRONG = Key(1, b"\xa5" * 32)
 """A key that nobody else has, under the number of one that all have."""
@@ -46,14 +49,20 @@ class Attacker:
         """Something that was recorded is sent again.
 
         ``calm``: only what certainly must not count, because it has arrived (it was sent after this time, since when
-        all do), or because it is too old.
+        all do), or because it is too old, by what it says itself: clocks were off, and have been set.
         """
         if not self._recorded:
             return
         receiver, path, packet = self._random.choice(self._recorded)
-        if calm is None or packet.sent > calm or packet.sent < self._world.now - 2 * self._shape.window:
+        if calm is None or packet.sent > calm or self._age(packet) > 2 * self._shape.window:
             again = replace(packet, tampered=not packet.signed, replayed=True)
             self._machines[receiver].deliver(path, again)
+
+    def _age(self, packet: Packet) -> float:
+        """Seconds since ``packet`` was signed, by its sender's clock as it was then; or since it was sent, if it was not."""
+        if not packet.signed:
+            return self._world.now - packet.sent
+        return -ahead(Trailer.read(packet.datagram.payload[-TRAILER:]).sequence, self._world.epoch())
 
     def forge(self) -> None:
         """An advert that no node has sent, and that is wrong in one way."""

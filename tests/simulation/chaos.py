@@ -266,7 +266,7 @@ class Chaos:
         self._lasting(thaw, self._while())
 
     def _suspend(self) -> None:
-        """A virtual machine sleeps, and its monotonic clock with it."""
+        """A virtual machine sleeps, and its monotonic clock with it, unless something wakes it up before its time."""
         machine = self._anybody()
         stopped = machine.stop_agent()
         if stopped is None:
@@ -275,7 +275,8 @@ class Chaos:
         began = self._world.now
 
         def wake() -> None:
-            machine.clock.stand_still(self._world.now - began)
+            if machine.agent is stopped:  # who runs in its place has seen the clock go on
+                machine.clock.stand_still(self._world.now - began)
             machine.go_on_exabgp()
             machine.go_on(stopped, alarms_first=False)
 
