@@ -59,7 +59,7 @@ class Attacker:
             self._machines[receiver].deliver(path, again)
 
     def _age(self, packet: Packet) -> float:
-        """Seconds since ``packet`` was signed, by its sender's clock as it was then; or since it was sent, if it was not."""
+        """Seconds since ``packet`` was signed, by its sender's clock as it was then; unsigned: since it was sent."""
         if not packet.signed:
             return self._world.now - packet.sent
         return -ahead(Trailer.read(packet.datagram.payload[-TRAILER:]).sequence, self._world.epoch())
@@ -93,7 +93,7 @@ class Attacker:
             case _:
                 payload += b"\1\1\0\0" + bytes(24)
         datagram = Datagram(source, destination, 255, bytes(payload))
-        packet = Packet(datagram, liar.number, self._world.now, 0, tampered=True)
+        packet = Packet(datagram, liar.number, self._world.now, tampered=True)
         victim.deliver(self._random.randrange(self._shape.paths), packet)
 
     def _signed(self, advertisement: Advertisement, source: Address, destination: Address) -> bytes:

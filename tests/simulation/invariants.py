@@ -10,8 +10,8 @@ line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at
 - after a better advert was heard the router is not Active (in a group, an equal priority is for the first to judge);
 - nobody takes over from silence while packets wait unread that had come before its patience was over;
 - a router that has been silent for longer than the others wait says nothing more before it was Backup;
-- answers do not storm: one for each advert of its own that a timer sent, and no chain of adverts, each the answer to
-  the one before, is longer than the number of nodes;
+- answers do not storm: one for each advert of its own that a timer sent, and each is better than what it answers, so
+  that of two nodes one has the last word;
 - addresses are on lo exactly when presence says so, and a router that is not Active announces nothing as Active;
 - what is announced is bound: no line that announces an address is written while that is not on lo; none is removed from
   lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out;
@@ -33,6 +33,9 @@ from tests.simulation.exabgp import understood
 from tests.simulation.network import Packet
 from tests.simulation.process import Process
 from tests.simulation.world import Violation
+
+PRIORITY = 2
+"""Where in an advert its priority is (RFC 9568 §5.1)."""
 
 HASTE = 1e-6
 """Seconds that rounding may cost."""
@@ -56,9 +59,8 @@ class _Tenure:
 class Invariants:
     """Watches one process."""
 
-    def __init__(self, process: Process, nodes: int) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
-        self._nodes = nodes
         self._tenures: dict[str, _Tenure] = {}
         self._unwanted: dict[str, float] = {}
         """since when a router is not to be announced"""
@@ -75,8 +77,8 @@ class Invariants:
 
     def advert(self, router: VirtualRouter, priority: int) -> None:
         self.adverts += 1
-        chain = self._process.chain + 1
-        self._process.ground.log("{} says {}{}", router.name, priority, f" (chain of {chain})" if chain > 1 else "")
+        heard = self._process.answering
+        self._process.ground.log("{} says {}{}", router.name, priority, "" if heard is None else " (an answer)")
         if priority == LEAVING:
             return
         tenure, now = self._tenure(router.name), self._process.loop.time()
@@ -88,14 +90,15 @@ class Invariants:
         if tenure.said is not None and now - tenure.said > patience + HASTE:
             raise Violation(f"{router.name} was silent for {now - tenure.said:.3f}s and goes on as Active")
         tenure.said = now
-        if chain > 1:
-            tenure.answers += 1
-            if tenure.answers > 1:
-                raise Violation(f"{router.name} answers for the second time since its last advert")
-            if chain > self._nodes:
-                raise Violation(f"{router.name} sends the advert number {chain} of a chain between {self._nodes} nodes")
-        else:
+        if heard is None:
             tenure.answers = 0
+            return
+        tenure.answers += 1
+        if tenure.answers > 1:
+            raise Violation(f"{router.name} answers for the second time since its last advert")
+        source, theirs = heard.datagram.source, heard.datagram.payload[PRIORITY]
+        if (priority, int(settings.source)) <= (theirs, int(source)):
+            raise Violation(f"{router.name} answers {theirs} from {source} with {priority}, which is no better")
 
     def transition(self, router: str, before: str, after: str, why: str) -> None:
         self.transitions += 1

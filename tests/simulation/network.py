@@ -45,8 +45,6 @@ class Packet:
     sender: int
     sent: float
     """seconds of the world"""
-    chain: int
-    """how many adverts have led to this one, itself included; farewells do not count"""
     tampered: bool = False
     """whether it is not what a node has sent"""
     signed: bool = False

@@ -170,8 +170,7 @@ class SimulatedWire:
         process = self._process
         datagram = Datagram(self._source, peer, 255, payload)
         signed = len(payload) > 8 + payload[3] * len(peer.packed)
-        chain = process.chain + (payload[2] != LEAVING)
-        packet = Packet(datagram, ground.number, ground.world.now, chain, signed=signed)
+        packet = Packet(datagram, ground.number, ground.world.now, signed=signed)
         sent = []
         for link in links or ground.links()[:1]:
             if ground.is_up(link.index):
@@ -220,8 +219,8 @@ class Process:
         self.limited: set[object] = set()
         self.inbox: list[tuple[int, Packet, float, float]] = []
         """what waits in the sockets, with the index of the interface, the time of day and our own when it came"""
-        self.chain = 0
-        """how many adverts have led to what is being done now"""
+        self.answering: Packet | None = None
+        """the advert that leads to what is being done now; a farewell asks for no answer"""
         self.routers: dict[str, VirtualRouter] = {}
         self.teams: list[Team] = []
         self.locked = False
@@ -488,10 +487,9 @@ class Process:
             self.watch.rejected(packet, malformed)
             return
         router = self._by_vrid[datagram.destination, advertisement.vrid]
-        interval = router.configuration.advert_interval
-        self.chain = packet.chain if self.ground.world.now - packet.sent < interval else 0
+        self.answering = packet if advertisement.priority != LEAVING else None
         router.receive(Arrival(datagram, index, self.loop.time(), realtime), advertisement)
-        self.chain = 0
+        self.answering = None
         self.watch.heard(router, packet, advertisement.priority)
 
     def note_advert(self, source: Address, payload: bytes, peer: Address, links: Listing[Link]) -> None:

@@ -29,10 +29,10 @@ HOUR = 3600.0
 ADVERTS = 3600
 """Adverts after which an hour is over, too: at short intervals they are as good as it."""
 
-IN_FULL = 100
+IN_FULL = 1000
 """One seed of so many lives through its hour."""
 
-Watching = Callable[[Process, int], Invariants]
+Watching = Callable[[Process], Invariants]
 
 
 class Simulation:
@@ -107,7 +107,7 @@ class Simulation:
         self.machines[receiver].deliver(path, packet)
 
     def _watch(self, watching: Watching, process: Process) -> Invariants:
-        watch = watching(process, len(self.shape.nodes))
+        watch = watching(process)
         self.watches.append(watch)
         return watch
 

@@ -20,7 +20,8 @@ from exavrrp.system.exabgp.conversation import Conversation
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
-from exavrrp.vrrp.router import Active, Router
+from exavrrp.vrrp.packet import Address, Advertisement
+from exavrrp.vrrp.router import Action, Active, Router
 from tests.simulation.process import Process
 from tests.simulation.simulation import Simulation
 from tests.simulation.world import Violation
@@ -134,6 +135,15 @@ def never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Router, "_is_better", lambda self, source, advertisement: False)
 
 
+def is_deaf_to_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    contend = Router._contend
+
+    def deaf(self: Router, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
+        return [] if self._is_better(source, advertisement) else contend(self, state, source, advertisement, now)
+
+    monkeypatch.setattr(Router, "_contend", deaf)
+
+
 def splits_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Group, "_give_way", lambda self, happened, now: [])
 
@@ -172,7 +182,8 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         (believes_every_checksum, 1, "tampered"),
         (believes_every_code, 13, "tampered"),
         (believes_old_adverts, 10, "accepted twice"),
-        (never_gives_way, 1, "is Active after"),
+        (never_gives_way, 1, "with .*, which is no better"),
+        (is_deaf_to_the_better, 1, "is Active after"),
         (splits_groups, 8, "is split"),
         (believes_early_alarms, 5, "an alarm that rang before"),
         (does_not_repeat, 4, "router . sends packets"),
