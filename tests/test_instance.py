@@ -497,6 +497,29 @@ def test_what_cannot_be_served_on_is_withdrawn_before_it_is_unbound() -> None:
     assert one.timeout(0.01 + SETTLE) == [Step.UNBIND]
 
 
+def test_who_begins_while_leftovers_linger_has_nothing_to_let_go_of() -> None:
+    one = instance(Handover.BREAK_BEFORE_MAKE)
+    one.inherit(0.0, whole=False)
+    one.hold(Hold.WAITING, "waiting for a check", 0.0)
+    assert one.start(0.0) == []
+    assert told(one.release(Hold.WAITING, 0.5)) == [(BACKUP, Why.STARTUP)]
+    one.withdrawn(0.5)
+    assert told(one.timeout(0.5 + SETTLE)) == [Step.UNBIND]
+    assert role(one) is BACKUP
+
+
+def test_who_takes_over_while_leftovers_linger_is_bound() -> None:
+    """The alarm of both at once: a process that was stopped for a while."""
+    one = instance(Handover.BREAK_BEFORE_MAKE)
+    one.inherit(0.0, whole=False)
+    one.hold(Hold.WAITING, "waiting for a check", 0.0)
+    one.start(0.0)
+    one.release(Hold.WAITING, 0.0)
+    one.withdrawn(0.01)
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert one.bound(PATIENCE) == [Step.ANNOUNCE]
+
+
 def test_a_backup_stops_at_once() -> None:
     for handover in Handover:
         one = instance(handover)

@@ -123,6 +123,8 @@ class World:
     def step(self, event: Event) -> list[Step]:
         if event is Event.LEAVE:
             self.releases_owed = True
+        if event is Event.JOIN:
+            self.releases_owed = False
         if event in (Event.INHERITED, Event.ORPHANED) and isinstance(self.presence.state, Absent):
             self.bound = self.announced = True  # by a predecessor
         before, deadline = self.presence.state, self.presence.deadline

@@ -149,9 +149,12 @@ class Instance:
     def _begin(self, now: float) -> list[Effect]:
         if self.faults or self.holds or not self._running:
             return []
+        if self.router.role is not Role.INITIALIZE:
+            return []  # break before make: undrained before it has let go
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
-        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor.
-        return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
+        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor. And what is
+        # still bound from before must not end it: a router that was out already has had nothing to let go of.
+        return [*self._inform(presence.Event.JOIN, now), *self._elect(Startup(resuming), now)]
 
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""

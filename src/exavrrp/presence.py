@@ -173,6 +173,8 @@ class Event(Enum):
     """an advert of another Active was heard"""
     KEEP = auto()
     """nobody came: what is announced as leaving stays until the election is decided anew"""
+    JOIN = auto()
+    """the router takes part in the election again: the same, and it is not to be let go of any more"""
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
 
@@ -260,8 +262,10 @@ class Presence:
                 return [Step.RETURN, *self._clear()] if self.bound else []
             case Event.WITHDRAWN:
                 return self._withdrawn(now)
-            case Event.SUCCESSOR | Event.KEEP:
-                return self._successor(now) if event is Event.SUCCESSOR else self._keep()
+            case Event.SUCCESSOR:
+                return self._successor(now)
+            case Event.KEEP | Event.JOIN:
+                return self._keep(event is Event.JOIN)
             case Event.TIMEOUT:
                 return self._timeout(now)
             case _:
@@ -402,10 +406,12 @@ class Presence:
                 pass
         return []
 
-    def _keep(self) -> list[Step]:
+    def _keep(self, joined: bool) -> list[Step]:
         match self.state:
             case Leaving(stage=Stage.AWAITING):
                 self.state = Leaving(None, Stage.AWAITING)
+            case Withdrawing() | Lingering() if joined:
+                self.state = replace(self.state, release=False)
             case _:
                 pass
         return []
