@@ -85,7 +85,7 @@ class ServerPlan:
     "a Backup announces, too"
     takeover: tuple[Means, ...] = ()
     stale_for: float | None = None
-    "seconds in which a silent takeover counts; None: as long as the routers' hold time"
+    "the agent's `stale_for`; None: as long as the routers' hold time"
     interfaces: tuple[str, ...] = ()
     "if not empty: the agent's `interfaces`"
     virtual_router: tuple[str, ...] = ()

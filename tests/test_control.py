@@ -344,6 +344,14 @@ def test_a_life_counts_under_the_very_same_exabgp_only() -> None:
         assert read.announced(boot, exabgp) == frozenset()
 
 
+def test_what_was_counted_of_others_counts_under_every_exabgp_of_the_boot() -> None:
+    read = life(note(Life(boot="b1", exabgp=(700, 12345), routers={}, silences={"web": (2, 1.5)})))
+    assert read.silent("web", "b1") == (2, 1.5)
+    assert read.silent("dns", "b1") is read.silent("web", "b2") is read.silent("web", None) is None
+    unknown = life(note(Life(boot=None, exabgp=None, routers={}, silences={"web": (2, 1.5)})))
+    assert unknown.silent("web", None) is None
+
+
 def test_who_does_not_know_its_exabgp_has_inherited_nothing() -> None:
     unknown = Life(boot=None, exabgp=None, routers={"web": "active"})
     assert life(note(unknown)).announced(None, None) == frozenset()

@@ -141,6 +141,22 @@ def test_a_backup_counts_the_silences_of_others() -> None:
     assert one.silences == 2, "who takes over from one who took over from silence needs more"
 
 
+def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
+    one = instance()
+    assert one.recall(2, 100.0, 500.0) == []
+    assert one.silences == 2
+    one.start(500.0)
+    assert one.timeout(500.0 + PATIENCE)[0] == Advertise(PRIORITY)
+    assert one.silences == 2, "nobody was heard that could have fallen silent"
+    assert one.remembered == (2, 400.0)
+    assert one.bound(500.0 + PATIENCE) == [Step.ANNOUNCE]
+    while one.router.deadline is not None and (now := one.router.deadline) < 400.0 + STALE_FOR:
+        one.timeout(now)
+    assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR)
+    assert one.silences == 0
+    assert one.remembered is None
+
+
 # Giving up
 
 

@@ -101,6 +101,7 @@ def test_or_only_its_transitions() -> None:
 def test_every_event_and_effect_has_its_words() -> None:
     kind = presence.Settings(hold=0.25, linger=0.25, ceiling=5.0)
     history: list[tuple[str, events.Event, float]] = [
+        ("dns", events.Recalled("dns", 2, 20.25), 100.0),
         ("dns", events.Inherited("dns", whole=True), 100.0),
         ("dns", events.Failed("dns", Fault.CHECK, "no answer\n"), 100.0),
         ("dns", events.Rated("dns", 90), 100.0),
@@ -131,6 +132,7 @@ def test_every_event_and_effect_has_its_words() -> None:
     assert all(line.isprintable() for line in words)
     told_as = "\n".join(words)
     for part in (
+        "dns: remembers silent takeovers: 2, the last one 20.250 s ago",
         "dns: has leftovers of a predecessor, all, announced",
         "dns: is in fault (check: no answer\N{REPLACEMENT CHARACTER})",
         "dns: is worth priority 90",

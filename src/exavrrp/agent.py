@@ -342,6 +342,9 @@ class Agent:
         self.journal.info("started", version=__version__, process=os.getpid(), routers=list(self._routers))
         leftovers, announced = self._addresses.present(), self._state.recall()
         for router in self._routers.values():
+            silent = self._state.silent(router.name)
+            if silent is not None:
+                router.recall(*silent)
             found = leftovers.intersection(router.configuration.addresses)
             if found:
                 whole = router.name in announced and len(found) == len(router.configuration.addresses)
@@ -393,6 +396,7 @@ class Agent:
         self._state.note(
             {router.name: router.instance.presence.level for router in self._routers.values()},
             {router.name: router.since for router in self._routers.values() if router.since is not None},
+            {name: count for name, one in self._routers.items() if (count := one.instance.remembered) is not None},
         )
         self._progress.set()
         self._control.changed()

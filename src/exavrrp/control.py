@@ -41,6 +41,9 @@ LAST = 253402300799.0
 
 Name = Annotated[str, Meta(max_length=64)]
 Epoch = Annotated[float, Meta(ge=0, le=LAST)]
+Monotonic = Annotated[float, Meta(ge=0, le=LAST)]
+"""Seconds of one boot (CLOCK_MONOTONIC)."""
+Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
 
 
 class Outcome(StrEnum):
@@ -307,7 +310,10 @@ def duration(text: str) -> float:
 
 
 class Life(Struct, frozen=True, kw_only=True):
-    """What an agent has announced, and under which ExaBGP: true only for as long as that very process lives."""
+    """What an agent has announced, and under which ExaBGP: true only for as long as that very process lives.
+
+    And what it has counted of others (``silences``), which is true until the next boot.
+    """
 
     version: Literal[1] = 1
     boot: str | None
@@ -319,6 +325,12 @@ class Life(Struct, frozen=True, kw_only=True):
 
     since: dict[Name, int] = {}
     """name → whole seconds since the epoch at which it became Active: what its MED may be made from"""
+    silences: dict[Name, tuple[Number, Monotonic]] = {}
+    """name → how many nodes fell silent, and when the last one did: what its path may be made from"""
+
+    def silent(self, router: Name, boot: str | None) -> tuple[int, float] | None:
+        """What was counted, in the same boot: whatever has become of ExaBGP, routers may remember the others."""
+        return self.silences.get(router) if boot is not None and boot == self.boot else None
 
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
         """The routers that an ExaBGP still announces for this life as serving, if ``exabgp`` is the one.

@@ -46,6 +46,16 @@ class Rang:
 
 
 @dataclass(frozen=True, slots=True)
+class Recalled:
+    """A predecessor has counted silent takeovers of its addresses. Before any other event."""
+
+    name: str
+    number: int
+    age: float
+    """seconds since the last one"""
+
+
+@dataclass(frozen=True, slots=True)
 class Inherited:
     """A predecessor has left its addresses bound. Before ``Start``."""
 
@@ -131,5 +141,7 @@ class Withdrawn:
     name: str
 
 
-OfOne: TypeAlias = Inherited | Heard | Rated | Failed | Recovered | Held | Released | Bound | Unbound | Withdrawn
+OfOne: TypeAlias = (
+    Recalled | Inherited | Heard | Rated | Failed | Recovered | Held | Released | Bound | Unbound | Withdrawn
+)
 Event: TypeAlias = Start | Stop | Abandon | Rang | OfOne

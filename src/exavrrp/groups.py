@@ -73,6 +73,8 @@ class Group:
         """What ``event`` means for the member that it is of, and for others at once."""
         name, member = event.name, self.members[event.name]
         match event:
+            case events.Recalled(number=number, age=age):
+                return self._of(name, member.recall(number, age, now))
             case events.Inherited(whole=whole):
                 return self._of(name, member.inherit(now, whole=whole))
             case events.Heard():

@@ -26,7 +26,7 @@ from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Advertise, Backup, Notice, Role, Router, Shutdown, Startup, Transition, Why
-from exavrrp.vrrp.silences import Silences
+from exavrrp.vrrp.silences import Count, Silences
 
 STALE_FOR = 180.0
 """Seconds: the BGP hold time that ExaBGP proposes."""
@@ -99,7 +99,7 @@ class Instance:
         self.presence = Presence(handover)
         self.copies = Copies()
         self.silences = 0
-        """takeovers from silence within the last ``stale_for`` seconds: what an Active's route has to beat"""
+        """takeovers from silence, none more than ``stale_for`` seconds before the next: what a route has to beat"""
         self._silences = Silences(stale_for)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
@@ -132,6 +132,17 @@ class Instance:
     def awaited(self) -> bool:
         """Whether a drain may still be undone, for want of anybody who takes over."""
         return self._successor_by is not None
+
+    def recall(self, number: int, age: float, now: float) -> list[Effect]:
+        """A predecessor has counted silent takeovers, the last one ``age`` seconds ago. To be told before all else."""
+        self._silences.recall(Count(number, now - age), now)
+        self.silences = self._silences.count(now)
+        return []
+
+    @property
+    def remembered(self) -> Count | None:
+        """The silent takeovers that count now, for a successor of this process."""
+        return self._silences.remembered
 
     def inherit(self, now: float, *, whole: bool) -> list[Effect]:
         """A predecessor has left our addresses bound. To be told before ``start``.

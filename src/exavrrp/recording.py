@@ -188,6 +188,7 @@ class Told(
     stop: events.Stop | None = None
     abandon: events.Abandon | None = None
     rang: events.Rang | None = None
+    recalled: events.Recalled | None = None
     inherited: events.Inherited | None = None
     heard: Heard | None = None
     rated: events.Rated | None = None

@@ -182,6 +182,8 @@ def _event(team: str, event: events.Event) -> str:
 
 def _of_one(event: events.OfOne) -> str:
     match event:
+        case events.Recalled(number=number, age=age):
+            return f"remembers silent takeovers: {number}, the last one {age:.3f} s ago"
         case events.Inherited(whole=whole):
             return f"has leftovers of a predecessor, {'all, announced' if whole else 'to be cleared'}"
         case events.Heard(source=source, advertisement=advertisement, interface=interface):

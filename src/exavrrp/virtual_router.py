@@ -222,6 +222,10 @@ class VirtualRouter:
         assert self.team is not None, "told before it was complete"
         self.team.do(event, at)
 
+    def recall(self, number: int, latest: float) -> None:
+        """A predecessor has counted silent takeovers, the last one at ``latest`` by the clock."""
+        self._tell_group(events.Recalled(self.name, number, self._clock.time() - latest))
+
     def inherit(self, *, whole: bool) -> None:
         """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago."""
         self._tell_group(events.Inherited(self.name, whole))

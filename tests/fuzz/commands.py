@@ -80,7 +80,9 @@ def _requests() -> list[control.Request]:
 
 
 def _notes() -> list[bytes]:
-    life = control.Life(boot="b", exabgp=(1, 2), routers={"web": "active"}, since={"web": 1_700_000_000})
+    life = control.Life(
+        boot="b", exabgp=(1, 2), routers={"web": "active"}, since={"web": 1_700_000_000}, silences={"web": (2, 1.5)}
+    )
     return [control.note(life), control.note(control.Drains(drained={"web": None, "db": 1e9}))]
 
 

@@ -28,6 +28,7 @@ SETTINGS = router.Settings(
 )
 PEER = ip_address("192.0.2.12")
 HISTORY: tuple[tuple[events.Event, float], ...] = (
+    (events.Recalled("web", 2, 1.5), 100.0),
     (events.Inherited("web", whole=True), 100.0),
     (events.Start(), 100.0),
     (events.Heard("web", PEER, Advertisement(7, 200, 10, SETTINGS.addresses), 3, (3, 4)), 100.125),

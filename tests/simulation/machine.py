@@ -177,6 +177,11 @@ class Machine:
             if address not in self.lo and address not in self.removed and address not in self.excused:
                 raise Violation(f"{self.name}: {address} is announced and not on lo")
 
+    @property
+    def connected(self) -> bool:
+        """Whether all of its sessions are up."""
+        return self.exabgp is not None and all(self.exabgp.is_up(router) for router in range(len(self.up)))
+
     def reconnect(self, router: int) -> None:
         """The session to this router is tried, and comes up after a while."""
         exabgp = self.exabgp

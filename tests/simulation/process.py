@@ -313,7 +313,11 @@ class Process:
         announced = {name: str(level) for name, level in levels.items() if level is not None}
         since = {name: one.since for name, one in self.routers.items() if one.since is not None and name in announced}
         ground = self.ground
-        ground.note = Life(boot=ground.boot, exabgp=self.exabgp.identity, routers=announced, since=since)
+        counts = {name: router.instance.remembered for name, router in self.routers.items()}
+        silences = {name: (count.number, count.latest) for name, count in counts.items() if count is not None}
+        ground.note = Life(
+            boot=ground.boot, exabgp=self.exabgp.identity, routers=announced, since=since, silences=silences
+        )
         for name, router in self.routers.items():
             if router.kept:
                 ground.drained.discard(name)
@@ -378,6 +382,9 @@ class Process:
         note = ground.note
         announced = frozenset[str]() if note is None else note.announced(ground.boot, self.exabgp.identity)
         for router in self.routers.values():
+            silent = None if note is None else note.silent(router.name, ground.boot)
+            if silent is not None:
+                router.recall(*silent)
             found = ground.lo.intersection(router.configuration.addresses)
             if found:
                 whole = router.name in announced and len(found) == len(router.configuration.addresses)

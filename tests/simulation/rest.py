@@ -63,7 +63,7 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
 
 
 def convergence(shape: Shape, machines: list[Machine], fabric: Fabric) -> str | None:
-    """What is still wrong; None: nothing."""
+    """What is still wrong, nodes apart that are off for good; None: nothing."""
     for number in range(len(shape.families)):
         wrong = _one(number, shape, machines, fabric)
         if wrong is not None:
@@ -83,6 +83,8 @@ def _one(number: int, shape: Shape, machines: list[Machine], fabric: Fabric) -> 
     routers: list[tuple[Machine, VirtualRouter]] = []
     for machine in machines:
         agent = machine.agent
+        if not machine.wanted:
+            continue
         if agent is None or not agent.started:
             return f"{machine.name} has not started yet"
         routers.append((machine, list(agent.routers.values())[number]))
@@ -98,6 +100,13 @@ def _one(number: int, shape: Shape, machines: list[Machine], fabric: Fabric) -> 
             if wrong is not None:
                 return f"{machine.name}: {wrong}"
     return _serves(*active[0]) or _is_reached(*active[0], fabric) if active else None
+
+
+def serves(machine: Machine) -> str | None:
+    """What keeps this node from serving all of its addresses, if anything does."""
+    assert machine.agent is not None
+    wrongs = (_serves(machine, router) for router in machine.agent.routers.values())
+    return next((wrong for wrong in wrongs if wrong is not None), None)
 
 
 def _follows(machine: Machine, router: VirtualRouter, source: Address | None) -> str | None:

@@ -1,10 +1,12 @@
 """Orderly moves in the calm: what an operator may do to a node, and what users may see of it.
 
-``Service`` looks at the fabric and at lo after every event, as a client's packets would. Three promises are its matter:
+``Service`` looks at the fabric and at lo after every event, as a client's packets would. Four promises are its matter:
 
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
   time that ExaBGP and the fabric need (``AMPLE_HOLD``, ``AMPLE_LINGER``); who configures less has asked for less.
+- a dead node's routes lose, where that is configured (``takeover``): once another one is Active and announced, nothing
+  is sent to the dead any more, even if one node after the other dies, and the agents of those that took over.
 - an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
 - break before make: no other node is bound as long as the one that is drained or lowered is. A *preemption* is not
   among these moves: a better node that comes back takes over when it has advertised, as RFC 9568 has it, and the other
@@ -13,16 +15,22 @@
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from random import Random
+from typing import NamedTuple
 
 from exavrrp.vrrp.router import Role
+from tests.simulation import rest
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
 from tests.simulation.fabric import Fabric
 from tests.simulation.machine import Machine
 from tests.simulation.network import Address
 from tests.simulation.shape import Shape
-from tests.simulation.world import Violation
+from tests.simulation.world import Violation, World
+
+SENT = 0.01
+"""Seconds, at most, from ExaBGP's answer to the UPDATE."""
 
 AMPLE_HOLD, AMPLE_LINGER = 0.2, 0.5
 """Seconds, at least: the successor has to bind and announce, and a router to act upon it. A busy ExaBGP needs longer,
@@ -31,8 +39,18 @@ by up to ``COMMANDS`` times what it may take for one."""
 COMMANDS = 8
 """Commands that may be before the one that matters: of another family, or a withdraw in every form of a route."""
 
-Move = tuple[str, Callable[[], None], Machine | None]
-"""What it is called, what is done, and who has to break before another one makes, if anybody has to."""
+
+class Move(NamedTuple):
+    """Something that is done in the calm."""
+
+    name: str
+    act: Callable[[], None]
+    leaving: Machine | None = None
+    """who has to break before another one makes, if anybody has to"""
+    calm: bool = False
+    """whether nobody may change its role"""
+    silence: bool = False
+    """whether somebody is dead, and routers have its routes still: packets are lost until another one serves"""
 
 
 class Service:
@@ -46,28 +64,48 @@ class Service:
         fabric: Fabric,
         temper: Temper,
         attacker: Attacker,
-        now: float,
+        world: World,
     ) -> None:
-        """``now``: since when everything arrives."""
+        """To be made when everything arrives again."""
         self._shape = shape
         self._machines = machines
         self._fabric = fabric
         self._attacker = attacker
-        self._calm = now
+        self._world = world
+        self._calm = world.now
         ample = shape.hold >= AMPLE_HOLD + COMMANDS * temper.busy and shape.linger >= AMPLE_LINGER
         self._lossless = not shape.orderly and ample
-        self.leaving: Machine | None = None
-        """beside whom no other node may be bound"""
+        self._beats_the_dead = "prepend" in shape.takeover or (
+            "med" in shape.takeover and not any(node.offset for node in shape.nodes)
+        )
+        self._serving: tuple[Machine, float] | None = None
+        """who serves beside a dead node's routes, and since when"""
+        self.move: Move | None = None
+        """the one that is made"""
         self._addresses: tuple[Address, ...] = tuple(
             address for router in machines[0].configuration.routers for address in router.addresses
         )
 
     def look(self) -> None:
         """To be called after every event."""
-        if self._shape.orderly:
-            if self.leaving is not None:
-                self._breaks_before(self.leaving)
+        assert self.move is not None
+        if self.move.silence:
+            self._dead_lose()
+        elif self._shape.orderly:
+            if self.move.leaving is not None:
+                self._breaks_before(self.move.leaving)
         elif self._lossless:
+            self._nothing_lost()
+
+    def _dead_lose(self) -> None:
+        """When somebody is Active, bound, and announced for as long as the routers take, nothing is lost any more."""
+        serving = self.active()
+        if serving is None or rest.serves(serving) is not None or not serving.connected:
+            self._serving = None
+            return
+        if self._serving is None or self._serving[0] is not serving:
+            self._serving = (serving, self._world.now)
+        if self._world.now > self._serving[1] + SENT + self._shape.convergence:
             self._nothing_lost()
 
     def _breaks_before(self, leaving: Machine) -> None:
@@ -96,41 +134,85 @@ class Service:
                 return machine
         return None
 
-    def _attack(self) -> None:
-        """A hundred packets that were forged, or recorded before; nothing may come of them."""
-        for _ in range(50):
-            self._attacker.forge()
-            self._attacker.replay(self._calm)
-
     def moves(self, random: Random) -> Iterator[Move]:
         """A few moves, each to be made when the one before has come to its end."""
         active = self.active()
         if active is None:
             return
+        plans = [self._drain, self._lower, self._kill, self._replace, self._drain_everybody, self._drain_somebody]
+        if self._shape.guarded:
+            plans.append(self._attack)
+        if self._beats_the_dead:
+            plans.append(self._silence)
+        yield from random.choice(plans)(active, random)
+
+    def _drain(self, active: Machine, random: Random) -> Iterator[Move]:
+        yield Move("drain", active.drain, leaving=active)
+        if random.random() < 0.5:
+            yield Move("shut down", active.shut_down)
+        yield Move("undrain", active.undrain)
+
+    def _lower(self, active: Machine, random: Random) -> Iterator[Move]:
         lowered = None if self._shape.preempt else active
-        match random.randrange(7 if self._shape.guarded else 6):
-            case 6:
-                yield "attack", self._attack, None
-            case 0:
-                yield "drain", active.drain, active
-                if random.random() < 0.5:
-                    yield "shut down", active.shut_down, None
-                yield "undrain", active.undrain, None
-            case 1:
-                yield "lower", lambda: active.check("worth", passes=False), lowered
-                yield "raise", lambda: active.check("worth", passes=True), None
-            case 2:
-                yield "kill the agent", active.kill_agent, None
-            case 3:
-                yield "replace the agent", active.replace_agent, None
-            case 4:
-                others = [machine for machine in self._machines if machine is not active]
-                for machine in others:
-                    yield f"drain {machine.name}", machine.drain, machine
-                yield "drain the last one", active.drain, active
-                for machine in others:
-                    yield f"undrain {machine.name}", machine.undrain, None
-            case _:
-                other = random.choice(self._machines)
-                yield "drain somebody", other.drain, other
-                yield "undrain", other.undrain, None
+        yield Move("lower", lambda: active.check("worth", passes=False), leaving=lowered)
+        yield Move("raise", lambda: active.check("worth", passes=True))
+
+    def _kill(self, active: Machine, random: Random) -> Iterator[Move]:
+        yield Move("kill the agent", active.kill_agent)
+
+    def _replace(self, active: Machine, random: Random) -> Iterator[Move]:
+        yield Move("replace the agent", active.replace_agent)
+
+    def _drain_everybody(self, active: Machine, random: Random) -> Iterator[Move]:
+        others = [machine for machine in self._machines if machine is not active]
+        for machine in others:
+            yield Move(f"drain {machine.name}", machine.drain, leaving=machine)
+        yield Move("drain the last one", active.drain, leaving=active)
+        for machine in others:
+            yield Move(f"undrain {machine.name}", machine.undrain)
+
+    def _drain_somebody(self, active: Machine, random: Random) -> Iterator[Move]:
+        other = random.choice(self._machines)
+        yield Move("drain somebody", other.drain, leaving=other)
+        yield Move("undrain", other.undrain)
+
+    def _attack(self, active: Machine, random: Random) -> Iterator[Move]:
+        yield Move("attack", self._forge_and_replay, calm=True)
+
+    def _forge_and_replay(self) -> None:
+        """A hundred packets that were forged, or recorded before; nothing may come of them."""
+        for _ in range(50):
+            self._attacker.forge()
+            self._attacker.replay(self._calm)
+
+    def _silence(self, active: Machine, random: Random) -> Iterator[Move]:
+        """One node after the other dies with its links up, and its routes stay; some successors lose their agents."""
+        dead: list[Machine] = []
+        while len(dead) < len(self._machines) - 1:
+            serving = self.active()
+            assert serving is not None, "converged, and nobody is Active"
+            yield Move(f"{serving.name} falls silent", partial(_fall_silent, serving), silence=True)
+            dead.append(serving)
+            heir = self.active()
+            assert heir is not None, "converged, and nobody is Active"
+            if random.random() < 0.5:
+                yield Move(f"kill the agent of {heir.name}", heir.kill_agent, silence=True)
+            if "prepend" not in self._shape.takeover or random.random() < 0.3:
+                break
+        # A rebooted node knows nothing of what fell silent before: what the README says of it is no promise.
+        yield Move("the routers forget the dead", self._forget, silence=True)
+        for machine in dead:
+            yield Move(f"{machine.name} comes back", partial(_come_back, machine), silence=True)
+
+    def _forget(self) -> None:
+        self._world.run(self._world.now + self._shape.routers_hold)
+
+
+def _fall_silent(machine: Machine) -> None:
+    machine.wanted = False
+    machine.lose_power(carrier=False)
+
+
+def _come_back(machine: Machine) -> None:
+    machine.wanted = True
+    machine.start()

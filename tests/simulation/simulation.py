@@ -181,17 +181,17 @@ class Simulation:
             fabric=self.fabric,
             temper=self.temper,
             attacker=self.attacker,
-            now=self.world.now,
+            world=self.world,
         )
-        for name, act, leaving in service.moves(self.world.random):
-            self._log(None, "orderly: {}", name)
-            service.leaving = leaving
+        for move in service.moves(self.world.random):
+            self._log(None, "orderly: {}", move.name)
+            service.move = move
             self.world.look = service.look
             limit, transitions = rest.bound(self.shape, self.machines), self.transitions
-            act()
+            move.act()
             self.world.run(self.world.now + 1.0 + 2 * self.shape.interval)
             self._converge(limit)
-            if name == "attack" and self.transitions != transitions:
+            if move.calm and self.transitions != transitions:
                 raise Violation("an attacker without a key has moved something")
         self.world.look = None
 

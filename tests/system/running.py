@@ -346,14 +346,21 @@ class Bird:
                 told += data
         return told.decode()
 
+    def _announced(self, address: str) -> Iterator[tuple[str, str]]:
+        """Each session with what BIRD says of the route to ``address`` that has come in it."""
+        told = self.ask(f"show route all for {address}") + "\n"
+        for part in re.split(r"unicast \[", told)[1:]:
+            yield part.split(maxsplit=1)[0].rstrip("]"), part
+
     def routes(self, address: str) -> dict[str, int]:
         """By session: the MED with which a host announces ``address``."""
-        told = self.ask(f"show route all for {address}") + "\n"
-        found: dict[str, int] = {}
-        for part in re.split(r"unicast \[", told)[1:]:
-            med = re.search(r"BGP\.med: (\d+)", part)
-            found[part.split(maxsplit=1)[0].rstrip("]")] = int(med[1]) if med else 0
-        return found
+        meds = {name: re.search(r"BGP\.med: (\d+)", part) for name, part in self._announced(address)}
+        return {name: int(med[1]) if med else 0 for name, med in meds.items()}
+
+    def lengths(self, address: str) -> dict[str, int]:
+        """By session: how many numbers are in the path of the route to ``address``."""
+        paths = {name: re.search(r"BGP\.as_path:([ \d]*)", part) for name, part in self._announced(address)}
+        return {name: len(path[1].split()) if path else 0 for name, path in paths.items()}
 
     def via(self, address: str) -> dict[str, set[int]]:
         """By host: the MEDs with which it announces ``address``."""

@@ -309,6 +309,26 @@ def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: L
 
 
 @both_lines
+def test_an_agent_that_was_killed_knows_who_fell_silent_before(fabric: Fabric, line: Line) -> None:
+    """The routers have the route of a node that died until their hold time is over, and a longer one would lose."""
+    a, b = fabric.a, fabric.b
+    for host in (a, b):
+        host.configure(checks=["local_as = 65010", 'takeover = ["prepend"]'])
+    fabric.start(line)
+    before = fabric.bird.lengths(fabric.vip)["a0"]
+    a.exabgp.send_signal(signal.SIGSTOP)
+    os.kill(a.agent, signal.SIGSTOP)
+    b.becomes("active")
+    b.log.wait("announced", state="active")
+    wait_until(lambda: fabric.bird.lengths(fabric.vip).get("b0") == before - 1, "a better route than that of a")
+    mark = b.log.mark()
+    os.kill(b.agent, signal.SIGKILL)
+    b.log.wait("announced", mark, state="active")
+    wait_until(lambda: fabric.bird.via(fabric.vip)["b"] == {running.MED}, "b to serve again")
+    assert fabric.bird.lengths(fabric.vip) == {"a0": before, "a1": before, "b0": before - 1, "b1": before - 1}
+
+
+@both_lines
 def test_leftovers_of_another_exabgp_are_cleared(fabric: Fabric, line: Line) -> None:
     """Whoever died with its ExaBGP announces nothing any more: there is nothing to continue."""
     a = fabric.a

@@ -93,6 +93,24 @@ def test_the_time_of_a_takeover_outlives_the_agent(tmp_path: Path, log: Told) ->
     assert (later.since("web"), later.since("dns"), later.since("mail")) == (1_800_000_000, None, None)
 
 
+def test_silent_takeovers_outlive_the_agent_and_its_exabgp(tmp_path: Path, log: Told) -> None:
+    opened(tmp_path, log).note({"web": "active"}, silences={"web": (2, 20.25)})
+    silent = "from exavrrp.system.state import State; life = State(Path(sys.argv[1]), None); life.open()"
+    program = f"import sys; from pathlib import Path; {silent}; print(life.recall(), life.silent('web'))"
+    under_another = [sys.executable, "-c", program, str(tmp_path)]
+    told = subprocess.run(under_another, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert told == "frozenset() (2, 20.25)\n", "no address, and yet the number"
+    assert opened(tmp_path, log).silent("dns") is None
+
+
+def test_silent_takeovers_do_not_outlive_a_boot(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(tmp_path, log).note({}, silences={"web": (2, 1.5)})
+    boot = tmp_path / "boot_id"
+    boot.write_text("another\n")
+    monkeypatch.setattr(state, "BOOT_ID", boot)
+    assert opened(tmp_path, log).silent("web") is None
+
+
 def test_what_is_not_announced_is_not_noted(tmp_path: Path, log: Told) -> None:
     life = opened(tmp_path, log)
     life.note({"web": "active", "dns": None, "mail": "leaving", "news": "standby"})

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.silences import MOST, QUIET, Silences
+from exavrrp.vrrp.silences import QUIET, Count, Silences
 
 NODES = {name: ip_address(f"2001:db8:ff::{number}") for number, name in enumerate("abcd", start=1)}
 WINDOW, INTERVAL = 180.0, 0.1
@@ -65,8 +65,34 @@ TRANSCRIPTS = {
         60     hear b 150
         60.4   hear c 100
         60.4   count 2
-        180.36 count 1
-        240.41 count 0
+        180.36 count 2              # the second one has left a route that beats the first one's
+        240.39 count 2
+        240.4  count 0
+    """,
+    "a second one that was heard in the window of the first, and missed after it": """
+        0      hear a 200
+        0.35   hear b 150
+        180.3  hear b 150
+        180.35 count 0
+        180.7  hear c 100
+        180.7  count 2              # who knows whether it had a longer route announced by then
+        360.69 count 2
+        360.7  count 0
+    """,
+    "or not long after it, for who has died had heard of the first a bit later": """
+        0      hear a 200
+        0.35   hear b 150
+        180.55 hear b 150
+        180.9  say 100
+        180.9  take over
+        180.9  count 2
+    """,
+    "one that dies when all is forgotten is the first again": """
+        0      hear a 200
+        0.35   hear b 150
+        180.7  hear b 150
+        181.05 hear c 100
+        181.05 count 1
     """,
     "an Active that says priority 0 goes in order": """
         0      hear a 200
@@ -175,11 +201,25 @@ def test_the_deadline_is_when_the_count_changes() -> None:
     assert silences.deadline is None
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
+    earlier = play("""
+        0    hear a 200
+        0.35 hear b 150
+        9    take over
+        9    count 2
+    """)
+    assert earlier.remembered == (2, 9.0)
     silences = Silences(WINDOW)
-    for number in range(3 * MOST):
-        silences.took_over(number / 100)
-    assert silences.count(2.0) == MOST
+    silences.recall(earlier.remembered, 10.0)
+    assert (silences.count(10.0), silences.deadline) == (2, 9.0 + WINDOW)
+    assert (silences.count(9.0 + WINDOW), silences.deadline, silences.remembered) == (0, None, None)
+
+
+def test_what_is_yet_to_come_is_not_recalled() -> None:
+    silences = Silences(WINDOW)
+    silences.recall(Count(2, 10.1), 10.0)
+    assert silences.count(10.0) == 0
+    assert silences.deadline is None
 
 
 def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:

@@ -173,7 +173,7 @@ class VirtualRouter:
     """whether a Backup binds and announces the addresses too"""
     ladder: Ladder
     stale_for: float
-    """seconds for which a silent takeover makes an Active's path shorter"""
+    """seconds since the last silent takeover after which none makes an Active's path shorter any more"""
 
     @property
     def family(self) -> int:

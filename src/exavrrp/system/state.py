@@ -2,8 +2,9 @@
 
 ``State`` is the note about this life: which routers' addresses ExaBGP announces for us. It stands in the state
 directory, which does not outlive a boot, and it counts only under the very ExaBGP process that it was written under:
-another one announces nothing for us. It is written at each change, from the event loop, and not forced to the disk:
-after a crash of the host it would be worthless anyway.
+another one announces nothing for us. What was counted of silent takeovers is about others, and counts under any. It is
+written at each change, from the event loop, and not forced to the disk: after a crash of the host it would be worthless
+anyway.
 
 ``DrainFile`` is the note about drained routers. It stands in the persistent directory, is forced to the disk, and is
 to be written beside the event loop: a disk may take seconds, an advert may not.
@@ -64,7 +65,7 @@ class State:
         self._boot: str | None = None
         self._exabgp: tuple[int, int] | None = None
         self._before: frozenset[str] = frozenset()
-        self._since: dict[str, int] = {}
+        self._last = Life(boot=None, exabgp=None, routers={})
         self._noted: Life | None = None
 
     def open(self) -> None:
@@ -75,9 +76,8 @@ class State:
         if content is None:
             return
         try:
-            before = life(content)
-            self._before = before.announced(self._boot, self._exabgp)
-            self._since = before.since
+            self._last = life(content)
+            self._before = self._last.announced(self._boot, self._exabgp)
         except Misunderstood as error:
             self._log.warning("note-ignored", file=str(self.path), detail=str(error))
 
@@ -87,16 +87,26 @@ class State:
 
     def since(self, router: str) -> int | None:
         """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
-        return self._since.get(router)
+        return self._last.since.get(router)
 
-    def note(self, levels: Mapping[str, str | None], since: Mapping[str, int] | None = None) -> None:
+    def silent(self, router: str) -> tuple[int, float] | None:
+        """How many nodes fell silent in earlier lives of this boot, and when the last one did, in monotonic seconds."""
+        return self._last.silent(router, self._boot)
+
+    def note(
+        self,
+        levels: Mapping[str, str | None],
+        since: Mapping[str, int] | None = None,
+        silences: Mapping[str, tuple[int, float]] | None = None,
+    ) -> None:
         """How each router is announced now (None: not at all), and when it became Active, in seconds since the epoch.
 
-        A file that is right already is left alone.
+        And how many silent takeovers it remembers, with the time of the last one in monotonic seconds. A file that is
+        right already is left alone.
         """
         announced = {name: str(level) for name, level in levels.items() if level is not None}
         times = {name: time for name, time in (since or {}).items() if name in announced}
-        now = Life(boot=self._boot, exabgp=self._exabgp, routers=announced, since=times)
+        now = Life(boot=self._boot, exabgp=self._exabgp, routers=announced, since=times, silences=dict(silences or {}))
         if now == self._noted:
             return
         try:

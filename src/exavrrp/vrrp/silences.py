@@ -1,10 +1,11 @@
 """How many nodes fell silent lately: takeovers that no priority 0 announced; pure.
 
 A node that dies with its links up leaves its route in the routers until the BGP hold time, and a node that takes over
-has to announce a better one (``routes.Takeover.PREPEND``): one step better for each silent takeover within a window
-that is at least as long as the hold time. The second to die has announced the better route already, so its successor
-needs one that is better still. Hence every node counts every silent takeover, its own and those of others, and as all
-hear the same adverts, all come to the same number.
+has to announce a better one (``routes.Takeover.PREPEND``): one step better than the dead node's was. The second to die
+has announced the better route already, so its successor needs one that is better still. Hence every node counts every
+silent takeover, its own and those of others, and as all hear the same adverts, all come to the same number. It is
+forgotten when nobody has fallen silent for a window that is at least as long as the hold time: all at once, because
+each route that a dead node has left is as good as the number that counted when it died.
 
 Whoever advertises is the Active. When another one begins, one of three things has happened:
 
@@ -17,16 +18,22 @@ This file must not know of elections, sockets or routes. This node's own adverts
 node that was stopped for a while thus counts its own silence when it hears who took over from it.
 """
 
-from collections import deque
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from exavrrp.vrrp.packet import LEAVING, Address
 
 QUIET = 2.5
 """Intervals without an advert after which an Active that is followed by another one has fallen silent."""
 
-MOST = 64
-"""Silent takeovers remembered: more than there can be prepends to be taken away."""
+
+class Count(NamedTuple):
+    """What is remembered of silent takeovers."""
+
+    number: int
+    latest: float
+    """when the last of them was"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +51,14 @@ class Silences:
     """Counts the silent takeovers of one virtual router. All times are seconds of one monotonic clock."""
 
     def __init__(self, window: float) -> None:
-        """``window``: seconds for which a silent takeover counts; above 0."""
+        """``window``: seconds without a silent takeover after which none counts any more; above 0."""
+        self.deadline: float | None = None
+        """when ``count`` will be 0; None: it is"""
         self._window = window
         self._active: _Active | None = None
-        self._times: deque[float] = deque(maxlen=MOST)
+        self._other: _Active | None = None
+        """the last one that was not this node"""
+        self._count = Count(0, -math.inf)
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -61,19 +72,35 @@ class Silences:
 
     def took_over(self, now: float) -> None:
         """This node has become Active from silence; before or after its first advert."""
-        self._times.append(now)
+        self._fell_silent(self._other, now)
         self._active = None
 
-    def count(self, now: float) -> int:
-        """Silent takeovers within the window, ``MOST`` at most."""
-        while self._times and self._times[0] + self._window <= now:
-            self._times.popleft()
-        return len(self._times)
+    def recall(self, count: Count, now: float) -> None:
+        """What an earlier life of this node has counted; before anything else."""
+        if count.latest <= now:
+            self._remember(count)
 
     @property
-    def deadline(self) -> float | None:
-        """When ``count`` will be smaller; None: it is 0."""
-        return self._times[0] + self._window if self._times else None
+    def remembered(self) -> Count | None:
+        """For a later life; None if nothing counts."""
+        return None if self.deadline is None else self._count
+
+    def count(self, now: float) -> int:
+        """Silent takeovers, each of them within the window of the one before; 0 when that of the last one is over."""
+        if self.deadline is not None and self.deadline <= now:
+            self.deadline = None
+        return 0 if self.deadline is None else self._count.number
+
+    def _fell_silent(self, silent: _Active | None, now: float) -> None:
+        """One more than what counted when it was last heard: it may have announced that."""
+        # Or what had counted until a moment before: it has heard of the silence before later than we have.
+        heard = now if silent is None else silent.last - QUIET * silent.interval
+        known = self._count.number if heard < self._count.latest + self._window else 0
+        self._remember(Count(known + 1, now))
+
+    def _remember(self, count: Count) -> None:
+        self._count = count
+        self.deadline = count.latest + self._window
 
     def _advertised(self, source: Address, priority: int, interval: float, now: float) -> None:
         before = self._active
@@ -81,5 +108,5 @@ class Silences:
         if priority == LEAVING and another:
             return  # of one that is not followed: its successor has spoken already
         if before is not None and another and not before.gone and now - before.last > QUIET * before.interval:
-            self._times.append(now)
-        self._active = _Active(source, now, interval, priority == LEAVING)
+            self._fell_silent(before, now)
+        self._active = self._other = _Active(source, now, interval, priority == LEAVING)
