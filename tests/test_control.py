@@ -352,6 +352,13 @@ def test_what_was_counted_of_others_counts_under_every_exabgp_of_the_boot() -> N
     assert unknown.silent("web", None) is None
 
 
+def test_who_was_active_is_silent_now_whatever_has_become_of_exabgp() -> None:
+    read = life(note(Life(boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"})))
+    assert [read.was_active(name, "b1") for name in ("web", "dns", "mail")] == [True, False, False]
+    assert not read.was_active("web", "b2")
+    assert not life(note(Life(boot=None, exabgp=None, routers={"web": "active"}))).was_active("web", None)
+
+
 def test_who_does_not_know_its_exabgp_has_inherited_nothing() -> None:
     unknown = Life(boot=None, exabgp=None, routers={"web": "active"})
     assert life(note(unknown)).announced(None, None) == frozenset()

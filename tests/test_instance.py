@@ -141,6 +141,19 @@ def test_a_backup_counts_the_silences_of_others() -> None:
     assert one.silences == 2, "who takes over from one who took over from silence needs more"
 
 
+def test_who_took_over_while_our_agent_was_replaced_has_done_so_from_silence() -> None:
+    one = instance()
+    one.inherit(0.0, whole=True, active=True)
+    one.start(0.0)
+    hear(one, 150, 0.1)
+    assert one.silences == 1
+    other = instance()
+    other.inherit(0.0, whole=True)
+    other.start(0.0)
+    hear(other, 150, 0.1)
+    assert other.silences == 0, "it was on its way out"
+
+
 def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
     one = instance()
     assert one.recall(2, 100.0, 500.0) == []

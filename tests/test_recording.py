@@ -52,7 +52,7 @@ EVENTS: dict[type[events.Event], st.SearchStrategy[events.Event]] = {
     events.Abandon: st.builds(events.Abandon),
     events.Rang: st.builds(events.Rang),
     events.Recalled: st.builds(events.Recalled, names, st.integers(1, 9), st.floats(0, 180, allow_nan=False)),
-    events.Inherited: st.builds(events.Inherited, names, st.booleans()),
+    events.Inherited: st.builds(events.Inherited, names, st.booleans(), st.booleans()),
     events.Heard: st.builds(
         events.Heard, names, addresses, adverts, st.integers(0, 2**31), st.lists(st.integers(0, 9)).map(tuple)
     ),

@@ -102,7 +102,7 @@ def test_every_event_and_effect_has_its_words() -> None:
     kind = presence.Settings(hold=0.25, linger=0.25, ceiling=5.0)
     history: list[tuple[str, events.Event, float]] = [
         ("dns", events.Recalled("dns", 2, 20.25), 100.0),
-        ("dns", events.Inherited("dns", whole=True), 100.0),
+        ("dns", events.Inherited("dns", whole=True, active=True), 100.0),
         ("dns", events.Failed("dns", Fault.CHECK, "no answer\n"), 100.0),
         ("dns", events.Rated("dns", 90), 100.0),
         ("dns", events.Held("dns", Hold.WAITING, "waiting for web"), 100.0),
@@ -133,7 +133,7 @@ def test_every_event_and_effect_has_its_words() -> None:
     told_as = "\n".join(words)
     for part in (
         "dns: remembers silent takeovers: 2, the last one 20.250 s ago",
-        "dns: has leftovers of a predecessor, all, announced",
+        "dns: has leftovers of a predecessor that was active, all, announced",
         "dns: is in fault (check: no answer\N{REPLACEMENT CHARACTER})",
         "dns: is worth priority 90",
         "dns: is held (waiting: waiting for web)",

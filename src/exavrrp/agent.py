@@ -352,7 +352,7 @@ class Agent:
                 told = sorted(map(str, found))
                 self.journal.warning("leftovers", router=router.name, addresses=told, detail=detail)
                 router.since = self._state.since(router.name) if whole else None
-                router.inherit(whole=whole)
+                router.inherit(whole=whole, active=self._state.was_active(router.name))
         self.announce_wanted()
         for router in self._routers.values():
             router.judge(self._health)

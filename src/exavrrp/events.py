@@ -47,7 +47,7 @@ class Rang:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A predecessor has counted silent takeovers of its addresses. Before any other event."""
+    """A predecessor has counted silent takeovers of its addresses. Before any other event of it."""
 
     name: str
     number: int
@@ -62,6 +62,8 @@ class Inherited:
     name: str
     whole: bool
     """all of them, and announced a moment ago"""
+    active: bool = False
+    """whether it was announced as an Active's, which has fallen silent thus"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,8 +75,8 @@ class Group:
         match event:
             case events.Recalled(number=number, age=age):
                 return self._of(name, member.recall(number, age, now))
-            case events.Inherited(whole=whole):
-                return self._of(name, member.inherit(now, whole=whole))
+            case events.Inherited(whole=whole, active=active):
+                return self._of(name, member.inherit(now, whole=whole, active=active))
             case events.Heard():
                 return self._hear(member, event, now)
             case events.Rated(priority=priority):

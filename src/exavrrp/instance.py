@@ -144,12 +144,15 @@ class Instance:
         """The silent takeovers that count now, for a successor of this process."""
         return self._silences.remembered
 
-    def inherit(self, now: float, *, whole: bool) -> list[Effect]:
+    def inherit(self, now: float, *, whole: bool, active: bool = False) -> list[Effect]:
         """A predecessor has left our addresses bound. To be told before ``start``.
 
         ``whole``: all of them, and announced a moment ago; we go on with them until the election is decided.
+        ``active``: whether they were announced as an Active's.
         """
         self._resuming = whole
+        if active:
+            self._silences.resumed(now)
         return self._inform(presence.Event.INHERITED if whole else presence.Event.ORPHANED, now)
 
     def start(self, now: float) -> list[Effect]:

@@ -184,8 +184,11 @@ def _of_one(event: events.OfOne) -> str:
     match event:
         case events.Recalled(number=number, age=age):
             return f"remembers silent takeovers: {number}, the last one {age:.3f} s ago"
-        case events.Inherited(whole=whole):
-            return f"has leftovers of a predecessor, {'all, announced' if whole else 'to be cleared'}"
+        case events.Inherited(whole=whole, active=active):
+            return (
+                f"has leftovers of a predecessor{' that was active' if active else ''},"
+                f" {'all, announced' if whole else 'to be cleared'}"
+            )
         case events.Heard(source=source, advertisement=advertisement, interface=interface):
             return f"heard {advertisement} from {source} over interface {interface}"
         case events.Rated(priority=priority):

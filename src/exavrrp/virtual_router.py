@@ -226,9 +226,12 @@ class VirtualRouter:
         """A predecessor has counted silent takeovers, the last one at ``latest`` by the clock."""
         self._tell_group(events.Recalled(self.name, number, self._clock.time() - latest))
 
-    def inherit(self, *, whole: bool) -> None:
-        """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago."""
-        self._tell_group(events.Inherited(self.name, whole))
+    def inherit(self, *, whole: bool, active: bool = False) -> None:
+        """A predecessor has left our addresses bound; ``whole``: all of them, and announced a moment ago.
+
+        ``active``: whether they were announced as an Active's.
+        """
+        self._tell_group(events.Inherited(self.name, whole, active))
 
     def close(self) -> None:
         """No alarm rings any more, and no farewell is repeated."""

@@ -390,7 +390,8 @@ class Process:
                 whole = router.name in announced and len(found) == len(router.configuration.addresses)
                 ground.log("leftovers {}: {}", router.name, "kept" if whole else "withdrawn, then unbound")
                 router.since = note.since.get(router.name) if whole and note is not None else None
-                router.inherit(whole=whole)
+                active = note is not None and note.was_active(router.name, ground.boot)
+                router.inherit(whole=whole, active=active)
         self.announce_wanted()
         for router in self.routers.values():
             router.judge(self._health)

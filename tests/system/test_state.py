@@ -91,6 +91,7 @@ def test_the_time_of_a_takeover_outlives_the_agent(tmp_path: Path, log: Told) ->
     opened(tmp_path, log).note({"web": "active", "dns": None}, {"web": 1_800_000_000, "dns": 1_700_000_000})
     later = opened(tmp_path, log)
     assert (later.since("web"), later.since("dns"), later.since("mail")) == (1_800_000_000, None, None)
+    assert [later.was_active(name) for name in ("web", "dns", "mail")] == [True, False, False]
 
 
 def test_silent_takeovers_outlive_the_agent_and_its_exabgp(tmp_path: Path, log: Told) -> None:

@@ -12,11 +12,11 @@ from exavrrp.vrrp.silences import QUIET, Count, Silences
 NODES = {name: ip_address(f"2001:db8:ff::{number}") for number, name in enumerate("abcd", start=1)}
 WINDOW, INTERVAL = 180.0, 0.1
 
-_LINE = re.compile(r"(?P<now>\d+(?:\.\d+)?)\s+(?P<what>hear|say|take over|count)\s*(?P<words>.*)")
+_LINE = re.compile(r"(?P<now>\d+(?:\.\d+)?)\s+(?P<what>hear|say|take over|resume|count)\s*(?P<words>.*)")
 
 
 def play(transcript: str) -> Silences:
-    """A line: a time, and what happens: ``hear NODE PRIORITY``, ``say PRIORITY``, ``take over``, ``count NUMBER``."""
+    """Lines: a time, and ``hear NODE PRIORITY``, ``say PRIORITY``, ``take over``, ``resume`` or ``count NUMBER``."""
     silences = Silences(WINDOW)
     for text in transcript.strip().splitlines():
         line = _LINE.fullmatch(text.partition("#")[0].strip())
@@ -29,6 +29,8 @@ def play(transcript: str) -> Silences:
                 silences.said(int(words[0]), INTERVAL, now)
             case "take over":
                 silences.took_over(now)
+            case "resume":
+                silences.resumed(now)
             case _:
                 assert silences.count(now) == int(words[0]), text
     return silences
@@ -126,6 +128,27 @@ TRANSCRIPTS = {
         0      hear b 150
         0.19   hear a 200
         0.19   count 0
+    """,
+    "our own silence right after our takeover": """
+        0      hear a 200
+        0.341  say 150
+        0.341  take over
+        0.341  count 1
+        0.7    hear c 100
+        0.7    count 2
+    """,
+    "an earlier life of ours was Active, and another one takes over": """
+        0      resume
+        0.05   hear b 150
+        0.05   count 1
+        0.15   hear b 150
+        0.15   count 1
+    """,
+    "an earlier life of ours was Active, and we go on": """
+        0      resume
+        0.05   say 200
+        0.1    hear b 150
+        0.1    count 0
     """,
     "two at once are two that live": """
         0      hear b 150

@@ -85,6 +85,10 @@ class State:
         """The routers that were announced in the last life, if this very ExaBGP announces them still."""
         return self._before
 
+    def was_active(self, router: str) -> bool:
+        """Whether ``router`` was announced as an Active's at the end of the last life, if that was in this boot."""
+        return self._last.was_active(router, self._boot)
+
     def since(self, router: str) -> int | None:
         """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
         return self._last.since.get(router)

@@ -3,7 +3,7 @@
 A node that dies with its links up leaves its route in the routers until the BGP hold time, and a node that takes over
 has to announce a better one (``routes.Takeover.PREPEND``): one step better than the dead node's was. The second to die
 has announced the better route already, so its successor needs one that is better still. Hence every node counts every
-silent takeover, its own and those of others, and as all hear the same adverts, all come to the same number. It is
+silent takeover, its own and those of others, and all who hear the same adverts come to the same number. It is
 forgotten when nobody has fallen silent for a window that is at least as long as the hold time: all at once, because
 each route that a dead node has left is as good as the number that counted when it died.
 
@@ -73,7 +73,15 @@ class Silences:
     def took_over(self, now: float) -> None:
         """This node has become Active from silence; before or after its first advert."""
         self._fell_silent(self._other, now)
-        self._active = None
+        if self._active is self._other:
+            self._active = None
+
+    def resumed(self, now: float) -> None:
+        """An earlier life of this node was Active until a while ago; before anything else.
+
+        An interval of 0: whoever is heard before this life says anything has taken over from silence.
+        """
+        self._active = _Active(None, now, 0.0, gone=False)
 
     def recall(self, count: Count, now: float) -> None:
         """What an earlier life of this node has counted; before anything else."""
