@@ -42,7 +42,6 @@ class Chaos:
         self._log = log
         self._ends: dict[int, Trouble] = {}
         self._count = 0
-        self._over = False
         kinds: tuple[Trouble, ...] = (
             self._weaken_path,
             self._cut_path,
@@ -100,17 +99,15 @@ class Chaos:
         way.jitter, way.damage = self._base["jitter"], self._base["damage"]
 
     def _arrange(self) -> None:
-        self._world.after(self._random.expovariate(1.0 / self._pace), self._strike)
+        self._next = self._world.after(self._random.expovariate(1.0 / self._pace), self._strike)
 
     def _strike(self) -> None:
-        if self._over:
-            return
         self._random.choices(self._kinds, self._weights)[0]()
         self._arrange()
 
     def end(self) -> None:
         """Everything that goes on ends now, and nothing begins any more."""
-        self._over = True
+        self._next.cancel()
         for number in list(self._ends):
             self._finish(number)
         self._network.heal()

@@ -128,7 +128,8 @@ class Machine:
         return address in self.unbindable
 
     def is_locked(self, process: Process) -> bool:
-        return any(other.locked for other in self._others if other is not process)
+        others = (*self._others, self.agent)
+        return any(other is not None and other is not process and other.locked for other in others)
 
     def ended(self, process: Process, why: str) -> None:
         self.log("agent ended: {}", why)

@@ -5,8 +5,9 @@
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
   time that ExaBGP and the fabric need (``AMPLE_HOLD``, ``AMPLE_LINGER``); who configures less has asked for less.
-- a dead node's routes lose, where that is configured (``takeover``): once another one is Active and announced, nothing
-  is sent to the dead any more, even if one node after the other dies, and the agents of those that took over.
+- a dead node's routes lose, where silent takeovers count (``takeover = ["prepend"]``; a MED is as good as the clocks):
+  once another one is Active and announced, nothing is sent to the dead any more, even if one node after the other dies,
+  and the agents of those that took over.
 - an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
 - break before make: no other node is bound as long as the one that is drained or lowered is. A *preemption* is not
   among these moves: a better node that comes back takes over when it has advertised, as RFC 9568 has it, and the other
@@ -19,7 +20,9 @@ from functools import partial
 from random import Random
 from typing import NamedTuple
 
+from exavrrp.config.ladders import PREPENDS
 from exavrrp.vrrp.router import Role
+from exavrrp.vrrp.silences import QUIET
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
@@ -75,9 +78,8 @@ class Service:
         self._calm = world.now
         ample = shape.hold >= AMPLE_HOLD + COMMANDS * temper.busy and shape.linger >= AMPLE_LINGER
         self._lossless = not shape.orderly and ample
-        self._beats_the_dead = "prepend" in shape.takeover or (
-            "med" in shape.takeover and not any(node.offset for node in shape.nodes)
-        )
+        self._silent = 0
+        """nodes that have died or paused: each takes a prepend away"""
         self._serving: tuple[Machine, float] | None = None
         """who serves beside a dead node's routes, and since when"""
         self.move: Move | None = None
@@ -100,7 +102,7 @@ class Service:
     def _dead_lose(self) -> None:
         """When somebody is Active, bound, and announced for as long as the routers take, nothing is lost any more."""
         serving = self.active()
-        if serving is None or rest.serves(serving) is not None or not serving.connected:
+        if serving is None or rest.serves(serving) is not None or not serving.connected or self._silent > PREPENDS:
             self._serving = None
             return
         if self._serving is None or self._serving[0] is not serving:
@@ -142,7 +144,8 @@ class Service:
         plans = [self._drain, self._lower, self._kill, self._replace, self._drain_everybody, self._drain_somebody]
         if self._shape.guarded:
             plans.append(self._attack)
-        if self._beats_the_dead:
+        # What nodes have counted of silences in trouble need not be the same: they begin when nothing counts.
+        if "prepend" in self._shape.takeover and not any(map(_counts, self._machines)):
             plans.append(self._silence)
         yield from random.choice(plans)(active, random)
 
@@ -188,24 +191,37 @@ class Service:
     def _silence(self, active: Machine, random: Random) -> Iterator[Move]:
         """One node after the other dies with its links up, and its routes stay; some successors lose their agents."""
         dead: list[Machine] = []
+        yield Move("nothing happens", self._forget_silences)
         while len(dead) < len(self._machines) - 1:
             serving = self.active()
             assert serving is not None, "converged, and nobody is Active"
+            self._silent += 1
             yield Move(f"{serving.name} falls silent", partial(_fall_silent, serving), silence=True)
             dead.append(serving)
             heir = self.active()
             assert heir is not None, "converged, and nobody is Active"
             if random.random() < 0.5:
+                self._silent += 1  # another one may have taken over before it is back
                 yield Move(f"kill the agent of {heir.name}", heir.kill_agent, silence=True)
-            if "prepend" not in self._shape.takeover or random.random() < 0.3:
+            if random.random() < 0.3:
                 break
         # A rebooted node knows nothing of what fell silent before: what the README says of it is no promise.
         yield Move("the routers forget the dead", self._forget, silence=True)
         for machine in dead:
             yield Move(f"{machine.name} comes back", partial(_come_back, machine), silence=True)
 
+    def _forget_silences(self) -> None:
+        """For a moment after its time a silence counts still, in case that it was another's time that counted."""
+        self._world.run(self._world.now + (QUIET + 1) * self._shape.interval)
+
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)
+
+
+def _counts(machine: Machine) -> bool:
+    """Whether any silent takeover counts there."""
+    assert machine.agent is not None
+    return any(router.instance.remembered is not None for router in machine.agent.routers.values())
 
 
 def _fall_silent(machine: Machine) -> None:

@@ -22,13 +22,14 @@ from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
 from exavrrp.vrrp.packet import Address, Advertisement
 from exavrrp.vrrp.router import Action, Active, Router
+from exavrrp.vrrp.silences import Silences
 from tests.simulation.process import Process
 from tests.simulation.simulation import Simulation
 from tests.simulation.world import Violation
 
 pytestmark = pytest.mark.simulation
 
-MOST = 100
+MOST = 200
 """Seeds that are tried."""
 
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -157,6 +158,10 @@ def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Router, "_active", hasty)
 
 
+def counts_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Silences, "_fell_silent", lambda self, silent, now: None)
+
+
 def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Conversation, "_repeat_everything", lambda self: None)
 
@@ -186,6 +191,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         (is_deaf_to_the_better, 1, "is Active after"),
         (splits_groups, 8, "is split"),
         (believes_early_alarms, 5, "an alarm that rang before"),
+        (counts_no_silence, 67, "to a node that is not bound"),
         (does_not_repeat, 4, "router . sends packets"),
         (gives_up_what_was_refused, 33, "does not announce|still announces"),
     ],
