@@ -76,6 +76,11 @@ class Fault:
     service: str = ""
 
     @property
+    def deafens(self) -> bool:
+        """Whether its node hears nothing, and is heard: it takes over what others serve."""
+        return self.kind is Kind.BLACK_HOLE and self.direction == "to" and self.uplinks == UPLINKS
+
+    @property
     def words(self) -> str:
         """For people."""
         parts = [self.kind, self.machine, *self.uplinks]
@@ -158,7 +163,7 @@ NOTHING = Cost(0.0, "the address stays bound and announced")
 
 
 def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = False) -> Cost:
-    """For a service that the struck node serves, and of a router's for every service.
+    """For a service that the struck node serves, and of a router's or a deaf node's for every service.
 
     What a router needs until it can pass answers on again after a restart is its own, and measured (judge.py).
     """
@@ -168,9 +173,9 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
                 terms.takeover, "its sessions close; silence for 3 x interval + Skew_Time; the routers' reaction"
             )
         case Kind.CUT_UPLINK:
-            return _cost_of_cut(fault, terms)
+            return _cost_of_cut(fault, service, terms)
         case Kind.BLACK_HOLE:
-            return _cost_of_black_hole(fault, service, terms)
+            return _cost_of_black_hole(fault, service, terms, overlapping=overlapping)
         case Kind.KILL_ROUTER:
             return Cost(2 * terms.reroute, "the other routers find another way, and back")
         case Kind.UNFIT:
@@ -191,18 +196,29 @@ REPAIR = 0.05
 "Seconds; netlink tells at once, and the agent needs about 1 ms."
 
 
-def _cost_of_cut(fault: Fault, terms: Terms) -> Cost:
+def _cost_of_cut(fault: Fault, service: Service, terms: Terms) -> Cost:
+    """What a short cut of both may cost besides is measured (judge.py)."""
     if len(fault.uplinks) == 1:
-        return Cost(2 * terms.reroute, "the routers find another way, and back")
+        if service.family == 4:
+            return Cost(2 * terms.reroute, "the routers find another way, and back")
+        why = "the routers find another way, and back; a neighbour that was asked for too early is asked for once more"
+        return Cost(2 * terms.reroute + SOLICITATION, why)
     # However short it is: the kernel may wait for up to a second before it reports a carrier again (linkwatch).
     return Cost(terms.takeover + (fault.lasts if fault.lasts < terms.takeover else 0.0), SILENCE)
 
 
-def _cost_of_black_hole(fault: Fault, service: Service, terms: Terms) -> Cost:
+SOLICITATION = 1.0
+"Seconds between two of them (RetransTimer, RFC 4861 §10)."
+
+
+def _cost_of_black_hole(fault: Fault, service: Service, terms: Terms, *, overlapping: bool) -> Cost:
     if len(fault.uplinks) == 1:
-        return Cost(
-            fault.lasts + terms.reroute, "nobody but BGP's hold time looks for another way, and static routes never"
-        )
+        why = "nobody but BGP's hold time looks for another way, and static routes never"
+        if not overlapping:
+            return Cost(fault.lasts + terms.reroute, why)
+        # TCP sends again when as much time has passed as it has tried in vain already (RFC 6298 §5.5).
+        behind = min(fault.lasts, terms.hold + HOLD_MARGIN)
+        return Cost(fault.lasts + behind + terms.reroute, f"{why}; what BGP had to say meanwhile comes as late again")
     if service.takeover and fault.direction != "to":
         return Cost(terms.takeover, f"{SILENCE}; the new route wins over the stale one")
     until = min(fault.lasts, terms.hold + HOLD_MARGIN)

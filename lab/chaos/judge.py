@@ -3,18 +3,18 @@
 **A gap** is an outage as the lab's timeline defines it: lost probes, with fewer answered ones between them than there
 are flows. It belongs to the episode in which it began.
 
-**It is explained** by the faults of its episode that concern its service: those of a router, and those of a node that
-answered for the service at any time of this episode. What they may cost together (`faults.cost`) is the allowance of
-the service in this episode, for all of its gaps; and `RESOLUTION` for each, the time between probes. What a killed
-router needs until it can pass answers on again is measured from its kernel's table. Where two faults overlap, both
-concern every service.
+**It is explained** by the faults of its episode that concern its service: those of a router, those of a node that hears
+nothing, and those of a node that answered for the service at any time of this episode. What they may cost together
+(`faults.cost`) is the allowance of the service in this episode, for all of its gaps; and `RESOLUTION` for each, the
+time between probes. What a killed router needs until it can pass answers on again is measured from its kernel's table.
+Where two faults overlap, both concern every service.
 
 Two excuses remain, which are told and counted:
 
 - *The router's own.* BIRD changes a route by deleting and adding it, and loses what comes in between, also where
   nothing failed. If a router on the way had no route for at most `REPLACING` at the moment of every lost probe, it was
-  that. And where two routers change over one after the other (FRR: 50 ms), a packet between them can be sent back: one
-  probe, if routers changed their routes within `MOVING` of it.
+  that. And where two routers change over one after the other, packets between them are sent back: one probe with BIRD,
+  with FRR (50 ms at each hop) as many as come within `MOVING`, if routers changed their routes within `MOVING` of each.
 - *The machine.* If the canary, who does nothing but wake up, was late since shortly before a gap, the allowance grows
   by so much, and a change of the Active is told no more. It may be needed for `excuses` of them at most, together: a
   machine that is always late shows nothing.
@@ -43,6 +43,8 @@ REPLACING = 0.02
 "Seconds; BIRD needs 1 to 5 for IPv6 routes."
 MOVING = 0.1
 "Seconds: two hops of 50 ms."
+BETWEEN_PROBES = 0.008
+"Seconds."
 EARLY = 0.02
 "Seconds before a fault is said to begin, from the last answered probe on."
 GROWTH = 4096
@@ -66,7 +68,7 @@ class Gap:
     "who answered last"
     after: str | None
     rerouted: bool
-    "whether it is the routers' own: each probe met one that replaced its route, or a single one met two that moved"
+    "whether it is the routers' own: each probe met one that replaced its route, or a few met two that moved"
 
     @property
     def seconds(self) -> float:
@@ -173,9 +175,10 @@ def _rerouted(chronicle: Chronicle, service: Service, lost: Sequence[Probe]) -> 
     ]
     if all(any(start <= probe.sent <= end for start, end in short) for probe in lost):
         return True
-    (first, *others) = lost
+    circling = 1 if chronicle.terms.router == "bird" else int(MOVING / BETWEEN_PROBES)
     changes = chronicle.routes.get(service.name, ())
-    return not others and any(abs(change.time - first.sent) <= MOVING for change in changes)
+    near = (any(abs(change.time - probe.sent) <= MOVING for change in changes) for probe in lost)
+    return len(lost) <= circling and all(near)
 
 
 def _chapter_of(chronicle: Chronicle, gap: Gap) -> int:
@@ -229,6 +232,11 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
         if trouble.fault.kind is Kind.KILL_ROUTER:
             speechless = _speechless(chronicle, service, trouble, chapter)
             found.append((trouble.fault.words, Cost(speechless, "it had no route to the client (measured)")))
+        if trouble.fault.kind is Kind.CUT_UPLINK and len(trouble.fault.uplinks) > 1:
+            unaware = _unaware(chronicle, service, trouble, chapter)
+            found.append(
+                (trouble.fault.words, Cost(unaware, "its ExaBGP did not know that sessions were closed (measured)"))
+            )
     found = [each for each in found if each[1].seconds > 0]
     if overlapping and found:
         seconds = chronicle.terms.last_takeover
@@ -246,6 +254,24 @@ def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapte
     return sum(end - start for start, end in table_gaps(changes) if trouble.start <= start <= over)
 
 
+def _unaware(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
+    """How long a node whose links were down for a moment stayed Active without sessions.
+
+    Routers close them at once; its ExaBGP finds out when it sends something, and its adverts go on before anybody has
+    missed them.
+    """
+    over = chronicle.end if chapter.settled is None else chapter.settled
+    found = (
+        each.time - trouble.start
+        for each in chronicle.agents
+        if each.node == trouble.fault.machine
+        and each.event == "transition"
+        and (each.field("router"), each.field("reason")) == (service.name, "unreachable")
+        and trouble.start <= each.time <= over
+    )
+    return next(found, 0.0)
+
+
 def _who_answered(chronicle: Chronicle, service: Service, chapter: Chapter) -> set[str]:
     end = chronicle.end if chapter.settled is None else chapter.settled
     probes = chronicle.streams[service.name].between(chapter.start - 1, end)
@@ -255,7 +281,7 @@ def _who_answered(chronicle: Chronicle, service: Service, chapter: Chapter) -> s
 def concerns(fault: Fault, answered: set[str]) -> bool:
     """Whether a fault can cost a service anything that was answered by these nodes during the episode."""
     is_router = fault.machine not in {server.name for server in SERVERS}
-    return is_router or fault.machine in answered
+    return is_router or fault.deafens or fault.machine in answered
 
 
 def lateness(chronicle: Chronicle, start: float, end: float) -> float:

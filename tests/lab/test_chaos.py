@@ -106,6 +106,18 @@ def test_a_gap_of_a_service_that_others_serve_is_not() -> None:
     assert "no fault concerns this service" in violation
 
 
+def test_a_node_that_hears_nothing_may_cost_what_others_serve() -> None:
+    deaf = Fault(Kind.BLACK_HOLE, "node2", 3.0, uplinks=("eth0", "eth1"), direction="to")
+    lost = {"web": gap(5.4, 0.3, before="node1", after="node1"), "dns": gap(5.4, 2.5, before="node3", after="node3")}
+    assert violations(chronicle(chapter(deaf), **lost)) == []
+    for other in (
+        replace(deaf, direction="from"),
+        replace(deaf, uplinks=("eth1",)),
+        replace(deaf, kind=Kind.ADVERTS_LOST),
+    ):
+        assert len(violations(chronicle(chapter(other), **lost))) == 2
+
+
 def test_a_fault_that_costs_nothing_explains_nothing() -> None:
     for kind in (Kind.KILL_AGENT, Kind.STOP_AGENT, Kind.STOP_EXABGP, Kind.FULL_RELOAD, Kind.DRAIN, Kind.ADVERTS_LOST):
         (violation,) = violations(chronicle(chapter(Fault(kind, "node1")), web=gap(5.1, 0.05)))
@@ -165,6 +177,25 @@ def test_between_two_routers_that_change_over_one_probe_is_lost() -> None:
         if changed is not None:
             found.routes["web"] = [RouteChange(BEGIN + changed, "tor2", ("node2",))]
         assert len(violations(found)) == number, (seconds, changed)
+
+
+def test_with_frr_as_many_as_come_while_two_routers_change_over() -> None:
+    quiet = chapter(Fault(Kind.DRAIN, "node1"))
+    for seconds, changed, number in ((0.09, (7.0, 7.05), 0), (0.09, (), 1), (0.09, (6.85,), 1), (0.15, (7.0, 7.1), 1)):
+        found = replace(chronicle(quiet, web=gap(7.0, seconds)), terms=replace(TERMS, router="frr"))
+        found.routes["web"] = [RouteChange(BEGIN + each, "tor2", ("node2",)) for each in changed]
+        assert len(violations(found)) == number, (seconds, changed)
+
+
+def test_a_node_may_be_without_sessions_for_as_long_as_its_exabgp_did_not_know() -> None:
+    cut = chapter(Fault(Kind.CUT_UPLINK, "node1", 0.1, uplinks=("eth0", "eth1")))
+    found = chronicle(cut, web=gap(5.0, 0.9))
+    assert len(violations(found)) == 1
+    gives_up = {"router": "web", "before": "active", "after": "initialize", "reason": "unreachable"}
+    found.agents = [AgentEvent(BEGIN + 5.85, "node1", "transition", gives_up)]
+    assert violations(found) == []
+    found.agents = [replace(found.agents[0], fields={**gives_up, "router": "dns"})]
+    assert len(violations(found)) == 1, "another service"
 
 
 def test_the_machine_excuses_as_much_as_it_was_late_and_once() -> None:
@@ -241,10 +272,16 @@ def test_costs_are_made_of_the_timers() -> None:
     long, short = (Fault(Kind.CUT_UPLINK, "node1", lasts, uplinks=uplinks) for lasts in (3.0, 0.1))
     assert cost(long, WEB, TERMS).seconds == TERMS.takeover
     assert cost(short, WEB, TERMS).seconds == TERMS.takeover + 0.1
+    half = replace(long, uplinks=("eth1",))
+    assert cost(half, WEB, TERMS).seconds == 1.0 + 2 * TERMS.reroute, "a neighbour is solicited once a second"
+    assert cost(half, BY_NAME["dns"], TERMS).seconds == 2 * TERMS.reroute
     mute = Fault(Kind.BLACK_HOLE, "node3", 20.0, uplinks=uplinks)
     assert cost(mute, WEB, TERMS).seconds == TERMS.takeover, "its successor's route wins"
     assert 10 < cost(mute, BY_NAME["dns"], TERMS).seconds < 11, "the BGP hold time"
     assert cost(replace(mute, direction="to"), WEB, TERMS).seconds > 10, "it is heard"
+    half = Fault(Kind.BLACK_HOLE, "node1", 4.0, uplinks=("eth1",))
+    assert cost(half, WEB, TERMS).seconds == 4.0 + TERMS.reroute
+    assert cost(half, WEB, TERMS, overlapping=True).seconds == 8.0 + TERMS.reroute, "so long for TCP to try again"
     taken = Fault(Kind.TAKE_ADDRESS, "node1", service="web")
     assert cost(taken, WEB, TERMS).seconds > 0 == cost(taken, BY_NAME["dns"], TERMS).seconds
     frozen = Fault(Kind.STOP_EXABGP, "node2", 20)
