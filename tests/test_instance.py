@@ -18,6 +18,7 @@ from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
+from exavrrp.vrrp.silences import PACE
 
 US, OTHER, THIRD = map(ip_address, ("2001:db8:ff::12", "2001:db8:ff::11", "2001:db8:ff::13"))
 VIP = ip_address("2001:db8:53::1")
@@ -166,6 +167,10 @@ def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
     while one.router.deadline is not None and (now := one.router.deadline) < 400.0 + STALE_FOR:
         one.timeout(now)
     assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR)
+    assert one.silences == 1, "not all at once"
+    assert one.deadline is not None
+    assert one.deadline <= 400.0 + STALE_FOR + PACE
+    assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR + PACE)
     assert one.silences == 0
     assert one.remembered is None
 

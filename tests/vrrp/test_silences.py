@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.silences import QUIET, Count, Silences
+from exavrrp.vrrp.silences import MOST, PACE, QUIET, Count, Silences
 
 NODES = {name: ip_address(f"2001:db8:ff::{number}") for number, name in enumerate("abcd", start=1)}
 WINDOW, INTERVAL = 180.0, 0.1
@@ -69,7 +69,9 @@ TRANSCRIPTS = {
         60.4   count 2
         180.36 count 2              # the second one has left a route that beats the first one's
         240.39 count 2
-        240.4  count 0
+        240.4  count 1              # and forgotten one by one
+        241.39 count 1
+        241.4  count 0
     """,
     "a second one that was heard in the window of the first, and missed after it": """
         0      hear a 200
@@ -79,7 +81,8 @@ TRANSCRIPTS = {
         180.7  hear c 100
         180.7  count 2              # who knows whether it had a longer route announced by then
         360.69 count 2
-        360.7  count 0
+        360.7  count 1
+        361.7  count 0
     """,
     "or not long after it, for who has died had heard of the first a bit later": """
         0      hear a 200
@@ -235,7 +238,36 @@ def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
     silences = Silences(WINDOW)
     silences.recall(earlier.remembered, 10.0)
     assert (silences.count(10.0), silences.deadline) == (2, 9.0 + WINDOW)
-    assert (silences.count(9.0 + WINDOW), silences.deadline, silences.remembered) == (0, None, None)
+    assert (silences.count(9.0 + WINDOW), silences.deadline) == (1, 9.0 + WINDOW + PACE)
+    assert silences.remembered == (2, 9.0), "as it was: the next life forgets by itself"
+    assert silences.count(9.0 + WINDOW + PACE) == 0
+    assert [silences.deadline, silences.remembered] == [None, None]
+
+
+def test_who_dies_while_others_are_forgotten_is_followed_by_one_more_than_it_counted() -> None:
+    silences = play("""
+        0      hear a 200
+        0.35   hear b 150
+        0.7    hear c 100
+        1.05   hear a 200
+        1.05   count 3
+        182.0  hear a 200
+        182.0  count 2
+        182.2  hear a 200
+        182.55 hear b 150           # a was heard when two counted, or almost three
+        182.55 count 3
+    """)
+    assert silences.count(182.55 + WINDOW) == 2
+
+
+def test_no_more_is_counted_than_there_can_be_prepends() -> None:
+    silences = Silences(WINDOW)
+    for number in range(2 * MOST):
+        silences.took_over(number / 100)
+    assert silences.count(2.0) == MOST
+    silences.recall(Count(2**53, 2.0), 2.0)
+    assert silences.count(2.0) == MOST
+    assert silences.count(2.0 + WINDOW + MOST * PACE) == 0
 
 
 def test_what_is_yet_to_come_is_not_recalled() -> None:

@@ -4,8 +4,9 @@ A node that dies with its links up leaves its route in the routers until the BGP
 has to announce a better one (``routes.Takeover.PREPEND``): one step better than the dead node's was. The second to die
 has announced the better route already, so its successor needs one that is better still. Hence every node counts every
 silent takeover, its own and those of others, and all who hear the same adverts come to the same number. It is
-forgotten when nobody has fallen silent for a window that is at least as long as the hold time: all at once, because
-each route that a dead node has left is as good as the number that counted when it died.
+forgotten when nobody has fallen silent for a window that is at least as long as the hold time: no part of it earlier,
+because each route that a dead node has left is as good as the number that counted when it died. And then one by one:
+when a path becomes longer by two at once, a detour over another router's old one looks as short (seen with BIRD).
 
 Whoever advertises is the Active. When another one begins, one of three things has happened:
 
@@ -18,7 +19,6 @@ This file must not know of elections, sockets or routes. This node's own adverts
 node that was stopped for a while thus counts its own silence when it hears who took over from it.
 """
 
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,6 +26,13 @@ from exavrrp.vrrp.packet import LEAVING, Address
 
 QUIET = 2.5
 """Intervals without an advert after which an Active that is followed by another one has fallen silent."""
+
+
+PACE = 1.0
+"""Seconds from one to the next that is forgotten: more than routers need to tell each other."""
+
+MOST = 64
+"""Silent takeovers that are counted: more than there can be prepends to be taken away."""
 
 
 class Count(NamedTuple):
@@ -51,14 +58,16 @@ class Silences:
     """Counts the silent takeovers of one virtual router. All times are seconds of one monotonic clock."""
 
     def __init__(self, window: float) -> None:
-        """``window``: seconds without a silent takeover after which none counts any more; above 0."""
+        """``window``: seconds without a silent takeover after which they are forgotten; above 0."""
         self.deadline: float | None = None
-        """when ``count`` will be 0; None: it is"""
+        """when ``count`` will be smaller; None: it is 0"""
         self._window = window
         self._active: _Active | None = None
         self._other: _Active | None = None
         """the last one that was not this node"""
-        self._count = Count(0, -math.inf)
+        self._count = Count(0, 0.0)
+        self._forgotten = 0
+        """of that number"""
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -86,7 +95,7 @@ class Silences:
     def recall(self, count: Count, now: float) -> None:
         """What an earlier life of this node has counted; before anything else."""
         if count.latest <= now:
-            self._remember(count)
+            self._remember(count._replace(number=min(count.number, MOST)))
 
     @property
     def remembered(self) -> Count | None:
@@ -94,20 +103,23 @@ class Silences:
         return None if self.deadline is None else self._count
 
     def count(self, now: float) -> int:
-        """Silent takeovers, each of them within the window of the one before; 0 when that of the last one is over."""
-        if self.deadline is not None and self.deadline <= now:
-            self.deadline = None
-        return 0 if self.deadline is None else self._count.number
+        """Silent takeovers, each of them within the window of the one before, and not forgotten yet."""
+        while self.deadline is not None and self.deadline <= now:
+            self._forgotten += 1
+            self.deadline = self.deadline + PACE if self._forgotten < self._count.number else None
+        return self._count.number - self._forgotten
 
     def _fell_silent(self, silent: _Active | None, now: float) -> None:
         """One more than what counted when it was last heard: it may have announced that."""
         # Or what had counted until a moment before: it has heard of the silence before later than we have.
         heard = now if silent is None else silent.last - QUIET * silent.interval
-        known = self._count.number if heard < self._count.latest + self._window else 0
-        self._remember(Count(known + 1, now))
+        late = heard - self._count.latest - self._window
+        known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
+        self._remember(Count(min(known + 1, MOST), now))
 
     def _remember(self, count: Count) -> None:
         self._count = count
+        self._forgotten = 0
         self.deadline = count.latest + self._window
 
     def _advertised(self, source: Address, priority: int, interval: float, now: float) -> None:
