@@ -11,6 +11,7 @@ came out into the file: to be committed only by someone who understands what cha
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterable
 from difflib import unified_diff
 from pathlib import Path
@@ -25,6 +26,11 @@ settings.register_profile("thorough", settings.get_profile("exavrrp"), max_examp
 # That it fails is all that is asked of a mutant, and not the least example.
 settings.register_profile("mutants", settings.get_profile("exavrrp"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("exavrrp")
+
+# A shell that starts the tests in the background has SIGINT ignored for them (POSIX, 2.11), and programs inherit that.
+# What a person does at a terminal is tested all the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Replay = Callable[[str], Iterable[str]]
 """What comes out of one input line; raises ValueError for a line it does not understand."""
