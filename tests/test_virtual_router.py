@@ -1,13 +1,17 @@
-"""What a virtual router leaves behind when it is closed; all else is shown with real sockets, or whole nodes."""
+"""What a virtual router reads before it decides, and what it leaves behind when it is closed.
+
+All else is shown with real sockets, or whole nodes.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+from exavrrp import events
 from exavrrp.config import load
 from exavrrp.system.wire import Sent
-from exavrrp.virtual_router import FAREWELLS, VirtualRouter
+from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
 from exavrrp.vrrp.packet import LEAVING, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise
 
@@ -67,3 +71,28 @@ def test_who_is_closed_repeats_no_farewell(tmp_path: Path) -> None:
             if timer.act is not None:
                 timer.act()
         assert wire.sent == (1 if closed else 1 + len(FAREWELLS))
+
+
+def test_after_a_pause_the_latest_deadline_says_what_is_read_first(tmp_path: Path) -> None:
+    """An alarm of presence has been missed, and then a Backup's patience: packets that came between them count."""
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(CONFIGURATION)
+    (configuration,) = load(path).routers
+    now = [0.0]
+    read: list[float] = []
+
+    class Host(SimpleNamespace):
+        def __getattr__(self, _: str) -> Any:
+            return lambda *_, **__: None
+
+    clock = SimpleNamespace(time=lambda: now[0], call_at=lambda *_: Timer(None), call_later=lambda *_: Timer(None))
+    host = Host(clock=clock, journal=Host(), notifier=Host(), catch_up=read.append, realtime=lambda: 0.0)
+    router = VirtualRouter(cast(Any, host), configuration, cast(Any, Wire()), cast(Any, None))
+    team = Team("web", [router], cast(Any, host))
+    team.do(events.Start())
+    patience = router.instance.router.deadline
+    assert patience is not None
+    for woken, known in ((0.1, 0.1), (patience + 10, patience)):
+        now[0] = woken
+        router._ring(0.1)
+        assert read.pop() == known

@@ -500,9 +500,9 @@ class VirtualRouter:
     def _ring(self, due: float) -> None:
         """An advert of ours that is in time does not wait for what others have sent: a flood would delay it."""
         self._alarm = None
-        late = self._clock.time() - due
-        if not self._serving or late >= self.configuration.advert_interval:
-            self._host.catch_up(due)
+        now = self._clock.time()
+        if not self._serving or now - due >= self.configuration.advert_interval:
+            self._host.catch_up(self._decided_by(due, now))
         self._tell_group(events.Rang())
 
     @property
@@ -510,6 +510,15 @@ class VirtualRouter:
         """Whether all that move together are Active: what is due is an advert, and nobody's silence."""
         assert self.team is not None, "rang before it was complete"
         return all(router.instance.router.role is Role.ACTIVE for router in self.team.routers)
+
+    def _decided_by(self, due: float, now: float) -> float:
+        """Up to when what has come decides: not only this alarm's ``due``, for after a pause all is due that was then.
+
+        The alarm may be one of presence, and a Backup's patience may have ended long after it.
+        """
+        assert self.team is not None, "rang before it was complete"
+        elections = (router.instance.router.deadline for router in self.team.routers)
+        return max([due, *(deadline for deadline in elections if deadline is not None and deadline <= now)])
 
     def _retry_later(self, fault: Fault) -> None:
         if fault in self._retries:
