@@ -17,6 +17,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import product
 from random import Random
 from typing import NamedTuple
 
@@ -73,6 +74,7 @@ class Service:
         self._shape = shape
         self._machines = machines
         self._fabric = fabric
+        self._busy = temper.busy
         self._attacker = attacker
         self._world = world
         self._calm = world.now
@@ -100,7 +102,7 @@ class Service:
             self._nothing_lost()
 
     def _dead_lose(self) -> None:
-        """When somebody is Active, bound, and announced for as long as the routers take, nothing is lost any more."""
+        """When somebody is Active, bound, and announced for as long as the routers take, nothing goes to the dead."""
         serving = self.active()
         if serving is None or rest.serves(serving) is not None or not serving.connected or self._silent > PREPENDS:
             self._serving = None
@@ -108,7 +110,10 @@ class Service:
         if self._serving is None or self._serving[0] is not serving:
             self._serving = (serving, self._world.now)
         if self._world.now > self._serving[1] + SENT + self._shape.convergence:
-            self._nothing_lost()
+            dead = {machine.number for machine in self._machines if not machine.wanted}
+            for address, router in product(self._addresses, range(len(self._fabric.routers))):
+                if not dead.isdisjoint(self._fabric.best(router, address)):
+                    raise Violation(f"router {router} sends packets for {address} to a node that is dead")
 
     def _breaks_before(self, leaving: Machine) -> None:
         for address in self._addresses:
@@ -211,8 +216,12 @@ class Service:
             yield Move(f"{machine.name} comes back", partial(_come_back, machine), silence=True)
 
     def _forget_silences(self) -> None:
-        """For a moment after its time a silence counts still, in case that it was another's time that counted."""
-        self._world.run(self._world.now + (QUIET + 1) * self._shape.interval)
+        """For a moment after its time a silence counts still, in case that it was another's time that counted.
+
+        And what is not to count any more has to be announced.
+        """
+        announcing = COMMANDS * self._busy + SENT + self._shape.convergence
+        self._world.run(self._world.now + (QUIET + 1) * self._shape.interval + announcing)
 
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)

@@ -191,7 +191,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         (is_deaf_to_the_better, 1, "is Active after"),
         (splits_groups, 8, "is split"),
         (believes_early_alarms, 5, "an alarm that rang before"),
-        (counts_no_silence, 67, "to a node that is not bound"),
+        (counts_no_silence, 67, "to a node that is dead"),
         (does_not_repeat, 4, "router . sends packets"),
         (gives_up_what_was_refused, 33, "does not announce|still announces"),
     ],
