@@ -244,6 +244,15 @@ def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
     assert [silences.deadline, silences.remembered] == [None, None]
 
 
+def test_an_earlier_life_that_was_silent_had_counted_until_then() -> None:
+    silences = Silences(WINDOW)
+    silences.recall(Count(1, 0.0), WINDOW + 0.5)
+    silences.resumed(WINDOW + 0.5)
+    assert silences.count(WINDOW + 0.5) == 0
+    silences.heard(NODES["a"], 200, INTERVAL, WINDOW + 0.6)
+    assert silences.count(WINDOW + 0.6) == 2, "and so have others, when it fell silent"
+
+
 def test_who_dies_while_others_are_forgotten_is_followed_by_one_more_than_it_counted() -> None:
     silences = play("""
         0      hear a 200

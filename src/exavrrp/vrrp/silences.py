@@ -31,6 +31,9 @@ QUIET = 2.5
 PACE = 1.0
 """Seconds from one to the next that is forgotten: more than routers need to tell each other."""
 
+ABSENCE = 1.0
+"""Seconds since the last advert of an earlier life, about: ExaBGP starts another one at once."""
+
 MOST = 64
 """Silent takeovers that are counted: more than there can be prepends to be taken away."""
 
@@ -90,7 +93,7 @@ class Silences:
 
         An interval of 0: whoever is heard before this life says anything has taken over from silence.
         """
-        self._active = _Active(None, now, 0.0, gone=False)
+        self._active = _Active(None, now - ABSENCE, 0.0, gone=False)
 
     def recall(self, count: Count, now: float) -> None:
         """What an earlier life of this node has counted; before anything else."""
