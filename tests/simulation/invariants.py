@@ -141,7 +141,7 @@ class Invariants:
             raise Violation("a tampered packet was accepted")
         if packet.signed and enforces and payload in accepted:
             raise Violation("a signed advert was accepted twice")
-        if packet.signed:
+        if packet.signed and packet.sent > self._process.ground.clock_set:
             accepted.add(payload)
         ours = router.instance.router
         self._tenure(router.name).patient = ours.deadline or 0.0

@@ -81,6 +81,7 @@ class Machine:
         self.verdicts = {check.name: True for check in configuration.checks}
         self.marks: dict[Flow, Sequence] = {}
         self.accepted: set[bytes] = set()
+        self.clock_set = 0.0
         self.removed: set[Address] = set()
         self.excused: set[Address] = set()
         self.unbindable: set[Address] = set()
@@ -381,6 +382,7 @@ class Machine:
         if offset != self.clock.offset:
             self.log("time of day is {:.3f} s off from now on", offset)
             self.clock.offset = offset
+            self.clock_set = self.world.now
             self.accepted.clear()
 
     def remove(self, address: Address) -> None:

@@ -69,7 +69,9 @@ class Ground(Protocol):
     marks: dict[Flow, Sequence]
     """numbers of signed adverts"""
     accepted: set[bytes]
-    """signed adverts that were accepted since the marks were made, or the clock was set"""
+    """signed adverts that were accepted since the marks were made, and sent since the clock was set"""
+    clock_set: float
+    """when the time of day was last set, in seconds of the world"""
     removed: set[Address]
     """what somebody else has removed from lo, and nobody has noticed yet"""
     excused: set[Address]
