@@ -172,7 +172,7 @@ def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
     assert one.deadline <= 400.0 + STALE_FOR + PACE
     assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR + PACE)
     assert one.silences == 0
-    assert one.remembered is None
+    assert one.remembered == (2, 400.0)
 
 
 # Giving up

@@ -141,7 +141,7 @@ class Instance:
 
     @property
     def remembered(self) -> Count | None:
-        """The silent takeovers that count now, for a successor of this process."""
+        """The silent takeovers of this life, for a successor of this process."""
         return self._silences.remembered
 
     def inherit(self, now: float, *, whole: bool, active: bool = False) -> list[Effect]:

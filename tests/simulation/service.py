@@ -230,7 +230,7 @@ class Service:
 def _counts(machine: Machine) -> bool:
     """Whether any silent takeover counts there."""
     assert machine.agent is not None
-    return any(router.instance.remembered is not None for router in machine.agent.routers.values())
+    return any(router.instance.silences for router in machine.agent.routers.values())
 
 
 def _fall_silent(machine: Machine) -> None:

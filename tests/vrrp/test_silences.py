@@ -239,9 +239,8 @@ def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
     silences.recall(earlier.remembered, 10.0)
     assert (silences.count(10.0), silences.deadline) == (2, 9.0 + WINDOW)
     assert (silences.count(9.0 + WINDOW), silences.deadline) == (1, 9.0 + WINDOW + PACE)
-    assert silences.remembered == (2, 9.0), "as it was: the next life forgets by itself"
     assert silences.count(9.0 + WINDOW + PACE) == 0
-    assert [silences.deadline, silences.remembered] == [None, None]
+    assert [silences.deadline, silences.remembered] == [None, (2, 9.0)], "the next life forgets by itself"
 
 
 def test_an_earlier_life_that_was_silent_had_counted_until_then() -> None:
@@ -281,6 +280,7 @@ def test_no_more_is_counted_than_there_can_be_prepends() -> None:
 
 def test_what_is_yet_to_come_is_not_recalled() -> None:
     silences = Silences(WINDOW)
+    assert silences.remembered is None
     silences.recall(Count(2, 10.1), 10.0)
     assert silences.count(10.0) == 0
     assert silences.deadline is None

@@ -102,8 +102,8 @@ class Silences:
 
     @property
     def remembered(self) -> Count | None:
-        """For a later life; None if nothing counts."""
-        return None if self.deadline is None else self._count
+        """For a later life, which forgets by itself; None: nobody has fallen silent yet."""
+        return self._count if self._count.number else None
 
     def count(self, now: float) -> int:
         """Silent takeovers, each of them within the window of the one before, and not forgotten yet."""
