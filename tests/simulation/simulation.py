@@ -233,9 +233,12 @@ class Simulation:
                 before, refused = rest.snapshot(self.machines, self.fabric), self.refused
                 self.world.run(self.world.now + interval)
                 after = rest.snapshot(self.machines, self.fabric)
-                if rest.same(before, after, interval, tolerance) and self.refused == refused:
+                # Backups alone, of whom each will be patient for a while, look as if they heard somebody.
+                what = rest.convergence(self.shape, self.machines, self.fabric)
+                if not rest.same(before, after, interval, tolerance) or self.refused != refused:
+                    what = "the state changes"
+                if what is None:
                     break
-                what = "the state changes"
             else:
                 self.world.run(self.world.now + interval)
             if self.world.now <= self._converged_by:
@@ -244,7 +247,4 @@ class Simulation:
                 raise Violation(f"does not come to rest: {what}")
         if self.transitions != transitions:
             raise Violation("converged, and then somebody else became Active")
-        wrong = rest.convergence(self.shape, self.machines, self.fabric)
-        if wrong is not None:
-            raise Violation(f"at rest, and {wrong}")
         self._log(None, "at rest")
