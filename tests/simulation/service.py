@@ -116,6 +116,8 @@ class Service:
                     raise Violation(f"router {router} sends packets for {address} to a node that is dead")
 
     def _breaks_before(self, leaving: Machine) -> None:
+        if leaving.agent is not None and any(router.kept for router in leaving.agent.routers.values()):
+            return  # nobody took over in time: it takes part again, and may preempt who came too late
         for address in self._addresses:
             bound = [machine.name for machine in self._machines if address in machine.lo and machine is not leaving]
             if bound and address in leaving.lo:
