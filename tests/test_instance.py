@@ -347,6 +347,20 @@ def test_break_before_make_lets_go_of_the_election_last_also_when_it_became_wors
     assert one.router.priority == 40
 
 
+def test_who_takes_part_again_before_it_has_let_go_is_as_much_worse() -> None:
+    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
+    one.prioritise(50, 4.0)
+    assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE)]
+    assert told(one.clear(Fault.SESSIONS, 4.2)) == [(BACKUP, Why.STARTUP)]
+    assert one.router.priority == 50
+    one.withdrawn(4.2)
+    assert one.timeout(4.2 + SETTLE) == [Step.UNBIND]
+    assert role(one) is BACKUP
+
+
 def test_a_stop_shortens_a_handover_that_is_under_way() -> None:
     one = serving()
     hear(one, 150, 4.0)

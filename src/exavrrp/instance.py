@@ -165,6 +165,9 @@ class Instance:
             return []
         if self.router.role is not Role.INITIALIZE:
             return []  # break before make: undrained before it has let go
+        owed, self._owed = self._owed, None
+        if owed is not None:  # it was to count after the letting go, which is off
+            self._elect(router.Prioritise(owed), now)
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
         # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor. And what is
         # still bound from before must not end it: a router that was out already has had nothing to let go of.
