@@ -336,27 +336,14 @@ def test_whatever_is_written_a_duration_is_in_range_or_refused(text: str) -> Non
 
 
 def test_a_life_counts_under_the_very_same_exabgp_only() -> None:
-    written = Life(boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"})
+    written = Life(
+        boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"}, silences={"web": (2, 1.5)}
+    )
     read = life(note(written))
     assert read == written
     assert read.announced("b1", (700, 12345)) == {"web", "dns"}
     for boot, exabgp in (("b2", (700, 12345)), ("b1", (700, 12346)), ("b1", (701, 12345)), (None, (700, 12345))):
         assert read.announced(boot, exabgp) == frozenset()
-
-
-def test_what_was_counted_of_others_counts_under_every_exabgp_of_the_boot() -> None:
-    read = life(note(Life(boot="b1", exabgp=(700, 12345), routers={}, silences={"web": (2, 1.5)})))
-    assert read.silent("web", "b1") == (2, 1.5)
-    assert read.silent("dns", "b1") is read.silent("web", "b2") is read.silent("web", None) is None
-    unknown = life(note(Life(boot=None, exabgp=None, routers={}, silences={"web": (2, 1.5)})))
-    assert unknown.silent("web", None) is None
-
-
-def test_who_was_active_is_silent_now_whatever_has_become_of_exabgp() -> None:
-    read = life(note(Life(boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"})))
-    assert [read.was_active(name, "b1") for name in ("web", "dns", "mail")] == [True, False, False]
-    assert not read.was_active("web", "b2")
-    assert not life(note(Life(boot=None, exabgp=None, routers={"web": "active"}))).was_active("web", None)
 
 
 def test_who_does_not_know_its_exabgp_has_inherited_nothing() -> None:

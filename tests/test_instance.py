@@ -157,7 +157,7 @@ def test_who_took_over_while_our_agent_was_replaced_has_done_so_from_silence() -
 
 def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
     one = instance()
-    assert one.recall(2, 100.0, 500.0) == []
+    one.recall(2, 100.0, 500.0)
     assert one.silences == 2
     one.start(500.0)
     assert one.timeout(500.0 + PATIENCE)[0] == Advertise(PRIORITY)

@@ -138,6 +138,11 @@ class Terms:
         return 0.05 if self.router == "bird" else 0.25
 
     @property
+    def circling(self) -> float:
+        """Packets between two routers that change over one after the other are sent back for so long."""
+        return 0.0 if self.router == "bird" else 0.1  # 50 ms at each of two hops
+
+    @property
     def takeover(self) -> float:
         return 3 * self.interval + self.skew(1) + self.reaction
 

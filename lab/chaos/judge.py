@@ -13,8 +13,9 @@ Two excuses remain, which are told and counted:
 
 - *The router's own.* BIRD changes a route by deleting and adding it, and loses what comes in between, also where
   nothing failed. If a router on the way had no route for at most `REPLACING` at the moment of every lost probe, it was
-  that. And where two routers change over one after the other, packets between them are sent back: one probe with BIRD,
-  with FRR (50 ms at each hop) as many as come within `MOVING`, if routers changed their routes within `MOVING` of each.
+  that. And where two routers change over one after the other, packets between them are sent back: a single probe, if
+  routers changed their routes within `MOVING` of it; with FRR those of `Terms.circling`, if one router changed its
+  route before the first of them and another one after the last.
 - *The machine.* If the canary, who does nothing but wake up, was late since shortly before a gap, the allowance grows
   by so much, and a change of the Active is told no more. It may be needed for `excuses` of them at most, together: a
   machine that is always late shows nothing.
@@ -43,8 +44,6 @@ REPLACING = 0.02
 "Seconds; BIRD needs 1 to 5 for IPv6 routes."
 MOVING = 0.1
 "Seconds: two hops of 50 ms."
-BETWEEN_PROBES = 0.008
-"Seconds."
 EARLY = 0.02
 "Seconds before a fault is said to begin, from the last answered probe on."
 GROWTH = 4096
@@ -175,10 +174,13 @@ def _rerouted(chronicle: Chronicle, service: Service, lost: Sequence[Probe]) -> 
     ]
     if all(any(start <= probe.sent <= end for start, end in short) for probe in lost):
         return True
-    circling = 1 if chronicle.terms.router == "bird" else int(MOVING / BETWEEN_PROBES)
-    changes = chronicle.routes.get(service.name, ())
-    near = (any(abs(change.time - probe.sent) <= MOVING for change in changes) for probe in lost)
-    return len(lost) <= circling and all(near)
+    first, last = lost[0].sent, lost[-1].sent
+    near = [each for each in chronicle.routes.get(service.name, ()) if first - MOVING <= each.time <= last + MOVING]
+    if len(lost) == 1:
+        return bool(near)
+    before = {each.machine for each in near if each.time <= first + REROUTING_MARGIN}
+    after = {each.machine for each in near if each.time >= last - REROUTING_MARGIN}
+    return last - first <= chronicle.terms.circling and bool(before) and bool(after) and len(before | after) > 1
 
 
 def _chapter_of(chronicle: Chronicle, gap: Gap) -> int:

@@ -328,14 +328,6 @@ class Life(Struct, frozen=True, kw_only=True):
     silences: dict[Name, tuple[Number, Monotonic]] = {}
     """name → how many nodes fell silent, and when the last one did: what its path may be made from"""
 
-    def was_active(self, router: Name, boot: str | None) -> bool:
-        """Whether it was announced as an Active's, in the same boot: it is silent now, whatever ExaBGP has done."""
-        return boot is not None and boot == self.boot and self.routers.get(router) == "active"
-
-    def silent(self, router: Name, boot: str | None) -> tuple[int, float] | None:
-        """What was counted, in the same boot: whatever has become of ExaBGP, routers may remember the others."""
-        return self.silences.get(router) if boot is not None and boot == self.boot else None
-
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
         """The routers that an ExaBGP still announces for this life as serving, if ``exabgp`` is the one.
 

@@ -74,7 +74,8 @@ class Group:
         name, member = event.name, self.members[event.name]
         match event:
             case events.Recalled(number=number, age=age):
-                return self._of(name, member.recall(number, age, now))
+                member.recall(number, age, now)
+                return []
             case events.Inherited(whole=whole, active=active):
                 return self._of(name, member.inherit(now, whole=whole, active=active))
             case events.Heard():

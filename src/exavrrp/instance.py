@@ -133,11 +133,10 @@ class Instance:
         """Whether a drain may still be undone, for want of anybody who takes over."""
         return self._successor_by is not None
 
-    def recall(self, number: int, age: float, now: float) -> list[Effect]:
+    def recall(self, number: int, age: float, now: float) -> None:
         """A predecessor has counted silent takeovers, the last one ``age`` seconds ago. To be told before all else."""
         self._silences.recall(Count(number, now - age), now)
         self.silences = self._silences.count(now)
-        return []
 
     @property
     def remembered(self) -> Count | None:

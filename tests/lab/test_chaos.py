@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ from lab.chaos.records import Chapter, Chronicle, Lateness, Stream, Trouble, Wei
 from lab.chaos.run import parser
 from lab.chaos.service import BY_NAME, SERVICES, configuration
 from lab.facts import AgentEvent, RouteChange
-from lab.routers import bird_candidates, frr_candidates
+from lab.routers import Daemon, bird_candidates, frr_candidates
 from lab.servers import ServerPlan
 
 BEGIN = 1_000_000.0
@@ -55,10 +56,14 @@ def chapter(*faults: Fault, start: float = 5.0, settled: float | None = 10.0, nu
     return made
 
 
+def served_by(node: str) -> Fate:
+    return lambda _: node
+
+
 def chronicle(*chapters: Chapter, web: Fate = lambda _: "node1", **others: Fate) -> Chronicle:
     made = Chronicle(7, TERMS, BEGIN, BEGIN + 20, chapters=list(chapters or [chapter(KILLED)]))
     for service in SERVICES:
-        made.streams[service.name] = stream(others.get(service.name, lambda _, home=service.home: home))  # type: ignore[misc]
+        made.streams[service.name] = stream(others.get(service.name, served_by(service.home)))
     made.streams["web"] = stream(web)
     return made
 
@@ -181,10 +186,19 @@ def test_between_two_routers_that_change_over_one_probe_is_lost() -> None:
 
 def test_with_frr_as_many_as_come_while_two_routers_change_over() -> None:
     quiet = chapter(Fault(Kind.DRAIN, "node1"))
-    for seconds, changed, number in ((0.09, (7.0, 7.05), 0), (0.09, (), 1), (0.09, (6.85,), 1), (0.15, (7.0, 7.1), 1)):
-        found = replace(chronicle(quiet, web=gap(7.0, seconds)), terms=replace(TERMS, router="frr"))
-        found.routes["web"] = [RouteChange(BEGIN + each, "tor2", ("node2",)) for each in changed]
-        assert len(violations(found)) == number, (seconds, changed)
+    cases: list[tuple[Daemon, float, dict[str, float], int]] = [
+        ("frr", 0.09, {"tor1": 6.99, "tor2": 7.1}, 0),
+        ("bird", 0.09, {"tor1": 6.99, "tor2": 7.1}, 1),
+        ("frr", 0.15, {"tor1": 6.99, "tor2": 7.16}, 1),
+        ("frr", 0.09, {"tor1": 6.99}, 1),
+        ("frr", 0.09, {"tor1": 6.98, "tor2": 6.99}, 1),
+        ("frr", 0.09, {"tor1": 6.85, "tor2": 7.1}, 1),
+        ("frr", 0.09, {}, 1),
+    ]
+    for router, seconds, changed, number in cases:
+        found = replace(chronicle(quiet, web=gap(7.0, seconds)), terms=replace(TERMS, router=router))
+        found.routes["web"] = [RouteChange(BEGIN + at, name, ("node2",)) for name, at in changed.items()]
+        assert len(violations(found)) == number, (router, seconds, changed)
 
 
 def test_a_node_may_be_without_sessions_for_as_long_as_its_exabgp_did_not_know() -> None:
@@ -400,9 +414,9 @@ def test_an_address_or_a_route_too_many_or_too_few_is_told() -> None:
         {"files": frozenset({"run/lock", "run/state.json.new"})},
     ],
 )
-def test_more_or_less_of_anything_is_told(more: dict[str, object]) -> None:
+def test_more_or_less_of_anything_is_told(more: dict[str, Any]) -> None:
     there = census()
-    later = replace(there.nodes["node3"], **more)  # type: ignore[arg-type]
+    later = replace(there.nodes["node3"], **more)
     assert len(changes(there, replace(there, nodes={**there.nodes, "node3": later}))) == 1
 
 

@@ -384,7 +384,7 @@ class Process:
         note = ground.note
         announced = frozenset[str]() if note is None else note.announced(ground.boot, self.exabgp.identity)
         for router in self.routers.values():
-            silent = None if note is None else note.silent(router.name, ground.boot)
+            silent = None if note is None else note.silences.get(router.name)
             if silent is not None:
                 router.recall(*silent)
             found = ground.lo.intersection(router.configuration.addresses)
@@ -392,7 +392,7 @@ class Process:
                 whole = router.name in announced and len(found) == len(router.configuration.addresses)
                 ground.log("leftovers {}: {}", router.name, "kept" if whole else "withdrawn, then unbound")
                 router.since = note.since.get(router.name) if whole and note is not None else None
-                active = note is not None and note.was_active(router.name, ground.boot)
+                active = note is not None and note.routers.get(router.name) == "active"
                 router.inherit(whole=whole, active=active)
         self.announce_wanted()
         for router in self.routers.values():

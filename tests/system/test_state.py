@@ -104,12 +104,25 @@ def test_silent_takeovers_outlive_the_agent_and_its_exabgp(tmp_path: Path, log: 
     assert opened(tmp_path, log).silent("dns") is None
 
 
-def test_silent_takeovers_do_not_outlive_a_boot(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened(tmp_path, log).note({}, silences={"web": (2, 1.5)})
+@pytest.mark.parametrize("now", ["another\n", ""])
+def test_nothing_of_a_life_outlives_a_boot(
+    tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch, now: str
+) -> None:
+    opened(tmp_path, log).note({"web": "active"}, {"web": 1_800_000_000}, {"web": (2, 1.5)})
+    before = opened(tmp_path, log)
+    assert (before.silent("web"), before.was_active("web")) == ((2, 1.5), True)
     boot = tmp_path / "boot_id"
-    boot.write_text("another\n")
+    boot.write_text(now)
     monkeypatch.setattr(state, "BOOT_ID", boot)
-    assert opened(tmp_path, log).silent("web") is None
+    later = opened(tmp_path, log)
+    assert (later.silent("web"), later.was_active("web"), later.since("web")) == (None, False, None)
+
+
+def test_lives_of_unknown_boots_are_strangers(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "BOOT_ID", tmp_path / "nothing")
+    opened(tmp_path, log).note({"web": "active"}, silences={"web": (2, 1.5)})
+    later = opened(tmp_path, log)
+    assert (later.silent("web"), later.was_active("web")) == (None, False)
 
 
 def test_what_is_not_announced_is_not_noted(tmp_path: Path, log: Told) -> None:

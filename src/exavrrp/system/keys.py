@@ -63,7 +63,7 @@ def _credential(name: str) -> str:
 def _protected(path: str) -> None:
     """Raises ValueError if others could read or replace the file."""
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 — of what it leads to
+        mode = Path(path).stat().st_mode
         found = weakness(path)
     except FileNotFoundError:
         raise ValueError(f"does not exist; make it: {_REMEDY} {path})") from None

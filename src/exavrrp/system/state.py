@@ -2,7 +2,7 @@
 
 ``State`` is the note about this life: which routers' addresses ExaBGP announces for us. It stands in the state
 directory, which does not outlive a boot, and it counts only under the very ExaBGP process that it was written under:
-another one announces nothing for us. What was counted of silent takeovers is about others, and counts under any. It is
+another one announces nothing for us. That we were Active, and who else fell silent, counts in any case. It is
 written at each change, from the event loop, and not forced to the disk: after a crash of the host it would be worthless
 anyway.
 
@@ -66,6 +66,7 @@ class State:
         self._exabgp: tuple[int, int] | None = None
         self._before: frozenset[str] = frozenset()
         self._last = Life(boot=None, exabgp=None, routers={})
+        """that of this boot, if there was one"""
         self._noted: Life | None = None
 
     def open(self) -> None:
@@ -76,8 +77,10 @@ class State:
         if content is None:
             return
         try:
-            self._last = life(content)
-            self._before = self._last.announced(self._boot, self._exabgp)
+            last = life(content)
+            self._before = last.announced(self._boot, self._exabgp)
+            if self._boot is not None and last.boot == self._boot:
+                self._last = last
         except Misunderstood as error:
             self._log.warning("note-ignored", file=str(self.path), detail=str(error))
 
@@ -87,7 +90,7 @@ class State:
 
     def was_active(self, router: str) -> bool:
         """Whether ``router`` was announced as an Active's at the end of the last life, if that was in this boot."""
-        return self._last.was_active(router, self._boot)
+        return self._last.routers.get(router) == "active"
 
     def since(self, router: str) -> int | None:
         """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
@@ -95,7 +98,7 @@ class State:
 
     def silent(self, router: str) -> tuple[int, float] | None:
         """How many nodes fell silent in earlier lives of this boot, and when the last one did, in monotonic seconds."""
-        return self._last.silent(router, self._boot)
+        return self._last.silences.get(router)
 
     def note(
         self,

@@ -27,7 +27,6 @@ from exavrrp.vrrp.packet import LEAVING, Address
 QUIET = 2.5
 """Intervals without an advert after which an Active that is followed by another one has fallen silent."""
 
-
 PACE = 1.0
 """Seconds from one to the next that is forgotten: more than routers need to tell each other."""
 
@@ -85,6 +84,7 @@ class Silences:
     def took_over(self, now: float) -> None:
         """This node has become Active from silence; before or after its first advert."""
         self._fell_silent(self._other, now)
+        # Our first advert is still to come, and the one that was followed is gone.
         if self._active is self._other:
             self._active = None
 

@@ -72,7 +72,7 @@ class Attempt:
         """Tell no outcome."""
         self._tell_outcome = None
 
-    def end(self, grace: float) -> None:  # noqa: ARG002 — a task ends at once
+    def end(self, grace: float) -> None:  # noqa: ARG002 — the protocol's; a task needs no grace
         """Stop asking."""
         self._timer.cancel()
         self._task.cancel()
