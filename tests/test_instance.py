@@ -184,8 +184,9 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
     assert effects == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
     assert state(one) == Leaving(4.0 + HOLD / 2, Stage.RELIEVED)
     assert one.deadline == 4.0 + HOLD / 2, "the earlier one of two"
+    assert (one.presence.relieved, one.presence.parting) == (True, False)
     assert one.timeout(4.0 + HOLD / 2) == [Step.ANNOUNCE]
-    assert one.presence.parting
+    assert (one.presence.relieved, one.presence.parting) == (True, True)
     assert one.timeout(4.0 + HOLD) == [Step.WITHDRAW]
     assert one.withdrawn(5.0) == []
     assert state(one) == Lingering(5.0 + LINGER)
@@ -198,6 +199,7 @@ def test_after_a_stall_the_hold_begins_when_another_is_heard() -> None:
     one = serving()
     assert told(one.timeout(20.0)) == [(BACKUP, Why.STALLED), Step.ANNOUNCE]
     assert state(one) == Leaving(None, Stage.AWAITING), "a Backup is promoted or hears a successor: no ceiling"
+    assert not one.presence.relieved
     assert hear(one, LEAVING, 21.0) == []
     assert state(one) == Leaving(None, Stage.AWAITING), "who says priority 0 is no successor"
     hear(one, 150, 22.0)
@@ -281,6 +283,39 @@ def test_an_undrain_while_break_before_make_lets_go_takes_part_at_once() -> None
     one.withdrawn(4.0)
     assert one.release(Hold.DRAIN, 4.01) == []
     assert told(one.timeout(4.0 + SETTLE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN), (BACKUP, Why.STARTUP)]
+
+
+@pytest.mark.parametrize("advert", [150, None], ids=["superseded", "stalled"])
+def test_who_is_superseded_while_break_before_make_lets_go_is_not_active_once_more(advert: int | None) -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    later = 4.01 if advert else 14.0
+    effects = hear(one, advert, later) if advert else one.prioritise(PRIORITY, later)
+    why = Why.SUPERSEDED if advert else Why.STALLED
+    assert told(effects) == [(BACKUP, why), (INITIALIZE, Why.DRAIN)], "nothing is said: it is Active no longer"
+    assert isinstance(state(one), Withdrawing)
+    one.withdrawn(later)
+    assert one.timeout(later + SETTLE) == [Step.UNBIND]
+
+
+def test_who_is_superseded_while_it_lets_go_because_it_became_worse_is_a_backup_at_once() -> None:
+    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    one.bound(PATIENCE)
+    one.prioritise(50, 4.0)
+    assert told(hear(one, 150, 4.01)) == [(BACKUP, Why.SUPERSEDED), (INITIALIZE, Why.WEAKENED), (BACKUP, Why.STARTUP)]
+    assert one.router.priority == 50
+    one.withdrawn(4.02)
+    assert one.timeout(4.02 + SETTLE) == [Step.UNBIND], "and stays one"
+
+
+def test_a_backup_that_still_withdraws_what_it_served_is_drained_at_once() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    hear(one, 150, 4.0)
+    assert told(one.hold(Hold.DRAIN, "drained", 4.01)) == [(INITIALIZE, Why.DRAIN)]
+    one.withdrawn(4.02)
+    assert one.timeout(4.02 + SETTLE) == [Step.UNBIND]
 
 
 def test_a_backup_that_is_drained_waits_for_nobody() -> None:
@@ -500,7 +535,7 @@ def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
     one = instance()
     one.inherit(0.0, whole=True)
     one.start(0.0)
-    assert hear(one, 150, 0.1) == []
+    assert hear(one, 150, 0.1) == [Step.ANNOUNCE]
     assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
 
 
@@ -509,7 +544,7 @@ def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() ->
     one.inherit(0.0, whole=True)
     one.hold(Hold.WAITING, "checks", 0.0)
     one.start(0.0)
-    assert hear(one, 50, 0.1) == []
+    assert hear(one, 50, 0.1) == [Step.ANNOUNCE]
     one.release(Hold.WAITING, 0.2)
     assert one.router.deadline == 0.2 + PATIENCE
 
@@ -636,7 +671,7 @@ def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
     one = serving()
     one.timeout(20.0)
     assert state(one) == Leaving(None, Stage.AWAITING)
-    assert one.succeeded(22.0) == []
+    assert one.succeeded(22.0) == [Step.ANNOUNCE]
     assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
 
 

@@ -184,8 +184,14 @@ class Instance:
     def _leave(self, shutdown: Shutdown, now: float) -> list[Effect]:
         self._release = shutdown
         if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
-            return self._inform(presence.Event.LEAVE, now)
+            return [*self._inform(presence.Event.LEAVE, now), *self._let_go(now)]
         return self._elect(shutdown, now)
+
+    def _let_go(self, now: float) -> list[Effect]:
+        """Break before make: who is Active no longer has nothing to wait for, and must not be Active once more."""
+        if self.router.role is not Role.BACKUP or not self.presence.letting_go:
+            return []
+        return [*self._elect(self._release, now), *self._begin(now)]
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
@@ -302,7 +308,7 @@ class Instance:
             if isinstance(action, Transition):
                 for consequence in _consequences(action):
                     effects += self._inform(consequence, now)
-        return effects
+        return effects + self._let_go(now)
 
     def _listen(self, action: router.Action, followed: bool, now: float) -> None:
         """Who falls silent is counted by everybody alike, what this node says included.

@@ -215,6 +215,11 @@ class Presence:
         return self.state.level
 
     @property
+    def relieved(self) -> bool:
+        """Whether what is announced as leaving is to lose against the route of one who was heard."""
+        return isinstance(self.state, Leaving) and self.state.stage is not Stage.AWAITING
+
+    @property
     def parting(self) -> bool:
         """Whether what is announced as leaving may be worse than any detour to us."""
         return isinstance(self.state, Leaving) and self.state.stage is Stage.PARTING
@@ -223,6 +228,11 @@ class Presence:
     def awaiting(self) -> bool:
         """Whether it serves on as leaving, and nobody was heard yet who takes over."""
         return isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING
+
+    @property
+    def letting_go(self) -> bool:
+        """Whether ``Step.RELEASE`` is still to come."""
+        return isinstance(self.state, (Withdrawing, Lingering)) and self.state.release
 
     @property
     def deadline(self) -> float | None:
@@ -329,7 +339,7 @@ class Presence:
                 if self.settings.handover is Handover.BREAK_BEFORE_MAKE:
                     return self._withdraw(now)
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
-                return [Step.ANNOUNCE] + (self._successor(now) if heard else [])
+                return self._successor(now) if heard else [Step.ANNOUNCE]
             case Leaving(None):
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return self._successor(now) if heard else []
@@ -393,7 +403,7 @@ class Presence:
             steps.append(Step.WITHDRAW)
         if self.bound:
             steps.append(Step.UNBIND)
-        if isinstance(self.state, (Withdrawing, Lingering)) and self.state.release:
+        if self.letting_go:
             steps.append(Step.RELEASE)
         self.state = Absent()
         return steps
@@ -402,9 +412,9 @@ class Presence:
         match self.state:
             case Leaving(stage=Stage.AWAITING):
                 self.state = Leaving(now + self.settings.hold / 2, Stage.RELIEVED)
+                return [Step.ANNOUNCE]
             case _:
-                pass
-        return []
+                return []
 
     def _keep(self, joined: bool) -> list[Step]:
         match self.state:

@@ -345,10 +345,11 @@ class VirtualRouter:
 
     def wanted(self) -> list[Route]:
         """What ExaBGP is to announce for this router now."""
-        level = self.instance.presence.level
-        if level is None:
+        presence = self.instance.presence
+        if presence.level is None:
             return []
-        attributes = self.ladder.at(level, Standing(self.since, self.instance.silences, self.instance.presence.parting))
+        standing = Standing(self.since, self.instance.silences, presence.relieved, presence.parting)
+        attributes = self.ladder.at(presence.level, standing)
         return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out

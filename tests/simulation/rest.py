@@ -18,7 +18,7 @@ from exavrrp.vrrp.router import Active, Backup, Role
 from tests.simulation.exabgp import Command
 from tests.simulation.fabric import Fabric
 from tests.simulation.machine import INTERPRETER, RECONNECT, RESTART, Machine
-from tests.simulation.network import Address
+from tests.simulation.network import Address, Packet
 from tests.simulation.pipes import Pipes
 from tests.simulation.process import Process
 from tests.simulation.shape import Shape
@@ -175,7 +175,7 @@ def _is_reached(machine: Machine, router: VirtualRouter, fabric: Fabric) -> str 
 # Rest
 
 
-def pending(world: World, machines: list[Machine]) -> str | None:
+def pending(shape: Shape, world: World, machines: list[Machine]) -> str | None:
     """What is to happen besides adverts, and questions whether ExaBGP lives; None: nothing.
 
     Either it is arranged in the world, or it is a deadline in the state of somebody who has an earlier one.
@@ -188,7 +188,13 @@ def pending(world: World, machines: list[Machine]) -> str | None:
             counts = Takeover.PREPEND in router.ladder.takeover  # else nothing follows from it
             if counts and instance.router.role is Role.ACTIVE and instance._silences.deadline is not None:
                 return f"{machine.name} {router.name} remembers silences"
-    return next((f"{act}" for act in map(_meant, world.arranged()) if not _is_advert(act)), None)
+    for handle in world.arranged():
+        act = _meant(handle)
+        if not _is_advert(act):
+            return f"{act}"
+        if _is_straggler(handle, shape):
+            return "a packet from the time of trouble is under way"
+    return None
 
 
 def _meant(handle: Handle) -> Callable[..., object]:
@@ -207,6 +213,12 @@ def _is_advert(act: Callable[..., object]) -> bool:
     if isinstance(owner, Pipes):
         return name == "_alarmed" and owner.conversation.resting
     return name in ("_deliver", "deliver")
+
+
+def _is_straggler(handle: Handle, shape: Shape) -> bool:
+    """Whether it is a packet that takes longer than any does when all is well."""
+    packet = handle.args[-1] if handle.args else None
+    return isinstance(packet, Packet) and handle.at - packet.sent > 2 * shape.delay
 
 
 Snapshot = tuple[list[object], list[float]]

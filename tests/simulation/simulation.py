@@ -228,7 +228,7 @@ class Simulation:
         interval = rest.period(self.machines) or self.shape.interval
         tolerance = 2 * self.shape.lateness + 0.03 * interval
         while True:
-            what = rest.pending(self.world, self.machines)
+            what = rest.pending(self.shape, self.world, self.machines)
             if what is None:
                 before, refused = rest.snapshot(self.machines, self.fabric), self.refused
                 self.world.run(self.world.now + interval)

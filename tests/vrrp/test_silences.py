@@ -206,6 +206,13 @@ TRANSCRIPTS = {
         5.01   say 200
         5.01   count 1
     """,
+    "it forgets its own silence when the others do, which heard of it at once": """
+        0      say 200
+        90     hear b 150
+        90     count 1
+        180.29 count 1
+        180.31 count 0
+    """,
     "a node that has just started has nobody to say farewell to": """
         0      say 0
         0      count 0
@@ -225,6 +232,11 @@ def test_the_deadline_is_when_the_count_changes() -> None:
     assert silences.deadline == 0.35 + WINDOW
     assert silences.count(silences.deadline) == 0
     assert silences.deadline is None
+
+
+def test_nothing_is_remembered_of_times_to_come() -> None:
+    silences = play("0 say 200\n0.26 hear b 150")
+    assert silences.remembered == (1, 0.26), "it spoke before the time that others wait was over"
 
 
 def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:

@@ -16,7 +16,8 @@ Whoever advertises is the Active. When another one begins, one of three things h
   intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
 
 This file must not know of elections, sockets or routes. This node's own adverts are to be told as well (``said``): a
-node that was stopped for a while thus counts its own silence when it hears who took over from it.
+node that was stopped for a while thus counts its own silence when it hears who took over from it, and as of when the
+others did, so that all forget it together.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from exavrrp.vrrp.packet import LEAVING, Address
 
 QUIET = 2.5
 """Intervals without an advert after which an Active that is followed by another one has fallen silent."""
+
+DOWN = 3.0
+"""Intervals without an advert after which a Backup takes over, and skew apart (RFC 9568 §6.1)."""
 
 PACE = 1.0
 """Seconds from one to the next that is forgotten: more than routers need to tell each other."""
@@ -118,7 +122,8 @@ class Silences:
         heard = now if silent is None else silent.last - QUIET * silent.interval
         late = heard - self._count.latest - self._window
         known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
-        self._remember(Count(min(known + 1, MOST), now))
+        when = now if silent is None or silent.source is not None else min(now, silent.last + DOWN * silent.interval)
+        self._remember(Count(min(known + 1, MOST), when))
 
     def _remember(self, count: Count) -> None:
         self._count = count
