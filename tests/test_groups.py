@@ -375,6 +375,24 @@ def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_hea
     assert stages == {V4: relieved, V6: relieved}
 
 
+def test_who_is_superseded_for_one_member_while_all_let_go_has_let_go_of_all() -> None:
+    one = world(Nature((150, 150), handover=Handover.BREAK_BEFORE_MAKE), Nature())
+    node = one.nodes[0]
+    node.do(events.Held(V4, Hold.DRAIN, "drained"))
+    assert node.active == BOTH, "still withdrawing"
+    node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
+    assert set(node.roles.values()) == {INITIALIZE}
+
+
+def test_a_priority_that_recovers_before_all_have_let_go_counts() -> None:
+    one = world(Nature((150, 150), preempt=False, handover=Handover.BREAK_BEFORE_MAKE), Nature())
+    node = one.nodes[0]
+    node.do(events.Rated(V4, 90))
+    node.do(events.Rated(V4, 150))
+    one.pass_(5)
+    assert {member.router.priority for member in node.group.members.values()} == {150}
+
+
 def test_a_node_that_was_stopped_for_a_while_gives_way_whole() -> None:
     one = world()
     one.now += 60

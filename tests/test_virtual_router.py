@@ -4,6 +4,7 @@ All else is shown with real sockets, or whole nodes.
 """
 
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,7 @@ from exavrrp.config import load
 from exavrrp.system.wire import Sent
 from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
 from exavrrp.vrrp.packet import LEAVING, Ipv4Checksum
-from exavrrp.vrrp.router import Advertise
+from exavrrp.vrrp.router import Advertise, Role, Transition, Why
 
 CONFIGURATION = """
 [agent]
@@ -24,6 +25,13 @@ peers = ["2001:db8:ff::12"]
 vrid = 7
 addresses = ["2001:db8:53::1"]
 """
+
+
+class Anything(SimpleNamespace):
+    """Takes every call."""
+
+    def __getattr__(self, _: str) -> Any:
+        return lambda *_, **__: None
 
 
 class Timer:
@@ -81,12 +89,8 @@ def test_after_a_pause_the_latest_deadline_says_what_is_read_first(tmp_path: Pat
     now = [0.0]
     read: list[float] = []
 
-    class Host(SimpleNamespace):
-        def __getattr__(self, _: str) -> Any:
-            return lambda *_, **__: None
-
     clock = SimpleNamespace(time=lambda: now[0], call_at=lambda *_: Timer(None), call_later=lambda *_: Timer(None))
-    host = Host(clock=clock, journal=Host(), notifier=Host(), catch_up=read.append, realtime=lambda: 0.0)
+    host = Anything(clock=clock, journal=Anything(), notifier=Anything(), catch_up=read.append, realtime=lambda: 0.0)
     router = VirtualRouter(cast(Any, host), configuration, cast(Any, Wire()), cast(Any, None))
     team = Team("web", [router], cast(Any, host))
     team.do(events.Start())
@@ -96,3 +100,40 @@ def test_after_a_pause_the_latest_deadline_says_what_is_read_first(tmp_path: Pat
         now[0] = woken
         router._ring(0.1)
         assert read.pop() == known
+
+
+def test_no_two_nodes_are_active_since_the_same_second(tmp_path: Path) -> None:
+    """The MED that tells the time of a takeover has whole seconds: two routes would be alike."""
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(CONFIGURATION)
+    (configuration,) = load(path).routers
+    clock = [1_800_000_000.2]
+    router = VirtualRouter(
+        cast(Any, Anything(realtime=lambda: clock[0], journal=Anything(), notifier=Anything())),
+        configuration,
+        cast(Any, Wire()),
+        cast(Any, None),
+    )
+    peer = ip_address("2001:db8:ff::12")
+    router.team = cast(Any, Anything())
+    router._links[peer] = ()
+
+    def hear(priority: int) -> None:
+        advertisement = router.instance.router.advertisement(priority)
+        router.receive(
+            cast(Any, SimpleNamespace(datagram=SimpleNamespace(source=peer), interface=1, at=0.0)), advertisement
+        )
+
+    def take_over() -> int | None:
+        router.carry_out(Transition(Role.BACKUP, Role.ACTIVE, Why.SILENCE))
+        return router.since
+
+    assert take_over() == 1_800_000_000
+    hear(LEAVING)
+    assert take_over() == 1_800_000_000, "nobody else has begun"
+    hear(100)
+    assert take_over() == 1_800_000_001
+    hear(100)
+    clock[0] += 1
+    hear(100)
+    assert take_over() == 1_800_000_001, "it began in the second before"

@@ -170,21 +170,24 @@ class Group:
         )
 
     def _give_way(self, happened: Happened, now: float) -> Happened:
-        """Who is still Active beside one that is Backup follows it, for the reason that it had."""
-        if not any(member.router.role is Role.BACKUP for member in self.members.values()):
-            return []
-        reasons = (
-            (effect.why, f"{name}: {effect.detail}")
+        """Who is still Active beside one that is Backup, or was for a moment, follows it for the reason that it had."""
+        ends = [
+            (name, effect)
             for name, effect in happened
             if isinstance(effect, Transition) and effect.before is Role.ACTIVE
-        )
+        ]
+        # Who is superseded while it lets go, in break before make, is out of the election at once.
+        backup = any(effect.after is Role.BACKUP for _, effect in ends)
+        if not (backup or any(member.router.role is Role.BACKUP for member in self.members.values())):
+            return []
+        reasons = ((effect.why, f"{name}: {effect.detail}") for name, effect in ends)
         why, detail = next(reasons, (Why.SUPERSEDED, "the group is not Active"))
         active = [member for member in self.members.values() if member.router.role is Role.ACTIVE]
         return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
 
     def _prioritise(self, now: float) -> Happened:
         least = min(self._priorities.values())
-        return self._each(lambda member: member.prioritise(least, now) if member.router.priority != least else [])
+        return self._each(lambda member: member.prioritise(least, now) if member.priority != least else [])
 
     def _withhold(self) -> None:
         """The alarm of those whose time comes last is the alarm of all."""

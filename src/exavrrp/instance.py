@@ -159,14 +159,15 @@ class Instance:
         self._running = True
         return self._begin(now)
 
+    @property
+    def _kept_out(self) -> bool:
+        """Whether anything keeps it from taking part."""
+        return bool(self.faults or self.holds) or not self._running
+
     def _begin(self, now: float) -> list[Effect]:
-        if self.faults or self.holds or not self._running:
-            return []
-        if self.router.role is not Role.INITIALIZE:
-            return []  # break before make: undrained before it has let go
-        owed, self._owed = self._owed, None
-        if owed is not None:  # it was to count after the letting go, which is off
-            self._elect(router.Prioritise(owed), now)
+        if self._kept_out or self.router.role is not Role.INITIALIZE:
+            return []  # Active still in break before make: undrained before it has let go
+        self._pay(now)  # the letting go is off
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
         # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor. And what is
         # still bound from before must not end it: a router that was out already has had nothing to let go of.
@@ -188,10 +189,20 @@ class Instance:
         return self._elect(shutdown, now)
 
     def _let_go(self, now: float) -> list[Effect]:
-        """Break before make: who is Active no longer has nothing to wait for, and must not be Active once more."""
+        """Break before make: a Backup has nothing to let go of. It stays one, or goes if it is to go, at once.
+
+        What it served is withdrawn and unbound all the same; but a candidate could be Active again before that is done.
+        """
         if self.router.role is not Role.BACKUP or not self.presence.letting_go:
             return []
-        return [*self._elect(self._release, now), *self._begin(now)]
+        if self._kept_out:
+            return self._elect(self._release, now)
+        return [*self._inform(presence.Event.JOIN, now), *self._pay(now)]
+
+    def _pay(self, now: float) -> list[Effect]:
+        """The priority counts that was to count when the election has been let go of."""
+        owed, self._owed = self._owed, None
+        return [] if owed is None else self._elect(router.Prioritise(owed), now)
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
@@ -241,6 +252,11 @@ class Instance:
     def give_way(self, why: Why, detail: str, now: float) -> list[Effect]:
         """Another router of the group is Active no longer, and so are we."""
         return self._elect(router.Yield(why, detail), now)
+
+    @property
+    def priority(self) -> int:
+        """The effective priority: the one that counts, or will when the election has been let go of."""
+        return self.router.priority if self._owed is None else self._owed
 
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""
@@ -330,10 +346,7 @@ class Instance:
         for step in self.presence.handle(event, now):
             match step:
                 case Step.RELEASE:
-                    effects += self._elect(self._release, now)
-                    owed, self._owed = self._owed, None
-                    if owed is not None:
-                        effects += self._elect(router.Prioritise(owed), now)
+                    effects += self._elect(self._release, now) + self._pay(now)
                     effects += self._begin(now)  # undrained meanwhile
                 case Step.RETURN:
                     effects += self.fault(Fault.BIND, self._loss, now)

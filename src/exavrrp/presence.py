@@ -10,7 +10,7 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   stages, the second in the middle of ``hold``: a route that is worse by more than its MED before the successor's is
   known everywhere makes routers prefer a detour over each other to the same node, and packets circle (seen with FRR);
 - giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
-  that no other node starts before this one has stopped;
+  that no other node starts before this one has stopped (unless one did: then there is nothing to let go of);
 - giving up because it cannot serve: withdraw and unbind at once;
 - giving up because nobody should come here any more, although it could serve (its BGP sessions are gone): withdraw at
   once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
@@ -215,11 +215,6 @@ class Presence:
         return self.state.level
 
     @property
-    def relieved(self) -> bool:
-        """Whether what is announced as leaving is to lose against the route of one who was heard."""
-        return isinstance(self.state, Leaving) and self.state.stage is not Stage.AWAITING
-
-    @property
     def parting(self) -> bool:
         """Whether what is announced as leaving may be worse than any detour to us."""
         return isinstance(self.state, Leaving) and self.state.stage is Stage.PARTING
@@ -339,7 +334,7 @@ class Presence:
                 if self.settings.handover is Handover.BREAK_BEFORE_MAKE:
                     return self._withdraw(now)
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
-                return self._successor(now) if heard else [Step.ANNOUNCE]
+                return [Step.ANNOUNCE] + (self._successor(now) if heard else [])
             case Leaving(None):
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return self._successor(now) if heard else []
@@ -412,9 +407,9 @@ class Presence:
         match self.state:
             case Leaving(stage=Stage.AWAITING):
                 self.state = Leaving(now + self.settings.hold / 2, Stage.RELIEVED)
-                return [Step.ANNOUNCE]
             case _:
-                return []
+                pass
+        return []
 
     def _keep(self, joined: bool) -> list[Step]:
         match self.state:

@@ -94,8 +94,6 @@ class Standing:
     """whole seconds since the epoch at which this node became Active; None: it is not"""
     silences: int = 0
     """takeovers from silence seen lately (``vrrp.silences``)"""
-    relieved: bool = False
-    """whether another Active was heard, whose route is to beat ours"""
     parting: bool = False
     """whether another node's route is known everywhere, so that ours may be worse than any detour to us"""
 
@@ -245,14 +243,11 @@ class Ladder:
     def _yielding(self, standing: Standing) -> Attributes:
         """Worse than another Active where routers compare the MED, but no longer and no less preferred a way.
 
-        If the MED tells the time of the takeover, a dead node's must stay worse than ours, and a successor's is better:
-        but not if it took over within the second in which we did, and what ties is a path of two for some routers.
+        If the MED tells the time of the takeover, a successor's is better than ours in any case, and a dead node's is
+        worse: it stays.
         """
         if Takeover.MED in self.takeover:
-            since = standing.since
-            if standing.relieved and since is not None:
-                since -= 1
-            return self._active(replace(standing, since=since))
+            return self._active(standing)
         med = LARGEST if self.leaving.med is None else self.leaving.med
         return replace(self._active(standing), med=med)
 

@@ -200,6 +200,8 @@ class VirtualRouter:
         self.team: Team | None = None
         self.since: int | None = None
         """whole seconds since the epoch at which this node became Active, or its predecessor"""
+        self._rival: tuple[Address, int] | None = None
+        """the last other node that was Active, and the second since the epoch in which it was first heard"""
         self.silent = False
         """whether notify programs have heard our last word"""
         self._drained = False
@@ -243,6 +245,8 @@ class VirtualRouter:
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
         source = arrival.datagram.source
+        if advertisement.priority != LEAVING and (self._rival is None or self._rival[0] != source):
+            self._rival = source, int(self._host.realtime())
         expected = tuple(link.index for link in self._links[source])
         self.adverts["received"] += 1
         self._tell_group(events.Heard(self.name, source, advertisement, arrival.interface, expected), arrival.at)
@@ -345,11 +349,10 @@ class VirtualRouter:
 
     def wanted(self) -> list[Route]:
         """What ExaBGP is to announce for this router now."""
-        presence = self.instance.presence
-        if presence.level is None:
+        level = self.instance.presence.level
+        if level is None:
             return []
-        standing = Standing(self.since, self.instance.silences, presence.relieved, presence.parting)
-        attributes = self.ladder.at(presence.level, standing)
+        attributes = self.ladder.at(level, Standing(self.since, self.instance.silences, self.instance.presence.parting))
         return [Route(address, attributes) for address in self.configuration.addresses]
 
     # Effects out
@@ -531,6 +534,12 @@ class VirtualRouter:
     def _try_again(self, fault: Fault) -> None:
         self._tell_group(events.Recovered(self.name, fault))
 
+    def _second(self) -> int:
+        """When we became Active: the next second, if another node did within this one. Its route would be like ours."""
+        now = int(self._host.realtime())
+        rival, self._rival = self._rival, None
+        return now + 1 if rival is not None and rival[1] == now else now
+
     # The log
 
     def _addresses(self) -> list[str]:
@@ -538,7 +547,7 @@ class VirtualRouter:
 
     def _tell(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self.since = int(self._host.realtime())
+            self.since = self._second()
         self._journal.info(
             "transition",
             router=self.name,

@@ -16,8 +16,8 @@ Whoever advertises is the Active. When another one begins, one of three things h
   intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
 
 This file must not know of elections, sockets or routes. This node's own adverts are to be told as well (``said``): a
-node that was stopped for a while thus counts its own silence when it hears who took over from it, and as of when the
-others did, so that all forget it together.
+node that was stopped for a while thus counts its own silence when it hears who took over from it, as of when about the
+others did, so that it does not count it for longer.
 """
 
 from dataclasses import dataclass
@@ -122,8 +122,7 @@ class Silences:
         heard = now if silent is None else silent.last - QUIET * silent.interval
         late = heard - self._count.latest - self._window
         known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
-        when = now if silent is None or silent.source is not None else min(now, silent.last + DOWN * silent.interval)
-        self._remember(Count(min(known + 1, MOST), when))
+        self._remember(Count(min(known + 1, MOST), now if silent is None else _noticed(silent, now)))
 
     def _remember(self, count: Count) -> None:
         self._count = count
@@ -138,3 +137,9 @@ class Silences:
         if before is not None and another and not before.gone and now - before.last > QUIET * before.interval:
             self._fell_silent(before, now)
         self._active = self._other = _Active(source, now, interval, priority == LEAVING)
+
+
+def _noticed(silent: _Active, now: float) -> float:
+    """When others noticed what this node has noticed ``now``: earlier, if it was asleep itself."""
+    slept = silent.source is None and silent.interval > 0  # an earlier life was not
+    return min(now, silent.last + DOWN * silent.interval) if slept else now
