@@ -115,8 +115,9 @@ class Node:
         members = self.group.members
         roles = {name: member.router.role for name, member in members.items()}
         assert roles == self.roles
-        assert set(roles.values()) != {ACTIVE, BACKUP}, "they move together"
-        assert len({member.router.priority for member in members.values()}) == 1
+        settled = {roles[name] for name, member in members.items() if not member.presence.letting_go}
+        assert settled != {ACTIVE, BACKUP}, "they move together"
+        assert len({member.priority for member in members.values()}) == 1
         for name, member in members.items():
             assert (self.bound[name], self.announced[name]) == (member.presence.bound, member.presence.level)
             if roles[name] is not ACTIVE:
@@ -382,6 +383,35 @@ def test_who_is_superseded_for_one_member_while_all_let_go_has_let_go_of_all() -
     assert node.active == BOTH, "still withdrawing"
     node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
     assert set(node.roles.values()) == {INITIALIZE}
+
+
+def test_each_says_that_it_goes_when_it_has_let_go() -> None:
+    one = world(Nature((150, 150), preempt=False, handover=Handover.BREAK_BEFORE_MAKE), Nature())
+    node = one.nodes[0]
+    withdrawn: list[events.Event] = []
+    said: list[tuple[str, int]] = []
+    carry_out = node.carry_out
+
+    def slowly(name: str, effect: Effect) -> None:
+        if isinstance(effect, Advertise):
+            said.append((name, effect.priority))
+        if effect is Step.WITHDRAW:
+            node.announced[name] = None
+            withdrawn.append(events.Withdrawn(name))
+        else:
+            carry_out(name, effect)
+
+    node.queue = node.queued(slowly)
+    node.do(events.Rated(V4, 90))
+    for event in withdrawn:
+        one.now += ROUND
+        node.ring()
+        node.do(event)
+    one.pass_(3 * ROUND)
+    assert said == [(V4, LEAVING), (V6, LEAVING)]
+    one.deliver()
+    one.pass_(INTERVAL)
+    assert actives(one) == [set(), BOTH], "without waiting for three intervals"
 
 
 def test_a_priority_that_recovers_before_all_have_let_go_counts() -> None:

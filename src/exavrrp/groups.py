@@ -182,7 +182,12 @@ class Group:
             return []
         reasons = ((effect.why, f"{name}: {effect.detail}") for name, effect in ends)
         why, detail = next(reasons, (Why.SUPERSEDED, "the group is not Active"))
-        active = [member for member in self.members.values() if member.router.role is Role.ACTIVE]
+        active = [
+            member
+            for member in self.members.values()
+            # Who has not let go yet, when another one has, is about to: with a word, and unbound before it.
+            if member.router.role is Role.ACTIVE and (backup or not member.presence.letting_go)
+        ]
         return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
 
     def _prioritise(self, now: float) -> Happened:
