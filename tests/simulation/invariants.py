@@ -222,7 +222,9 @@ class Invariants:
                     raise Violation(f"{address} is {'' if address in lo else 'not '}on lo, presence: {bound}")
         ground.grounded()
         for team in process.teams:
-            roles = {router.instance.router.role for router in team.routers}
+            # Who lets go in break before make does so in its own time: the others wait as Backups, and take nothing.
+            settled = [router.instance for router in team.routers if not router.instance.presence.letting_go]
+            roles = {instance.router.role for instance in settled}
             if Role.ACTIVE in roles and Role.BACKUP in roles:
                 raise Violation(f"the group {team.routers[0].configuration.group} is split")
 

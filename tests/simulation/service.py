@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from exavrrp.config.ladders import PREPENDS
 from exavrrp.vrrp.router import Role
-from exavrrp.vrrp.silences import QUIET
+from exavrrp.vrrp.silences import ABSENCE, QUIET
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
@@ -223,7 +223,7 @@ class Service:
         And what is not to count any more has to be announced.
         """
         announcing = COMMANDS * self._busy + SENT + self._shape.convergence
-        self._world.run(self._world.now + (QUIET + 1) * self._shape.interval + announcing)
+        self._world.run(self._world.now + ABSENCE + (QUIET + 1) * self._shape.interval + announcing)
 
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)

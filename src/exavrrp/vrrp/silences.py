@@ -118,8 +118,9 @@ class Silences:
 
     def _fell_silent(self, silent: _Active | None, now: float) -> None:
         """One more than what counted when it was last heard: it may have announced that."""
-        # Or what had counted until a moment before: it has heard of the silence before later than we have.
-        heard = now if silent is None else silent.last - QUIET * silent.interval
+        # Or what had counted until a moment before: it has heard of the silence before later than we have, by some
+        # intervals, or when its agent came back, and forgets it as much later.
+        heard = now if silent is None else silent.last - QUIET * silent.interval - ABSENCE
         late = heard - self._count.latest - self._window
         known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
         self._remember(Count(min(known + 1, MOST), now if silent is None else _noticed(silent, now)))
