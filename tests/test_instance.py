@@ -323,6 +323,15 @@ def test_an_owner_that_is_superseded_when_it_no_longer_lets_go_is_a_backup() -> 
     assert role(one) is BACKUP
 
 
+def test_an_owner_that_takes_part_again_before_it_has_unbound_binds() -> None:
+    one = Instance("web", settings(priority=255), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
+    one.start(0.0)
+    one.bound(0.0)
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert told(one.timeout(14.0)) == [(BACKUP, Why.STALLED), (INITIALIZE, Why.DRAIN)]
+    assert told(one.release(Hold.DRAIN, 14.01)) == [Advertise(255), (ACTIVE, Why.OWNER), Step.BIND]
+
+
 def test_a_recovery_before_the_letting_go_counts() -> None:
     one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
     one.start(0.0)

@@ -346,8 +346,8 @@ class Instance:
         for step in self.presence.handle(event, now):
             match step:
                 case Step.RELEASE:
-                    effects += self._elect(self._release, now) + self._pay(now)
-                    effects += self._begin(now)  # undrained meanwhile
+                    effects += self._elect(self._release, now)
+                    effects += self._begin(now)  # undrained meanwhile, or only to become worse
                 case Step.RETURN:
                     effects += self.fault(Fault.BIND, self._loss, now)
                 case _:
