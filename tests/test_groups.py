@@ -94,6 +94,8 @@ class Node:
                 self.world.send(self.number, name, priority)
             case Transition(before, after):
                 assert before is self.roles[name]
+                if after is ACTIVE:
+                    assert not any(other.presence.letting_go for other in self.group.members.values()), "all or none"
                 self.roles[name] = after
             case Step.BIND if name in self.binds:
                 self.bound[name] = instance.presence.bound
@@ -412,6 +414,17 @@ def test_each_says_that_it_goes_when_it_has_let_go() -> None:
     one.deliver()
     one.pass_(INTERVAL)
     assert actives(one) == [set(), BOTH], "without waiting for three intervals"
+
+
+def test_who_goes_at_once_does_not_hurry_who_unbinds_first() -> None:
+    one = world(Nature((150, 150), preempt=False), Nature())
+    node = one.nodes[0]
+    six = node.group.members[V6].presence
+    six.settings = replace(six.settings, handover=Handover.BREAK_BEFORE_MAKE)
+    node.do(events.Rated(V4, 90))
+    assert (node.roles, node.said_last) == ({V4: BACKUP, V6: ACTIVE}, {V4: LEAVING, V6: 150})
+    one.pass_(3 * ROUND)
+    assert (node.roles, node.said_last) == ({V4: BACKUP, V6: BACKUP}, {V4: LEAVING, V6: LEAVING})
 
 
 def test_a_priority_that_recovers_before_all_have_let_go_counts() -> None:

@@ -10,8 +10,9 @@ this node; on the wire there is nothing but ordinary VRRP, which knows no groups
 - *Active only when all would be*: a Backup whose time has come waits until that of all members has. As long as one of
   them hears the Active, this node takes nothing: lost adverts of one family only move nothing.
 - *One that gives way takes all with it*: who is superseded for one member has lost the whole group, because the better
-  node is Active in all of its own. Their presence goes in the order of the configured handover, as ever. A new Active
-  that was heard for one member is the successor of all.
+  node is Active in all of its own. Their presence goes in the order of the configured handover, as ever: in break
+  before make each says that it goes when its own addresses are unbound. A new Active that was heard for one member is
+  the successor of all.
 
 Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 ones may say the
 opposite of the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
@@ -170,23 +171,24 @@ class Group:
         )
 
     def _give_way(self, happened: Happened, now: float) -> Happened:
-        """Who is still Active beside one that is Backup, or was for a moment, follows it for the reason that it had."""
+        """Who is still Active beside one that is Backup follows it for the reason that it had.
+
+        Not so in break before make who still lets go itself: unless another node is Active, or this one has slept.
+        """
         ends = [
             (name, effect)
             for name, effect in happened
             if isinstance(effect, Transition) and effect.before is Role.ACTIVE
         ]
-        # Who is superseded while it lets go, in break before make, is out of the election at once.
-        backup = any(effect.after is Role.BACKUP for _, effect in ends)
-        if not (backup or any(member.router.role is Role.BACKUP for member in self.members.values())):
+        lost = any(effect.why in (Why.SUPERSEDED, Why.STALLED) for _, effect in ends)  # perhaps no Backup any more
+        if not (lost or any(member.router.role is Role.BACKUP for member in self.members.values())):
             return []
         reasons = ((effect.why, f"{name}: {effect.detail}") for name, effect in ends)
         why, detail = next(reasons, (Why.SUPERSEDED, "the group is not Active"))
         active = [
             member
             for member in self.members.values()
-            # Who has not let go yet, when another one has, is about to: with a word, and unbound before it.
-            if member.router.role is Role.ACTIVE and (backup or not member.presence.letting_go)
+            if member.router.role is Role.ACTIVE and (lost or not member.presence.letting_go)
         ]
         return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
 

@@ -99,7 +99,7 @@ class Instance:
         self.presence = Presence(handover)
         self.copies = Copies()
         self.silences = 0
-        """takeovers from silence, none more than ``stale_for`` seconds before the next: what a route has to beat"""
+        """takeovers from silence that count (``vrrp.silences``): what a route has to beat"""
         self._silences = Silences(stale_for)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
@@ -166,8 +166,7 @@ class Instance:
 
     def _begin(self, now: float) -> list[Effect]:
         if self._kept_out or self.router.role is not Role.INITIALIZE:
-            return []  # Active still in break before make: undrained before it has let go
-        self._pay(now)  # the letting go is off
+            return []  # in break before make it may be Active still: undrained before it has let go
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
         # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor. And what is
         # still bound from before must not end it: a router that was out already has had nothing to let go of.
@@ -189,20 +188,20 @@ class Instance:
         return self._elect(shutdown, now)
 
     def _let_go(self, now: float) -> list[Effect]:
-        """Break before make: a Backup has nothing to let go of. It stays one, or goes if it is to go, at once.
+        """Break before make: who is Active no longer owes nothing, and a Backup has nothing to let go of.
 
-        What it served is withdrawn and unbound all the same; but a candidate could be Active again before that is done.
+        It stays a Backup, or goes at once if it is to go: a candidate could be Active again before what it served is
+        withdrawn and unbound.
         """
-        if self.router.role is not Role.BACKUP or not self.presence.letting_go:
+        if self.router.role is Role.ACTIVE:
             return []
-        if self._kept_out:
-            return self._elect(self._release, now)
-        return [*self._inform(presence.Event.JOIN, now), *self._pay(now)]
-
-    def _pay(self, now: float) -> list[Effect]:
-        """The priority counts that was to count when the election has been let go of."""
         owed, self._owed = self._owed, None
-        return [] if owed is None else self._elect(router.Prioritise(owed), now)
+        effects = [] if owed is None else self._elect(router.Prioritise(owed), now)
+        if self.router.role is not Role.BACKUP or not self.presence.letting_go:
+            return effects
+        if self._kept_out:
+            return [*effects, *self._elect(self._release, now)]
+        return [*effects, *self._inform(presence.Event.JOIN, now)]
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
@@ -347,7 +346,7 @@ class Instance:
             match step:
                 case Step.RELEASE:
                     effects += self._elect(self._release, now)
-                    effects += self._begin(now)  # undrained meanwhile, or only to become worse
+                    effects += self._begin(now)  # undrained meanwhile, or it has become worse
                 case Step.RETURN:
                     effects += self.fault(Fault.BIND, self._loss, now)
                 case _:

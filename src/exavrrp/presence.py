@@ -174,7 +174,7 @@ class Event(Enum):
     KEEP = auto()
     """nobody came: what is announced as leaving stays until the election is decided anew"""
     JOIN = auto()
-    """the router takes part in the election again: the same, and it is not to be let go of any more"""
+    """the router takes part in the election again, or stays in it: the same, and it is not to be let go of any more"""
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
 

@@ -37,6 +37,7 @@ from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
+from exavrrp.vrrp.tenures import Tenures
 
 FAREWELLS = (0.003, 0.006)
 """Seconds after the first priority 0 at which it is repeated: nobody acknowledges it."""
@@ -46,7 +47,6 @@ MUTE_ADVERTS = 3
 
 RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before what failed is tried again; the last one for ever."""
-
 
 _Arguments = TypeVarTuple("_Arguments")
 
@@ -199,9 +199,8 @@ class VirtualRouter:
         self._confirmed: Level | None = None
         self.team: Team | None = None
         self.since: int | None = None
-        """whole seconds since the epoch at which this node became Active, or its predecessor"""
-        self._rival: tuple[Address, int] | None = None
-        """the last other node that was Active, and the second since the epoch in which it was first heard"""
+        """whole seconds since the epoch at which this node, or its predecessor, became Active (``vrrp.tenures``)"""
+        self._tenures = Tenures()
         self.silent = False
         """whether notify programs have heard our last word"""
         self._drained = False
@@ -245,11 +244,11 @@ class VirtualRouter:
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
         source = arrival.datagram.source
-        if advertisement.priority != LEAVING and (self._rival is None or self._rival[0] != source):
-            self._rival = source, int(self._host.realtime())
         expected = tuple(link.index for link in self._links[source])
         self.adverts["received"] += 1
         self._tell_group(events.Heard(self.name, source, advertisement, arrival.interface, expected), arrival.at)
+        if self.instance.router.role is not Role.ACTIVE:
+            self._tenures.heard(source, advertisement.priority, self._host.realtime())
 
     def look_at_paths(self) -> None:
         """The routes may have changed: which interfaces lead to each peer now."""
@@ -534,12 +533,6 @@ class VirtualRouter:
     def _try_again(self, fault: Fault) -> None:
         self._tell_group(events.Recovered(self.name, fault))
 
-    def _second(self) -> int:
-        """When we became Active: the next second, if another node did within this one. Its route would be like ours."""
-        now = int(self._host.realtime())
-        rival, self._rival = self._rival, None
-        return now + 1 if rival is not None and rival[1] == now else now
-
     # The log
 
     def _addresses(self) -> list[str]:
@@ -547,7 +540,7 @@ class VirtualRouter:
 
     def _tell(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self.since = self._second()
+            self.since = self._tenures.begun(self._host.realtime())
         self._journal.info(
             "transition",
             router=self.name,

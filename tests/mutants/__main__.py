@@ -57,6 +57,7 @@ OWN = {
     "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
     "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
+    "vrrp/tenures.py": ("tests/vrrp/test_tenures.py",),
     "presence.py": ("tests/test_presence.py",),
     "instance.py": ("tests/test_instance.py",),
     "groups.py": ("tests/test_groups.py",),

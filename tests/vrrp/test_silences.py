@@ -334,7 +334,7 @@ def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:
 def test_all_observers_come_to_the_same_number(adverts: list[tuple[str, int, float]]) -> None:
     """Whether a node hears an advert or has sent it makes no difference, as long as nothing is forgotten.
 
-    Its own silence is forgotten earlier by a node that slept, and heard later than the others who took over.
+    A node that slept hears of its own silence later than the others, and may have been the only one to be silent.
     """
     everybody = {name: Silences(WINDOW) for name in ("a", "b", "c", "d")}
     now = 0.0

@@ -16,8 +16,8 @@ Whoever advertises is the Active. When another one begins, one of three things h
   intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
 
 This file must not know of elections, sockets or routes. This node's own adverts are to be told as well (``said``): a
-node that was stopped for a while thus counts its own silence when it hears who took over from it, as of when about the
-others did, so that it does not count it for longer.
+node that was stopped for a while thus counts its own silence when it hears who took over from it, and as of when the
+others did if one of them took over at once: it is not to count it for longer.
 """
 
 from dataclasses import dataclass
@@ -29,13 +29,13 @@ QUIET = 2.5
 """Intervals without an advert after which an Active that is followed by another one has fallen silent."""
 
 DOWN = 3.0
-"""Intervals without an advert after which a Backup takes over, and skew apart (RFC 9568 §6.1)."""
+"""Intervals without an advert after which a Backup takes over, without Skew_Time (RFC 9568 §6.1)."""
 
 PACE = 1.0
 """Seconds from one to the next that is forgotten: more than routers need to tell each other."""
 
 ABSENCE = 1.0
-"""Seconds since the last advert of an earlier life, about: ExaBGP starts another one at once."""
+"""Seconds for which an agent is away at most when it is killed, about: ExaBGP starts another one at once."""
 
 MOST = 64
 """Silent takeovers that are counted: more than there can be prepends to be taken away."""
@@ -97,7 +97,7 @@ class Silences:
 
         An interval of 0: whoever is heard before this life says anything has taken over from silence.
         """
-        self._active = _Active(None, now - ABSENCE, 0.0, gone=False)
+        self._active = _Active(None, now, 0.0, gone=False)
 
     def recall(self, count: Count, now: float) -> None:
         """What an earlier life of this node has counted; before anything else."""
@@ -110,7 +110,7 @@ class Silences:
         return self._count if self._count.number else None
 
     def count(self, now: float) -> int:
-        """Silent takeovers, each of them within the window of the one before, and not forgotten yet."""
+        """Silent takeovers that are not forgotten yet."""
         while self.deadline is not None and self.deadline <= now:
             self._forgotten += 1
             self.deadline = self.deadline + PACE if self._forgotten < self._count.number else None
