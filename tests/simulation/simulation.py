@@ -239,8 +239,8 @@ class Simulation:
                     what = "the state changes"
                 if what is None:
                     break
-            else:
-                self.world.run(self.world.now + interval)
+            else:  # not by a whole one: a question to ExaBGP that is asked as regularly would be open each time
+                self.world.run(self.world.now + 0.618 * interval)
             if self.world.now <= self._converged_by:
                 transitions = self.transitions
             if self.world.now > limit:
