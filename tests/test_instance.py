@@ -40,17 +40,17 @@ def settings(**changes: Any) -> router.Settings:
     return router.Settings(**values)
 
 
-def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
-    return Instance("web", settings(), presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING))
+def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
+    return Instance("web", settings(**changes), presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING))
 
 
 def advert(priority: int, interval: float = INTERVAL) -> Advertisement:
     return Advertisement(7, priority, round(interval * 100), (VIP,))
 
 
-def serving(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
-    """One that has taken over from silence at PATIENCE, and is bound."""
-    one = instance(handover)
+def serving(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
+    """One that has taken over from silence at PATIENCE, and is bound. (An owner has begun before.)"""
+    one = instance(handover, **changes)
     one.start(0.0)
     one.timeout(PATIENCE)
     one.bound(PATIENCE)
@@ -297,10 +297,7 @@ def test_who_is_superseded_while_break_before_make_lets_go_is_not_active_once_mo
 
 
 def test_who_is_superseded_while_it_lets_go_because_it_became_worse_is_a_backup_at_once() -> None:
-    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(hear(one, 150, 4.01)) == [(BACKUP, Why.SUPERSEDED)]
     assert (one.router.priority, one.priority) == (50, 50)
@@ -312,9 +309,7 @@ def test_who_is_superseded_while_it_lets_go_because_it_became_worse_is_a_backup_
 
 
 def test_an_owner_that_is_superseded_when_it_no_longer_lets_go_is_a_backup() -> None:
-    one = Instance("web", settings(priority=255), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.bound(0.0)
+    one = serving(Handover.BREAK_BEFORE_MAKE, priority=255)
     one.hold(Hold.DRAIN, "drained", 4.0)
     one.release(Hold.DRAIN, 4.01)
     assert told(one.timeout(14.0)) == [(BACKUP, Why.STALLED)], "who wakes late is Active no more"
@@ -324,19 +319,14 @@ def test_an_owner_that_is_superseded_when_it_no_longer_lets_go_is_a_backup() -> 
 
 
 def test_an_owner_that_takes_part_again_before_it_has_unbound_binds() -> None:
-    one = Instance("web", settings(priority=255), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.bound(0.0)
+    one = serving(Handover.BREAK_BEFORE_MAKE, priority=255)
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert told(one.timeout(14.0)) == [(BACKUP, Why.STALLED), (INITIALIZE, Why.DRAIN)]
     assert told(one.release(Hold.DRAIN, 14.01)) == [Advertise(255), (ACTIVE, Why.OWNER), Step.BIND]
 
 
 def test_a_recovery_before_the_letting_go_counts() -> None:
-    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert (one.router.priority, one.priority) == (PRIORITY, 50)
     assert one.prioritise(PRIORITY, 4.01) == []
@@ -405,10 +395,7 @@ def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
 
 
 def test_break_before_make_lets_go_of_the_election_last_also_when_it_became_worse() -> None:
-    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     assert one.prioritise(50, 4.0) == [Step.WITHDRAW]
     assert one.prioritise(40, 4.0) == []
     one.withdrawn(4.0)
@@ -418,10 +405,7 @@ def test_break_before_make_lets_go_of_the_election_last_also_when_it_became_wors
 
 
 def test_who_takes_part_again_before_it_has_let_go_is_as_much_worse() -> None:
-    one = Instance("web", settings(preempt=False), presence.Settings(Handover.BREAK_BEFORE_MAKE, HOLD, LINGER, CEILING))
-    one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE)]
     assert told(one.clear(Fault.SESSIONS, 4.2)) == [(BACKUP, Why.STARTUP)]
@@ -449,10 +433,7 @@ def test_a_standby_is_announced_while_it_is_a_backup() -> None:
 
 
 def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
-    one = Instance("web", settings(preempt=False), presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
-    one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one = serving(preempt=False)
     effects = told(one.prioritise(50, 4.0))
     assert effects == [RESIGN, (BACKUP, Why.WEAKENED), Step.ANNOUNCE]
     hear(one, 80, 5.0)

@@ -188,10 +188,10 @@ class Instance:
         return self._elect(shutdown, now)
 
     def _let_go(self, now: float) -> list[Effect]:
-        """Break before make: who is Active no longer owes nothing, and a Backup has nothing to let go of.
+        """Break before make: a lower priority counts once the router is Active no longer, however that came about.
 
-        It stays a Backup, or goes at once if it is to go: a candidate could be Active again before what it served is
-        withdrawn and unbound.
+        And who is a Backup by then has nothing to let go of: it stays one, or goes at once if it is to go. A candidate
+        could be Active again before what it served is withdrawn and unbound.
         """
         if self.router.role is Role.ACTIVE:
             return []

@@ -48,6 +48,7 @@ MUTE_ADVERTS = 3
 RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
 """Seconds before what failed is tried again; the last one for ever."""
 
+
 _Arguments = TypeVarTuple("_Arguments")
 
 

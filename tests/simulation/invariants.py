@@ -27,7 +27,7 @@ from exavrrp.presence import ANSWER_LIMIT
 from exavrrp.routes import Level
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Mode
-from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, Address, Malformed
+from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, OWNER, Address, Malformed
 from exavrrp.vrrp.router import Role, Why
 from tests.simulation.exabgp import understood
 from tests.simulation.network import Packet
@@ -223,9 +223,12 @@ class Invariants:
         ground.grounded()
         for team in process.teams:
             # Who lets go in break before make does so in its own time: the others wait as Backups, and take nothing.
-            settled = [router.instance for router in team.routers if not router.instance.presence.letting_go]
-            roles = {instance.router.role for instance in settled}
-            if Role.ACTIVE in roles and Role.BACKUP in roles:
+            members = [router.instance for router in team.routers]
+            roles = {one.router.role for one in members if not one.presence.letting_go}
+            letting_go = any(
+                one.presence.letting_go and one.priority != OWNER for one in members
+            )  # an owner begins at once
+            if Role.ACTIVE in roles and (Role.BACKUP in roles or letting_go):
                 raise Violation(f"the group {team.routers[0].configuration.group} is split")
 
     def stray_alarm(self, router: VirtualRouter) -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -235,7 +236,7 @@ class Node:
         if self.mode is None or not policy(self.mode).signs:
             return encode(it.advertisement, it.source, it.destination)
         signer = Signer(policy(self.mode), it.source, 51, self.marks)
-        sealed: Callable[[bytes], bytes] = lambda message: signer.trailer(message, VECTOR_TIME)  # noqa: E731
+        sealed = partial(signer.trailer, realtime=VECTOR_TIME)
         return encode(it.advertisement, it.source, it.destination, trailer=sealed)
 
     def hears(self, it: Vector, payload: bytes) -> Reason | None:
