@@ -16,7 +16,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from lab import report, scenarios_attack, scenarios_fabric, scenarios_service  # noqa: F401
+from lab import (  # noqa: F401
+    report,
+    scenarios_announcements,
+    scenarios_attack,
+    scenarios_fabric,
+    scenarios_service,
+    scenarios_sessions,
+)
 from lab.addressing import site
 from lab.chaos import run as chaos
 from lab.privileges import acquire
@@ -167,7 +174,7 @@ def main(arguments: Sequence[str]) -> int:
     is_chaos = list(arguments[:1]) == [CHAOS]
     options = chaos.parser().parse_args(arguments[1:]) if is_chaos else parser().parse_args(arguments)
     if not is_chaos and options.list:
-        told = {name: each.summary for name, each in SCENARIOS.items()} | {CHAOS: "all that can go wrong, at random"}
+        told = {name: each.summary for name, each in SCENARIOS.items()} | {CHAOS: "random faults, one or two at a time"}
         width = max(map(len, told))
         print("\n".join(f"{name:{width}}  {summary}" for name, summary in told.items()))
         return 0

@@ -102,6 +102,11 @@ class Link:
     def address_of_member(self, family: Family) -> Address:
         return self.address_of_router(family) + 1
 
+    @property
+    def second_address(self) -> Address:
+        """An IPv6 address of the member's for a second session; IPv4 links have no room for one."""
+        return self.address_of_member(6) + 1
+
 
 PREFIX_LENGTH: dict[Family, int] = {4: 31, 6: 64}
 "On links; /31 is RFC 3021."
@@ -119,6 +124,8 @@ class Site:
     "for each server its ToRs: eth0 leads to the first, eth1 to the second"
     spines: tuple[Machine, ...]
     "empty where the client is the spine"
+    twins: bool = False
+    "over its first uplink each server has two IPv6 sessions to the router's address, from two addresses of its own"
 
     @property
     def tors(self) -> tuple[Machine, ...]:
@@ -157,6 +164,11 @@ class Site:
 
     def uplinks(self, server: Machine) -> tuple[Link, ...]:
         return tuple(link for link in self.links if link.member == server)
+
+    def ends(self, link: Link, family: Family) -> tuple[Address, ...]:
+        """A member's addresses on a link from which it has a session to the router's."""
+        twins = self.twins and family == 6 and link.member in SERVERS and link == self.uplinks(link.member)[0]
+        return (link.address_of_member(family), *([link.second_address] if twins else []))
 
     def machine(self, name: str) -> Machine:
         """Raises KeyError for a name that is not in the plan."""

@@ -3,7 +3,8 @@
 #   need_packages [bird] [frr] [keepalived] [cc] …    what the namespaces need, and these; by apt, only what is missing
 #   need_uv                                             sets $uv; installed into .envs/uv if there is none
 #   need_project                                        .venv, from uv.lock
-#   need_exabgp 4|5                                     .envs/exabgp4, .envs/exabgp5, from uv.lock
+#   need_exabgp 4|5|4.2.21|5.0.8                        .envs/exabgp4, .envs/exabgp5 …, from uv.lock
+#   need_group GROUP PROGRAM                            .envs/GROUP with that program, from uv.lock
 #
 # All of them are quick when there is nothing to do, print to stderr only, and end the calling shell if they fail.
 # shellcheck shell=bash disable=SC2154,SC2016
@@ -89,16 +90,19 @@ need_project() {
     local stamp=$root/.venv/.synced-for-lab
     fresh "$root/.venv/bin/exavrrp" "$stamp" && return
     need_uv
-    "$uv" sync --project "$root" --frozen --quiet >&2 || fail "uv sync failed"
+    "$uv" sync --project "$root" --frozen --quiet --compile-bytecode >&2 || fail "uv sync failed"
     touch "$stamp"
 }
 
-need_exabgp() {
-    local environment=$root/.envs/exabgp$1
+need_exabgp() { need_group "exabgp$1" exabgp; }
+
+# The program that a group of dependencies is for, in an environment of its own.
+need_group() {
+    local environment=$root/.envs/$1
     local stamp=$environment/.synced-for-lab
-    fresh "$environment/bin/exabgp" "$stamp" && return
+    fresh "$environment/bin/$2" "$stamp" && return
     need_uv
-    UV_PROJECT_ENVIRONMENT=$environment "$uv" sync --project "$root" --frozen --quiet --only-group "exabgp$1" >&2 ||
-        fail "could not install ExaBGP $1"
+    UV_PROJECT_ENVIRONMENT=$environment "$uv" sync --project "$root" --frozen --quiet --compile-bytecode --only-group "$1" >&2 ||
+        fail "could not install $2"
     touch "$stamp"
 }

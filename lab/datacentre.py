@@ -1,4 +1,4 @@
-"""The whole lab, running: topology, routers, servers, observers; brought up, waited for, taken down.
+"""The whole lab: topology, routers, servers, observers; starts it, waits until it is up, removes it.
 
 Owns: the order in which things start, and what "it works" means before anything is measured. Must not know:
 scenarios; they call this.
@@ -11,13 +11,14 @@ import re
 import signal
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.addressing import (
     CLIENT,
     FAMILIES,
     HOST,
+    PREFIX_LENGTH,
     SERVERS,
     VIRTUAL_ADDRESS,
     Address,
@@ -30,14 +31,14 @@ from lab.facts import POWER_OFF, POWER_ON, AgentEvent, Command, Facts, Incident,
 from lab.observers import LOCAL_PROBES_PER_SECOND, PROBES_PER_SECOND, Observers
 from lab.processes import Late, Processes, Program
 from lab.recordings import Recording, replay
-from lab.routers import Daemon, best_path, start_routers
+from lab.routers import Daemon, best_path, candidates, disable, start_routers
 from lab.servers import Server, ServerPlan
 from lab.topology import Namespace, Topology
 
 START_LIMIT = 60.0
 "Seconds; a busy machine with two cores needs about 5."
 ROW = 50
-"So many probes answered in a row by one node (0.1 s of them, each source port three times) count as: it serves."
+"A node serves when it has answered so many probes in a row (0.1 s of them, each source port three times)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,24 @@ class DataCentre:
             server.start_exabgp()
         self.await_fabric()
 
+    def add_twins(self) -> Site:
+        """Gives each server a second session to the router of its first uplink, and returns the site. Before `start`,
+        which is to be given a plan with it.
+        """
+        assert not self.servers
+        site = replace(self.fabric.site, twins=True)
+        for each in SERVERS:
+            link = site.uplinks(each)[0]
+            add = f"address add {link.second_address}/{PREFIX_LENGTH[6]} dev {link.member_interface} nodad"
+            self.topology[each.name].ip([add])
+        self.fabric = replace(self.fabric, site=site)
+        return site
+
+    def disable(self, link: Link, address: Address, *, off: bool = True) -> None:
+        """Has the router of a link end its session to this address of the member's, or accept it again."""
+        namespace = self.topology[link.router.name]
+        disable(self.fabric.site, namespace, self.fabric.router, self.directory, (link.member, address), off=off)
+
     def hashed_uplink(self) -> Link:
         """The uplink that node1's kernel would choose for all its adverts to node2. First asked for before `start`."""
         if self._hashed is None:
@@ -118,6 +137,18 @@ class DataCentre:
         family = self.fabric.family
         prefix = f"{VIRTUAL_ADDRESS[family]}/{HOST[family]}"
         return best_path(self.topology[router.name], self.fabric.router, self.directory, prefix)
+
+    def tables(self) -> dict[str, set[str]]:
+        """By router next to a server: the servers from which its daemon has a route to the virtual address."""
+        family, site = self.fabric.family, self.fabric.site
+        prefix = f"{VIRTUAL_ADDRESS[family]}/{HOST[family]}"
+        return {
+            link.router.name: candidates(
+                site, self.topology[link.router.name], self.fabric.router, self.directory, prefix
+            )
+            for server in SERVERS
+            for link in site.uplinks(server)
+        }
 
     def start_probing(self) -> None:
         self.observers.start_prober()
@@ -168,7 +199,7 @@ class DataCentre:
     def agent_process(self, server: Machine) -> int:
         """The pid of a server's agent, which it logs when it starts."""
         self.observers.refresh()
-        said = [each for each in self.observers.agents if (each.node, each.event) == (server.name, "started")]
+        said = [each for each in self.observers.agents if (each.node, each.event) == (server.name, "agent-started")]
         return int(said[-1].field("process"))
 
     def command(self, server: Machine, *words: str) -> float:
@@ -231,7 +262,7 @@ class DataCentre:
             return [each for each in self.observers.agents if (each.node, each.event) == (server.name, event)]
 
         before = len(logged("counters"))
-        os.kill(int(logged("started")[-1].field("process")), signal.SIGUSR1)
+        os.kill(int(logged("agent-started")[-1].field("process")), signal.SIGUSR1)
         self.await_seen(f"the counters of {server.name}", 10, lambda: len(logged("counters")) > before)
 
     def incident(self, when: float, where: Machine, what: str) -> float:

@@ -1,4 +1,4 @@
-"""What the instruments wrote down, as values: agents' log lines, adverts, route changes, probes.
+"""The output of the instruments, parsed: agents' log lines, adverts, route changes, probes.
 
 Pure: text in, frozen dataclasses out. Times are seconds since the epoch (CLOCK_REALTIME), the same clock everywhere
 in a lab.
@@ -172,7 +172,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a node's agent has said last."""
+    """A node's state as its agent has logged it last."""
 
     state: str = "off"
     "off, initialize, backup, active"
@@ -181,7 +181,7 @@ class Standing:
 
 
 def standings(incidents: Iterable[Incident], agents: Iterable[AgentEvent]) -> dict[str, Standing]:
-    """Where each node stands after these incidents and log lines."""
+    """Each node's state after these incidents and log lines."""
     found: dict[str, Standing] = {}
     happened: list[Incident | AgentEvent] = sorted([*incidents, *agents], key=lambda each: each.time)
     for each in happened:
@@ -194,18 +194,18 @@ def standings(incidents: Iterable[Incident], agents: Iterable[AgentEvent]) -> di
 
 
 def standing_after(before: Standing, said: AgentEvent) -> Standing:
-    """Where a node that stood like this stands after it has said that."""
+    """The state that follows from one more log line."""
     match said.event:
-        case "started":
+        case "agent-started":
             return Standing("initialize")
-        case "stopped":
+        case "agent-stopped":
             return Standing()
         case "transition":
             return replace(before, state=said.field("after"))
-        case "bound" | "unbound":
-            return replace(before, bound=said.event == "bound")
-        case "announced" | "withdrawn":
-            return replace(before, announced=said.event == "announced")
+        case "address-bound" | "address-unbound":
+            return replace(before, bound=said.event == "address-bound")
+        case "route-announced" | "route-withdrawn":
+            return replace(before, announced=said.event == "route-announced")
         case _:
             return before
 

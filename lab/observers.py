@@ -1,4 +1,4 @@
-"""The instruments of a running lab: starts them, follows what they write, and hands it out as facts.
+"""The instruments of a running lab: starts them, reads their output, and returns it as facts.
 
 Owns: a sniffer in each ToR, `ip monitor route` in each router and the client, the prober, and reading the agents'
 logs. Must not know: what the facts mean (timeline.py).
@@ -101,7 +101,7 @@ class Observers:
         return self._knocks[0].tor
 
     def start_attacker(self, machine: Machine, tapped: Machine, rate: int, seconds: float) -> Program:
-        """Somebody on a machine who hears what crosses a router, and forges adverts once told to (SIGUSR1)."""
+        """An attacker on a machine, who records what crosses a router, and forges adverts from SIGUSR1 on."""
         ends = [self._address, *(str(server.loopback(self._family)) for server in SERVERS)]
         ears = NETNS / self._topology[tapped.name].name
         return self._instrument(machine.name, "attacker", str(ears), str(rate), str(seconds), str(VRID), *ends)

@@ -24,9 +24,9 @@ SETTINGS_AGAINST_IT = (
 )
 
 
-def acquire(arguments: Sequence[str]) -> None:
-    """Returns if we may make namespaces; otherwise starts over inside a user namespace. Raises LabError if neither
-    works.
+def acquire(arguments: Sequence[str], module: str = "lab") -> None:
+    """Returns if we may make namespaces; otherwise starts `module` over inside a user namespace. Raises LabError if
+    neither works.
     """
     if os.environ.get(IN_USER_NAMESPACE):
         run(["mount", "-t", "tmpfs", "tmpfs", "/run"])
@@ -40,7 +40,7 @@ def acquire(arguments: Sequence[str]) -> None:
             + ", ".join(f"{name} = {value}" for name, value in settings())
         )
     os.environ[IN_USER_NAMESPACE] = "1"
-    os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, "-m", "lab", *arguments])
+    os.execvp(UNSHARE[0], [*UNSHARE, sys.executable, "-m", module, *arguments])
 
 
 def works(argv: Sequence[str]) -> bool:

@@ -209,32 +209,37 @@ def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str
     ]
     later = [each for each in facts.agents if each.time > timeline.event]
     found += [(each.time, each.node, SAID[each.event].format_map(each.fields)) for each in later if each.event in SAID]
-    found += [(each.time, each.node, "the first BGP session is up") for each in first_sessions(later)]
+    found += [(each.time, each.node, session_words(each)) for each in first_sessions(later)]
     found += [(each.time, each.node, rejected_words(each)) for each in later if each.fields.get("rejected")]
     return [((time - timeline.event) * 1e3, machine, words) for time, machine, words in sorted(found)]
 
 
 SAID = {
-    "started": "the agent starts",
-    "check": "check {check}: {result}",
-    "draining": "draining",
-    "drained": "drained",
-    "drain-undone": "drain undone",
-    "undrained": "undrained",
+    "agent-started": "the agent starts",
+    "check-changed": "check {check}: {result}",
+    "drain-started": "draining",
+    "drain-completed": "drained",
+    "drain-cancelled": "drain cancelled",
+    "drain-ended": "undrained",
 }
-"Events of the agents' logs that are told, in words."
+"Events of the agents' logs that the report shows, in words."
 
 
 def rejected_words(counters: AgentEvent) -> str:
-    """What an agent has rejected, as it says in its counters."""
+    """The rejected packets in an agent's counters."""
     return "rejected " + ", ".join(f"{reason} ×{count}" for reason, count in counters.fields["rejected"].items())
+
+
+def session_words(up: AgentEvent) -> str:
+    """The first session that an agent logs as up since the event; it may have been up before, as for a new agent."""
+    return f"first BGP session logged as up: to {up.field('neighbor')} from {up.field('local')}"
 
 
 def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:
     """Of each node the first log line that says a BGP session is up; `agents` in the order of time."""
     found: dict[str, AgentEvent] = {}
     for each in agents:
-        if (each.event, each.field("state")) == ("neighbor", "up"):
+        if (each.event, each.field("state")) == ("session-changed", "up"):
             found.setdefault(each.node, each)
     return list(found.values())
 
@@ -251,7 +256,7 @@ def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:
 
 
 def path_events(timeline: Timeline, facts: Facts) -> list[AgentEvent]:
-    """What the agents say about paths that went quiet or came back, after the event."""
+    """The agents' log events of quiet and restored paths, after the event."""
     return [each for each in facts.agents if each.event in PATH_WORDS and each.time >= timeline.event]
 
 
@@ -259,7 +264,7 @@ def path_words(event: AgentEvent) -> str:
     return f"{event.node} logs: adverts of {event.field('peer')} {PATH_WORDS[event.event]} {event.field('interface')}"
 
 
-PATH_WORDS = {"path-quiet": "no longer arrive on", "path-back": "arrive again on"}
+PATH_WORDS = {"path-quiet": "no longer arrive on", "path-restored": "arrive again on"}
 
 
 def lost_words(timeline: Timeline) -> str:

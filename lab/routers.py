@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
-from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, Family, Machine, Site
+from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, Address, Family, Machine, Site
 from lab.processes import Processes
 from lab.topology import LabError, Namespace, run
 
@@ -55,7 +55,7 @@ protocol static own{family} {{
 }}
 """
 BIRD_NEIGHBOR = """\
-protocol bgp {peer}_{family} {{
+protocol bgp {name} {{
     local {local} as {asn};
     neighbor {remote} as {remote_asn};
     hold time {hold};
@@ -66,8 +66,11 @@ protocol bgp {peer}_{family} {{
     long lived graceful restart off;
     med metric {compare_med};
     ipv{family} {{ import all; export {export}; }};
+    {other}
 }}
 """
+BIRD_OTHER = {4: "ipv6 { import all; export none; };", 6: "ipv4 { import all; export none; extended next hop on; };"}
+"""For servers whose one session to a router carries both families; those that offer one get one."""
 
 
 def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
@@ -79,7 +82,7 @@ def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
             export = "none" if peer in SERVERS else "where source ~ [ RTS_BGP, RTS_STATIC ]"
             parts.append(
                 BIRD_NEIGHBOR.format(
-                    peer=peer.name,
+                    name=bird_name(site, machine, peer, remote),
                     family=family,
                     local=local,
                     asn=site.asn(machine),
@@ -88,9 +91,17 @@ def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
                     hold=hold,
                     export=export,
                     compare_med="on" if site.server_as == "distinct" else "off",
+                    other=BIRD_OTHER[family] if peer in SERVERS else "",
                 )
             )
     return "".join(parts)
+
+
+def zebra_configuration(machine: Machine) -> str:
+    """Without nexthop objects: the kernel removes a group of them when the links of all its members were without a
+    carrier, FRR 8.4 does not notice, and the kernel rejects what zebra routes over that group later.
+    """
+    return f"hostname {machine.name}\nno zebra nexthop kernel enable\n"
 
 
 def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
@@ -117,13 +128,17 @@ def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
                 f" neighbor {remote} timers connect 1",
                 f" neighbor {remote} advertisement-interval 0",
             ]
+            if family == 6 and peer in SERVERS:
+                lines.append(f" neighbor {remote} capability extended-nexthop")
     for family in FAMILIES:
         lines += [
             f" address-family ipv{family} unicast",
             *(f"  network {prefix}" for prefix in own_prefixes(site, machine, family)),
             "  maximum-paths 8",
         ]
-        for peer, _, remote in sessions(site, machine, family):
+        # A server may carry both families over one session.
+        other = [one for one in sessions(site, machine, 4 if family == 6 else 6) if one[0] in SERVERS]
+        for peer, _, remote in (*sessions(site, machine, family), *other):
             lines.append(f"  neighbor {remote} activate")
             if peer in SERVERS:
                 lines.append(f"  neighbor {remote} route-map NOTHING out")
@@ -137,13 +152,38 @@ def own_prefixes(site: Site, machine: Machine, family: Family) -> list[str]:
     return [*prefixes, AGGREGATE[family]] if machine in site.gates else prefixes
 
 
-def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine, object, object]]:
+def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine, Address, Address]]:
     """The BGP sessions of a router or the client: the peer, our address, its address."""
-    found: list[tuple[Machine, object, object]] = []
+    found: list[tuple[Machine, Address, Address]] = []
     for link in site.links_of(machine):
-        ours, theirs = link.address_of_router(family), link.address_of_member(family)
-        found.append((link.member, ours, theirs) if machine == link.router else (link.router, theirs, ours))
+        ours = link.address_of_router(family)
+        ends = [(link.member, ours, theirs) for theirs in site.ends(link, family)]
+        found += ends if machine == link.router else [(link.router, theirs, ours) for _, _, theirs in ends]
     return found
+
+
+def bird_name(site: Site, machine: Machine, peer: Machine, remote: Address) -> str:
+    """What BIRD calls its session to an address of a neighbour's."""
+    second = any(link.second_address == remote for link in site.links_of(machine))
+    return f"{peer.name}{'_second' if second else ''}_{remote.version}"
+
+
+def disable(
+    site: Site, namespace: Namespace, daemon: Daemon, directory: Path, session: tuple[Machine, Address], *, off: bool
+) -> None:
+    """Has a router end its session to an address of a neighbour's (`off`), or accept it again."""
+    machine, (peer, remote) = namespace.machine, session
+    match daemon:
+        case "bird":
+            control = str(_bird_control(machine, directory))
+            run([_find("birdc"), "-s", control, "disable" if off else "enable", bird_name(site, machine, peer, remote)])
+        case "frr":
+            words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
+            lines = ["configure terminal", f"router bgp {site.asn(machine)}"]
+            lines.append(f"{'' if off else 'no '}neighbor {remote} shutdown")
+            run([*words, *(word for line in lines for word in ("-c", line))])
+        case _:
+            assert_never(daemon)
 
 
 def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
@@ -193,7 +233,7 @@ def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes
     directories = [_frr_directory(namespace.machine, processes.directory) for namespace in namespaces]
     for namespace, directory in zip(namespaces, directories, strict=True):
         directory.mkdir(mode=0o755)
-        _start_frr_daemon("zebra", f"hostname {namespace.machine.name}\n", namespace, directory, processes)
+        _start_frr_daemon("zebra", zebra_configuration(namespace.machine), namespace, directory, processes)
     sockets = [directory / ZEBRA_SOCKET for directory in directories]
     processes.await_condition("zebra's sockets", 10, lambda: all(socket.exists() for socket in sockets))
     for namespace, directory in zip(namespaces, directories, strict=True):
@@ -250,7 +290,8 @@ def candidates(site: Site, namespace: Namespace, daemon: Daemon, directory: Path
             words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
             said = run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"])
             addresses = {
-                str(link.address_of_member(family)): link.member.name
+                str(link.address_of_member(session)): link.member.name
+                for session in FAMILIES
                 for link in site.links_of(machine)
                 if link.member in SERVERS
             }

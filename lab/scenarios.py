@@ -1,4 +1,4 @@
-"""What is done to the data centre, and what must come of it.
+"""What happens to the data centre, and the expected outcome.
 
 A scenario is one class in the registry: a name, a one-line summary, what it expects in words, and up to five steps that
 `run.py` calls in this order:
@@ -31,7 +31,7 @@ NODE1, NODE2, NODE3 = SERVERS
 TAIL = 0.5
 "Seconds of probing after the consequences are over, for losses that come late."
 BUDGET_MS = 50.0
-"What election, binding, announcing, the routers and the scheduler may take together on top of the protocol's timers."
+"Allowed for election, binding, announcing, the routers and the scheduler together, on top of the protocol's timers."
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def check_quiet(runs: Sequence[Run]) -> list[str]:
 class Takeover(Scenario):
     """node1 stops serving, node2 becomes Active within a time."""
 
-    reason: ClassVar[str] = "silence"
+    reason: ClassVar[str] = "active-down-timeout"
 
     def allowed_ms(self, plan: ServerPlan) -> float:
         return down_interval(plan.interval) * 1e3 + BUDGET_MS
@@ -226,7 +226,7 @@ EXABGP_GRACE_MS = 100.0
 
 
 class Unmoved(Scenario):
-    """Something breaks on the path that a single copy of each advert would take, and the agents must sit it out."""
+    """A fault on the path that a single copy of each advert would take, without a transition."""
 
     after = NODE1
 
@@ -240,7 +240,7 @@ class Unmoved(Scenario):
 
 
 OBSERVE_INTERVALS = 10
-"So many Active_Down_Intervals without a transition count as: it does not come."
+"After so many Active_Down_Intervals without a transition none is expected any more."
 
 
 REROUTE_MS = 250.0
@@ -253,7 +253,7 @@ class CutUplink(Unmoved):
     summary = "one uplink of the Active goes down: the one its adverts to the first Backup would be hashed to"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return f"no transition; what is lost is lost while the routers find the other way, at most {REROUTE_MS:.0f} ms"
+        return f"no transition; probes are lost only while the routers find the other path, at most {REROUTE_MS:.0f} ms"
 
     def arm(self, lab: DataCentre) -> Strike:
         link = lab.hashed_uplink()
@@ -276,7 +276,7 @@ class GrayPath(Unmoved):
     summary = "one path drops the Active's adverts and nothing else: the one all of them would be hashed to"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "no transition, no probe lost, and the Backups' logs say which path went quiet"
+        return "no transition, no probe lost, and the Backups log which path went quiet"
 
     def arm(self, lab: DataCentre) -> Strike:
         link = lab.hashed_uplink()
@@ -313,14 +313,14 @@ def quiet_path(run: Run, node: Machine, interface: str) -> bool:
 
 @scenario
 class GrayPathSingle(GrayPath):
-    """The control: what everybody gets who sends one copy of each advert over the path the kernel happens to choose."""
+    """The control: one copy of each advert, over the path that the kernel chooses."""
 
     name = "gray-path-single"
     summary = "the control to gray-path: the same, but adverts are sent over that path only"
     after = NODE2
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "node2 hears nothing more and becomes Active beside node1: two Actives"
+        return "node2 hears no more adverts and becomes Active too: two Actives"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:
         return replace(usual, interfaces=(lab.hashed_uplink().member_interface,))
@@ -341,12 +341,12 @@ class GrayPathSingle(GrayPath):
 @scenario
 class Comeback(Scenario):
     name = "comeback"
-    summary = "the better node returns after a power cut and takes over again"
+    summary = "the preferred node returns after a power cut and takes over again"
     before = NODE2
     after = NODE1
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "node1 becomes Active again, node2 hands over and rests; no probe lost"
+        return "node1 becomes Active again, node2 hands over and becomes Backup; no probe lost"
 
     def prepare(self, lab: DataCentre) -> None:
         lab.await_settled(NODE1.name)

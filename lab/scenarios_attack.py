@@ -86,7 +86,7 @@ def _ended(program: Program | None) -> bool:
 @scenario
 class Attack(Attacked):
     name = "attack"
-    summary = "somebody in the fabric replays and forges 1,000 adverts a second to each node; adverts are signed"
+    summary = "an attacker in the fabric replays and forges 1,000 adverts a second to each node; adverts are signed"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return "no transition, no probe lost, and every forged or replayed advert is rejected and counted"
@@ -117,15 +117,15 @@ class Attack(Attacked):
 @scenario
 class AttackOpen(Attacked):
     name = "attack-open"
-    summary = "the control to attack: the same attacker, and adverts that are not signed"
+    summary = "the control to attack: the same attacker, unsigned adverts"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "the attacker moves the address as he likes: transitions, and probes lost while he goes on"
+        return "the attacker moves the address at will: transitions, and probes lost as long as the attack lasts"
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         return [
             f"run {number}: the attack has failed, {len(run.timeline.transitions)} transitions and"
-            f" {run.timeline.probes_lost} probes lost: what does authentication protect from?"
+            f" {run.timeline.probes_lost} probes lost: authentication would have made no difference"
             for number, run in enumerate(runs, 1)
             if not run.timeline.transitions or not run.timeline.probes_lost
         ] + check_end(runs, NODE1)

@@ -95,7 +95,7 @@ class MuteNode(Takeover):
     """
 
     name = "mute-node"
-    summary = "every packet from and to the Active is dropped, silently, with its links up; only timers can tell"
+    summary = "every packet from and to the Active is dropped while its links are up, so that only timers notice"
 
     def allowed_ms(self, plan: ServerPlan) -> float:
         if plan.compared_everywhere:
@@ -106,8 +106,8 @@ class MuteNode(Takeover):
         if plan.compared_everywhere:
             return super().expectation(plan)
         return (
-            f"node2 becomes Active (silence) within {elected_ms(plan, NODE2):.0f} ms; the outage is the fabric's:"
-            f" the routers forget the mute node's route when their hold time of {plan.hold} s is over,"
+            f"node2 becomes Active (active-down-timeout) within {elected_ms(plan, NODE2):.0f} ms; the outage is the"
+            f" fabric's: the routers forget the mute node's route when their hold time of {plan.hold} s is over,"
             f" so at most {self.allowed_ms(plan):.0f} ms"
         )
 
@@ -128,7 +128,7 @@ class MuteTwo(Scenario):
     """
 
     name = "mute-two"
-    summary = "the Active falls silent as in mute-node, and so does its successor soon after"
+    summary = "the Active fails silently as in mute-node, and its successor does so soon after"
     after = NODE3
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
@@ -137,8 +137,8 @@ class MuteTwo(Scenario):
     def expectation(self, plan: ServerPlan) -> str:
         first, second = (elected_ms(plan, node) for node in (NODE2, NODE3))
         return (
-            f"node2, then node3 becomes Active (silence); the outage (median) is at most {first:.0f} ms at the first,"
-            f" {second:.0f} ms at the second, and nothing is lost besides"
+            f"node2, then node3 becomes Active (active-down-timeout); the outage (median) is at most {first:.0f} ms"
+            f" at the first, {second:.0f} ms at the second, and no other probe is lost"
         )
 
     def arm(self, lab: DataCentre) -> Strike:
@@ -156,9 +156,11 @@ class MuteTwo(Scenario):
         violations = []
         for number, run in enumerate(runs, 1):
             given = [(each.node, each.reason) for each in run.timeline.transitions if each.after == "active"]
-            if given[:1] + given[-1:] != [(NODE2.name, "silence"), (NODE3.name, "silence")]:
+            if given[:1] + given[-1:] != [(NODE2.name, "active-down-timeout"), (NODE3.name, "active-down-timeout")]:
                 words = ", ".join(f"{node} ({reason})" for node, reason in given)
-                violations.append(f"run {number}: node2, then node3 should become Active (silence), but: {words}")
+                violations.append(
+                    f"run {number}: node2, then node3 should become Active (active-down-timeout): {words}"
+                )
             if lost := sum(each.lost for each in run.timeline.outages) - lost_by_silence(run):
                 violations.append(f"run {number}: {lost} probes lost beside the two outages")
         for node, outages in zip((NODE2, NODE3), zip(*map(both_outages, runs), strict=True), strict=True):
@@ -203,7 +205,7 @@ class MuteReturn(Takeover):
     """
 
     name = "mute-return"
-    summary = "the Active falls silent as in mute-node; observed until its successor's route is an ordinary one again"
+    summary = "the Active fails silently as in mute-node; observed until its successor's route is ordinary again"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
         plan = with_takeover(usual)
@@ -258,7 +260,7 @@ class CutUplinks(Takeover):
     """The routers see it at once. If Backups announce, they know another way already."""
 
     name = "cut-uplinks"
-    summary = "all uplinks of the Active go down; it lives on, alone"
+    summary = "all uplinks of the Active go down; the node itself runs on"
 
     def allowed_ms(self, plan: ServerPlan) -> float:
         return REROUTE_MS if plan.standby else super().allowed_ms(plan)
@@ -267,7 +269,7 @@ class CutUplinks(Takeover):
         if not plan.standby:
             return super().expectation(plan)
         return (
-            "the routers turn to a Backup's route at once; the outage (median) is theirs, not the election's:"
+            "the routers use a Backup's route at once; the outage (median) depends on them, not on the election:"
             f" at most {self.allowed_ms(plan):.0f} ms; node2 becomes Active ({self.reason})"
         )
 
@@ -305,7 +307,7 @@ class Partition(Scenario):
 
     def expectation(self, plan: ServerPlan) -> str:
         return (
-            f"node2 becomes Active beside node1 within {elected_ms(plan, NODE2):.0f} ms (median) and answers alone"
+            f"node2 becomes Active too within {elected_ms(plan, NODE2):.0f} ms (median) and answers alone"
             f" until they hear each other again, then node1 alone; no other change, each over within {REROUTE_MS:.0f}"
             f" ms, with an outage (median) of at most {BUDGET_MS:.0f} ms"
         )
@@ -332,7 +334,11 @@ class Partition(Scenario):
         lab.watch(TAIL + SETTLED)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
-        violations = check_takeover(runs, NODE1, "silence") + check_elected(runs, plan) + check_outage(runs, BUDGET_MS)
+        violations = (
+            check_takeover(runs, NODE1, "active-down-timeout")
+            + check_elected(runs, plan)
+            + check_outage(runs, BUDGET_MS)
+        )
         for number, run in enumerate(runs, 1):
             if run.active_at_end != (NODE1.name,):
                 violations.append(f"run {number}: Active at the end: {', '.join(run.active_at_end)}; expected: node1")

@@ -1,4 +1,4 @@
-"""The service: what users feel of maintenance, sick services, crashes and restarts; most of it should be nothing.
+"""The service: what users notice of maintenance, failed services, crashes and restarts; in most cases nothing.
 
 In most of these scenarios a node gives the address up, or starts over, while it could serve on. Then nothing has to be
 lost: the old Active answers until the new one does (make before break), and what a killed agent has left behind stays
@@ -134,7 +134,7 @@ class Drain(Planned):
 @scenario
 class Undrain(Planned):
     name = "undrain"
-    summary = "the better node, drained before, may serve again (exavrrp undrain)"
+    summary = "the preferred node, drained before, rejoins the election (exavrrp undrain)"
     before = NODE2
     after = NODE1
 
@@ -142,7 +142,7 @@ class Undrain(Planned):
         return ("undrain",)
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "node1 becomes Active again, node2 hands over and rests; no probe lost"
+        return "node1 becomes Active again, node2 hands over and becomes Backup; no probe lost"
 
     def prepare(self, lab: DataCentre) -> None:
         lab.await_settled(NODE1.name)
@@ -168,15 +168,15 @@ class Nobody(Scenario):
     """Draining must not be able to switch a service off."""
 
     name = "nobody"
-    summary = "the Active is drained (exavrrp drain --wait), but both Backups are stopped: nobody can take over"
+    summary = "the Active is drained (exavrrp drain --wait), but both Backups are stopped: there is no successor"
     after = NODE1
     ceiling: ClassVar[float] = 2.0
     "seconds; the default of 30 only makes it longer"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return (
-            f"node1 serves on and says so after {self.ceiling:g} s: exit status {NOBODY_TOOK_OVER}, drain-undone in its"
-            " log; no probe lost"
+            f"node1 serves on and says so after {self.ceiling:g} s: exit status {NOBODY_TOOK_OVER}, drain-cancelled in"
+            " its log; no probe lost"
         )
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
@@ -187,7 +187,7 @@ class Nobody(Scenario):
         for backup in (NODE2, NODE3):
             lab.incident(lab.servers[backup.name].stop_exabgp(), backup, "ExaBGP stopped")
         for backup in (NODE2, NODE3):
-            lab.await_logged(backup, "stopped", 0, HANDOVER_LIMIT)
+            lab.await_logged(backup, "agent-stopped", 0, HANDOVER_LIMIT)
         super().prepare(lab)
 
     def arm(self, lab: DataCentre) -> Strike:
@@ -200,9 +200,9 @@ class Nobody(Scenario):
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         silent = [
-            f"run {number}: node1 has not logged drain-undone"
+            f"run {number}: node1 has not logged drain-cancelled"
             for number, run in enumerate(runs, 1)
-            if not any(logged(run, NODE1, "drain-undone"))
+            if not any(logged(run, NODE1, "drain-cancelled"))
         ]
         return check_command(runs, NOBODY_TOOK_OVER) + silent + check_end(runs, NODE1) + check_lossless(runs)
 
@@ -222,11 +222,11 @@ class StartedAnew(Scenario):
     after = NODE1
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
-        return "node1 is Active at the end, whoever was meanwhile; no probe lost"
+        return "node1 is Active at the end, whichever node was in between; no probe lost"
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         struck = lab.observers.incidents[-1].time
-        lab.await_logged(NODE1, "started", struck, HANDOVER_LIMIT)
+        lab.await_logged(NODE1, "agent-started", struck, HANDOVER_LIMIT)
         lab.await_settled(NODE1.name, self.limit(plan) + HANDOVER_LIMIT)
         super().outcome(lab, plan)
 
@@ -237,7 +237,7 @@ class StartedAnew(Scenario):
 @scenario
 class KillAgent(StartedAnew):
     name = "kill-agent"
-    summary = "the agent on the Active is killed (SIGKILL); ExaBGP lives, and starts it anew"
+    summary = "the agent on the Active is killed (SIGKILL); ExaBGP runs on and restarts it"
 
     def arm(self, lab: DataCentre) -> Strike:
         agent = lab.agent_process(NODE1)
@@ -253,10 +253,70 @@ class KillAgent(StartedAnew):
 @scenario
 class RestartExabgp(StartedAnew):
     name = "restart-exabgp"
-    summary = "ExaBGP on the Active is told to reload everything (SIGUSR2): it ends the agent and starts it anew"
+    summary = "ExaBGP on the Active gets a full reload (SIGUSR2): it ends the agent and starts a new one"
 
     def arm(self, lab: DataCentre) -> Strike:
         return lambda: lab.incident(lab.servers[NODE1.name].reload_exabgp(), NODE1, "SIGUSR2 for ExaBGP")
+
+
+@scenario
+class FailedReload(StartedAnew):
+    """ExaBGP then ends the agent and starts no other one, and keeps its sessions and our routes: for as long as that
+    lasts, both ToRs must know the way to node1, and to nobody else.
+    """
+
+    name = "failed-reload"
+    summary = "ExaBGP on the Active reloads a missing file (SIGUSR1), which is restored 3 s later"
+    broken: ClassVar[float] = 3.0
+    "seconds: longer than any timeout of a node, and than two nodes may announce an address"
+
+    def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
+        return (
+            "no transition while ExaBGP has no agent, and each ToR has only the route to node1; no probe is lost until"
+            " the file is restored, and a new agent runs then"
+        )
+
+    def arm(self, lab: DataCentre) -> Strike:
+        server = lab.servers[NODE1.name]
+
+        def strike() -> float:
+            server.hide_exabgp_configuration()
+            return lab.incident(server.reload_exabgp(signal.SIGUSR1), NODE1, "SIGUSR1 for ExaBGP, its file is gone")
+
+        return strike
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        struck = lab.observers.incidents[-1].time
+        server = lab.servers[NODE1.name]
+        lab.await_logged(NODE1, "exabgp-detached", struck, HANDOVER_LIMIT)
+        lab.watch(max(struck + self.broken - time.time(), 0))
+        server.restore_exabgp_configuration()
+        lab.incident(server.reload_exabgp(signal.SIGUSR1), NODE1, REPAIRED)
+        super().outcome(lab, plan)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
+        return [each for number, run in enumerate(runs, 1) for each in failed_reload(number, run)] + check_end(
+            runs, NODE1
+        )
+
+
+REPAIRED = "SIGUSR1 for ExaBGP, its file is back"
+
+
+def failed_reload(number: int, run: Run) -> list[str]:
+    """What was not as before at the repair, or was not in between."""
+    repaired = next(each.time for each in run.facts.incidents if each.what == REPAIRED)
+    violations = []
+    for tor in TORS:
+        changes = [each for each in run.facts.routes if each.machine == tor.name and each.time < repaired]
+        if not changes or changes[-1].deleted or changes[-1].hops != (NODE1.name,):
+            violations.append(f"run {number}: {tor.name} should have the route to node1 alone")
+        elif changes[-1].time >= run.timeline.event:
+            violations.append(f"run {number}: the table of {tor.name} has changed before the repair")
+    taken = [each for each in run.timeline.transitions if each.node != NODE1.name and each.after == "active"]
+    violations += [f"run {number}: {each.node} has taken over ({each.reason})" for each in taken]
+    lost = sum(run.timeline.event <= each.sent < repaired and each.answered is None for each in run.facts.probes)
+    return [*violations, *([f"run {number}: {lost} probes lost before the repair"] if lost else [])]
 
 
 @scenario
@@ -269,14 +329,14 @@ class SlowBgp(Comeback):
     """
 
     name = "slow-bgp"
-    summary = "the better node returns after a power cut, but its BGP sessions need 5 s"
+    summary = "the preferred node returns after a power cut, but its BGP sessions need 5 s"
     blocked: ClassVar[float] = 5.0
     "seconds from power on until the routers let BGP pass"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return (
             "node1 does not become Active before one of its BGP sessions is up; then it does, and node2 hands over and"
-            " rests; no probe lost"
+            " becomes Backup; no probe lost"
         )
 
     def prepare(self, lab: DataCentre) -> None:
@@ -301,7 +361,9 @@ def premature(runs: Sequence[Run]) -> list[str]:
     """In which runs node1 became Active before a BGP session of its was up."""
     violations = []
     for number, run in enumerate(runs, 1):
-        up = min((each.time for each in logged(run, NODE1, "neighbor") if each.field("state") == "up"), default=None)
+        up = min(
+            (each.time for each in logged(run, NODE1, "session-changed") if each.field("state") == "up"), default=None
+        )
         for each in run.timeline.transitions:
             early = up is None or each.time < up
             if (each.node, each.after) == (NODE1.name, "active") and early:
@@ -374,7 +436,7 @@ def check_local(runs: Sequence[Run]) -> list[str]:
 @scenario
 class FailCheck(Sick):
     name = "fail-check"
-    summary = "the service on the Active dies, and its check (weight 0) says so"
+    summary = "the service on the Active dies, and its check (weight 0) fails"
     command = ("/bin/sh", "-c", f"ss -Hlun sport = :{SERVICE_PORT} | grep -q .")
     weight = 0
     reason = "peer-resigned"
@@ -398,7 +460,7 @@ class FailCheck(Sick):
 
     def allowed_ms(self, run: Run, plan: ServerPlan) -> float:
         """With the run time of the very check that failed."""
-        failed = [each for each in logged(run, NODE1, "check") if each.field("check") == "service"]
+        failed = [each for each in logged(run, NODE1, "check-changed") if each.field("check") == "service"]
         run_time = max((float(each.fields.get("seconds", 0)) for each in failed), default=0.0)
         return (CHECK_INTERVAL * FALL + run_time + skew_time(plan.interval)) * 1e3 + REACTION_MS
 
@@ -406,14 +468,14 @@ class FailCheck(Sick):
 @scenario
 class FailCheckWeight(Sick):
     name = "fail-check-weight"
-    summary = "a check on the Active fails that only lowers its priority (weight -100); it could serve on"
+    summary = "a check on the Active fails that only lowers its priority (weight -100); its service still answers"
     command = ("/usr/bin/test", "!", "-e", "$directory/degraded")
     weight = -100
     reason = "preempted"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return (
-            "node2 becomes Active since its priority is now the best, and node1 hands over and rests; no probe lost;"
+            "node2 becomes Active since its priority is now the best, and node1 hands over and becomes Backup;"
             " node1's own traffic to the address goes to node2"
         )
 

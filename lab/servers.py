@@ -11,6 +11,7 @@ restart.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,10 +20,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
-from typing import Literal
+from typing import Any, Literal
 
 from lab.addressing import (
     FAMILIES,
@@ -34,6 +35,7 @@ from lab.addressing import (
     VIRTUAL_ROUTER,
     VRID,
     Family,
+    Link,
     Machine,
     Site,
 )
@@ -96,8 +98,12 @@ class ServerPlan:
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
     configuration: Configuration | None = None
     "what the agent is told instead of one virtual router with all of the above"
+    unlisted: frozenset[tuple[str, str]] = frozenset()
+    "servers, each with a router that is its neighbour, and whose stanza in exabgp.conf does not list the agent"
     record: bool = False
     "the agents record what their elections are told"
+    carrier: Family | None = None
+    "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
     @property
     def window(self) -> float:
@@ -134,10 +140,12 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
         *(['standby = "announce"'] if plan.standby else []),
         *plan.virtual_router,
+        *(twins_alone(machine, plan.site) if plan.site.twins else []),
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
         *(line for line in plan.bgp if "med" not in plan.takeover or not line.startswith("med ")),
         *preference(machine, plan),
+        *next_hops(machine, plan),
         "",
         *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
@@ -161,6 +169,25 @@ def preference(machine: Machine, plan: ServerPlan) -> list[str]:
     return lines
 
 
+def next_hops(machine: Machine, plan: ServerPlan) -> list[str]:
+    """Lines for [virtual_router.web.bgp]: over one session for both families each router needs a next hop of its own.
+
+    Where IPv6 sessions carry IPv4, it is an IPv6 one (RFC 8950).
+    """
+    if plan.carrier is None:
+        return []
+    links = plan.site.uplinks(machine)
+    own = [f'"{link.address_of_router(plan.carrier)}" = "{link.address_of_member(6)}"' for link in links]
+    return [f"next_hop = {{ {', '.join(own)} }}"]
+
+
+def twins_alone(machine: Machine, site: Site) -> list[str]:
+    """Lines for [virtual_router.web]: of all sessions only the two to one address count."""
+    link = site.uplinks(machine)[0]
+    twins = [f"{link.address_of_router(6)} from {one}" for one in site.ends(link, 6)]
+    return [f"sessions_neighbors = {_strings(twins)}"]
+
+
 def _strings(values: Sequence[object]) -> str:
     return "[" + ", ".join(f'"{value}"' for value in values) + "]"
 
@@ -172,29 +199,43 @@ neighbor {remote} {{
     local-as {asn};
     peer-as {remote_asn};
     hold-time {hold};
-    family {{ ipv{family} unicast; }}
-    api {{ processes [ exavrrp ]; neighbor-changes; }}
-    static {{ route {loopback}/{length} next-hop self; }}
+    {families}
+    {api}
+    static {{ {routes} }}
 }}
 """
+API = "api { processes [ exavrrp ]; neighbor-changes; }"
+BOTH = "family { ipv4 unicast; ipv6 unicast; }"
+EXTENDED = f"{BOTH} capability {{ nexthop enable; }} nexthop {{ ipv4 unicast ipv6; }}"
 
 
 def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> str:
+    def next_hop(link: Link, family: Family) -> str:
+        return "self" if plan.carrier is None else str(link.address_of_member(6 if plan.carrier == 6 else family))
+
+    sessions: list[tuple[Family, str, tuple[Family, ...]]] = [
+        (family, f"family {{ ipv{family} unicast; }}", (family,)) for family in FAMILIES
+    ]
+    if plan.carrier is not None:
+        sessions = [(plan.carrier, EXTENDED if plan.carrier == 6 else BOTH, FAMILIES)]
     parts = [f"process exavrrp {{\n    run {command};\n    encoder json;\n}}\n"]
     parts += [
         NEIGHBOR.format(
             remote=link.address_of_router(family),
-            local=link.address_of_member(family),
+            local=local,
             router_id=machine.router_id,
             asn=plan.site.asn(machine),
             remote_asn=plan.site.asn(link.router),
-            hold=plan.hold,
-            family=family,
-            loopback=machine.loopback(family),
-            length=HOST[family],
+            hold=plan.hold + (plan.exabgp == "4" and (machine.name, link.router.name) in plan.unlisted),
+            families=families,
+            routes=" ".join(
+                f"route {machine.loopback(one)}/{HOST[one]} next-hop {next_hop(link, one)};" for one in carried
+            ),
+            api="" if (machine.name, link.router.name) in plan.unlisted else API,
         )
-        for family in FAMILIES
+        for family, families, carried in sessions
         for link in plan.site.uplinks(machine)
+        for local in plan.site.ends(link, family)
     ]
     return "".join(parts)
 
@@ -220,10 +261,29 @@ class Server:
         self.directory.mkdir()
         configuration = self._plan.configuration or agent_configuration
         self._agent_configuration.write_text(configuration(self.machine, self._plan, self.directory))
+        self._configure_exabgp()
+
+    def _configure_exabgp(self) -> None:
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         if self._plan.record:
             command += f" --record {self.recording}"
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
+
+    def unlist(self, *routers: str) -> None:
+        """From its next start or reload on, ExaBGP passes what the agent says on to its neighbours but for these.
+
+        4.2 uses a new list in a new session: with a reload those that are unlisted or listed again are set up anew, for
+        the hold time that we offer changes, too (and not the one that counts, the router's).
+        """
+        self._plan = replace(self._plan, unlisted=frozenset((self.machine.name, router) for router in routers))
+        self._configure_exabgp()
+
+    def reread_exabgp(self) -> float:
+        """Has ExaBGP read its configuration again (SIGUSR1): its processes and its sessions stay; returns when."""
+        assert self._exabgp is not None
+        now = time.time()
+        self._exabgp.process.send_signal(signal.SIGUSR1)
+        return now
 
     @property
     def exabgp(self) -> Program:
@@ -244,6 +304,10 @@ class Server:
     @property
     def _configuration(self) -> Path:
         return self.directory / "exabgp.conf"
+
+    @property
+    def _hidden(self) -> Path:
+        return self.directory / "exabgp.conf.hidden"
 
     @property
     def _agent_configuration(self) -> Path:
@@ -268,6 +332,12 @@ class Server:
         self._processes.ending(program)
         return program
 
+    def status(self) -> dict[str, Any]:
+        """What `exavrrp status --json` says on this server; raises LabError if it cannot."""
+        words = [str(self._plan.agent), "status", "--json", "--config", str(self._agent_configuration)]
+        said: dict[str, Any] = json.loads(self.namespace.run(*words))
+        return said
+
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
         if not program.exists():
@@ -283,12 +353,22 @@ class Server:
         self._exabgp.process.terminate()
         return now
 
-    def reload_exabgp(self) -> float:
-        """Asks ExaBGP for a full reload (SIGUSR2): its processes are ended and started anew, its sessions stay."""
-        assert self._exabgp is not None
+    def reload_exabgp(self, number: signal.Signals = signal.SIGUSR2) -> float:
+        """Asks ExaBGP for a full reload (SIGUSR2: its processes are ended and started anew, its sessions stay), or for
+        an ordinary one (SIGUSR1: what the file says anew counts); returns when.
+        """
         now = time.time()
-        self._exabgp.process.send_signal(signal.SIGUSR2)
+        self.exabgp.process.send_signal(number)
         return now
+
+    def hide_exabgp_configuration(self) -> None:
+        """ExaBGP's file is not there any more, until `restore_exabgp_configuration`."""
+        self._configuration.rename(self._hidden)
+
+    def restore_exabgp_configuration(self) -> None:
+        """What was hidden is there again; nothing if it was not hidden."""
+        if self._hidden.exists():
+            self._hidden.rename(self._configuration)
 
     def arm_power_off(self) -> Callable[[], float]:
         """What it returns cuts the power: first the carrier of both links goes, so that no FIN gets out, then every
@@ -316,7 +396,7 @@ class Server:
         """Links, addresses, the service, ExaBGP, with nothing on lo and an empty /run: what a boot does; returns when
         the links began to come up.
         """
-        self.namespace.ip(["address flush dev lo scope global"])
+        self.namespace.ip(["address flush dev lo", "address add 127.0.0.1/8 dev lo", "address add ::1/128 dev lo"])
         shutil.rmtree(self._runtime, ignore_errors=True)
         now = time.time()
         self.namespace.ip(boot(self._plan.site, self.machine))

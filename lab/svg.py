@@ -127,7 +127,7 @@ def last_moment(timeline: Timeline, facts: Facts) -> float:
     moments += [outage.end for outage in timeline.outages]
     moments += [(each.time - timeline.event) * 1e3 for each in timeline.transitions]
     moments += [(each.time - timeline.event) * 1e3 for each in facts.incidents]
-    shown = ("unbound", "withdrawn", "path-quiet", "announced")
+    shown = ("address-unbound", "route-withdrawn", "path-quiet", "route-announced")
     moments += [(each.time - timeline.event) * 1e3 for each in facts.agents if each.event in shown]
     moments += [moment for moment, _, _ in said_moments(timeline, facts)]
     end = facts.probes[-1].sent if facts.probes else timeline.event

@@ -1,4 +1,4 @@
-"""From facts to a timeline: what the client felt, and what happened inside to make it so.
+"""From facts to a timeline: what the client noticed, and the phases that caused it.
 
 Pure. All times in the result are milliseconds relative to the event (the moment the lab did what the scenario says),
 except `event` itself.
@@ -229,8 +229,8 @@ def find_phases(facts: Facts, event: float, old: str, new: str | None, site: Sit
     moments: dict[str, float | None] = {
         "last_advert": last_advert(facts.adverts, elected, old),
         "elected": elected,
-        "bound": first(each.time for each in later if each.event == "bound"),
-        "announced": first(each.time for each in later if each.event == "announced" and as_active(each)),
+        "bound": first(each.time for each in later if each.event == "address-bound"),
+        "announced": first(each.time for each in later if each.event == "route-announced" and as_active(each)),
         "in_kernel_first": min(in_kernel, default=None),
         "in_kernel": max(in_kernel) if len(in_kernel) == len(site.gates) else None,
         "client_route": client_time(facts.routes, event, site),

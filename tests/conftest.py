@@ -1,13 +1,13 @@
-"""What all tests need: Hypothesis without a stop-watch, and transcripts.
+"""Shared by all tests: Hypothesis without deadlines, transcripts, and the mistakes of a configuration.
 
-A transcript is a text file that tells what a pure part does, so that people can read it and judge if that is right:
+A transcript is a text file that shows what a pure module does, so that people can read and judge it:
 
-- a line that starts with ``#`` is prose, and an empty line is an empty line;
-- a line that starts with four spaces is something that came out;
-- any other line is an input, and what came out of it follows.
+- a line that starts with ``#`` is a comment;
+- a line that starts with four spaces is an output;
+- any other line is an input, followed by its outputs.
 
-The test feeds the inputs and writes the file anew; it must be the same to the letter. ``pytest --rewrite`` puts what
-came out into the file: to be committed only by someone who understands what changed and why it is right.
+The test feeds the inputs and generates the file again; both must be equal. ``pytest --rewrite`` writes the new outputs
+to the file. Commit them only if you understand each changed line.
 """
 
 import os
@@ -15,14 +15,20 @@ import signal
 from collections.abc import Callable, Iterable
 from difflib import unified_diff
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, settings
+
+if TYPE_CHECKING:
+    from exavrrp.config import Problem
 
 # How long an example takes says more about the neighbours on a shared machine than about the code. For a longer search:
 # pytest --hypothesis-profile=thorough.
 settings.register_profile("exavrrp", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("exavrrp"), max_examples=5000)
+# For who waits for it (tests/run quick). Every branch is seen with a fifth of that, too.
+settings.register_profile("quick", settings.get_profile("exavrrp"), max_examples=25)
 # That it fails is all that is asked of a mutant, and not the least example.
 settings.register_profile("mutants", settings.get_profile("exavrrp"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("exavrrp")
@@ -37,6 +43,9 @@ Replay = Callable[[str], Iterable[str]]
 
 Transcript = Callable[[Path, Replay], None]
 
+Problems = Callable[[str], "tuple[Problem, ...]"]
+"""What is wrong with the text of a configuration."""
+
 INDENT = "    "
 
 
@@ -50,6 +59,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--rewrite") and os.environ.get("CI"):
         raise pytest.UsageError("--rewrite would make every transcript right; a person must look at what changed")
+
+
+PLACES = {"system": ("system", "lab"), "simulation": ("simulation",), "mutants": ("test_mutants.py",), "lab": ("lab",)}
+"""Where the tests with these marks are: tests/run looks for them nowhere else."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    place = item.path.relative_to(Path(__file__).parent).parts[0]
+    for mark in item.iter_markers():
+        if place not in PLACES.get(mark.name, (place,)):
+            raise pytest.UsageError(f"{item.nodeid} is marked {mark.name}; tests/run would not find it here")
 
 
 def retell(text: str, replay: Replay) -> str:
@@ -83,3 +103,21 @@ def transcript(request: pytest.FixtureRequest) -> Transcript:
                 pytest.fail("\n".join([f"{path.name} tells another story:", *change]), pytrace=False)
 
     return check
+
+
+@pytest.fixture(scope="module")
+def problems(tmp_path_factory: pytest.TempPathFactory) -> Problems:
+    """All mistakes that a configuration is told of."""
+    from exavrrp.config import ConfigError, load
+
+    path = tmp_path_factory.mktemp("configuration") / "exavrrp.toml"
+
+    def found(text: str) -> "tuple[Problem, ...]":
+        path.write_text(text, encoding="utf-8")
+        try:
+            load(path)
+        except ConfigError as error:
+            return error.problems
+        return ()
+
+    return found

@@ -180,15 +180,19 @@ MISTAKES: list[tuple[str, str, str]] = [
     (f'active_key = 1\nkeys = {{ 1 = {{ hex = "{SECRET * 3}" }} }}', "keys.1.hex", "has 192 hexadecimal digits; a key"),
     (f"active_key = 1\nkeys = {{ 1 = {{ hex = 0x{SECRET} }} }}", "keys.1.hex", "is wrong (it is not shown); write 64"),
     ("active_key = 1\nkeys = { 1 = { hex = 12345678901234567 } }", "keys.1.hex", "is wrong (it is not shown); write"),
-    (f'active_key = 1\nkeys = {{ 1 = {{ key = "{SECRET}" }} }}', "keys.1.key", "unknown key; known here: file, cred"),
+    (
+        f'active_key = 1\nkeys = {{ 1 = {{ key = "{SECRET}" }} }}',
+        "keys.1.key",
+        'unknown key; write, for example, file = "/etc/exavrrp/keys/1"; or cred',
+    ),
     (f'{GOOD}\nmode = "enforced"', "mode", 'is "enforced"; write "enforce", or on the way to it'),
     (f"{GOOD}\nwindow = 0", "window", "is 0; write whole seconds from 1 to 300"),
     (f"{GOOD}\nwindow = 301", "window", "is 301; write whole seconds from 1 to 300"),
-    (f"{GOOD}\ntime_window = 5", "time_window", 'unknown key; did you mean "window"?'),
+    (f"{GOOD}\ntime_window = 5", "time_window", "unknown key; write window = 5"),
     (
         f'{GOOD}\nanti_replay = "time"',
         "anti_replay",
-        "unknown key; remove it: what is signed is always accepted within",
+        "unknown key; remove it: what is signed is accepted once, and within",
     ),
 ]
 
@@ -266,7 +270,7 @@ def test_what_looks_like_protection_and_is_none_is_a_warning(
 def test_words_of_keepalived_lead_here(read: Reader) -> None:
     (found,) = problems(read, GOOD, 'auth_hmac = "x"')
     assert found[0] == "virtual_router.web.auth_hmac"
-    assert "write a table [authentication.NAME]" in found[1]
+    assert 'authentication = "site"; with a table [authentication.site]' in found[1]
 
 
 def test_effective_shows_no_secret_and_loads_back(read: Reader, tmp_path: Path) -> None:

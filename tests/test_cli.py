@@ -1,17 +1,24 @@
-"""The commands as people and ExaBGP call them: exit statuses, what is printed where, and what is not begun."""
+"""The commands as people and ExaBGP call them: exit statuses, output, and what is not started."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from exavrrp import __version__
-from exavrrp.cli import CONFIGURATION, main
+from exavrrp.cli import COMMANDS, CONFIGURATION, main
 from exavrrp.config import load
+from exavrrp.control import SOCKET, Done, Moved, StatusAnswer, encode
+from exavrrp.view import Outcome, RouterView
 
 GOOD = """\
 [agent]
@@ -79,7 +86,8 @@ def test_the_version_is_the_package_s(command: list[str]) -> None:
 def test_help_names_the_commands() -> None:
     told = call("-h")
     assert told.exit_code == 0
-    assert {"run", "check"} <= set(told.stdout.split())
+    listed = told.stdout.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines()] == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +99,112 @@ def test_wrong_usage_is_another_status_than_a_wrong_file(arguments: list[str]) -
     assert told.stdout == ""
 
 
+# What a command imports
+
+IMPORTS = """
+import json, sys
+from exavrrp.cli import main
+try:
+    main()
+finally:
+    sys.stderr.write(json.dumps(sorted(sys.modules)))
+"""
+"""The command, and after everything that it said what it has imported."""
+
+SLOW = {"asyncio", "email", "h11", "http", "logging", "multiprocessing", "pyroute2", "ssl", "unittest"}
+"""Packages that take a good part of the time that a command may take to start."""
+
+GROUP = {"exavrrp", "exavrrp.cli"}
+ASKING = GROUP | {
+    *("exavrrp.cli.asking", "exavrrp.cli.options", "exavrrp.cli.output"),
+    *("exavrrp.config", "exavrrp.config.directory", "exavrrp.config.opening", "exavrrp.config.diagnosis"),
+    "exavrrp.config.places",
+    *("exavrrp.config.schema", "exavrrp.config.notation", "exavrrp.neighbors", "exavrrp.vrrp", "exavrrp.vrrp.packet"),
+    *("exavrrp.control", "exavrrp.view", "exavrrp.system", "exavrrp.system.client"),
+}
+"""One key of the configuration, and the socket."""
+
+
+@contextmanager
+def answering(directory: Path, answer: bytes) -> Iterator[None]:
+    """An agent's socket in ``directory`` on which one request gets this answer."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(directory / SOCKET))
+        listening.listen()
+        listening.settimeout(30)
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield
+        thread.join()
+
+
+def imported(*arguments: object) -> set[str]:
+    """The modules that a command imports which ends well."""
+    command = [sys.executable, "-c", IMPORTS, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    return set(json.loads(done.stderr))
+
+
+def ours(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.partition(".")[0] == "exavrrp"}
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_version_and_list_import_no_command(option: str) -> None:
+    found = imported(option)
+    assert ours(found) == GROUP
+    assert found.isdisjoint(SLOW | {"msgspec", "tomli"})
+
+
+@pytest.mark.parametrize("command", ["status", "drain", "undrain"])
+def test_a_command_that_asks_the_agent_imports_nothing_of_the_agent(write: Write, tmp_path: Path, command: str) -> None:
+    moved = Moved(name="web", outcome=Outcome.DRAINED)
+    router = RouterView(
+        name="web", vrid=7, role="active", priority=1, explanation="1", bound=True, level="active", drained=False
+    )
+    answer = StatusAnswer(release="1", process=1, time=datetime.now(UTC), routers=(router,))
+    path = write(GOOD.replace("{directory}/run", "{directory}"))
+    with answering(tmp_path, encode(answer if command == "status" else Done(routers=(moved,)))):
+        found = imported(command, "--config", path)
+    assert ours(found) == ASKING | {f"exavrrp.cli.{command}"}
+    assert found.isdisjoint(SLOW)
+
+
+def test_a_command_imports_no_other_command(write: Write) -> None:
+    path = write(GOOD)
+    found = imported("check", "--elsewhere", path)
+    assert {f"exavrrp.cli.{name}" for name in COMMANDS} & found == {"exavrrp.cli.check"}
+    assert "exavrrp.agent" not in found
+
+
+def test_an_agent_imports_nothing_that_only_other_commands_or_mistakes_need(write: Write) -> None:
+    command = [sys.executable, "-c", IMPORTS, "run", "--config", str(write(GOOD))]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    found = set(json.loads(done.stderr.splitlines()[-1]))
+    assert {"exavrrp.agent", "exavrrp.config.loading"} <= found
+    others = {"exavrrp.config.slips", "exavrrp.config.writing", "exavrrp.replay", "exavrrp.cleanup"}
+    assert found.isdisjoint(others | {"exavrrp.system.client", "exavrrp.cli.asking", "email", "http", "pyroute2"})
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_of_the_list_is_there(name: str) -> None:
+    told = call(name, "--help")
+    assert told.exit_code == 0
+    assert told.stdout.startswith(f"Usage: main {name} ")
+
+
 # check
 
 
 def test_check_says_nothing_about_a_good_file(write: Write) -> None:
-    told = call("check", write(GOOD))
+    told = call("check", "--elsewhere", write(GOOD))
     assert (told.exit_code, told.output) == (0, "")
 
 
@@ -155,20 +264,29 @@ def test_check_says_all_that_is_wrong_one_line_each(write: Write) -> None:
 
 def test_check_warns_of_what_is_hardly_meant(write: Write) -> None:
     path = write(GOOD + '[check.idle]\ncommand = ["/bin/true"]\n')
-    told = call("check", path)
+    told = call("check", "--elsewhere", path)
     assert (told.exit_code, told.stdout) == (0, "")
     assert told.stderr.startswith(f"warning: {path}:9: check.idle: ")
     assert told.stderr.count("\n") == 1
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="what root finds here")
+def test_check_says_what_would_keep_run_from_its_work(write: Write) -> None:
+    path = write(GOOD.replace("{directory}/run", "/dev/null/run"))
+    told = call("check", path)
+    assert told.exit_code == 1
+    assert "error: agent.state_directory: /dev/null/run cannot be written (/dev/null is no directory); " in told.stderr
+    assert call("check", "--elsewhere", path).exit_code == 0
+
+
 def test_check_prints_a_configuration_that_loads_back(write: Write, tmp_path: Path) -> None:
     path = write(GOOD)
-    told = call("check", "--print", path)
+    told = call("check", "--print", "--elsewhere", path)
     assert (told.exit_code, told.stderr) == (0, "")
     again = tmp_path / "again.toml"
     again.write_text(told.stdout)
     assert load(again) == load(path)
-    assert call("check", "--print", again).stdout == told.stdout
+    assert call("check", "--print", "--elsewhere", again).stdout == told.stdout
 
 
 def test_check_prints_what_the_terminal_has_no_letters_for(write: Write) -> None:
@@ -242,7 +360,7 @@ def test_run_begins_nothing_with_a_bad_file(write: Write, tmp_path: Path, text: 
 def test_run_without_exabgp_says_who_is_to_start_it(write: Write, tmp_path: Path) -> None:
     done = process("run", "--config", write(GOOD))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "not-started" in done.stderr
+    assert "agent-start-failed" in done.stderr
     assert "stdin is not a pipe to ExaBGP" in done.stderr
     assert not (tmp_path / "run").exists()
 
@@ -255,19 +373,19 @@ def test_run_logs_in_the_form_of_the_file_or_of_the_option(write: Write) -> None
         "run", "--config", write(GOOD.replace("[agent]", '[agent]\nlog_format = "json"')), "--log-format", "text"
     ).stderr
     assert text.split(" ", 1)[1] == overruled.split(" ", 1)[1]
-    assert text.split()[1:3] == ["error:", "not-started"]
+    assert text.split()[1:3] == ["error:", "agent-start-failed"]
     for told in (chosen, written):
         record = json.loads(told)
-        assert (record["level"], record["event"]) == ("error", "not-started")
+        assert (record["level"], record["event"]) == ("error", "agent-start-failed")
 
 
 def test_run_logs_its_warnings_in_that_form_too(write: Write) -> None:
     path = write(GOOD + '[check.idle]\ncommand = ["/bin/true"]\n')
     told = process("run", "--config", path, "--log-format", "json").stderr.splitlines()
     warning, end = map(json.loads, told)
-    assert (warning["level"], warning["event"]) == ("warning", "configuration")
+    assert (warning["level"], warning["event"]) == ("warning", "configuration-warning")
     assert warning["detail"].startswith(f"{path}:9: check.idle: ")
-    assert end["event"] == "not-started"
+    assert end["event"] == "agent-start-failed"
 
 
 def test_run_says_what_to_do_about_a_state_directory_that_cannot_be_made(write: Write, tmp_path: Path) -> None:

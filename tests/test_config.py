@@ -5,36 +5,27 @@ import json
 import re
 from collections.abc import Callable, Collection
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import tomli
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from exavrrp.config import (
-    Configuration,
-    File,
-    Http,
-    Interface,
-    Prefix,
-    Probe,
-    Problem,
-    Process,
-    Program,
-    Tcp,
-    effective,
-    load,
-    schema,
-    state_directory,
-)
-from exavrrp.config.diagnosis import MOST_KNOWN, MOST_PROBLEMS, SIZE_LIMIT, ConfigError, places
+from exavrrp.config import Configuration, Problem, effective, kinds, load, schema, state_directory
+from exavrrp.config.advice import KINDS, MOST_KNOWN
+from exavrrp.config.diagnosis import MOST_PROBLEMS, SIZE_LIMIT, ConfigError
+from exavrrp.config.kinds import File, Http, Interface, Prefix, Probe, Process, Program, Tcp
 from exavrrp.config.notation import Endpoint, Url
+from exavrrp.config.places import places
 from exavrrp.health import Initial, Verdict, Vitality
+from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
-from exavrrp.routes import GRACEFUL_SHUTDOWN, LARGEST, Attributes, Ladder, Takeover
+from exavrrp.routes import LARGEST, Attributes
+from exavrrp.sessions import Requirement
+from exavrrp.takeover import GRACEFUL_SHUTDOWN, RoutePolicy, Takeover
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
 Tables = dict[str, dict[str, str]]
@@ -190,7 +181,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "vrid", "256", "is 256; write a whole number from 1 to 255"),
     (WEB, "vrid", "7.0", "is 7.0; write a whole number"),
     (WEB, "vrid", "true", "is true; write a whole number"),
-    (WEB, "vrid", '"7"', 'is "7"; write a whole number'),
+    (WEB, "vrid", '"7"', "the same on all nodes of this virtual router: 7"),
     (WEB, "priority", "0", "is 0; write a whole number from 1 to 254, or 255 for the owner of the addresses"),
     (WEB, "priority", "256", "is 256; write a whole number from 1 to 254, or 255"),
     (WEB, "addresses", None, "is missing; write a list of the virtual addresses"),
@@ -218,8 +209,63 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
         '["2001:db8:ff::11"]',
         "holds 2001:db8:ff::11, a source; write an address that is no node's own",
     ),
-    (WEB, "addresses", MANY_6, "holds 89 addresses; one advert has room for 88: write a second virtual router"),
-    (FOUR, "addresses", MANY_4, "holds 256 addresses; one advert has room for 255: write a second virtual router"),
+    (
+        WEB,
+        "addresses",
+        MANY_6,
+        "holds 89 addresses; one advert has room for 88: write the others into unlisted_addresses on",
+    ),
+    (
+        FOUR,
+        "addresses",
+        MANY_4,
+        "holds 256 addresses; one advert has room for 255: write the others into unlisted_addresses on",
+    ),
+    (
+        WEB,
+        "unlisted_addresses",
+        '"2001:db8:53::2"',
+        'is "2001:db8:53::2"; write a list of more virtual addresses of the same',
+    ),
+    (WEB, "unlisted_addresses", '["2001:db8:53::2/64"]', 'write "2001:db8:53::2/128": exactly the address'),
+    (
+        WEB,
+        "unlisted_addresses",
+        '["2001:db8:53::1"]',
+        "holds 2001:db8:53::1, which is in addresses; remove it from one",
+    ),
+    (
+        WEB,
+        "unlisted_addresses",
+        '["2001:db8:53::2", "2001:db8:53::2/128"]',
+        'holds "2001:db8:53::2/128" twice; remove one',
+    ),
+    (
+        WEB,
+        "unlisted_addresses",
+        '["2001:db8:ff::12"]',
+        "holds 2001:db8:ff::12, a peer; write an address that is no node",
+    ),
+    (
+        WEB,
+        "unlisted_addresses",
+        '["192.0.2.99"]',
+        "holds 192.0.2.99, but the addresses are IPv6; write a virtual router for IPv4 with the same group",
+    ),
+    (BGP, "announce", '"2001:db8:53::/64"', 'is "2001:db8:53::/64"; write a list of prefixes: ["2001:db8:53::/64"]'),
+    (BGP, "announce", "[]", "is []; write a list of prefixes"),
+    (BGP, "announce", '["web"]', 'holds "web"; write a prefix such as "0.0.0.0/0", "192.0.2.0/24" or "2001:db8::/32"'),
+    (BGP, "announce", '["2001:db8:53::%eth0/64"]', "remove the scope (from % on)"),
+    (BGP, "announce", '["2001:db8:53::1/64"]', 'write "2001:db8:53::/64": a route leads to a whole prefix'),
+    (BGP, "announce", '["2001:db8:53::/64", "2001:db8:53::0/64"]', 'holds "2001:db8:53::0/64" twice; remove one'),
+    (BGP, "announce", '["192.0.2.0/24"]', "holds 192.0.2.0/24, but the addresses are IPv6; remove it"),
+    (
+        BGP,
+        "announce",
+        '["2001:db8:53::/64", "2001:db8:54::/64"]',
+        "holds 2001:db8:54::/64, which contains none of the addresses (2001:db8:53::1); write",
+    ),
+    (WEB, "announce", '["2001:db8:53::/64"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
     (WEB, "source", '"fe80::1"', "this is a link-local address"),
     (WEB, "source", '"192.0.2.11"', "is 192.0.2.11, but the addresses are IPv6; write an IPv6 address"),
     (WEB, "source", '["2001:db8:ff::11"]', "write an address in quotes"),
@@ -229,7 +275,22 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "peers", '["2001:db8:ff::12", "2001:db8:ff:0::12"]', 'holds "2001:db8:ff:0::12" twice; remove one'),
     (WEB, "peers", '["ff02::12"]', "this is a multicast address"),
     (WEB, "interfaces", "[]", "is []; write a list of the interfaces"),
-    (WEB, "preempt", '"no"', 'is "no"; write true or false'),
+    (WEB, "preempt", '"no"', 'is "no"; write true or false: false'),
+    (WEB, "preempt_delay", '"5 min"', 'is "5 min"; write seconds from 0 to 86400: 300.0'),
+    (WEB, "priority", '"256"', "or 255 for the owner of the addresses"),
+    (
+        WEB,
+        "peers",
+        '["node2", "2001:db8:ff::12"]',
+        'write an address such as "2001:db8::1" or "192.0.2.1"; names are not',
+    ),
+    (WEB, "peers", '["eth0"]', 'write an address such as "2001:db8::1" or "192.0.2.1"; names are not resolved'),
+    (WEB, "peers", '["2001:db8:ff::12/64"]', 'write "2001:db8:ff::12" without a length'),
+    (WEB, "source", '"2001:db8:ff::11/128"', 'write "2001:db8:ff::11" without a length'),
+    (WEB, "sessions_neighbors", '["tor1.example.com"]', "names are not resolved"),
+    (WEB, "advert_interval", '"100ms"', "in steps of 0.01: 0.1"),
+    (AGENT, "interfaces", '["2001:db8::1"]', 'write the name of an interface, such as "eth0"'),
+    (CHECK, "timeout", '"1s"', 'is "1s"; write seconds from 0.01 to 86400: 1.0'),
     (WEB, "preempt", "0", "is 0; write true or false"),
     (WEB, "preempt_delay", "-1", "is -1; write seconds from 0 to 86400"),
     (WEB, "preempt_delay", "nan", "is nan; write seconds from 0 to 86400"),
@@ -258,8 +319,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "notify_fifo", '"/"', 'is "/"; write an absolute path'),
     (WEB, "notify_socket", json.dumps("/" + 107 * "x"), "xxx…; write an absolute path"),
     (WEB, "notify_timeout", "0", "is 0; write seconds from 0.01 to 86400"),
-    (WEB, "notify_master", '["/usr/bin/true"]', 'unknown key; did you mean "notify_active"?'),
-    (WEB, "vrrp_notify_fifo", '"/run/x"', 'unknown key; did you mean "notify_fifo"?'),
+    (WEB, "notify_master", '["/usr/bin/true"]', "unknown key; write, for example, notify_active = ["),
+    (WEB, "vrrp_notify_fifo", '"/run/x"', 'unknown key; write notify_fifo = "/run/x"'),
     (WEB, "notify_master_rx_lower_pri", '"/bin/x"', "unknown key; remove it: there is no address elsewhere"),
     (WEB, "smtp_alert", "true", "unknown key; remove it: a program of notify can send mail"),
     (AGENT, "notify_fifo", '"/run/x"', "unknown key; it belongs to a table [virtual_router.NAME]"),
@@ -268,7 +329,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "checks", '["database"]', 'holds "database"; write a table [check.database] for it'),
     (WEB, "checks", '["web", "web"]', 'holds "web" twice; remove one'),
     (WEB, "checks", "[true]", "holds true; write the name of a [check.NAME] in quotes"),
-    (WEB, "advert_int", "1", 'unknown key; did you mean "advert_interval"?'),
+    (WEB, "advert_int", "1", "unknown key; write advert_interval = 1.0"),
     (WEB, "weight", "1", "unknown key; it belongs to a table [check.NAME]"),
     (WEB, "med", "1", "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
     (WEB, "state", '"BACKUP"', "unknown key; remove it: every node starts as Backup"),
@@ -302,12 +363,31 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "next_hop", '"192.0.2.1"', 'is 192.0.2.1, but the addresses are IPv6; write one of IPv6 or "self"'),
     (BGP, "next_hop", '"2001:db8:53::1"', "is 2001:db8:53::1, a virtual address: a route cannot lead to itself; write"),
     (BGP, "next_hop", '"fe80::1"', "this is a link-local address"),
+    (BGP, "next_hop", '{ "fe80::1" = 5 }', 'write "self", an address in quotes, or one for each neighbour'),
+    (LEAVING, "next_hop", '{ "fe80::1" = "2001:db8::9" }', 'write "self" or an address in quotes'),
     (BGP, "neighbors", '["192.0.2.254"]', "holds 192.0.2.254: over an IPv4 session ExaBGP has no IPv6 address of its"),
     (BGP, "neighbors", '["fe80::1%eth0"]', "remove the scope (from % on)"),
     (BGP, "neighbors", '["fe80::1", "fe80:0::1"]', 'holds "fe80:0::1" twice; remove one'),
     (BGP, "neighbors", '["ff02::1"]', "this is a multicast address"),
-    (BGP, "community", '["65010:7"]', 'unknown key; did you mean "communities"?'),
-    (BGP, "origin", '"igp"', "unknown key; known here: med, local_preference,"),
+    (BGP, "neighbors", '["fe80::1 from ff02::1"]', "this is a multicast address"),
+    (BGP, "neighbors", '["fe80::1 from "]', 'write an address such as "2001:db8::1"'),
+    (BGP, "neighbors", '["fe80::1 at fe80::2"]', 'write an address such as "2001:db8::1"'),
+    (BGP, "neighbors", '["fe80::1 from 192.0.2.1"]', "both ends of a session are of one family; write two"),
+    (BGP, "neighbors", '["fe80::1%eth0"]', 'write "fe80::1 from fe80::5", with the local-address of the neighbour in'),
+    (
+        BGP,
+        "neighbors",
+        '["fe80::1", "fe80::1 from fe80::2"]',
+        'with those of its other states, holds "fe80::1", all sessions to it, and "fe80::1 from fe80::2"; name each',
+    ),
+    (
+        WEB,
+        "sessions_neighbors",
+        '["fe80::1", "fe80::1 from fe80::2"]',
+        'holds "fe80::1", all sessions to it, and "fe80::1 from fe80::2"; remove one of the two',
+    ),
+    (BGP, "community", '["65010:7"]', 'unknown key; write, for example, communities = ["65010:7"]'),
+    (BGP, "origin", '"igp"', "unknown key; remove it: ExaBGP's default"),
     (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
     (AGENT, "lock_memory", "1", "is 1; write true or false"),
     (AGENT, "local_as", "0", "is 0; write our own AS number, from 1 to 4294967295"),
@@ -330,23 +410,34 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (CHECK, "command", None, "is missing; write the program and its arguments as a list"),
     (CHECK, "command", "[]", "is []; write the program and its arguments as a list"),
     (CHECK, "command", '"/usr/bin/true -x"', 'is "/usr/bin/true -x"; write the program and its arguments as a list'),
+    (CHECK, "command", '"/bin/a | /bin/b"', 'http://[::1]/"], or shell = "…" for a command line'),
+    (
+        CHECK,
+        "command",
+        '["a | b"]',
+        'begins with "a | b"; write the absolute path of the program, or shell = "…" for a',
+    ),
     (CHECK, "command", '["true"]', 'begins with "true"; write the absolute path of the program'),
     (CHECK, "command", '[""]', 'begins with ""; write the absolute path of the program'),
     (CHECK, "command", '["/usr/bin/true", 5]', "holds 5; write the program and its arguments as text in quotes"),
     (CHECK, "command", '["/usr/bin/true", "a\\u0000b"]', 'holds "a\\U00000000b"; write the program and its arguments'),
     (CHECK, "interval", "0", "is 0; write seconds from 0.01 to 86400"),
     (CHECK, "interval", "nan", "is nan; write seconds"),
+    (CHECK, "fast_interval", "0", "is 0; write seconds from 0.01 to 86400"),
+    (CHECK, "fast_interval", "1.5", "is 1.5, above an interval of 1; write less"),
+    (CHECK, "fastinter", "500", "unknown key; write, for example, fast_interval = 0.2; seconds"),
     (CHECK, "timeout", "0", "is 0; write seconds from 0.01 to 86400"),
     (CHECK, "timeout", "true", "is true; write seconds"),
     (CHECK, "rise", "0", "is 0; write a whole number of runs from 1 to 1000"),
     (CHECK, "fall", "1.0", "is 1.0; write a whole number of runs"),
     (CHECK, "weight", "254", "is 254; write a whole number from -253 to 253 (0: the router is in fault"),
     (CHECK, "weight", "-254", "is -254; write a whole number from -253 to 253"),
-    (CHECK, "script", '"/bin/true"', 'unknown key; did you mean "command"?'),
-    (CHECK, "init_fail", "true", 'unknown key; did you mean "initial"?'),
-    (CHECK, "track_bfd", "true", "unknown key; known here: command, shell,"),
-    (CHECK, "quorum", "2", 'unknown key; did you mean "at_least"?'),
-    (CHECK, "script_user", '"nobody"', 'unknown key; write user = "NAME" into each [check.NAME]'),
+    (CHECK, "script", '"/bin/true"', 'unknown key; write, for example, command = ["/usr/'),
+    (CHECK, "init_fail", "true", 'unknown key; write initial = "fail"; which is the default'),
+    (CHECK, "track_bfd", "true", "unknown key; remove it: ExaBGP speaks no BFD"),
+    (CHECK, "quorum", "2", "unknown key; write at_least = 2"),
+    (CHECK, "cpu", "1", "unknown key; known here: command, shell,"),
+    (CHECK, "script_user", '"nobody"', 'unknown key; write, for example, user = "nobody"; in each check'),
     (CHECK, "enable_script_security", "true", "unknown key; remove it: it is always so"),
     (CHECK, "reverse", "1", "is 1; write true or false"),
     (CHECK, "initial", '"down"', 'is "down"; write "fail", "pass", or "wait" (out of the election until the first'),
@@ -359,8 +450,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (CHECK, "contains", '"ok"', "is for checks with http, not command; remove it"),
     (CHECK, "at_least", "1", "is for checks with process, not command; remove it"),
     (CHECK, "file_value", "false", "is for checks with file, not command; remove it"),
-    (WEB, "track_process", '["web"]', 'unknown key; did you mean "checks"?'),
-    (WEB, "track_file", '["web"]', 'unknown key; did you mean "checks"?'),
+    (WEB, "track_process", '["web"]', 'unknown key; write, for example, checks = ["web"]'),
+    (WEB, "track_file", '["web"]', 'unknown key; write, for example, checks = ["web"]'),
     (WEB, "user", '"nobody"', "unknown key; it belongs to a table [check.NAME]"),
 ]
 
@@ -450,9 +541,12 @@ def test_one_mistake_in_a_check_gives_one_line(
 
 
 def test_every_kind_of_check_is_read(read: Any) -> None:
+    found = set()
+
     def probe(check: dict[str, str]) -> Any:
         configuration = read(written(with_check(check)))
         assert read(effective(configuration)) == configuration
+        found.add(type(configuration.checks[0].probe))
         return configuration.checks[0].probe
 
     assert probe({"command": '["/bin/a", "b"]', "user": '"nobody"'}).arguments == ("/bin/a", "b")
@@ -479,6 +573,7 @@ def test_every_kind_of_check_is_read(read: Any) -> None:
     assert probe(INTERFACE) == Interface("eth0")
     assert probe({"route": '"2001:db8::/32"'}) == Prefix(IPv6Network("2001:db8::/32"))
     assert probe({"route": '"0.0.0.0/0"'}) == Prefix(IPv4Network("0.0.0.0/0"))
+    assert found == set(get_args(Probe))
 
 
 def test_what_health_wants_to_know_of_a_check(read: Any) -> None:
@@ -543,6 +638,27 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         "virtual_router.four",
         "addresses",
         "holds 192.0.2.53, as does virtual_router.b; remove it from one of them",
+    ),
+    (
+        [
+            ("virtual_router.b", "vrid", "8"),
+            ("virtual_router.b", "addresses", '["192.0.2.54"]'),
+            ("virtual_router.b", "unlisted_addresses", '["192.0.2.53"]'),
+        ],
+        "virtual_router.four",
+        "addresses",
+        "holds 192.0.2.53, as does virtual_router.b; remove it from one of them",
+    ),
+    (
+        [
+            ("virtual_router.b", "vrid", "8"),
+            ("virtual_router.b", "addresses", '["192.0.2.54"]'),
+            ("virtual_router.b.bgp", "announce", '["192.0.2.48/28"]'),
+            ("virtual_router.four.bgp", "announce", '["192.0.2.48/28"]'),
+        ],
+        "virtual_router.four.bgp",
+        "announce",
+        "holds 192.0.2.48/28, as does virtual_router.b.bgp; remove it from one of them, or make one virtual router of",
     ),
     (
         [("virtual_router.b", "vrid", "7"), ("virtual_router.b", "addresses", '["192.0.2.54"]')],
@@ -672,11 +788,12 @@ WHOLE_TABLES: list[tuple[str, str, str]] = [
     ("[[virtual_router]]\nvrid = 7", "virtual_router", "has no name; write [virtual_router.NAME] above its keys"),
     ("[check]\ncommand = []", "check", "has no name; write [check.NAME] above its keys"),
     ("[agnet]\npeers = []", "agnet", 'unknown key; did you mean "agent"?'),
-    ("[vrrp_instance.web]\nvrid = 7", "vrrp_instance", 'unknown key; did you mean "virtual_router"?'),
+    ("[vrrp_instance.web]\nvrid = 7", "vrrp_instance", "unknown key; write a table [virtual_router.NAME]"),
     ("[virtual-router.web]\nvrid = 7", "virtual-router", 'unknown key; did you mean "virtual_router"?'),
     ("[zzz]", "zzz", "unknown key; known here: agent, virtual_router, check"),
     ("[virtual_router.web]\nbgp = 1", "virtual_router.web.bgp", "is 1; write a table [virtual_router.web.bgp]"),
     ("[virtual_router.web.v6]\nvrid = 7", "virtual_router.web", '[virtual_router."web.v6"]'),
+    ("[virtual_router.web.unicast_peer]", "virtual_router.web.unicast_peer", "unknown key; write, for example, peers"),
     (
         '[virtual_router."Web One"]',
         'virtual_router."Web One"',
@@ -701,6 +818,9 @@ def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, 
     body = needed if head.startswith("[") and "." in head and "\n" not in head else ""
     if "bgp" in head:
         body = needed
+    line = 2 if "bgp" in head else 1
+    if "unicast_peer" in head:
+        head, body, line = f"[virtual_router.web]\n{needed}\n{head}", "", 4
     kept = "check.web" if head.startswith("[check.") else ""
     rest = {name: content for name, content in GOOD.items() if name.split(".")[0] != meant or name == kept}
     if meant == "agent":
@@ -710,7 +830,7 @@ def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, 
                 "peers": '["2001:db8:ff::12"]' if router == "web" else '["192.0.2.12"]',
             }
     found = problems(read, f"{head}\n{body}\n{written(rest)}")
-    assert [(problem.key, problem.line) for problem in found] == [(key, 2 if "bgp" in head else 1)]
+    assert [(problem.key, problem.line) for problem in found] == [(key, line)]
     assert message in found[0].message
 
 
@@ -884,9 +1004,9 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
     assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
     assert router.checks == ()
-    assert (router.standby, router.ladder, router.stale_for) == (
+    assert (router.standby, router.route_policy, router.stale_for) == (
         False,
-        Ladder.derived(Attributes(), priority=100),
+        RoutePolicy.derived(Attributes(), priority=100),
         180.0,
     )
 
@@ -930,28 +1050,28 @@ def test_attributes_are_spelt_as_exabgp_reads_them(read: Any) -> None:
             (BGP, "neighbors", '["fe80::1", "192.0.2.254"]'),
         )
     )
-    assert read(text).routers[0].ladder.active == Attributes(
+    assert read(text).routers[0].route_policy.active == Attributes(
         med=50,
         local_preference=300,
         communities=("65010:7", "no-export", "65535:0"),
         large_communities=("4294967295:1:2",),
         as_path=(65010, 65010, 4294967295),
         next_hop="2001:db8::1",
-        neighbors=(IPv6Address("fe80::1"), IPv4Address("192.0.2.254")),
+        neighbors=(Session(IPv6Address("fe80::1")), Session(IPv4Address("192.0.2.254"))),
     )
 
 
-def ladder(read: Any, *changes: tuple[str, str, str | None]) -> Ladder:
-    found = read(written(changed(*changes))).routers[0].ladder
-    assert isinstance(found, Ladder)
+def policy(read: Any, *changes: tuple[str, str, str | None]) -> RoutePolicy:
+    found = read(written(changed(*changes))).routers[0].route_policy
+    assert isinstance(found, RoutePolicy)
     return found
 
 
 def test_levels_are_derived_from_the_active_one(read: Any) -> None:
-    found = ladder(
+    found = policy(
         read, ANNOUNCED, (AGENT, "local_as", "65010"), (BGP, "prepend", "1"), (BGP, "communities", '["1:2"]')
     )
-    assert found == Ladder.derived(
+    assert found == RoutePolicy.derived(
         Attributes(med=50, communities=("1:2",), as_path=(65010, 65010)), frozenset(), 0, 65010, priority=100
     )
     assert (found.standby.as_path, found.leaving.as_path) == ((65010,) * 3, (65010,) * 4)
@@ -960,13 +1080,13 @@ def test_levels_are_derived_from_the_active_one(read: Any) -> None:
 
 
 def test_each_level_may_say_its_own(read: Any) -> None:
-    found = ladder(
+    found = policy(
         read,
         ANNOUNCED,
         (AGENT, "local_as", "65020"),
         (BGP, "local_as", "65010"),
         (BGP, "as_path", "[65010, 64999]"),
-        (BGP, "neighbors", '["fe80::1", "fe80::2"]'),
+        (BGP, "neighbors", '["fe80::1 from fe80::5", "fe80::2"]'),
         (STANDBY, "med", "100"),
         (STANDBY, "prepend", "2"),
         (STANDBY, "neighbors", '["fe80::2"]'),
@@ -976,7 +1096,7 @@ def test_each_level_may_say_its_own(read: Any) -> None:
         (LEAVING, "large_communities", '["1:2:3"]'),
         (LEAVING, "local_preference", "0"),
     )
-    one, two = IPv6Address("fe80::1"), IPv6Address("fe80::2")
+    one, two = Session(IPv6Address("fe80::1"), IPv6Address("fe80::5")), Session(IPv6Address("fe80::2"))
     assert found.local_as == 65010
     assert found.active == Attributes(med=50, as_path=(65010, 64999), neighbors=(one, two))
     assert found.standby == Attributes(
@@ -987,9 +1107,83 @@ def test_each_level_may_say_its_own(read: Any) -> None:
     )
 
 
+def test_next_hops_of_single_neighbours(read: Any) -> None:
+    """The neighbours that are named hear of the route, and count; all states have the same next hops."""
+    table = '{ "192.0.2.1 from 192.0.2.2" = "2001:db8:1::2", "192.0.2.5" = "2001:db8:2::2" }'
+    text = written(changed((BGP, "next_hop", table)))
+    router = read(text).routers[0]
+    one, two = Session(IPv4Address("192.0.2.1"), IPv4Address("192.0.2.2")), Session(IPv4Address("192.0.2.5"))
+    for level in (router.route_policy.active, router.route_policy.standby, router.route_policy.leaving):
+        assert level.neighbors == (one, two)
+        assert level.next_hops == ((one, "2001:db8:1::2"), (two, "2001:db8:2::2"))
+    assert router.sessions() == Requirement(1, frozenset({one, two}), 6, carried=6)
+    other = Session(IPv6Address("fe80::1"))
+    more = (BGP, "neighbors", '["192.0.2.1 from 192.0.2.2", "fe80::1"]')
+    found = policy(read, (BGP, "next_hop", '{ "192.0.2.1 from 192.0.2.2" = "2001:db8:1::2" }'), more).active
+    assert [(part.neighbors, part.next_hop) for part in found.parts()] == [
+        ((one,), "2001:db8:1::2"),
+        ((other,), "self"),
+    ]
+
+
+NEXT_HOPS = (BGP, "next_hop", '{ "192.0.2.1" = "2001:db8:1::2" }')
+ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "message"),
+    [
+        (
+            [NEXT_HOPS, (BGP, "neighbors", '["fe80::1"]')],
+            'next_hop."192.0.2.1"',
+            "is not among neighbors; add it there",
+        ),
+        ([NEXT_HOPS, (LEAVING, "next_hop", '"2001:db8::9"')], "next_hop", "next_hop in virtual_router.web.bgp names"),
+        ([NEXT_HOPS, (LEAVING, "neighbors", '["192.0.2.1"]')], "leaving.neighbors", "for all states; remove it"),
+        (
+            [NEXT_HOPS, (WEB, "min_sessions", "2")],
+            "min_sessions",
+            "is 2, but next_hop names 1 neighbours, the only ones",
+        ),
+        ([(BGP, "next_hop", '{ "192.0.2.254" = "self" }')], 'next_hop."192.0.2.254"', ENDED_OTHERWISE),
+        (
+            [(BGP, "next_hop", '{ "192.0.2.9" = "192.0.2.1" }')],
+            '"192.0.2.9"',
+            "but the addresses are IPv6; write one of",
+        ),
+        ([(BGP, "next_hop", '{ "fe80::1" = "2001:db8:53::1" }')], '"fe80::1"', "a route cannot lead to itself"),
+        (
+            [(BGP, "next_hop", '{ "2001:db8::9" = "2001:db8::9" }')],
+            '"2001:db8::9"',
+            "the address of this very neighbour",
+        ),
+        ([(BGP, "next_hop", '{ "tor1" = "2001:db8::9" }')], "next_hop.tor1", 'write an address such as "2001:db8::1"'),
+        (
+            [(BGP, "next_hop", '{ "fe80::1" = "2001:db8::9", "fe80:0::1" = "self" }')],
+            'next_hop."fe80:0::1"',
+            "is there twice; remove one",
+        ),
+        ([(WEB, "sessions_neighbors", '["192.0.2.9"]')], "sessions_neighbors", ENDED_OTHERWISE),
+    ],
+)
+def test_what_a_next_hop_cannot_be(read: Any, changes: list[tuple[str, str, str]], key: str, message: str) -> None:
+    found = problems(read, written(changed(*changes)))
+    assert [(one.key.endswith(key), message in one.message) for one in found] == [(True, True)], found
+
+
+def test_where_a_route_does_not_go(read: Any) -> None:
+    """What is named elsewhere and not told, and what the other end has to have agreed upon."""
+    counted = (WEB, "sessions_neighbors", '["192.0.2.1", "192.0.2.9"]')
+    (warning,) = read(written(changed(NEXT_HOPS, counted))).warnings
+    assert "holds 192.0.2.9, over which nothing is announced" in warning.message
+    (warning,) = read(written(changed(("virtual_router.four.bgp", "next_hop", '"2001:db8::9"')))).warnings
+    assert "RFC 8950" in warning.message
+    assert warning.key.endswith("bgp.next_hop")
+
+
 @pytest.mark.parametrize("path", [(AGENT, "local_as", "65010"), (BGP, "as_path", "[65010]")])
 def test_takeover_by_prepend_needs_but_our_as_number(read: Any, path: tuple[str, str, str]) -> None:
-    found = ladder(read, path, (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
+    found = policy(read, path, (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
     assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
     assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
     assert read(written(changed(path, (BGP, "stale_for", "90")))).routers[0].stale_for == 90
@@ -997,7 +1191,7 @@ def test_takeover_by_prepend_needs_but_our_as_number(read: Any, path: tuple[str,
 
 def test_both_takeovers(read: Any) -> None:
     changes = [(AGENT, "local_as", "65010"), (BGP, "takeover", '["med", "prepend"]'), (BGP, "prepend", "2")]
-    found = ladder(read, (BGP, "med", None), *changes)
+    found = policy(read, (BGP, "med", None), *changes)
     assert found.takeover == {Takeover.MED, Takeover.PREPEND}
     assert (found.active.med, found.prepends) == (None, 2)
 
@@ -1010,8 +1204,14 @@ def test_the_core_gets_its_settings(read: Any) -> None:
     assert (election.vrid, election.priority, election.interval, election.preempt_delay) == (7, 200, 0.2, 3.0)
     assert (election.source, election.addresses) == (web.source, web.addresses)
     assert (election.preempt, election.learned_maximum) == (True, 2.0)
-    giving_up = replace(web, handover=Handover.BREAK_BEFORE_MAKE, handover_hold=4.0, linger=5.0).giving_up()
-    assert (giving_up.handover, giving_up.hold, giving_up.linger) == (Handover.BREAK_BEFORE_MAKE, 4.0, 5.0)
+    handover_settings = replace(
+        web, handover=Handover.BREAK_BEFORE_MAKE, handover_hold=4.0, linger=5.0
+    ).handover_settings()
+    assert (handover_settings.handover, handover_settings.hold, handover_settings.linger) == (
+        Handover.BREAK_BEFORE_MAKE,
+        4.0,
+        5.0,
+    )
     assert configuration.weights(web) == {"web": -10}
 
 
@@ -1090,15 +1290,15 @@ def test_a_wrong_source_or_address_is_not_followed_by_a_complaint_about_lo(
 def test_a_program_that_cannot_be_run_is_an_error_where_it_is_looked_at(read: Any) -> None:
     asked: list[str] = []
 
-    def obstacle(probe: Probe) -> tuple[str, str] | None:
+    def preflight_error(probe: Probe) -> tuple[str, str] | None:
         assert isinstance(probe, Program)
         asked.append(probe.command[0])
         return ("command", "is not there; install it") if "absent" in probe.command[0] else None
 
-    read(written(GOOD), obstacle=obstacle)
+    read(written(GOOD), preflight_error=preflight_error)
     text = written(changed((CHECK, "command", '["/usr/bin/absent", "-x"]')))
     assert read(text).checks[0].probe.command == ("/usr/bin/absent", "-x")
-    [problem] = problems(read, text, obstacle=obstacle)
+    [problem] = problems(read, text, preflight_error=preflight_error)
     assert problem.message == "is not there; install it"
     assert problem.line == line_of(text, CHECK, "command")
     assert asked == ["/usr/bin/true", "/usr/bin/absent"]
@@ -1108,11 +1308,11 @@ def test_a_program_of_notify_is_looked_at_as_well(read: Any) -> None:
     keys = ("notify", "notify_active", "notify_backup", "notify_fault", "notify_stop")
     text = written(changed(*((WEB, key, '["/usr/bin/absent"]') for key in keys)))
 
-    def obstacle(probe: Probe) -> tuple[str, str] | None:
+    def preflight_error(probe: Probe) -> tuple[str, str] | None:
         absent = isinstance(probe, Program) and "absent" in probe.command[0]
         return ("command", 'begins with "/usr/bin/absent", which does not exist') if absent else None
 
-    found = problems(read, text, obstacle=obstacle)
+    found = problems(read, text, preflight_error=preflight_error)
     assert [problem.key for problem in found] == [f"{WEB}.{key}" for key in keys]
     assert {problem.message for problem in found} == {'begins with "/usr/bin/absent", which does not exist'}
 
@@ -1128,6 +1328,13 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "key", "message"),
     [
+        (
+            [(CHECK, "command", '["/usr/bin/curl", "-fsS", "http://[::1]/", "|", "grep", "ok"]')],
+            "check.web.command",
+            'holds "|", which the program gets as an argument; write shell = "…" if /bin/sh is meant to understand it',
+        ),
+        ([(CHECK, "command", '["/usr/bin/test", "2>&1"]')], "check.web.command", 'holds "2>&1", which the program'),
+        ([(CHECK, "command", '["/usr/bin/test", ">/dev/null"]')], "check.web.command", 'holds ">/dev/null", which'),
         ([(WEB, "checks", None)], "check.web", 'is used by no virtual router; write checks = ["web"] in one'),
         ([(WEB, "advert_interval", "0.04")], "virtual_router.web.advert_interval", "is 0.04: a host that is busy for"),
         ([(AGENT, "advert_interval", "0.01")], "agent.advert_interval", "is 0.01: a host that is busy for 0.03 s is"),
@@ -1153,6 +1360,11 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
             [("virtual_router.four.bgp", "neighbors", '["fe80::1"]')],
             "virtual_router.four.bgp.neighbors",
             "its router-id",
+        ),
+        (
+            [(WEB, "unlisted_addresses", '["2001:db8:54::1"]'), (BGP, "announce", '["2001:db8:53::/64"]')],
+            f"{BGP}.announce",
+            'covers every address but "2001:db8:54::1/128", so nobody learns the way there; write that into it',
         ),
         ([(STANDBY, "med", "70")], STANDBY, 'has no effect without standby = "announce" in virtual_router.web; write'),
         ([(BGP, "stale_for", "90")], f"{BGP}.stale_for", 'has no effect without takeover = ["prepend"]; write that'),
@@ -1203,7 +1415,7 @@ def test_a_group_that_is_hardly_meant_is_a_warning(
 
 def test_a_sync_group_is_told_what_it_is_here(read: Any) -> None:
     [problem] = problems(read, written(GOOD) + '[vrrp_sync_group.web]\ngroup = ["a", "b"]\n')
-    assert 'unknown key; write group = "NAME" in each of its virtual routers' in problem.message
+    assert 'unknown key; write, for example, group = "web" in [virtual_router.NAME]; in each' in problem.message
 
 
 @pytest.mark.parametrize("key", ["sources", "peers"])
@@ -1224,6 +1436,7 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
         [(CHECK, "command", None), (CHECK, "tcp", '"[2001:db8:ff::11]:80"')],
         [(CHECK, "command", None), (CHECK, "file", '"/x"'), (CHECK, "file_value", "true"), (CHECK, "weight", "200")],
         [(WEB, "advert_interval", "0.05")],
+        [(WEB, "unlisted_addresses", '["2001:db8:53::2"]'), (BGP, "announce", '["2001:db8:53::/64", "2001:db8::/32"]')],
         [("virtual_router.four.bgp", "neighbors", '["192.0.2.254"]')],
         [
             ("virtual_router.four.bgp", "neighbors", '["fe80::1"]'),
@@ -1233,6 +1446,21 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
 )
 def test_what_is_well_meant_is_no_warning(read: Any, changes: list[tuple[str, str, str | None]]) -> None:
     assert read(written(changed(*changes))).warnings == ()
+
+
+def test_what_is_announced(read: Any) -> None:
+    web, four = read(written(changed((WEB, "unlisted_addresses", '["2001:db8:53::2"]')))).routers
+    assert web.unlisted_addresses == (IPv6Address("2001:db8:53::2"),)
+    assert web.all_addresses == (IPv6Address("2001:db8:53::1"), IPv6Address("2001:db8:53::2"))
+    assert web.election().addresses == (IPv6Address("2001:db8:53::1"),), "what adverts list"
+    assert web.announce == (IPv6Network("2001:db8:53::1/128"), IPv6Network("2001:db8:53::2/128"))
+    assert four.announce == (IPv4Network("192.0.2.53/32"),)
+    assert four.owned == four.announce
+    web = read(written(changed((BGP, "announce", '["2001:db8:53::/64"]')))).routers[0]
+    assert web.announce == (IPv6Network("2001:db8:53::/64"),)
+    assert web.owned == (IPv6Network("2001:db8:53::/64"), IPv6Network("2001:db8:53::1/128")), "it may have been before"
+    tables = tomli.loads(effective(read(written(changed((BGP, "announce", '["2001:db8:53::/64"]'))))))
+    assert tables["virtual_router"]["web"]["bgp"]["announce"] == ["2001:db8:53::/64"]
 
 
 def test_the_most_addresses_that_fit_are_accepted(read: Any) -> None:
@@ -1325,10 +1553,10 @@ def test_effective_writes_every_default_out(read: Any) -> None:
 @pytest.mark.parametrize(("check", "kind"), [(HTTPS, "http"), (FILE, "file"), (PROCESS, "process"), (TCP, "tcp")])
 def test_effective_writes_every_default_of_a_check_out(read: Any, check: dict[str, str], kind: str) -> None:
     [table] = tomli.loads(effective(read(written(with_check(check)))))["check"].values()
-    foreign = {key for one, options in schema.KINDS.items() if one != kind for key in (one, *options)}
+    foreign = {key for one in kinds.KINDS if one.name != kind for key in (one.name, *one.options)}
     may_be_missing = {"host", "contains", "ca_file"}
-    assert set(schema.Check.__struct_fields__) - foreign - may_be_missing <= set(table)
-    assert set(table) <= set(schema.Check.__struct_fields__) - foreign
+    assert set(kinds.Check.__struct_fields__) - foreign - may_be_missing <= set(table)
+    assert set(table) <= set(kinds.Check.__struct_fields__) - foreign
 
 
 names = st.from_regex(r"\A[a-z0-9][a-z0-9_.-]{0,8}\Z")
@@ -1351,7 +1579,7 @@ def kind(required: dict[str, st.SearchStrategy[Any]], **more: st.SearchStrategy[
 
 
 words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
-kinds: st.SearchStrategy[dict[str, Any]] = st.one_of(
+kinds_of_checks: st.SearchStrategy[dict[str, Any]] = st.one_of(
     kind(
         {"command": st.builds(lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3))},
         user=st.just("nobody"),
@@ -1381,9 +1609,10 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             names,
             st.builds(
                 lambda required, more: {**required, **more},
-                kinds,
+                kinds_of_checks,
                 optional(
                     interval=seconds,
+                    fast_interval=st.just(0.01),  # the least that an interval can be
                     timeout=seconds,
                     rise=st.integers(1, 9),
                     fall=st.integers(1, 9),
@@ -1411,7 +1640,9 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 ),
                 large_communities=st.lists(st.sampled_from(["1:2:3", "4294967295:0:0"]), unique=True),
                 as_path=st.lists(st.integers(1, 0xFFFFFFFF), max_size=4),
-                neighbors=st.lists(v6, max_size=2, unique=True),
+                neighbors=st.lists(
+                    v6 | st.tuples(v6, v6).map(" from ".join), max_size=2, unique_by=lambda text: text.split()[0]
+                ),
                 stale_for=st.floats(1, 1000),
                 leaving=optional(communities=st.just(["1:2"]), next_hop=st.just("self")),
                 standby=optional(communities=st.just(["1:3"]), large_communities=st.just([])),
@@ -1445,9 +1676,13 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                     checks=st.lists(st.sampled_from(sorted(checks)), unique=True) if checks else st.just([]),
                 )
             ),
+            **draw(optional(unlisted_addresses=st.just([next(texts[family])]))),
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }
+        if vrid == 1 and draw(st.booleans()):  # alone, or two may announce the same
+            shorter = ip_network((routers[name]["addresses"][0], draw(st.integers(8, 30))), strict=False)
+            bgp["announce"] = [str(shorter), routers[name]["addresses"][0]]
         if bgp.get("med", 0) < 0xFFFFFFFE and "handover" not in routers[name]:
             routers[name]["standby"] = draw(st.sampled_from(["withdraw", "announce"]))
     agent = {
@@ -1525,7 +1760,7 @@ keys = st.one_of(
     st.sampled_from(
         sorted(
             {"agent", "virtual_router", "check", "web", "a.b"}.union(
-                *(kind.__struct_fields__ for kind in (schema.Agent, schema.VirtualRouter, schema.Bgp, schema.Check))
+                *(kind.__struct_fields__ for kind in (schema.Agent, schema.VirtualRouter, schema.Bgp, kinds.Check))
             )
         )
     ),
@@ -1561,7 +1796,7 @@ wild_files = st.one_of(
             ),
             max_size=3,
         ),
-        check=st.dictionaries(keys, plausible(schema.Check), max_size=3),
+        check=st.dictionaries(keys, plausible(kinds.Check), max_size=3),
     ),
 )
 
@@ -1570,7 +1805,7 @@ def survives(path: Path) -> None:
     """Whatever is in the file: it is good, and what is printed of it is the same again, or what is wrong is told."""
     for host in (
         {},
-        {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "obstacle": lambda probe: ("weight", "is not here")},
+        {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "preflight_error": lambda probe: ("weight", "is not here")},
     ):
         try:
             configuration = load(path, **host)
@@ -1664,3 +1899,12 @@ n = ""
         ("x", "list", "m"): 11,
         ("x", "list", "n"): 14,
     }
+
+
+def test_the_readme_names_every_key() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    headers = {"bgp", "standby", "leaving"}
+    keys = {key for kind in KINDS for key in kind.__struct_fields__} - headers
+    # notify_active … notify_stop are one row
+    short = {"notify_backup", "notify_fault", "notify_stop"}
+    assert {key for key in keys - short if not re.search(rf"`{key}\b|\b{key} =", readme)} == set()

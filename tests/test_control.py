@@ -1,4 +1,4 @@
-"""Control: what the documents look like, what is refused and how, and what the last word about a drain is."""
+"""The control protocol: documents, refusals, and the outcomes of a drain."""
 
 import json
 import re
@@ -25,10 +25,8 @@ from exavrrp.control import (
     Life,
     Misunderstood,
     Moved,
-    Outcome,
     Progress,
     Request,
-    RouterStatus,
     Status,
     StatusAnswer,
     Undrain,
@@ -44,6 +42,7 @@ from exavrrp.control import (
     request,
     start_time,
 )
+from exavrrp.view import Outcome, RouterView, SessionView
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -113,7 +112,7 @@ def test_unknown_routers_are_named_once_with_those_that_there_are() -> None:
 
 # Answers
 
-STATUS = RouterStatus(
+STATUS = RouterView(
     name="web",
     vrid=7,
     role="active",
@@ -151,6 +150,11 @@ def test_an_answer_may_say_more_than_we_know() -> None:
     assert answer(b'{"answer": "error", "version": 1, "message": "no", "colour": "red"}') == Error(message="no")
 
 
+def test_an_older_agent_says_nothing_of_sessions() -> None:
+    line = b'{"answer":"status","version":1,"release":"1","process":9,"time":"2026-11-22T12:00:00Z","routers":[]}'
+    assert answer(line) == StatusAnswer(release="1", process=9, time=NOON, routers=(), sessions=())
+
+
 # Everything that is sent arrives, and everything else is refused
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=64)
@@ -159,7 +163,7 @@ outcomes = st.sampled_from(Outcome)
 moves = st.builds(Moved, name=texts, outcome=outcomes, already=st.booleans(), until=times, persistent=st.booleans())
 many = st.lists(moves, max_size=3).map(tuple)
 statuses = st.builds(
-    RouterStatus,
+    RouterView,
     name=texts,
     vrid=st.integers(1, 255),
     role=texts,
@@ -171,6 +175,14 @@ statuses = st.builds(
     faults=st.lists(texts, max_size=2).map(tuple),
     outcome=outcomes,
     until=times,
+)
+sessions = st.builds(
+    SessionView,
+    peer=texts,
+    local=st.none() | texts,
+    up=st.none() | st.booleans(),
+    told=st.none() | st.booleans(),
+    counts_for=st.lists(texts, max_size=2).map(tuple),
 )
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(
@@ -194,6 +206,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
         process=st.integers(1, 1 << 22),
         time=times.filter(bool),
         routers=st.lists(statuses, max_size=2).map(tuple),
+        sessions=st.lists(sessions, max_size=2).map(tuple),
     ),
 )
 
@@ -344,12 +357,15 @@ def test_a_life_counts_under_the_very_same_exabgp_only() -> None:
     assert read.announced("b1", (700, 12345)) == {"web", "dns"}
     for boot, exabgp in (("b2", (700, 12345)), ("b1", (700, 12346)), ("b1", (701, 12345)), (None, (700, 12345))):
         assert read.announced(boot, exabgp) == frozenset()
+        assert read.is_foreign(boot, exabgp) is (boot is not None)
+    assert not read.is_foreign("b1", (700, 12345))
 
 
 def test_who_does_not_know_its_exabgp_has_inherited_nothing() -> None:
     unknown = Life(boot=None, exabgp=None, routers={"web": "active"})
     assert life(note(unknown)).announced(None, None) == frozenset()
     assert life(note(unknown)).announced("b1", None) == frozenset()
+    assert not life(note(unknown)).is_foreign("b1", (700, 12345)), "nor can it say that ExaBGP is another one"
 
 
 def test_notes_can_be_read_by_people() -> None:

@@ -46,6 +46,20 @@ def test_the_last_detail_is_kept_whatever_the_verdict() -> None:
     assert vitality.after(passed=False, detail="fourth").detail == "fourth"
 
 
+def test_a_check_is_changing_while_the_results_speak_against_its_verdict() -> None:
+    def changing(vitality: Vitality, results: str) -> str:
+        told = ""
+        for result in results:
+            vitality = vitality.after(result == "+", "")
+            told += "!" if vitality.changing else "."
+        return told
+
+    assert changing(Vitality(rise=2, fall=3), "+++--+---+-++") == "...!!.!!.!.!."
+    assert changing(Vitality(rise=1, fall=1), "+-+--++") == "......."
+    assert changing(Vitality(rise=2, fall=2), "-+-") == ".!."
+    assert changing(Vitality(rise=2, fall=3, initial=Initial.PASS), "---+") == "!!.!"
+
+
 def health(base: int = 150, **weights: int) -> Health:
     """One router with checks that follow every result."""
     return Health({"web": Subject(base, weights)}, {name: Vitality(1, 1) for name in weights})
@@ -284,3 +298,24 @@ def test_a_number_with_weight_zero_decides_by_being_zero(reverse: bool) -> None:
     assert subject.judge("web").faults, "unreadable"
     presumed = of(0, valued=True, reverse=reverse, initial=Initial.PASS)
     assert not presumed.judge("web").faults
+
+
+# Other routers and checks
+
+
+def test_a_check_that_asks_the_same_keeps_what_is_known_of_it() -> None:
+    health = Health({"web": Subject(150, {"a": -10})}, {"a": Vitality(rise=1, fall=3)})
+    health.result("a", passed=True)
+    health.result("a", passed=False, detail="once")
+    health.take({"web": Subject(150, {"renamed": -20})}, {"renamed": Vitality(rise=1, fall=2)}, {"renamed": "a"})
+    assert health.judge("web").explain() == "150"
+    assert health.result("renamed", passed=False, detail="twice") == ("web",)
+    assert health.judge("web").explain() == "150 - 20 (renamed failing) = 130"
+
+
+def test_another_check_of_the_same_name_begins_anew() -> None:
+    health = Health({"web": Subject(150, {"a": -10})}, {"a": Vitality(rise=1, fall=1)})
+    health.result("a", passed=True)
+    health.take({"dns": Subject(90, {"a": -10})}, {"a": Vitality(rise=1, fall=1)}, {"a": "never there"})
+    assert health.judge("dns").explain() == "90 - 10 (a unknown) = 80"
+    assert health.result("a", passed=True) == ("dns",)

@@ -1,4 +1,4 @@
-"""One virtual router as a whole: what follows from what, and what holds whatever happens."""
+"""One virtual router as a whole: single events, and invariants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import presence
-from exavrrp.instance import STALE_FOR, Deserted, Effect, Fault, Hold, Hurry, Instance
-from exavrrp.presence import SETTLE, Handover, Leaving, Lingering, Stage, Step, Withdrawing
+from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
+from exavrrp.presence import ANSWER_LIMIT, SETTLE, Handover, Leaving, Lingering, Stage, Step, Stranded, Withdrawing
 from exavrrp.routes import Level
+from exavrrp.takeover import PACE, Count
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Advertise, Backup, Notice, Role, Transition, Why
-from exavrrp.vrrp.silences import PACE
 
 US, OTHER, THIRD = map(ip_address, ("2001:db8:ff::12", "2001:db8:ff::11", "2001:db8:ff::13"))
 VIP = ip_address("2001:db8:53::1")
@@ -40,8 +40,12 @@ def settings(**changes: Any) -> router.Settings:
     return router.Settings(**values)
 
 
+def handing_over(handover: Handover = Handover.MAKE_BEFORE_BREAK, *, standby: bool = False) -> presence.Settings:
+    return presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING, stale=STALE, standby=standby)
+
+
 def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
-    return Instance("web", settings(**changes), presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING))
+    return Instance("web", settings(**changes), handing_over(handover), STALE)
 
 
 def advert(priority: int, interval: float = INTERVAL) -> Advertisement:
@@ -92,7 +96,7 @@ def test_it_begins_as_a_backup_with_one_deadline() -> None:
 def test_it_takes_over_in_order_and_announces_what_is_bound() -> None:
     one = instance()
     one.start(0.0)
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
     assert (one.presence.bound, one.presence.level) == (True, None)
     assert one.bound(PATIENCE) == [Step.ANNOUNCE]
     assert one.presence.level is Level.ACTIVE
@@ -120,16 +124,16 @@ def test_who_takes_over_from_silence_is_announced_better_for_a_while() -> None:
     hear(one, 200, 0.0)
     one.timeout(PATIENCE)
     one.bound(PATIENCE)
-    assert one.silences == 1
-    while one.router.deadline is not None and (now := one.router.deadline) < PATIENCE + STALE_FOR:
+    assert one.takeovers.failures.number == 1
+    while one.router.deadline is not None and (now := one.router.deadline) < PATIENCE + STALE:
         assert one.timeout(now) == [Advertise(PRIORITY)]
-    assert one.deadline == PATIENCE + STALE_FOR
-    assert Step.ANNOUNCE in one.timeout(PATIENCE + STALE_FOR)
-    assert one.silences == 0
+    assert one.deadline == PATIENCE + STALE
+    assert Step.ANNOUNCE in one.timeout(PATIENCE + STALE)
+    assert one.takeovers.failures.number == 0
 
 
 def test_the_first_active_of_all_takes_over_from_nobody() -> None:
-    assert serving().silences == 0
+    assert serving().takeovers.failures.number == 0
 
 
 def test_a_backup_counts_the_silences_of_others() -> None:
@@ -137,42 +141,42 @@ def test_a_backup_counts_the_silences_of_others() -> None:
     one.start(0.0)
     hear(one, 200, 1.0, OTHER)
     hear(one, 150, 4.3, THIRD)
-    assert one.silences == 1
-    assert told(one.timeout(4.3 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
-    assert one.silences == 2, "who takes over from one who took over from silence needs more"
+    assert one.takeovers.failures.number == 1
+    assert told(one.timeout(4.3 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert one.takeovers.failures.number == 2, "who takes over from one who took over from silence needs more"
 
 
 def test_who_took_over_while_our_agent_was_replaced_has_done_so_from_silence() -> None:
     one = instance()
-    one.inherit(0.0, whole=True, active=True)
+    one.inherit(0.0, announced=True, active=True)
     one.start(0.0)
     hear(one, 150, 0.1)
-    assert one.silences == 1
+    assert one.takeovers.failures.number == 1
     other = instance()
-    other.inherit(0.0, whole=True)
+    other.inherit(0.0, announced=True)
     other.start(0.0)
     hear(other, 150, 0.1)
-    assert other.silences == 0, "it was on its way out"
+    assert other.takeovers.failures.number == 0, "it was on its way out"
 
 
 def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
     one = instance()
-    one.recall(2, 100.0, 500.0)
-    assert one.silences == 2
+    one.takeovers.failures.recall(Count(2, 400.0), 500.0)
+    assert one.takeovers.failures.number == 2
     one.start(500.0)
     assert one.timeout(500.0 + PATIENCE)[0] == Advertise(PRIORITY)
-    assert one.silences == 2, "nobody was heard that could have fallen silent"
-    assert one.remembered == (2, 400.0)
+    assert one.takeovers.failures.number == 2, "nobody was heard that could have fallen silent"
+    assert one.takeovers.failures.remembered == (2, 400.0)
     assert one.bound(500.0 + PATIENCE) == [Step.ANNOUNCE]
-    while one.router.deadline is not None and (now := one.router.deadline) < 400.0 + STALE_FOR:
+    while one.router.deadline is not None and (now := one.router.deadline) < 400.0 + STALE:
         one.timeout(now)
-    assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR)
-    assert one.silences == 1, "not all at once"
+    assert Step.ANNOUNCE in one.timeout(400.0 + STALE)
+    assert one.takeovers.failures.number == 1, "not all at once"
     assert one.deadline is not None
-    assert one.deadline <= 400.0 + STALE_FOR + PACE
-    assert Step.ANNOUNCE in one.timeout(400.0 + STALE_FOR + PACE)
-    assert one.silences == 0
-    assert one.remembered == (2, 400.0)
+    assert one.deadline <= 400.0 + STALE + PACE
+    assert Step.ANNOUNCE in one.timeout(400.0 + STALE + PACE)
+    assert one.takeovers.failures.number == 0
+    assert one.takeovers.failures.remembered == (2, 400.0)
 
 
 # Giving up
@@ -275,7 +279,7 @@ def test_a_drain_with_break_before_make_that_nobody_takes_over_is_undone() -> No
     assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
 
 
-def test_an_undrain_while_break_before_make_lets_go_takes_part_at_once() -> None:
+def test_an_undrain_while_break_before_make_releases_takes_part_at_once() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     one.hold(Hold.DRAIN, "drained", 4.0)
     one.withdrawn(4.0)
@@ -284,7 +288,7 @@ def test_an_undrain_while_break_before_make_lets_go_takes_part_at_once() -> None
 
 
 @pytest.mark.parametrize("advert", [150, None], ids=["superseded", "stalled"])
-def test_who_is_superseded_while_break_before_make_lets_go_is_not_active_once_more(advert: int | None) -> None:
+def test_who_is_superseded_while_break_before_make_releases_is_not_active_once_more(advert: int | None) -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     one.hold(Hold.DRAIN, "drained", 4.0)
     later = 4.01 if advert else 14.0
@@ -296,11 +300,11 @@ def test_who_is_superseded_while_break_before_make_lets_go_is_not_active_once_mo
     assert one.timeout(later + SETTLE) == [Step.UNBIND]
 
 
-def test_who_is_superseded_while_it_lets_go_because_it_became_worse_is_a_backup_at_once() -> None:
+def test_who_is_superseded_while_it_releases_because_it_became_worse_is_a_backup_at_once() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(hear(one, 150, 4.01)) == [(BACKUP, Why.SUPERSEDED)]
-    assert (one.router.priority, one.priority) == (50, 50)
+    assert one.router.priority == 50
     one.withdrawn(4.02)
     assert one.timeout(4.02 + SETTLE) == [Step.UNBIND], "and stays one"
     election = one.router.state
@@ -308,7 +312,7 @@ def test_who_is_superseded_while_it_lets_go_because_it_became_worse_is_a_backup_
     assert election.following is not None, "it knows whom it follows"
 
 
-def test_an_owner_that_is_superseded_when_it_no_longer_lets_go_is_a_backup() -> None:
+def test_an_owner_that_is_superseded_when_it_releases_for_good_no_longer_is_a_backup() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, priority=255)
     one.hold(Hold.DRAIN, "drained", 4.0)
     one.release(Hold.DRAIN, 4.01)
@@ -325,14 +329,39 @@ def test_an_owner_that_takes_part_again_before_it_has_unbound_binds() -> None:
     assert told(one.release(Hold.DRAIN, 14.01)) == [Advertise(255), (ACTIVE, Why.OWNER), Step.BIND]
 
 
-def test_a_recovery_before_the_letting_go_counts() -> None:
+def test_a_recovery_before_it_has_unbound_counts() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
-    assert (one.router.priority, one.priority) == (PRIORITY, 50)
+    assert (one.router.advertised, one.router.priority) == (PRIORITY, 50)
     assert one.prioritise(PRIORITY, 4.01) == []
     one.withdrawn(4.02)
     one.timeout(4.02 + SETTLE)
-    assert (role(one), one.priority) == (BACKUP, PRIORITY)
+    assert (role(one), one.router.priority) == (BACKUP, PRIORITY)
+
+
+@pytest.mark.parametrize("preempt", [True, False])
+def test_a_priority_that_changes_while_it_releases_is_in_no_advert(preempt: bool) -> None:
+    """A better router would begin before this one has unbound."""
+    one = serving(Handover.BREAK_BEFORE_MAKE, preempt=preempt)
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert one.prioritise(50, 4.01) == []
+    assert hear(one, 80, 4.02) == [Advertise(PRIORITY)]
+    one.withdrawn(4.02)
+    assert told(one.timeout(4.02 + SETTLE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
+    assert one.router.priority == 50
+
+
+def test_who_must_not_run_twice_and_is_not_bound_yet_leaves_at_once() -> None:
+    one = instance(Handover.BREAK_BEFORE_MAKE)
+    one.start(0.0)
+    one.timeout(PATIENCE)
+    assert told(one.hold(Hold.DRAIN, "drained", PATIENCE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
+
+
+def test_who_is_drained_when_it_wakes_late_is_no_candidate() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    effects = told(one.hold(Hold.DRAIN, "drained", 14.0))
+    assert effects == [(BACKUP, Why.STALLED), Step.WITHDRAW, (INITIALIZE, Why.DRAIN)]
 
 
 def test_a_backup_that_still_withdraws_what_it_served_is_drained_at_once() -> None:
@@ -353,7 +382,10 @@ def test_a_backup_that_is_drained_waits_for_nobody() -> None:
 def test_a_fault_during_a_drain_does_not_make_it_a_success() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
-    assert told(one.fault(Fault.CHECK, "broken", 5.0)) == [Step.WITHDRAW, Step.UNBIND]
+    assert told(one.fault(Fault.CHECK, "broken", 5.0)) == [Step.WITHDRAW]
+    assert state(one) == Withdrawing(5.0 + ANSWER_LIMIT, SETTLE)
+    one.withdrawn(5.0)
+    assert told(one.timeout(5.0 + SETTLE)) == [Step.UNBIND]
     assert one.awaited
     assert one.timeout(4.0 + CEILING) == [Deserted(CEILING)]
     assert told(one.clear(Fault.CHECK, 60.0)) == [(BACKUP, Why.STARTUP)]
@@ -376,7 +408,7 @@ def test_who_is_drained_again_does_not_wait_anew() -> None:
     assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
 
 
-def test_an_advert_that_loses_while_break_before_make_lets_go_is_no_successor() -> None:
+def test_an_advert_that_loses_while_break_before_make_releases_is_no_successor() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert hear(one, 50, 4.01) == [Advertise(PRIORITY)], "Active still"
@@ -394,17 +426,17 @@ def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
     assert Step.WITHDRAW not in one.timeout(4.0 + CEILING)
 
 
-def test_break_before_make_lets_go_of_the_election_last_also_when_it_became_worse() -> None:
+def test_break_before_make_says_priority_0_last_also_when_it_became_worse() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     assert one.prioritise(50, 4.0) == [Step.WITHDRAW]
     assert one.prioritise(40, 4.0) == []
     one.withdrawn(4.0)
     effects = told(one.timeout(4.0 + SETTLE))
-    assert effects == [Step.UNBIND, RESIGN, (INITIALIZE, Why.WEAKENED), (BACKUP, Why.STARTUP)]
+    assert effects == [Step.UNBIND, RESIGN, (INITIALIZE, Why.PRIORITY_LOWERED), (BACKUP, Why.STARTUP)]
     assert one.router.priority == 40
 
 
-def test_who_takes_part_again_before_it_has_let_go_is_as_much_worse() -> None:
+def test_who_takes_part_again_before_it_has_unbound_is_as_much_worse() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE)]
@@ -425,7 +457,7 @@ def test_a_stop_shortens_a_handover_that_is_under_way() -> None:
 
 
 def test_a_standby_is_announced_while_it_is_a_backup() -> None:
-    one = Instance("web", settings(), presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING, standby=True))
+    one = Instance("web", settings(), handing_over(standby=True), STALE)
     assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
     assert one.bound(0.0) == [Step.ANNOUNCE]
     assert one.presence.level is Level.STANDBY
@@ -435,41 +467,160 @@ def test_a_standby_is_announced_while_it_is_a_backup() -> None:
 def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
     one = serving(preempt=False)
     effects = told(one.prioritise(50, 4.0))
-    assert effects == [RESIGN, (BACKUP, Why.WEAKENED), Step.ANNOUNCE]
+    assert effects == [RESIGN, (BACKUP, Why.PRIORITY_LOWERED), Step.ANNOUNCE]
     hear(one, 80, 5.0)
     assert state(one) == Leaving(5.0 + HOLD / 2, Stage.RELIEVED)
+
+
+# Other settings
+
+
+def test_another_interval_is_said_at_once() -> None:
+    one = serving()
+    assert one.configure(settings(interval=0.5), handing_over(), STALE, 4.0) == [Advertise(PRIORITY)]
+    assert one.deadline == 4.5
+    assert one.configure(settings(interval=0.5, preempt=False), handing_over(), STALE, 4.1) == []
+
+
+def test_standby_is_switched_on_and_off_in_place() -> None:
+    one = instance()
+    one.start(0.0)
+    assert one.configure(settings(), handing_over(standby=True), STALE, 1.0) == [Step.BIND]
+    assert one.bound(1.0) == [Step.ANNOUNCE]
+    assert one.presence.level is Level.STANDBY
+    assert one.configure(settings(), handing_over(standby=True), STALE, 2.0) == []
+    assert one.configure(settings(), handing_over(), STALE, 3.0) == [Step.WITHDRAW]
+
+
+def test_standby_that_is_switched_on_for_an_active_is_what_it_leaves_behind() -> None:
+    one = serving()
+    assert one.configure(settings(), handing_over(standby=True), STALE, 4.0) == []
+    assert told(hear(one, 200, 5.0)) == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
+    one.timeout(5.0 + HOLD / 2)
+    assert one.timeout(5.0 + HOLD) == [Step.ANNOUNCE]
+    assert one.presence.level is Level.STANDBY
+
+
+def test_who_is_out_of_the_election_stays_out_of_standby() -> None:
+    one = instance()
+    assert one.configure(settings(), handing_over(standby=True), STALE, 0.0) == []
+    one.fault(Fault.CHECK, "web failing", 0.0)
+    assert told(one.start(1.0)) == []
+    assert told(one.clear(Fault.CHECK, 2.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
+
+
+def test_a_handover_that_is_in_a_hurry_stays_so() -> None:
+    one = serving()
+    one.stop(Why.SHUTDOWN, "", Hurry(1.5), 4.0)
+    hurried = one.presence.settings
+    one.configure(settings(), handing_over(), STALE, 4.1)
+    assert one.presence.settings == hurried
+
+
+def test_a_silent_failure_counts_for_as_long_as_is_configured_now() -> None:
+    one = serving()
+    one.takeovers.failures.recall(Count(1, 4.0), 4.0)
+    one.configure(settings(), handing_over(), 5.0, 4.0)
+    assert one.takeovers.failures.window == 5.0
 
 
 # Faults
 
 
-GENTLE = {Fault.SESSIONS, Fault.GROUP}
+GENTLE = {Fault.SESSIONS, Fault.GROUP, Fault.ANNOUNCEMENT}
 
 
-@pytest.mark.parametrize("fault", GENTLE)
+@pytest.mark.parametrize("fault", sorted(GENTLE - {Fault.ANNOUNCEMENT}))
 def test_who_is_only_unreachable_still_answers_packets_in_flight(fault: Fault) -> None:
     one = serving()
     assert told(one.fault(fault, "no session is up", 4.0)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE), Step.WITHDRAW]
     one.withdrawn(4.0)
     assert state(one) == Lingering(4.0 + LINGER)
-    assert one.fault(Fault.CHECK, "broken", 5.0) == [Step.UNBIND], "and now it is sick as well"
+    assert one.fault(Fault.CHECK, "broken", 5.0) == []
+    assert told(one.timeout(5.0 + SETTLE)) == [Step.UNBIND], "and now it is sick as well"
     assert one.clear(Fault.CHECK, 6.0) == []
     assert told(one.clear(fault, 7.0)) == [(BACKUP, Why.STARTUP)]
 
 
-@pytest.mark.parametrize("fault", set(Fault) - GENTLE)
-def test_a_fault_gives_up_at_once(fault: Fault) -> None:
+def refused(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
+    """One that was Active, and that ExaBGP does not announce."""
+    one = serving(handover)
+    effects = told(one.fault(Fault.ANNOUNCEMENT, "refused", 4.0))
+    assert effects == [RESIGN, (INITIALIZE, Why.UNREACHABLE), Step.WITHDRAW]
+    return one
+
+
+def test_who_is_refused_stays_bound_until_it_is_withdrawn_and_another_one_serves() -> None:
+    one = refused()
+    hear(one, 50, 10.0)
+    assert (state(one), one.deadline) == (Stranded(LINGER, relieved=True), None)
+    one.withdrawn(1000.0)
+    assert state(one) == Lingering(1000.0 + LINGER)
+    other = refused()
+    other.withdrawn(4.1)
+    assert (state(other), other.deadline) == (Stranded(LINGER, withdrawn=True), None), "the last node that could serve"
+    hear(other, 50, 1000.0)
+    assert state(other) == Lingering(1000.0 + LINGER)
+
+
+def test_who_is_refused_and_then_accepted_takes_part_again() -> None:
+    one = refused()
+    one.withdrawn(5.0)
+    assert told(one.clear(Fault.ANNOUNCEMENT, 5.0)) == [(BACKUP, Why.STARTUP)]
+    assert one.presence.bound, "nobody else serves: it will in a moment"
+    assert told(one.timeout(5.0 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert one.bound(5.0 + PATIENCE) == [Step.ANNOUNCE]
+
+
+def test_who_is_accepted_again_and_kept_out_by_something_else_lets_go_of_the_address() -> None:
+    one = refused()
+    one.hold(Hold.DRAIN, "drained", 4.5)
+    one.withdrawn(5.0)
+    assert one.clear(Fault.ANNOUNCEMENT, 5.0) == []
+    assert state(one) == Lingering(5.0 + LINGER)
+
+
+def test_who_must_not_run_twice_does_not_wait_for_another_node_to_be_refused() -> None:
+    one = refused(Handover.BREAK_BEFORE_MAKE)
+    assert state(one) == Withdrawing(4.0 + presence.ANSWER_LIMIT, SETTLE)
+
+
+def test_who_is_refused_and_sick_is_unbound_soon() -> None:
+    one = refused()
+    assert one.fault(Fault.CHECK, "broken", 5.0) == []
+    assert state(one) == Withdrawing(5.0 + ANSWER_LIMIT, SETTLE)
+
+
+def test_who_is_sick_and_refused_is_unbound_soon() -> None:
     one = serving()
-    assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
-    assert one.deadline is None
+    one.fault(Fault.CHECK, "broken", 4.0)
+    assert one.fault(Fault.ANNOUNCEMENT, "refused", 4.5) == []
+    assert state(one) == Withdrawing(4.0 + ANSWER_LIMIT, SETTLE)
+
+
+@pytest.mark.parametrize("fault", sorted(set(Fault) - GENTLE))
+def test_a_fault_gives_up_at_once_and_unbinds_when_routers_know(fault: Fault) -> None:
+    one = serving()
+    assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW]
+    assert one.deadline == 4.0 + ANSWER_LIMIT, "ExaBGP may never answer"
+    one.withdrawn(4.25)
+    assert one.timeout(4.25 + SETTLE) == [Step.UNBIND]
+    assert not one.presence.bound
     assert told(one.clear(fault, 5.0)) == [(BACKUP, Why.STARTUP)]
+
+
+@pytest.mark.parametrize("fault", sorted(set(Fault) - GENTLE))
+def test_a_fault_of_a_service_that_must_not_run_twice_unbinds_at_once(fault: Fault) -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
 
 
 def test_a_fault_while_leaving_ends_that_too() -> None:
     one = serving()
     hear(one, 150, 4.0)
     effects = told(one.fault(Fault.CHECK, "broken", 4.5))
-    assert effects == [(INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
+    assert effects == [(INITIALIZE, Why.FAULT), Step.WITHDRAW]
+    assert state(one) == Withdrawing(4.5 + ANSWER_LIMIT, SETTLE)
 
 
 def test_it_takes_part_when_the_last_fault_is_over() -> None:
@@ -493,6 +644,14 @@ def test_addresses_that_cannot_be_bound_give_the_role_back() -> None:
     assert one.faults == {Fault.BIND: "lo has no IPv6"}
 
 
+def test_addresses_that_are_not_wanted_cannot_be_lost() -> None:
+    """What could not be bound is reported late, when it is given up already."""
+    one = instance()
+    one.start(0.0)
+    assert one.unbound("lo has no IPv6", 1.0) == []
+    assert (role(one), one.faults) == (BACKUP, {})
+
+
 def test_addresses_that_were_lost_are_withdrawn() -> None:
     one = serving()
     effects = told(one.unbound("gone", 4.0))
@@ -507,7 +666,7 @@ def stop(one: Instance, now: float) -> list[Effect]:
 
 
 def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
-    fitted = Hurry(1.5).fit(presence.Settings(hold=HOLD, linger=LINGER, ceiling=CEILING))
+    fitted = Hurry(1.5).fit(handing_over())
     assert (fitted.hold, fitted.linger, fitted.ceiling, fitted.stale) == (0.75, 0.375, 0.75, 0.75)
     short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3, stale=0.4)
     assert Hurry(1.5).fit(short) == short
@@ -538,7 +697,7 @@ def test_a_stop_with_break_before_make_resigns_last() -> None:
 
 def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() -> None:
     one = instance()
-    assert one.inherit(0.0, whole=True) == [Step.ANNOUNCE]
+    assert one.inherit(0.0, announced=True) == [Step.ANNOUNCE]
     assert state(one) == Leaving(None, Stage.AWAITING)
     assert told(one.start(0.5)) == [(BACKUP, Why.STARTUP)]
     soon = 0.5 + INTERVAL + (256 - PRIORITY) * INTERVAL / 256
@@ -549,7 +708,7 @@ def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() ->
 
 def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
     one = instance()
-    one.inherit(0.0, whole=True)
+    one.inherit(0.0, announced=True)
     one.start(0.0)
     assert hear(one, 150, 0.1) == []
     assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
@@ -557,7 +716,7 @@ def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
 
 def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() -> None:
     one = instance()
-    one.inherit(0.0, whole=True)
+    one.inherit(0.0, announced=True)
     one.hold(Hold.WAITING, "checks", 0.0)
     one.start(0.0)
     assert hear(one, 50, 0.1) == []
@@ -567,7 +726,7 @@ def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() ->
 
 def test_who_begins_again_is_as_patient_as_any_backup() -> None:
     one = instance()
-    one.inherit(0.0, whole=True)
+    one.inherit(0.0, announced=True)
     one.start(0.0)
     one.hold(Hold.WAITING, "checks", 0.1)
     assert one.presence.awaiting, "served on meanwhile"
@@ -577,7 +736,7 @@ def test_who_begins_again_is_as_patient_as_any_backup() -> None:
 
 def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() -> None:
     one = instance()
-    one.inherit(0.0, whole=True)
+    one.inherit(0.0, announced=True)
     one.hold(Hold.WAITING, "checks", 0.0)
     assert one.start(0.0) == []
     assert stop(one, 1.0) == []
@@ -589,16 +748,29 @@ def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() 
 
 def test_what_cannot_be_served_on_is_withdrawn_before_it_is_unbound() -> None:
     one = instance()
-    assert one.inherit(0.0, whole=False) == [Step.WITHDRAW]
+    assert one.inherit(0.0, announced=False) == [Step.WITHDRAW]
     assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
     assert one.withdrawn(0.01) == []
     assert one.presence.bound
     assert one.timeout(0.01 + SETTLE) == [Step.UNBIND]
 
 
-def test_who_begins_while_leftovers_linger_has_nothing_to_let_go_of() -> None:
+def test_leftovers_whose_withdraw_is_refused_stay_bound_until_another_serves() -> None:
+    """Routers may have the route that a predecessor had announced, and nobody can withdraw it."""
+    one = instance()
+    one.inherit(0.0, announced=False)
+    one.start(0.0)
+    one.fault(Fault.ANNOUNCEMENT, "refused twice", 1.5)
+    assert one.timeout(STALE) == []
+    assert one.presence.bound
+    hear(one, 150, STALE)
+    one.withdrawn(STALE)
+    assert one.timeout(STALE + LINGER) == [Step.UNBIND]
+
+
+def test_who_begins_while_leftovers_linger_has_nothing_to_release() -> None:
     one = instance(Handover.BREAK_BEFORE_MAKE)
-    one.inherit(0.0, whole=False)
+    one.inherit(0.0, announced=False)
     one.hold(Hold.WAITING, "waiting for a check", 0.0)
     assert one.start(0.0) == []
     assert told(one.release(Hold.WAITING, 0.5)) == [(BACKUP, Why.STARTUP)]
@@ -610,12 +782,12 @@ def test_who_begins_while_leftovers_linger_has_nothing_to_let_go_of() -> None:
 def test_who_takes_over_while_leftovers_linger_is_bound() -> None:
     """The alarm of both at once: a process that was stopped for a while."""
     one = instance(Handover.BREAK_BEFORE_MAKE)
-    one.inherit(0.0, whole=False)
+    one.inherit(0.0, announced=False)
     one.hold(Hold.WAITING, "waiting for a check", 0.0)
     one.start(0.0)
     one.release(Hold.WAITING, 0.0)
     one.withdrawn(0.01)
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
     assert one.bound(PATIENCE) == [Step.ANNOUNCE]
 
 
@@ -657,6 +829,8 @@ def test_who_stops_cannot_be_drained_any_more() -> None:
 def test_who_has_stopped_does_not_begin_again() -> None:
     one = serving()
     one.fault(Fault.CHECK, "broken", 4.0)
+    one.withdrawn(4.0)
+    one.timeout(4.0 + SETTLE)
     stop(one, 5.0)
     assert one.clear(Fault.CHECK, 6.0) == []
     assert one.finished
@@ -672,7 +846,7 @@ def test_a_group_withholds_the_takeover_and_nothing_else() -> None:
     assert one.deadline is None
     assert one.timeout(PATIENCE) == []
     one.withheld = False
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.SILENCE), Step.BIND]
+    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
 
 
 def test_a_group_makes_it_give_way_in_order() -> None:
@@ -707,6 +881,18 @@ def test_a_path_that_goes_quiet_is_told_and_decides_nothing() -> None:
 # Whatever happens
 
 
+def gone_soon(of: presence.Presence, now: float) -> bool:
+    """Whether it is bound only until ExaBGP has confirmed the withdraw."""
+    match of.state:
+        case Withdrawing(deadline, linger):
+            soon = deadline <= now + ANSWER_LIMIT and linger <= SETTLE
+        case Lingering(deadline):
+            soon = deadline <= now + SETTLE
+        case _:
+            soon = False
+    return soon
+
+
 @dataclass
 class World:
     """Carries effects out as the agent does, in the middle of others, and knows what must never be."""
@@ -722,6 +908,11 @@ class World:
     announced: Level | None = None
     said: list[int] = field(default_factory=list)
     """the priorities of the adverts"""
+    handovers: set[Handover] = field(default_factory=set)
+    """those that were configured so far"""
+
+    def __post_init__(self) -> None:
+        self.handovers.add(self.one.presence.settings.handover)
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect, following in zip_longest(effects, effects[1:]):
@@ -760,26 +951,27 @@ class World:
                 self.announced = wanted.level
                 if wanted.level is None and self.answers:
                     self.carry_out(self.one.withdrawn(self.now))
-            case Step.RELEASE | Step.RETURN:
-                raise AssertionError("these are the instance's own")
 
     def check(self) -> None:
         """What holds between two events."""
         one = self.one
         assert (self.bound, self.announced) == (one.presence.bound, one.presence.level), "as wanted"
         assert self.role is one.router.role
-        letting_go = isinstance(one.presence.state, (Withdrawing, Lingering)) and one.presence.state.release
-        if self.role is ACTIVE and not letting_go:
+        releasing = one.router.releasing is not None
+        assert not releasing or (self.bound and self.announced is None), "releasing with nothing to release"
+        if self.role is ACTIVE and not releasing:
             assert self.announced is Level.ACTIVE
         if self.role is not ACTIVE:
             assert self.announced is not Level.ACTIVE
-        if one.holds and not letting_go:
+        if one.holds and not releasing:
             assert self.role is INITIALIZE
         if one.faults:
             assert self.role is INITIALIZE
             assert self.announced is None
         if set(one.faults) - GENTLE:
-            assert (self.role, self.bound, self.announced) == (INITIALIZE, False, None)
+            assert (self.role, self.announced) == (INITIALIZE, None)
+            assert not self.bound or gone_soon(one.presence, self.now), "sick, and bound"
+            assert not self.bound or Handover.MAKE_BEFORE_BREAK in self.handovers, "sick, and to break first"
         assert one.deadline is None or one.deadline >= 0
         if one.deadline is None or self.now < one.deadline:
             assert one.timeout(self.now) == [], "an alarm that rings early"
@@ -831,6 +1023,31 @@ def _answered(world: World) -> None:
     world.carry_out(world.one.withdrawn(world.now))
 
 
+def _configured(election: router.Settings, handover: presence.Settings, stale_for: float) -> Happening:
+    def happen(world: World) -> None:
+        world.handovers.add(handover.handover)
+        world.carry_out(world.one.configure(election, handover, stale_for, world.now))
+
+    return happen
+
+
+ELECTIONS = st.builds(
+    settings,
+    priority=st.sampled_from([1, 100, 254, 255]),
+    interval=st.sampled_from([0.01, 1.0]),
+    preempt=st.booleans(),
+    preempt_delay=st.sampled_from([0.0, 3.0]),
+)
+HANDOVERS = st.builds(
+    presence.Settings,
+    st.sampled_from(Handover),
+    hold=st.sampled_from([0.0, 1.0]),
+    linger=st.sampled_from([0.0, 2.0]),
+    ceiling=st.sampled_from([0.5, 30.0]),
+    stale=st.just(STALE),
+    standby=st.booleans(),
+).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK)
+INSTANCES = st.builds(lambda election, handover: Instance("web", election, handover, STALE), ELECTIONS, HANDOVERS)
 HAPPENINGS = st.one_of(
     st.just(World.ring),
     st.just(World.ring),
@@ -855,36 +1072,19 @@ HAPPENINGS = st.one_of(
         lambda hold: lambda world: world.carry_out(world.one.hold(hold, "held", world.now)), st.sampled_from(Hold)
     ),
     st.builds(lambda hold: lambda world: world.carry_out(world.one.release(hold, world.now)), st.sampled_from(Hold)),
+    st.builds(_configured, ELECTIONS, HANDOVERS, st.sampled_from([5.0, STALE])),
     st.sampled_from([_lost, _answered, _turns("binds"), _turns("answers")]),
 )
 
-INSTANCES = st.builds(
-    lambda election, handover: Instance("web", election, handover),
-    st.builds(
-        settings,
-        priority=st.sampled_from([1, 100, 254, 255]),
-        interval=st.sampled_from([0.01, 1.0]),
-        preempt=st.booleans(),
-        preempt_delay=st.sampled_from([0.0, 3.0]),
-    ),
-    st.builds(
-        presence.Settings,
-        st.sampled_from(Handover),
-        hold=st.sampled_from([0.0, 1.0]),
-        linger=st.sampled_from([0.0, 2.0]),
-        ceiling=st.sampled_from([0.5, 30.0]),
-        standby=st.booleans(),
-    ).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK),
-)
 HISTORIES = st.lists(HAPPENINGS, max_size=40)
 
 
 def lived(one: Instance, history: list[Happening], *, inherited: bool | None = None) -> World:
-    """``inherited``: whether what a predecessor left is whole; None: it left nothing."""
+    """``inherited``: whether what a predecessor left is announced still; None: it left nothing."""
     world = World(one)
     if inherited is not None:
         world.bound = True
-        world.carry_out(one.inherit(world.now, whole=inherited))
+        world.carry_out(one.inherit(world.now, announced=inherited))
     world.carry_out(one.start(world.now))
     for happen in history:
         world.check()

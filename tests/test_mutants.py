@@ -1,4 +1,4 @@
-"""The hunt for mutants: it must be able to fail, in each way in which it should."""
+"""The mutation tests themselves: they fail where they should."""
 
 import shutil
 from pathlib import Path
@@ -11,12 +11,12 @@ TABLE = """\
 # A change of prose, which no test can notice.
 
 harmless vrrp/router.py
--        \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256.\"\"\"
-+        \"\"\"Skew_Time.\"\"\"
+-    \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256.\"\"\"
++    \"\"\"Skew_Time.\"\"\"
 
 deadly vrrp/router.py
--        return (256 - self.priority) * interval / 256
-+        return (255 - self.priority) * interval / 256
+-    return (256 - priority) * interval / 256
++    return (255 - priority) * interval / 256
 """
 
 
@@ -38,6 +38,7 @@ def test_every_mutant_has_its_place() -> None:
     assert len(mutants.known()) > 200
 
 
+@pytest.mark.mutants
 def test_every_suite_can_be_run_in_a_copy(tmp_path: Path) -> None:
     """One that cannot be would take every mutant for dead, and end the hunt."""
     tests = {test for module in mutants.OWN for suite in mutants.suites(module).values() for test in suite}
@@ -45,6 +46,7 @@ def test_every_suite_can_be_run_in_a_copy(tmp_path: Path) -> None:
     assert mutants.Copy(tmp_path).passes(("--collect-only", *sorted(tests)))
 
 
+@pytest.mark.mutants
 def test_a_survivor_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (1, "survivors: harmless\n")
@@ -52,27 +54,30 @@ def test_a_survivor_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "1 of 2 killed" in out
 
 
+@pytest.mark.mutants
 def test_one_that_is_killed_is_told_with_its_killer(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = said(capsys, "deadly", "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].split() == ["1", "transcripts"]
 
 
+@pytest.mark.mutants
 def test_one_that_loops_for_ever_is_killed_by_that(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mutants, "LIMIT", 5)
     table.write_text(
         "endless vrrp/router.py\n"
-        "-        return 3 * interval + self._skew(interval)\n"
-        "+        while True:\n"
-        "+            pass\n"
+        "-    return 3 * interval + _skew(interval, priority)\n"
+        "+    while True:\n"
+        "+        pass\n"
     )
     status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].split() == ["1", "transcripts"]
 
 
+@pytest.mark.mutants
 def test_a_suite_that_fails_without_a_mutant_proves_nothing(
     table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,16 +98,20 @@ def test_a_suite_that_fails_without_a_mutant_proves_nothing(
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("255 - self", "256 - self", "table.txt: deadly changes nothing, or a module whose tests are not known here"),
+        (
+            "255 - priority",
+            "256 - priority",
+            "table.txt: deadly changes nothing, or a module whose tests are not known here",
+        ),
         ("harmless vrrp/router.py", "harmless cli.py", "table.txt: harmless changes nothing, or a module whose tests"),
         ("harmless vrrp", "harmless  vrrp x", "table.txt: 'harmless  vrrp x/router.py' begins no mutant"),
-        ("+        return", "?        return", "table.txt: 'deadly vrrp/router.py' begins no mutant"),
+        ("+    return", "?    return", "table.txt: 'deadly vrrp/router.py' begins no mutant"),
         (
-            "-        return (256",
-            "-        return (257",
+            "-    return (256",
+            "-    return (257",
             "deadly: its lines are found 0 times in vrrp/router.py, not once",
         ),
-        ("(255 - self", "255 - self", "deadly: unmatched ')' (router.py, line"),
+        ("(255 - priority", "255 - priority", "deadly: unmatched ')' (router.py, line"),
         ("deadly vrrp", "harmless vrrp", "there are two mutants called harmless"),
     ],
 )

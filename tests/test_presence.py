@@ -1,4 +1,4 @@
-"""The orders of taking over and giving up: stories in ``presence/*.txt``, and what holds whatever happens.
+"""The order of bind, announce, withdraw and unbind: transcripts in ``presence/*.txt``, and invariants.
 
 The inputs of a story:
 
@@ -11,6 +11,7 @@ The inputs of a story:
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ from exavrrp.presence import (
     Stage,
     State,
     Step,
+    Stranded,
     Withdrawing,
 )
 from exavrrp.routes import Level
@@ -67,7 +69,8 @@ def _settings(handover: str, limits: list[str]) -> Settings:
     names, values = limits[::2], limits[1::2]
     if set(names) - {"hold", "linger", "ceiling", "stale"}:
         raise ValueError(f"no such limits: {names}")
-    return Settings(Handover(handover), **dict(zip(names, map(float, values), strict=True)), standby=standby)
+    usual = {"hold": 1.0, "linger": 2.0, "ceiling": 30.0, "stale": 180.0}
+    return Settings(Handover(handover), **usual | dict(zip(names, map(float, values), strict=True)), standby=standby)
 
 
 def _state(presence: Presence) -> str:
@@ -118,13 +121,8 @@ class World:
         self.now = 0.0
         self.bound = False
         self.announced = False
-        self.releases_owed = False
 
     def step(self, event: Event) -> list[Step]:
-        if event is Event.LEAVE:
-            self.releases_owed = True
-        if event is Event.JOIN:
-            self.releases_owed = False
         if event in (Event.INHERITED, Event.ORPHANED) and isinstance(self.presence.state, Absent):
             self.bound = self.announced = True  # by a predecessor
         before, deadline = self.presence.state, self.presence.deadline
@@ -137,7 +135,7 @@ class World:
             due = deadline is not None and self.now >= deadline
             assert due or (steps, self.presence.state) == ([], before), "a Timeout before the deadline did something"
             assert not due or self.presence.state != before, "a deadline passed and nothing came of it"
-        assert (Step.RETURN in steps) == (event is Event.UNBOUND and before.bound)
+        assert event is not Event.UNBOUND or not self.bound
         if type(self.presence.state) is not type(before):
             assert self.presence.deadline is None or self.now <= self.presence.deadline < math.inf
         return steps
@@ -155,12 +153,6 @@ class World:
                 assert self.bound, "unbound twice"
                 assert not self.announced, "unbound while announced"
                 self.bound = False
-            case Step.RELEASE:
-                assert self.releases_owed, "let go without having been asked, or twice"
-                assert not self.bound, "let go before the service had stopped"
-                self.releases_owed = False
-            case Step.RETURN:
-                assert self.bound, "priority 0 goes out first"
 
     def pause(self, seconds: float | None) -> None:
         """So many seconds pass; None: until the deadline, if it lies ahead."""
@@ -212,6 +204,8 @@ def test_who_gives_up_is_gone_in_the_end(
     world = lived(settings, history)
     began = world.now
     world.step(how)
+    for event in (Event.WITHDRAWN, Event.SUCCESSOR) if isinstance(world.presence.state, Stranded) else ():
+        world.step(event)  # for which that state waits without a limit
     world.wait()
     if world.bound:
         assert settings.standby
@@ -225,22 +219,26 @@ def test_who_gives_up_is_gone_in_the_end(
 
 
 @given(settings=SETTINGS, history=HISTORY)
-def test_who_leaves_lets_go_once_in_the_end(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
-    world = lived(settings, history)
-    world.step(Event.LEAVE)
+def test_break_before_make_ends_soon_and_in_order(
+    settings: Settings, history: list[tuple[float | None, Event]]
+) -> None:
+    """What an Active that is releasing waits for."""
+    world = lived(replace(settings, handover=Handover.BREAK_BEFORE_MAKE, standby=False), history)
+    began = world.now
+    world.step(Event.UNWANTED)
+    assert not world.announced
     world.wait()
-    assert (world.bound, world.announced, world.releases_owed) == (False, False, False)
+    assert not world.bound
+    assert world.now <= began + ANSWER_LIMIT + SETTLE + 1e-6
 
 
 @given(settings=SETTINGS, history=HISTORY)
-def test_who_is_promoted_serves_unless_it_is_letting_go(
-    settings: Settings, history: list[tuple[float | None, Event]]
-) -> None:
+def test_who_is_promoted_serves(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
     world = lived(settings, history)
-    letting_go = world.releases_owed
     world.step(Event.PROMOTED)
     world.step(Event.BOUND)
-    assert (world.bound and world.announced) == (not letting_go)
+    assert world.bound
+    assert world.announced
 
 
 @given(settings=SETTINGS)
@@ -255,14 +253,16 @@ def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings
 
 
 def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
-    slow, fast = Settings(hold=8, linger=4, ceiling=60, stale=90), Settings(hold=1, linger=0.5, ceiling=2, stale=2)
+    slow = Settings(Handover.MAKE_BEFORE_BREAK, hold=8, linger=4, ceiling=60, stale=90)
+    fast = replace(slow, hold=1, linger=0.5, ceiling=2, stale=2)
     cases: list[tuple[State, State]] = [
         (Leaving(40.0, Stage.AWAITING), Leaving(12.0, Stage.AWAITING)),
         (Leaving(14.0, Stage.RELIEVED), Leaving(10.5, Stage.RELIEVED)),
         (Leaving(10.1, Stage.PARTING), Leaving(10.1, Stage.PARTING)),
         (Leaving(None, Stage.AWAITING), Leaving(None, Stage.AWAITING)),
-        (Withdrawing(60.0, 4.0, release=True), Withdrawing(12.0, 0.5, release=True)),
+        (Withdrawing(60.0, 4.0), Withdrawing(12.0, 0.5)),
         (Lingering(14.0), Lingering(10.5)),
+        (Stranded(4.0, relieved=True), Lingering(10.5)),
         (Absent(), Absent()),
     ]
     for before, after in cases:
@@ -270,3 +270,15 @@ def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
         presence.state = before
         presence.hurry(fast, 10.0)
         assert (presence.state, presence.settings) == (after, fast)
+
+
+def test_in_a_hurry_a_refusal_strands_nobody() -> None:
+    """The process is about to end: it does not stay bound until another node serves."""
+    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
+    for event in (Event.PROMOTED, Event.BOUND):
+        presence.handle(event, 0.0)
+    presence.hurry(presence.settings, 10.0)
+    assert presence.handle(Event.UNANNOUNCED, 10.0) == [Step.WITHDRAW]
+    assert presence.handle(Event.WITHDRAWN, 10.1) == []
+    assert presence.deadline == pytest.approx(10.6)
+    assert presence.handle(Event.TIMEOUT, 10.6) == [Step.UNBIND]

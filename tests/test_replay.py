@@ -1,4 +1,4 @@
-"""Replays: what was recorded comes out again, whatever happened; and what does not is said."""
+"""Replays: the same transitions follow from a recording; every difference is reported."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +14,7 @@ from exavrrp import events, presence, recording
 from exavrrp.cli import main
 from exavrrp.groups import Group
 from exavrrp.instance import Fault, Hold, Hurry
+from exavrrp.presence import Handover
 from exavrrp.recording import Change, Damaged, Election, Head, Lost, Member, Team, Torn, encode, told
 from exavrrp.replay import Difference, Done, Story, replay, sentences, transitions
 from exavrrp.vrrp.packet import Advertisement
@@ -79,7 +80,7 @@ def test_a_takeover_is_told_in_order() -> None:
         "2026-11-22T12:00:00.125Z dns: heard vrid 7 priority 200 every 0.1s from 2001:db8:ff::12 over interface 3",
         "2026-11-22T12:00:01.000Z dns: the alarm rang",
         "    dns: advertise priority 150",
-        "    dns: backup → active (silence: nothing heard from 2001:db8:ff::12 for 0.875s)",
+        "    dns: backup → active (active-down-timeout: nothing heard from 2001:db8:ff::12 for 0.875s)",
         "    dns: bind",
         "2026-11-22T12:00:01.000Z dns: is bound",
         "    dns: announce",
@@ -93,18 +94,22 @@ def test_or_only_its_transitions() -> None:
     assert [line for story in replay(record(head(), TAKEOVER)) for line in transitions(story)] == [
         "2026-11-22T12:00:00.000Z exavrrp 1.0 began as process 4711",
         "2026-11-22T12:00:00.000Z dns: initialize → backup (startup)",
-        "2026-11-22T12:00:01.000Z dns: backup → active (silence: nothing heard from 2001:db8:ff::12 for 0.875s)",
+        (
+            "2026-11-22T12:00:01.000Z dns: backup → active"
+            " (active-down-timeout: nothing heard from 2001:db8:ff::12 for 0.875s)"
+        ),
         f"2026-11-22T12:00:01.062Z dns: active → backup (superseded: heard {ADVERT} from 2001:db8:ff::12)",
     ]
 
 
 def test_every_event_and_effect_has_its_words() -> None:
-    kind = presence.Settings(hold=0.25, linger=0.25, ceiling=5.0)
+    kind = presence.Settings(Handover.MAKE_BEFORE_BREAK, hold=0.25, linger=0.25, ceiling=5.0, stale=180.0)
     history: list[tuple[str, events.Event, float]] = [
         ("dns", events.Recalled("dns", 2, 20.25), 100.0),
-        ("dns", events.Inherited("dns", whole=True, active=True), 100.0),
+        ("dns", events.Inherited("dns", announced=True, active=True), 100.0),
         ("dns", events.Failed("dns", Fault.CHECK, "no answer\n"), 100.0),
         ("dns", events.Rated("dns", 90), 100.0),
+        ("dns", events.Configured("dns", SETTINGS, kind, 9.0), 100.0),
         ("dns", events.Held("dns", Hold.WAITING, "waiting for web"), 100.0),
         ("dns", events.Released("dns", Hold.WAITING), 100.0),
         ("dns", events.Recovered("dns", Fault.CHECK), 100.0),
@@ -124,7 +129,7 @@ def test_every_event_and_effect_has_its_words() -> None:
         ("dns", events.Stop(Why.SHUTDOWN, "SIGINT", Hurry(1.5)), 110.0),
         ("dns", events.Abandon(), 112.0),
         ("dns", events.Withdrawn("dns"), 112.0),
-        ("dns", events.Inherited("dns", whole=False), 112.0),
+        ("dns", events.Inherited("dns", announced=False), 112.0),
         ("dns", events.Unbound("dns", "lost"), 112.0),
     ]
     assert {type(event) for _, event, _ in history} == set(EVENTS), "all there are"
@@ -132,8 +137,8 @@ def test_every_event_and_effect_has_its_words() -> None:
     assert all(line.isprintable() for line in words)
     told_as = "\n".join(words)
     for part in (
-        "dns: remembers silent takeovers: 2, the last one 20.250 s ago",
-        "dns: has leftovers of a predecessor that was active, all, announced",
+        "dns: remembers silent failures: 2, the last one 20.250 s ago",
+        "dns: has leftovers of a predecessor that was active, announced",
         "dns: is in fault (check: no answer\N{REPLACEMENT CHARACTER})",
         "dns: is worth priority 90",
         "dns: is held (waiting: waiting for web)",

@@ -4,33 +4,48 @@ import re
 from ipaddress import ip_address
 
 from exavrrp.config.schema import NAME
-from exavrrp.sessions import Requirement, Result, Sessions, check_of
+from exavrrp.neighbors import Session
+from exavrrp.sessions import Requirement, Result, Sessions, Standing, check_of
 
-A, B, C = map(ip_address, ("2001:db8:1::1", "2001:db8:2::1", "192.0.2.1"))
+A, B, C, D = (
+    Session(ip_address(peer), ip_address(local))
+    for peer, local in (
+        ("2001:db8:1::1", "2001:db8:1::2"),
+        ("2001:db8:2::1", "2001:db8:2::2"),
+        ("192.0.2.1", "192.0.2.2"),
+        ("192.0.2.1", "192.0.2.3"),
+    )
+)
+
+
+def up(sessions: Sessions, session: Session) -> list[Result]:
+    """It comes up, and its neighbour is told of our routes."""
+    sessions.heard(session, established=True)
+    return sessions.listed(session, listed=True)
 
 
 def test_nothing_is_told_until_enough_sessions_are_up() -> None:
     sessions = Sessions({"web": Requirement(2)})
-    assert sessions.heard(A, established=True) == []
+    assert up(sessions, A) == []
     assert sessions.heard(A, established=False) == []
-    assert sessions.heard(A, established=True) == []
-    assert sessions.heard(B, established=True) == [Result("web", passed=True, detail="2 up, 2 needed")]
+    assert up(sessions, A) == []
+    assert up(sessions, B) == [Result("web", passed=True, detail="2 up, 2 needed")]
 
 
 def test_then_every_change_is_told() -> None:
     sessions = Sessions({"web": Requirement(1)})
-    sessions.heard(A, established=True)
-    assert sessions.heard(B, established=True) == [Result("web", passed=True, detail="2 up, 1 needed")]
+    up(sessions, A)
+    assert up(sessions, B) == [Result("web", passed=True, detail="2 up, 1 needed")]
     assert sessions.heard(A, established=False) == [Result("web", passed=True, detail="1 up, 1 needed")]
     assert sessions.heard(B, established=False) == [Result("web", passed=False, detail="0 up, 1 needed")]
-    assert sessions.heard(B, established=True) == [Result("web", passed=True, detail="1 up, 1 needed")]
+    assert up(sessions, B) == [Result("web", passed=True, detail="1 up, 1 needed")]
 
 
 def test_when_patience_is_over_what_is_there_counts() -> None:
     sessions = Sessions({"web": Requirement(1), "dns": Requirement(1)})
     assert sessions.give_up_waiting("web") == [Result("web", passed=False, detail="0 up, 1 needed")]
     assert sessions.give_up_waiting("web") == [], "told already"
-    assert sessions.heard(A, established=True) == [
+    assert up(sessions, A) == [
         Result("web", passed=True, detail="1 up, 1 needed"),
         Result("dns", passed=True, detail="1 up, 1 needed"),
     ]
@@ -38,14 +53,29 @@ def test_when_patience_is_over_what_is_there_counts() -> None:
     assert sessions.give_up_waiting("without") == []
 
 
+def test_other_requirements_count_at_once_and_a_new_router_waits_like_one_at_the_start() -> None:
+    sessions = Sessions({"web": Requirement(1), "gone": Requirement(1)})
+    up(sessions, A)
+    assert sessions.require({"web": Requirement(2), "dns": Requirement(2)}) == [
+        Result("web", passed=False, detail="1 up, 2 needed")
+    ]
+    assert sessions.give_up_waiting("gone") == []
+    assert sessions.give_up_waiting("dns") == [Result("dns", passed=False, detail="1 up, 2 needed")]
+    assert sessions.require({"web": Requirement(1), "mail": Requirement(1)}) == [
+        Result("web", passed=True, detail="1 up, 1 needed"),
+        Result("mail", passed=True, detail="1 up, 1 needed"),
+    ], "nobody waits for what is there"
+
+
 def test_an_exabgp_that_does_not_answer_has_no_sessions() -> None:
     stalled = Result("web", passed=False, detail="ExaBGP does not answer")
     sessions = Sessions({"web": Requirement(1)})
     assert sessions.answers(stalled=True) == [], "still waiting for the first session"
     assert sessions.heard(A, established=True) == []
-    assert sessions.answers(stalled=False) == [Result("web", passed=True, detail="1 up, 1 needed")]
+    assert sessions.answers(stalled=False) == []
+    assert sessions.listed(A, listed=True) == [Result("web", passed=True, detail="1 up, 1 needed")]
     assert sessions.answers(stalled=True) == [stalled]
-    assert sessions.heard(B, established=True) == [stalled]
+    assert up(sessions, B) == [stalled]
     assert sessions.answers(stalled=False) == [Result("web", passed=True, detail="2 up, 1 needed")]
 
 
@@ -53,10 +83,135 @@ def test_only_those_that_can_carry_the_address_count() -> None:
     everything = {A, B, C}
     assert Requirement(3).met_by(everything) == (True, "3 up, 3 needed")
     assert Requirement(2, family=6).met_by(everything) == (True, "2 up, 2 needed")
-    assert Requirement(2, family=4).met_by(everything) == (False, "1 up, 2 needed")
+    assert Requirement(2, family=4).met_by({C}) == (False, "1 up, 2 needed")
     assert Requirement(1, neighbors=frozenset({B})).met_by({A, C}) == (False, "0 up, 1 needed")
     assert Requirement(1, neighbors=frozenset({C}), family=6).met_by({A, C}) == (True, "1 up, 1 needed")
 
 
+def test_which_family_is_missing_and_what_to_write() -> None:
+    passed, detail = Requirement(1, family=6).met_by({C, D})
+    assert not passed
+    assert detail == (
+        "0 IPv6 sessions up, 1 needed; 2 IPv4 up, which count if next_hop in the bgp table names them,"
+        " each with an IPv6 address of this node"
+    )
+    assert "0 IPv4 sessions up, 1 needed; 1 IPv6 up" in Requirement(1, family=4).met_by({A})[1]
+
+
+def test_two_sessions_to_one_neighbour_count_twice() -> None:
+    assert Requirement(2, family=4).met_by({A, C, D}) == (True, "2 up, 2 needed")
+    assert Requirement(2, frozenset({Session(C.peer)})).met_by({A, C, D}) == (True, "2 up, 2 needed")
+    assert Requirement(1, frozenset({C})).met_by({A, D}) == (False, "0 up, 1 needed")
+    assert Requirement(1, frozenset({C})).met_by({Session(C.peer)}) == (True, "1 up, 1 needed"), "may be the one"
+    sessions = Sessions({"web": Requirement(1, family=4)})
+    up(sessions, C)
+    up(sessions, D)
+    assert sessions.heard(C, established=False) == [Result("web", passed=True, detail="1 up, 1 needed")]
+    assert sessions.heard(D, established=False) == [Result("web", passed=False, detail="0 up, 1 needed")]
+
+
+def test_a_session_counts_when_it_is_known_to_be_told() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    assert sessions.heard(A, established=True) == []
+    assert sessions.listed(A, listed=True) == [Result("web", passed=True, detail="1 up, 1 needed")]
+    untold = [Result("web", passed=False, detail=f"0 up, 1 needed; not told of our routes: {A}")]
+    assert sessions.listed(A, listed=False) == untold
+    assert sessions.untold == {A}
+    assert sessions.heard(A, established=False) == [Result("web", passed=False, detail="0 up, 1 needed")]
+    assert sessions.untold == set()
+
+
+def test_a_session_whose_other_end_becomes_known_counts_on() -> None:
+    """It comes up under its new name, and then goes down under the one that it was known by."""
+    sessions = Sessions({"web": Requirement(1)})
+    nameless = Session(A.peer)
+    up(sessions, nameless)
+    for one, established in ((A, True), (nameless, False)):
+        assert all(result.passed for result in sessions.heard(one, established=established))
+    assert sessions.heard(B, established=True)[0].detail == "1 up, 1 needed", "another one is not known by it"
+    assert not sessions.heard(A, established=False)[0].passed
+
+
+def test_sessions_that_are_up_and_not_told_are_not_waited_for() -> None:
+    sessions = Sessions({"web": Requirement(2)})
+    up(sessions, A)
+    sessions.heard(B, established=True)
+    detail = f"1 up, 2 needed; not told of our routes: {B}"
+    assert sessions.listed(B, listed=False) == [Result("web", passed=False, detail=detail)]
+    assert sessions.listed(B, listed=True) == [Result("web", passed=True, detail="2 up, 2 needed")]
+
+
+def test_who_is_not_told_concerns_those_for_whom_it_would_count() -> None:
+    sessions = Sessions({"web": Requirement(1, family=6)})
+    for one in (A, C):
+        sessions.heard(one, established=True)
+        sessions.listed(one, listed=False)
+    assert sessions.untold_of("web") == [A]
+    assert sessions.untold_of("another") == [C, A], "it needs none, and is announced to them all the same"
+
+
+def test_each_session_that_has_been_up_has_a_standing() -> None:
+    sessions = Sessions({"six": Requirement(1, family=6), "all": Requirement(1)})
+    assert sessions.standings() == []
+    up(sessions, D)
+    up(sessions, A)
+    sessions.heard(C, established=True)
+    assert sessions.standings() == [
+        Standing(C, up=True, told=None, routers=()),
+        Standing(D, up=True, told=True, routers=("all",)),
+        Standing(A, up=True, told=True, routers=("six", "all")),
+    ]
+    sessions.listed(C, listed=False)
+    sessions.heard(D, established=False)
+    assert sessions.standings()[:2] == [
+        Standing(C, up=True, told=False, routers=()),
+        Standing(D, up=False, told=None, routers=()),
+    ]
+    sessions.answers(stalled=True)
+    assert sessions.standings() == [Standing(one, up=None, told=None, routers=()) for one in (C, D, A)]
+    sessions.answers(stalled=False)
+    assert [one.up for one in sessions.standings()] == [True, False, True]
+
+
+def test_a_session_whose_ends_become_known_is_one() -> None:
+    nameless = Session(C.peer)
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, nameless)
+    assert [one.session for one in sessions.standings()] == [nameless]
+    up(sessions, C)
+    sessions.heard(nameless, established=False)
+    assert [(one.session, one.up) for one in sessions.standings()] == [(C, True)]
+    sessions.heard(C, established=False)
+    up(sessions, nameless)
+    assert [(one.session, one.up) for one in sessions.standings()] == [(C, False), (nameless, True)]
+
+
 def test_the_check_that_they_are_has_a_name_that_no_table_can_have() -> None:
     assert re.fullmatch(NAME, check_of("web")) is None
+
+
+def test_sessions_that_were_never_up_are_known_from_the_configuration() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    assert sessions.configured({A: None, B: None}) == []
+    assert sessions.standings() == [Standing(one, up=False, told=None, routers=()) for one in (A, B)]
+    up(sessions, A)
+    up(sessions, C)
+    sessions.heard(C, established=False)
+    sessions.configured({A: frozenset({6}), D: None})
+    assert sessions.standings() == [
+        Standing(D, up=False, told=None, routers=()),
+        Standing(A, up=True, told=True, routers=("web",), families=(6,)),
+    ], "B and C were removed"
+
+
+def test_a_session_that_does_not_carry_the_family_does_not_count() -> None:
+    """ExaBGP takes a route for it, and sends nothing."""
+    sessions = Sessions({"web": Requirement(1, carried=6), "any": Requirement(1)})
+    sessions.heard(A, established=True)
+    sessions.configured({A: frozenset({4})})
+    assert sessions.listed(A, listed=True) == [
+        Result("web", passed=False, detail=f"0 up, 1 needed; without IPv6 unicast: {A}"),
+        Result("any", passed=True, detail="1 up, 1 needed"),
+    ], "nor is it a reason to wait"
+    assert sessions.standings() == [Standing(A, up=True, told=True, routers=("any",), families=(4,))]
+    assert sessions.configured({A: frozenset({4, 6})})[0] == Result("web", passed=True, detail="1 up, 1 needed")

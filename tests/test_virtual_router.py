@@ -1,144 +1,87 @@
-"""What a virtual router reads before it decides, and what it leaves behind when it is closed.
+"""One virtual router: notifications, and its takeover time."""
 
-All else is shown with real sockets, or whole nodes.
-"""
-
-from collections.abc import Sequence
-from ipaddress import ip_address
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-
-from exavrrp import events
-from exavrrp.config import load
-from exavrrp.system.wire import Sent
-from exavrrp.virtual_router import FAREWELLS, Team, VirtualRouter
-from exavrrp.vrrp.packet import LEAVING, Ipv4Checksum
-from exavrrp.vrrp.router import Active, Advertise, Initialize, Role, Transition, Why
-
-CONFIGURATION = """
-[agent]
-sources = ["2001:db8:ff::11"]
-peers = ["2001:db8:ff::12"]
-
-[virtual_router.web]
-vrid = 7
-addresses = ["2001:db8:53::1"]
-"""
+from exavrrp import ports
+from exavrrp.ports import NotifyState
+from exavrrp.view import Outcome
+from exavrrp.vrrp.router import Active, Initialize, Role, Transition, Why
+from tests.ports import EPOCH, INTERVAL, VIP, Rig, check, given_active, given_backup, router
 
 
-class Anything(SimpleNamespace):
-    """Takes every call."""
-
-    def __getattr__(self, _: str) -> Any:
-        return lambda *_, **__: None
-
-
-class Timer:
-    """One that was asked for."""
-
-    def __init__(self, act: Any) -> None:
-        self.act = act
-
-    def cancel(self) -> None:
-        self.act = None
+def test_an_advert_that_others_do_not_agree_with_is_told() -> None:
+    rig = given_backup()
+    rig.hear(250, centiseconds=200)
+    (line,) = [fields for _, event, fields in rig.log.lines if event == "interval-differs"]
+    assert line["router"] == "web"
 
 
-class Wire:
-    """Counts what is sent."""
-
-    sent = 0
-
-    def send(self, payload: bytes, *_: object) -> Sequence[Sent]:
-        self.sent += len(payload) > 0
-        return [Sent("", None)]
+def test_stop_is_the_last_word_to_notify_programs() -> None:
+    rig = given_active(router(handover="break-before-make"))
+    rig.handle(ports.End("SIGINT")).after(1.0)
+    assert [state for _, state, _ in rig.notifier.told] == [NotifyState.BACKUP, NotifyState.MASTER, NotifyState.STOP]
+    assert rig.role() is Role.INITIALIZE
 
 
-def test_who_is_closed_repeats_no_farewell(tmp_path: Path) -> None:
-    """Its wire is closed, and so are the numbers that it would sign with."""
-    path = tmp_path / "exavrrp.toml"
-    path.write_text(CONFIGURATION)
-    (configuration,) = load(path).routers
-    timers: list[Timer] = []
-
-    def call_later(_: float, act: Any) -> Timer:
-        timers.append(Timer(act))
-        return timers[-1]
-
-    for closed in (False, True):
-        timers.clear()
-        wire = Wire()
-        host = SimpleNamespace(
-            clock=SimpleNamespace(call_later=call_later), journal=None, ipv4_checksum=Ipv4Checksum.PSEUDO_HEADER
-        )
-        router = VirtualRouter(cast(Any, host), configuration, cast(Any, wire), cast(Any, None))
-        router.carry_out(Advertise(LEAVING))
-        if closed:
-            router.close()
-        for timer in timers:
-            if timer.act is not None:
-                timer.act()
-        assert wire.sent == (1 if closed else 1 + len(FAREWELLS))
+def test_who_is_drained_is_a_backup_to_notify_programs_and_who_is_in_fault_is_not() -> None:
+    rig = given_active()
+    rig.node.commands.drain("web")
+    rig.clock.run()
+    assert rig.notifier.told[-1:] == [("web", NotifyState.BACKUP, Why.DRAIN)]
+    rig.session(up=False)
+    assert [state for _, state, _ in rig.notifier.told][-1] is NotifyState.FAULT
 
 
-def test_after_a_pause_the_latest_deadline_says_what_is_read_first(tmp_path: Path) -> None:
-    """An alarm of presence has been missed, and then a Backup's patience: packets that came between them count."""
-    path = tmp_path / "exavrrp.toml"
-    path.write_text(CONFIGURATION)
-    (configuration,) = load(path).routers
-    now = [0.0]
-    read: list[float] = []
-
-    clock = SimpleNamespace(time=lambda: now[0], call_at=lambda *_: Timer(None), call_later=lambda *_: Timer(None))
-    host = Anything(clock=clock, journal=Anything(), notifier=Anything(), catch_up=read.append, realtime=lambda: 0.0)
-    router = VirtualRouter(cast(Any, host), configuration, cast(Any, Wire()), cast(Any, None))
-    team = Team("web", [router], cast(Any, host))
-    team.do(events.Start())
-    patience = router.instance.router.deadline
-    assert patience is not None
-    for woken, known in ((0.1, 0.1), (patience + 10, patience)):
-        now[0] = woken
-        router._ring(0.1)
-        assert read.pop() == known
-
-
-def test_who_takes_over_within_a_second_takes_the_next_one(tmp_path: Path) -> None:
+def test_who_takes_over_within_a_second_takes_the_next_one() -> None:
     """The MED that tells the time of a takeover has whole seconds: two routes would be alike."""
-    path = tmp_path / "exavrrp.toml"
-    path.write_text(CONFIGURATION)
-    (configuration,) = load(path).routers
-    start = 1_800_000_000
-    clock = [start + 0.2]
-    router = VirtualRouter(
-        cast(Any, Anything(realtime=lambda: clock[0], journal=Anything(), notifier=Anything())),
-        configuration,
-        cast(Any, Wire()),
-        cast(Any, None),
-    )
-    router.team = cast(Any, Anything())
-    election = router.instance.router
+    rig = Rig()
+    one = rig.router()
+    one.ways.look()
+    begun = EPOCH + rig.clock.now
 
-    peer = ip_address("2001:db8:ff::12")
-    router._links[peer] = ()
-
-    def hear() -> None:
-        arrival = SimpleNamespace(datagram=SimpleNamespace(source=peer), interface=1, at=0.0)
-        router.receive(cast(Any, arrival), election.advertisement(100))
+    def wait_until(at: float) -> None:
+        rig.clock.now = begun - EPOCH + at
 
     def take_over(at: float) -> float:
-        clock[0] = start + at
-        router.carry_out(Transition(Role.BACKUP, Role.ACTIVE, Why.SILENCE))
-        assert router.since is not None
-        return router.since - start
+        wait_until(at)
+        one.carry_out(Transition(Role.BACKUP, Role.ACTIVE, Why.ACTIVE_DOWN_TIMEOUT))
+        since = one.instance.takeovers.time.active_since
+        assert since is not None
+        return since - begun
 
     assert take_over(0.2) == 0
-    clock[0] = start + 10.1
-    hear()
+    wait_until(10.1)
+    rig.hear(100)
     assert take_over(10.2) == 11
     # An advert that loses against an Active begins nothing, or the same node would not be noted when it does begin.
-    election.state = Active(0.0)
-    hear()
-    election.state = Initialize()
-    clock[0] = start + 30.1
-    hear()
+    one.instance.router.state = Active(rig.clock.now + 1, 200)
+    rig.hear(100)
+    one.instance.router.state = Initialize()
+    wait_until(30.1)
+    rig.hear(100)
     assert take_over(30.2) == 31
+
+
+def test_a_check_that_has_said_nothing_yet_is_waited_for_and_no_fault() -> None:
+    """What a predecessor left would be cleared for it."""
+    rig = Rig(router(checks=["fit"]), check("fit")).start().session()
+    assert (rig.faults(), rig.holds()) == ([], ["waiting for fit"])
+    rig.check("fit", passed=False)
+    assert rig.faults() == ["check"]
+
+
+def test_what_of_leftovers_was_gone_is_bound_by_who_takes_over() -> None:
+    rig = Rig(router(addresses=["2001:db8:53::1", "2001:db8:53::2"]))
+    rig.memory.offered = {"web"}
+    rig.addresses.lo = {VIP}
+    rig.start().session().after(5 * INTERVAL)
+    assert (rig.role(), len(rig.addresses.lo)) == (Role.ACTIVE, 2)
+
+
+def test_a_drain_that_may_be_undone_still_is_not_over() -> None:
+    rig = given_active(router(handover="break-before-make"))
+    rig.node.commands.drain("web")
+    rig.after(1.0)
+    assert (rig.bound(), rig.router().drain.outcome) == (False, Outcome.DRAINING)
+    rig.hear(100)
+    assert rig.router().drain.outcome is Outcome.DRAINED
+    rig.session(up=False).session()
+    assert len(rig.log.told("drain-completed")) == 1

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -56,9 +57,12 @@ class Arena:
         self.servers = {each.name: Server(self.topology[each.name], plan, self.processes) for each in SERVERS}
         self.off: set[str] = set()
         "servers without power"
+        self.connections: Counter[str] = Counter()
+        "how many BGP sessions the ExaBGP 5.0 of each server has set up"
         self._restarts: dict[str, float] = {}
         self._followed: list[tuple[Tail, Callable[[str], None]]] = []
         self._standings: dict[tuple[str, str], Standing] = {}
+        self._untold: frozenset[Untold] = frozenset()
         self._hops: dict[str, dict[str, tuple[str, ...]]] = {service.name: {} for service in SERVICES}
         self._weighed = 0.0
         self._probers: list[Program] = []
@@ -140,13 +144,16 @@ class Arena:
         self.processes.await_condition(what, limit, refreshed)
 
     def await_settled(self, limit: float) -> None:
-        """Waits until each service is served at home and nowhere else, every router leads there over every way, and
-        nothing else is in motion.
+        """Waits until each service is served at home and nowhere else, every router leads there over every way, every
+        neighbour is told, and nothing else is in motion.
         """
         try:
-            self.await_condition("every service at home", limit, lambda: all(map(self.is_settled, SERVICES)))
+            self.await_condition("every service at home", limit, self._is_home)
         except Late as late:
             raise Late(f"{late}\n{self.describe()}") from None
+
+    def _is_home(self) -> bool:
+        return not self._untold and all(map(self.is_settled, SERVICES))
 
     def is_settled(self, service: Service) -> bool:
         site = self.fabric.site
@@ -159,7 +166,7 @@ class Arena:
 
     def describe(self) -> str:
         """Where what is not settled stands."""
-        lines = []
+        lines = [f"  {node} says that {neighbor} is not told" for node, neighbor, _ in sorted(self._untold)]
         for service in SERVICES:
             if not self.is_settled(service):
                 stand = (f"{node} {self._standings.get((node, service.name), Standing())}" for node in self.servers)
@@ -195,6 +202,7 @@ class Arena:
         self.refresh()
         for service in SERVICES:
             self._standings.pop((node, service.name), None)
+        self._untold = frozenset(each for each in self._untold if each[0] != node)
 
     def power_off(self, node: str) -> float:
         cut = self.servers[node].arm_power_off()
@@ -254,10 +262,12 @@ class Arena:
                 self.chronicle.ways_back.setdefault(family, []).append(change)
 
     def _take_agent(self, node: str, line: str) -> None:
+        self.connections[node] += CONNECTED in line
         event = parse_agent_line(line, node)
         if event is None:
             return
         self.chronicle.agents.append(event)
+        self._untold = untold_after(self._untold, event)
         for service in concerned(event):
             key = (node, service.name)
             self._standings[key] = standing_after(self._standings.get(key, Standing()), event)
@@ -267,6 +277,8 @@ class Arena:
         self.chronicle.lateness.append(Lateness(int(due) * NS, int(late) * NS))
 
 
+CONNECTED = " connected to peer-"
+"In ExaBGP 5.0's log, for each session that it sets up."
 FIRST_PORT = 40000
 "Source port of the first prober; each needs sixteen."
 
@@ -277,6 +289,26 @@ def concerned(event: AgentEvent) -> tuple[Service, ...]:
     if router := event.field("router"):
         return (named[router],)
     return SERVICES
+
+
+Untold = tuple[str, str, str]
+"A node, one of its neighbours, and the node's own end of that session."
+
+
+def untold_after(before: frozenset[Untold], event: AgentEvent) -> frozenset[Untold]:
+    """The sessions of which agents have said that the neighbour is not told, after one more line of their logs."""
+    session = (event.node, event.field("neighbor"), event.field("local"))
+    match event.event:
+        case "neighbor-unlisted":
+            return before | {session}
+        case "neighbor-listed":
+            return before - {session}
+        case "session-changed" if event.field("state") == "down":
+            return before - {session}
+        case "agent-started" | "agent-stopped":
+            return frozenset(each for each in before if each[0] != event.node)
+        case _:
+            return before
 
 
 def is_agent(pid: int) -> bool:

@@ -114,7 +114,7 @@ def take(arena: Arena) -> Census:
 
 def _node(arena: Arena, server: Machine) -> Node:
     namespace = arena.topology[server.name]
-    shown = namespace.run("ip", "-o", "address", "show", "dev", "lo", "scope", "global")
+    shown = namespace.run("ip", "-o", "address", "show", "dev", "lo")
     pids = namespace.pids()
     processes = Counter(map(program, pids))
     processes.update(f"zombie of {program(pid)}" for pid in pids for _ in zombies(pid))
@@ -123,7 +123,7 @@ def _node(arena: Arena, server: Machine) -> Node:
     held = sum((descriptors(pid) for pid in arena.agents(server.name)), Counter[str]())
     held["socket"] -= raw
     return Node(
-        addresses=frozenset(re.findall(r" inet6? (\S+)/\d+", shown)),
+        addresses=frozenset(re.findall(r" inet6? (\S+)/\d+", shown)) - {"127.0.0.1", "::1"},
         sockets=sockets,
         raw=raw,
         processes=processes,
@@ -167,11 +167,12 @@ def zombies(pid: int) -> list[int]:
     """Children that have ended and wait for this process to look."""
     found = []
     with suppress(OSError):
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for child in map(int, children):
+        threads = Path(f"/proc/{pid}/task").iterdir()
+        children = [child for thread in threads for child in (thread / "children").read_text().split()]
+        for child in children:
             state = Path(f"/proc/{child}/stat").read_text().rsplit(")", 1)[1].split()[0]
             if state == "Z":
-                found.append(child)
+                found.append(int(child))
     return found
 
 

@@ -27,6 +27,7 @@ from typing import Literal
 from lab.addressing import SERVERS, TORS
 from lab.chaos.service import PRIORITIES, SERVICES, Service
 from lab.routers import Daemon
+from lab.servers import ExaBGPLine
 
 NODES = tuple(server.name for server in SERVERS)
 UPLINKS = ("eth0", "eth1")
@@ -54,6 +55,10 @@ class Kind(StrEnum):
     "ExaBGP's SIGUSR1"
     FULL_RELOAD = "full-reload"
     "ExaBGP's SIGUSR2: the agent is replaced"
+    FAILED_RELOAD = "failed-reload"
+    "ExaBGP's SIGUSR1 while its file is not there; healed by another one when it is"
+    UNLIST = "unlist"
+    "ExaBGP's SIGUSR1 with a file whose neighbours do not list the agent in their `api`; healed by another one"
     TAKE_ADDRESS = "take-address"
     "somebody removes a virtual address from lo"
     DRAIN = "drain"
@@ -79,6 +84,11 @@ class Fault:
     def deafens(self) -> bool:
         """Whether its node hears nothing, and is heard: it takes over what others serve."""
         return self.kind is Kind.BLACK_HOLE and self.direction == "to" and self.uplinks == UPLINKS
+
+    @property
+    def refuses(self) -> bool:
+        """Whether ExaBGP refuses all that the node's agent wants announced."""
+        return self.kind is Kind.UNLIST and self.uplinks == UPLINKS
 
     @property
     def words(self) -> str:
@@ -123,6 +133,7 @@ class Terms:
     interval: float
     hold: float
     "BGP hold time"
+    exabgp: ExaBGPLine
 
     def skew(self, place: int) -> float:
         """Skew_Time of the node in this place of a service's order: ((256 − priority) × interval) / 256."""
@@ -184,11 +195,14 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
         case Kind.KILL_ROUTER:
             return Cost(2 * terms.reroute, "the other routers find another way, and back")
         case Kind.UNFIT:
-            # Two addresses are bound and announced one after the other: seen with BIRD 64 to 80 ms, alone 48 to 92.
-            group = terms.reaction if service.group else 0.0
-            return Cost(terms.resigned + group, "resigned: Skew_Time; the routers' reaction, a group's twice")
+            return Cost(_resigned(service, terms), "resigned: Skew_Time; the routers' reaction, a group's twice")
+        case Kind.UNLIST:
+            return _cost_of_refusals(fault, service, terms, overlapping=overlapping)
         case Kind.STOP_EXABGP if overlapping:
             return Cost(min(fault.lasts, STALL), "it may take over before it is known that its ExaBGP does not answer")
+        case Kind.FAILED_RELOAD:
+            why = "until the repair nothing; with it ExaBGP 5.0 sets its sessions up anew: another way, or resigned"
+            return Cost(max(2 * terms.reroute, _resigned(service, terms)), why)
         case Kind.TAKE_ADDRESS if fault.service == service.name:
             return Cost(REPAIR, "until it is put back")
         case _:
@@ -196,9 +210,30 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
 
 
 STALL = 3.0
-"Seconds until an agent takes its ExaBGP for stalled (PULSE and TRIES of system/exabgp/conversation.py)."
+"Seconds until an agent takes its ExaBGP for stalled (PULSE and TRIES of speaker/channel.py)."
 REPAIR = 0.05
 "Seconds; netlink tells at once, and the agent needs about 1 ms."
+
+
+def _resigned(service: Service, terms: Terms) -> float:
+    """Two addresses are bound and announced one after the other: seen with BIRD 64 to 80 ms, alone 48 to 92."""
+    return terms.resigned + (terms.reaction if service.group else 0.0)
+
+
+def _cost_of_refusals(fault: Fault, service: Service, terms: Terms, *, overlapping: bool) -> Cost:
+    """With ExaBGP 5.0 what was announced stays so. With 4.2 a new list counts in a new session (`Server.unlist`)."""
+    anew = terms.exabgp == "4"
+    if not fault.refuses:
+        return Cost(4 * terms.reroute, "twice its session is set up anew: another way, and back") if anew else NOTHING
+    lost = _resigned(service, terms) if anew else 0.0
+    if overlapping:
+        why = "it may take over before it is refused for the second time; resigned"
+        return Cost(lost + REFUSED + terms.resigned, why)
+    return Cost(lost, "its sessions are set up anew; resigned") if anew else NOTHING
+
+
+REFUSED = 1.0
+"Seconds from the first refusal to the second one, which counts (BACKOFF of speaker/prefixes.py)."
 
 
 def _cost_of_cut(fault: Fault, service: Service, terms: Terms) -> Cost:
@@ -266,6 +301,10 @@ SHORT, ABOUT, LONG = (0.05, 0.25), (0.3, 1.0), (1.0, 5.0)
 HOLD = 9
 "Seconds: the BGP hold time of the lab; ENDLESS is above it."
 ENDLESS = (HOLD + 1.5, HOLD + 4.0)
+KNOWN = 8.0
+"""Seconds until a node knows that it is refused: its agent looks every 5 at ExaBGP's configuration, the second refusal
+counts, one second after the first, and the machine is busy."""
+NOTICED = (KNOWN, KNOWN + 5.0)
 DIRECTIONS: tuple[Direction, ...] = ("from", "to", "both")
 
 
@@ -316,6 +355,24 @@ def _frozen_heir(random: Random) -> tuple[Fault, ...]:
     return frozen, Fault(kind, service.home, 0.0 if kind is Kind.KILL_EXABGP else _length(random, LONG), at=after)
 
 
+def _unlist(number: int) -> Card:
+    def card(random: Random) -> tuple[Fault, ...]:
+        lasts = _length(random, LONG, NOTICED)
+        return (Fault(Kind.UNLIST, _node(random), lasts, uplinks=_uplinks(random, number)),)
+
+    return card
+
+
+def _refused_heir(random: Random) -> tuple[Fault, ...]:
+    """Who is to take over has an ExaBGP that refuses what it announces, and may not know yet."""
+    service = random.choice(SERVICES)
+    lasts = _length(random, NOTICED)
+    refused = Fault(Kind.UNLIST, service.nodes[1], lasts, uplinks=UPLINKS)
+    kind = random.choice((Kind.POWER_CUT, Kind.KILL_EXABGP, Kind.UNFIT))
+    after = random.uniform(0.1, lasts - 1)
+    return refused, Fault(kind, service.home, 0.0 if kind is Kind.KILL_EXABGP else _length(random, LONG), at=after)
+
+
 def _in_handover(kind: Kind) -> Card:
     """To one of the two nodes while a drained one hands over."""
 
@@ -354,6 +411,10 @@ CARDS: Mapping[str, Card] = {
     "kill-router": _kill_router,
     "reload": _simple(Kind.RELOAD),
     "full-reload": _simple(Kind.FULL_RELOAD),
+    "failed-reload": _simple(Kind.FAILED_RELOAD, LONG),
+    "refused": _unlist(2),
+    "half-refused": _unlist(1),
+    "refused-heir": _refused_heir,
     "take-address": _take_address,
     "drain": _simple(Kind.DRAIN, (0.3, 6.0)),
     "unfit": _simple(Kind.UNFIT, LONG),
@@ -380,6 +441,8 @@ PAIRABLE = (
     "mute",
     "reload",
     "full-reload",
+    "refused",
+    "half-refused",
     "take-address",
     "drain",
     "unfit",

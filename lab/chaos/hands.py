@@ -19,9 +19,9 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from lab.addressing import Link
+from lab.addressing import FAMILIES, Link
 from lab.chaos.arena import Arena
-from lab.chaos.faults import Fault, Kind
+from lab.chaos.faults import UPLINKS, Fault, Kind
 from lab.chaos.records import Chapter, Trouble
 from lab.chaos.service import BY_NAME, fitness
 from lab.processes import Late, Program
@@ -34,6 +34,8 @@ COMMAND_LIMIT = 60.0
 "Seconds for a command of exavrrp."
 DEATHS = 8
 "The agent is killed so often at most: ExaBGP gives up after five or six within a minute."
+RECONNECTION = 30.0
+"Seconds for the sessions that ExaBGP 5.0 sets up anew when its file is there again; it needs 0.1 to 2."
 NEXT_LIFE = 3.0
 "Seconds to wait for an agent to be started anew."
 
@@ -57,6 +59,8 @@ class Hands:
             Kind.KILL_ROUTER: self._kill_router,
             Kind.RELOAD: self._reload,
             Kind.FULL_RELOAD: self._reload,
+            Kind.FAILED_RELOAD: self._fail_reload,
+            Kind.UNLIST: self._unlist,
             Kind.TAKE_ADDRESS: self._take_address,
             Kind.DRAIN: self._drain,
             Kind.UNFIT: self._make_unfit,
@@ -134,6 +138,36 @@ class Hands:
         self._arena.servers[fault.machine].exabgp.process.send_signal(number)
         if fault.kind is Kind.FULL_RELOAD:
             self._arena.forget(fault.machine)
+
+    def _fail_reload(self, fault: Fault) -> Heal:
+        server = self._arena.servers[fault.machine]
+        server.hide_exabgp_configuration()
+        server.reload_exabgp(signal.SIGUSR1)
+        self._arena.forget(fault.machine)
+
+        def heal() -> None:
+            self._arena.forget(fault.machine)
+            connections = self._arena.connections[fault.machine]
+            server.restore_exabgp_configuration()
+            server.reload_exabgp(signal.SIGUSR1)
+            if self._arena.plan.exabgp == "5":
+                # It serves meanwhile as if nothing was to come: on a busy machine for a second.
+                sessions = connections + len(FAMILIES) * len(UPLINKS)
+                self._arena.await_condition(
+                    "sessions set up anew", RECONNECTION, lambda: self._arena.connections[fault.machine] >= sessions
+                )
+
+        return heal
+
+    def _unlist(self, fault: Fault) -> Heal:
+        server = self._arena.servers[fault.machine]
+
+        def reload(*routers: str) -> None:
+            server.unlist(*routers)
+            server.reload_exabgp(signal.SIGUSR1)
+
+        reload(*(link.router.name for link in self._links(fault)))
+        return reload
 
     # Links and routers
 

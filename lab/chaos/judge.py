@@ -23,18 +23,22 @@ Two excuses remain, which are told and counted:
 A gap outside of all episodes, one that concerns no fault, and one that is too long are failures. So is a change of the
 Active on a node and for a service that nobody has touched, an episode after which not everything converges, anything
 left behind, and an agent that grows.
+
+Where ExaBGP refuses announcements, its agent has to name each neighbour that is not told, and a node which none of them
+hears must not be Active, both within `KNOWN`. And where no advert is lost, two nodes are Active for one service for no
+longer than adverts need to tell them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import groupby
+from dataclasses import dataclass, field, replace
+from itertools import combinations, groupby
 
-from lab.addressing import SERVERS
-from lab.chaos.faults import Cost, Fault, Kind, cost
+from lab.addressing import FAMILIES, SERVERS
+from lab.chaos.faults import KNOWN, Cost, Fault, Kind, cost
 from lab.chaos.records import Chapter, Chronicle, Trouble, Weight
-from lab.chaos.service import BY_NAME, Service
+from lab.chaos.service import BY_NAME, SERVICES, Service
 from lab.facts import AgentEvent, Probe
 from lab.timeline import REROUTING_MARGIN, find_outages, table_gaps
 
@@ -122,6 +126,7 @@ def judge(chronicle: Chronicle) -> Verdict:
             f"{excused} gaps and transitions need the excuse that the machine was late, more than {excuses(chronicle)}"
         )
     violations += [_words_of_stray(each, chronicle) for each in unprovoked if each not in excusable]
+    violations += unnamed(chronicle) + usurped(chronicle) + contested(chronicle)
     violations += chronicle.complaints
     violations += chronicle.census
     violations += [_words_of_growth(*each) for each in lives(chronicle.weights) if _grown(*each)]
@@ -228,7 +233,8 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
     overlapping = chapter.episode.overlapping
     concerning = [each for each in chapter.troubles if overlapping or concerns(each.fault, answered)]
     found = [
-        (each.fault.words, cost(each.fault, service, chronicle.terms, overlapping=overlapping)) for each in concerning
+        (each.fault.words, cost(_as_it_was(each), service, chronicle.terms, overlapping=overlapping))
+        for each in concerning
     ]
     for trouble in concerning:
         if trouble.fault.kind is Kind.KILL_ROUTER:
@@ -244,6 +250,14 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
         seconds = chronicle.terms.last_takeover
         found.append(("overlapping", Cost(seconds, "the second one may hit who is taking over")))
     return found
+
+
+def _as_it_was(trouble: Trouble) -> Fault:
+    """The fault; a black hole for as long as it was there: on a busy machine for longer than it should have been."""
+    fault = trouble.fault
+    if fault.kind is Kind.BLACK_HOLE and trouble.end is not None:
+        return replace(fault, lasts=max(fault.lasts, trouble.end - trouble.start))
+    return fault
 
 
 def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
@@ -326,6 +340,86 @@ def _words_of_stray(event: AgentEvent, chronicle: Chronicle) -> str:
     return (
         f"{when:.3f} s: {event.node} became Active for {event.field('router')} ({event.field('reason')}), for no reason"
     )
+
+
+# Announcements that are refused, and who is Active
+
+
+def unnamed(chronicle: Chronicle) -> list[str]:
+    """Agents that were not told of all neighbours in time that they hear nothing, in words."""
+    found = []
+    for chapter in chronicle.chapters:
+        for trouble in chapter.troubles:
+            fault, known = trouble.fault, _known(chronicle, trouble)
+            if fault.kind is not Kind.UNLIST or trouble.start + fault.lasts < known:
+                continue
+            named = {
+                (each.field("neighbor"), each.field("local"))
+                for each in chronicle.agents
+                if (each.node, each.event) == (fault.machine, "neighbor-unlisted")
+                and trouble.start <= each.time <= known
+            }
+            if len(named) != len(fault.uplinks) * len(FAMILIES):
+                names = ", ".join(neighbor for neighbor, _ in sorted(named)) or "nobody"
+                found.append(f"episode {chapter.number}: {fault.machine} names {names} of those that are not told")
+    return found
+
+
+def usurped(chronicle: Chronicle) -> list[str]:
+    """Who was Active although its ExaBGP refused everything, and that had to be known, in words."""
+    found = []
+    for service in SERVICES:
+        held = tenures(chronicle, service)
+        for trouble in (each for chapter in chronicle.chapters for each in chapter.troubles if each.fault.refuses):
+            known, over = _known(chronicle, trouble), chronicle.end if trouble.end is None else trouble.end
+            for node, since, until in held:
+                start, end = max(since, known), min(until, over)
+                if node == trouble.fault.machine and start < end:
+                    found.append(
+                        f"{start - chronicle.begin:.3f} s: {node} is Active for {service.name},"
+                        f" and its ExaBGP has refused everything since {trouble.start - chronicle.begin:.3f} s"
+                    )
+    return found
+
+
+def contested(chronicle: Chronicle) -> list[str]:
+    """Where two nodes were Active for one service for too long, although every advert arrived, in words."""
+    found = []
+    for service in SERVICES:
+        for (one, begun, ended), (other, since, until) in combinations(tenures(chronicle, service), 2):
+            start, end = max(begun, since), min(ended, until)
+            chapter = next((each for each in reversed(chronicle.chapters) if each.start <= start), None)
+            if one == other or chapter is None or not HARMLESS.issuperset(each.kind for each in chapter.episode.faults):
+                continue
+            allowed = 2 * chronicle.terms.interval
+            if end - start > allowed + lateness(chronicle, start - allowed, end):
+                found.append(
+                    f"{start - chronicle.begin:.3f} s: {one} and {other} are Active for {service.name},"
+                    f" for {(end - start) * 1e3:.0f} ms"
+                )
+    return found
+
+
+HARMLESS = frozenset({Kind.RELOAD, Kind.FAILED_RELOAD, Kind.UNLIST, Kind.TAKE_ADDRESS, Kind.DRAIN, Kind.UNFIT})
+"Faults that stop no agent and lose no advert."
+
+
+def tenures(chronicle: Chronicle, service: Service) -> list[tuple[str, float, float]]:
+    """Who said to be Active for a service, since when and until when; an agent that starts is not yet."""
+    found = []
+    begun: dict[str, float] = {}
+    for event in chronicle.agents:
+        becomes = event.event == "transition" and event.field("router") == service.name
+        if becomes and event.field("after") == "active":
+            begun.setdefault(event.node, event.time)
+        elif (becomes or event.event in ("agent-started", "agent-stopped")) and event.node in begun:
+            found.append((event.node, begun.pop(event.node), event.time))
+    return found + [(node, since, chronicle.end) for node, since in begun.items()]
+
+
+def _known(chronicle: Chronicle, trouble: Trouble) -> float:
+    """When an agent has to know that neighbours do not list it (any more)."""
+    return trouble.start + KNOWN + lateness(chronicle, trouble.start, trouble.start + KNOWN)
 
 
 # Memory

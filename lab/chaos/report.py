@@ -89,7 +89,9 @@ def _weight_words(first: Weight, last: Weight) -> str:
 
 
 def restarts(chronicle: Chronicle) -> str:
-    agents = Counter(each.node for each in chronicle.agents if each.event == "started" and each.time > chronicle.begin)
+    agents = Counter(
+        each.node for each in chronicle.agents if each.event == "agent-started" and each.time > chronicle.begin
+    )
     exabgp = Counter(each.machine for each in chronicle.notes if each.what.endswith("started anew"))
     return f"agents {sum(agents.values())}, ExaBGP by its supervisor {sum(exabgp.values())}"
 

@@ -72,7 +72,7 @@ def main(options: argparse.Namespace, say: Callable[[str], None]) -> int:
         agent=options.agent.absolute(),
         configuration=configuration,
     )
-    chronicle = Chronicle(seed, Terms(options.router, INTERVAL, HOLD), begin=time.time())
+    chronicle = Chronicle(seed, Terms(options.router, INTERVAL, HOLD, options.exabgp), begin=time.time())
     fabric = Fabric(RACK, options.router, 6, HOLD, seed)
     say(f"chaos: seed {seed}, {options.router}, ExaBGP {options.exabgp}, {options.minutes:g} minutes")
     verdict = run(fabric, plan, chronicle, Sequel(options.minutes * 60, options.cards), say)

@@ -17,6 +17,7 @@ import selectors
 import socket
 import struct
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 
@@ -32,20 +33,25 @@ PROTOCOL_AT = {ETH_P_IP: 9, ETH_P_IPV6: 6}
 "Where the IP header names the protocol (IPv6: the next header; adverts carry no extension headers)."
 
 
+def attach(receiver: socket.socket, instructions: Sequence[tuple[int, int, int, int]]) -> None:
+    """Has the kernel filter what a socket receives (socket(7), SO_ATTACH_FILTER)."""
+    program = ctypes.create_string_buffer(b"".join(INSTRUCTION.pack(*each) for each in instructions))
+    receiver.setsockopt(
+        socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("@HP", len(instructions), ctypes.addressof(program))
+    )
+
+
 def listen(ethertype: int) -> socket.socket:
     listener = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ethertype))
-    program = b"".join(
-        (
-            INSTRUCTION.pack(LOAD_BYTE, 0, 0, PROTOCOL_AT[ethertype]),
-            INSTRUCTION.pack(JUMP_EQUAL, 0, 1, VRRP),
-            INSTRUCTION.pack(RETURN, 0, 0, 0xFFFF),
-            INSTRUCTION.pack(RETURN, 0, 0, 0),
-        )
+    attach(
+        listener,
+        [
+            (LOAD_BYTE, 0, 0, PROTOCOL_AT[ethertype]),
+            (JUMP_EQUAL, 0, 1, VRRP),
+            (RETURN, 0, 0, 0xFFFF),
+            (RETURN, 0, 0, 0),
+        ],
     )
-    instructions = ctypes.create_string_buffer(program)
-    count = len(program) // INSTRUCTION.size
-    attach = struct.pack("@HP", count, ctypes.addressof(instructions))
-    listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, attach)
     listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     # It has listened since it was made, to everything; what came before the filter is not ours.
     listener.settimeout(0)

@@ -15,11 +15,12 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
+
+from exavrrp.view import Outcome, View
 
 VERSION = 1
 """Of every document here. It changes when an old reader would misunderstand a new document."""
@@ -30,8 +31,8 @@ SOCKET = "control.sock"
 REQUEST_LIMIT = 1 << 16
 """Bytes in a request: the names of a thousand routers, each 64 characters long. No names at all mean every router."""
 
-NOTE_LIMIT = 1 << 20
-"""Bytes in a note on disk: as much as the configuration that the names come from."""
+NOTE_LIMIT = 1 << 22
+"""Bytes in a note on disk: a thousand virtual routers with names, addresses and prefixes as long as they may be."""
 
 LONGEST = 366 * 86400.0
 """Seconds of a drain with an end. What is meant to last for longer has none."""
@@ -44,47 +45,6 @@ Epoch = Annotated[float, Meta(ge=0, le=LAST)]
 Monotonic = Annotated[float, Meta(ge=0, le=LAST)]
 """Seconds of one boot (CLOCK_MONOTONIC)."""
 Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
-
-
-class Outcome(StrEnum):
-    """How far a drain has come."""
-
-    SERVING = "serving"
-    """not drained: the router takes part in the election"""
-    DRAINING = "draining"
-    """it leaves: still bound and announced, or not yet confirmed to be gone"""
-    DRAINED = "drained"
-    """it is out of the election, unbound and withdrawn"""
-    KEPT = "kept"
-    """it was to leave, but nobody took over: it serves on, as if it had never been asked"""
-
-
-class RouterStatus(Struct, frozen=True, kw_only=True):
-    """One virtual router as it is now. The last three fields are filled in by the control side."""
-
-    name: str
-    vrid: int
-    role: str
-    """``initialize``, ``backup`` or ``active``"""
-    priority: int
-    """the effective one"""
-    explanation: str
-    """the priority as a sum"""
-    bound: bool
-    """whether its addresses are on lo"""
-    level: str | None
-    """``active``, ``standby`` or ``leaving``: how its addresses are announced; None: not at all"""
-    drained: bool
-    """whether it has been told to stay out"""
-    faults: tuple[str, ...] = ()
-    """why it cannot serve, a sentence each"""
-    holds: tuple[str, ...] = ()
-    """what it waits for before it takes part, a sentence each"""
-    outcome: Outcome = Outcome.SERVING
-    until: datetime | None = None
-    """when the drain ends by itself"""
-    persistent: bool = False
-    """whether the drain outlives a restart"""
 
 
 class Service(Protocol):
@@ -105,8 +65,8 @@ class Service(Protocol):
     def outcome(self, name: str) -> Outcome:
         """How far it is now."""
 
-    def status(self) -> Sequence[RouterStatus]:
-        """All of them, in the order of the configuration."""
+    def view(self) -> View:
+        """Everything as it is now, but for the ends of drains."""
 
 
 # Requests
@@ -190,14 +150,14 @@ class Done(_Answer, frozen=True, kw_only=True, tag="done"):
     """what is not as it was asked for, with the remedy"""
 
 
-class StatusAnswer(_Answer, frozen=True, kw_only=True, tag="status"):
-    """The last line of ``status``."""
+class StatusAnswer(View, frozen=True, kw_only=True, tag_field="answer", tag="status"):
+    """The last line of ``status``: the whole ``View``, and whose it is."""
 
+    version: int = VERSION
     release: str
     """of exavrrp"""
     process: int
     time: datetime
-    routers: tuple[RouterStatus, ...]
 
 
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):
@@ -309,6 +269,22 @@ def duration(text: str) -> float:
 # Notes on disk
 
 
+class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Prefixes, and how they were announced last, or would have been: ``routes.Attributes`` in the API's words."""
+
+    prefixes: tuple[str, ...]
+    next_hop: str = "self"
+    med: int | None = None
+    local_preference: int | None = None
+    communities: tuple[str, ...] = ()
+    large_communities: tuple[str, ...] = ()
+    as_path: tuple[int, ...] = ()
+    neighbors: tuple[str, ...] = ()
+    """as the configuration writes them"""
+    next_hops: dict[str, str] = {}
+    """neighbor → its own"""
+
+
 class Life(Struct, frozen=True, kw_only=True):
     """What an agent has announced, and under which ExaBGP: true only for as long as that very process lives.
 
@@ -323,19 +299,33 @@ class Life(Struct, frozen=True, kw_only=True):
     routers: dict[Name, Name]
     """name → ``active``, ``standby`` or ``leaving``: how its addresses are announced"""
 
+    offered: tuple[Name, ...] = ()
+    """the routers that it may announce: it was told to, and has not confirmed the withdraw of all of it"""
     since: dict[Name, int] = {}
     """name → whole seconds since the epoch at which it became Active: what its MED may be made from"""
     silences: dict[Name, tuple[Number, Monotonic]] = {}
     """name → how many nodes fell silent, and when the last one did: what its path may be made from"""
+    addresses: tuple[str, ...] = ()
+    """all that it may have bound, until the next boot"""
+    announcements: tuple[Announcement, ...] = ()
+    """all that it may have announced"""
+
+    def is_under(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
+        """Whether ``exabgp`` is certainly the very one."""
+        return None not in (boot, exabgp) and (boot, exabgp) == (self.boot, self.exabgp)
 
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
         """The routers that an ExaBGP still announces for this life as serving, if ``exabgp`` is the one.
 
         A standby is not among them: it has not served, and nothing is lost when it is announced anew.
         """
-        if boot is None or exabgp is None or (boot, exabgp) != (self.boot, self.exabgp):
+        if not self.is_under(boot, exabgp):
             return frozenset()
         return frozenset(name for name, level in self.routers.items() if level != "standby")
+
+    def is_foreign(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
+        """Whether ``exabgp`` is certainly another one, which announces nothing for this life."""
+        return None not in (boot, exabgp, self.boot, self.exabgp) and (boot, exabgp) != (self.boot, self.exabgp)
 
 
 class Drains(Struct, frozen=True, kw_only=True):
@@ -373,3 +363,9 @@ def start_time(stat: bytes) -> int | None:
     if not closed or len(fields) < 20 or not re.fullmatch(rb"[0-9]{1,19}", fields[19]):
         return None
     return int(fields[19])
+
+
+def names_exabgp(command: bytes) -> bool:
+    """Whether a command line, as in /proc/PID/cmdline, starts exabgp: by its script or as a module."""
+    names = (word.rpartition(b"/")[2].partition(b".")[0] for word in command.split(b"\0")[:4])
+    return b"exabgp" in names

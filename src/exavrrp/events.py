@@ -11,7 +11,9 @@ these. Their times are no part of them; durations are seconds.
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from exavrrp import presence
 from exavrrp.instance import Fault, Hold, Hurry
+from exavrrp.vrrp import router
 from exavrrp.vrrp.packet import Address, Advertisement
 from exavrrp.vrrp.router import Why
 
@@ -47,7 +49,7 @@ class Rang:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A predecessor has counted silent takeovers of its addresses. Before any other event of it."""
+    """A predecessor has counted silent failures of Actives of its addresses. Before any other event of it."""
 
     name: str
     number: int
@@ -57,11 +59,11 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """A predecessor has left its addresses bound. Before ``Start``."""
+    """A predecessor has left its addresses bound or announced. Before ``Start``."""
 
     name: str
-    whole: bool
-    """all of them, and announced a moment ago"""
+    announced: bool
+    """ExaBGP announces them still, as those of a router that serves; what of them was bound no more is put back"""
     active: bool = False
     """whether it was announced as an Active's, which has fallen silent thus"""
 
@@ -85,6 +87,17 @@ class Rated:
 
     name: str
     priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """Its settings are these from now on. What makes it this virtual router (VRID, source, family) is as before."""
+
+    name: str
+    election: router.Settings
+    handover: presence.Settings
+    stale_for: float
+    """seconds for which a node that fell silent may be announced by the routers still"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +157,17 @@ class Withdrawn:
 
 
 OfOne: TypeAlias = (
-    Recalled | Inherited | Heard | Rated | Failed | Recovered | Held | Released | Bound | Unbound | Withdrawn
+    Recalled
+    | Inherited
+    | Heard
+    | Rated
+    | Configured
+    | Failed
+    | Recovered
+    | Held
+    | Released
+    | Bound
+    | Unbound
+    | Withdrawn
 )
 Event: TypeAlias = Start | Stop | Abandon | Rang | OfOne

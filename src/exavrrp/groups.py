@@ -25,17 +25,17 @@ is one node Active for one member and its peer for the other, as ``tests/test_gr
 
 It must not know of sockets or clocks: ``events`` and their times are all that it goes by. An event of one member gives
 effects of several, in one list. What comes of one effect (addresses that cannot be bound fault the whole group) is an
-event that has to wait until the list is done: else a member would be unbound before it is withdrawn. ``Queue`` sees to
-that.
+event that has to wait until the list is done: else a member would be unbound before it is withdrawn. ``Node.tell`` sees
+to that.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from exavrrp import events
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Instance
 from exavrrp.presence import Step
+from exavrrp.takeover import Count
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Role, Transition, Why
 
@@ -51,9 +51,19 @@ class Group:
         # Two routers of one number differ in their family; all nodes have to see the same one first.
         self.members = {member.name: member for member in sorted(members, key=_rank)}
         self._first = next(iter(self.members.values()))
+        self._alone = len(self.members) == 1
+        """whether there is nobody to move with, as for most: there may be hundreds of these"""
         self._priorities = {name: member.router.priority for name, member in self.members.items()}
         self._waiting: dict[str, str] = {}
         self._doubt = _Doubt()
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``Rang`` is due; None when nothing is awaited."""
+        if self._alone:
+            return self._first.deadline
+        deadlines = (member.deadline for member in self.members.values())
+        return min((due for due in deadlines if due is not None), default=None)
 
     def handle(self, event: events.Event, now: float) -> Happened:
         """What all members are to do because of ``event`` at ``now`` (never going back), in order."""
@@ -75,15 +85,17 @@ class Group:
         name, member = event.name, self.members[event.name]
         match event:
             case events.Recalled(number=number, age=age):
-                member.recall(number, age, now)
+                member.takeovers.failures.recall(Count(number, now - age), now)
                 return []
-            case events.Inherited(whole=whole, active=active):
-                return self._of(name, member.inherit(now, whole=whole, active=active))
+            case events.Inherited(announced=announced, active=active):
+                return self._of(name, member.inherit(now, announced=announced, active=active))
             case events.Heard():
                 return self._hear(member, event, now)
             case events.Rated(priority=priority):
                 self._priorities[name] = priority
                 return self._prioritise(now)
+            case events.Configured(election=election, handover=handover, stale_for=stale_for):
+                return self._of(name, member.configure(election, handover, stale_for, now))
             case events.Failed(fault=fault, detail=detail):
                 return self._of(name, member.fault(fault, detail, now))
             case events.Recovered(fault=fault):
@@ -108,8 +120,9 @@ class Group:
         return happened + self._each(lambda member: member.start(now))
 
     def _ring(self, now: float) -> Happened:
-        for member in self.members.values():
-            member.withheld = not self._is_due(member, now)
+        if not self._alone:
+            for member in self.members.values():
+                member.withheld = not self._is_due(member, now)
         happened = self._each(lambda member: member.timeout(now))
         if any(isinstance(effect, Deserted) for _, effect in happened):
             happened += self._each(lambda member: member.desert(now))
@@ -117,9 +130,12 @@ class Group:
 
     def _hear(self, member: Instance, heard: events.Heard, now: float) -> Happened:
         source, advertisement = heard.source, heard.advertisement
+        if self._alone:
+            return self._of(member.name, member.received(source, advertisement, heard.interface, heard.expected, now))
         if self._is_undecided(member, source, advertisement, now):
-            interval = advertisement.centiseconds / 100
-            return self._of(member.name, member.copies.heard(source, heard.interface, heard.expected, interval, now))
+            return self._of(
+                member.name, member.copies.heard(source, advertisement, heard.interface, heard.expected, now)
+            )
         effects = member.received(source, advertisement, heard.interface, heard.expected, now)
         happened = self._of(member.name, effects)
         if advertisement.priority != LEAVING:
@@ -143,6 +159,8 @@ class Group:
 
     def _settled(self, happened: Happened, now: float) -> Happened:
         """What has ``happened`` to some, and what follows for the others, until nothing follows any more."""
+        if self._alone:
+            return happened
         last = happened
         while True:  # at least once: a fault may be news without any effect on its own member
             last = self._share_faults(now) + self._share_waiting(now) + self._give_way(last, now)
@@ -173,7 +191,7 @@ class Group:
     def _give_way(self, happened: Happened, now: float) -> Happened:
         """Who is still Active beside one that is Backup follows it for the reason that it had.
 
-        Not so in break before make who still lets go itself: unless another node is Active, or this one has slept.
+        Not so who is releasing itself (break before make): unless another node is Active, or this one was stopped.
         """
         ends = [
             (name, effect)
@@ -188,13 +206,13 @@ class Group:
         active = [
             member
             for member in self.members.values()
-            if member.router.role is Role.ACTIVE and (lost or not member.presence.letting_go)
+            if member.router.role is Role.ACTIVE and (lost or member.router.releasing is None)
         ]
         return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
 
     def _prioritise(self, now: float) -> Happened:
         least = min(self._priorities.values())
-        return self._each(lambda member: member.prioritise(least, now) if member.priority != least else [])
+        return self._each(lambda member: member.prioritise(least, now) if member.router.priority != least else [])
 
     def _withhold(self) -> None:
         """The alarm of those whose time comes last is the alarm of all."""
@@ -223,12 +241,12 @@ class Group:
     def _is_undecided(self, member: Instance, source: Address, advertisement: Advertisement, now: float) -> bool:
         """Whether the advert would make ``member`` give way by its address alone, which is not for it to decide yet."""
         router = member.router
-        patience = 3 * router.settings.interval + (256 - router.priority) * router.settings.interval / 256
+        patience = router.down_interval(router.settings.interval)
         if member is self._first:
             if advertisement.priority != LEAVING:
                 self._doubt.answered(now)
             return False
-        if (router.role, router.priority) != (Role.ACTIVE, advertisement.priority):
+        if router.advertised != advertisement.priority:
             return False
         return int(source) > int(router.settings.source) and self._doubt.lasts(patience, now)
 
@@ -262,45 +280,6 @@ class _Doubt:
             self._since = now
         self._last = now
         return now < self._since + patience
-
-
-class Queue:
-    """Takes one event after the other: all effects of one are carried out before the next one is told to the group."""
-
-    def __init__(
-        self,
-        handle: Callable[[events.Event, float], Happened],
-        clock: Callable[[], float],
-        carry_out: Callable[[str, Effect], None],
-    ) -> None:
-        """``handle`` is the group's, ``clock`` tells the monotonic seconds."""
-        self._handle = handle
-        self._clock = clock
-        self._carry_out = carry_out
-        self._events: deque[tuple[events.Event, float | None]] = deque()
-        self._busy = False
-
-    @property
-    def busy(self) -> bool:
-        """Whether an event is being dealt with."""
-        return self._busy
-
-    def do(self, event: events.Event, at: float | None = None) -> None:
-        """Tell the group of an ``event`` and carry out what happens; called from within ``carry_out``, later.
-
-        ``at``: when it happened; None: when its turn comes.
-        """
-        self._events.append((event, at))
-        if self._busy:
-            return
-        self._busy = True
-        try:
-            while self._events:
-                event, at = self._events.popleft()
-                for name, effect in self._handle(event, self._clock() if at is None else at):
-                    self._carry_out(name, effect)
-        finally:
-            self._busy = False
 
 
 def _unbound_last(happened: Happened) -> Happened:

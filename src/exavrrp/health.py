@@ -25,7 +25,7 @@ check that is only missing its first result is called unknown in the explanation
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from exavrrp.vrrp.packet import OWNER
@@ -77,11 +77,25 @@ class Vitality:
         return self.verdict is Verdict.UNKNOWN and self.initial is Initial.WAIT
 
     @property
+    def changing(self) -> bool:
+        """Whether results have begun to speak against the verdict, which a few more in a row turn over."""
+        return self.against > 0
+
+    @property
+    def needed(self) -> int:
+        """How many results in a row against the verdict turn it over."""
+        return self.fall if self.verdict is Verdict.PASSING else self.rise
+
+    @property
     def good(self) -> bool:
         """Whether it speaks for the router; before its first result, what it is presumed to say."""
         if self.verdict is Verdict.UNKNOWN:
             return self.initial is Initial.PASS
         return (self.verdict is Verdict.PASSING) is not (self.reverse and not self.valued)
+
+    def knowing(self, other: "Vitality") -> "Vitality":
+        """As it is configured, with all that ``other`` has heard so far."""
+        return replace(self, verdict=other.verdict, against=other.against, detail=other.detail, value=other.value)
 
     def after(self, passed: bool, detail: str, value: int | None = None) -> "Vitality":
         """The check after one more result; ``value`` is the number that came with it, if one did."""
@@ -119,6 +133,11 @@ class Term:
     """of the check's last result"""
     waiting: bool = False
     """whether its first result is awaited; it is neither an amount nor a fault then"""
+
+    @property
+    def reason(self) -> str:
+        """Its verdict with what the check has said last: ``web failing (no answer within 1 s)``."""
+        return f"{self.check} {self.verdict}{f' ({self.detail})' if self.detail else ''}"
 
     def __str__(self) -> str:
         return f"{'+' if self.amount > 0 else '-'} {abs(self.amount)} ({self.check} {self.verdict})"
@@ -160,9 +179,7 @@ class Judgement:
         """
         awaited = f", waiting for {', '.join(term.check for term in self.waiting)}" if self.waiting else ""
         if self.faults:
-            return "fault: " + ", ".join(
-                f"{term.check} {term.verdict}{f' ({term.detail})' if term.detail else ''}" for term in self.faults
-            )
+            return f"fault: {', '.join(term.reason for term in self.faults)}"
         amounts = [str(term) for term in self.terms if term.amount]
         if self.base == OWNER or not amounts:
             return f"{self.base}{awaited}"
@@ -170,18 +187,32 @@ class Judgement:
         return f"{' '.join((str(self.base), *amounts))} = {self._sum}{clamped}{awaited}"
 
 
-@dataclass(slots=True)
 class Health:
     """All checks and all routers of this node."""
 
-    subjects: Mapping[str, Subject]
-    """by the name of the router"""
-    checks: dict[str, Vitality] = field(default_factory=dict)
-    """by the name of the check; every name in a subject's weights is here"""
+    def __init__(
+        self, subjects: Mapping[str, Subject] | None = None, checks: Mapping[str, Vitality] | None = None
+    ) -> None:
+        """``subjects`` by the name of the router, ``checks`` by the name of the check, all that are in any weights."""
+        self.checks: dict[str, Vitality] = {}
+        self.take(subjects or {}, checks or {}, {})
+
+    def take(self, subjects: Mapping[str, Subject], checks: Mapping[str, Vitality], same: Mapping[str, str]) -> None:
+        """Other routers and checks from now on; every router is to be judged anew.
+
+        ``same``: checks that ask what one of those before has asked, by the name of that one; its verdict is theirs.
+        """
+        known = {name: self.checks[before] for name, before in same.items() if before in self.checks}
+        self.subjects = subjects
+        self.checks = {name: one.knowing(known[name]) if name in known else one for name, one in checks.items()}
+        self._concerned: dict[str, list[str]] = {}
+        for name, subject in subjects.items():
+            for check in subject.weights:
+                self._concerned.setdefault(check, []).append(name)
 
     def result(self, check: str, *, passed: bool, detail: str = "", value: int | None = None) -> tuple[str, ...]:
         """Take in one result; the names of the routers whose priority, fault or waiting changed by it."""
-        affected = [name for name, subject in self.subjects.items() if check in subject.weights]
+        affected = self._concerned.get(check, ())
         before = {name: self._outcome(name) for name in affected}
         self.checks[check] = self.checks[check].after(passed, detail, value)
         return tuple(name for name in affected if self._outcome(name) != before[name])

@@ -6,10 +6,14 @@ presence, what keeps a router out of the election, and when the two stop. It mus
 events and the time come in, an ordered list of effects comes out, and the caller reports what became of the steps that
 can fail or take time.
 
-Two kinds of things keep a router out. A *fault* says that this node cannot serve: everything is cleared at once. (Two
-of them are no sickness of the service itself: then the addresses stay bound for a while, for packets in flight.) A
-*hold* says that it had better not, although it could: it leaves in the order of the configured handover, or does not
-begin; what a predecessor left to it goes on serving meanwhile.
+In break before make an Active that is to leave is *releasing* first (``vrrp.router``): Active still, on the wire and in
+its own eyes, while its presence withdraws and unbinds. When nothing is bound any more, it says priority 0.
+
+Two kinds of things keep a router out. A *fault* says that this node cannot serve: what it serves is withdrawn at once.
+(Three of them are no sickness of the service itself: then the addresses stay bound for a while, for packets in flight.
+Where ExaBGP refuses our commands, they stay until it has withdrawn them and another node serves.) A *hold* says that it
+had better not, although it could: it leaves in the order of the configured handover, or does not begin; what a
+predecessor left to it goes on serving meanwhile.
 
 The drain is the one hold that can fail. A node that was serving when it was asked to leave waits for an advert of
 another Active. If none comes within the ceiling, nobody would serve: the drain is undone, and it takes part again.
@@ -22,14 +26,25 @@ from enum import StrEnum
 from exavrrp import presence
 from exavrrp.presence import Handover, Presence, Step
 from exavrrp.routes import Level
+from exavrrp.takeover import TakeoverHistory
 from exavrrp.vrrp import router
 from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
-from exavrrp.vrrp.router import Advertise, Backup, Notice, Role, Router, Shutdown, Startup, Transition, Why
-from exavrrp.vrrp.silences import Count, Silences
-
-STALE_FOR = 180.0
-"""Seconds: the BGP hold time that ExaBGP proposes."""
+from exavrrp.vrrp.router import (
+    Advertise,
+    Backup,
+    Configure,
+    Notice,
+    Prioritise,
+    Release,
+    Role,
+    Router,
+    Shutdown,
+    Startup,
+    Timeout,
+    Transition,
+    Why,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +70,18 @@ class Fault(StrEnum):
     """no advert leaves this node: nobody would know that we are Active"""
     SESSIONS = "sessions"
     """too few BGP sessions are up: nobody knows the way to us"""
+    ANNOUNCEMENT = "announcement"
+    """ExaBGP refuses our commands, or does not answer them: what it has not accepted is not announced"""
     GROUP = "group"
     """another router of its group is in fault"""
+
+
+_GENTLE = {
+    Fault.SESSIONS: presence.Event.UNWANTED,
+    Fault.GROUP: presence.Event.UNWANTED,
+    Fault.ANNOUNCEMENT: presence.Event.UNANNOUNCED,
+}
+"""The faults that are no sickness of the service itself, and what they mean for the addresses."""
 
 
 class Hold(StrEnum):
@@ -90,17 +115,13 @@ class Hurry:
 class Instance:
     """Everything that one virtual router decides. All times are monotonic seconds."""
 
-    def __init__(
-        self, name: str, settings: router.Settings, handover: presence.Settings, stale_for: float = STALE_FOR
-    ) -> None:
+    def __init__(self, name: str, settings: router.Settings, handover: presence.Settings, stale_for: float) -> None:
         """``stale_for``: seconds for which a node that fell silent may be announced by the routers still."""
         self.name = name
         self.router = Router(settings)
         self.presence = Presence(handover)
         self.copies = Copies()
-        self.silences = 0
-        """takeovers from silence that count (``vrrp.silences``): what a route has to beat"""
-        self._silences = Silences(stale_for)
+        self.takeovers = TakeoverHistory(stale_for)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
         self.withheld = False
@@ -109,18 +130,15 @@ class Instance:
         self._stopped = False
         self._resuming = False
         self._successor_by: float | None = None
-        self._release = Shutdown()
-        self._owed: int | None = None
-        """the priority that counts once the election has been let go of"""
-        self._loss = ""
 
     @property
     def deadline(self) -> float | None:
         """When ``timeout`` is due; None when nothing is awaited."""
         election = None if self.withheld else self.router.deadline
-        deadlines = [election, self.presence.deadline, self._successor_by]
-        if self.presence.level is Level.ACTIVE:
-            deadlines.append(self._silences.deadline)
+        forgets = self.takeovers.failures.deadline if self.presence.level is Level.ACTIVE else None
+        if self.presence.deadline is self._successor_by is forgets is None:  # as it is nearly always
+            return election
+        deadlines = (election, self.presence.deadline, self._successor_by, forgets)
         return min((due for due in deadlines if due is not None), default=None)
 
     @property
@@ -133,26 +151,28 @@ class Instance:
         """Whether a drain may still be undone, for want of anybody who takes over."""
         return self._successor_by is not None
 
-    def recall(self, number: int, age: float, now: float) -> None:
-        """A predecessor has counted silent takeovers, the last one ``age`` seconds ago. To be told before all else."""
-        self._silences.recall(Count(number, now - age), now)
-        self.silences = self._silences.count(now)
+    def configure(
+        self, settings: router.Settings, handover: presence.Settings, stale_for: float, now: float
+    ) -> list[Effect]:
+        """The settings are these from now on; what is under way goes on by them. The priority is told by itself."""
+        stood_by = self.presence.settings.standby
+        self.takeovers.failures.window = stale_for
+        self.presence.configure(handover, candidate=self.router.role is not Role.INITIALIZE)
+        effects = self._elect(Configure(settings), now)
+        if self.router.role is Role.BACKUP and handover.standby is not stood_by:
+            effects += self._inform(presence.Event.STAND_BY if handover.standby else presence.Event.RETIRE, now)
+        return effects
 
-    @property
-    def remembered(self) -> Count | None:
-        """The silent takeovers of this life, for a successor of this process."""
-        return self._silences.remembered
+    def inherit(self, now: float, *, announced: bool, active: bool = False) -> list[Effect]:
+        """A predecessor has left our addresses bound or announced. To be told before ``start``.
 
-    def inherit(self, now: float, *, whole: bool, active: bool = False) -> list[Effect]:
-        """A predecessor has left our addresses bound. To be told before ``start``.
-
-        ``whole``: all of them, and announced a moment ago; we go on with them until the election is decided.
+        ``announced``: ExaBGP announces them still; we go on with them until the election is decided.
         ``active``: whether they were announced as an Active's.
         """
-        self._resuming = whole
+        self._resuming = announced
         if active:
-            self._silences.resumed(now)
-        return self._inform(presence.Event.INHERITED if whole else presence.Event.ORPHANED, now)
+            self.takeovers.failures.resumed(now)
+        return self._inform(presence.Event.INHERITED if announced else presence.Event.ORPHANED, now)
 
     def start(self, now: float) -> list[Effect]:
         """Take part in the election as soon as nothing keeps us out."""
@@ -166,11 +186,10 @@ class Instance:
 
     def _begin(self, now: float) -> list[Effect]:
         if self._kept_out or self.router.role is not Role.INITIALIZE:
-            return []  # in break before make it may be Active still: undrained before it has let go
+            return []  # it may be releasing still: undrained before everything was unbound
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
-        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor. And what is
-        # still bound from before must not end it: a router that was out already has had nothing to let go of.
-        return [*self._inform(presence.Event.JOIN, now), *self._elect(Startup(resuming), now)]
+        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor.
+        return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
 
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""
@@ -182,42 +201,36 @@ class Instance:
         return [*self._leave(Shutdown(why, detail), now), *self._inform(presence.Event.DEMOTED, now)]
 
     def _leave(self, shutdown: Shutdown, now: float) -> list[Effect]:
-        self._release = shutdown
-        if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
-            return [*self._inform(presence.Event.LEAVE, now), *self._let_go(now)]
+        """Leave the election: at once, or in break before make when nothing is bound any more."""
+        if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE and self.router.role is Role.ACTIVE:
+            return [*self._elect(Release(shutdown), now), *self._release(now)]
         return self._elect(shutdown, now)
 
-    def _let_go(self, now: float) -> list[Effect]:
-        """Break before make: a lower priority counts once the router is Active no longer, however that came about.
-
-        And who is a Backup by then has nothing to let go of: it stays one, or goes at once if it is to go. A candidate
-        could be Active again before what it served is withdrawn and unbound.
-        """
-        if self.router.role is Role.ACTIVE:
+    def _release(self, now: float) -> list[Effect]:
+        """Active, releasing: withdraw, unbind, and only then say priority 0."""
+        if self.router.releasing is None:
             return []
-        owed, self._owed = self._owed, None
-        effects = [] if owed is None else self._elect(router.Prioritise(owed), now)
-        if self.router.role is not Role.BACKUP or not self.presence.letting_go:
+        effects = self._inform(presence.Event.UNWANTED, now)
+        if self.presence.bound:
             return effects
-        if self._kept_out:
-            return [*effects, *self._elect(self._release, now)]
-        return [*effects, *self._inform(presence.Event.JOIN, now)]
+        # It takes part again at once if it was undrained meanwhile, or had become weaker only.
+        return [*effects, *self._elect(self.router.releasing, now), *self._begin(now)]
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: clear what is left, without waiting for anybody."""
-        return [*self._elect(self._release, now), *self._inform(presence.Event.INCAPABLE, now)]
+        return [*self._elect(self.router.releasing or Shutdown(), now), *self._inform(presence.Event.ABANDONED, now)]
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
         effects = self._deserted(now)
         if not self.withheld:
-            effects += self._elect(router.Timeout(), now)
-        return effects + self._inform(presence.Event.TIMEOUT, now) + self._count_silences(now)
+            effects += self._elect(Timeout(), now)
+        return effects + self._inform(presence.Event.TIMEOUT, now) + self._release(now) + self._recount(now)
 
-    def _count_silences(self, now: float) -> list[Effect]:
-        """An Active's route follows their number, in both directions."""
-        before, self.silences = self.silences, self._silences.count(now)
-        return [Step.ANNOUNCE] if self.silences != before and self.presence.level is Level.ACTIVE else []
+    def _recount(self, now: float) -> list[Effect]:
+        """An Active's route follows the number of silent failures, in both directions."""
+        changed = self.takeovers.failures.recount(now)
+        return [Step.ANNOUNCE] if changed and self.presence.level is Level.ACTIVE else []
 
     def _deserted(self, now: float) -> list[Effect]:
         return [] if self._successor_by is None or now < self._successor_by else self.desert(now)
@@ -235,11 +248,11 @@ class Instance:
     ) -> list[Effect]:
         """One copy of an advert that passed every check came in through ``interface``."""
         interval = advertisement.centiseconds / 100
-        self._silences.heard(source, advertisement.priority, interval, now)
-        effects: list[Effect] = list(self.copies.heard(source, interface, expected, interval, now))
+        self.takeovers.failures.heard(source, advertisement.priority, interval, now)
+        effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
-        return effects + self._count_silences(now)
+        return effects + self._recount(now)
 
     def succeeded(self, now: float) -> list[Effect]:
         """Another node is Active: it was heard here, or by another router of the group."""
@@ -252,33 +265,31 @@ class Instance:
         """Another router of the group is Active no longer, and so are we."""
         return self._elect(router.Yield(why, detail), now)
 
-    @property
-    def priority(self) -> int:
-        """The effective priority: the one that counts, or will when the election has been let go of."""
-        return self.router.priority if self._owed is None else self._owed
-
     def prioritise(self, priority: int, now: float) -> list[Effect]:
         """The effective priority is now ``priority``."""
-        resigns = self.router.role is Role.ACTIVE and priority < self.router.priority
-        resigns = resigns and not self.router.settings.preempt
-        if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE and (resigns or self._owed is not None):
-            # Priority 0 only after the unbinding, and then as a Backup of the new priority.
-            self._owed = priority
-            return self._leave(Shutdown(Why.WEAKENED, f"our priority is now {priority}"), now)
-        return self._elect(router.Prioritise(priority), now)
+        weaker = self.router.role is Role.ACTIVE and priority < self.router.priority
+        resigns = weaker and not self.router.settings.preempt and self.router.releasing is None
+        effects: list[Effect] = []
+        if resigns and self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
+            effects += self._elect(Release(Shutdown(Why.PRIORITY_LOWERED, f"our priority is now {priority}")), now)
+        return effects + self._elect(Prioritise(priority), now) + self._release(now)
 
     def fault(self, fault: Fault, detail: str, now: float) -> list[Effect]:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
-        gentle = fault in (Fault.SESSIONS, Fault.GROUP)
-        why = Why.UNREACHABLE if gentle else Why.FAULT
-        event = presence.Event.UNREACHABLE if gentle else presence.Event.INCAPABLE
+        sick = self.faults.keys() - _GENTLE.keys()
+        event = presence.Event.INCAPABLE if sick else _GENTLE[fault]
+        why = Why.UNREACHABLE if fault in _GENTLE else Why.FAULT
         # Told again if the router was Active; but a Backup, too, may still be announcing what it is about to give up.
         return [*self._elect(Shutdown(why, detail), now), *self._inform(event, now)]
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
         """``fault`` is over."""
-        return [] if self.faults.pop(fault, None) is None else self._begin(now)
+        if self.faults.pop(fault, None) is None:
+            return []
+        if fault is Fault.ANNOUNCEMENT and self._kept_out:  # who takes part lets the election decide
+            return self._inform(presence.Event.RETIRE, now)
+        return self._begin(now)
 
     def hold(self, hold: Hold, detail: str, now: float) -> list[Effect]:
         """Out of the election until every hold is released; what we serve is handed over in its order.
@@ -305,8 +316,10 @@ class Instance:
 
     def unbound(self, detail: str, now: float) -> list[Effect]:
         """The addresses could not be bound, or were lost and cannot be put back."""
-        self._loss = detail
-        return self._inform(presence.Event.UNBOUND, now)
+        if not self.presence.bound:
+            return []
+        steps = self._inform(presence.Event.UNBOUND, now)
+        return [*self.fault(Fault.BIND, detail, now), *steps]  # priority 0 goes out first
 
     def withdrawn(self, now: float) -> list[Effect]:
         """ExaBGP has confirmed the withdraw of every address."""
@@ -323,35 +336,28 @@ class Instance:
             if isinstance(action, Transition):
                 for consequence in _consequences(action):
                     effects += self._inform(consequence, now)
-        return effects + self._let_go(now)
+        releasing = event.shutdown if isinstance(event, Release) else state.releasing
+        if releasing is not None and self.router.role is Role.BACKUP and self._kept_out:
+            # Superseded, or asleep, before everything was unbound. Nothing is to be said, but it is no candidate: it
+            # could be Active again before what it served is withdrawn and unbound.
+            effects += self._elect(releasing, now)
+        return effects
 
     def _listen(self, action: router.Action, followed: bool, now: float) -> None:
-        """Who falls silent is counted by everybody alike, what this node says included.
+        """Every node counts silent failures alike, its own adverts included.
 
         ``followed``: whether there was an Active. The first one of all takes over from nobody.
         """
         match action:
             case Advertise(priority):
-                self._silences.said(priority, self.router.settings.interval, now)
-            case Transition(after=Role.ACTIVE, why=Why.SILENCE) if followed:
-                self._silences.took_over(now)
-                self.silences = self._silences.count(now)
+                self.takeovers.failures.sent(priority, self.router.settings.interval, now)
+            case Transition(after=Role.ACTIVE, why=Why.ACTIVE_DOWN_TIMEOUT) if followed:
+                self.takeovers.failures.took_over(now)
             case _:
                 pass
 
     def _inform(self, event: presence.Event, now: float) -> list[Effect]:
-        """``event`` goes to presence; of its steps those that concern the election are taken here."""
-        effects: list[Effect] = []
-        for step in self.presence.handle(event, now):
-            match step:
-                case Step.RELEASE:
-                    effects += self._elect(self._release, now)
-                    effects += self._begin(now)  # undrained meanwhile, or it has become worse
-                case Step.RETURN:
-                    effects += self.fault(Fault.BIND, self._loss, now)
-                case _:
-                    effects.append(step)
-        return effects
+        return list(self.presence.handle(event, now))
 
 
 def _consequences(transition: Transition) -> list[presence.Event]:
@@ -362,7 +368,7 @@ def _consequences(transition: Transition) -> list[presence.Event]:
         case Transition(why=Why.FAULT):
             return [presence.Event.INCAPABLE]
         case Transition(why=Why.UNREACHABLE):
-            return [presence.Event.UNREACHABLE]
+            return [presence.Event.UNWANTED]
         case Transition(before=Role.INITIALIZE):
             return [presence.Event.STAND_BY]
         case Transition(before=Role.ACTIVE, after=Role.BACKUP, why=why):

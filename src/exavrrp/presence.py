@@ -9,11 +9,17 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   flight); unbind. Both nodes answer for a moment: that is anycast, not a conflict. What is announced gets worse in two
   stages, the second in the middle of ``hold``: a route that is worse by more than its MED before the successor's is
   known everywhere makes routers prefer a detour over each other to the same node, and packets circle (seen with FRR);
-- giving up while still able to serve, *break before make*: withdraw, unbind, and only then let go of the election, so
-  that no other node starts before this one has stopped (unless one did: then there is nothing to let go of);
-- giving up because it cannot serve: withdraw and unbind at once;
+- giving up while still able to serve, *break before make*: withdraw, unbind. The election says priority 0 when nothing
+  is bound any more (``instance``), so that no other node starts before this one has stopped, unless it did so already;
+- giving up because it cannot serve: withdraw at once, unbind ``SETTLE`` after ExaBGP has confirmed that: whoever is
+  sent here meanwhile is refused by the service, and not sent round in circles by a host that knows no such address.
+  Break before make unbinds without waiting: the other nodes have been told to start. So does everybody where the
+  address itself was lost, or the process is about to end;
 - giving up because nobody should come here any more, although it could serve (its BGP sessions are gone): withdraw at
   once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
+- giving up because ExaBGP does not carry out what it is told: routers may have a route to us that nobody can withdraw,
+  so stay bound until ExaBGP has confirmed the withdraw and another node was heard to serve, however long that takes
+  (the last node that could serve stays bound). Not so in break before make: such a service must not run twice;
 - coming after a predecessor that was killed while it served: stay as it left things, announced as leaving, until the
   election is decided; and after one that cannot be continued: withdraw what it may have announced, only then unbind;
 - standing by, where that is wanted (*warm standby*): bound and announced as a second choice for as long as the router
@@ -30,7 +36,8 @@ from typing import assert_never
 from exavrrp.routes import Level
 
 ANSWER_LIMIT = 1.0
-"""Seconds that break before make waits for ExaBGP to confirm a withdraw, which takes about 1 ms when it lives."""
+"""Seconds that break before make, and a node that cannot serve, wait for ExaBGP to confirm a withdraw. That takes about
+1 ms when it lives."""
 
 
 SETTLE = 0.05
@@ -49,14 +56,14 @@ class Handover(StrEnum):
 class Settings:
     """How one virtual router gives up."""
 
-    handover: Handover = Handover.MAKE_BEFORE_BREAK
-    hold: float = 1.0
+    handover: Handover
+    hold: float
     """seconds announced as leaving after the new Active was heard, half of them as the worst there is"""
-    linger: float = 2.0
+    linger: float
     """seconds bound after the withdraw"""
-    ceiling: float = 30.0
+    ceiling: float
     """seconds announced as leaving at most, if no new Active is heard"""
-    stale: float = 180.0
+    stale: float
     """seconds bound without an answer to the withdraw: routers may keep the route of an ExaBGP that hangs"""
     standby: bool = False
     """whether a Backup is bound and announces the addresses as a second choice; not for break before make"""
@@ -121,8 +128,6 @@ class Withdrawing:
     deadline: float
     linger: float
     """seconds to stay bound after the answer"""
-    release: bool = False
-    """whether the election is to be let go of after the unbinding"""
     bound = True
     level = None
 
@@ -132,19 +137,33 @@ class Lingering:
     """Bound, withdrawn: packets in flight are still answered."""
 
     deadline: float
-    release: bool = False
     bound = True
     level = None
 
 
-State = Absent | Binding | Present | Leaving | Withdrawing | Lingering
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """Bound; ExaBGP does not carry out what it is told, so that routers may have a route to us, or there is none."""
+
+    linger: float
+    """seconds to stay bound when both has happened"""
+    withdrawn: bool = False
+    """whether ExaBGP has confirmed the withdraw"""
+    relieved: bool = False
+    """whether another Active was heard"""
+    bound = True
+    level = None
+    deadline = None
+
+
+State = Absent | Binding | Present | Leaving | Withdrawing | Lingering | Stranded
 
 
 class Event(Enum):
     """What happens to a presence."""
 
     INHERITED = auto()
-    """a predecessor has left the addresses bound and announced, and we may go on; before anything else"""
+    """ExaBGP announces the addresses still for a predecessor that served, and we may go on; before anything else"""
     ORPHANED = auto()
     """a predecessor has left addresses bound, and perhaps announced, and we cannot go on; before anything else"""
     STAND_BY = auto()
@@ -159,10 +178,12 @@ class Event(Enum):
     """the router is Active no longer, and no other was heard; we could serve on"""
     INCAPABLE = auto()
     """this node cannot serve"""
-    UNREACHABLE = auto()
-    """this node could serve, but must not be sent anything any more"""
-    LEAVE = auto()
-    """break before make: clear everything, then let go of the election"""
+    ABANDONED = auto()
+    """there is no time left for any order"""
+    UNWANTED = auto()
+    """this node could serve, but is to be sent nothing any more: it is unreachable, or breaks before others make"""
+    UNANNOUNCED = auto()
+    """this node could serve, but ExaBGP neither announces nor withdraws what it is told"""
     BOUND = auto()
     """the addresses are on the interface, verified"""
     UNBOUND = auto()
@@ -172,9 +193,7 @@ class Event(Enum):
     SUCCESSOR = auto()
     """an advert of another Active was heard"""
     KEEP = auto()
-    """nobody came: what is announced as leaving stays until the election is decided anew"""
-    JOIN = auto()
-    """the router takes part in the election again, or stays in it: the same, and it is not to be let go of any more"""
+    """what is announced as leaving stays until the election is decided: nobody came, or the router takes part again"""
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
 
@@ -190,10 +209,6 @@ class Step(Enum):
     """the same, without ours; report WITHDRAWN when every address is confirmed"""
     UNBIND = auto()
     """make the addresses equal the wanted set, without ours"""
-    RELEASE = auto()
-    """let go of the election: the router may shut down now"""
-    RETURN = auto()
-    """give the role back: this node is in fault and cannot hold the address"""
 
 
 class Presence:
@@ -203,6 +218,7 @@ class Presence:
         self.settings = settings
         self.state: State = Absent()
         self._standing_by = False
+        self._hurried = False
 
     @property
     def bound(self) -> bool:
@@ -225,26 +241,41 @@ class Presence:
         return isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING
 
     @property
-    def letting_go(self) -> bool:
-        """Whether ``Step.RELEASE`` is still to come."""
-        return isinstance(self.state, (Withdrawing, Lingering)) and self.state.release
+    def relieved(self) -> bool:
+        """Whether it serves on as leaving, and another node was heard that takes over."""
+        return isinstance(self.state, Leaving) and self.state.stage is not Stage.AWAITING
 
     @property
     def deadline(self) -> float | None:
         """When ``Event.TIMEOUT`` is due, in the seconds of ``now``."""
         return self.state.deadline
 
+    def configure(self, settings: Settings, *, candidate: bool) -> None:
+        """From now on ``settings`` count for what begins; not if the process is about to end.
+
+        ``candidate``: whether the router takes part in the election.
+        """
+        if not self._hurried:
+            self.settings = settings
+            self._standing_by = candidate and settings.standby
+
     def hurry(self, settings: Settings, now: float) -> None:
-        """From ``now`` on ``settings`` count, also for what is under way; they must not be slower."""
+        """From ``now`` on ``settings`` count, also for what is under way; they must not be slower.
+
+        The process is about to end: nobody stays bound for want of another node.
+        """
         self.settings = settings
+        self._hurried = True
         match self.state:
             case Leaving(float(deadline), stage):
                 limit = settings.ceiling if stage is Stage.AWAITING else settings.hold / 2
                 self.state = Leaving(min(deadline, now + limit), stage)
-            case Withdrawing(deadline, linger, release):
-                self.state = Withdrawing(min(deadline, now + settings.stale), min(linger, settings.linger), release)
-            case Lingering(deadline, release):
-                self.state = Lingering(min(deadline, now + settings.linger), release)
+            case Withdrawing(deadline, linger):
+                self.state = Withdrawing(min(deadline, now + settings.stale), min(linger, settings.linger))
+            case Lingering(deadline):
+                self.state = Lingering(min(deadline, now + settings.linger))
+            case Stranded():
+                self.state = Lingering(now + settings.linger)
             case _:
                 pass
 
@@ -259,18 +290,18 @@ class Presence:
                 return self._promoted()
             case Event.SUPERSEDED | Event.DEMOTED:
                 return self._demoted(event is Event.SUPERSEDED, now)
-            case Event.RETIRE | Event.INCAPABLE | Event.UNREACHABLE | Event.LEAVE:
+            case Event.RETIRE | Event.INCAPABLE | Event.ABANDONED | Event.UNWANTED | Event.UNANNOUNCED:
                 return self._out(event, now)
             case Event.BOUND:
                 return self._bound()
             case Event.UNBOUND:
-                return [Step.RETURN, *self._clear()] if self.bound else []
+                return self._clear()
             case Event.WITHDRAWN:
                 return self._withdrawn(now)
             case Event.SUCCESSOR:
                 return self._successor(now)
-            case Event.KEEP | Event.JOIN:
-                return self._keep(event is Event.JOIN)
+            case Event.KEEP:
+                return self._keep()
             case Event.TIMEOUT:
                 return self._timeout(now)
             case _:
@@ -285,10 +316,15 @@ class Presence:
                 self.state = Leaving(None, Stage.AWAITING)
                 return [Step.ANNOUNCE]
             case Absent():
-                self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE)
+                self.state = Withdrawing(now + self._answer_limit, SETTLE)
                 return [Step.WITHDRAW]
             case _:
                 return []
+
+    @property
+    def _answer_limit(self) -> float:
+        """Seconds to wait for a confirmed withdraw. Make before break gains nothing from unbinding earlier."""
+        return ANSWER_LIMIT if self.settings.handover is Handover.BREAK_BEFORE_MAKE else self.settings.stale
 
     def _promoted(self) -> list[Step]:
         self._standing_by = self.settings.standby
@@ -297,18 +333,14 @@ class Presence:
     def _stand_by(self) -> list[Step]:
         self._standing_by = self.settings.standby
         match self.state:
-            case Absent() | Withdrawing() | Lingering() if self._standing_by:
+            case Absent() | Withdrawing() | Lingering() | Stranded() if self._standing_by:
                 return self._bind(Level.STANDBY)
             case _:
                 return []
 
     def _bind(self, goal: Level) -> list[Step]:
-        match self.state:
-            case Withdrawing(release=True) | Lingering(release=True):
-                return []  # letting go already; the router follows
-            case _:
-                self.state = Binding(self.level, goal)
-                return [Step.BIND]
+        self.state = Binding(self.level, goal)
+        return [Step.BIND]
 
     def _bound(self) -> list[Step]:
         match self.state:
@@ -338,7 +370,7 @@ class Presence:
             case Leaving(None):
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return self._successor(now) if heard else []
-            case Absent() | Present() | Leaving() | Withdrawing() | Lingering():
+            case Absent() | Present() | Leaving() | Withdrawing() | Lingering() | Stranded():
                 return []
             case _:
                 assert_never(self.state)
@@ -348,12 +380,30 @@ class Presence:
         match event:
             case Event.RETIRE:
                 return self._retire(now)
-            case Event.LEAVE:
-                return self._leave(now)
-            case Event.UNREACHABLE:
+            case Event.UNWANTED:
                 return self._vanish(now)
+            case Event.UNANNOUNCED:
+                return self._strand(now)
+            case Event.INCAPABLE if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
+                return self._fail(now)
             case _:
                 return self._clear()
+
+    def _fail(self, now: float) -> list[Step]:
+        limit = now + min(ANSWER_LIMIT, self.settings.stale)
+        match self.state:
+            case Present() | Leaving() | Binding(level=Level()):
+                self.state = Withdrawing(limit, SETTLE)
+                return [Step.WITHDRAW]
+            case Withdrawing(deadline, linger):
+                self.state = replace(self.state, deadline=min(deadline, limit), linger=min(linger, SETTLE))
+            case Lingering(deadline):
+                self.state = replace(self.state, deadline=min(deadline, now + SETTLE))
+            case Stranded(withdrawn=withdrawn):
+                self.state = Lingering(now + SETTLE) if withdrawn else Withdrawing(limit, SETTLE)
+            case _:
+                return self._clear()
+        return []
 
     def _vanish(self, now: float) -> list[Step]:
         match self.state:
@@ -364,31 +414,35 @@ class Presence:
             case _:
                 return []
 
+    def _strand(self, now: float) -> list[Step]:
+        if self.settings.handover is Handover.BREAK_BEFORE_MAKE or self._hurried:
+            return self._vanish(now)
+        steps = self._vanish(now)
+        match self.state:
+            case Withdrawing():
+                self.state = Stranded(self.settings.linger)
+            case Lingering():
+                self.state = Stranded(self.settings.linger, withdrawn=True)
+            case _:
+                pass
+        return steps
+
     def _retire(self, now: float) -> list[Step]:
         match self.state:
             case Present(Level.STANDBY):
                 return self._withdraw(now)
             case Binding(goal=Level.STANDBY):
                 return self._clear()
+            case Stranded(withdrawn=True):
+                self.state = Lingering(now + self.settings.linger)
+                return []
             case _:
                 return []
 
-    def _leave(self, now: float) -> list[Step]:
-        match self.state:
-            case Present():
-                return self._withdraw(now, release=True)
-            case Withdrawing() | Lingering():
-                self.state = replace(self.state, release=True)
-                return []
-            case _:
-                return [*self._clear(), Step.RELEASE]
-
-    def _withdraw(self, now: float, *, release: bool = False) -> list[Step]:
-        """Withdraw and wait for the answer. Make before break has nothing to gain from being bound no longer."""
-        if self.settings.handover is Handover.MAKE_BEFORE_BREAK:
-            self.state = Withdrawing(now + self.settings.stale, self.settings.linger, release)
-        else:
-            self.state = Withdrawing(now + ANSWER_LIMIT, SETTLE, release)
+    def _withdraw(self, now: float) -> list[Step]:
+        """Withdraw and wait for the answer."""
+        linger = SETTLE if self.settings.handover is Handover.BREAK_BEFORE_MAKE else self.settings.linger
+        self.state = Withdrawing(now + self._answer_limit, linger)
         return [Step.WITHDRAW]
 
     def _clear(self) -> list[Step]:
@@ -398,8 +452,6 @@ class Presence:
             steps.append(Step.WITHDRAW)
         if self.bound:
             steps.append(Step.UNBIND)
-        if self.letting_go:
-            steps.append(Step.RELEASE)
         self.state = Absent()
         return steps
 
@@ -407,18 +459,15 @@ class Presence:
         match self.state:
             case Leaving(stage=Stage.AWAITING):
                 self.state = Leaving(now + self.settings.hold / 2, Stage.RELIEVED)
+            case Stranded():
+                self._end_stranding(replace(self.state, relieved=True), now)
             case _:
                 pass
         return []
 
-    def _keep(self, joined: bool) -> list[Step]:
-        match self.state:
-            case Leaving(stage=Stage.AWAITING):
-                self.state = Leaving(None, Stage.AWAITING)
-            case Withdrawing() | Lingering() if joined:
-                self.state = replace(self.state, release=False)
-            case _:
-                pass
+    def _keep(self) -> list[Step]:
+        if self.awaiting:
+            self.state = Leaving(None, Stage.AWAITING)
         return []
 
     def _timeout(self, now: float) -> list[Step]:
@@ -437,8 +486,14 @@ class Presence:
 
     def _withdrawn(self, now: float) -> list[Step]:
         match self.state:
-            case Withdrawing(_, linger, release):
-                self.state = Lingering(now + linger, release)
-                return []
+            case Withdrawing(_, linger):
+                self.state = Lingering(now + linger)
+            case Stranded():
+                self._end_stranding(replace(self.state, withdrawn=True), now)
             case _:
-                return []
+                pass
+        return []
+
+    def _end_stranding(self, state: Stranded, now: float) -> None:
+        """When no packet can come here any more that another node is not there for, those in flight are left."""
+        self.state = Lingering(now + state.linger) if state.withdrawn and state.relieved else state

@@ -167,6 +167,28 @@ class Heard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return events.Heard(self.name, ip_address(self.source), advertisement, self.interface, self.expected)
 
 
+class Configured(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``events.Configured``."""
+
+    name: str
+    election: Election
+    handover: presence.Settings
+    stale_for: float
+
+    @classmethod
+    def of(cls, event: events.Configured) -> "Configured":
+        return cls(
+            name=event.name,
+            election=Election.of(event.election),
+            handover=event.handover,
+            stale_for=event.stale_for,
+        )
+
+    def event(self) -> events.Configured:
+        """Raises ValueError for what is no address."""
+        return events.Configured(self.name, self.election.settings(), self.handover, self.stale_for)
+
+
 class Change(Struct, frozen=True):
     """A transition of one member."""
 
@@ -192,6 +214,7 @@ class Told(
     inherited: events.Inherited | None = None
     heard: Heard | None = None
     rated: events.Rated | None = None
+    configured: Configured | None = None
     failed: events.Failed | None = None
     recovered: events.Recovered | None = None
     held: events.Held | None = None
@@ -208,7 +231,7 @@ class Told(
         told = [one for key in _KEYS if (one := getattr(self, key)) is not None]
         if len(told) != 1:
             raise ValueError(f"it tells of {len(told)} events instead of one")
-        found: events.Event = told[0].event() if isinstance(told[0], Heard) else told[0]
+        found: events.Event = told[0].event() if isinstance(told[0], Heard | Configured) else told[0]
         return found
 
 
@@ -245,7 +268,7 @@ def lost(count: int) -> bytes:
 def told(team: str, event: events.Event, now: float, happened: Happened | Exception) -> bytes:
     """The line of an ``event`` that the group ``team`` was told at ``now``, and answered with ``happened``."""
     key = type(event).__name__.lower()
-    document: Any = Heard.of(event) if isinstance(event, events.Heard) else _writable(event)
+    document: Any = _document(event)
     if isinstance(happened, Exception):
         return encode(Told(at=now, team=team, broken=broken(happened), **{key: document}))
     return encode(Told(at=now, team=team, then=changes(happened), **{key: document}))
@@ -265,9 +288,13 @@ def broken(error: Exception) -> str:
     return _utf8(f"{type(error).__name__}: {error}")
 
 
-def _writable(event: events.Event) -> events.Event:
-    """``event`` with a detail that JSON can hold; what a program has said may be any bytes."""
+def _document(event: events.Event) -> Heard | Configured | events.Event:
+    """``event`` as JSON can hold it: addresses as text, and in a detail of a program there may be any bytes."""
     match event:
+        case events.Heard():
+            return Heard.of(event)
+        case events.Configured():
+            return Configured.of(event)
         case events.Stop(detail=detail) | events.Failed(detail=detail):
             return replace(event, detail=_utf8(detail))
         case events.Held(detail=detail) | events.Unbound(detail=detail):

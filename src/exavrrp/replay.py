@@ -183,16 +183,18 @@ def _event(team: str, event: events.Event) -> str:
 def _of_one(event: events.OfOne) -> str:
     match event:
         case events.Recalled(number=number, age=age):
-            return f"remembers silent takeovers: {number}, the last one {age:.3f} s ago"
-        case events.Inherited(whole=whole, active=active):
+            return f"remembers silent failures: {number}, the last one {age:.3f} s ago"
+        case events.Inherited(announced=announced, active=active):
             return (
                 f"has leftovers of a predecessor{' that was active' if active else ''},"
-                f" {'all, announced' if whole else 'to be cleared'}"
+                f" {'announced' if announced else 'to be cleared'}"
             )
         case events.Heard(source=source, advertisement=advertisement, interface=interface):
             return f"heard {advertisement} from {source} over interface {interface}"
         case events.Rated(priority=priority):
             return f"is worth priority {priority}"
+        case events.Configured():
+            return "has another configuration"
         case events.Failed(fault=fault, detail=detail):
             return f"is in fault ({fault}: {detail})"
         case events.Recovered(fault=fault):

@@ -11,14 +11,19 @@ router waits.
 An ExaBGP that has stalled counts as having no session: it cannot announce anything, and whether its sessions live is
 nobody's knowledge. What was known before counts again as soon as it answers; what has changed it tells by itself.
 
-Which neighbours count, if none are named: those of the family of the addresses. With ``next-hop self`` the others
+A session is a pair of addresses (``neighbors.Session``): two to one router count twice. One whose neighbour ExaBGP does
+not tell of our routes (its ``api`` does not list us) is of no use, however Established it is: it does not count, and as
+long as nobody knows whether it is told, it does not count either.
+
+Which sessions count, if none are named: those of the family of the addresses. With ``next-hop self`` the others
 cannot announce them (ExaBGP has no next hop of the right family there). With a next hop of its own any session may.
+None counts whose ends have not agreed upon that family: ExaBGP takes the route for it (``done``), and sends nothing.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from exavrrp.vrrp.packet import Address
+from exavrrp.neighbors import Session, ordered
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,46 @@ class Requirement:
 
     minimum: int
     """sessions that must be up, at least 1"""
-    neighbors: frozenset[Address] = frozenset()
+    neighbors: frozenset[Session] = frozenset()
     """the only ones that count; empty: see ``family``"""
     family: int | None = None
-    """4 or 6: only neighbours of this family count; None: all"""
+    """4 or 6: only sessions of this family count; None: all"""
+    carried: int | None = None
+    """4 or 6: the family of the addresses, which a session has to carry; None: any will do"""
 
-    def met_by(self, established: Collection[Address]) -> tuple[bool, str]:
+    def met_by(self, established: Collection[Session]) -> tuple[bool, str]:
         """Whether these sessions are enough, and how many of them count, for people."""
+        up = [one for one in established if self.counts(one)]
+        told = f"{len(up)} up, {self.minimum} needed"
+        others = len(established) - len(up)
+        if len(up) < self.minimum and others and not self.neighbors:
+            told = (
+                f"{len(up)} IPv{self.family} sessions up, {self.minimum} needed;"
+                f" {others} IPv{4 if self.family == 6 else 6} up, which count if next_hop in the bgp table names them,"
+                f" each with an IPv{self.family} address of this node"
+            )
+        return len(up) >= self.minimum, told
+
+    def counts(self, session: Session) -> bool:
+        """Whether it would be one of them."""
         if self.neighbors:
-            up = self.neighbors.intersection(established)
-        else:
-            up = frozenset(one for one in established if self.family in (None, one.version))
-        return len(up) >= self.minimum, f"{len(up)} up, {self.minimum} needed"
+            return any(one.covers(session) for one in self.neighbors)
+        return self.family in (None, session.peer.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of one session, and who makes something of it."""
+
+    session: Session
+    up: bool | None
+    """None: ExaBGP has stalled, and nobody knows"""
+    told: bool | None
+    """whether its neighbour hears of our routes; None: not known, as long as it is not up or has not been tried"""
+    routers: tuple[str, ...]
+    """for which it counts now"""
+    families: tuple[int, ...] | None = None
+    """4 and 6, as far as it carries them; None: not known, as long as it was not up"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +93,98 @@ class Sessions:
 
     def __init__(self, requirements: Mapping[str, Requirement]) -> None:
         """``requirements``: by the name of the router; one that is not there needs no session."""
-        self.established: set[Address] = set()
+        self.established: set[Session] = set()
+        self._seen: set[Session] = set()
+        """those that have been up"""
         self._requirements = requirements
         self._waiting = set(requirements)
-        self._stalled = False
+        """the routers of which it is too early to say anything"""
+        self.stalled = False
+        """whether ExaBGP does not answer, and nobody knows which sessions live"""
+        self._told: set[Session] = set()
+        self.untold: set[Session] = set()
+        """those that are up, and whose neighbours ExaBGP tells nothing of us"""
+        self._configured: Mapping[Session, frozenset[int] | None] = {}
+        """those of ExaBGP's configuration, with the families that they carry"""
 
-    def heard(self, neighbor: Address, *, established: bool) -> list[Result]:
+    def require(self, requirements: Mapping[str, Requirement]) -> list[Result]:
+        """Other ``requirements`` from now on; a router that is new among them waits like one at the start."""
+        new = requirements.keys() - self._requirements.keys()
+        self._requirements = requirements
+        self._waiting = (self._waiting | new) & requirements.keys()
+        return self._results()
+
+    def heard(self, session: Session, *, established: bool) -> list[Result]:
         """A session came up or went down."""
         if established:
-            self.established.add(neighbor)
+            self.established.add(session)
+            self._seen.add(session)
+            if any(one.covers(session) for one in self._told):
+                self._told.add(session)  # known by another name until now, which goes down next
         else:
-            self.established.discard(neighbor)
+            self.established.discard(session)
+            self._told.discard(session)
+            self.untold.discard(session)
         return self._results()
+
+    def listed(self, session: Session, *, listed: bool) -> list[Result]:
+        """Whether the neighbour of a session that is up is told of our routes is known now."""
+        there, gone = (self._told, self.untold) if listed else (self.untold, self._told)
+        there.add(session)
+        gone.discard(session)
+        return self._results()
+
+    def configured(self, families: Mapping[Session, frozenset[int] | None]) -> list[Result]:
+        """Which sessions ExaBGP's configuration has, and which families they carry (None: not known), is known now."""
+        self._configured = families
+        self._seen.intersection_update(families)  # nobody needs those that were removed
+        return self._results()
+
+    def _carries(self, session: Session, family: int | None) -> bool:
+        families = self._configured.get(session)
+        return family is None or families is None or family in families
+
+    @property
+    def are_told(self) -> bool:
+        """Whether any neighbour is known to hear of our routes."""
+        return bool(self._told)
+
+    def untold_of(self, router: str) -> list[Session]:
+        """Those that would count for ``router`` if they were told; all, if it needs none."""
+        requirement = self._requirements.get(router)
+        return sorted((one for one in self.untold if requirement is None or requirement.counts(one)), key=ordered)
+
+    def standings(self) -> list[Standing]:
+        """Every session that ExaBGP's configuration has or that has been up since we began, sorted."""
+        known = self._seen.union(self._configured)
+        named = {one.peer for one in known if one.local is not None}
+        # Once our end is known, a session that was counted without it is no other one.
+        distinct = {one for one in known if one.local is not None or one.peer not in named}
+        return [self._standing(one) for one in sorted(distinct | self.established, key=ordered)]
+
+    def _standing(self, session: Session) -> Standing:
+        up = None if self.stalled else session in self.established
+        told = session in self._told if session in self._told | self.untold else None
+        counting = (
+            name
+            for name, one in self._requirements.items()
+            if up and told and one.counts(session) and self._carries(session, one.carried)
+        )
+        families = self._configured.get(session)
+        return Standing(
+            session, up, told if up else None, tuple(counting), None if families is None else tuple(sorted(families))
+        )
 
     def answers(self, *, stalled: bool) -> list[Result]:
         """ExaBGP has stalled, or answers again."""
-        self._stalled = stalled
+        self.stalled = stalled
         return self._results()
 
     def _results(self) -> list[Result]:
         results = [self._result(router) for router in self._requirements]
-        self._waiting -= {one.router for one in results if one.passed}
+        # Sessions that are up and not told are no reason to wait: they will not be told by and by.
+        up = self._told | self.untold
+        self._waiting -= {one.router for one in results if one.passed or self._requirements[one.router].met_by(up)[0]}
         return [one for one in results if one.router not in self._waiting]
 
     def give_up_waiting(self, router: str) -> list[Result]:
@@ -91,6 +195,13 @@ class Sessions:
         return [self._result(router)]
 
     def _result(self, router: str) -> Result:
-        if self._stalled:
+        if self.stalled:
             return Result(router, passed=False, detail="ExaBGP does not answer")
-        return Result(router, *self._requirements[router].met_by(self.established))
+        needed = self._requirements[router]
+        without = {one for one in self._told if not self._carries(one, needed.carried)}
+        passed, detail = needed.met_by(self._told - without)
+        if untold := ", ".join(map(str, self.untold_of(router))):
+            detail += f"; not told of our routes: {untold}"
+        if lacking := ", ".join(map(str, sorted(filter(needed.counts, without), key=ordered))):
+            detail += f"; without IPv{needed.carried} unicast: {lacking}"
+        return Result(router, passed, detail)

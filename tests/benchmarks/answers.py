@@ -1,4 +1,4 @@
-"""Answers an agent as ExaBGP 5 would, at once and always well: commands on stdin, answers on stdout."""
+"""Acknowledges every command at once, as ExaBGP 5 would: commands on stdin, answers on stdout."""
 
 import sys
 

@@ -1,13 +1,13 @@
 """What a flood does to adverts: `python -m tests.benchmarks.floods` (root; about four minutes).
 
-Two nodes share 20 virtual routers, adverts every 100 ms. An attacker on a link of its own to the first node sends, one
-after the other and with quiet between: 50,000 packets a second from sources that are no peers; 5,000 a second that
-claim to be the peer and have a wrong checksum, the longest way to a rejection; 5,000 a second that are copies of the
-peer's own adverts, which cost the most, for they are believed.
+Two nodes share 20 virtual routers, adverts every 100 ms. An attacker on a link of its own to the first node sends three
+floods, with a pause in between: 50,000 packets a second from non-peers; 5,000 a second with the peer's source address
+and a wrong checksum, which is the costliest rejection; 5,000 a second that are copies of the peer's own adverts, which
+cost the most, because they are accepted.
 
-Told for each: transitions (there should be none), how late the adverts of the flooded node left (the gap to the
-one before, less the interval, as the router's kernel stamped it), the agent's share of a core, and what it counted.
-The attacker needs most of a core. On a machine with two, the agents and the one who looks have the other.
+Reported for each: transitions (there should be none), how late the adverts of the flooded node left (the gap to the
+previous one, less the interval, by the router's kernel timestamps), the agent's share of a core, and its counters. The
+attacker needs most of a core; on a machine with two, the agents and the measurement share the other.
 """
 
 import argparse

@@ -6,9 +6,9 @@
            eth1 ─── n1e1 │ router │ …
     node2  …             └────────┘
 
-Every node is Active for its share of the virtual routers and Backup for the others. There is no ExaBGP: a
-process (``answers``) says to each agent what ExaBGP 5 would, at once, so that what is measured is the election. The
-router forwards and sees each copy of every advert with the time that the kernel gave it.
+Every node is Active for its share of the virtual routers and Backup for the others. There is no ExaBGP: a process
+(``answers``) acknowledges every command at once, so that only the election is measured. The router forwards, and
+captures each copy of every advert with the kernel's timestamp.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""What authentication costs for each advert: `python -m tests.benchmarks.signatures` (some seconds, no rights needed).
+"""The cost of authentication for each advert: `python -m tests.benchmarks.signatures` (some seconds, no rights needed).
 
-Told in µs of CPU time, with and without, the median of rounds in which they take turns: sending a copy (without, the
+Reported in µs of CPU time, with and without, as the median of alternating rounds: sending a copy (without, the
 agent encodes the bytes once and keeps them; with, it encodes and signs each copy) and receiving one (all checks of
 ``decode``). The marks are in a mapped file, as in the agent. Forged: an advert with a wrong signature, which an
 attacker can make us look at.
@@ -42,7 +42,7 @@ class Case:
         self.advert = Advertisement(VRID, 150, 10, tuple(FIRST[family] + number for number in range(addresses)))
         policy = Policy(Mode.ENFORCE, 300, (Key(1, bytes(range(32))), Key(2, bytes(range(64)))), 2)
         marks = MarkFile(directory, Silence())
-        marks.open([Flow(self.source, self.source, VRID), Flow(self.destination, self.source, VRID)])
+        marks.set([Flow(self.source, self.source, VRID), Flow(self.destination, self.source, VRID)])
         self.signer = Signer(policy, self.source, VRID, marks)
         self.verifier = Verifier(self.destination, {VRID: policy}, marks)
         peers = frozenset({self.source})

@@ -1,12 +1,11 @@
 """How short may the interval be? `python -m tests.benchmarks.soak --interval 10 --interval 20 --minutes 60` (root).
 
-Three nodes share some virtual routers, on a machine whose cores are all busy: one process for each, at normal priority,
-does nothing but compute. Every transition after the start is a false one, for nothing happens to the nodes.
+Three nodes share some virtual routers on a machine whose cores are all busy: for each core, one process at normal
+priority computes. Every transition after the start is a false one.
 
-Each minute is one line of JSON in a file (``--record``). A soak that was ended goes on where it was, minute by minute;
-at the end, or with ``--minutes 0`` at once, the file is a table. ``--realtime`` gives the agents real-time scheduling
-and locked memory; without and with it are two soaks. What the hypervisor took from the machine (``steal``) is told,
-because no agent can do anything about it.
+Each minute is one line of JSON in a file (``--record``). An interrupted soak continues where it was; at the end, or
+with ``--minutes 0`` at once, the file is printed as a table. ``--realtime`` gives the agents real-time scheduling and
+locked memory; with and without it are two soaks. The hypervisor's ``steal`` is reported, because no agent can avoid it.
 """
 
 import argparse

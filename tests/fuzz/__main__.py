@@ -1,8 +1,8 @@
 """Fuzzing by hand: ``python -m tests.fuzz NAME --seconds N``, guided by coverage (atheris, which is libFuzzer).
 
-What was found to reach something new is kept in ``.fuzz/NAME`` and begins the next run. What raises, takes more than
-``TIMEOUT`` or ``MEMORY`` ends the run and is left in ``.fuzz`` under ``crash-…``, ``timeout-…`` or ``oom-…``; with the
-files as arguments it happens again, without atheris:
+Inputs that reach new code are kept in ``.fuzz/NAME`` as seeds of the next run. An input that raises, or exceeds
+``TIMEOUT`` or ``MEMORY``, ends the run and is kept in ``.fuzz`` as ``crash-…``, ``timeout-…`` or ``oom-…``. With files
+as arguments they are replayed, without atheris:
 
     uv sync --group fuzz                                        once
     python -m tests.fuzz --list

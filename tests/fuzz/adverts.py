@@ -1,4 +1,4 @@
-"""Bytes that the network makes: packets, what the kernel says of them, and trailers."""
+"""Input from the network: packets, the kernel's ancillary data, and authentication trailers."""
 
 import socket
 import struct
@@ -9,7 +9,17 @@ from ipaddress import IPv6Address, ip_address
 
 from exavrrp.system.wire import read_ipv4_ancillary, read_ipv6_ancillary
 from exavrrp.vrrp import auth
-from exavrrp.vrrp.packet import Address, Advertisement, Datagram, Expectation, Malformed, decode, encode, strip_ipv4
+from exavrrp.vrrp.packet import (
+    Address,
+    Advertisement,
+    Datagram,
+    Expectation,
+    Malformed,
+    decode,
+    encode,
+    parse,
+    strip_ipv4,
+)
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import ROOT, Reader
 
@@ -32,10 +42,12 @@ def packet(data: bytes) -> None:
             datagram = _summed(datagram)
         source, vrids = datagram.source, Choices(datagram.payload[1:2]).number(256)
         expectation = Expectation(frozenset(OURS.values()), {vrids: frozenset([source])}, frozenset([source]), 1)
+        parsed = parse(datagram)
         advert = decode(datagram, expectation)
     except Malformed as malformed:
         assert str(malformed).isprintable()
         return
+    assert parsed == advert
     assert advert.vrid == datagram.payload[1]
     assert 1 <= advert.centiseconds <= 4095
     assert len(advert.addresses) == datagram.payload[3] >= 1

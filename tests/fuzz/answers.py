@@ -1,19 +1,17 @@
-"""What checks, people and the kernel answer."""
+"""Input from checked services, files and the kernel."""
 
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
 
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-
 from exavrrp import control
-from exavrrp.config import Http, KeyFile, notation
+from exavrrp.config import KeyFile, notation
+from exavrrp.config.kinds import Http
 from exavrrp.system import keys, netlink
-from exavrrp.system.addresses import concerns_loopback
+from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses
 from exavrrp.system.checks import kernel, programs, web
-from exavrrp.system.paths import group_members
+from exavrrp.system.paths import group_members, read_next_hop, read_route
 from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader, scratch
@@ -24,7 +22,7 @@ def response(data: bytes) -> None:
     choices = Choices(data)
     contains = (None, "is well", "x" * 30, "é")[choices.number(4)]
     size = 1 + choices.number(256)
-    answer = web.Answer(Http(notation.url("http://[::1]/"), contains=contains))
+    answer = web.Answer(Http(notation.url("http://[::1]/"), contains=contains, tls_verify=None))
     answer.request()
     outcome = None
     while choices and outcome is None:
@@ -91,7 +89,7 @@ def _texts() -> list[bytes]:
 
 
 def rtnetlink(data: bytes) -> None:
-    """Messages of the kernel's, as far as we read them ourselves; and decoded, for what ``ask`` gives to others."""
+    """Messages of the kernel's."""
     ends = 0
     for offset, _, _, _ in netlink.messages(data):
         assert offset >= ends
@@ -101,12 +99,11 @@ def rtnetlink(data: bytes) -> None:
             netlink.raise_error(data, offset)
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
-        for kind in (
-            ifinfmsg,
-            ifaddrmsg,
-        ):  # not rtmsg: of an RTA_ENCAP of length 0, which no kernel makes, it never ends
+        for read in (read_route, read_next_hop):
             with suppress(OSError):
-                netlink.decoded(kind, data, offset)
+                read(data[offset + netlink.HEADER.size :])
+        is_local(data[offset:])
+    assert len(list(read_addresses(data))) <= len(data) // netlink.HEADER.size
     assert len(group_members(data)) == len(data) // 8
     if len(data) >= 32:
         concerns_loopback(data[:32])
@@ -116,14 +113,14 @@ def _netlink_messages() -> list[bytes]:
     def message(kind: int, flags: int, body: bytes) -> bytes:
         return netlink.HEADER.pack(netlink.HEADER.size + len(body), kind, flags, 1, 0) + body
 
-    def attribute(kind: int, content: bytes) -> bytes:
-        return struct.pack("=HH", 4 + len(content), kind) + content + bytes(-len(content) % 4)
-
     head = struct.pack("=8BI", 2, 24, 0, 0, 254, 3, 0, 1, 0)
-    route = head + attribute(1, bytes(4)) + attribute(4, struct.pack("=I", 2))
-    link = struct.pack("=BxHiII", 0, 1, 2, 0x41, 0) + attribute(3, b"eth0\0")
-    held = struct.pack("=BBBBI", 10, 128, 0, 0, 1) + attribute(1, ip_address("2001:db8::12").packed)
-    refusal = struct.pack("=i", -13) + netlink.HEADER.pack(60, 20, 5, 1, 0) + attribute(1, b"IPv6 is disabled\0")
+    route = head + netlink.attribute(1, bytes(4)) + netlink.attribute(4, struct.pack("=I", 2))
+    link = struct.pack("=BxHiII", 0, 1, 2, 0x41, 0) + netlink.attribute(3, b"eth0\0")
+    held = struct.pack("=BBBBI", 10, 128, 0, 0, 1) + netlink.attribute(1, ip_address("2001:db8::12").packed)
+    held += netlink.attribute(8, struct.pack("=I", 0x80))
+    refusal = (
+        struct.pack("=i", -13) + netlink.HEADER.pack(60, 20, 5, 1, 0) + netlink.attribute(1, b"IPv6 is disabled\0")
+    )
     return [
         message(24, 2, route) + message(3, 2, bytes(4)),
         message(16, 0, link),

@@ -1,4 +1,4 @@
-"""What commands and agent say to each other, from both ends, and what an agent leaves on disk for the next one."""
+"""The control protocol, from both ends, and the state files that an agent leaves for the next one."""
 
 import asyncio
 import functools
@@ -13,17 +13,19 @@ from pathlib import Path
 import msgspec
 
 from exavrrp import control
-from exavrrp.control import Misunderstood, Outcome, RouterStatus
-from exavrrp.routes import Attributes, Ladder, Level, Standing, Takeover
+from exavrrp.control import Misunderstood
+from exavrrp.routes import Attributes, Level
 from exavrrp.system import client
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
+from exavrrp.view import Outcome, RouterView, SessionView, View
 from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader, scratch
 
 OURS, PEER = ip_address("2001:db8::12"), ip_address("2001:db8::11")
-LADDER = Ladder.derived(Attributes(), frozenset({Takeover.MED}))
+POLICY = RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}))
 
 CLIENTS: dict[str, Callable[[bytes], object]] = {
     "request": control.request,
@@ -47,14 +49,14 @@ def documents(data: bytes) -> None:
             with suppress(Misunderstood):
                 assert set(control.chosen(found.names, ["web", "db"])) <= {"web", "db"}
         if isinstance(found, control.Life):
-            times = [LADDER.at(Level.ACTIVE, Standing(since)).med for since in found.since.values()]
+            times = [POLICY.at(Level.ACTIVE, RouteContext(since)).med for since in found.since.values()]
             assert all(med is not None and 0 <= med <= 0xFFFF_FFFF for med in times)
     control.start_time(data)
 
 
 def _documents() -> list[bytes]:
     moved = control.Moved(name="web", outcome=Outcome.DRAINED, until=datetime.fromtimestamp(9, UTC))
-    status = RouterStatus(
+    status = RouterView(
         name="web", vrid=7, role="active", priority=100, explanation="100", bound=True, level="active", drained=False
     )
     return [
@@ -63,7 +65,13 @@ def _documents() -> list[bytes]:
         control.encode(control.Progress(name="web", outcome=Outcome.KEPT)),
         control.encode(control.Done(routers=(moved,))),
         control.encode(
-            control.StatusAnswer(release="1", process=9, time=datetime.fromtimestamp(9, UTC), routers=(status,))
+            control.StatusAnswer(
+                release="1",
+                process=9,
+                time=datetime.fromtimestamp(9, UTC),
+                routers=(status,),
+                sessions=(SessionView(peer="fe80::1", local=None, up=True, told=True, counts_for=("web",)),),
+            )
         ),
         control.encode(control.Error(message="no")),
         *_notes(),
@@ -81,14 +89,23 @@ def _requests() -> list[control.Request]:
 
 def _notes() -> list[bytes]:
     life = control.Life(
-        boot="b", exabgp=(1, 2), routers={"web": "active"}, since={"web": 1_700_000_000}, silences={"web": (2, 1.5)}
+        boot="b",
+        exabgp=(1, 2),
+        routers={"web": "active"},
+        since={"web": 1_700_000_000},
+        silences={"web": (2, 1.5)},
+        addresses=("192.0.2.53", "2001:db8:53::1"),
+        announcements=(
+            control.Announcement(prefixes=("192.0.2.53/32",), med=5, neighbors=("::1",), next_hops={"::1": "self"}),
+        ),
     )
     return [control.note(life), control.note(control.Drains(drained={"web": None, "db": 1e9}))]
 
 
 def _words() -> list[bytes]:
-    kinds = (control.Drain, control.Undrain, control.Status, control.Done, control.StatusAnswer, control.RouterStatus)
-    names = {field for kind in (*kinds, control.Life, control.Drains) for field in kind.__struct_fields__}
+    asked = (control.Drain, control.Undrain, control.Status)
+    answered = (control.Done, control.StatusAnswer, RouterView, SessionView)
+    names = {field for kind in (*asked, *answered, control.Life, control.Drains) for field in kind.__struct_fields__}
     texts = {*names, "drain", "undrain", "status", "begun", "done", "error", "web", "\\ud800", "request", "answer"}
     numbers = ["-1", "1e308", "1e-9", "9" * 30, "null", "true", "[]", "{}", "[[", ":", ",", '"', "\\u0000", "\n"]
     return [json.dumps(one).encode() for one in sorted(texts)] + [one.encode() for one in numbers]
@@ -115,8 +132,8 @@ class _Agent:
     def outcome(self, name: str) -> Outcome:
         return self.outcomes[name]
 
-    def status(self) -> Sequence[RouterStatus]:
-        return []
+    def view(self) -> View:
+        return View(routers=())
 
 
 class _Quiet:
@@ -216,7 +233,7 @@ def notes(data: bytes) -> None:
     assert all(isinstance(name, str) for name in DrainFile(directory, log).recall())
     marks = MarkFile(directory, log)
     try:
-        known = marks.open(FLOWS)
+        known = marks.set(FLOWS)
         assert known == sum(marks.get(flow) is not None for flow in FLOWS)
         marks[FLOWS[0]] = auth.Sequence(1)
         assert marks.get(FLOWS[0]) == 1
@@ -227,7 +244,7 @@ def notes(data: bytes) -> None:
 def _left() -> list[bytes]:
     directory = scratch()
     marks = MarkFile(directory, _Quiet())
-    marks.open(FLOWS)
+    marks.set(FLOWS)
     for number, flow in enumerate(FLOWS[:3], 1):
         marks[flow] = auth.Sequence(number << 32)
     marks.close()

@@ -1,4 +1,4 @@
-"""Files that may be configurations."""
+"""Configuration files."""
 
 import os
 from collections.abc import Mapping
@@ -6,11 +6,13 @@ from contextlib import suppress
 from ipaddress import ip_address
 from unittest.mock import patch
 
-from exavrrp.config import ConfigError, Configuration, Http, Inline, effective, load, schema, state_directory
-from exavrrp.routes import Dialect, announce, spellings, withdraw
+from exavrrp.config import ConfigError, Configuration, Inline, effective, kinds, load, schema, state_directory
+from exavrrp.config.kinds import Http
+from exavrrp.speaker import Conversation
+from exavrrp.speaker.dialects import DIALECTS
+from exavrrp.speaker.variants import variants
 from exavrrp.system import keys
-from exavrrp.system.checks import obstacle, web
-from exavrrp.system.exabgp.conversation import Conversation
+from exavrrp.system.checks import preflight_error, web
 from tests.fuzz.reader import ROOT, Reader, scratch
 
 LO = (ip_address("192.0.2.7"), ip_address("2001:db8::7"))
@@ -23,7 +25,7 @@ def configuration(data: bytes) -> None:
     with suppress(ConfigError):
         assert state_directory(path).startswith("/")
     with suppress(ConfigError), patch.dict(os.environ, {keys.DIRECTORY: str(scratch())}):
-        load(path, None, obstacle, keys.read)
+        load(path, None, preflight_error, keys.read)
     try:
         found = load(path, lambda: LO)
     except ConfigError as error:
@@ -44,14 +46,14 @@ def _usable(found: Configuration) -> None:
     """What the agent makes of a configuration when it starts."""
     for one in found.routers:
         one.election()
-        one.giving_up()
+        one.handover_settings()
         one.sessions()
-        Conversation([route for address in one.addresses for route in one.ladder.routes(address)])
-        for route in one.ladder.routes(one.addresses[0]):
-            for dialect in Dialect:
-                for spelling in spellings(route.attributes):
-                    announce(route, dialect, spelling)
-                    withdraw(route, dialect, spelling)
+        Conversation().own([route for network in one.announce for route in one.route_policy.routes(network)])
+        for route in one.route_policy.routes(one.announce[0]):
+            for dialect in DIALECTS.values():
+                for variant in variants(route.attributes):
+                    dialect.announce(route, variant)
+                    dialect.withdraw(route, variant)
     for check in found.checks:
         check.vitality()
         if isinstance(check.probe, Http):
@@ -71,6 +73,7 @@ local_as = 65010
 [virtual_router."web.4"]
 vrid = 7
 addresses = ["192.0.2.53/32", "192.0.2.54"]
+unlisted_addresses = ["192.0.2.55"]
 checks = ["web", "n"]
 group = "g"
 notify = ["/bin/true", "é"]
@@ -82,6 +85,7 @@ standby = "announce"
 communities = ["65010:7", "no-export"]
 large_communities = ["65010:1:2"]
 neighbors = ["192.0.2.1"]
+announce = ["192.0.2.52/31", "192.0.2.54/31"]
 takeover = ["med", "prepend"]
 [virtual_router."web.4".bgp.standby]
 prepend = 7
@@ -108,6 +112,7 @@ advert_interval = 0.02
 [virtual_router.a]
 vrid = 1
 addresses = ["192.0.2.3", "192.0.2.2"]
+unlisted_addresses = ["192.0.2.3", "2001:db8::3"]
 group = "g"
 priority = 250
 checks = ["c", "d"]
@@ -157,6 +162,22 @@ active_key = 1
 2 = { credential = "vrrp-2" }
 """
 
+NO_TOML = """
+vrrp_script web {
+    script "/usr/bin/curl"
+    weight -20
+}
+vrrp_instance VI_1 {
+    state MASTER
+    virtual_router_id 51
+    advert_int 0.5
+    nopreempt
+    virtual_ipaddress {
+        192.0.2.16/24 dev eth0
+    }
+}
+"""
+
 KINDS = ("tcp", '"[::1]:22"'), ("shell", '"true"'), ("process", '"sshd"'), ("interface", '"lo"'), ("route", '"::/0"')
 
 
@@ -183,6 +204,7 @@ def _configurations() -> list[bytes]:
         (ROOT / "exabgp/exavrrp.toml").read_bytes(),
         WHOLE.encode(),
         AT_ODDS.encode(),
+        NO_TOML.encode(),
         SIGNED.encode(),
         SIGNED.replace('credential = "vrrp-2"', f'hex = "{"ab" * 32}"').encode(),
         _odd().encode(),
@@ -197,7 +219,7 @@ def _words() -> list[bytes]:
         schema.VirtualRouter,
         schema.Bgp,
         schema.Level,
-        schema.Check,
+        kinds.Check,
         schema.Authentication,
         schema.Key,
     )
@@ -216,6 +238,7 @@ def _words() -> list[bytes]:
             '"announce"',
             '"http://[::1]/"',
         ),
+        *("= 1s", "= no", "= (", "= [a b]", "neighbor a {", "vrrp_instance a {", "---", "“"),
         *("\u212a", "\u017f", "é", "\r\n", "\\", "%", "/32", "/128"),
     ]
     return [f"{name} = ".encode() for name in sorted(names)] + [value.encode() for value in values]

@@ -1,33 +1,43 @@
-"""Whole conversations with an ExaBGP that says anything, in any pieces and at any time.
+"""Whole conversations with an ExaBGP that writes anything, in any pieces and at any time.
 
-Afterwards it behaves, and everything has to come right: the worst that a reader of this kind can do is not to raise but
-to wait for ever, or to believe something for ever.
+Afterwards ExaBGP behaves, and the client has to recover: its worst failure is not an exception but to wait for ever, or
+to keep a wrong state for ever.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
-from exavrrp.routes import Attributes, Ladder, Level, Route, Standing, Takeover
-from exavrrp.system.exabgp.conversation import FORMS, QUESTION, RESET, USED, VERSION, WINDOW, Conversation
-from exavrrp.system.exabgp.pipes import Lines
-from exavrrp.vrrp.packet import Address
+from exavrrp.neighbors import Session
+from exavrrp.pump import Lines
+from exavrrp.routes import Attributes, Level, Network, Route
+from exavrrp.speaker import Conversation
+from exavrrp.speaker.channel import WINDOW
+from exavrrp.speaker.dialects import V5
+from exavrrp.speaker.prefix import FORMS
+from exavrrp.speaker.variants import REMEMBERED
+from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader
 
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
 SUMMARY = [HEADING, "192.0.2.1 65000 0:00:05 established 1 1", "2001:db8::1 65000 down idle 0 0", "done"]
 HOST = '"exabgp": "5.0.0", "time": 1.5, "host" : "h", "pid" : 1, "ppid" : 1, "counter": 1'
-NEIGHBORS = tuple(map(ip_address, ("192.0.2.1", "2001:db8::1")))
-LADDERS = (
-    Ladder.derived(Attributes(med=50)),
-    Ladder.derived(Attributes(as_path=(65010, 65010), communities=("65010:7",)), frozenset(Takeover), 1, 65010),
-    Ladder(
+EXTENSIVE = ["Neighbor 192.0.2.1", "", "   local    192.0.2.2  ", "   state   ESTABLISHED  ", "done"]
+NEIGHBORS = (
+    Session(ip_address("192.0.2.1"), ip_address("192.0.2.2")),
+    Session(ip_address("192.0.2.1"), ip_address("192.0.2.3")),
+    Session(ip_address("2001:db8::1")),
+)
+POLICIES = (
+    RoutePolicy.derived(Attributes(med=50)),
+    RoutePolicy.derived(Attributes(as_path=(65010, 65010), communities=("65010:7",)), frozenset(Takeover), 1, 65010),
+    RoutePolicy(
         Attributes(med=50, neighbors=NEIGHBORS[:1]),
         Attributes(med=60, neighbors=NEIGHBORS),
         Attributes(neighbors=NEIGHBORS),
     ),
 )
-VIRTUAL = tuple(map(ip_address, ("2001:db8:53::1", "2001:db8:53::2", "192.0.2.53")))
+VIRTUAL = tuple(map(ip_network, ("2001:db8:53::1", "2001:db8:53::2", "192.0.2.53")))
 LATER = (0.0, 0.001, 0.1, 1.0, 5.0, 100.0)
 ROUNDS = 400
 """Turns in which an ExaBGP that behaves again has to have carried everything out."""
@@ -40,8 +50,9 @@ def exabgp(data: bytes) -> None:
     end what was wanted is carried out, whatever came before.
     """
     choices = Choices(data)
-    ladders = dict(zip(VIRTUAL, [LADDERS[choices.number(3)] for _ in VIRTUAL], strict=True))
-    conversation = Conversation([route for one, ladder in ladders.items() for route in ladder.routes(one)])
+    policies = dict(zip(VIRTUAL, [POLICIES[choices.number(3)] for _ in VIRTUAL], strict=True))
+    conversation = Conversation()
+    conversation.own([route for one, policy in policies.items() for route in policy.routes(one)])
     lines, now, unread = Lines(512), 100.0, list[str]()
     if choices.number(2):
         unread += conversation.transmit(now)
@@ -56,7 +67,7 @@ def exabgp(data: bytes) -> None:
             case 2:
                 wanted = choices.number(27)
                 levels = [(None, Level.ACTIVE, Level.LEAVING)[wanted // 3**at % 3] for at in range(len(VIRTUAL))]
-                _want(conversation, ladders, levels)
+                _want(conversation, policies, levels)
                 heard = b""
             case 3:
                 now += LATER[choices.number(len(LATER))]
@@ -70,10 +81,10 @@ def exabgp(data: bytes) -> None:
     _heal(conversation, lines, now, unread if len(data) % 2 else [])
 
 
-def _want(conversation: Conversation, ladders: Mapping[Address, Ladder], levels: Sequence[Level | None]) -> None:
+def _want(conversation: Conversation, policies: Mapping[Network, RoutePolicy], levels: Sequence[Level | None]) -> None:
     conversation.set(
-        Route(address, ladder.at(level, Standing(since=1_700_000_000)))
-        for (address, ladder), level in zip(ladders.items(), levels, strict=True)
+        Route(network, policy.at(level, RouteContext(active_since=1_700_000_000)))
+        for (network, policy), level in zip(policies.items(), levels, strict=True)
         if level is not None
     )
 
@@ -86,8 +97,8 @@ def _turn(conversation: Conversation, now: float) -> list[str]:
     assert all(line.isascii() and line.isprintable() for line in said)
     assert conversation.transmit(now) == []
     assert conversation.deadline is None or conversation.deadline > now, "the loop would spin"
-    assert len(conversation._used) <= USED
-    assert all(len(one.spoken) <= FORMS + 2 * len(one.homes) + 8 for one in conversation._prefixes.values())
+    assert len(conversation._prefixes.rotation.used) <= REMEMBERED
+    assert all(len(one.sent_forms) <= FORMS + 2 * len(one.homes) + 8 for one in conversation._prefixes.lanes.values())
     return said
 
 
@@ -95,11 +106,13 @@ def _answers(said: list[str]) -> Iterator[str]:
     """What an ExaBGP that behaves says to these lines."""
     for line in said:
         match line:
-            case _ if line == VERSION:
+            case _ if line == V5.VERSION:
                 yield from ("exabgp 5.0.15", "done")
-            case _ if line == QUESTION:
+            case _ if line == V5.PROBE:
                 yield from SUMMARY
-            case _ if line == RESET:
+            case _ if line == V5.DETAIL:
+                yield from EXTENSIVE
+            case _ if line == V5.RESET:
                 pass
             case _:
                 yield "done" if {"announce", "withdraw"} & set(line.split()) else "error"
@@ -122,13 +135,27 @@ def _heal(conversation: Conversation, lines: Lines, now: float, unread: list[str
 
 
 def _state(peer: str, name: str) -> str:
-    return f'{{ {HOST}, "type": "state", "neighbor": {{ "address": {{ "peer": "{peer}" }}, "state": "{name}" }} }}'
+    return f'{{ {HOST}, "type": "state", "neighbor": {{ "address": {_ends(peer)}, "state": "{name}" }} }}'
+
+
+def _ends(peer: str) -> str:
+    return f'{{ "local": "192.0.2.2", "peer": "{peer}" }}'
 
 
 def _lines() -> list[str]:
     shutdown = f'{{ {HOST}, "type": "notification", "notification": "shutdown" }}'
     states = [_state(peer, name) for peer in ("192.0.2.1", "2001:db8::1") for name in ("up", "down")]
-    return ["error", "exabgp 5.0.15", "exabgp 4.2.25", *SUMMARY, *states, shutdown]
+    return [
+        "error",
+        "exabgp 5.0.15",
+        "exabgp 4.2.25",
+        *SUMMARY,
+        *(one for one in EXTENSIVE[:-1] if one),
+        *states,
+        shutdown,
+        "shutdown 4711 1",
+        "neighbor 10.0.0.1 up",
+    ]
 
 
 def _conversations() -> list[bytes]:

@@ -13,17 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import ip_network
 
 from exavrrp import control
-from exavrrp.config import ConfigError, Http, load, notation
+from exavrrp.config import ConfigError, load, notation
 from exavrrp.config.diagnosis import SIZE_LIMIT
+from exavrrp.config.kinds import Http
 from exavrrp.control import NOTE_LIMIT, REQUEST_LIMIT, Misunderstood
-from exavrrp.routes import Attributes, Ladder
+from exavrrp.pump import LONGEST_LINE, Lines
+from exavrrp.routes import Attributes
+from exavrrp.speaker import Conversation
 from exavrrp.system import client, netlink
 from exavrrp.system.checks import kernel, web
-from exavrrp.system.exabgp.conversation import Conversation
-from exavrrp.system.exabgp.pipes import LONGEST_LINE, Lines
+from exavrrp.takeover import RoutePolicy
 from exavrrp.vrrp.packet import Malformed, strip_ipv4
 from tests.fuzz import adverts, conversations
 from tests.fuzz.reader import scratch
@@ -87,13 +89,14 @@ def noted(data: bytes) -> None:
 
 def greeted() -> tuple[Conversation]:
     """A conversation about many addresses of ours, all of them wanted."""
-    ladder = Ladder.derived(Attributes(med=50))
-    ours = [ip_address(f"2001:db8::{number:x}") for number in range(1, ROUTERS)]
-    conversation = Conversation([route for one in ours for route in ladder.routes(one)])
+    policy = RoutePolicy.derived(Attributes(med=50))
+    ours = [ip_network(f"2001:db8::{number:x}") for number in range(1, ROUTERS)]
+    conversation = Conversation()
+    conversation.own([route for one in ours for route in policy.routes(one)])
     conversation.transmit(0.0)
     conversation.feed("exabgp 5.0.15", 0.0)
     conversation.feed("done", 0.0)
-    conversation.set([ladder.routes(one)[0] for one in ours])
+    conversation.set([policy.routes(one)[0] for one in ours])
     return (conversation,)
 
 
@@ -105,7 +108,7 @@ def conversed(data: bytes, conversation: Conversation) -> None:
 
 
 def responded(data: bytes) -> None:
-    answer = web.Answer(Http(notation.url("http://[::1]/"), contains="is well"))
+    answer = web.Answer(Http(notation.url("http://[::1]/"), contains="is well", tls_verify=None))
     answer.request()
     for at in range(0, len(data), web.PIECE):
         if answer.feed(data[at : at + web.PIECE]) is not None:

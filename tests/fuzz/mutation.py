@@ -1,7 +1,7 @@
-"""Mutations without a guide: what keeps the readers of the fuzzer alive where atheris is not installed.
+"""Mutations without coverage guidance, for the tests of every run, which have no atheris.
 
-They find what is shallow. Their use is that every reader is fed something odd in every run of the tests, the same each
-time, so that a reader that has come apart from the product is noticed before somebody wants to fuzz with it.
+They find only shallow bugs. Their purpose is that every reader is fed unusual input in every test run, the same each
+time, so that a reader that no longer fits the code is noticed early.
 """
 
 import random

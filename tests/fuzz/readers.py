@@ -1,11 +1,11 @@
-"""Everything that reads bytes from outside, each as a function from bytes to nothing.
+"""Every parser of input from outside, each as a function of bytes.
 
-A reader must raise its declared exception or return something sound; the functions here swallow the first, check the
-second, and let everything else out: that is a finding, whoever made the bytes (``python -m tests.fuzz``, guided by
-coverage; ``test_readers.py``, with a few mutations that are the same each time).
+A parser must raise its declared exception or return a sound value. The functions here catch the first and check the
+second; any other exception is a finding, of ``python -m tests.fuzz`` (guided by coverage) or of ``test_readers.py`` (a
+few mutations, the same each time).
 
-Whoever adds a reader to the product adds it to one of these files. Where a reader is a conversation, ``Choices`` makes
-the bytes decide in which pieces and at which times they arrive.
+A new parser gets a function in one of these files. For a protocol with state, ``Choices`` makes the bytes decide in
+which pieces and at which times they arrive.
 """
 
 from collections.abc import Mapping

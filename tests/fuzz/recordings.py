@@ -1,4 +1,4 @@
-"""Recordings: what an agent has written, or anybody, decided again."""
+"""Recordings, and their replay."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from ipaddress import ip_address
 
 from exavrrp import events, presence
 from exavrrp.instance import Fault, Hold, Hurry
+from exavrrp.presence import Handover
 from exavrrp.recording import Damaged, Election, Head, Member, Team, Told, encode, lost, told
 from exavrrp.replay import replay, sentences, transitions
 from exavrrp.vrrp import router
@@ -29,7 +30,7 @@ SETTINGS = router.Settings(
 PEER = ip_address("192.0.2.12")
 HISTORY: tuple[tuple[events.Event, float], ...] = (
     (events.Recalled("web", 2, 1.5), 100.0),
-    (events.Inherited("web", whole=True), 100.0),
+    (events.Inherited("web", announced=True), 100.0),
     (events.Start(), 100.0),
     (events.Heard("web", PEER, Advertisement(7, 200, 10, SETTINGS.addresses), 3, (3, 4)), 100.125),
     (events.Rang(), 101.0),
@@ -54,7 +55,8 @@ def recording(data: bytes) -> None:
 
 
 def _recordings() -> list[bytes]:
-    member = Member(name="web", election=Election.of(SETTINGS), handover=presence.Settings(), stale_for=9.0)
+    handover = presence.Settings(Handover.MAKE_BEFORE_BREAK, hold=1.0, linger=2.0, ceiling=30.0, stale=9.0)
+    member = Member(name="web", election=Election.of(SETTINGS), handover=handover, stale_for=9.0)
     team = Team(name="web", members=(member,))
     head = encode(Head(release="1", process=9, time=datetime.fromtimestamp(9, UTC), at=100.0, teams=(team,)))
     group = team.group()

@@ -1,11 +1,18 @@
-"""Facts made up for tests: what the instruments would have written in a takeover from node1 to node2."""
+"""Facts for tests: what the instruments would have recorded in a takeover from node1 to node2."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
-from lab import scenarios_attack, scenarios_fabric, scenarios_service  # noqa: F401 — importing them registers their scenarios
+from lab import (  # noqa: F401 — importing them registers their scenarios
+    scenarios_announcements,
+    scenarios_attack,
+    scenarios_fabric,
+    scenarios_service,
+    scenarios_sessions,
+)
 from lab.facts import POWER_OFF, Advert, AgentEvent, Facts, Incident, Probe, RouteChange
 from lab.run import Order, Result
 from lab.scenarios import SCENARIOS, Run
@@ -47,13 +54,13 @@ def takeover() -> Facts:
     return Facts(
         incidents=[Incident(EVENT, "node1", POWER_OFF)],
         agents=[
-            agent(-90, "node1", "transition", before="backup", after="active", reason="silence"),
-            agent(-89, "node1", "bound"),
-            agent(-88, "node1", "announced"),
+            agent(-90, "node1", "transition", before="backup", after="active", reason="active-down-timeout"),
+            agent(-89, "node1", "address-bound"),
+            agent(-88, "node1", "route-announced"),
             agent(-80, "node2", "transition", before="initialize", after="backup", reason="startup"),
-            agent(301, "node2", "transition", before="backup", after="active", reason="silence"),
-            agent(303, "node2", "bound"),
-            agent(306, "node2", "announced"),
+            agent(301, "node2", "transition", before="backup", after="active", reason="active-down-timeout"),
+            agent(303, "node2", "address-bound"),
+            agent(306, "node2", "route-announced"),
         ],
         adverts=[
             Advert(EVENT - 0.14, "tor1", "node1", "2001:db8:ff::11", 7, 200),
@@ -72,6 +79,13 @@ def takeover() -> Facts:
         ],
         probes=probes(succeeded(205)),
     )
+
+
+def stayed(node: str, *said: AgentEvent, lost: Collection[int] = ()) -> Facts:
+    """`node` is Active all the time, the probes of these numbers are lost, and so much is in the logs besides."""
+    agents = [agent(-900, node, "transition", before="backup", after="active", reason="active-down-timeout"), *said]
+    answers = probes(lambda number: None if number in lost else node)
+    return replace(takeover(), incidents=[], agents=agents, probes=answers)
 
 
 def result(facts: Facts, old: str = "node1") -> Result:

@@ -1,4 +1,4 @@
-"""The judge of a chaos run: what it explains and, above all, what it does not; the sequence that a seed stands for."""
+"""The judge of a chaos run: which lost probes it explains, and which it does not; the sequence of a seed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from exavrrp.config import load
 from exavrrp.config.diagnosis import ConfigError
 from lab.addressing import CLIENT, FAMILIES, RACK, SERVERS
 from lab.chaos import report
-from lab.chaos.arena import concerned
+from lab.chaos.arena import concerned, untold_after
 from lab.chaos.census import Census, Node, changes, strangers
-from lab.chaos.faults import CARDS, COUNTS, NODES, PAIRABLE, Episode, Fault, Kind, Terms, cost, episodes
-from lab.chaos.judge import GROWTH, RESOLUTION, costs, judge, lives, strays
+from lab.chaos.faults import CARDS, COUNTS, KNOWN, NODES, PAIRABLE, UPLINKS, Episode, Fault, Kind, Terms, cost, episodes
+from lab.chaos.judge import GROWTH, RESOLUTION, costs, judge, lives, strays, tenures
 from lab.chaos.records import Chapter, Chronicle, Lateness, Stream, Trouble, Weight
 from lab.chaos.run import parser
 from lab.chaos.service import BY_NAME, SERVICES, configuration
@@ -27,7 +27,7 @@ from lab.servers import ServerPlan
 
 BEGIN = 1_000_000.0
 PERIOD = 0.008
-TERMS = Terms("bird", 0.1, 9)
+TERMS = Terms("bird", 0.1, 9, "5")
 KILLED = Fault(Kind.KILL_EXABGP, "node1")
 WEB = BY_NAME["web"]
 
@@ -103,6 +103,15 @@ def test_a_gap_that_began_with_the_last_answer_before_the_fault_is_of_the_fault(
 def test_a_gap_that_is_too_long_or_at_the_wrong_time_is_not(web: Fate, words: str) -> None:
     (violation,) = violations(chronicle(web=web))
     assert words in violation
+
+
+def test_a_black_hole_that_was_closed_late_may_cost_as_much_more() -> None:
+    half = chapter(Fault(Kind.BLACK_HOLE, "node1", 2.0, uplinks=("eth1",)))
+    longer = gap(5.001, 2.2, after="node1")
+    (violation,) = violations(chronicle(half, web=longer))
+    assert "longer than all of this may cost" in violation
+    half.troubles[0].end = BEGIN + 7.2
+    assert violations(chronicle(half, web=longer)) == []
 
 
 def test_a_gap_of_a_service_that_others_serve_is_not() -> None:
@@ -252,7 +261,7 @@ def test_a_killed_router_may_take_as_long_as_it_was_seen_to() -> None:
 
 
 def elected(at: float, node: str, router: str) -> AgentEvent:
-    fields = {"router": router, "before": "backup", "after": "active", "reason": "silence"}
+    fields = {"router": router, "before": "backup", "after": "active", "reason": "active-down-timeout"}
     return AgentEvent(BEGIN + at, node, "transition", fields)
 
 
@@ -274,6 +283,111 @@ def test_between_the_episodes_nobody_becomes_active() -> None:
     found = chronicle()
     found.agents = [elected(3, "node2", "web"), elected(12, "node2", "web")]
     assert len(violations(found)) == 2
+
+
+# Announcements that are refused, and who is Active
+
+
+REFUSED = Fault(Kind.UNLIST, "node1", 10.0, uplinks=UPLINKS)
+HALF = replace(REFUSED, uplinks=("eth1",))
+SERVED = AgentEvent(BEGIN - 30, "node1", "transition", {"router": "web", "before": "backup", "after": "active"})
+
+
+def untold(at: float, neighbor: str, node: str = "node1") -> AgentEvent:
+    return AgentEvent(BEGIN + at, node, "neighbor-unlisted", {"neighbor": neighbor, "local": f"{neighbor} - 1"})
+
+
+def leaves(at: float, node: str, router: str = "web") -> AgentEvent:
+    return AgentEvent(BEGIN + at, node, "transition", {"router": router, "before": "active", "after": "initialize"})
+
+
+def refused(fault: Fault, *said: AgentEvent) -> Chronicle:
+    """From 2 s on."""
+    found = chronicle(chapter(fault, start=2.0, settled=18.0))
+    found.agents = sorted(said, key=lambda each: each.time)
+    return found
+
+
+def test_each_neighbor_that_is_not_told_has_to_be_named_in_time() -> None:
+    named = [untold(7, f"router {number}") for number in range(4)]
+    assert violations(refused(REFUSED, *named)) == violations(refused(HALF, *named[:2])) == []
+    assert violations(refused(replace(REFUSED, lasts=KNOWN - 1))) == [], "too short to be noticed for certain"
+    for fault, said in (
+        (REFUSED, named[:3]),
+        (REFUSED, [*named[:3], named[0]]),
+        (REFUSED, [*named[:3], untold(7, "router 3", "node2")]),
+        (REFUSED, [*named[:3], untold(2 + KNOWN + 0.1, "router 3")]),
+        (REFUSED, [*named[:3], untold(1.9, "router 3")]),
+        (HALF, named[:3]),
+        (HALF, []),
+    ):
+        (violation,) = violations(refused(fault, *said))
+        assert "episode 1: node1 names" in violation
+
+
+def test_who_is_refused_must_not_be_active_once_that_is_known() -> None:
+    named = [untold(7, f"router {number}") for number in range(4)]
+    assert violations(refused(REFUSED, SERVED, *named, leaves(8, "node1"))) == []
+    again = elected(12.1, "node1", "web")
+    assert violations(refused(REFUSED, SERVED, *named, leaves(8, "node1"), again)) == [], "listed again"
+    (violation,) = violations(refused(REFUSED, SERVED, *named, leaves(2 + KNOWN + 0.5, "node1")))
+    assert "10.000 s: node1 is Active for web, and its ExaBGP has refused everything since 2.000 s" in violation
+    late = refused(REFUSED, SERVED, *named, leaves(2 + KNOWN + 0.5, "node1"))
+    late.lateness = [Lateness(BEGIN + 5, 0.6)]
+    assert violations(late) == [], "so was the machine"
+    (violation,) = violations(refused(REFUSED, SERVED, *named, leaves(8, "node1"), elected(11, "node1", "web")))
+    assert "11.000 s: node1 is Active for web" in violation
+    assert violations(refused(replace(REFUSED, lasts=KNOWN - 1), SERVED)) == [], "nobody had to know"
+    assert violations(refused(HALF, SERVED, *named[:2])) == [], "the other router passes its route on"
+    unhealed = refused(REFUSED, SERVED, *named)
+    unhealed.chapters[0].troubles[0].end = None
+    assert "10.000 s: node1 is Active" in violations(unhealed)[0]
+
+
+def test_two_are_active_no_longer_than_adverts_need() -> None:
+    named = [untold(7, f"router {number}") for number in range(4)]
+    comes = elected(7.5, "node2", "web")
+    assert violations(refused(REFUSED, SERVED, *named, comes, leaves(7.69, "node1"))) == []
+    (violation,) = violations(refused(REFUSED, SERVED, *named, comes, leaves(8.5, "node1")))
+    assert "7.500 s: node1 and node2 are Active for web, for 1000 ms" in violation
+    late = refused(REFUSED, SERVED, *named, comes, leaves(8.5, "node1"))
+    late.lateness = [Lateness(BEGIN + 7.6, 0.9)]
+    assert violations(late) == []
+    lost = refused(replace(REFUSED, kind=Kind.ADVERTS_LOST), SERVED, comes, leaves(8.5, "node1"))
+    assert violations(lost) == [], "neither can know of the other"
+
+
+def test_an_agent_that_starts_or_stops_is_not_active() -> None:
+    found = chronicle()
+    found.agents = [
+        elected(1, "node1", "web"),
+        elected(1.5, "node1", "web"),
+        elected(2, "node1", "dns"),
+        AgentEvent(BEGIN + 3, "node2", "agent-started", {}),
+        AgentEvent(BEGIN + 4, "node1", "agent-started", {}),
+        elected(5, "node2", "web"),
+        AgentEvent(BEGIN + 6, "node2", "agent-stopped", {}),
+        elected(7, "node3", "web"),
+    ]
+    held = [(node, since - BEGIN, until - BEGIN) for node, since, until in tenures(found, WEB)]
+    assert held == [("node1", 1, 4), ("node2", 5, 6), ("node3", 7, 20)]
+
+
+def test_who_is_not_told_is_known_from_the_agents() -> None:
+    first, second, other = untold(1, "router 1"), untold(2, "router 2"), untold(3, "router 1", "node2")
+    known: frozenset[tuple[str, str, str]] = frozenset()
+    for event in (first, second, other, second):
+        known = untold_after(known, event)
+    sessions = {(each.node, each.field("neighbor"), each.field("local")) for each in (first, second, other)}
+    assert known == sessions
+    assert untold_after(known, replace(first, event="neighbor-listed")) == sessions - {
+        ("node1", "router 1", "router 1 - 1")
+    }
+    down = replace(second, event="session-changed", fields={**second.fields, "state": "down"})
+    assert untold_after(known, down) == sessions - {("node1", "router 2", "router 2 - 1")}
+    assert untold_after(known, replace(down, fields={**down.fields, "state": "up"})) == sessions
+    for word in ("agent-started", "agent-stopped"):
+        assert {node for node, *_ in untold_after(known, AgentEvent(BEGIN, "node1", word, {}))} == {"node2"}
 
 
 # What each may cost
@@ -298,6 +412,16 @@ def test_costs_are_made_of_the_timers() -> None:
     assert cost(half, WEB, TERMS, overlapping=True).seconds == 8.0 + TERMS.reroute, "so long for TCP to try again"
     taken = Fault(Kind.TAKE_ADDRESS, "node1", service="web")
     assert cost(taken, WEB, TERMS).seconds > 0 == cost(taken, BY_NAME["dns"], TERMS).seconds
+    repaired = Fault(Kind.FAILED_RELOAD, "node2", 3.0)
+    assert cost(repaired, WEB, TERMS).seconds == 2 * TERMS.reroute > TERMS.resigned
+    assert cost(repaired, BY_NAME["mail4"], TERMS).seconds == TERMS.resigned + TERMS.reaction > 2 * TERMS.reroute
+    older = replace(TERMS, exabgp="4")
+    assert cost(REFUSED, WEB, TERMS).seconds == cost(HALF, WEB, TERMS).seconds == 0, "what was announced stays so"
+    assert cost(REFUSED, WEB, older).seconds == TERMS.resigned
+    assert cost(REFUSED, BY_NAME["mail4"], older).seconds == TERMS.resigned + TERMS.reaction
+    assert cost(HALF, WEB, older).seconds == cost(HALF, WEB, older, overlapping=True).seconds == 4 * TERMS.reroute
+    assert cost(REFUSED, WEB, TERMS, overlapping=True).seconds == 1.0 + TERMS.resigned, "it may take over before"
+    assert cost(REFUSED, WEB, older, overlapping=True).seconds == pytest.approx(1.0 + 2 * TERMS.resigned)
     frozen = Fault(Kind.STOP_EXABGP, "node2", 20)
     assert cost(frozen, WEB, TERMS).seconds == 0 < cost(frozen, WEB, TERMS, overlapping=True).seconds
 
@@ -319,7 +443,7 @@ def test_what_is_drawn_can_be_survived() -> None:
         assert 1 <= len(episode.faults) <= 2
         assert all(fault.machine in (*NODES, "tor1", "tor2") for fault in episode.faults)
         assert episode.words
-        if episode.card in ("overlap", "frozen-heir"):
+        if episode.card in ("overlap", "frozen-heir", "refused-heir"):
             first, second = episode.faults
             assert first.machine != second.machine
             assert Kind.KILL_ROUTER not in (first.kind, second.kind)
@@ -357,8 +481,8 @@ def test_the_agents_configuration_is_good(server: object, tmp_path: Path) -> Non
 
 
 def test_a_line_that_names_no_router_is_about_all() -> None:
-    assert concerned(AgentEvent(0, "node1", "started", {})) == SERVICES
-    assert concerned(AgentEvent(0, "node1", "bound", {"router": "dns"})) == (BY_NAME["dns"],)
+    assert concerned(AgentEvent(0, "node1", "agent-started", {})) == SERVICES
+    assert concerned(AgentEvent(0, "node1", "address-bound", {"router": "dns"})) == (BY_NAME["dns"],)
 
 
 # The census
@@ -475,7 +599,7 @@ def test_the_report_tells_a_gap_its_price_and_what_happened_around_it() -> None:
     assert "node1 -> node2, of 391 ms (kill-exabgp node1: its sessions close" in told
     assert "dns: 104 ms, node3 -> node3; UNEXPLAINED: no fault concerns this service" in told
     around = told[told.index("around dns, episode 1:") :]
-    assert "node1 logs transition before=backup after=active reason=silence" in around
+    assert "node1 logs transition before=backup after=active reason=active-down-timeout" in around
     assert "node2 logs" not in around, "that is about web"
     assert "VIOLATED: dns, episode 1: no answer for 104 ms at 5.000 s" in told
     document = report.document(found, verdict)

@@ -1,7 +1,8 @@
-"""What routers and servers are told follows from the plan of addresses."""
+"""The configurations of routers and servers follow from the addressing plan."""
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import replace
 from ipaddress import ip_interface
@@ -13,7 +14,7 @@ import pytest
 
 from lab.addressing import CLIENT, FAMILIES, PREFIX_LENGTH, RACK, SERVERS, SPINES, Layout, Link, Machine, Site, site
 from lab.routers import bird_configuration, bird_path, frr_configuration, frr_path
-from lab.servers import Means, agent_configuration, exabgp_configuration
+from lab.servers import ExaBGPLine, Means, agent_configuration, exabgp_configuration
 from lab.topology import boot
 from tests.lab.build import plan
 
@@ -107,10 +108,11 @@ def test_routers_have_a_session_for_each_link_and_family(place: Site) -> None:
 
 @each_site
 def test_routers_give_servers_nothing(place: Site) -> None:
+    """Over each of two sessions, either of which may carry both families."""
     for router in (*place.routers, CLIENT):
         servers = sum(link.member in SERVERS for link in place.links_of(router))
-        assert bird_configuration(place, router, 9).count("export none") == 2 * servers
-        assert frr_configuration(place, router, 9).count("route-map NOTHING out") == 2 * servers
+        assert bird_configuration(place, router, 9).count("export none") == 4 * servers
+        assert frr_configuration(place, router, 9).count("route-map NOTHING out") == 4 * servers
 
 
 @each_site
@@ -228,6 +230,44 @@ def test_exabgp_has_four_sessions_and_never_graceful_restart() -> None:
     text = exabgp_configuration(SERVERS[0], plan(), "/bin/exavrrp run")
     assert text.count("neighbor-changes;") == text.count("processes [ exavrrp ]") == 4
     assert "graceful" not in text
+
+
+@pytest.mark.parametrize(("line", "hold"), [("4", "10"), ("5", "9")])
+def test_a_neighbor_that_does_not_list_the_agent_is_another_one_for_exabgp_4(line: ExaBGPLine, hold: str) -> None:
+    """So a reload sets its sessions up anew; the routers' own hold time stays the smaller one."""
+    server = SERVERS[0]
+    tor1, tor2 = RACK.uplinks(server)
+    other = replace(plan(), hold=9, exabgp=line, unlisted=frozenset({(server.name, tor2.router.name)}))
+    text = exabgp_configuration(server, other, "/bin/exavrrp run")
+    for link, offered, listed in ((tor1, "9", True), (tor2, hold, False)):
+        for family in FAMILIES:
+            (stanza,) = re.findall(rf"neighbor {link.address_of_router(family)} .*?static", text, flags=re.DOTALL)
+            assert re.findall(r"hold-time (\d+);", stanza) == [offered]
+            assert ("processes [ exavrrp ]" in stanza) is listed
+
+
+@each_site
+def test_a_server_may_have_two_sessions_to_one_address(place: Site) -> None:
+    """Over its first uplink, from two addresses: the router's side, the server's, and what the agent counts."""
+    twins = replace(place, twins=True)
+    first, second = twins.uplinks(SERVERS[0])
+    ends = twins.ends(first, 6)
+    assert ends == (first.address_of_member(6), first.second_address)
+    assert len(twins.ends(second, 6)) == len(twins.ends(first, 4)) == len(place.ends(first, 6)) == 1
+    text = exabgp_configuration(SERVERS[0], replace(plan(), site=twins), "/bin/exavrrp run")
+    pairs = [f"{first.address_of_router(6)} from {one}" for one in ends]
+    assert re.findall(rf"neighbor ({first.address_of_router(6)}) .*?local-address (\S+);", text, flags=re.DOTALL) == [
+        tuple(pair.split(" from ")) for pair in pairs
+    ]
+    read = tomllib.loads(agent_configuration(SERVERS[0], replace(plan(), site=twins), Path("/run/x")))
+    assert read["virtual_router"]["web"]["sessions_neighbors"] == pairs
+    bird, frr = bird_configuration(twins, first.router, 9), frr_configuration(twins, first.router, 9)
+    names = re.findall(r"protocol bgp (\S+)", bird)
+    assert len(names) == len(set(names))
+    assert {"node1_6", "node1_second_6", "node1_4"} <= set(names)
+    for one in ends:
+        assert f"neighbor {one} as 650" in bird
+        assert f" neighbor {one} remote-as 650" in frr
 
 
 def test_a_server_boots_with_routes_over_both_uplinks_and_a_router_without() -> None:

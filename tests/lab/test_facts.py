@@ -1,4 +1,4 @@
-"""What the instruments write is understood: each line of theirs, and what follows from several."""
+"""Parsing the instruments' output: single lines, and what follows from several."""
 
 from __future__ import annotations
 
@@ -130,14 +130,14 @@ def agent(time: float, event: str, **fields: object) -> AgentEvent:
 
 def test_standing_is_what_the_agent_said_last() -> None:
     said = [
-        agent(1, "started"),
+        agent(1, "agent-started"),
         agent(2, "transition", after="backup"),
         agent(3, "transition", after="active"),
-        agent(4, "bound"),
-        agent(5, "announced"),
-        agent(6, "withdrawn"),
-        agent(7, "unbound"),
-        agent(8, "stopped"),
+        agent(4, "address-bound"),
+        agent(5, "route-announced"),
+        agent(6, "route-withdrawn"),
+        agent(7, "address-unbound"),
+        agent(8, "agent-stopped"),
     ]
     seen = [standings([], said[:count])["node1"] for count in range(1, len(said) + 1)]
     assert seen == [
@@ -153,5 +153,5 @@ def test_standing_is_what_the_agent_said_last() -> None:
 
 
 def test_a_power_cut_ends_what_an_agent_said_and_a_boot_says_nothing() -> None:
-    said = [agent(1, "transition", after="active"), agent(2, "bound")]
+    said = [agent(1, "transition", after="active"), agent(2, "address-bound")]
     assert standings([Incident(3, "node1", POWER_OFF), Incident(4, "node1", POWER_ON)], said) == {"node1": Standing()}

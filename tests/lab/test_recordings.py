@@ -1,4 +1,4 @@
-"""Recordings of the lab: what a replay says, and what is wrong with one that says something else."""
+"""Recordings of the lab: the output of a replay, and its differences from the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DECIDED = (
 LOG = [agent(0, "node1", "transition", before="initialize", after="backup", reason="startup", detail="")]
 OTHERS = [
     agent(0, "node2", "transition", before="backup", after="initialize", reason="fault"),
-    agent(1, "node1", "bound"),
+    agent(1, "node1", "address-bound"),
 ]
 
 

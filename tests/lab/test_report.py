@@ -78,11 +78,13 @@ def test_quiet_paths_are_told() -> None:
 def test_what_was_done_and_said_after_the_event_is_told() -> None:
     facts = takeover()
     said = [
-        agent(-60, "node1", "draining"),
-        agent(12, "node1", "draining"),
-        agent(20, "node3", "neighbor", neighbor="2001:db8:1:13::1", state="up"),
-        agent(21, "node3", "neighbor", neighbor="2001:db8:2:13::1", state="up"),
-        agent(33, "node2", "check", check="web", result="failing"),
+        agent(-60, "node1", "drain-started"),
+        agent(12, "node1", "drain-started"),
+        agent(-50, "node3", "session-changed", neighbor="10.1.13.0", local="10.1.13.1", state="up"),
+        agent(19, "node3", "session-changed", neighbor="10.1.13.0", local="10.1.13.1", state="down"),
+        agent(20, "node3", "session-changed", neighbor="2001:db8:1:13::1", local="2001:db8:1:13::2", state="up"),
+        agent(21, "node3", "session-changed", neighbor="2001:db8:2:13::1", local="2001:db8:2:13::2", state="up"),
+        agent(33, "node2", "check-changed", check="web", result="failing"),
     ]
     commands = [Command("node1", "drain --wait", EVENT, EVENT + 0.25, 0, "drained")]
     incidents = [*facts.incidents, Incident(EVENT + 0.3, "node1", "SIGTERM for ExaBGP")]
@@ -90,7 +92,7 @@ def test_what_was_done_and_said_after_the_event_is_told() -> None:
     lines = report.text(order(), [result(replace(full, incidents=incidents))]).splitlines()
     told = [
         ("+12.0 ms", "node1: draining"),
-        ("+20.0 ms", "node3: the first BGP session is up"),
+        ("+20.0 ms", "node3: first BGP session logged as up: to 2001:db8:1:13::1 from 2001:db8:1:13::2"),
         ("+33.0 ms", "node2: check web: failing"),
         ("+250.0 ms", "node1: exavrrp drain ends with 0"),
         ("+300.0 ms", "node1: SIGTERM for ExaBGP"),

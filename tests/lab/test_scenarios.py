@@ -1,4 +1,4 @@
-"""Each scenario's expectation: met by the runs it should be met by, and violated by those that are wrong."""
+"""Each scenario's expectation: right runs meet it, wrong runs violate it."""
 
 from __future__ import annotations
 
@@ -51,16 +51,19 @@ def test_kill_node_wants_node2_active_and_by_silence() -> None:
     nobody = replace(takeover(), agents=takeover().agents[:4], probes=[])
     assert judged("kill-node", nobody) == [
         "run 1: node2 should be Active at the end",
-        "run 1: a node should become Active (silence), but: none",
+        "run 1: a node should become Active (active-down-timeout), but: none",
     ]
     (violation,) = judged("stop-abrupt", takeover())[:1]
-    assert "(peer-resigned), but: silence" in violation
+    assert "(peer-resigned), but: active-down-timeout" in violation
 
 
 def test_mute_node_allows_the_hold_time_but_no_late_election() -> None:
     assert judged("mute-node", late(1000)) == []
     agents = takeover().agents
-    slow = [*agents[:4], agent(450, "node2", "transition", before="backup", after="active", reason="silence")]
+    slow = [
+        *agents[:4],
+        agent(450, "node2", "transition", before="backup", after="active", reason="active-down-timeout"),
+    ]
     (violation,) = judged("mute-node", replace(takeover(), agents=slow))
     assert "after 450 ms" in violation
 
@@ -68,7 +71,7 @@ def test_mute_node_allows_the_hold_time_but_no_late_election() -> None:
 @pytest.mark.parametrize("name", ["cut-uplink", "gray-path"])
 def test_nobody_may_move_when_a_path_breaks(name: str) -> None:
     moved = replace(takeover(), incidents=[Incident(EVENT, "node1", "eth0 gray")])
-    assert "run 1: node2 went from backup to active (silence), but nobody should" in judged(name, moved)
+    assert "run 1: node2 went from backup to active (active-down-timeout), but nobody should" in judged(name, moved)
 
 
 def test_cut_uplink_allows_the_routers_their_time() -> None:

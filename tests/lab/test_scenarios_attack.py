@@ -1,4 +1,4 @@
-"""What the attack is judged by, with facts that are made up."""
+"""How the attack is judged, with made-up facts."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def attacked(sent: int = 300, counted: dict[str, dict[str, int]] = COUNTED) -> F
             Incident(EVENT + 0.4, "attacker", f"attack over: {sent} adverts sent, 750 a second"),
         ],
         agents=[
-            agent(-90, "node1", "transition", before="backup", after="active", reason="silence"),
-            agent(-89, "node1", "bound"),
-            agent(-88, "node1", "announced"),
+            agent(-90, "node1", "transition", before="backup", after="active", reason="active-down-timeout"),
+            agent(-89, "node1", "address-bound"),
+            agent(-88, "node1", "route-announced"),
             *(agent(410, node, "counters", rejected=reasons) for node, reasons in counted.items()),
         ],
         adverts=[],
@@ -78,7 +78,7 @@ def test_the_control_must_succeed() -> None:
         agents=[
             *attacked().agents,
             agent(100, "node1", "transition", before="active", after="backup", reason="superseded"),
-            agent(500, "node1", "transition", before="backup", after="active", reason="silence"),
+            agent(500, "node1", "transition", before="backup", after="active", reason="active-down-timeout"),
         ],
         probes=probes(lambda number: None if 100 < number < 200 else "node1"),
     )

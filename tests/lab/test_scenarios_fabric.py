@@ -1,4 +1,4 @@
-"""The fabric's scenarios: each one's expectation is met by the runs it should be met by, and violated by others."""
+"""The fabric's scenarios: right runs meet each expectation, wrong runs violate it."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_mute_node_allows_the_hold_time_only_where_the_better_route_cannot_win(
 
 
 def test_mute_node_wants_the_election_in_time_whatever_the_routers_do() -> None:
-    slow = agent(450, "node2", "transition", before="backup", after="active", reason="silence")
+    slow = agent(450, "node2", "transition", before="backup", after="active", reason="active-down-timeout")
     (violation,) = judged("mute-node", plan(), replace(takeover(), agents=[*takeover().agents[:4], slow]))
     assert "after 450 ms" in violation
 
@@ -77,7 +77,7 @@ def two_silences(second_answer: float = AGAIN + 340, lost: int | None = None) ->
             return "node2"
         return "node3" if ms >= second_answer else None
 
-    third = agent(AGAIN + 335, "node3", "transition", before="backup", after="active", reason="silence")
+    third = agent(AGAIN + 335, "node3", "transition", before="backup", after="active", reason="active-down-timeout")
     return replace(
         takeover(),
         incidents=[Incident(EVENT, "node1", MUTE), Incident(EVENT + AGAIN / 1e3, "node2", MUTE)],
@@ -97,7 +97,10 @@ def test_mute_two_is_judged_on_each_silence() -> None:
 
 def test_mute_two_wants_both_to_take_over_and_nothing_lost_besides() -> None:
     once = replace(two_silences(), agents=takeover().agents)
-    assert any("but: node2 (silence)" in violation for violation in judged("mute-two", PREPEND, once))
+    assert any(
+        "(active-down-timeout): node2 (active-down-timeout)" in violation
+        for violation in judged("mute-two", PREPEND, once)
+    )
     assert judged("mute-two", PREPEND, two_silences(lost=600)) == ["run 1: 1 probes lost beside the two outages"]
     unfinished = replace(two_silences(), incidents=[Incident(EVENT, "node1", MUTE)])
     assert any("inf ms" in violation for violation in judged("mute-two", PREPEND, unfinished))
@@ -162,7 +165,7 @@ def test_partition_does_not_take_a_split_for_a_move() -> None:
 
 
 def test_partition_wants_node1_alone_in_the_end_and_no_outage() -> None:
-    again = agent(1500, "node3", "transition", before="backup", after="active", reason="silence")
+    again = agent(1500, "node3", "transition", before="backup", after="active", reason="active-down-timeout")
     assert any(
         "Active at the end: node1, node3" in each
         for each in judged("partition", PREPEND, partition(there_and_back, again))

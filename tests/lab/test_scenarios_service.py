@@ -1,4 +1,4 @@
-"""The service's scenarios: met by the runs they should be met by, and violated by those that are wrong."""
+"""The service's scenarios: right runs meet each expectation, wrong runs violate it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from lab.facts import AgentEvent, Command, Facts, Incident
 from lab.scenarios import SCENARIOS
-from lab.scenarios_service import CHECK_INTERVAL, DROP_IN, FALL, exec_stop
+from lab.scenarios_service import CHECK_INTERVAL, DROP_IN, FALL, REPAIRED, exec_stop
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
 DRAINED = Command("node1", "drain --wait", EVENT, EVENT + 1.4, 0, "drained")
@@ -56,8 +56,8 @@ def test_a_planned_move_loses_nothing_and_its_command_says_that_it_is_over(name:
 
 @pytest.mark.parametrize("name", ["stop", "drain"])
 def test_a_planned_move_is_no_takeover_from_silence(name: str) -> None:
-    (violation,) = judged(name, handed_over("silence"))
-    assert "(peer-resigned), but: silence" in violation
+    (violation,) = judged(name, handed_over("active-down-timeout"))
+    assert "(peer-resigned), but: active-down-timeout" in violation
 
 
 def test_stop_does_what_the_drop_in_says() -> None:
@@ -77,9 +77,9 @@ def test_undrain_brings_node1_back() -> None:
 
 
 def test_draining_with_nobody_to_take_over_is_undone_and_said_so() -> None:
-    undone = stayed(agent(2000, "node1", "drain-undone"))
+    undone = stayed(agent(2000, "node1", "drain-cancelled"))
     assert judged("nobody", replace(undone, commands=[KEPT])) == []
-    assert judged("nobody", replace(stayed(), commands=[KEPT])) == ["run 1: node1 has not logged drain-undone"]
+    assert judged("nobody", replace(stayed(), commands=[KEPT])) == ["run 1: node1 has not logged drain-cancelled"]
     assert judged("nobody", replace(undone, commands=[DRAINED])) == [
         "run 1: exavrrp drain --wait ended with 0, not 3: drained"
     ]
@@ -93,16 +93,36 @@ def test_an_agent_that_is_started_anew_loses_nothing(name: str) -> None:
     assert judged(name, takeover())[0] == "run 1: Active at the end: node2; expected: node1"
 
 
+def survived() -> Facts:
+    """A reload fails, node1 serves on, and the file is put right at the end."""
+    repaired = Incident(EVENT + 0.45, "node1", REPAIRED)
+    return replace(stayed(), incidents=[repaired], routes=takeover().routes[:3])
+
+
+def test_a_reload_that_fails_changes_nothing_anywhere_until_it_is_repaired() -> None:
+    assert judged("failed-reload", survived()) == []
+    assert judged("failed-reload", one_lost(survived())) == ["run 1: 1 probes lost before the repair"]
+    late = probes(lambda number: None if number == 299 else "node1")
+    assert judged("failed-reload", replace(survived(), probes=late)) == [], "what the repair costs is ExaBGP's"
+    moved = judged("failed-reload", replace(survived(), routes=takeover().routes, agents=takeover().agents))
+    assert "run 1: tor1 should have the route to node1 alone" in moved
+    assert "run 1: node2 has taken over (active-down-timeout)" in moved
+    flapped = [*takeover().routes[:3], replace(takeover().routes[0], time=EVENT + 0.2)]
+    assert judged("failed-reload", replace(survived(), routes=flapped)) == [
+        "run 1: the table of tor1 has changed before the repair"
+    ]
+
+
 def returned(session_ms: float | None, active_ms: float) -> Facts:
     """node1 is switched on, becomes Active, and its first session comes up; nothing is lost."""
     sessions = [] if session_ms is None else [session_ms, session_ms + 9]
     agents = [
-        agent(-400, "node1", "neighbor", neighbor="2001:db8:1:11::1", state="up"),
-        agent(-50, "node2", "transition", before="backup", after="active", reason="silence"),
+        agent(-400, "node1", "session-changed", neighbor="2001:db8:1:11::1", state="up"),
+        agent(-50, "node2", "transition", before="backup", after="active", reason="active-down-timeout"),
         agent(300, "node1", "transition", before="initialize", after="backup", reason="startup"),
-        agent(301, "node1", "neighbor", neighbor="2001:db8:1:11::1", state="down"),
-        agent(302, "node2", "neighbor", neighbor="2001:db8:1:12::1", state="up"),
-        *(agent(ms, "node1", "neighbor", neighbor="2001:db8:1:11::1", state="up") for ms in sessions),
+        agent(301, "node1", "session-changed", neighbor="2001:db8:1:11::1", state="down"),
+        agent(302, "node2", "session-changed", neighbor="2001:db8:1:12::1", state="up"),
+        *(agent(ms, "node1", "session-changed", neighbor="2001:db8:1:11::1", state="up") for ms in sessions),
         agent(active_ms, "node1", "transition", before="backup", after="active", reason="preempted"),
         agent(active_ms + 1, "node2", "transition", before="active", after="backup", reason="superseded"),
     ]
@@ -122,8 +142,8 @@ def sick(reason: str, detected_ms: float, answered: int, run_time: float = 0.02)
     """node1's check fails; node2 answers the client from this probe on, and node1's own probes likewise."""
     agents = [
         *takeover().agents[:4],
-        agent(-300, "node1", "check", check="service", result="passing", seconds=9.0),
-        agent(detected_ms, "node1", "check", check="service", result="failing", seconds=run_time),
+        agent(-300, "node1", "check-changed", check="service", result="passing", seconds=9.0),
+        agent(detected_ms, "node1", "check-changed", check="service", result="failing", seconds=run_time),
         agent(detected_ms + 1, "node1", "transition", before="active", after="initialize", reason="fault"),
         agent(detected_ms + 42, "node2", "transition", before="backup", after="active", reason=reason),
     ]
@@ -159,5 +179,5 @@ def test_a_node_that_is_worth_less_hands_over_without_a_loss() -> None:
     moved = replace(sick("preempted", 200, 50), probes=UNLOST)
     assert judged("fail-check-weight", moved) == []
     assert judged("fail-check-weight", one_lost(moved)) == ONE_LOST
-    (violation,) = judged("fail-check-weight", replace(sick("silence", 200, 50), probes=UNLOST))
-    assert "(preempted), but: silence" in violation
+    (violation,) = judged("fail-check-weight", replace(sick("active-down-timeout", 200, 50), probes=UNLOST))
+    assert "(preempted), but: active-down-timeout" in violation

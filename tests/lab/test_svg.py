@@ -66,7 +66,7 @@ def test_a_path_that_went_quiet_is_flagged() -> None:
 def test_what_was_said_is_flagged_and_what_is_close_shares_a_flag() -> None:
     facts = takeover()
     commands = [Command("node1", "drain --wait", EVENT, EVENT + 0.25, 0, "")]
-    said = [agent(260, "node1", "drained"), agent(10, "node3", "started")]
+    said = [agent(260, "node1", "drain-completed"), agent(10, "node3", "agent-started")]
     agents = sorted([*facts.agents, *said], key=lambda each: each.time)
     shown = words(drawn(replace(facts, agents=agents, commands=commands), "drain"))
     assert "exavrrp drain ends with 0; drained" in shown

@@ -114,8 +114,8 @@ def test_the_phases_of_a_takeover() -> None:
 
 def test_what_a_backup_announces_is_no_takeover() -> None:
     facts = takeover()
-    standby = agent(100, "node2", "announced", state="standby")
-    agents = sorted([*facts.agents[:-1], standby, agent(306, "node2", "announced", state="active")], key=moment)
+    standby = agent(100, "node2", "route-announced", state="standby")
+    agents = sorted([*facts.agents[:-1], standby, agent(306, "node2", "route-announced", state="active")], key=moment)
     assert compute(replace(facts, agents=agents), EVENT, "node1").phases["announced"] == pytest.approx(306)
 
 
@@ -143,7 +143,7 @@ def test_transitions_before_the_event_are_history() -> None:
         "router": "web",
         "before": "backup",
         "after": "active",
-        "reason": "silence",
+        "reason": "active-down-timeout",
     }
 
 

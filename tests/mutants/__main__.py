@@ -1,15 +1,15 @@
-"""Mutants: mistakes made on purpose in the pure floors, one at a time, and the tests that notice.
+"""Mutants: deliberate mistakes in the pure modules, one at a time, and the tests that notice them.
 
     python tests/mutants [--sample N] [--seed TEXT] [--jobs N] [--suite NAME …] [NAME …]
 
-The mistakes stand in the text files beside this one. Prose begins with ``#``; a mutant is a line with its name and its
-module, and then a change as ``diff -u`` writes it: whole lines that are there (space), that go (minus), that come
-(plus). What is there and goes must be found exactly once in the module: a mutant that has lost its place is an error.
+The mistakes are in the text files beside this one. Comments begin with ``#``. A mutant is a line with its name and its
+module, then a change in the format of ``diff -u``: whole lines of context (space), removed (minus) and added (plus).
+The context and the removed lines must be found exactly once in the module; otherwise the mutant is broken.
 
 Each mutant is made in a copy of the tree, and the suites are run against it, the fastest first. The first that fails
-has killed it; and of every suite that has killed anything it is shown that it passes without a mistake. A survivor is a
-missing test (or a change that changes nothing, which is no mistake): write it. Whatever is random in the tests has one
-seed here, so that a mutant is killed each time or never.
+has killed it. Every suite that has killed a mutant is also run without a mistake, and must pass. A survivor is a
+missing test: write it. (Or the change has no effect, and is no mistake.) All random tests use one seed here, so that a
+mutant is killed each time or never.
 
 Exit status: 0 all are killed, 1 there are survivors, 2 a mutant or a suite is broken, or the command line is wrong.
 """
@@ -55,15 +55,57 @@ OWN = {
     "vrrp/router.py": ("tests/vrrp/test_router.py",),
     "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
     "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
-    "vrrp/copies.py": ("tests/vrrp/test_copies.py",),
-    "vrrp/silences.py": ("tests/vrrp/test_silences.py",),
-    "vrrp/tenures.py": ("tests/vrrp/test_tenures.py",),
+    "vrrp/copies.py": ("tests/vrrp/test_copies.py", "tests/test_view.py"),
+    "takeover.py": ("tests/test_takeover.py",),
     "presence.py": ("tests/test_presence.py",),
     "instance.py": ("tests/test_instance.py",),
-    "groups.py": ("tests/test_groups.py",),
-    "health.py": ("tests/test_health.py",),
+    "groups.py": ("tests/test_groups.py", "tests/test_elections.py"),
+    "health.py": ("tests/test_health.py", "tests/test_view.py"),
     "sessions.py": ("tests/test_sessions.py",),
+    "neighbors.py": ("tests/test_neighbors.py", "tests/test_sessions.py"),
     "routes.py": ("tests/test_routes.py",),
+    "speaker/channel.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/conversation.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/dialects.py": ("tests/test_conversation.py", "tests/test_routes.py"),
+    "speaker/greeting.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/neighbors.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/prefix.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/prefixes.py": ("tests/test_conversation.py", "tests/test_audience.py"),
+    "speaker/variants.py": ("tests/test_conversation.py", "tests/test_routes.py"),
+    "queues.py": ("tests/test_queues.py",),
+    "timers.py": ("tests/test_timers.py",),
+    "memory.py": ("tests/test_memory.py",),
+    "pump.py": ("tests/test_pump.py",),
+    "work.py": ("tests/test_node.py",),
+    "binding.py": ("tests/test_node.py", "tests/test_roster.py"),
+    "notes.py": ("tests/test_node.py",),
+    "bequest.py": ("tests/test_node.py", "tests/test_care.py"),
+    "backoff.py": ("tests/test_backoff.py", "tests/test_announcement.py", "tests/test_node.py"),
+    "ways.py": ("tests/test_ways.py", "tests/test_node.py"),
+    "adverts.py": ("tests/test_adverts.py", "tests/test_roster.py", "tests/test_node.py"),
+    "announcement.py": (
+        "tests/test_announcement.py",
+        "tests/test_roster.py",
+        "tests/test_node.py",
+        "tests/test_view.py",
+    ),
+    "drain.py": ("tests/test_virtual_router.py", "tests/test_node.py"),
+    "virtual_router.py": (
+        *("tests/test_virtual_router.py", "tests/test_adverts.py", "tests/test_announcement.py"),
+        *("tests/test_roster.py", "tests/test_node.py", "tests/test_counters.py"),
+    ),
+    "commands.py": ("tests/test_node.py", "tests/test_care.py"),
+    "fitness.py": ("tests/test_node.py", "tests/test_roster.py", "tests/test_view.py"),
+    "leftovers.py": ("tests/test_node.py", "tests/test_roster.py"),
+    "turns.py": ("tests/test_view.py", "tests/test_node.py"),
+    "viewer.py": ("tests/test_view.py", "tests/test_counters.py", "tests/test_care.py"),
+    "history.py": ("tests/test_view.py",),
+    "counters.py": ("tests/test_counters.py",),
+    "elections.py": ("tests/test_elections.py", "tests/test_node.py"),
+    "node.py": ("tests/test_node.py", "tests/test_care.py"),
+    "roster.py": ("tests/test_roster.py",),
+    "care.py": ("tests/test_care.py",),
+    "reception.py": ("tests/test_reception.py", "tests/test_counters.py"),
 }
 """The tests of each module that has mutants."""
 

@@ -6,6 +6,7 @@ once shows less than one in which two things do.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from tests.simulation.attacker import Attacker
@@ -51,6 +52,7 @@ class Chaos:
             self._isolate,
             self._kill_agent,
             self._replace_agent,
+            self._fail_reload,
             self._shut_down,
             self._kill_exabgp,
             self._lose_power,
@@ -70,11 +72,17 @@ class Chaos:
             self._disturb,
             self._attack,
             self._spoil_exabgp,
+            self._unlist,
+            self._fill_pipes,
+            self._reconfigure,
         )
         self._kinds = kinds
-        self._weights = [0.0 if self._random.random() < 0.45 else self._random.random() for _ in kinds]
+        self._weights = [0.0 if self._random.random() < 0.45 else self._random.random() for _ in kinds[:-2]]
         if not any(self._weights):
-            self._weights = [1.0] * len(kinds)
+            self._weights = [1.0] * len(self._weights)
+        for what in ("full pipes", "other settings"):  # a draw of its own: seeds without it are the histories they were
+            own = Random(f"{what} {world.seed}")
+            self._weights.append(0.0 if own.random() < 0.7 else own.random())
         self._pace = shape.interval * self._random.choice((0.7, 1.5, 4.0))
         if shape.interval < 0.3:
             self._pace = max(self._pace, 0.3 * self._random.choice((0.5, 1.0, 2.0)))
@@ -218,6 +226,12 @@ class Chaos:
     def _replace_agent(self) -> None:
         self._anybody().replace_agent()
 
+    def _fail_reload(self) -> None:
+        machine = self._anybody()
+        if not machine.broken:
+            machine.fail_reload()
+            self._lasting(machine.repair, 1.0 + self._while())
+
     def _away(self, machine: Machine) -> None:
         """ExaBGP is not started again for a while."""
         machine.wanted = False
@@ -291,6 +305,29 @@ class Chaos:
         self._log("every ExaBGP: late {}, error {}, mute {}", temper.late, temper.error, temper.mute)
         self._lasting(temper.calm, 1.0 + self._while())
 
+    def _fill_pipes(self) -> None:
+        """Every ExaBGP takes only a part of what is written, and the rest later."""
+        temper = self._temper
+        temper.full = self._random.choice((0.3, 0.9))
+        self._log("every ExaBGP's pipe is full: {}", temper.full)
+        self._lasting(temper.calm, 1.0 + self._while())
+
+    def _unlist(self) -> None:
+        """ExaBGP reloads a configuration in which some neighbours do not list the agent."""
+        machine = self._anybody()
+        routers = range(self._shape.paths)
+        machine.list_in(*(router for router in routers if self._random.random() < 0.3))
+
+        def give_back() -> None:
+            """Nobody notices one that is over before the next look at the configuration, which may come late."""
+            exabgp = machine.exabgp
+            if exabgp is not None and exabgp.looked <= machine.listed_since:
+                self._world.after(1.0, give_back)
+            else:
+                machine.list_in(*routers)
+
+        self._lasting(give_back, self._while())
+
     # Links and sessions
 
     def _flap(self) -> None:
@@ -319,6 +356,21 @@ class Chaos:
         machine.drain()
         self._lasting(machine.undrain, self._while())
 
+    def _reconfigure(self) -> None:
+        """Some router is to be quicker in what it does, or a check weighs more, while all goes on."""
+        machine = self._anybody()
+        before, changed = machine.configuration, self._random.randrange(len(machine.configuration.routers))
+        routers, checks = list(before.routers), list(before.checks)
+        slower = routers[changed]
+        routers[changed] = replace(
+            slower,
+            linger=slower.linger * self._random.choice((0.5, 1.0)),
+            handover_ceiling=slower.handover_ceiling * self._random.choice((0.8, 1.0)),
+            preempt_delay=slower.preempt_delay * self._random.choice((0.0, 1.0)),
+        )
+        checks = [one if one.weight == 0 else replace(one, weight=one.weight - 1) for one in checks]
+        machine.reconfigure(replace(before, routers=tuple(routers), checks=tuple(checks)))
+
     def _fail(self) -> None:
         machine = self._anybody()
         machine.check("fit", passes=False)
@@ -332,7 +384,7 @@ class Chaos:
     def _refuse(self) -> None:
         machine = self._anybody()
         router = self._random.choice(machine.configuration.routers)
-        address = self._random.choice(router.addresses)
+        address = self._random.choice(router.all_addresses)
         machine.log("the kernel refuses {}", address)
         machine.unbindable.add(address)
         self._lasting(lambda: machine.unbindable.discard(address), self._while())
@@ -340,7 +392,7 @@ class Chaos:
     def _remove(self) -> None:
         machine = self._anybody()
         router = self._random.choice(machine.configuration.routers)
-        machine.remove(self._random.choice(router.addresses))
+        machine.remove(self._random.choice(router.all_addresses))
 
     def _set_clock(self) -> None:
         machine = self._anybody()

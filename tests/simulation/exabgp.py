@@ -4,22 +4,29 @@ What is real: every line that comes in is written by the product's ``Conversatio
 simulated: ExaBGP's table, its answers, and their trouble. Commands about routes are carried out and answered one after
 the other; ``version`` is answered at once and overtakes them; ``reset`` forgets what was not carried out yet; a
 question about the neighbours is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
-ExaBGP stops for a while (SIGSTOP), or dies. A neighbour that comes up may be sent an outdated route, as both versions
-do, until the route is said in other words; and the same words again are answered and not sent. How its queues order
-sets of attributes while a session is down is not simulated: ``tests/system/test_exabgp.py`` asks the real ones.
+ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbours whose ``api`` lists the agent, and is
+``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 with the next session. Its
+pipe may be so full that it takes a part of what is written, also in the middle of a line, and the rest later. A
+neighbour that comes up may be sent an outdated route, as both versions do, until the route is said in other words; and
+the same words again are answered and not sent. How its queues order sets of attributes while a session is down is not
+simulated: ``tests/system/test_exabgp.py`` asks the real ones.
 
 What it announces outlives the agent: the table belongs to this process, not to the one at the other end of its pipes.
 """
 
+import errno
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
+from itertools import product
 from typing import Protocol
 
+from exavrrp.neighbors import Session
+from exavrrp.routes import Network
+from exavrrp.speaker.dialects import V5
 from tests.simulation.fabric import Announced, Fabric
-from tests.simulation.network import Address
 from tests.simulation.world import Violation, World
 
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
@@ -40,12 +47,14 @@ class Temper:
     error: float = 0.0
     mute: float = 0.0
     """of carrying nothing out, and saying nothing (4.2, when a command raises inside it)"""
+    full: float = 0.0
+    """of taking only a part of what is written, and the rest up to ``lateness`` seconds later"""
     outdated: float = 0.0
     """of sending a new session an outdated route"""
 
     def calm(self) -> None:
         """No trouble any more; what it sends to a new session is its nature."""
-        self.late = self.error = self.mute = 0.0
+        self.late = self.error = self.mute = self.full = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +62,9 @@ class Command:
     """One line about routes."""
 
     announces: bool
-    neighbors: frozenset[Address]
+    neighbors: frozenset[Session]
     """the only ones that it is for; empty: all"""
-    addresses: tuple[Address, ...]
+    networks: tuple[Network, ...]
     attributes: Announced
     words: str
     """as ExaBGP compares them"""
@@ -64,11 +73,18 @@ class Command:
 class Reader(Protocol):
     """Who is at the other end."""
 
-    def hear(self, lines: list[str]) -> None:
-        """Lines have come in."""
+    @property
+    def unwritten(self) -> bytes:
+        """What it has yet to write."""
 
-    def eof(self, why: str) -> None:
+    def hear(self, data: bytes) -> None:
+        """Something has come in."""
+
+    def eof(self) -> None:
         """ExaBGP is not there any more."""
+
+    def room(self) -> None:
+        """More can be written."""
 
 
 class Log(Protocol):
@@ -79,16 +95,22 @@ class Log(Protocol):
 
 @dataclass(slots=True)
 class _Session:
-    neighbors: tuple[Address, ...]
-    """the router's addresses, one per family"""
+    neighbors: tuple[Session, ...]
+    """one per family"""
+    configured: bool = True
+    """whether the configuration lists the agent in their ``api``"""
+    listed: bool = True
+    """whether ExaBGP goes by that yet"""
     up: bool = False
     generation: int = 0
     sent_until: float = 0.0
     """when the last UPDATE that was sent arrives"""
-    table: dict[Address, Command] = field(default_factory=dict)
+    table: dict[Network, Command] = field(default_factory=dict)
     """what was announced to it and not withdrawn"""
-    before: dict[Address, Command] = field(default_factory=dict)
+    before: dict[Network, Command] = field(default_factory=dict)
     """what was announced before that"""
+    missed: set[Network] = field(default_factory=set)
+    """whose withdraw it was not told, because it did not list the agent then"""
 
 
 class ExaBGP:
@@ -100,17 +122,20 @@ class ExaBGP:
         world: World,
         node: int,
         fabric: Fabric,
-        neighbors: list[tuple[Address, ...]],
+        neighbors: list[tuple[Session, ...]],
         version: str,
         temper: Temper,
         log: Log,
         identity: tuple[int, int],
         carried_out: Callable[[], None],
+        listed: Iterable[bool],
     ) -> None:
-        """``neighbors``: the addresses of each router, one per family."""
+        """``neighbors``: the sessions to each router, one per family; ``listed``: whether its ``api`` lists us."""
         self.identity = identity
         """process number and start, as the agent's note remembers it"""
         self.alive = True
+        self.looked = world.now
+        """when the agent looked at the configuration last"""
         self.stopped = False
         self.going = False
         self.reader: Reader | None = None
@@ -121,36 +146,43 @@ class ExaBGP:
         self._temper = temper
         self._log = log
         self._carried_out = carried_out
-        self._sessions = [_Session(one) for one in neighbors]
+        self._sessions = [_Session(one, there, there) for one, there in zip(neighbors, listed, strict=True)]
         self._queue: deque[str] = deque()
         self._working = False
-        self._unread: list[str] = []
-        """written to us while we were stopped"""
-        self._coming: deque[list[str]] = deque()
+        self._unread = b""
+        """written to us while we were stopped, or half a line"""
+        self._coming: deque[bytes] = deque()
         """written, and on the way to us"""
         self._told_until = 0.0
 
     # What the world wants to know
 
-    def routes(self, address: Address) -> list[Command | None]:
-        """What each router has been, or is being, told of ``address``; None: nothing. Closed sessions left out."""
-        return [one.table.get(address) for one in self._sessions if one.up and _carries(one, address)]
+    def routes(self, network: Network) -> list[Command | None]:
+        """What each router has been, or is being, told of ``network``; None: nothing. Closed sessions left out."""
+        return [one.table.get(network) for one in self._sessions if one.up and _carries(one, network)]
 
-    def announces(self, address: Address) -> bool:
-        """Whether any neighbour is to know of ``address``."""
-        return any(address in one.table for one in self._sessions)
+    def announces(self, network: Network) -> bool:
+        """Whether any neighbour is to know of ``network``."""
+        return any(network in one.table for one in self._sessions)
 
-    def will_announce(self, address: Address) -> bool:
-        """Whether any neighbour is to know of ``address``, or has to be told of it by what was not carried out yet."""
-        if self.announces(address):
+    def is_stuck(self, network: Network) -> bool:
+        """Whether a neighbour knows of ``network`` that does not hear of its withdraw, or did not when that was done.
+
+        Nobody can withdraw it there; and when it hears of us again, nobody knows that yet.
+        """
+        return any(network in one.table and (not one.listed or network in one.missed) for one in self._sessions)
+
+    def will_announce(self, network: Network) -> bool:
+        """Whether any neighbour is to know of ``network``, or has to be told of it by what was not carried out yet."""
+        if self.announces(network):
             return True
-        lines = (*self._queue, *self._unread, *(line for lines in self._coming for line in lines))
-        commands = (understood(line) for line in lines)
-        return any(one is not None and one.announces and address in one.addresses for one in commands)
+        data = self._unread + b"".join(self._coming) + (b"" if self.reader is None else self.reader.unwritten)
+        commands = (understood(line) for line in (*self._queue, *_lines(data)[0]))
+        return any(one is not None and one.announces and network in one.networks for one in commands)
 
-    def announced(self) -> set[Address]:
-        """Every address that any neighbour is to know of."""
-        return {address for one in self._sessions for address in one.table}
+    def announced(self) -> set[Network]:
+        """Every prefix that any neighbour is to know of."""
+        return {network for one in self._sessions for network in one.table}
 
     @property
     def idle(self) -> bool:
@@ -162,28 +194,41 @@ class ExaBGP:
 
     # The pipes
 
-    def write(self, lines: list[str]) -> None:
-        """The agent has written these, in one piece."""
-        if self.alive:
-            self._coming.append(lines)
-            self._world.after(0.0002, self._read)
+    def write(self, data: bytes) -> int:
+        """The agent writes this, in one piece; how much of it is taken. When there is ``room`` again it is told."""
+        if not self.alive:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        random, taken = self._world.random, len(data)
+        if self._temper.full and random.random() < self._temper.full:
+            taken = random.randrange(len(data))
+            self._world.after(self._temper.lateness * random.random() ** 4, self._make_room)
+        self._coming.append(data[:taken])
+        self._world.after(0.0002, self._read)
+        return taken
+
+    def _make_room(self) -> None:
+        if self.stopped and self.alive:
+            self._world.after(0.05, self._make_room)
+        elif self.reader is not None:
+            self.reader.room()
 
     def _read(self) -> None:
         if not self.alive:
             return
-        lines = self._coming.popleft() if self._coming else []
-        if self.stopped:
-            self._unread += lines
-            return
-        self._understand(lines)
+        self._unread += self._coming.popleft() if self._coming else b""
+        if not self.stopped:
+            self._understand()
 
-    def _understand(self, lines: list[str]) -> None:
+    def _understand(self) -> None:
+        lines, self._unread = _lines(self._unread)
         for line in lines:
             match line:
                 case "version":
                     self._say([f"exabgp {self._version}", "done"])
                 case "reset":
                     self._queue.clear()
+                case half if half.endswith(V5.THROWAWAY):
+                    self._queue.append(V5.THROWAWAY)
                 case _:
                     self._queue.append(line)
         self._work()
@@ -192,9 +237,9 @@ class ExaBGP:
         """The agent has died: what it wrote is carried out still, or not."""
         self.reader = None
         if not carry_out:
-            self._queue.clear()
-            self._unread.clear()
+            _, self._unread = _lines(self._unread + b"".join(self._coming))  # half a line stays, as in 4.2
             self._coming.clear()
+            self._queue.clear()
 
     def _say(self, lines: list[str]) -> None:
         self._told_until = max(self._told_until, self._world.now + 0.0002)
@@ -202,7 +247,7 @@ class ExaBGP:
 
     def _told(self, lines: list[str]) -> None:
         if self.reader is not None and self.alive:
-            self.reader.hear(lines)
+            self.reader.hear("".join(f"{line}\n" for line in lines).encode())
 
     # Commands
 
@@ -228,8 +273,26 @@ class ExaBGP:
         if line == "show neighbor summary":
             self._summary()
             return
+        if line == "show neighbor extensive":
+            self._extensive()
+            return
+        if line == "show neighbor configuration":
+            self.looked = self._world.now
+            self._say([f"{one.neighbors} {'api' if one.configured else ''}" for one in self._sessions])
+            self._say(["done"])
+            return
+        if line == "show adj-rib out":
+            self._say(
+                [
+                    f"{one.neighbors[0].peer} ipv{network.version} unicast {network} next-hop self"
+                    for one in self._sessions
+                    for network in one.table
+                ]
+            )
+            self._say(["done"])
+            return
         command = understood(line)
-        if command is None:
+        if command is None or not any(self._reaches(command, session) for session in self._sessions):
             self._say(["error"])
             return
         temper, random = self._temper, self._world.random
@@ -242,41 +305,55 @@ class ExaBGP:
             self._apply(command)
             self._say(["done"])
 
+    def _reaches(self, command: Command, session: _Session) -> bool:
+        chosen = product(command.neighbors, session.neighbors)
+        return session.listed and (not command.neighbors or any(one.covers(other) for one, other in chosen))
+
     def _apply(self, command: Command) -> None:
         for router, session in enumerate(self._sessions):
-            for address in command.addresses:
-                selected = not command.neighbors or not command.neighbors.isdisjoint(session.neighbors)
-                if not selected or not _carries(session, address):
+            for network in command.networks:
+                if not session.listed and not command.announces:
+                    session.missed.add(network)
+                if not self._reaches(command, session) or not _carries(session, network):
                     continue
-                known = session.table.get(address)
+                session.missed.discard(network)
+                known = session.table.get(network)
                 if command.announces:
                     if known is not None and known.words == command.words:
                         continue  # answered, and not sent again
-                    session.table[address] = command
+                    session.table[network] = command
                 else:
-                    session.table.pop(address, None)
+                    session.table.pop(network, None)
                 if known is not None:
-                    session.before[address] = known
-                self._update(router, session, address, command.attributes if command.announces else None)
+                    session.before[network] = known
+                self._update(router, session, network, command.attributes if command.announces else None)
         what = "announced" if command.announces else "withdrawn"
-        self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.addresses)), command.attributes)
+        self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)
         self._carried_out()
 
-    def _update(self, router: int, session: _Session, address: Address, route: Announced | None) -> None:
+    def _update(self, router: int, session: _Session, network: Network, route: Announced | None) -> None:
         if session.up:
             session.sent_until = max(session.sent_until, self._world.now + 0.002)
-            self._world.at(session.sent_until, self._arrive, router, session.generation, address, route)
+            self._world.at(session.sent_until, self._arrive, router, session.generation, network, route)
 
-    def _arrive(self, router: int, generation: int, address: Address, route: Announced | None) -> None:
+    def _arrive(self, router: int, generation: int, network: Network, route: Announced | None) -> None:
         if self._sessions[router].generation == generation:
-            self._fabric.update(router, self._node, address, route)
+            self._fabric.update(router, self._node, network, route)
 
     def _summary(self) -> None:
         self._say([HEADING])
         for session in self._sessions:
             if session.up or not self._version.startswith("4"):
                 state = "established" if session.up else "active"
-                self._say([f"{one} 65000 0:00:10 {state} 1 1" for one in session.neighbors])
+                self._say([f"{one.peer} 65000 0:00:10 {state} 1 1" for one in session.neighbors])
+        self._say(["done"])
+
+    def _extensive(self) -> None:
+        for session in self._sessions:
+            state = "ESTABLISHED" if session.up else "ACTIVE"
+            for one in session.neighbors:
+                carried = f"   ipv{one.peer.version} unicast:  enabled  {'enabled' if session.up else 'n/a'}  disabled"
+                self._say([f"Neighbor {one.peer}", "", f"   local  {one.local}  ", f"   state  {state}  ", carried, ""])
         self._say(["done"])
 
     # Sessions
@@ -287,16 +364,17 @@ class ExaBGP:
         if not self.alive or self.stopped or self.going or session.up:
             return
         session.up = True
+        session.listed = session.configured
         session.generation += 1
         self._fabric.opened(router, self._node)
         self._tell(session, "up")
         outdated, random = self._temper.outdated, self._world.random
-        for address in {**session.table, **session.before}:
-            sent = session.table.get(address)
+        for network in {**session.table, **session.before}:
+            sent = session.table.get(network)
             if outdated and random.random() < outdated:
-                sent = session.before.get(address, sent)
+                sent = session.before.get(network, sent)
             if sent is not None:
-                self._update(router, session, address, sent.attributes)
+                self._update(router, session, network, sent.attributes)
 
     def close(self, router: int, *, carrier: bool = True) -> None:
         """The session to this router ends; without ``carrier`` it is not known there until the hold time is over."""
@@ -311,10 +389,23 @@ class ExaBGP:
             self._fabric.muted(router, self._node)
         self._tell(session, "down")
 
+    def reload(self, listed: Iterable[bool]) -> bool:
+        """SIGUSR1, with a configuration in which nothing else is different; whether anything is."""
+        listed = list(listed)
+        changed = listed != [one.configured for one in self._sessions]
+        for session, there in zip(self._sessions, listed, strict=True):
+            session.configured = there
+            if not self._version.startswith("4"):
+                session.listed = there
+        return changed
+
     def _tell(self, session: _Session, state: str) -> None:
+        if not session.listed:
+            return
         self._say(
             [
-                f'{{ "type": "state", "neighbor": {{ "address": {{ "peer": "{one}" }}, "state": "{state}" }} }}'
+                f'{{ "type": "state", "neighbor": {{ "address": {{ "local": "{one.local}", "peer": "{one.peer}" }}, '
+                f'"state": "{state}" }} }}'
                 for one in session.neighbors
             ]
         )
@@ -340,8 +431,7 @@ class ExaBGP:
                 timer.cancel()
             elif session.up and self._node not in one.sessions:
                 self.close(router)
-        unread, self._unread = self._unread, []
-        self._understand(unread)
+        self._understand()
 
     def shut_down(self) -> None:
         """It was asked to stop: it closes its sessions, and then says so."""
@@ -356,22 +446,37 @@ class ExaBGP:
         for router in range(len(self._sessions)):
             self.close(router, carrier=carrier)
         if self.reader is not None:
-            self.reader.eof("end of file on stdin")
+            self.reader.eof()
             self.reader = None
 
 
-def _carries(session: _Session, address: Address) -> bool:
-    return any(one.version == address.version for one in session.neighbors)
+def _lines(data: bytes) -> tuple[list[str], bytes]:
+    """Those that are complete, and the half one behind them."""
+    whole, _, half = data.rpartition(b"\n")
+    return whole.decode().splitlines(), half
+
+
+def _carries(session: _Session, network: Network) -> bool:
+    return any(one.peer.version == network.version for one in session.neighbors)
 
 
 @lru_cache(maxsize=4096)
 def understood(line: str) -> Command | None:
     """A line about routes, word by word; None if it is none (such as the throw-away word of a greeting)."""
-    words = line.split()
-    neighbors: set[Address] = set()
+    try:
+        return _read(line.split())
+    except (ValueError, IndexError) as error:
+        raise Violation(f"ExaBGP does not understand {line!r}: {error}") from None
+
+
+def _read(words: list[str]) -> Command | None:
+    neighbors: set[Session] = set()
     while words and words[0] in ("neighbor", ","):
         if words.pop(0) == "neighbor":
-            neighbors.add(ip_address(words.pop(0)))
+            peer = ip_address(words.pop(0))
+            local = ip_address(words[1]) if words[0] == "local-ip" else None
+            neighbors.add(Session(peer, local))
+            del words[: 0 if local is None else 2]
     match words:
         case ["announce" | "withdraw" as verb, "route", prefix, *rest]:
             prefixes, said = [prefix], rest
@@ -380,8 +485,8 @@ def understood(line: str) -> Command | None:
             prefixes, said = rest[at + 1 :], rest[:at]
         case _:
             return None
-    addresses = tuple(ip_address(one.split("/")[0]) for one in prefixes)
-    return Command(verb == "announce", frozenset(neighbors), addresses, _attributes(list(said)), " ".join(said))
+    networks = tuple(map(ip_network, prefixes))
+    return Command(verb == "announce", frozenset(neighbors), networks, _attributes(list(said)), " ".join(said))
 
 
 def _attributes(words: list[str]) -> Announced:
@@ -407,7 +512,7 @@ def _attributes(words: list[str]) -> Announced:
                 elif code == "0x05":
                     preference = int(value, 16)
             case word:
-                raise Violation(f"ExaBGP does not know the word {word!r}")
+                raise ValueError(f"the word {word}")
     return Announced(med, preference, as_path)
 
 

@@ -9,7 +9,7 @@ of elections, or of what a node meant to announce.
 
 from dataclasses import dataclass, field
 
-from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Network
 from tests.simulation.network import Address
 from tests.simulation.world import Handle, World
 
@@ -35,8 +35,8 @@ class Announced:
 class Router:
     """One top-of-rack router."""
 
-    routes: dict[Address, dict[int, Announced]] = field(default_factory=dict)
-    """address → node → route"""
+    routes: dict[Network, dict[int, Announced]] = field(default_factory=dict)
+    """prefix → node → route"""
     sessions: set[int] = field(default_factory=set)
     """the nodes whose session is Established, as this router believes"""
     generations: dict[int, int] = field(default_factory=dict)
@@ -79,15 +79,15 @@ class Fabric:
         if node in one.sessions and node not in one.holding:
             one.holding[node] = self._world.after(self._hold, self.closed, router, node)
 
-    def update(self, router: int, node: int, address: Address, route: Announced | None) -> None:
+    def update(self, router: int, node: int, network: Network, route: Announced | None) -> None:
         """An UPDATE has arrived."""
         generation = self.routers[router].generations.get(node, 0)
-        self._world.after(self._delay, self._updated, router, node, generation, address, route)
+        self._world.after(self._delay, self._updated, router, node, generation, network, route)
 
-    def _updated(self, router: int, node: int, generation: int, address: Address, route: Announced | None) -> None:
+    def _updated(self, router: int, node: int, generation: int, network: Network, route: Announced | None) -> None:
         if self.routers[router].generations.get(node, 0) != generation:
             return  # of a session that has ended meanwhile
-        routes = self.routers[router].routes.setdefault(address, {})
+        routes = self.routers[router].routes.setdefault(network, {})
         if routes.get(node) == route:
             return
         self.changes += 1
@@ -98,14 +98,14 @@ class Fabric:
 
     def best(self, router: int, address: Address) -> set[int]:
         """The nodes among which this router spreads packets to ``address``; through others if it knows none itself."""
-        if self.routers[router].routes.get(address):
-            return self._direct(router, address)
-        return {node for other in range(len(self.routers)) for node in self._direct(other, address)}
+        known = self._direct(router, address)
+        return known or {node for other in range(len(self.routers)) for node in self._direct(other, address)}
 
     def _direct(self, router: int, address: Address) -> set[int]:
-        routes = self.routers[router].routes.get(address)
-        if not routes:
+        found = [network for network, routes in self.routers[router].routes.items() if routes and address in network]
+        if not found:
             return set()
+        routes = self.routers[router].routes[max(found, key=lambda network: network.prefixlen)]
         ranks = {node: route.rank(internal=self._internal) for node, route in routes.items()}
         best = min(ranks.values())
         return {node for node, rank in ranks.items() if rank == best}

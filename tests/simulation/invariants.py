@@ -9,33 +9,43 @@ line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at
   has lost its marks meanwhile, or its clock was set);
 - after a better advert was heard the router is not Active (in a group, an equal priority is for the first to judge);
 - nobody takes over from silence while packets wait unread that had come before its patience was over;
+- nor a node from which no way has led anywhere, for as long as it takes to notice, and that has nothing bound;
 - a router that has been silent for longer than the others wait says nothing more before it was Backup;
 - answers do not storm: one for each advert of its own that a timer sent, and each is better than what it answers, so
   that of two nodes one has the last word;
 - addresses are on lo exactly when presence says so, and a router that is not Active announces nothing as Active;
 - what is announced is bound: no line that announces an address is written while that is not on lo; none is removed from
   lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out;
+- a caretaker has ExaBGP withdraw what it gives up (``UNWANTED``), by the end of ExaBGP, and only that;
 - the members of a group are never Active and Backup at once.
 
 "Never two Actives" is none of them: paths that lose everything make two. Nor is "the best priority is Active".
 """
 
+import math
 from dataclasses import dataclass
 
+from exavrrp.events import Rang
 from exavrrp.instance import Fault
-from exavrrp.presence import ANSWER_LIMIT
+from exavrrp.presence import ANSWER_LIMIT, Handover
 from exavrrp.routes import Level
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Mode
-from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, OWNER, Address, Malformed
+from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, OWNER, Address, Reason
 from exavrrp.vrrp.router import Role, Why
+from exavrrp.ways import SOURCE_ADVERTS
 from tests.simulation.exabgp import understood
 from tests.simulation.network import Packet
+from tests.simulation.pipes import Pipes
 from tests.simulation.process import Process
+from tests.simulation.shape import addresses_of, prefixes_of
 from tests.simulation.world import Violation
 
 PRIORITY = 2
 """Where in an advert its priority is (RFC 9568 §5.1)."""
+
+UNWANTED = 2.0
+"""Seconds for which an address may be announced that a caretaker does not want announced any more."""
 
 HASTE = 1e-6
 """Seconds that rounding may cost."""
@@ -52,6 +62,8 @@ class _Tenure:
     """when it last said that it is Active; None: not yet"""
     patient: float = 0.0
     """until when it waits for the Active, as a Backup"""
+    wayless: float | None = None
+    """since when it has been a Backup that has nothing bound, and nobody to talk to; None: it is not"""
     answers: int = 0
     """since an advert that nobody had asked for"""
 
@@ -106,9 +118,15 @@ class Invariants:
         tenure.active = after == Role.ACTIVE
         tenure.within = tenure.within or Role.ACTIVE in (before, after)
         tenure.said = None if not tenure.active else tenure.said
-        unread = sum(came < tenure.patient for _, _, _, came in self._process.inbox)
-        if after == Role.ACTIVE and why == Why.SILENCE and unread:
+        if before == Role.ACTIVE and (self._process.node.why or "").startswith(f"{router} is served by another node"):
+            raise Violation(f"{router} is Active, and its caretaker ends ExaBGP because another node serves")
+        unread = sum(one.came < tenure.patient for one in self._process.inbox)
+        if after == Role.ACTIVE and why == Why.ACTIVE_DOWN_TIMEOUT and unread:
             raise Violation(f"{router} takes over from silence, and {unread} packets wait unread")
+        if after == Role.ACTIVE and why == Why.ACTIVE_DOWN_TIMEOUT and tenure.wayless is not None:
+            patience = SOURCE_ADVERTS * self._process.routers[router].configuration.advert_interval
+            if not self._process.ground.links() and tenure.patient > tenure.wayless + patience + HASTE:
+                raise Violation(f"{router} takes over from silence, and no way has led anywhere")
 
     # Packets
 
@@ -119,18 +137,18 @@ class Invariants:
         return tuple(
             part
             for router in self._process.routers.values()
-            for part in (router.instance.router.state, router.instance.presence.state, router._alarm)
+            for part in (router.instance.router.state, router.instance.presence.state, router.instance.deadline)
         )
 
-    def rejected(self, packet: Packet, malformed: Malformed) -> None:
-        self._process.ground.log("rejects {} from {}", malformed.reason, packet.datagram.source)
+    def rejected(self, packet: Packet, reason: Reason) -> None:
+        self._process.ground.log("rejects {} from {}", reason, packet.datagram.source)
         if any(one is not another for one, another in zip(self._before, self._state(), strict=True)):
-            raise Violation(f"a packet that was rejected ({malformed}) has changed something")
+            raise Violation(f"a packet that was rejected ({reason}) has changed something")
         if packet.tampered or packet.replayed:
             return
         self.refused += 1
-        if malformed.reason not in AUTHENTICATION:
-            raise Violation(f"an advert of a peer was rejected: {malformed}")
+        if reason not in AUTHENTICATION:
+            raise Violation(f"an advert of a peer was rejected: {reason}")
 
     def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None:
         source = packet.datagram.source
@@ -145,13 +163,13 @@ class Invariants:
             accepted.add(payload)
         ours = router.instance.router
         self._tenure(router.name).patient = ours.deadline or 0.0
-        if ours.role is not Role.ACTIVE:
+        if ours.advertised is None:
             return
-        first = next(iter(router.team._group.members)) if router.team is not None else router.name
-        better = priority > ours.priority
-        tie = priority == ours.priority and int(source) > int(ours.settings.source) and router.name == first
+        first = self._process.node.elections.team_of[router.name].first
+        better = priority > ours.advertised
+        tie = priority == ours.advertised and int(source) > int(ours.settings.source) and router.name == first
         if better or tie:
-            raise Violation(f"{router.name} with {ours.priority} is Active after {priority} from {source}")
+            raise Violation(f"{router.name} with {ours.advertised} is Active after {priority} from {source}")
 
     def _enforces(self, router: VirtualRouter) -> bool:
         policy = self._process.ground.configuration.policy(router.configuration)
@@ -161,27 +179,27 @@ class Invariants:
 
     def said(self, lines: list[str]) -> None:
         process = self._process
-        if process.gone:
+        if process.node.gone:
             return  # its sessions are closed: nobody hears what it is still told
         for line in lines:
             command = understood(line)
-            for address in command.addresses if command is not None and command.announces else ():
-                if address not in process.ground.lo and address not in process.ground.removed:
+            for network in command.networks if command is not None and command.announces else ():
+                served = process.ground.lo | process.ground.removed
+                for address in set(addresses_of(process.ground.configuration, network)) - served:
                     raise Violation(f"{address} is announced and not on lo: {line}")
 
     def removing(self, gone: frozenset[Address]) -> None:
         process = self._process
         process.ground.log("removes {}", ", ".join(map(str, sorted(gone, key=str))))
-        conversation = process.pipes.conversation
         for address in gone:
-            if process.gone:
+            if process.node.gone:
                 continue
-            prefix = conversation._prefixes[address]
-            if prefix.wanted is not None:
+            networks = prefixes_of(process.ground.configuration, address)
+            if any(one in process.pipes.wanted for one in networks):
                 raise Violation(f"{address} is removed from lo and still to be announced")
-            if not process.exabgp.will_announce(address):
+            if not any(map(process.exabgp.will_announce, networks)):
                 continue
-            if process.started and process.pipes.owes:
+            if process.started and isinstance(process.pipes, Pipes) and process.pipes.owes:
                 raise Violation(f"{address} is removed from lo and its withdraw not even written")
             if not self._may_be_announced(address):
                 raise Violation(f"{address} is removed from lo before ExaBGP has withdrawn it, and nothing is wrong")
@@ -190,10 +208,13 @@ class Invariants:
     def _may_be_announced(self, address: Address) -> bool:
         """Whether something is wrong, so that the address has to go without regard for ExaBGP's answer."""
         process = self._process
-        router = process._by_address[address]
-        if process.abandoned or set(router.instance.faults) - {Fault.SESSIONS, Fault.GROUP}:
+        router = next(one for one in process.routers.values() if address in one.configuration.all_addresses)
+        if any(map(process.exabgp.is_stuck, prefixes_of(process.ground.configuration, address))):
             return True
-        if any(set(one.instance.faults) & {Fault.BIND, Fault.CHECK, Fault.ADVERTS} for one in process.routers.values()):
+        excuses = {Fault.BIND}
+        if router.instance.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
+            excuses |= {Fault.CHECK, Fault.ADVERTS}
+        if process.node.abandoned or any(excuses & set(one.instance.faults) for one in process.routers.values()):
             return True
         since = self._unwanted.get(router.name)
         limit = min(ANSWER_LIMIT, router.instance.presence.settings.stale)
@@ -211,39 +232,53 @@ class Invariants:
             tenure = self._tenure(router.name)
             tenure.within = role is Role.ACTIVE
             tenure.patient = instance.router.deadline or 0.0
+            if role is not Role.BACKUP or router.announcement.wanted() or ground.links():
+                tenure.wayless = None
+            elif tenure.wayless is None:
+                tenure.wayless = process.loop.time()
             if level is None:
                 self._unwanted.setdefault(router.name, process.loop.time())
+                self._is_withdrawn_in_time(router)
             else:
                 self._unwanted.pop(router.name, None)
             if level is Level.ACTIVE and role is not Role.ACTIVE:
                 raise Violation(f"{router.name} is {role} and announced as active")
-            for address in router.configuration.addresses:
-                if (address in lo) is not bound and address not in ground.removed:
+            for address in router.configuration.all_addresses:
+                if (address in lo) is not (address in router.on_lo.wanted) and address not in ground.removed:
                     raise Violation(f"{address} is {'' if address in lo else 'not '}on lo, presence: {bound}")
         ground.grounded()
-        for team in process.teams:
-            # Who lets go in break before make does so in its own time: the others wait as Backups, and take nothing.
+        for team in process.node.elections.teams:
+            # Who releases in break before make does so in its own time: the others wait as Backups, and take nothing.
             members = [router.instance for router in team.routers]
-            roles = {one.router.role for one in members if not one.presence.letting_go}
-            letting_go = any(
-                one.presence.letting_go and one.priority != OWNER for one in members
+            roles = {one.router.role for one in members if one.router.releasing is None}
+            releasing = any(
+                one.router.releasing is not None and one.router.priority != OWNER for one in members
             )  # an owner begins at once
-            if Role.ACTIVE in roles and (Role.BACKUP in roles or letting_go):
+            if Role.ACTIVE in roles and (Role.BACKUP in roles or releasing):
                 raise Violation(f"the group {team.routers[0].configuration.group} is split")
+
+    def _is_withdrawn_in_time(self, router: VirtualRouter) -> None:
+        """A caretaker has one way to withdraw what is not wanted any more, and has to take it."""
+        process = self._process
+        since = process.loop.time() - self._unwanted[router.name]
+        if process.caring is None or process.node.gone or since < UNWANTED:
+            return
+        known = router.name in process.caring.announced  # that it knows what it should ``Machine`` sees to
+        if known and any(map(process.exabgp.announces, router.configuration.announce)):
+            raise Violation(f"{router.name} has given up {since:.2f}s ago, and is announced still")
 
     def stray_alarm(self, router: VirtualRouter) -> None:
         """An alarm rings although no time has come: nothing may follow from it."""
         process = self._process
         deadline = router.instance.deadline
-        process.catch_up()
-        team = router.team
-        assert team is not None
+        process.node.catch_up(math.inf)
+        team = process.node.elections.team_of[router.name]
         deadlines = [one.instance.deadline for one in team.routers]
         if any(one is not None and one <= process.loop.time() for one in deadlines):
             return  # it is time, and the alarm is only late
         before = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         transitions, adverts = self.transitions, self.adverts
-        router._ring(process.loop.time() if deadline is None else deadline)
+        process.node.elections.tell_team(team, Rang())
         after = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         if before != after or (transitions, adverts) != (self.transitions, self.adverts):
             raise Violation(f"an alarm that rang before {deadline} changed {before} to {after}")

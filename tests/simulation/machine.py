@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.control import Life
-from exavrrp.system.paths import DELAY, Link
-from exavrrp.vrrp.auth import Flow, Sequence
+from exavrrp.neighbors import Session
+from exavrrp.ports import Link
+from exavrrp.system.paths import DELAY
 from tests.simulation.exabgp import ExaBGP, Temper
 from tests.simulation.fabric import Fabric
 from tests.simulation.network import Address, Network, Packet
-from tests.simulation.process import Process
+from tests.simulation.process import Marks, Process
+from tests.simulation.shape import addresses_of, prefixes_of
 from tests.simulation.world import Clock, Violation, World
 
 RESPAWN = (0.007, 0.021)
@@ -29,6 +32,15 @@ RESTART = (0.1, 1.0)
 
 INTERPRETER = (0.15, 0.4)
 """Seconds until a new process has come up."""
+
+FORK = (0.002, 0.03)
+"""Seconds until a caretaker has begun."""
+
+CARE = 1.0
+"""Seconds after which somebody looks after what is announced."""
+
+WITHOUT_PROCESS = (0.0, 0.2)
+"""Seconds from SIGTERM to the end of an ExaBGP without a process."""
 
 RECONNECT = (0.2, 1.5)
 """Seconds until a BGP session is Established."""
@@ -44,8 +56,8 @@ class Surroundings:
     temper: Temper
     numbers: dict[Address, int]
     """whose source an address is"""
-    neighbors: list[tuple[Address, ...]]
-    """the addresses of each router"""
+    neighbors: list[tuple[Session, ...]]
+    """those of each router"""
     watching: Callable[[Process], Any]
     log: Callable[..., None]
     """node, template, values"""
@@ -79,7 +91,7 @@ class Machine:
         self.note: Life | None = None
         self.drained: set[str] = set()
         self.verdicts = {check.name: True for check in configuration.checks}
-        self.marks: dict[Flow, Sequence] = {}
+        self.marks = Marks()
         self.accepted: set[bytes] = set()
         self.clock_set = 0.0
         self.removed: set[Address] = set()
@@ -89,14 +101,20 @@ class Machine:
         self.exabgp: ExaBGP | None = None
         self.agent: Process | None = None
         self.up = [True] * len(around.neighbors)
+        self.listed = [True] * len(around.neighbors)
+        """whether the configuration of ExaBGP lists the agent in each router's ``api``"""
+        self.listed_since = 0.0
         self.wanted = True
         """whether somebody starts ExaBGP again when it has ended"""
         self._around = around
         self._version = version
         self._others: list[Process] = []
         """agents that have not ended yet, although they are to be replaced, or have no ExaBGP any more"""
+        self.broken = False
+        """whether ExaBGP's file does not load"""
         self._lives = 0
         self._stopped_at = 0.0
+        self._ending: ExaBGP | None = None
         self._links = tuple(Link(index + 1, f"eth{index}") for index in range(len(self.up)))
         self._seen = self._links
 
@@ -122,30 +140,54 @@ class Machine:
     def deliver(self, path: int, packet: Packet) -> None:
         """A packet has come in through an interface."""
         if self.up[path]:
-            for process in (*self._others, *([] if self.agent is None else [self.agent])):
+            for process in self._living():
                 process.arrive(path + 1, packet)
 
     def refuses(self, address: Address) -> bool:
         return address in self.unbindable
 
-    def is_locked(self, process: Process) -> bool:
-        others = (*self._others, self.agent)
-        return any(other is not None and other is not process and other.locked for other in others)
+    def _living(self) -> list[Process]:
+        return [*self._others, *([] if self.agent is None else [self.agent])]
+
+    def _serving(self) -> Process | None:
+        """Who has the lock, and takes commands."""
+        return next((one for one in self._living() if one.started and one.node.why is None), None)
+
+    def is_locked(self, process: Process, exabgp: ExaBGP | None = None) -> bool:
+        others = (other for other in (*self._others, self.agent) if other is not None and other is not process)
+        return any(other.locked and exabgp in {None, other.exabgp} for other in others)
+
+    def is_asked(self, process: Process) -> bool:
+        return any(other.waiting for other in (*self._others, self.agent) if other not in (None, process))
 
     def ended(self, process: Process, why: str) -> None:
         self.log("agent ended: {}", why)
         if process in self._others:
             self._others.remove(process)
+        if process.node.bequest is not None:
+            self._look_what_is_known(process.node.bequest, process.exabgp)
+            caretaker = Process(self, process.exabgp, self._around.watching, process.node.bequest)
+            self.log("caretaker starts")
+            self._others.append(caretaker)
+            self.world.after(self.world.random.uniform(*FORK), caretaker.loop.turn, caretaker.begin)
         if process is self.agent:
             self.agent = None
             self._respawn()
         self._around.ground_moved(self)
 
+    def _look_what_is_known(self, bequest: Bequest, exabgp: ExaBGP) -> None:
+        """A caretaker must know of everything that it may have to withdraw."""
+        for router in self.configuration.routers:
+            for prefix in router.announce:
+                unknown = exabgp.will_announce(prefix) and not exabgp.is_stuck(prefix)
+                if unknown and router.name not in bequest.announced:
+                    raise Violation(f"{self.name}: {prefix} is announced, and its caretaker does not know")
+
     # Starts
 
     def start(self) -> None:
         """ExaBGP is started, and starts the agent."""
-        if self.exabgp is not None or not self.wanted:
+        if self.exabgp is not None or not self.wanted or self.broken:
             return
         self._lives += 1
         self.exabgp = ExaBGP(
@@ -158,6 +200,7 @@ class Machine:
             log=self.log,
             identity=(1000 + self._lives, self._lives),
             carried_out=self._carried_out,
+            listed=self.listed,
         )
         self.log("ExaBGP starts")
         self._spawn()
@@ -167,7 +210,11 @@ class Machine:
     def _carried_out(self) -> None:
         """ExaBGP has carried out a command."""
         assert self.exabgp is not None
-        self.excused = {address for address in self.excused if self.exabgp.will_announce(address)}
+        self.excused = {
+            address
+            for address in self.excused
+            if any(map(self.exabgp.will_announce, prefixes_of(self.configuration, address)))
+        }
         self.grounded()
 
     def grounded(self) -> None:
@@ -175,7 +222,8 @@ class Machine:
         exabgp = self.exabgp
         if exabgp is None or exabgp.going:
             return
-        for address in exabgp.announced():
+        announced = (address for one in exabgp.announced() for address in addresses_of(self.configuration, one))
+        for address in announced:
             if address not in self.lo and address not in self.removed and address not in self.excused:
                 raise Violation(f"{self.name}: {address} is announced and not on lo")
 
@@ -203,7 +251,7 @@ class Machine:
             self.world.after(self.world.random.uniform(*RESPAWN), self._respawned, exabgp)
 
     def _respawned(self, exabgp: ExaBGP) -> None:
-        if exabgp is not self.exabgp or exabgp.going or self.agent is not None:
+        if exabgp is not self.exabgp or exabgp.going or self.agent is not None or self.broken:
             return
         if exabgp.stopped:
             self.world.after(0.05, self._respawned, exabgp)
@@ -239,10 +287,64 @@ class Machine:
             return
         self.log("agent replaced")
         agent.terminate()
-        agent.pipes.detach()
+        agent.detach()
         exabgp.forget(carry_out=True)
         self._others.append(agent)
         self._spawn()
+
+    def fail_reload(self) -> None:
+        """ExaBGP reloads a file that does not load: SIGTERM without a word, and nobody after it."""
+        agent, exabgp = self.agent, self.exabgp
+        if agent is None or exabgp is None or exabgp.stopped or exabgp.going or self._others:
+            return
+        if not agent.started or agent.loop.stopped:
+            return  # ``README``, Limits: nobody is there who could leave a caretaker behind
+        self.log("a reload fails")
+        self.broken = True
+        agent.terminate()
+        agent.detach()
+        exabgp.forget(carry_out=True)
+        self._others.append(agent)
+        self.agent = None
+        self._around.ground_moved(self)
+        self.world.after(CARE, self._look_after, exabgp)
+
+    def _look_after(self, exabgp: ExaBGP) -> None:
+        """What is announced is somebody's business, for as long as ExaBGP lives and has no agent."""
+        if exabgp is not self.exabgp or exabgp.going or self.agent is not None:
+            return  # who goes has closed its sessions
+        if exabgp.announced() and not self._others and exabgp is not self._ending:
+            prefixes = ", ".join(sorted(map(str, exabgp.announced())))
+            raise Violation(f"{self.name}: {prefixes} announced, and nobody looks after it")
+        self.world.after(CARE, self._look_after, exabgp)
+
+    def repair(self) -> None:
+        """The file loads again: ExaBGP is told to reload it, or started."""
+        self.broken = False
+        exabgp = self.exabgp
+        if exabgp is None:
+            self.start()
+        elif exabgp.stopped:
+            self.world.after(0.05, self._reload, exabgp)
+        else:
+            self._reload(exabgp)
+
+    def _reload(self, exabgp: ExaBGP) -> None:
+        if exabgp is not self.exabgp or exabgp.going or self.agent is not None or self.broken:
+            return
+        if exabgp.stopped:
+            self.world.after(0.05, self._reload, exabgp)
+        else:
+            self._spawn()
+
+    def end_exabgp(self, exabgp: ExaBGP) -> None:
+        """Takes a moment; the real caretaker waits for it before it ends."""
+        self._ending = exabgp
+        self.world.after(self.world.random.uniform(*WITHOUT_PROCESS), self._is_ended, exabgp)
+
+    def _is_ended(self, exabgp: ExaBGP) -> None:
+        if exabgp is self.exabgp:
+            self.kill_exabgp()
 
     def stop_agent(self) -> Process | None:
         """SIGSTOP; who was stopped."""
@@ -319,9 +421,31 @@ class Machine:
         if exabgp is not None and exabgp.stopped:
             self.log("ExaBGP goes on")
             exabgp.go_on()
+            self._reload_lists()
             for router in range(len(self.up)):
                 if not exabgp.is_up(router):
                     self.reconnect(router)
+
+    def list_in(self, *routers: int) -> None:
+        """The neighbours that list the agent from now on; ExaBGP reloads (SIGUSR1), and sessions are reset for 4.2."""
+        before, self.listed = self.listed, [router in routers for router in range(len(self.up))]
+        if self.listed == before:
+            return
+        self.listed_since = self.world.now
+        self.log("neighbors of routers {} list the agent", list(routers))
+        self._reload_lists()
+
+    def _reload_lists(self) -> None:
+        """A signal waits while ExaBGP is stopped."""
+        exabgp = self.exabgp
+        if exabgp is not None and not exabgp.stopped and exabgp.reload(self.listed) and self._version.startswith("4"):
+            for router in range(len(self.up)):
+                self.flap(router)
+
+    @property
+    def is_mute(self) -> bool:
+        """Whether ExaBGP passes what the agent says on to nobody."""
+        return not any(self.listed)
 
     def revive(self) -> None:
         """Every session that is down is tried."""
@@ -373,9 +497,8 @@ class Machine:
 
     def _links_moved(self) -> None:
         self._seen = tuple(link for link in self._links if self.up[link.index - 1])
-        agent = self.agent
-        if agent is not None:
-            agent.loop.readable(agent.moved)
+        for process in self._living():
+            process.loop.readable(process.moved)
 
     def set_clock(self, offset: float) -> None:
         """Somebody sets the time of day, to so many seconds off."""
@@ -391,30 +514,38 @@ class Machine:
             self.log("somebody removes {}", address)
             self.lo.discard(address)
             self.removed.add(address)
-            for process in (*self._others, *([] if self.agent is None else [self.agent])):
-                process.loop.readable(partial(process.look_at_lo, address))
+            for process in self._living():
+                process.loop.readable(partial(process.addresses.look, address))
             self._around.ground_moved(self)
 
     def check(self, name: str, *, passes: bool) -> None:
         """A check says something else from now on."""
         self.verdicts[name] = passes
-        agent = self.agent
-        if agent is not None and agent.started:
+        agent = self._serving()
+        if agent is not None:
             self.log("check {} {}", name, "passes" if passes else "fails")
             agent.loop.readable(lambda: agent.checked(name))
+
+    def reconfigure(self, configuration: Configuration) -> None:
+        """Whoever works, and whoever comes later, is to do this from now on."""
+        self.configuration = configuration
+        self.log("node{}: other settings", self.number)
+        agent = self.agent
+        if agent is not None and agent.started and agent.node.why is None:
+            agent.node.reconfigure(configuration)
 
     def drain(self) -> None:
         """``exavrrp drain``: all routers, and also after a restart."""
         self.drained = {router.name for router in self.configuration.routers}
-        agent = self.agent
-        if agent is not None and agent.started:
+        agent = self._serving()
+        if agent is not None:
             self.log("exavrrp drain")
             agent.loop.readable(agent.drain)
 
     def undrain(self) -> None:
         """``exavrrp undrain``."""
         self.drained = set()
-        agent = self.agent
-        if agent is not None and agent.started:
+        agent = self._serving()
+        if agent is not None:
             self.log("exavrrp undrain")
             agent.loop.readable(agent.undrain)

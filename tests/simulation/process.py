@@ -1,57 +1,46 @@
-"""One simulated agent: the real virtual routers of one process, and everything that they ask of their host.
+"""One simulated process: a real node, and ports of our own.
 
-What is real: ``Team`` and ``VirtualRouter`` with all that stands below them (groups, instances, elections, presence,
-ladders and routes, both codecs with both checksums), ``Health`` and ``Sessions``, the ``Conversation`` with ExaBGP, and
-the note for a successor. What is simulated: sockets, paths, addresses on lo, pipes, the loop. ``Process`` stands for
-``exavrrp.agent.Agent``, whose lines it follows one by one: the order in which a start accounts for what a predecessor
-left, how an end tells what ExaBGP is about to do, and which event goes where.
+What is real: ``Node`` (or ``Caretaker``) with all that it decides and all that stands below it, and the conversation
+with ExaBGP. What is simulated: the ports. Sockets, paths, addresses on lo, pipes, the note for a successor, the loop;
+and what ``exavrrp.agent.Agent`` does with them: the lock before the start, and the end.
 """
 
 import errno
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass
-from typing import Any, Protocol, assert_never, cast
+from typing import Any, Protocol
 
-from exavrrp.agent import LOCK_LOOK, LOCK_PATIENCE, REPLACED, STOP_LIMIT, TELL_TALE
-from exavrrp.config import Configuration
+from exavrrp import ports
+from exavrrp.agent import LOCK_LOOK, LOCK_PATIENCE
+from exavrrp.bequest import Bequest
+from exavrrp.care import Caretaker
+from exavrrp.caretaker import LOOK
+from exavrrp.config import Check, Configuration
+from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
 from exavrrp.control import Life
-from exavrrp.health import Health, Initial, Subject, Vitality
-from exavrrp.sessions import Result, Sessions, check_of
+from exavrrp.memory import Memory, understood
+from exavrrp.node import SUCCEEDED, Node
+from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
+from exavrrp.reception import sources
+from exavrrp.roster import Ports, owned
+from exavrrp.speaker import Event as ExaBGPEvent
 from exavrrp.system import journal
 from exavrrp.system.addresses import FIRST_PAUSE
-from exavrrp.system.exabgp import (
-    Answered,
-    Gone,
-    Greeted,
-    Neighbor,
-    Odd,
-    Refused,
-    Resumed,
-    Silent,
-    Stalled,
-    Stopping,
-)
-from exavrrp.system.exabgp import Event as ExaBGPEvent
-from exavrrp.system.journal import Journal
-from exavrrp.system.notify import Notifier
-from exavrrp.system.paths import Link, Paths
-from exavrrp.system.wire import Arrival, Sent, Wire
-from exavrrp.virtual_router import FAREWELLS, Clock, Team, VirtualRouter
-from exavrrp.vrrp.auth import Flow, Sequence, Signer, Verifier
-from exavrrp.vrrp.packet import LEAVING, OPEN, Address, Datagram, Expectation, Malformed, decode
+from exavrrp.system.exabgp import Deaf
+from exavrrp.system.wire import BATCH, RECEIVE_BUFFER
+from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.auth import Flow, Sequence
+from exavrrp.vrrp.packet import LEAVING, Address, Datagram, Reason
 from tests.simulation.exabgp import ExaBGP
 from tests.simulation.network import Packet
-from tests.simulation.pipes import Pipes
+from tests.simulation.pipes import Parent, Pipes
 from tests.simulation.world import Clock as HostClock
 from tests.simulation.world import Loop, World
 
-BATCH = 32
-"""Packets read in one wake-up (``wire._BATCH``)."""
-
-BUFFER = 512
-"""Packets that a socket takes while nobody reads (``wire``: 512 KiB, an advert takes about one)."""
+BUFFER = RECEIVE_BUFFER // 1024
+"""Packets that a socket takes while nobody reads: an advert takes about one KiB."""
 
 
 class Ground(Protocol):
@@ -66,7 +55,7 @@ class Ground(Protocol):
     note: Life | None
     drained: set[str]
     verdicts: dict[str, bool]
-    marks: dict[Flow, Sequence]
+    marks: "Marks"
     """numbers of signed adverts"""
     accepted: set[bytes]
     """signed adverts that were accepted since the marks were made, and sent since the clock was set"""
@@ -93,8 +82,14 @@ class Ground(Protocol):
     def refuses(self, address: Address) -> bool:
         """Whether the kernel does not let this one be bound."""
 
-    def is_locked(self, process: "Process") -> bool:
-        """Whether another process holds the lock."""
+    def is_locked(self, process: "Process", exabgp: ExaBGP | None = None) -> bool:
+        """Whether another process holds the lock; ``exabgp``: one that this one has started."""
+
+    def is_asked(self, process: "Process") -> bool:
+        """Whether another process waits for the lock."""
+
+    def end_exabgp(self, exabgp: ExaBGP) -> None:
+        """SIGTERM for it, when it has no process any more."""
 
     def grounded(self) -> None:
         """Look whether what ExaBGP announces is on lo."""
@@ -116,7 +111,7 @@ class Watch(Protocol):
 
     def hearing(self, packet: Packet) -> None: ...
 
-    def rejected(self, packet: Packet, malformed: Malformed) -> None: ...
+    def rejected(self, packet: Packet, reason: Reason) -> None: ...
 
     def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None: ...
 
@@ -140,11 +135,12 @@ class Line:
         return str(self)
 
 
-class SimulatedJournal:
+class SimulatedLog:
     """The log goes into the transcript, and its transitions to whoever watches."""
 
     def __init__(self, process: "Process") -> None:
         self._process = process
+        self._limited: set[object] = set()
 
     def info(self, event: str, **fields: Any) -> None:
         if event == "transition":
@@ -155,21 +151,22 @@ class SimulatedJournal:
 
     def limited(self, key: object, level: object, event: str, **fields: Any) -> None:
         """Once for each key: who reads a transcript wants to know that it happened."""
-        if key not in self._process.limited:
-            self._process.limited.add(key)
+        if key not in self._limited:
+            self._limited.add(key)
             self._process.ground.log("{}", Line(event, fields))
 
 
-class SimulatedWire:
+class SimulatedTransport:
     """The sockets of one source address."""
 
     def __init__(self, process: "Process", source: Address) -> None:
         self._process = process
+        self.counters = ports.Counters()
         self._source = source
+        self._drained = -math.inf
 
     def send(self, payload: bytes, peer: Address, links: Listing[Link]) -> list[Sent]:
         ground = self._process.ground
-        process = self._process
         datagram = Datagram(self._source, peer, 255, payload)
         signed = len(payload) > 8 + payload[3] * len(peer.packed)
         packet = Packet(datagram, ground.number, ground.world.now, signed=signed)
@@ -180,403 +177,404 @@ class SimulatedWire:
                 sent.append(Sent(link.name, None))
             else:
                 sent.append(Sent(link.name, errno.ENETDOWN))
-        process.note_advert(self._source, payload, peer, links)
+        self._process.note_advert(self._source, payload, peer, links)
         return sent or [Sent("", errno.ENETUNREACH)]
 
     def forget(self, index: int) -> None:
         pass
 
+    def drain(self, until: float) -> Iterator[Arrival]:
+        """As ``wire.Wire.drain``, which reads a socket: there is none to share it over.
+
+        Who watches looks at each packet before the node does, and after it.
+        """
+        process = self._process
+        if self._drained >= until:
+            return
+        self._drained = process.loop.time()
+        waiting = [one for one in process.inbox if one.packet.datagram.destination == self._source]
+        for one in waiting:
+            if process.loop.dead:
+                return
+            process.inbox.remove(one)
+            yield from process.watched(one)
+
+
+class SimulatedTransports(dict[Address, SimulatedTransport]):
+    """By source."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+
+    def __missing__(self, source: Address) -> SimulatedTransport:
+        self[source] = SimulatedTransport(self._process, source)
+        return self[source]
+
+    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+        for source in [one for one in self if one not in peers]:
+            del self[source]
+        for source in peers:
+            self[source]
+
 
 class SimulatedPaths:
-    """Every interface that is up leads to every peer."""
+    """Every interface that is up leads to every peer, and to every router."""
 
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
 
+    def set(self, wanted: Iterable[ports.Interfaces]) -> None:
+        pass
+
+    def __getitem__(self, only: ports.Interfaces) -> "SimulatedPaths":
+        return self
+
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
         return self._ground.links()
+
+    def holds(self, source: Address) -> bool:
+        return True
+
+    def reaches(self, neighbor: Address) -> bool:
+        return bool(self._ground.links())
 
     def interface_name(self, index: int) -> str:
         return self._ground.interface_name(index)
 
 
+class SimulatedAddresses:
+    """lo, and whoever looks after it (``system.addresses``)."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
+        self._wanted: frozenset[Address] = frozenset()
+
+    @property
+    def awaited(self) -> Set[Address]:
+        return frozenset()
+
+    def own(self, ours: frozenset[Address]) -> None:
+        pass
+
+    def set(self, wanted: frozenset[Address]) -> None:
+        self._wanted = wanted
+        process, ground = self._process, self._process.ground
+        lo = ground.lo
+        gone = frozenset(lo - wanted)
+        if gone:
+            process.watch.removing(gone)
+        refused = {address for address in wanted - lo if ground.refuses(address)}
+        lo &= wanted
+        lo |= wanted - refused
+        ground.excused |= ground.removed  # with nobody there to see it
+        ground.removed.clear()
+        for address in refused:  # the watch on lo goes on trying, and says if it is for nothing
+            ground.removed.add(address)
+            process.loop.call_later(FIRST_PAUSE, self.look, address)
+        ground.excused -= lo
+        if refused:
+            raise AddressError({one: OSError(errno.EBUSY, "the kernel refuses") for one in sorted(refused, key=str)})
+
+    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
+        return frozenset()
+
+    def present(self) -> frozenset[Address]:
+        return frozenset(self._process.ground.lo)
+
+    def elsewhere(self) -> dict[Address, str]:
+        return {}
+
+    def look(self, address: Address) -> None:
+        """Somebody has removed one of our addresses: it is put back, or that cannot be done."""
+        ground, node = self._process.ground, self._process.node
+        if address not in self._wanted or address in ground.lo:
+            return
+        ground.removed.discard(address)
+        if ground.refuses(address):
+            ground.excused.add(address)
+            node.handle(ports.AddressLost(address, OSError(errno.EBUSY, "the kernel refuses")))
+        else:
+            ground.lo.add(address)
+            ground.excused.discard(address)
+            node.handle(ports.AddressRepaired(address))
+
+
+class Marks(dict[Flow, Sequence]):
+    """The numbers of signed adverts."""
+
+    def set(self, flows: Collection[Flow]) -> int:
+        return len(self)
+
+
 class SimulatedNotifier:
     """Nobody is told."""
+
+    def set(self, routers: Iterable[VirtualRouterConfiguration]) -> None:
+        pass
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return {}
 
     def tell(self, name: str, state: object, priority: int, before: str, reason: str) -> None:
         pass
 
 
-class Process:
-    """The whole agent, from its start to its end."""
+class SimulatedMemory(Memory):
+    """The note on the ground, which is the product's (``system.state.State``)."""
 
-    def __init__(self, ground: Ground, exabgp: ExaBGP, watching: "Callable[[Process], Watch]") -> None:
+    def __init__(self, ground: Ground, exabgp: ExaBGP) -> None:
+        super().__init__(exabgp.identity)
+        self._ground = ground
+
+    def forgotten(self, configuration: Configuration) -> Forgotten:
+        """What of the last life is not in ``configuration``."""
+        last = self._ground.note
+        if last is None or last.boot != self._ground.boot:
+            return Forgotten()
+        return understood(last).forgotten(configuration, foreign=last.is_foreign(self._ground.boot, self.exabgp))
+
+    def open(self) -> None:
+        """Read it, as late as the lock allows."""
+        self.boot, last = self._ground.boot, self._ground.note
+        if last is not None:
+            self.read(last, foreign=last.is_foreign(self.boot, self.exabgp))
+
+    def note(
+        self,
+        levels: Mapping[str, str | None],
+        since: Mapping[str, int] | None = None,
+        silences: Mapping[str, tuple[int, float]] | None = None,
+        offered: Collection[str] = (),
+    ) -> None:
+        self._ground.note = self.next(levels, since, silences, offered)
+
+
+class SimulatedChecks:
+    """Every program may be run; ``Process.checked`` has the results."""
+
+    def set(self, checks: Iterable[Check]) -> None:
+        pass
+
+    def distrusted(self) -> dict[str, str]:
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in a socket."""
+
+    interface: int
+    packet: Packet
+    realtime: float
+    """the time of day when it came"""
+    came: float
+    """the same by the loop's clock"""
+
+
+class Process:
+    """The whole agent, from its start to its end; or a caretaker."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        exabgp: ExaBGP,
+        watching: "Callable[[Process], Watch]",
+        bequest: Bequest | None = None,
+    ) -> None:
+        """``bequest``: what a caretaker goes on with; None: it is an agent."""
         self.ground = ground
+        self.caring = bequest
         self.exabgp = exabgp
         self.loop = Loop(ground.world, ground.clock, ground.lateness, self._turned)
-        self.clock: Clock = self.loop
-        self.journal = cast(Journal, SimulatedJournal(self))
-        self.notifier = cast(Notifier, SimulatedNotifier())
-        self.ipv4_checksum = ground.configuration.agent.ipv4_checksum
-        self.limited: set[object] = set()
-        self.inbox: list[tuple[int, Packet, float, float]] = []
-        """what waits in the sockets, with the index of the interface, the time of day and our own when it came"""
-        self.answering: Packet | None = None
-        """the advert that leads to what is being done now; a farewell asks for no answer"""
-        self.routers: dict[str, VirtualRouter] = {}
-        self.teams: list[Team] = []
+        self.waiting = False
+        """whether it waits for the lock"""
         self.locked = False
         """whether it holds the lock"""
-        self.started = False
-        self.ended: str | None = None
-        """why, once it is decided"""
-        self.abandoned = False
-        self.gone = False
-        """whether ExaBGP is, or goes"""
-        self._ready = False
-        self._reading = False
-        self._drained = -math.inf
-        self._by_vrid: dict[tuple[Address, int], VirtualRouter] = {}
-        self._by_address: dict[Address, VirtualRouter] = {}
-        self._expectations: dict[Address, Expectation] = {}
-        self._guards: dict[Address, Verifier] = {}
+        self.inbox: list[Waiting] = []
+        """what waits in the sockets"""
+        self.answering: Packet | None = None
+        """the advert that leads to what is being done now; a farewell asks for no answer"""
         configuration = ground.configuration
-        ours = (
-            route
-            for router in configuration.routers
-            for address in router.addresses
-            for route in router.ladder.routes(address)
-        )
         self.watch: Watch = watching(self)
-        self.pipes = Pipes(self.loop, ours, exabgp, self._heard, self.watch.said)
-        needed = {router.name: router.sessions() for router in configuration.routers}
-        requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
-        self._sessions = Sessions(requirements)
-        self._health = Health(
-            {router.name: Subject(router.priority, self._weights(router)) for router in configuration.routers},
-            {check.name: check.vitality() for check in configuration.checks}
-            | {check_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
+        self.addresses = SimulatedAddresses(self)
+        self._memory = SimulatedMemory(ground, exabgp)
+        forgotten = self._memory.forgotten(configuration)
+        self.pipes: Pipes | Deaf
+        if bequest is None:
+            self.pipes = Pipes(exabgp, self._hear, self.watch.said)
+        else:
+            announced = (router for router in configuration.routers if router.name in bequest.announced)
+            networks = [network for router in announced for network in router.announce]
+            self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), networks, self._hear)
+        self.pipes.own((*owned(configuration.routers), *forgotten.routes))
+        self._transports = SimulatedTransports(self)
+        self._transports.set(sources(configuration.routers))
+        given = Ports(
+            clock=self.loop,
+            realtime=ground.clock.realtime,
+            log=SimulatedLog(self),
+            transports=self._transports,
+            paths=SimulatedPaths(ground),
+            addresses=self.addresses,
+            speaker=self.pipes,
+            notifier=SimulatedNotifier(),
+            memory=self._memory,
+            forgotten=forgotten,
+            marks=ground.marks,
+            checks=SimulatedChecks(),
+            changed=self._changed,
         )
+        self.node = Node(configuration, given) if bequest is None else self._caretaker(given, bequest)
+        self._by_vrid = {
+            (router.configuration.source, router.configuration.vrid): router for router in self.routers.values()
+        }
 
-    def _weights(self, router: Any) -> dict[str, int]:
-        weights = self.ground.configuration.weights(router)
-        return weights if router.min_sessions == 0 else weights | {check_of(router.name): router.sessions_weight}
+    def _caretaker(self, given: Ports, bequest: Bequest) -> Caretaker:
+        assert isinstance(self.pipes, Deaf)
+        return Caretaker(self.ground.configuration, given, bequest, self.pipes.permit_end)
 
-    # What the virtual routers share (virtual_router.Host)
+    @property
+    def routers(self) -> dict[str, VirtualRouter]:
+        return self.node.routers
 
-    def realtime(self) -> float:
-        return self.ground.clock.realtime()
-
-    def catch_up(self, until: float = math.inf) -> None:
-        """Hand over every packet that had come by ``until`` and waits in the sockets (``wire.Wire.drain``)."""
-        if not self._reading and self._drained < until:
-            self._drained = self.loop.time()
-            self._read(len(self.inbox))
-
-    def bind_wanted(self, asking: Collection[Address]) -> None:
-        wanted = frozenset(
-            address
-            for router in self.routers.values()
-            if router.instance.presence.bound
-            for address in router.configuration.addresses
-        )
-        lo = self.ground.lo
-        gone = frozenset(lo - wanted)
-        if gone:
-            self.watch.removing(gone)
-        refused = {address for address in wanted - lo if self.ground.refuses(address)}
-        lo &= wanted
-        lo |= wanted - refused
-        self.ground.excused |= self.ground.removed  # with nobody there to see it
-        self.ground.removed.clear()
-        for address in refused:  # the watch on lo goes on trying, and says if it is for nothing
-            self.ground.removed.add(address)
-            self.loop.call_later(FIRST_PAUSE, self.look_at_lo, address)
-        self.ground.excused -= lo
-        if not refused.isdisjoint(asking):
-            raise OSError(errno.EBUSY, "the kernel refuses")
-
-    def announce_wanted(self) -> None:
-        if not self.gone:
-            self.pipes.set(route for router in self.routers.values() for route in router.wanted())
-
-    def flush(self) -> None:
-        if not self.gone:
-            self.pipes.flush()
-
-    def is_confirmed(self, router: VirtualRouter) -> bool:
-        if self.gone:
-            return not router.wanted()
-        return self.pipes.has_carried_out(router.configuration.addresses)
-
-    def progressed(self) -> None:
-        """The note for a successor; and whoever waits for the last router looks again."""
-        levels = {name: router.instance.presence.level for name, router in self.routers.items()}
-        announced = {name: str(level) for name, level in levels.items() if level is not None}
-        since = {name: one.since for name, one in self.routers.items() if one.since is not None and name in announced}
-        ground = self.ground
-        counts = {name: router.instance.remembered for name, router in self.routers.items()}
-        silences = {name: (count.number, count.latest) for name, count in counts.items() if count is not None}
-        ground.note = Life(
-            boot=ground.boot, exabgp=self.exabgp.identity, routers=announced, since=since, silences=silences
-        )
-        for name, router in self.routers.items():
-            if router.kept:
-                ground.drained.discard(name)
-        if self.ended is not None and self.started:
-            self.loop.call_soon(self._look_if_finished)
+    @property
+    def started(self) -> bool:
+        return self.node.started
 
     # Start
 
     def begin(self) -> None:
-        """The interpreter has come up: ExaBGP first of all, then the lock, then the rest."""
-        self.pipes.open()
+        """The interpreter has come up: ExaBGP first of all, then the lock, then the rest.
+
+        ``Agent.run`` is the same order, and cannot be shared: it awaits, and closes what it has opened.
+        """
+        self.pipes.open(self.loop)
         self._take_lock(self.loop.time() + LOCK_PATIENCE)
 
     def _take_lock(self, limit: float) -> None:
-        if self.ended is not None:
+        if self.node.why is not None:
+            self._exit()
+        elif self.ground.is_locked(self) and self.caring is not None:
+            self.node.handle(ports.End(SUCCEEDED))
             self._exit()
         elif self.ground.is_locked(self):
-            if self.loop.time() > limit:
+            self.waiting = True
+            if self.loop.time() > limit and not self.ground.is_locked(self, self.exabgp):
                 self._exit()  # StartError
             else:
                 self.loop.call_later(LOCK_LOOK, self._take_lock, limit)
         else:
-            self.locked = True
-            self._open()
+            self.waiting, self.locked = False, True
             self._start()
-
-    def _open(self) -> None:
-        wires: dict[Address, SimulatedWire] = {}
-        paths = SimulatedPaths(self.ground)
-        for configuration in self.ground.configuration.routers:
-            source = configuration.source
-            assert source is not None
-            wire = wires.setdefault(source, SimulatedWire(self, source))
-            policy = self.ground.configuration.policy(configuration)
-            signer = Signer(policy, source, configuration.vrid, self.ground.marks) if policy and policy.signs else None
-            router = VirtualRouter(self, configuration, cast(Wire, wire), cast(Paths, paths), signer)
-            if policy is not None:
-                guard = self._guards.setdefault(source, Verifier(source, {}, self.ground.marks))
-                guard.policies[configuration.vrid] = policy
-            self.routers[router.name] = router
-            self._by_vrid[source, configuration.vrid] = router
-            self._by_address.update(dict.fromkeys(configuration.addresses, router))
-        for source in wires:
-            self._expectations[source] = self._expectation(source)
-        teams: dict[tuple[bool, str], list[VirtualRouter]] = {}
-        for router in self.routers.values():
-            group = router.configuration.group
-            teams.setdefault((group is not None, group or router.name), []).append(router)
-        self.teams = [Team(name, routers, self) for (_, name), routers in teams.items()]
-        self._ready = True
-
-    def _expectation(self, source: Address) -> Expectation:
-        routers = [router.configuration for router in self.routers.values() if router.configuration.source == source]
-        return Expectation(
-            own=frozenset({source}),
-            vrids={router.vrid: frozenset(router.peers) for router in routers},
-            peers=frozenset(peer for router in routers for peer in router.peers),
-        )
 
     def _start(self) -> None:
         ground = self.ground
-        note = ground.note
-        announced = frozenset[str]() if note is None else note.announced(ground.boot, self.exabgp.identity)
-        for router in self.routers.values():
-            silent = None if note is None else note.silences.get(router.name)
-            if silent is not None:
-                router.recall(*silent)
-            found = ground.lo.intersection(router.configuration.addresses)
-            if found:
-                whole = router.name in announced and len(found) == len(router.configuration.addresses)
-                ground.log("leftovers {}: {}", router.name, "kept" if whole else "withdrawn, then unbound")
-                router.since = note.since.get(router.name) if whole and note is not None else None
-                active = note is not None and note.routers.get(router.name) == "active"
-                router.inherit(whole=whole, active=active)
-        self.announce_wanted()
-        for router in self.routers.values():
-            router.judge(self._health)
-        try:
-            self.bind_wanted(self._by_address)
-        except OSError as error:
-            ground.log("unbind-failed: {}", error)
-        for name in sorted(ground.drained):
-            self.routers[name].drain()
-        for team in self.teams:
-            team.start()
-        self.started = True
-        for router in self.routers.values():
-            self.loop.call_later(router.configuration.startup_hold, self._give_up_waiting, router.name)
+        self._memory.open()
+        self.node.reception.begin()
+        self.node.start(ground.drained)
+        if self.caring is not None:
+            self.loop.call_later(LOOK, self._look)
         for check in ground.configuration.checks:
             self.loop.call_later(0.05 + 0.3 * ground.world.random.random(), self.checked, check.name)
 
+    def _look(self) -> None:
+        """Whether a caretaker's successor waits."""
+        if self.node.why is None:
+            self.loop.call_later(LOOK, self._look)
+            if self.ground.is_asked(self):
+                self.node.handle(ports.End(SUCCEEDED))
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way to ExaBGP, or due there; never for a caretaker, which looks all the time."""
+        return isinstance(self.pipes, Pipes) and self.pipes.conversation.resting
+
     # End
+
+    def detach(self) -> None:
+        """Another process is at ExaBGP's end now."""
+        if isinstance(self.pipes, Pipes):
+            self.pipes.detach()
 
     def terminate(self) -> None:
         """SIGTERM."""
-        self.loop.call_later(TELL_TALE, self.end, REPLACED)
+        self.node.handle(ports.Terminated())
 
-    def end(self, why: str) -> None:
-        if self.ended is not None:
-            return
-        self.ended = why
-        self.ground.log("ends: {}", why)
-        if not self.started:
-            return
-        if why is REPLACED:
+    def _changed(self) -> None:
+        """Something may be over: a drain that was undone, or everything."""
+        for name, router in self.routers.items():
+            if router.drain.kept:
+                self.ground.drained.discard(name)
+        if self.node.over and self.locked:
             self.loop.call_soon(self._exit)
-        else:
-            self.loop.call_soon(self._stop, why)
-
-    def _stop(self, why: str) -> None:
-        self.loop.call_later(STOP_LIMIT, self._abandon)
-        for team in self.teams:
-            team.stop(why, STOP_LIMIT)
-        self._ready = False
-        self.loop.call_later(2 * FAREWELLS[-1], self._farewells_said)
-
-    def _farewells_said(self) -> None:
-        self._ready = True
-        self._look_if_finished()
-
-    def _look_if_finished(self) -> None:
-        if self._ready and all(router.instance.finished for router in self.routers.values()):
-            self._exit()
-
-    def _abandon(self) -> None:
-        self.abandoned = True
-        for team in self.teams:
-            team.abandon()
-        self._exit()
 
     def _exit(self) -> None:
         if not self.loop.dead:
+            self.node.write_note()
+            if isinstance(self.pipes, Deaf) and self.pipes.announced and self.node.why != SUCCEEDED:
+                self.ground.end_exabgp(self.exabgp)  # what ``Deaf.end`` does, but for the waiting
             self.pipes.close()
             self.loop.kill()
-            self.ground.ended(self, self.ended or "cannot start")
+            self.ground.ended(self, self.node.why or "cannot start")
 
-    # What happens to the shared parts
+    # What comes in
 
     def arrive(self, index: int, packet: Packet) -> None:
         """A packet has reached the host through the interface of this index."""
-        if self.started and len(self.inbox) < BUFFER:
-            self.inbox.append((index, packet, self.realtime(), self.loop.time()))
+        if self.started and len(self.inbox) < BUFFER and packet.datagram.destination in self._transports:
+            self.inbox.append(Waiting(index, packet, self.ground.clock.realtime(), self.loop.time()))
             self.loop.readable(self._readable)
 
     def _readable(self) -> None:
+        for _ in range(BATCH):
+            if not self.inbox or self.loop.dead:
+                return
+            one = self.inbox.pop(0)
+            for arrival in self.watched(one):
+                self.node.handle(ports.Arrived(one.packet.datagram.destination, arrival))
         if self.inbox:
-            self._read(BATCH)
-            if self.inbox:
-                self.loop.readable(self._readable)
+            self.loop.readable(self._readable)
 
-    def _read(self, most: int) -> None:
-        if self._reading or not self.started:
-            return
-        self._reading = True
-        inbox = self.inbox
-        try:
-            for _ in range(most):
-                if not inbox or self.loop.dead:
-                    return
-                index, packet, realtime, _ = inbox.pop(0)
-                self._take(index, packet, realtime)
-        finally:
-            self._reading = False
-
-    def _take(self, index: int, packet: Packet, realtime: float) -> None:
-        datagram = packet.datagram
-        expectation = self._expectations.get(datagram.destination)
-        if expectation is None:
-            return  # no socket of ours is bound to that
+    def watched(self, one: Waiting) -> Iterator[Arrival]:
+        """The packet, for whoever takes it, between two looks of those who watch."""
+        packet, rejected = one.packet, self.node.reception.rejected.copy()
         self.watch.hearing(packet)
-        try:
-            guard = self._guards.get(datagram.destination, OPEN)
-            advertisement = decode(datagram, expectation, guard, realtime)
-        except Malformed as malformed:
-            self.watch.rejected(packet, malformed)
-            return
-        router = self._by_vrid[datagram.destination, advertisement.vrid]
-        self.answering = packet if advertisement.priority != LEAVING else None
-        router.receive(Arrival(datagram, index, self.loop.time(), realtime), advertisement)
+        priority = packet.datagram.payload[2] if len(packet.datagram.payload) > 2 else LEAVING
+        self.answering = packet if priority != LEAVING else None
+        yield Arrival(packet.datagram, one.interface, self.loop.time(), one.realtime)
         self.answering = None
-        self.watch.heard(router, packet, advertisement.priority)
+        for reason in self.node.reception.rejected - rejected:
+            self.watch.rejected(packet, reason)
+            return
+        router = self._by_vrid[packet.datagram.destination, packet.datagram.payload[1]]
+        self.watch.heard(router, packet, priority)
 
     def note_advert(self, source: Address, payload: bytes, peer: Address, links: Listing[Link]) -> None:
         """Who watches is told of each advert once, however many copies of it there are."""
         router = self._by_vrid[source, payload[1]]
-        known = router._links.get(peer, ())[:1]
-        if peer == router.configuration.peers[0] and tuple(links[:1]) == tuple(known):
+        if peer == router.configuration.peers[0] and tuple(links[:1]) == router.ways.links.get(peer, ())[:1]:
             self.watch.advert(router, payload[2])
 
     def moved(self) -> None:
         """The paths may be others now."""
-        if self.started:
-            for router in self.routers.values():
-                router.look_at_paths()
-
-    def look_at_lo(self, address: Address) -> None:
-        """Somebody has removed one of our addresses; ``system.addresses`` puts it back, or says that it cannot."""
-        router = self._by_address.get(address)
-        if router is None or not router.instance.presence.bound or address in self.ground.lo:
-            return
-        self.ground.removed.discard(address)
-        if self.ground.refuses(address):
-            self.ground.excused.add(address)
-            router.lost(address, OSError(errno.EBUSY, "the kernel refuses"))
-        else:
-            self.ground.log("repaired {}", address)
-            self.ground.lo.add(address)
-            self.ground.excused.discard(address)
+        self.node.handle(ports.PathsChanged())
 
     def drain(self) -> None:
         """``exavrrp drain`` without a name."""
-        for router in self.routers.values():
-            router.drain()
+        for name in self.node.commands.names():
+            self.node.commands.drain(name)
 
     def undrain(self) -> None:
         """``exavrrp undrain`` without a name."""
-        for router in self.routers.values():
-            router.undrain()
+        for name in self.node.commands.names():
+            self.node.commands.undrain(name)
 
     def checked(self, name: str) -> None:
         """A check has been carried out."""
-        self._checked(name, passed=self.ground.verdicts[name])
+        self.node.handle(ports.Checked(name, self.ground.verdicts[name]))
 
-    def _checked(self, name: str, *, passed: bool, detail: str = "") -> None:
-        affected = self._health.result(name, passed=passed, detail=detail)
-        for router in (name for name in self.routers if name in affected):
-            self.routers[router].judge(self._health)
-
-    def _count_sessions(self, results: list[Result]) -> None:
-        if self.ended is None:
-            for one in results:
-                self._checked(check_of(one.router), passed=one.passed, detail=one.detail)
-
-    def _give_up_waiting(self, router: str) -> None:
-        self._count_sessions(self._sessions.give_up_waiting(router))
-
-    def _heard(self, event: ExaBGPEvent) -> None:
-        match event:
-            case Neighbor(address, established):
-                self.ground.log("neighbor {} {}", address, "up" if established else "down")
-                self._count_sessions(self._sessions.heard(address, established=established))
-            case Answered(address):
-                if address in self._by_address:
-                    self._by_address[address].route_changed()
-            case Greeted() | Refused() | Silent() | Odd():
-                self.ground.log("{}", event)
-            case Stalled() | Resumed():
-                self.ground.log("{}", event)
-                self._count_sessions(self._sessions.answers(stalled=isinstance(event, Stalled)))
-            case Stopping():
-                self.gone = True
-                self.end("ExaBGP stops")
-            case Gone():
-                self.gone = True
-                self.end("ExaBGP is gone")
-            case _:
-                assert_never(event)
+    def _hear(self, event: ExaBGPEvent) -> None:
+        self.node.handle(event)
 
     def _turned(self) -> None:
         self.watch.turned()

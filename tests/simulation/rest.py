@@ -9,11 +9,17 @@ to happen, then it will be the same for ever, by induction.
 
 from collections.abc import Callable, Iterator
 
+from exavrrp.backoff import RETRIES
+from exavrrp.elections import Team
 from exavrrp.instance import Fault
+from exavrrp.node import Node
 from exavrrp.presence import Absent, Present
-from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Level, Takeover
-from exavrrp.system.exabgp.conversation import PATIENCE
-from exavrrp.virtual_router import RETRIES, VirtualRouter
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Level
+from exavrrp.speaker.conversation import SURVEY
+from exavrrp.speaker.prefixes import BACKOFF
+from exavrrp.takeover import Takeover
+from exavrrp.turns import Turns
+from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.router import Active, Backup, Role
 from tests.simulation.exabgp import Command
 from tests.simulation.fabric import Fabric
@@ -44,12 +50,13 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
 
     To be asked at the moment of healing. The sum of what may have to pass one after the other: ExaBGP goes down (2.1 s)
     and comes up, with an agent that finds the lock taken once, its sessions (one attempt may come to nothing), the
-    first results of checks; a Backup's patience three times (the node that takes over may be one that has to give way
+    first results of checks, a look at the neighbours that list the agent; a Backup's patience three times (the node
+    that takes over may be one that has to give way
     to another, which has yet to become impatient); the delay of a preemption; a handover to its ceiling, ExaBGP's
     answer included; and the routers' hold time for what a dead node has left. Where addresses could not be bound or no
     advert could be sent, the next attempt may be a long while off; and so it may where ExaBGP has refused something.
     """
-    start = 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0
+    start = 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0 + 2 * SURVEY + 1.0
     election = 3 * (4 * shape.interval + shape.lateness) + 2 * shape.preempt_delay
     handover = 2 * shape.ceiling + shape.hold + shape.linger
     late = 0.0
@@ -57,8 +64,8 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
     faults = {fault for agent in agents for router in agent.routers.values() for fault in router.instance.faults}
     if faults & {Fault.BIND, Fault.ADVERTS}:
         late += RETRIES[-1]
-    if any(not agent.pipes.conversation.resting for agent in agents):
-        late += PATIENCE[-1]
+    if any(not agent.resting for agent in agents):
+        late += BACKOFF[-1]
     return (start + election + handover + late) * 1.02 + shape.routers_hold
 
 
@@ -89,6 +96,12 @@ def _one(number: int, shape: Shape, machines: list[Machine], fabric: Fabric) -> 
             return f"{machine.name} has not started yet"
         routers.append((machine, list(agent.routers.values())[number]))
     active = [one for one in routers if one[1].instance.router.role is Role.ACTIVE]
+    # Who is not announced takes the service from nobody, where BGP has a say in the election.
+    mute = [one for one in routers if one[0].is_mute and shape.min_sessions]
+    for machine, router in mute:
+        if router.instance.router.role is not Role.INITIALIZE:
+            return f"{machine.name} cannot announce, and is {router.instance.router.role}"
+    routers = [one for one in routers if one not in mute]
     if len(active) > 1:
         return f"{active[0][0].name} and {active[1][0].name} are both Active"
     if not active and any(not router.instance.holds for _, router in routers):
@@ -99,7 +112,23 @@ def _one(number: int, shape: Shape, machines: list[Machine], fabric: Fabric) -> 
             wrong = _follows(machine, router, source) or _is_presented(machine, router, shape)
             if wrong is not None:
                 return f"{machine.name}: {wrong}"
-    return _serves(*active[0]) or _is_reached(*active[0], fabric) if active else None
+    wrongs = (_is_described(number, machine, router, source) for machine, router in routers)
+    wrong = next((one for one in wrongs if one is not None), None)
+    return _serves(*active[0]) or _is_reached(*active[0], fabric) or wrong if active else wrong
+
+
+def _is_described(number: int, machine: Machine, router: VirtualRouter, source: Address | None) -> str | None:
+    """What the view of a node says of it, and is not so; ``source`` is the Active's."""
+    assert machine.agent is not None
+    assert machine.exabgp is not None
+    seen, configuration = machine.agent.node.view().routers[number], router.configuration
+    there = {str(one) for one in configuration.all_addresses if one in machine.lo}
+    announced = {str(one) for one in configuration.announce if machine.exabgp.announces(one)}
+    described = {one.address for one in seen.on_lo if one.verified}
+    routes = {one.prefix for one in seen.routes if one.wanted is not None and one.confirmed}
+    if (seen.active, described, routes) == (None if source is None else str(source), there, announced):
+        return None
+    return f"{machine.name} says that {seen.active} is Active, bound {sorted(described)}, announced {sorted(routes)}"
 
 
 def serves(machine: Machine) -> str | None:
@@ -125,18 +154,19 @@ def _follows(machine: Machine, router: VirtualRouter, source: Address | None) ->
 
 def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str | None:
     """What is wrong with its addresses and routes: none, or those of a standby."""
-    instance, exabgp, addresses = router.instance, machine.exabgp, router.configuration.addresses
+    instance, exabgp, configuration = router.instance, machine.exabgp, router.configuration
     if exabgp is None:
         return "no ExaBGP"
     if shape.standby and not machine.drained:
-        if instance.presence.state != Present(Level.STANDBY) or not machine.lo.issuperset(addresses):
+        if instance.presence.state != Present(Level.STANDBY) or not machine.lo.issuperset(configuration.all_addresses):
             return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
-        wanted = router.ladder.standby
-        if any(route is None or not _is(route, wanted) for one in addresses for route in exabgp.routes(one)):
+        wanted = router.configuration.route_policy.standby
+        told = (route for one in configuration.announce for route in exabgp.routes(one))
+        if any(route is None or not _is(route, wanted) for route in told):
             return "does not announce its standby"
-    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(addresses):
+    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(configuration.all_addresses):
         return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
-    elif any(exabgp.announces(one) for one in addresses):
+    elif any(exabgp.announces(one) for one in configuration.announce):
         return "still announces"
     return None
 
@@ -153,19 +183,19 @@ def _is(route: Command, wanted: Attributes) -> bool:
 def _serves(machine: Machine, router: VirtualRouter) -> str | None:
     if router.instance.presence.state != Present(Level.ACTIVE):
         return f"{machine.name} is Active, and {router.instance.presence.state}"
-    if not machine.lo.issuperset(router.configuration.addresses):
+    if not machine.lo.issuperset(router.configuration.all_addresses):
         return f"{machine.name} is Active and not bound"
     exabgp = machine.exabgp
     assert exabgp is not None
-    for route in router.wanted():
-        if any(told is None or not _is(told, route.attributes) for told in exabgp.routes(route.address)):
+    for route in router.announcement.wanted():
+        if any(told is None or not _is(told, route.attributes) for told in exabgp.routes(route.network)):
             return f"{machine.name} does not announce {route}"
     return None
 
 
 def _is_reached(machine: Machine, router: VirtualRouter, fabric: Fabric) -> str | None:
     for number in range(len(fabric.routers)):
-        for address in router.configuration.addresses:
+        for address in router.configuration.all_addresses:
             best = fabric.best(number, address)
             if best != {machine.number}:
                 return f"router {number} sends packets for {address} to {sorted(best)}, not to {machine.number}"
@@ -185,9 +215,11 @@ def pending(shape: Shape, world: World, machines: list[Machine]) -> str | None:
             instance = router.instance
             if instance.presence.deadline is not None or instance.awaited:
                 return f"{machine.name} {router.name} is on its way: {instance.presence.state}"
-            counts = Takeover.PREPEND in router.ladder.takeover  # else nothing follows from it
-            if counts and instance.router.role is Role.ACTIVE and instance._silences.deadline is not None:
-                return f"{machine.name} {router.name} remembers silences"
+            counts = Takeover.PREPEND in router.configuration.route_policy.takeover  # else nothing follows from it
+            if counts and instance.router.role is Role.ACTIVE and instance.takeovers.failures.deadline is not None:
+                return f"{machine.name} {router.name} remembers silent failures"
+        if machine.agent is not None and (arranged := _arranged(machine.agent.node)) is not None:
+            return f"{machine.name}: {arranged}"
     for handle in world.arranged():
         act = _meant(handle)
         if not _is_advert(act):
@@ -195,6 +227,12 @@ def pending(shape: Shape, world: World, machines: list[Machine]) -> str | None:
         if _is_straggler(handle, shape):
             return "a packet from the time of trouble is under way"
     return None
+
+
+def _arranged(node: Node) -> str | None:
+    """What a node has arranged besides the deadlines of its routers."""
+    acts = (act for act in node.turns.timers.pending() if not isinstance(getattr(act, "__self__", None), Team))
+    return next((f"{act}" for act in acts), None)
 
 
 def _meant(handle: Handle) -> Callable[..., object]:
@@ -206,12 +244,12 @@ def _meant(handle: Handle) -> Callable[..., object]:
 
 
 def _is_advert(act: Callable[..., object]) -> bool:
-    """Whether it is the alarm of a virtual router, a packet under way, or the next question for a sign of life."""
+    """Whether it is the alarm of a node, a packet under way, or the next question for a sign of life."""
     owner, name = getattr(act, "__self__", None), getattr(act, "__name__", "")
-    if isinstance(owner, VirtualRouter | Process):
-        return name in ("_ring", "_readable")
+    if isinstance(owner, Turns | Process):
+        return name in ("_rang", "_readable")
     if isinstance(owner, Pipes):
-        return name == "_alarmed" and owner.conversation.resting
+        return name == "ring" and owner.conversation.resting
     return name in ("_deliver", "deliver")
 
 
@@ -237,14 +275,14 @@ def snapshot(machines: list[Machine], fabric: Fabric) -> Snapshot:
         for router in machine.agent.routers.values():
             facts += _facts(router)
             times += (time - now for time in _times(router))
-        facts.append(machine.agent.pipes.conversation.resting)
+        facts.append(machine.agent.resting)
     for one in fabric.routers:
         facts += [
             sorted(one.sessions),
             sorted(one.holding),
             sorted(
-                (str(address), sorted(routes.items(), key=lambda item: item[0]))
-                for address, routes in one.routes.items()
+                (str(network), sorted(routes.items(), key=lambda item: item[0]))
+                for network, routes in one.routes.items()
             ),
         ]
     return facts, times
@@ -258,9 +296,9 @@ def _facts(router: VirtualRouter) -> Iterator[object]:
     if isinstance(state, Backup):
         yield (state.interval, state.following, state.resigned, state.inferior, state.resuming)
     if isinstance(state, Active):
-        yield state.answered
+        yield (state.advertised, state.answered, state.releasing)
     yield instance.presence.state
-    yield (dict(instance.faults), dict(instance.holds), instance._successor_by, instance.withheld, instance._owed)
+    yield (dict(instance.faults), dict(instance.holds), instance.awaited, instance.withheld)
 
 
 def _times(router: VirtualRouter) -> Iterator[float]:

@@ -1,13 +1,15 @@
 """Orderly moves in the calm: what an operator may do to a node, and what users may see of it.
 
-``Service`` looks at the fabric and at lo after every event, as a client's packets would. Four promises are its matter:
+``Service`` looks at the fabric and at lo after every event, as a client's packets would. Five promises are its matter:
 
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
   time that ExaBGP and the fabric need (``AMPLE_HOLD``, ``AMPLE_LINGER``); who configures less has asked for less.
-- a dead node's routes lose, where silent takeovers count (``takeover = ["prepend"]``; a MED is as good as the clocks):
+- a dead node's routes lose, where silent failures count (``takeover = ["prepend"]``; a MED is as good as the clocks):
   once another one is Active and announced, nothing is sent to the dead any more, even if one node after the other dies,
   and the agents of those that took over.
+- who cannot announce takes nothing from who can: a better node that comes back, and whose ExaBGP passes its commands on
+  to nobody, changes nothing for anybody.
 - an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
 - break before make: no other node is bound as long as the one that is drained or lowered is. A *preemption* is not
   among these moves: a better node that comes back takes over when it has advertised, as RFC 9568 has it, and the other
@@ -21,9 +23,9 @@ from itertools import product
 from random import Random
 from typing import NamedTuple
 
-from exavrrp.config.ladders import PREPENDS
+from exavrrp.config.tables.bgp import PREPENDS
+from exavrrp.takeover import ABSENCE, QUIET
 from exavrrp.vrrp.router import Role
-from exavrrp.vrrp.silences import ABSENCE, QUIET
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
@@ -87,7 +89,7 @@ class Service:
         self.move: Move | None = None
         """the one that is made"""
         self._addresses: tuple[Address, ...] = tuple(
-            address for router in machines[0].configuration.routers for address in router.addresses
+            address for router in machines[0].configuration.routers for address in router.all_addresses
         )
 
     def look(self) -> None:
@@ -116,7 +118,7 @@ class Service:
                     raise Violation(f"router {router} sends packets for {address} to a node that is dead")
 
     def _breaks_before(self, leaving: Machine) -> None:
-        if leaving.agent is not None and any(router.kept for router in leaving.agent.routers.values()):
+        if leaving.agent is not None and any(router.drain.kept for router in leaving.agent.routers.values()):
             return  # nobody took over in time: it takes part again, and may preempt who came too late
         for address in self._addresses:
             bound = [machine.name for machine in self._machines if address in machine.lo and machine is not leaving]
@@ -149,6 +151,8 @@ class Service:
         if active is None:
             return
         plans = [self._drain, self._lower, self._kill, self._replace, self._drain_everybody, self._drain_somebody]
+        if self._shape.min_sessions:
+            plans.append(self._unlist)
         if self._shape.guarded:
             plans.append(self._attack)
         # What nodes have counted of silences in trouble need not be the same: they begin when nothing counts.
@@ -160,7 +164,13 @@ class Service:
         yield Move("drain", active.drain, leaving=active)
         if random.random() < 0.5:
             yield Move("shut down", active.shut_down)
-        yield Move("undrain", active.undrain)
+        yield Move("undrain", partial(self._undrain_connected, active))
+
+    def _undrain_connected(self, machine: Machine) -> None:
+        """Where BGP has no say in the election, whoever undrains a node has to see that its sessions are up."""
+        while not self._shape.min_sessions and not machine.connected:
+            self._world.run(self._world.now + 0.1)
+        machine.undrain()
 
     def _lower(self, active: Machine, random: Random) -> Iterator[Move]:
         lowered = None if self._shape.preempt else active
@@ -185,6 +195,18 @@ class Service:
         other = random.choice(self._machines)
         yield Move("drain somebody", other.drain, leaving=other)
         yield Move("undrain", other.undrain)
+
+    def _unlist(self, active: Machine, random: Random) -> Iterator[Move]:
+        """The best node is away, and when it comes back ExaBGP passes what it says on to nobody for a while."""
+        yield Move("drain", active.drain, leaving=active)
+
+        def restart() -> None:
+            active.list_in()
+            active.shut_down()
+
+        yield Move("restart, listed nowhere", restart)
+        yield Move("undrain", active.undrain)
+        yield Move("listed again", partial(active.list_in, *range(self._shape.paths)))
 
     def _attack(self, active: Machine, random: Random) -> Iterator[Move]:
         yield Move("attack", self._forge_and_replay, calm=True)
@@ -230,9 +252,9 @@ class Service:
 
 
 def _counts(machine: Machine) -> bool:
-    """Whether any silent takeover counts there."""
+    """Whether any silent failure counts there."""
     assert machine.agent is not None
-    return any(router.instance.silences for router in machine.agent.routers.values())
+    return any(router.instance.takeovers.failures.number for router in machine.agent.routers.values())
 
 
 def _fall_silent(machine: Machine) -> None:

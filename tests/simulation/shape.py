@@ -1,7 +1,7 @@
 """What a seed makes of the world: how many nodes, how they are configured, and how well their clocks go.
 
 A ``Shape`` is drawn once, before anything happens. The configuration of each node is text as an operator would write
-it, and goes through the product's own loader: attributes and ladders are what that makes of it.
+it, and goes through the product's own loader: attributes and route policies are what that makes of it.
 """
 
 import math
@@ -13,9 +13,13 @@ from pathlib import Path
 from random import Random
 
 from exavrrp.config import Configuration, load
+from exavrrp.neighbors import Session
+from exavrrp.routes import Network
 from tests.simulation.network import Address
 
 NAMES = {6: "web", 4: "web4"}
+WIDE = {6: "2001:db8:53::/64", 4: "192.0.2.52/30"}
+"""prefixes around them"""
 VIPS = {6: ("2001:db8:53::1", "2001:db8:53::2"), 4: ("192.0.2.53", "192.0.2.54")}
 
 MODES: tuple[tuple[str | None, ...], ...] = (
@@ -65,6 +69,10 @@ class Shape:
     """of the virtual routers: one alone, or two that move together"""
     addresses: int
     """of each virtual router"""
+    unlisted: bool
+    """whether its adverts list the first one only"""
+    wide: bool
+    """whether a prefix around its addresses is announced in place of their host routes"""
     preempt: bool
     preempt_delay: float
     orderly: bool
@@ -90,6 +98,10 @@ class Shape:
     """seconds until routers forget a silent neighbour"""
     convergence: float
     """seconds until a router acts upon an UPDATE"""
+    alike: bool
+    """whether all routers of the fabric are neighbours of the same address"""
+    apart: bool
+    """whether each session has a next hop of its own"""
 
     @property
     def interval(self) -> float:
@@ -102,13 +114,15 @@ class Shape:
         return all(node.mode == "enforce" for node in self.nodes)
 
     @cached_property
-    def neighbors(self) -> list[tuple[Address, ...]]:
-        """The addresses of each router, one for each family."""
-        texts = {6: "2001:db8:0:{}::1", 4: "198.51.100.{}"}
-        return [
-            tuple(ip_address(texts[family].format(router + 1)) for family in self.families)
-            for router in range(self.paths)
-        ]
+    def neighbors(self) -> list[tuple[Session, ...]]:
+        """The sessions to each router, one for each family."""
+        texts = {6: "2001:db8:0:{}::{}", 4: "198.51.100.{}{}"}
+
+        def session(family: int, router: int) -> Session:
+            peer = texts[family].format(1 if self.alike else router, 1)
+            return Session(ip_address(peer), ip_address(texts[family].format(router, 2)))
+
+        return [tuple(session(family, router) for family in self.families) for router in range(1, self.paths + 1)]
 
     def text(self, node: Node) -> str:
         """exavrrp.toml of ``node``."""
@@ -129,7 +143,8 @@ class Shape:
                 f"[virtual_router.{NAMES[family]}]",
                 "vrid = 7",
                 f"priority = {node.priority}",
-                f"addresses = {_list(VIPS[family][: self.addresses])}",
+                f"addresses = {_list(VIPS[family][: 1 if self.unlisted else self.addresses])}",
+                f"unlisted_addresses = {_list(VIPS[family][1 : self.addresses] if self.unlisted else [])}",
                 'checks = ["fit", "worth"]',
                 f'handover = "{"break-before-make" if self.orderly else "make-before-break"}"',
                 f"handover_hold = {self.hold}",
@@ -144,6 +159,12 @@ class Shape:
             if len(self.families) > 1:
                 lines.append('group = "web"')
             lines += [f"[virtual_router.{NAMES[family]}.bgp]", f"takeover = {_list(self.takeover)}"]
+            if self.apart:
+                sessions = [one for router in self.neighbors for one in router if one.peer.version == family]
+                own = [f'"{one}" = "{one.local}"' for one in sessions]
+                lines.append(f"next_hop = {{ {', '.join(own)} }}")
+            if self.wide:
+                lines.append(f'announce = ["{WIDE[family]}"]')
             if "prepend" in self.takeover:
                 lines.append(f"stale_for = {self.stale_for}")
         if node.mode is not None:
@@ -187,11 +208,26 @@ class Shape:
             f"takeover {'+'.join(self.takeover) or 'plain'}",
             f"stale_for {self.stale_for:g} hold time {self.routers_hold:g}",
             "iBGP" if self.internal else "eBGP",
+            "routers called alike" if self.alike else "routers called apart",
+            "a next hop for each" if self.apart else "next hop self",
             f"{self.paths} paths, families {self.families}, {self.addresses} addresses each",
+            f"{'the first' if self.unlisted else 'all'} in adverts, {'a prefix' if self.wide else 'host routes'}",
             f"min_sessions {self.min_sessions}",
             f"authentication {', '.join(str(one.mode) for one in self.nodes)}, window {self.window}",
         ]
         return f"{nodes}; {', '.join(options)}"
+
+
+def prefixes_of(configuration: Configuration, address: Address) -> list[Network]:
+    """What is announced for ``address``."""
+    routers = (router for router in configuration.routers if address in router.all_addresses)
+    return [network for router in routers for network in router.announce if address in network]
+
+
+def addresses_of(configuration: Configuration, network: Network) -> list[Address]:
+    """Those that ``network`` is announced for."""
+    routers = (router for router in configuration.routers if network in router.announce)
+    return [address for router in routers for address in router.all_addresses if address in network]
 
 
 def draw(random: Random) -> Shape:
@@ -230,6 +266,10 @@ def draw(random: Random) -> Shape:
         lateness=random.choice((0.0, 0.001, 0.01, interval / 10)) if interval > 0.05 else 0.0005,
         routers_hold=round(stale_for * random.uniform(0.3, 1.0), 2),
         convergence=random.choice((0.002, 0.05)),  # BIRD's, and FRR's bgpd
+        unlisted=random.random() < 0.2,
+        wide=random.random() < 0.2,
+        alike=random.random() < 0.2,
+        apart=random.random() < 0.2,
     )
 
 

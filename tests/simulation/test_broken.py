@@ -5,25 +5,39 @@ begin with. That one is likely to find it; another one will if a change has shif
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from exavrrp import presence
+from exavrrp.adverts import Adverts
+from exavrrp.announcement import Announcement, Announcer
+from exavrrp.backoff import Backoff
+from exavrrp.bequest import Bequest
+from exavrrp.binding import Binding, OnLo
+from exavrrp.care import Caretaker
 from exavrrp.config import VirtualRouter as Configuration
+from exavrrp.drain import Drain
 from exavrrp.groups import Group
-from exavrrp.instance import Instance
+from exavrrp.instance import Effect, Instance
+from exavrrp.leftovers import Leftovers
+from exavrrp.memory import Memory
+from exavrrp.node import REPLACED, Node
 from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
-from exavrrp.system.exabgp.conversation import Conversation
+from exavrrp.pump import Pump
+from exavrrp.routes import Level
+from exavrrp.sessions import Sessions
+from exavrrp.speaker.prefixes import Prefixes
+from exavrrp.takeover import SilentFailures
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
 from exavrrp.vrrp.packet import Address, Advertisement
-from exavrrp.vrrp.router import Action, Active, Router
-from exavrrp.vrrp.silences import Silences
-from tests.simulation.process import Process
+from exavrrp.vrrp.router import Action, Active, Initialize, Router, Settings
+from exavrrp.ways import Ways
+from tests.simulation import scenarios
 from tests.simulation.simulation import Simulation
 from tests.simulation.world import Violation
 
@@ -65,25 +79,25 @@ def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def goes_on_when_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(VirtualRouter, "_repeat_farewell", lambda self: self._send(self.instance.router.priority))
+    monkeypatch.setattr(Adverts, "_repeat_farewell", lambda self: self.send(self._common.instance.router.priority))
 
 
 def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Process, "catch_up", lambda self, until=0.0: None)
+    monkeypatch.setattr(Node, "catch_up", lambda self, until: None)
 
 
-def unbinds_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def unbinds_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     clear = Presence._clear
-    monkeypatch.setattr(Presence, "_clear", lambda self: list(reversed(clear(self))))
+    monkeypatch.setattr(Presence, "_clear", lambda self: [step for step in clear(self) if step is not Step.WITHDRAW])
 
 
 def unbinds_before_it_has_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Process, "flush", lambda self: None)
+    monkeypatch.setattr(Announcer, "flush", lambda self: None)
 
 
 def does_not_wait_for_the_withdraw(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hasty(self: Presence, now: float, *, release: bool = False) -> list[Step]:
-        self.state = Lingering(now, release)
+    def hasty(self: Presence, now: float) -> list[Step]:
+        self.state = Lingering(now)
         return [Step.WITHDRAW]
 
     monkeypatch.setattr(Presence, "_withdraw", hasty)
@@ -108,12 +122,12 @@ def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def makes_before_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    giving_up = Configuration.giving_up
+    handover_settings = Configuration.handover_settings
 
     def eager(self: Configuration) -> presence.Settings:
-        return replace(giving_up(self), handover=Handover.MAKE_BEFORE_BREAK)
+        return replace(handover_settings(self), handover=Handover.MAKE_BEFORE_BREAK)
 
-    monkeypatch.setattr(Configuration, "giving_up", eager)
+    monkeypatch.setattr(Configuration, "handover_settings", eager)
 
 
 def never_undoes_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,14 +147,14 @@ def believes_old_adverts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Router, "_is_better", lambda self, source, advertisement: False)
+    monkeypatch.setattr(Router, "_is_better", lambda self, state, source, advertisement: False)
 
 
 def is_deaf_to_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
     contend = Router._contend
 
     def deaf(self: Router, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
-        return [] if self._is_better(source, advertisement) else contend(self, state, source, advertisement, now)
+        return [] if self._is_better(state, source, advertisement) else contend(self, state, source, advertisement, now)
 
     monkeypatch.setattr(Router, "_contend", deaf)
 
@@ -158,44 +172,199 @@ def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Router, "_active", hasty)
 
 
-def counts_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Silences, "_fell_silent", lambda self, silent, now: None)
+def counts_no_silent_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SilentFailures, "_add", lambda self, silent, now: None)
 
 
 def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Conversation, "_repeat_everything", lambda self: None)
+    monkeypatch.setattr(Prefixes, "repeat_everything", lambda self: None)
 
 
 def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Conversation, "_make_due_later", lambda self, address, prefix, now: None)
+    monkeypatch.setattr(Prefixes, "_retry_later", lambda self, lane, times, now: None)
+
+
+def never_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Ways, "_stay_out", lambda self: None)
+
+
+def leaves_no_caretaker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "_bequeath", lambda self: None)
+
+
+def cares_for_what_is_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Bequest, "given_up", lambda self, name, instance: None)
+
+
+def takes_itself_for_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    relieved = property(lambda self: self.level is Level.LEAVING and not self.awaiting)
+    monkeypatch.setattr(Presence, "relieved", relieved)
+
+
+def believes_that_it_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = Sessions.listed
+    monkeypatch.setattr(Sessions, "listed", lambda self, session, **_: listed(self, session, listed=True))
+    monkeypatch.setattr(Announcement, "refused", lambda self, *_, **__: self._know_answers())
+
+
+# Start, leftovers and notes
+
+
+def leaves_leftovers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Leftovers, "_inherit", lambda self, router, bound: None)
+
+
+def unbinds_leftovers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    inherit = VirtualRouter.inherit
+    monkeypatch.setattr(VirtualRouter, "inherit", lambda self, bound, **more: inherit(self, (), **more))
+
+
+def withdraws_nothing_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "_announce_all", lambda self: None)
+
+
+# Checks and drains
+
+
+def never_recovers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Backoff, "now", lambda self: None)
+
+
+def undrains_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Drain, "undo", lambda self: None)
+
+
+# Binding
+
+
+def announces_before_it_binds(monkeypatch: pytest.MonkeyPatch) -> None:
+    want = Binding.want
+
+    def hasty(self: Binding, one: OnLo) -> None:
+        want(self, one)
+        one.settled()
+
+    monkeypatch.setattr(Binding, "want", hasty)
+
+
+def binds_only_who_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    settle = Binding.set
+
+    def forgetful(self: Binding, changed: Collection[OnLo]) -> OSError | None:
+        self._bound.clear()
+        return settle(self, changed)
+
+    monkeypatch.setattr(Binding, "set", forgetful)
+
+
+def confirms_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Announcer, "has_carried_out", lambda self, one, networks: True)
+
+
+# Full pipes
+
+
+def forgets_what_was_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    writable = Pump.writable
+
+    def forgetful(self: Pump) -> None:
+        self.unwritten = b"\n"
+        writable(self)
+
+    monkeypatch.setattr(Pump, "writable", forgetful)
+
+
+def never_writes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pump, "writable", lambda self: None)
+
+
+# Stop and caretaker
+
+
+def takes_a_replacement_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = Node._end
+    monkeypatch.setattr(Node, "_end", lambda self, why: end(self, "SIGTERM" if why == REPLACED else why))
+
+
+def may_not_end_exabgp(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Caretaker, "_stop", lambda self, why: None)
+
+
+# Another configuration
+
+
+def begins_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    configure = Instance.configure
+
+    def anew(
+        self: Instance, settings: Settings, handover: presence.Settings, stale_for: float, now: float
+    ) -> list[Effect]:
+        self.router.state = Initialize()
+        return configure(self, settings, handover, stale_for, now)
+
+    monkeypatch.setattr(Instance, "configure", anew)
 
 
 @pytest.mark.parametrize(
     ("broken", "first", "finding"),
     [
-        (no_stall_rule, 3, "was silent for .* and goes on as Active"),
+        (no_stall_rule, 5, "was silent for .* and goes on as Active"),
         (answers_without_limit, 3, "answers for the second time"),
         (goes_on_when_it_has_left, 0, "is (initialize|backup) and advertises"),
-        (timer_first, 2, "packets wait unread"),
-        (unbinds_first, 9, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
-        (unbinds_before_it_has_spoken, 5, "its withdraw not even written"),
+        (never_stays_out, 185, "no way has led anywhere"),
+        (timer_first, 49, "packets wait unread"),
+        (unbinds_without_a_word, 88, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
+        (unbinds_before_it_has_spoken, 88, "its withdraw not even written"),
         (does_not_wait_for_the_withdraw, 1, "before ExaBGP has withdrawn it"),
-        (announces_what_could_not_be_bound, 59, "is announced and not on lo|on lo, presence"),
-        (hands_over_at_once, 84, "knows no way|not bound"),
-        (makes_before_it_breaks, 11, "is bound on .* before .* has let it go"),
-        (never_undoes_a_drain, 16, "time stands still"),
+        (announces_what_could_not_be_bound, 183, "is announced and not on lo|on lo, presence"),
+        (hands_over_at_once, 535, "knows no way|not bound"),
+        (makes_before_it_breaks, 24, "is bound on .* before .* has let it go"),
+        (never_undoes_a_drain, 7, "time stands still"),
         (believes_every_checksum, 1, "tampered"),
-        (believes_every_code, 13, "tampered"),
+        (believes_every_code, 18, "tampered"),
         (believes_old_adverts, 10, "accepted twice"),
         (never_gives_way, 1, "with .*, which is no better"),
         (is_deaf_to_the_better, 1, "is Active after"),
         (splits_groups, 8, "is split"),
-        (believes_early_alarms, 5, "an alarm that rang before"),
-        (counts_no_silence, 67, "to a node that is dead"),
-        (does_not_repeat, 4, "router . sends packets"),
-        (gives_up_what_was_refused, 33, "does not announce|still announces"),
+        (believes_early_alarms, 11, "an alarm that rang before"),
+        (counts_no_silent_failure, 254, "to a node that is dead"),
+        (does_not_repeat, 322, "router . sends packets"),
+        (believes_that_it_is_announced, 44, "knows no way|cannot announce"),
+        (gives_up_what_was_refused, 62, "does not announce|still announces"),
+        (leaves_no_caretaker, 16, "nobody looks after it"),
+        (cares_for_what_is_to_go, 32, "has given up .* and is announced still"),
+        (takes_itself_for_another_node, 51, "is Active, and its caretaker ends ExaBGP"),
+        (leaves_leftovers_alone, 0, "before ExaBGP has withdrawn it"),
+        (unbinds_leftovers_at_once, 9, "before ExaBGP has withdrawn it"),
+        (withdraws_nothing_at_the_start, 0, "not converged .* BGP sessions failing"),
+        (never_recovers, 1, "not converged .* in fault"),
+        (undrains_nobody, 1, r"not converged .* Initialize\(\)"),
+        (announces_before_it_binds, 0, "is announced and not on lo"),
+        (binds_only_who_asks, 0, "is not on lo, presence: True"),
+        (confirms_by_itself, 6, "before ExaBGP has withdrawn it"),
+        (forgets_what_was_not_taken, 22, "ExaBGP does not understand"),
+        (never_writes_the_rest, 2, "ExaBGP does not answer"),
+        (takes_a_replacement_for_the_end, 32, "nobody looks after it"),
+        (may_not_end_exabgp, 16, "has given up .* and is announced still"),
+        (begins_anew_with_other_settings, 5, "is initialize and announced as active"),
     ],
 )
 def test_what_is_broken_is_found(broken: Break, first: int, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     broken(monkeypatch)
     assert found(first, finding)
+
+
+def test_what_is_in_doubt_and_not_noted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    inherit = VirtualRouter.inherit
+    monkeypatch.setattr(
+        VirtualRouter, "inherit", lambda self, bound, **more: inherit(self, bound, **(more | {"offered": False}))
+    )
+    with pytest.raises(Violation, match="its caretaker does not know"):
+        scenarios.nobody_can_withdraw(0)
+
+
+def test_a_note_that_leaves_out_what_is_in_doubt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    note = Memory.next
+    monkeypatch.setattr(Memory, "next", lambda self, levels, since, silences, _: note(self, levels, since, silences))
+    with pytest.raises(Violation, match="its caretaker does not know"):
+        scenarios.nobody_can_withdraw(0)

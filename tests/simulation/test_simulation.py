@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import seeds
+from tests.simulation import scenarios, seeds
 from tests.simulation.simulation import Simulation
 
 pytestmark = pytest.mark.simulation
@@ -77,6 +77,28 @@ def test_many_seeds(request: pytest.FixtureRequest, capsys: pytest.CaptureFixtur
     assert not failed, f"{len(failed)} of {count} seeds failed: {failed[:100]}"
 
 
+@pytest.mark.parametrize("history", range(4))
+def test_an_exabgp_that_accepts_nothing_is_not_ended_to_withdraw_it(history: int) -> None:
+    simulation = Simulation(history)
+    simulation.temper.calm()
+    node, *others = simulation.machines
+    node.list_in()
+    for one in (node, *others):
+        one.start()
+    simulation.world.run(10.0)
+    exabgp = node.exabgp
+    assert exabgp is not None
+    node.fail_reload()
+    simulation.world.run(20.0)
+    assert node.exabgp is exabgp
+    assert exabgp.alive
+
+
+@pytest.mark.parametrize("history", range(4))
+def test_what_nobody_could_withdraw_is_known_to_every_successor(history: int) -> None:
+    assert scenarios.nobody_can_withdraw(history), "the end of ExaBGP has withdrawn it"
+
+
 def test_a_seed_is_one_history() -> None:
     for seed in (3, 4, 5):
         first, second = Simulation(seed), Simulation(seed)
@@ -89,7 +111,7 @@ def test_a_seed_is_one_history() -> None:
 def test_a_seed_is_one_history_in_every_process() -> None:
     program = (
         "from tests.simulation.simulation import Simulation\n"
-        "for seed in (6, 7, 8):\n"
+        "for seed in (6, 7, 130):\n"
         "    one = Simulation(seed); one.run(); print(one.transcript.digest())\n"
     )
     told = [

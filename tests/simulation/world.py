@@ -50,6 +50,7 @@ class World:
     """Everything that is to happen, by time."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.random = Random(seed)
         self.now = 0.0
         """seconds since the beginning"""

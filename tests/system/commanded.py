@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from exavrrp.control import Outcome, RouterStatus
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile
+from exavrrp.view import Moment, Outcome, RouterView, SessionView, View
 from tests.system.conftest import LIMIT
 
 T = TypeVar("T")
@@ -33,8 +34,8 @@ def has_other_users() -> bool:
 
 
 def let_others_in(directory: Path) -> None:
-    """Let every user reach what is in this directory of pytest's."""
-    for one in (directory, *directory.parents[:2]):
+    """Let every user reach what is in this directory of pytest's (one of a worker's lies a floor deeper)."""
+    for one in (directory, *directory.parents[:3]):
         if one.stat().st_uid == os.getuid() and one != Path("/"):
             one.chmod(one.stat().st_mode | 0o055)
 
@@ -51,13 +52,16 @@ class Told:
     def warning(self, event: str, **fields: object) -> None:
         self.lines.append(("warning", event, fields))
 
-    def events(self, *, without: Sequence[str] = ("asked",)) -> list[str]:
+    def events(self, *, without: Sequence[str] = ("command-received",)) -> list[str]:
         return [event for _, event, _ in self.lines if event not in without]
 
     def detail(self, event: str) -> str:
         """Of the only line of this event."""
         (detail,) = [str(fields.get("detail")) for _, name, fields in self.lines if name == event]
         return detail
+
+
+NOW = Moment(datetime(2026, 11, 22, 12, tzinfo=UTC), 1_000_000.0)
 
 
 class Double:
@@ -69,6 +73,9 @@ class Double:
         self.becomes: dict[str, Outcome] = {}
         """what a drain of these routers comes to by itself, in the next turn of the loop"""
         self.faults: dict[str, tuple[str, ...]] = {}
+        self.connected: list[SessionView] = []
+        self.ages: dict[str, float] = {}
+        """seconds that these routers are in their state; of others it is not known"""
         self.control: Control | None = None
 
     def names(self) -> Sequence[str]:
@@ -97,12 +104,16 @@ class Double:
         assert self.control is not None
         self.control.changed()
 
-    def status(self) -> list[RouterStatus]:
-        return [self._status(number, name) for number, name in enumerate(self.outcomes, start=1)]
+    def view(self) -> View:
+        return View(
+            now=NOW,
+            routers=tuple(self._router(number, name) for number, name in enumerate(self.outcomes, start=1)),
+            sessions=tuple(self.connected),
+        )
 
-    def _status(self, number: int, name: str) -> RouterStatus:
+    def _router(self, number: int, name: str) -> RouterView:
         drained = self.outcomes[name] in {Outcome.DRAINING, Outcome.DRAINED}
-        return RouterStatus(
+        return RouterView(
             name=name,
             vrid=number,
             role="backup" if drained else "active",
@@ -111,7 +122,10 @@ class Double:
             bound=not drained,
             level=None if drained else "active",
             drained=drained,
+            wanted=None if drained else "active",
             faults=self.faults.get(name, ()),
+            outcome=self.outcomes[name],
+            since=Moment(NOW.time, NOW.monotonic - self.ages[name]) if name in self.ages else None,
         )
 
 

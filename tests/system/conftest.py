@@ -20,7 +20,8 @@ Fixtures and functions for every test file in this directory (mark such tests ``
       and ``/proc/sys/net`` are its own. Blocks nest. Enter it around ``asyncio.run`` when code under test opens sockets
       (or asks ``socket.if_nametoindex``) while the loop runs. Threads started elsewhere do not follow.
     - ``host.run("ip", "link", …)`` runs a program inside and returns its output; ``host.ip("…\\n…")`` runs many ``ip``
-      commands as one batch; ``host.popen([...])`` starts a daemon; ``host.sysctl("net.ipv4.ip_forward", 1)``.
+      commands as one batch, and returns when what they have added is usable; ``host.popen([...])`` starts a daemon;
+      ``host.sysctl("net.ipv4.ip_forward", 1)``.
     - ``host.path`` is a path that ``ip link set … netns PATH`` and ``nsenter --net=PATH`` accept.
 
 ``cable(a, "eth0", b, "eth1")``
@@ -51,10 +52,13 @@ All are fixtures: a test asks for them by name. Their types can be imported unde
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import os
 import shutil
+import socket
 import struct
 import subprocess
+import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -65,11 +69,14 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import pytest
 
+from exavrrp.system import children
+
 T = TypeVar("T")
 
 CLONE_NEWNET = 0x40000000
 CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 NOBODY = 65534
+SIOCGIFFLAGS, IFF_RUNNING, RTF_LOCAL = 0x8913, 0x40, 0x80000000
 _CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
 LIMIT = 20.0
 """Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
@@ -132,6 +139,37 @@ class Namespace:
         """Runs ``ip`` commands, one a line, without the word ``ip``; ``options`` such as ``-6`` hold for all."""
         lines = [line.strip() for line in commands.splitlines() if line.strip()]
         self.run("ip", *options, "-batch", "-", stdin="\n".join(lines) + "\n")
+        if any(line.startswith(("addr", "link set")) for line in lines):
+            self._await_routes()
+
+    def _await_routes(self) -> None:
+        """Returns when every IPv6 address is usable.
+
+        Its local route is made by a worker of the kernel's, also without duplicate address detection; until then no
+        socket can be bound to it, or none hears anything.
+        """
+        end = time.monotonic() + LIMIT
+        while missing := self._addresses() - self._local_routes():
+            assert time.monotonic() < end, f"not usable within {LIMIT:g} s: {missing}"
+            time.sleep(0.001)
+
+    def _addresses(self) -> set[str]:
+        """The IPv6 addresses of interfaces that are up at both ends, in hexadecimal."""
+        with self, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            found = [line.split() for line in Path("/proc/thread-self/net/if_inet6").read_text().splitlines()]
+            running = set()
+            for interface in {name for *_, name in found}:
+                with contextlib.suppress(OSError):  # it is gone
+                    told = fcntl.ioctl(probe, SIOCGIFFLAGS, struct.pack("16sh14x", interface.encode(), 0))
+                    if struct.unpack_from("16sh", told)[1] & IFF_RUNNING:
+                        running.add(interface)
+        return {address for address, *_, name in found if name in running}
+
+    def _local_routes(self) -> set[str]:
+        """Where packets to this host lead, in hexadecimal."""
+        with self:
+            table = [line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()]
+        return {line[0] for line in table if int(line[8], 16) & RTF_LOCAL}
 
     def popen(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
         """Starts a program inside, in a session of its own; it and its children are killed at the end of the test."""
@@ -192,6 +230,13 @@ def need_root(need: Need) -> None:
         Namespace().close()
     except OSError as error:
         _missing(f"no right to make network namespaces ({error}); run as root, or: unshare -rn pytest")
+
+
+@pytest.fixture(autouse=True)
+def _no_threads_are_left() -> Iterator[None]:
+    """Those that start children cannot follow when a test changes the groups of this process."""
+    yield
+    children.release()
 
 
 @pytest.fixture

@@ -20,8 +20,10 @@ import json
 import os
 import re
 import select
+import shlex
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -45,8 +47,8 @@ LIMIT = 20.0
 LOOK = 0.005
 """Seconds between two looks at what is awaited."""
 
-Line = Literal["4", "5"]
-"""of ExaBGP"""
+Line = Literal["4", "5", "4.2.21", "5.0.8"]
+"""of ExaBGP: the latest of each, and the oldest that are supported"""
 Family = Literal[4, 6]
 Record = dict[str, Any]
 
@@ -62,13 +64,14 @@ MED = 50
 LEAVING_MED = 0xFFFFFFFF
 """``routes.leaving``."""
 
-EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
-EXABGP_ENVIRONMENT = {
-    "exabgp.daemon.user": "root",
-    "exabgp.daemon.daemonize": "false",
-    "exabgp.api.ack": "true",
-    "exabgp.api.cli": "false",  # its named pipes would belong to the whole machine
-    "exabgp.log.level": "INFO",
+LINES: tuple[Line, ...] = ("4", "5", "4.2.21", "5.0.8")
+EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in LINES}
+EXABGP_ENVIRONMENT = {  # a shell passes no name with a dot on
+    "exabgp_daemon_user": "root",
+    "exabgp_daemon_daemonize": "false",
+    "exabgp_api_ack": "true",
+    "exabgp_api_cli": "false",  # its named pipes would belong to the whole machine
+    "exabgp_log_level": "INFO",
 }
 EXABGP_LIMIT = 2.0
 """Seconds between ExaBGP's SIGTERM to a plugin and its SIGKILL."""
@@ -191,6 +194,8 @@ class Copy:
     source: str
     vrid: int
     priority: int
+    addresses: int
+    """how many it lists"""
     destination: str
 
 
@@ -248,8 +253,8 @@ class Sniffer:
         header = 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
         ends = (data[8:24], data[24:40]) if header == 40 else (data[12:16], data[16:20])
         source, destination = (str(ip_address(end)) for end in ends)
-        _, vrid, priority = data[header : header + 3]
-        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority, destination))
+        _, vrid, priority, count = data[header : header + 4]
+        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority, count, destination))
 
     def wait(self, count: int, source: str, via: str | None = None, since: float = 0.0, **fields: int) -> list[Copy]:
         """The first ``count`` such copies, with these ``fields``."""
@@ -280,9 +285,11 @@ class Monitor:
                 stdout=file,
                 env={**os.environ, "TZ": "UTC", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
             )
-        # Its row ("sk Eth Pid Groups …") shows that the kernel tells it about changes from now on.
+        # Its row ("sk Eth Pid Groups …") shows that the kernel tells it about changes from now on. But it throws away
+        # what it is told before it has read all links; it does not sleep until it has.
         listening = re.compile(rb"^\S+\s+0\s+%d\s+(?!00000000)" % process.pid, re.MULTILINE)
         wait_until(lambda: listening.search(_read(Path(f"/proc/{process.pid}/net/netlink"))), "ip monitor")
+        wait_until(lambda: _read(Path(f"/proc/{process.pid}/stat")).rpartition(b") ")[2][:1] == b"S", "ip monitor")
         self._lines = Lines(path)
         self._seen: list[tuple[float, bool, str]] = []
 
@@ -309,12 +316,20 @@ class Monitor:
 
 
 class Bird:
-    """The router's BIRD: one BGP session for each uplink of each host, named after the router's interface."""
+    """The router's BIRD: one BGP session for each uplink of each host, named after the router's interface.
+
+    And one of the other family (``a0v4``), which a host has if it is told so (``other_listing``).
+    """
 
     def __init__(self, host: Namespace, program: str, directory: Path, family: Family) -> None:
         self._control = directory / "bird.ctl"
         file = directory / "bird.conf"
-        sessions = [self._session(name, number, family) for name in ("a", "b") for number in (0, 1)]
+        sessions = [
+            self._session(name, number, version, "" if version == family else f"v{version}")
+            for name in ("a", "b")
+            for number in (0, 1)
+            for version in (4, 6)
+        ]
         file.write_text(
             "log stderr all;\nrouter id 192.0.2.1;\nprotocol device { scan time 1; }\n"
             f"protocol kernel {{ ipv{family} {{ import none; export where source = RTS_BGP; }}; }}\n"
@@ -325,10 +340,10 @@ class Bird:
         wait_until(self._control.exists, "BIRD")
 
     @staticmethod
-    def _session(name: str, number: int, family: Family) -> str:
+    def _session(name: str, number: int, family: int, suffix: str) -> str:
         return (
-            f"protocol bgp {name}{number} {{ local {_uplink(name, number, family, router=True)} as 65000;"
-            f" neighbor {_uplink(name, number, family)} as 65010; passive; hold time 12; error wait time 1, 1;"
+            f"protocol bgp {name}{number}{suffix} {{ local {uplink(name, number, family, router=True)} as 65000;"
+            f" neighbor {uplink(name, number, family)} as 65010; passive; hold time 12; error wait time 1, 1;"
             f" graceful restart off; ipv{family} {{ import all; export none; }}; }}\n"
         )
 
@@ -387,10 +402,24 @@ class Host:
     log: Log
     prefix: tuple[str, ...] = ()
     """words before the command of the agent"""
+    container: tuple[str, ...] = ()
+    """words before the command of ExaBGP"""
     options: tuple[str, ...] = ()
     """words after it"""
     program: tuple[str, ...] = AGENT
     """what the agent is"""
+    stanzas: tuple[str, ...] = ("exavrrp",)
+    """the processes of ExaBGP that run it"""
+    listing: tuple[int, ...] = (0, 1)
+    """the uplinks to whose neighbours ExaBGP passes on what the agent says"""
+    other_listing: tuple[int, ...] | None = None
+    """the same for sessions of the other family; None: there are none"""
+    families: str = ""
+    """of the sessions, if not that of their addresses"""
+    static: str = ""
+    """what ExaBGP announces by itself, over the first uplink"""
+    neighbors: str = ""
+    """of exabgp.conf, beside those of the uplinks"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -444,34 +473,55 @@ class Host:
         """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""
         if not (self.directory / "exavrrp.toml").exists():
             self.configure()
-        file = self.directory / "exabgp.conf"
-        sessions = [
-            f"""neighbor {_uplink(self.name, number, self.family, router=True)} {{
-                    router-id {loopback(self.name, 4)};
-                    local-address {_uplink(self.name, number, self.family)};
-                    local-as 65010; peer-as 65000; hold-time 12;
-                    family {{ ipv{self.family} unicast; }}
-                    api {{ processes [ exavrrp ]; neighbor-changes; }}
-                }}\n"""
-            for number in (0, 1)
-        ]
-        process = f"process exavrrp {{ run {' '.join(self.command)}; encoder json; }}\n"
-        file.write_text(process + "".join(sessions))
-        environment = {**EXABGP_ENVIRONMENT, "exabgp.log.destination": str(self.directory / "exabgp.log")}
+        file = self._write_neighbors()
+        environment = {**EXABGP_ENVIRONMENT, "exabgp_log_destination": str(self.directory / "exabgp.log")}
         with (self.directory / "agent.log").open("a") as errors:
             self.exabgp = self.namespace.popen(
-                [str(EXABGP[line]), str(file)],
+                [*self.container, str(EXABGP[line]), str(file)],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors if stderr is None else stderr,
             )
 
+    def _write_neighbors(self) -> Path:
+        """ExaBGP's configuration."""
+        file = self.directory / "exabgp.conf"
+        api = f"api {{ processes [ {', '.join(self.stanzas)} ]; neighbor-changes; }}"
+        listings: dict[int, tuple[int, ...]] = {self.family: self.listing}
+        if self.other_listing is not None:
+            listings[10 - self.family] = self.other_listing
+        sessions = [
+            f"""neighbor {uplink(self.name, number, family, router=True)} {{
+                    router-id {loopback(self.name, 4)};
+                    local-address {uplink(self.name, number, family)};
+                    local-as 65010; peer-as 65000; hold-time 12;
+                    family {{ {self.families or f"ipv{family} unicast;"} }}
+                    {api if number in listing else ""}
+                    {self.static if number == 0 and family == self.family else ""}
+                }}\n"""
+            for family, listing in listings.items()
+            for number in (0, 1)
+        ]
+        run = f"{{ run {' '.join(self.command)}; encoder json; }}"
+        file.write_text("".join([*(f"process {name} {run}\n" for name in self.stanzas), *sessions, self.neighbors]))
+        return file
+
+    def list_in(self, *listing: int) -> None:
+        """Has ExaBGP reload a configuration (SIGUSR1) in which the neighbours over these uplinks list the agent."""
+        self.listing = listing
+        self.reload()
+
+    def reload(self) -> None:
+        """Has ExaBGP reload its configuration (SIGUSR1), which is written anew."""
+        self._write_neighbors()
+        self.exabgp.send_signal(signal.SIGUSR1)
+
     @property
     def agent(self) -> int:
         """The process of the agent that was started last."""
-        self.log.wait("started")
-        return int(self.log.all("started")[-1]["process"])
+        self.log.wait("agent-started")
+        return int(self.log.all("agent-started")[-1]["process"])
 
     def becomes(self, role: str, mark: int = 0) -> Record:
         """Waits until it is Active, or Backup, at the end of the log; the record of that."""
@@ -498,7 +548,7 @@ class Host:
         return [
             pid
             for pid in processes(self.namespace)
-            if b"exavrrp\0run" in (_read(Path(f"/proc/{pid}/cmdline"))) and not _is_zombie(pid)
+            if b"exavrrp\0run" in (_read(Path(f"/proc/{pid}/cmdline"))) and not is_zombie(pid)
         ]
 
 
@@ -589,21 +639,21 @@ class Fabric:
             for number in (0, 1):
                 for name, other in (("a", "b"), ("b", "a")):
                     self.router.ip(f"rule add iif {name}{number} lookup {100 + number}", f"-{family}")
-                    back = f"{loopback(other, family)}/{BITS[family]} via {_uplink(other, number, family)}"
+                    back = f"{loopback(other, family)}/{BITS[family]} via {uplink(other, number, family)}"
                     self.router.ip(f"route add {back} table {100 + number}", f"-{family}")
 
     def address(self, host: Host, number: int) -> None:
         """Gives both ends of eth``number`` of a host their addresses."""
         for family in (4, 6):
-            near, far = (_uplink(host.name, number, family, router=router) for router in (False, True))
+            near, far = (uplink(host.name, number, family, router=router) for router in (False, True))
             host.namespace.ip(f"addr replace {near}/{_LENGTH[family]} dev eth{number}")
             self.router.ip(f"addr replace {far}/{_LENGTH[family]} dev {host.name}{number}")
 
     def route(self, host: Host, *numbers: int) -> None:
         """Routes between a host and the router lead over these uplinks, in both directions, with equal cost."""
         for family in (4, 6):
-            there = " ".join(f"nexthop via {_uplink(host.name, n, family, router=True)} dev eth{n}" for n in numbers)
-            back = " ".join(f"nexthop via {_uplink(host.name, n, family)} dev {host.name}{n}" for n in numbers)
+            there = " ".join(f"nexthop via {uplink(host.name, n, family, router=True)} dev eth{n}" for n in numbers)
+            back = " ".join(f"nexthop via {uplink(host.name, n, family)} dev {host.name}{n}" for n in numbers)
             target = f"{loopback(host.name, family)}/{BITS[family]}"
             # For IPv6, "replace" leaves siblings of a multipath route behind.
             host.namespace.ip(f"route flush default\nroute add default {there}", f"-{family}")
@@ -645,8 +695,13 @@ class Fabric:
 
 
 @contextlib.contextmanager
-def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -> Iterator[Fabric]:
-    """Builds it, and sees to it that no agent left a traceback, or a process, behind."""
+def fabric(
+    namespace: Callable[[], Namespace], need: Need, family: Family = 6, *, chatty: bool = False
+) -> Iterator[Fabric]:
+    """Builds it, and sees to it that no agent left a traceback, or a process, behind.
+
+    ``chatty``: ExaBGP may write to stderr as well, as 5.0.8 does, and 4.2 when it is ended without a process of its.
+    """
     for line, program in EXABGP.items():
         need(reason=f"ExaBGP {line} is not installed in {program.parent.parent}", unless=program.exists())
     with tempfile.TemporaryDirectory(prefix="exavrrp-") as directory:
@@ -656,9 +711,33 @@ def fabric(namespace: Callable[[], Namespace], need: Need, family: Family = 6) -
             for host in built.hosts.values():
                 levels = {one["level"] for one in host.log.records}
                 assert levels <= {"info", "warning", "error"}, host.log.tell()
-                assert not host.log.noise, host.log.tell()
+                noise = [one for one in host.log.noise if not chatty or f'File "{ROOT / "src"}' in one]
+                assert not noise, host.log.tell()
         finally:
             built.close()
+
+
+def reachable(paths: list[Path]) -> list[str]:
+    """Commands that let another user in where a directory above one of these paths would not (/root, pytest's).
+
+    For a mount namespace of its own, with a tmpfs on /mnt.
+    """
+    hidden: dict[Path, list[Path]] = {}
+    for path in sorted(set(paths)):
+        for parent in [*reversed(path.parents), path]:
+            if not stat.S_IMODE(parent.stat().st_mode) & stat.S_IXOTH:
+                hidden.setdefault(parent, []).append(path)
+                break
+    inside = [path for paths in hidden.values() for path in paths]
+    holds = {path: f"/mnt/{number}" for number, path in enumerate(inside)}
+    return [
+        *(f"mkdir {hold}; mount --bind {shlex.quote(str(path))} {hold}" for path, hold in holds.items()),
+        *(f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}" for parent in hidden),
+        *(
+            f"mkdir -p {shlex.quote(str(path))}; mount --bind {hold} {shlex.quote(str(path))}"
+            for path, hold in holds.items()
+        ),
+    ]
 
 
 _LENGTH = {4: 24, 6: 64}
@@ -669,9 +748,9 @@ def loopback(name: str, family: int) -> str:
     return f"192.0.2.{number}" if family == 4 else f"2001:db8:ff::{number}"
 
 
-def _uplink(name: str, number: int, family: int, *, router: bool = False) -> str:
+def uplink(name: str, number: int, family: int, *, router: bool = False) -> str:
     host, end = {"a": 1, "b": 2}[name], 1 if router else 2
-    return f"10.{host}.{number}.{end}" if family == 4 else f"fd00:{host}:{number}::{end}"
+    return str(ip_address(f"10.{host}.{number}.{end}" if family == 4 else f"fd00:{host}:{number}::{end}"))
 
 
 # Processes
@@ -709,5 +788,5 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def _is_zombie(pid: int) -> bool:
+def is_zombie(pid: int) -> bool:
     return b"\nState:\tZ" in _read(Path(f"/proc/{pid}/status"))

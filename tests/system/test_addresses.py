@@ -10,8 +10,10 @@ import os
 import select
 import socket
 import struct
+import subprocess
 import time
-from contextlib import asynccontextmanager
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -21,18 +23,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
+from exavrrp.ports import AddressError
 from exavrrp.system import addresses as addresses_module
 from exavrrp.system.addresses import (
-    AddressError,
     Addresses,
     concerns_loopback,
     explained,
     global_on_loopback,
 )
-from exavrrp.system.netlink import NLM_F_DUMP
+from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, Request
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from exavrrp.vrrp.packet import Address
     from tests.system.conftest import Namespace, Run, Until
@@ -42,7 +44,17 @@ FOUR, OTHER_FOUR = ip_address("192.0.2.53"), ip_address("192.0.2.54")
 OURS = frozenset({SIX, OTHER_SIX, FOUR, OTHER_FOUR})
 FOREIGN = "2001:db8:ff::11", "192.0.2.11"
 CAP_NET_ADMIN = 12
+MARKER = "203.0.113"
 NOTHING: frozenset[Address] = frozenset()
+NEVER = 3600.0
+"""Seconds: no limit that a test lasts, whatever else the machine has to do."""
+
+
+@pytest.fixture(autouse=True)
+def _no_limit_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the kernel, or a test between two of its steps, takes is no matter, unless the limit is what is tested."""
+    monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", NEVER)
+    monkeypatch.setattr(addresses_module, "CALM", NEVER)
 
 
 @dataclass
@@ -50,20 +62,27 @@ class Bound:
     """Addresses in a namespace, what they reported, and what `ip` shows."""
 
     host: Namespace
+    ours: frozenset[Address] = OURS
     addresses: Addresses = field(init=False)
+    accepted: int = 0
     repaired: list[Address] = field(default_factory=list)
     failed: list[tuple[Address, OSError]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.addresses = Addresses(
-            OURS, self.repaired.append, lambda address, error: self.failed.append((address, error))
+            self.accept, self.repaired.append, lambda address, error: self.failed.append((address, error))
         )
+
+    def accept(self) -> None:
+        self.accepted += 1
 
     def shown(self, interface: str = "lo") -> dict[str, dict[str, Any]]:
         """address/prefix → what iproute2 says of it, without those that every lo has."""
         [link] = json.loads(self.host.run("ip", "-j", "-d", "address", "show", "dev", interface))
         return {
-            f"{entry['local']}/{entry['prefixlen']}": entry for entry in link["addr_info"] if entry["scope"] == "global"
+            f"{entry['local']}/{entry['prefixlen']}": entry
+            for entry in link["addr_info"]
+            if not ip_address(entry["local"]).is_loopback and entry["scope"] != "link"
         }
 
     def has(self, address: Address) -> bool:
@@ -71,9 +90,10 @@ class Bound:
 
 
 @asynccontextmanager
-async def binding(host: Namespace) -> AsyncIterator[Bound]:
-    bound = Bound(host)
+async def binding(host: Namespace, ours: frozenset[Address] = OURS) -> AsyncIterator[Bound]:
+    bound = Bound(host, ours)
     bound.addresses.open(asyncio.get_running_loop())
+    bound.addresses.own(ours)
     try:
         yield bound
     finally:
@@ -109,10 +129,14 @@ def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None
             assert six["preferred_life_time"] == 0
             assert six["valid_life_time"] == four["valid_life_time"] == 0xFFFFFFFF
             assert four["preferred_life_time"] == 0xFFFFFFFF
-            assert four["scope"] == "global"
+            assert (six["scope"], four["scope"]) == ("global", "host")
             # iproute2 6.1 does not show IFA_PROTO, and kernels before 5.18 have none.
             release = tuple(int(part) for part in os.uname().release.split(".")[:2])
-            table = bound.addresses._kernel.ask(ifaddrmsg(), addresses_module._RTM_GETADDR, NLM_F_DUMP)
+            dump = Request(addresses_module._RTM_GETADDR, bytes(8), NLM_F_DUMP)
+            answers = bound.addresses._kernel.ask(dump)
+            table = [ifaddrmsg(HEADER.pack(16 + len(entry), 20, 0, 0, 0) + entry) for entry in answers]
+            for entry in table:
+                entry.decode()
             marks = {entry.get_attr("IFA_ADDRESS"): entry.get_attr("IFA_PROTO") for entry in table}
             assert marks[str(SIX)] == marks[str(FOUR)] == (112 if release >= (5, 18) else None)
             assert bound.addresses.present() == {SIX, FOUR}
@@ -124,7 +148,7 @@ def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None
 @pytest.mark.system
 @pytest.mark.parametrize("address", [SIX, FOUR], ids=["ipv6", "ipv4"])
 def test_a_service_on_a_bound_address_answers_the_network(
-    namespace: Callable[[], Namespace], cable: Any, run: Run, address: Address
+    namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until, address: Address
 ) -> None:
     """Deprecated means "not chosen as a source", not "deaf"; and with lo down it answers just the same."""
     server, client = namespace(), namespace()
@@ -140,6 +164,7 @@ def test_a_service_on_a_bound_address_answers_the_network(
             for state in ("up", "down", "up"):
                 server.ip(f"link set lo {state}")
                 bound.addresses.set(OURS)
+                await until(lambda: not bound.addresses.awaited)
                 with client:
                     asking = socket.socket(family, socket.SOCK_DGRAM)
                 with asking, socket.socket(family, socket.SOCK_DGRAM) as answering:
@@ -173,6 +198,206 @@ def test_a_virtual_address_is_never_chosen_as_a_source(
             assert route["prefsrc"] == "2001:db8:aaaa::1"
 
     with left:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("route", ["default dev eth0", "default via 198.51.100.1 dev eth0 onlink"])
+def test_an_ipv4_address_that_stands_before_the_own_one_is_no_source(
+    namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until, route: str
+) -> None:
+    """lo is flushed, as network managers do it; our repair is faster than the return of the node's own address."""
+    left, right = namespace(), namespace()
+    cable(left, "eth0", right, "eth0")
+    left.ip("addr add 192.0.2.11/32 dev lo")
+    right.ip("addr add 198.51.100.1/32 dev lo\nroute add 192.0.2.11/32 dev eth0\nroute add 192.0.2.53/32 dev eth0")
+
+    async def scenario() -> None:
+        async with binding(left) as bound:
+            bound.addresses.set(frozenset({FOUR}))
+            left.ip("addr flush dev lo\naddr add 127.0.0.1/8 dev lo")
+            await reports(bound, 1, until)
+            assert bound.has(FOUR)
+            left.ip(f"addr add 192.0.2.11/32 dev lo\nroute add {route}")
+            assert [*bound.shown()] == ["192.0.2.53/32", "192.0.2.11/32"], "ours is the first"
+            [found] = json.loads(left.run("ip", "-j", "route", "get", "203.0.113.1"))
+            assert found["prefsrc"] == "192.0.2.11"
+            assert right.popen(["ping", "-c1", "-W5", str(FOUR)], stdout=-3).wait(10) == 0, "and it answers"
+
+    with left:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_an_ipv4_address_of_another_scope_is_put_right(host: Namespace, run: Run) -> None:
+    """An earlier version, or somebody else, has bound it."""
+    host.ip(f"addr add {FOUR}/32 dev lo\naddr add {OTHER_FOUR}/32 dev lo scope link")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            assert bound.addresses.present() == {FOUR, OTHER_FOUR}
+            bound.addresses.set(frozenset({FOUR, OTHER_FOUR}))
+            assert {one["scope"] for name, one in bound.shown().items() if name.endswith(("53/32", "54/32"))} == {
+                "host"
+            }
+            assert bound.has(FOUR)
+            assert bound.has(OTHER_FOUR)
+            bound.addresses.set(NOTHING)
+            assert bound.addresses.present() == NOTHING
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("marks", [True, False], ids=["marks", "no-marks"])
+def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
+    host: Namespace, run: Run, monkeypatch: pytest.MonkeyPatch, *, marks: bool
+) -> None:
+    """Somebody else may have made the same address since; only an old kernel does not tell."""
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX, FOUR}))
+        host.ip(f"addr add {OTHER_FOUR}/32 dev lo")
+        if not marks:
+            monkeypatch.setattr(addresses_module, "_IFA_PROTO", -1)
+        async with binding(host, frozenset({OTHER_SIX})) as bound:
+            adopted = bound.addresses.adopt([FOUR, OTHER_FOUR, SIX])
+            assert adopted == ({FOUR, SIX} if marks else {FOUR, SIX, OTHER_FOUR})
+            bound.addresses.set(frozenset({SIX}))
+            assert bound.has(SIX)
+            assert not bound.has(FOUR)
+            assert bound.has(OTHER_FOUR) is marks
+
+    with host:
+        run(scenario())
+
+
+@contextmanager
+def watching(host: Namespace) -> Iterator[Callable[[], list[str]]]:
+    """Gives what changed on lo since the last time, as ``ip monitor`` tells it."""
+    watcher = host.popen(["ip", "-o", "monitor", "address"], stdout=subprocess.PIPE)
+    assert watcher.stdout is not None
+
+    numbers = itertools.count(1)
+
+    def changes() -> list[str]:
+        assert watcher.stdout is not None
+        marker = f"{MARKER}.{next(numbers)}/32"  # no end of an earlier one is mistaken for it
+        host.ip(f"addr add {marker} dev lo\naddr del {marker} dev lo")
+        lines = []
+        while not (line := watcher.stdout.readline()).startswith("Deleted") or marker not in line:
+            lines.append(line)
+        return [line for line in lines if MARKER not in line]
+
+    try:
+        host.ip(f"addr add {MARKER}.0/32 dev lo")
+        while not select.select([watcher.stdout], [], [], 0.05)[0]:  # it tells nothing of what came before it listened
+            host.ip(f"addr del {MARKER}.0/32 dev lo\naddr add {MARKER}.0/32 dev lo")
+        host.ip(f"addr del {MARKER}.0/32 dev lo")
+        changes()
+        yield changes
+    finally:
+        watcher.kill()
+        watcher.wait()
+        watcher.stdout.close()
+
+
+@pytest.mark.system
+def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        async with binding(host, frozenset({SIX, FOUR})) as bound:
+            addresses = bound.addresses
+            addresses.set(frozenset({SIX, FOUR}))
+            with watching(host) as changes:
+                addresses.own(frozenset({SIX, FOUR, OTHER_SIX}))
+                addresses.own(frozenset({SIX, OTHER_SIX}))
+                assert changes() == [], "what is ours changes nothing by itself"
+                host.ip(f"addr del {FOUR}/32 dev lo")
+                await until(lambda: bound.repaired == [FOUR])  # looked after as long as it is wanted
+                changes()
+                addresses.set(frozenset({SIX, FOUR, OTHER_SIX}))
+                assert addresses.present() == {SIX, FOUR, OTHER_SIX}
+                told: list[str] = []
+
+                def is_told() -> bool:
+                    """Of an IPv6 address the kernel tells later than of the mark."""
+                    told.extend(changes())
+                    return bool(told)
+
+                await until(is_told)
+                assert [str(OTHER_SIX) in line for line in told] == [True], "the new one was added"
+                addresses.set(frozenset({SIX, OTHER_SIX}))
+                assert [str(FOUR) in line for line in changes()] == [True], "the old one was removed"
+                host.ip(f"addr add {FOUR}/32 dev lo")  # by somebody else
+                await quiet(bound, until)
+                addresses.set(frozenset({SIX}))
+                await quiet(bound, until)
+                assert bound.has(FOUR), "it is not ours any more"
+                assert addresses.present() == {SIX}
+                addresses.own(frozenset({SIX, FOUR}))
+                addresses.set(frozenset({SIX}))
+                assert not bound.has(FOUR), "it is again"
+                assert bound.has(SIX)
+                assert not [line for line in changes() if str(SIX) + "/" in line]
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_was_never_bound_may_be_bound_by_others_when_it_is_ours_no_more(
+    host: Namespace, run: Run, until: Until
+) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(frozenset({SIX}))
+            bound.addresses.own(frozenset({SIX}))
+            host.ip(f"addr add {FOUR}/32 dev lo")
+            await quiet(bound, until)
+            bound.addresses.set(NOTHING)
+            assert bound.has(FOUR)
+            assert not bound.has(SIX)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_before_anything_is_bound_only_the_last_set_counts(host: Namespace, run: Run) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            host.ip(f"addr add {FOUR}/32 dev lo\naddr add {OTHER_FOUR}/32 dev lo")
+            bound.addresses.own(frozenset({SIX, OTHER_FOUR}))
+            bound.addresses.set(frozenset({SIX}))
+            assert bound.has(FOUR), "nobody calls it ours any more"
+            assert not bound.has(OTHER_FOUR)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_cannot_be_removed_stays_ours_until_it_can(host: Namespace, run: Run, until: Until) -> None:
+    """The kernel would remove a foreign address along with it."""
+
+    async def scenario() -> None:
+        async with binding(host, frozenset({FOUR, SIX})) as bound:
+            host.ip("addr flush dev lo scope host\naddr add 192.0.2.53/24 dev lo\naddr add 192.0.2.77/24 dev lo")
+            with pytest.raises(AddressError):
+                bound.addresses.set(frozenset({SIX}))
+            bound.addresses.own(frozenset({SIX}))
+            assert FOUR in bound.addresses.present()
+            host.ip("addr del 192.0.2.77/24 dev lo")
+            await until(lambda: not bound.has(FOUR) and "192.0.2.53/24" not in bound.shown())
+            assert bound.addresses.present() == {SIX}
+            host.ip(f"addr add {FOUR}/32 dev lo")
+            await quiet(bound, until)
+            bound.addresses.set(frozenset({SIX}))
+            assert bound.has(FOUR)
+
+    with host:
         run(scenario())
 
 
@@ -216,22 +441,36 @@ def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, unti
 
 @pytest.mark.system
 @pytest.mark.parametrize("address", [SIX, FOUR], ids=["ipv6", "ipv4"])
-def test_what_somebody_removed_is_back_within_100_ms(host: Namespace, run: Run, until: Until, address: Address) -> None:
+def test_what_somebody_removed_is_back_within_100_ms(
+    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, address: Address
+) -> None:
+    """At least once in a few times: in between, the machine may have had something else to do."""
+    monkeypatch.setattr(addresses_module, "CALM", 0.0)
+
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.addresses.set(OURS)
-            await quiet(bound, until)
             loop = asyncio.get_running_loop()
             back: list[float] = []
             bound.addresses._repaired = lambda _address: back.append(loop.time())
-            removed = host.popen(["ip", "addr", "del", f"{address}/{address.max_prefixlen}", "dev", "lo"])
-            # Its end is noticed later than the removal, so the time from it to the repair may well be negative.
-            await until(lambda: removed.poll() is not None)
-            ended = loop.time()
-            await until(lambda: back)
-            assert back[0] - ended < 0.1
-            assert bound.has(address)
-            assert bound.addresses.present() == OURS
+
+            async def repair() -> float:
+                """Seconds from the removal to the repair."""
+                await quiet(bound, until)
+                back.clear()
+                removed = host.popen(["ip", "addr", "del", f"{address}/{address.max_prefixlen}", "dev", "lo"])
+                # Its end is noticed later than the removal, so the time from it to the repair may well be negative.
+                await until(lambda: removed.poll() is not None)
+                ended = loop.time()
+                await until(lambda: back)
+                assert bound.has(address)
+                assert bound.addresses.present() == OURS
+                return back[0] - ended
+
+            took = [await repair()]
+            while min(took) >= 0.1 and len(took) < 10:
+                took.append(await repair())
+            assert min(took) < 0.1
 
     with host:
         run(scenario())
@@ -339,11 +578,15 @@ def test_the_same_address_elsewhere_is_not_ours(namespace: Callable[[], Namespac
         async with binding(left) as bound:
             bound.addresses.set(NOTHING)
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
+            assert bound.addresses.elsewhere() == {SIX: "eth0", FOUR: "eth0"}
             bound.addresses.set(frozenset({SIX, FOUR}))
             assert set(bound.shown("lo")) == {f"{SIX}/128", f"{FOUR}/32"}
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
             bound.addresses.set(NOTHING)
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
+            left.ip(f"addr del {SIX}/64 dev eth0\naddr del {FOUR}/24 dev eth0")
+            bound.addresses.set(OURS)
+            assert bound.addresses.elsewhere() == {}
 
     with left:
         run(scenario())
@@ -389,32 +632,43 @@ def test_ipv6_disabled_is_said_clearly_and_ipv4_still_bound(
 
 
 @pytest.mark.system
-def test_what_is_undone_again_and_again_is_a_failure(host: Namespace, run: Run, until: Until) -> None:
+def test_what_is_undone_again_and_again_is_a_failure(
+    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After five repairs we stop fighting: the failure is reported, and the next attempt waits."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.addresses.set(frozenset({SIX, FOUR}))
-            for count in range(1, addresses_module.PATIENCE + 1):
-                host.ip(f"addr del {SIX}/128 dev lo")
-                await reports(bound, count, until)
-            assert [address for address, _ in bound.failed] == [SIX]
-            assert bound.failed[0][1].errno == errno.EBUSY
-            assert bound.has(SIX)
+
+            async def fight() -> None:
+                bound.repaired.clear()
+                bound.failed.clear()
+                for count in range(1, addresses_module.PATIENCE + 1):
+                    host.ip(f"addr del {SIX}/128 dev lo")
+                    await reports(bound, count, until)
+                assert [address for address, _ in bound.failed] == [SIX]
+                assert bound.failed[0][1].errno == errno.EBUSY
+                assert bound.has(SIX)
+
+            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", NEVER)
+            monkeypatch.setattr(addresses_module, "LONGEST_PAUSE", NEVER)
+            await fight()
             host.ip(f"addr del {SIX}/128 dev lo")
-            gone = time.monotonic()
             # Another address is not punished for it.
             host.ip(f"addr del {FOUR}/32 dev lo")
             await until(lambda: FOUR in bound.repaired)
             assert not bound.has(SIX)
-            await until(lambda: len(bound.failed) == 2)
-            assert time.monotonic() - gone > addresses_module.FIRST_PAUSE / 2
-            assert bound.has(SIX)
             # Whoever asks anew gets a new beginning.
             bound.addresses.set(frozenset({FOUR}))
             bound.addresses.set(frozenset({SIX, FOUR}))
+            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 0.5)
+            await fight()
+            failed = time.monotonic()
             host.ip(f"addr del {SIX}/128 dev lo")
-            await until(lambda: bound.repaired.count(SIX) == addresses_module.PATIENCE)
+            await until(lambda: len(bound.failed) == 2)
+            assert time.monotonic() - failed > addresses_module.FIRST_PAUSE / 2
+            assert bound.has(SIX)
 
     with host:
         run(scenario())
@@ -545,38 +799,94 @@ def test_two_capabilities_suffice(host: Namespace, run: Run, with_two_capabiliti
         with_two_capabilities(body)
 
 
+@dataclass
+class Kernel:
+    """The real one, whose requests are counted, and some of whose answers are put off."""
+
+    writes: Counter[int] = field(default_factory=Counter)
+    """batches by the kinds of requests in them"""
+    dumps: int = 0
+    late: int = 0
+    """questions for routes to which the answer is not yet what it will be"""
+    deaf: bool = False
+    """whether it takes no order"""
+    mute: int = 0
+    """questions for routes that are not answered"""
+    meanwhile: Callable[[], None] | None = None
+    """what somebody else does before the next order comes"""
+
+    def __post_init__(self) -> None:
+        self.together, self.parts = Conversation.together, Conversation.parts
+
+    def answer(self, conversation: Conversation, requests: Sequence[Request]) -> list[bytes | OSError]:
+        kinds = {request.kind for request in requests}
+        self.writes.update(kinds)
+        if GET_ROUTE in kinds and self.mute and not self.late:
+            self.mute -= 1
+            raise TimeoutError
+        if requests and requests[0].flags and self.meanwhile is not None:
+            self.meanwhile()
+            self.meanwhile = None
+        if self.deaf and NEW_ADDRESS in kinds:
+            return [b""] * len(requests)
+        answers = self.together(conversation, requests)
+        if GET_ROUTE in kinds and self.late:
+            self.late -= 1
+            return [b"" for _ in answers]  # the /128 that leads to lo is listed, but the route is not local
+        return answers
+
+    def dump(self, conversation: Conversation, request: Request) -> Iterator[bytes]:
+        self.dumps += 1
+        return self.parts(conversation, request)
+
+
+NEW_ADDRESS, DELETE_ADDRESS, GET_ROUTE = 20, 21, 26
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+
+    def together(self: Conversation, requests: Sequence[Request]) -> list[bytes | OSError]:
+        return made.answer(self, requests)
+
+    def parts(self: Conversation, request: Request) -> Iterator[bytes]:
+        return made.dump(self, request)
+
+    monkeypatch.setattr(Conversation, "together", together)
+    monkeypatch.setattr(Conversation, "parts", parts)
+    return made
+
+
 @pytest.mark.system
 def test_bound_means_that_packets_are_accepted(
-    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+    host: Namespace, run: Run, until: Until, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel lists an IPv6 address before a worker of its own has made the local route: that is waited for.
 
     How late that worker is cannot be arranged, so its lateness is put before the kernel's answer.
     """
-    late = 3
 
     async def scenario() -> None:
-        nonlocal late
         async with binding(host) as bound:
-            real = bound.addresses._kernel.ask
-
-            def ask(message: Any, kind: int, *flags: int) -> Any:
-                nonlocal late
-                answer = real(message, kind, *flags)
-                if kind == addresses_module._RTM_GETROUTE and late:
-                    late -= 1
-                    answer[0]["type"] = 1  # RTN_UNICAST: the /128 that leads to lo, without being local
-                return answer
-
-            monkeypatch.setattr(bound.addresses._kernel, "ask", ask)
+            kernel.late = 3
             bound.addresses.set(frozenset({SIX}))
-            assert late == 0
-            late = 10_000
-            with pytest.raises(AddressError, match="accepts no packets") as caught:
-                bound.addresses.set(frozenset({SIX, FOUR}))
-            assert caught.value.errno == errno.EAGAIN
-            assert set(caught.value.failures) == {FOUR}
-            late = 0
+            assert bound.has(SIX)
+            assert bound.addresses.awaited == {SIX}
+            await until(lambda: bound.accepted)
+            assert not kernel.late
+            assert not bound.addresses.awaited
+            bound.addresses.set(frozenset({SIX}))  # nothing is asked of what was local once
+            assert kernel.writes[GET_ROUTE] == 4
+            kernel.late = 10_000
+            monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", 0.25)
+            bound.addresses.set(frozenset({SIX, FOUR}))
+            assert bound.addresses.awaited == {FOUR}
+            await until(lambda: bound.failed)
+            assert [(address, error.errno) for address, error in bound.failed] == [(FOUR, errno.EAGAIN)]
+            assert "accepts no packets" in str(bound.failed[0][1])
+            assert bound.accepted == 1
+            kernel.late = 0
             await until(lambda: bound.repaired == [FOUR])
 
     with host:
@@ -584,17 +894,82 @@ def test_bound_means_that_packets_are_accepted(
 
 
 @pytest.mark.system
-def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_question_that_the_kernel_does_not_answer_is_asked_again(
+    host: Namespace, run: Run, until: Until, kernel: Kernel
+) -> None:
     async def scenario() -> None:
         async with binding(host) as bound:
-            real = bound.addresses._kernel.ask
-            deaf = addresses_module._RTM_NEWADDR
-            monkeypatch.setattr(
-                bound.addresses._kernel,
-                "ask",
-                lambda message, kind, *flags: [] if kind == deaf else real(message, kind, *flags),
-            )
-            monkeypatch.setattr(bound.addresses, "_is_local", lambda _address, _limit: True)
+            kernel.late, kernel.mute = 1, 2
+            bound.addresses.set(frozenset({SIX}))
+            assert bound.addresses.awaited == {SIX}
+            await until(lambda: bound.accepted)
+            assert not kernel.mute
+            assert not bound.failed
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_was_repaired_is_awaited_like_anything_else(
+    host: Namespace, run: Run, until: Until, kernel: Kernel
+) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set(OURS)
+            await quiet(bound, until)
+            await until(lambda: not bound.addresses.awaited)
+            kernel.late = 10_000  # until we have seen it
+            host.ip(f"addr del {SIX}/128 dev lo")
+            await until(lambda: bound.addresses.awaited == {SIX})
+            assert not bound.repaired
+            kernel.late = 0
+            await until(lambda: bound.repaired == [SIX])
+            await quiet(bound, until)
+            kernel.late = 10_000
+            host.ip(f"addr del {FOUR}/32 dev lo")
+            await until(lambda: bound.addresses.awaited == {FOUR})
+            bound.addresses.set(frozenset({SIX}))  # what is not wanted any more is not awaited either
+            assert not bound.addresses.awaited
+            kernel.late = 0
+            await quiet(bound, until)
+            assert bound.repaired == [SIX]
+            assert not bound.failed
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_many_addresses_are_one_batch(namespace: Callable[[], Namespace], run: Run, kernel: Kernel) -> None:
+    """However many they are, the table is read before and after; and only before where nothing is to be done."""
+    many = frozenset(ip_address(f"2001:db8:53::{number:x}") for number in range(1, 301))
+    host = namespace()
+
+    async def scenario() -> None:
+        async with binding(host, many) as bound:
+            for wanted, kind, dumps in (
+                (many, NEW_ADDRESS, 2),
+                (many, NEW_ADDRESS, 1),
+                (NOTHING, DELETE_ADDRESS, 2),
+            ):
+                kernel.writes.clear()
+                kernel.dumps = 0
+                bound.addresses.set(wanted)
+                assert len(bound.shown()) == len(wanted)
+                assert kernel.dumps == dumps
+                assert kernel.writes[kind] == dumps - 1
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, kernel: Kernel) -> None:
+    kernel.deaf = True
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
             with pytest.raises(AddressError, match="does not show it"):
                 bound.addresses.set(frozenset({SIX}))
 
@@ -603,13 +978,15 @@ def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, monkeypa
 
 
 @pytest.mark.system
-def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run) -> None:
+def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run, kernel: Kernel) -> None:
     """Somebody else removed it between our look and our order."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            for address in OURS:
-                bound.addresses._remove(addresses_module._Entry(address, address.max_prefixlen, 0))
+            bound.addresses.set(OURS)
+            kernel.meanwhile = lambda: host.ip("\n".join(f"addr del {one}/{one.max_prefixlen} dev lo" for one in OURS))
+            bound.addresses.set(NOTHING)
+            assert not bound.addresses.present()
 
     with host:
         run(scenario())
@@ -618,6 +995,7 @@ def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run) -> None:
 @pytest.mark.system
 def test_set_before_open_is_an_error_of_the_system(host: Namespace) -> None:
     bound = Bound(host)
+    bound.addresses.own(OURS)
     with pytest.raises(OSError, match="not open"):
         bound.addresses.set(OURS)
 

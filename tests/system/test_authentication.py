@@ -65,7 +65,7 @@ def replaced(host: Host) -> int:
     mark, first = host.log.mark(), host.agent
     host.exabgp.send_signal(signal.SIGUSR2)
     ended(first)
-    host.log.wait("started", mark)
+    host.log.wait("agent-started", mark)
     return mark
 
 
@@ -108,14 +108,14 @@ def test_from_unsigned_adverts_to_another_key_without_a_transition(fabric: Fabri
             authenticate(host, mode, ids=ids, active=active, interval=PATIENT)
             seen = other.log.mark()
             mark = replaced(host)
-            said = host.log.wait("authentication", mark)
+            said = host.log.all("authentication-enabled", mark)[-1]  # before it, that of the caretaker in between
             assert (said["mode"], said["accepts"]) == (mode, list(ids))
             host.becomes("active" if host is fabric.a else "backup", mark)
             # With the second advert the Backup has judged the first, whatever step it is at itself.
             fabric.sniffer.wait(2, fabric.a.source, via="a0", since=time.time())
             assert other.log.moves(seen) == [], f"{mode} {ids} {active} on {host.name}: {fabric.told()}"
     for host in (fabric.a, fabric.b):
-        assert not host.log.all("rejected", marks[host.name]), fabric.told()
+        assert not host.log.all("packet-rejected", marks[host.name]), fabric.told()
     heard = counters(fabric.b)["routers"]["web"]["authentication"][fabric.a.source]
     assert heard["signed"] > 0
     assert heard["unsigned"] == 0
@@ -187,7 +187,7 @@ def test_marks_outlive_an_agent_that_is_killed(fabric: Fabric, tap: Tap) -> None
     mark, first = fabric.b.log.mark(), fabric.b.agent
     os.kill(first, signal.SIGKILL)
     ended(first)
-    assert fabric.b.log.wait("marks", mark)["known"] >= 1
+    assert fabric.b.log.wait("replay-counters-loaded", mark)["known"] >= 1
     fabric.b.log.wait("transition", mark)
     for packet in played:
         tap.play(packet, fabric.b)
@@ -223,7 +223,7 @@ def test_nothing_that_is_forged_moves_anything(fabric: Fabric, tap: Tap) -> None
             tap.play(with_header(ip_address(sender.source), ip_address(to.source), 255, long), to)
         assert before == {}
         all_are_counted(to, expected)
-        named = to.log.all("rejected", marks[to.name], reason="auth-window", source=sender.source)
+        named = to.log.all("packet-rejected", marks[to.name], reason="auth-window", source=sender.source)
         assert "s behind our clock (window 5 s)" in named[0]["detail"]
     for host in (fabric.a, fabric.b):
         assert host.log.moves(marks[host.name]) == [], fabric.told()
@@ -288,17 +288,17 @@ def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric
     fabric.start()
     marks = {host.name: host.log.mark() for host in (fabric.a, fabric.b)}
     move(shift, 3)
-    assert "set forward by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"])["detail"]
+    assert "set forward by 3.0 s" in fabric.a.log.wait("clock-stepped", marks["a"])["detail"]
     early = fabric.b.log.wait("clock-skew", marks["b"], peer=fabric.a.source)
     assert "s ahead of ours, and beyond 5 s it is not heard" in early["detail"]
     move(shift, 0)  # within the window: the numbers go on from where they were
-    assert "set back by 3.0 s" in fabric.a.log.wait("clock-set", marks["a"] + 1)["detail"]
+    assert "set back by 3.0 s" in fabric.a.log.wait("clock-stepped", marks["a"] + 1)["detail"]
     since = time.time()
     fabric.sniffer.wait(5, fabric.a.source, via="a0", since=since)
-    assert not fabric.b.log.all("rejected", marks["b"]), fabric.told()
+    assert not fabric.b.log.all("packet-rejected", marks["b"]), fabric.told()
     assert fabric.b.log.moves(marks["b"]) == []
     move(shift, 60)
-    told = fabric.b.log.wait("rejected", marks["b"], reason="auth-window", source=fabric.a.source)
+    told = fabric.b.log.wait("packet-rejected", marks["b"], reason="auth-window", source=fabric.a.source)
     assert "60 s ahead of our clock (window 5 s)" in told["detail"]
     fabric.b.becomes("active", marks["b"])
     move(shift, 0)  # by more than the window: the numbers begin anew, and b does not hold the last ones against them

@@ -1,4 +1,4 @@
-"""drain, undrain and status as people, scripts and units call them: what is printed where, and the exit statuses.
+"""drain, undrain and status as people, scripts and units call them: output and exit statuses.
 
 The commands, the socket and the files are real; behind them stands a test double of the agent (``commanded.Double``).
 """
@@ -21,20 +21,11 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp import __version__, cli
-from exavrrp.control import (
-    Answer,
-    Begun,
-    Done,
-    Error,
-    Misunderstood,
-    Outcome,
-    Progress,
-    Status,
-    StatusAnswer,
-    encode,
-)
+from exavrrp import __version__
+from exavrrp.cli import asking, main, status
+from exavrrp.control import Answer, Begun, Done, Error, Misunderstood, Progress, Status, StatusAnswer, encode
 from exavrrp.system import client
+from exavrrp.view import Outcome, SessionView
 from tests.system.commanded import Commanded, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need
 
@@ -51,7 +42,7 @@ def agent(tmp_path: Path) -> Iterator[Commanded]:
 
 def call(path: Path, *arguments: str) -> Result:
     """What the command did, with the configuration at ``path``."""
-    return CliRunner().invoke(cli.main, [*arguments, "--config", str(path)], catch_exceptions=False)
+    return CliRunner().invoke(main, [*arguments, "--config", str(path)], catch_exceptions=False)
 
 
 def begin(agent: Commanded, *arguments: str) -> "subprocess.Popen[str]":
@@ -206,14 +197,55 @@ def test_wrong_usage_asks_nobody(agent: Commanded, arguments: list[str], message
 
 def test_status_is_one_line_a_router(agent: Commanded) -> None:
     agent.double.faults["web"] = ("check disk fails: full",)
+    agent.double.ages = {"web": 184_259.0, "dns": 41.9}
     assert call(agent.configuration, "drain", "--wait", "dns", "--for", "30m").exit_code == 0
     status, out, error = spawn(agent, "status")
     assert (status, error) == (0, "")
     assert out == (
-        "web  active  150 - 50 (a failing) = 100  bound, announced as active  fault: check disk fails: full\n"
-        "dns  backup  150 - 50 (a failing) = 100  unbound, not announced      "
+        "web  active  2d 03:10  150 - 50 (a failing) = 100  bound, announced as active  fault: check disk fails: full\n"
+        "dns  backup  00:00:41  150 - 50 (a failing) = 100  unbound, not announced      "
         "drained until 2026-11-22T12:30:00Z or undrain\n"
     )
+
+
+def test_status_of_an_older_agent_says_nothing_of_since(agent: Commanded) -> None:
+    assert call(agent.configuration, "status").stdout.splitlines() == [
+        "web  active  150 - 50 (a failing) = 100  bound, announced as active",
+        "dns  active  150 - 50 (a failing) = 100  bound, announced as active",
+    ]
+
+
+def test_status_is_one_line_a_session(agent: Commanded) -> None:
+    agent.double.connected = [
+        SessionView(peer="10.255.0.1", local="10.0.0.2", up=True, told=True, counts_for=("web", "dns")),
+        SessionView(peer="10.255.0.1", local="10.0.0.3", up=False),
+        SessionView(peer="10.255.0.2", local=None, up=None),
+        SessionView(peer="fe80::1", local="fe80::5", up=True, told=True, counts_for=("dns",)),
+        SessionView(peer="fe80::1", local="fe80::6", up=True, told=True),
+        SessionView(peer="fe80::1", local="fe80::7", up=True, told=False),
+        SessionView(peer="fe80::1", local="fe80::8", up=True),
+    ]
+    assert call(agent.configuration, "status").stdout.splitlines()[2:] == [
+        "session 10.255.0.1 from 10.0.0.2: up, counts for every virtual router",
+        "session 10.255.0.1 from 10.0.0.3: down",
+        "session 10.255.0.2: not known, ExaBGP does not answer",
+        "session fe80::1 from fe80::5: up, counts for dns",
+        "session fe80::1 from fe80::6: up, counts for no virtual router",
+        "session fe80::1 from fe80::7: up, not told of our routes, so it does not count",
+        "session fe80::1 from fe80::8: up, not known yet whether it is told of our routes",
+    ]
+    document = json.loads(call(agent.configuration, "status", "--json").stdout)
+    known = {
+        "peer": "10.255.0.1",
+        "local": "10.0.0.2",
+        "up": True,
+        "told": True,
+        "counts_for": ["web", "dns"],
+        "families": None,
+    }
+    assert {name: document["sessions"][0][name] for name in known} == known
+    assert (document["sessions"][1]["up"], document["sessions"][2]["local"]) == (False, None)
+    assert call(agent.configuration, "status", "--is-active", "web").stdout == "active\n", "of a router, nothing else"
 
 
 def test_status_says_that_a_drain_was_undone(agent: Commanded) -> None:
@@ -231,21 +263,29 @@ def test_status_for_programs(agent: Commanded) -> None:
     assert (document["version"], document["release"], document["process"]) == (1, __version__, os.getpid())
     assert document["time"] == "2026-11-22T12:00:00Z"
     assert [one["name"] for one in document["routers"]] == ["web", "dns"]
-    assert document["routers"][0] == {
+    known: dict[str, object] = {
         "name": "web",
         "vrid": 1,
         "role": "active",
         "priority": 100,
         "explanation": "150 - 50 (a failing) = 100",
+        "addresses": [],
+        "prefixes": [],
         "bound": True,
         "level": "active",
         "drained": False,
+        "wanted": "active",
+        "accepted": True,
+        "untold": [],
         "faults": [],
         "holds": [],
+        "remarks": [],
         "outcome": "serving",
         "until": None,
         "persistent": False,
     }
+    assert {name: document["routers"][0][name] for name in known} == known
+    assert document["now"] == {"time": "2026-11-22T12:00:00Z", "monotonic": 1_000_000.0}
 
 
 def test_is_active_is_an_exit_status(agent: Commanded) -> None:
@@ -305,10 +345,10 @@ def test_without_a_usable_configuration_the_agent_is_looked_for_where_it_is_by_d
     path = tmp_path / "etc.toml"
     if text is not None:
         path.write_text(text)
-    (option,) = [one for one in cli.status.params if one.name == "path"]
+    (option,) = [one for one in status.command.params if one.name == "path"]
     monkeypatch.setattr(option, "default", str(path))
-    monkeypatch.setattr(cli, "STATE_DIRECTORY", str(tmp_path))
-    told = CliRunner().invoke(cli.main, ["status"], catch_exceptions=False)
+    monkeypatch.setattr(asking, "STATE_DIRECTORY", str(tmp_path))
+    told = CliRunner().invoke(main, ["status"], catch_exceptions=False)
     assert told.exit_code == 0
     assert told.stdout.count("\n") == 2
     assert bool(told.stderr) is (text is not None)
@@ -376,7 +416,8 @@ class Impostor:
 def test_an_answer_that_is_none_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: bytes | None, message: str
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE", 0.5)
+    if says is None:
+        monkeypatch.setattr(client, "ANSWER_TIMEOUT", 0.5)
     impostor = Impostor(tmp_path, says)
     told = call(impostor.configuration, "drain", "--wait")
     impostor.close()
@@ -434,7 +475,7 @@ def test_an_agent_with_too_much_to_do_is_waited_for_and_then_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its backlog is full: the kernel takes no further connection."""
-    monkeypatch.setattr(client, "PATIENCE", 1.0)
+    monkeypatch.setattr(client, "ANSWER_TIMEOUT", 1.0)
     path = tmp_path / "exavrrp.toml"
     path.write_text(f'[agent]\nstate_directory = "{tmp_path}"\n')
     with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:

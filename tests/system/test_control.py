@@ -1,4 +1,4 @@
-"""The control socket: who may use it, what no client can do to it, and what is kept of a drain.
+"""The control socket: who may use it, robustness against clients, and persistent drains.
 
 The sockets and files are real; behind them stands a test double of the agent (``commanded.Double``).
 """
@@ -33,7 +33,6 @@ from exavrrp.control import (
     Done,
     Drain,
     Error,
-    Outcome,
     Progress,
     Request,
     Status,
@@ -45,6 +44,7 @@ from exavrrp.control import (
 from exavrrp.system import control as room
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile
+from exavrrp.view import Outcome
 from tests.system.commanded import Commanded, Double, Told, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need, Run, Until
 
@@ -179,7 +179,9 @@ def test_a_group_is_admitted(tmp_path: Path, run: Run) -> None:
 def test_a_group_that_there_is_not_is_said_and_nobody_else_let_in(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web", group="no-such-group") as here:
-            assert here.log.detail("control-group").startswith("there is no such group; make the agent's user a member")
+            assert here.log.detail("control-group-failed").startswith(
+                "there is no such group; make the agent's user a member"
+            )
             assert here.path.stat().st_gid == os.getgid()
             assert isinstance(await here.ask(Status()), StatusAnswer)
 
@@ -198,7 +200,7 @@ def test_a_group_that_the_agent_is_no_member_of_is_said(
 
     async def check() -> None:
         async with site(directory, "web", group=grp.getgrgid(1).gr_name) as here:
-            assert here.log.detail("control-group").startswith("Operation not permitted; ")
+            assert here.log.detail("control-group-failed").startswith("Operation not permitted; ")
             assert isinstance(await here.ask(Status()), StatusAnswer)
 
     with_two_capabilities(lambda: run(check()))
@@ -215,6 +217,30 @@ def test_without_a_socket_the_agent_does_its_work_and_says_so(tmp_path: Path, ru
             assert "Is a directory; drain, undrain and status do not work" in here.log.detail("control-unavailable")
             assert here.double.calls == [("drain", "web")]
         assert (tmp_path / "control.sock").is_dir()
+
+    run(check())
+
+
+def test_a_socket_that_somebody_removes_is_made_again(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "SOCKET_LOOK", 0.01)
+    directory = tmp_path / "run"
+    directory.mkdir()
+
+    async def check() -> None:
+        async with site(directory, "web") as here:
+            here.path.unlink()
+            await until(lambda: "control-restored" in here.log.events())
+            directory.rename(tmp_path / "gone")
+            directory.write_text("")
+            await until(lambda: "control-unavailable" in here.log.events())
+            directory.unlink()
+            directory.mkdir()
+            await until(here.path.exists)
+            assert isinstance(await here.ask(Status()), StatusAnswer)
+            assert here.log.events() == ["control-restored", "control-unavailable", "control-restored"]
+        assert not here.path.exists()
 
     run(check())
 
@@ -320,7 +346,9 @@ def test_who_asked_is_logged(tmp_path: Path, run: Run) -> None:
             await here.ask(Drain())
             await here.ask(Undrain())
             by = f"user {os.getuid()}, process {os.getpid()}"
-            assert [(fields["request"], fields["by"]) for _, event, fields in here.log.lines if event == "asked"] == [
+            assert [
+                (fields["request"], fields["by"]) for _, event, fields in here.log.lines if event == "command-received"
+            ] == [
                 ("drain", by),
                 ("undrain", by),
             ]
@@ -367,7 +395,7 @@ def test_a_request_without_a_line_end_is_one_if_nothing_can_follow(tmp_path: Pat
 def test_who_never_ends_its_line_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", 0.5)
+    monkeypatch.setattr(room, "PATIENCE", 1.5)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here, await here.connect() as silent, await here.connect() as slow:
@@ -375,7 +403,7 @@ def test_who_never_ends_its_line_is_cut_and_delays_nobody(
             assert isinstance(await here.ask(Status()), StatusAnswer)
             for client in (silent, slow):
                 (found,) = await client.all()
-                assert found == Error(message="no whole line within 0.5 s; end the request with a line feed")
+                assert found == Error(message="no whole line within 1.5 s; end the request with a line feed")
 
     run(check())
 
@@ -383,7 +411,7 @@ def test_who_never_ends_its_line_is_cut_and_delays_nobody(
 def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", 0.5)
+    monkeypatch.setattr(room, "PATIENCE", 1.5)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here:
@@ -450,6 +478,12 @@ def test_a_hundred_that_wait_are_attended_to_as_far_as_there_is_room(tmp_path: P
     run(check())
 
 
+@pytest.mark.parametrize(("descriptors", "most"), [(4, 1), (40, 5), (1024, 64), (resource.RLIM_INFINITY, 64)])
+def test_clients_leave_descriptors_for_checks(monkeypatch: pytest.MonkeyPatch, descriptors: int, most: int) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
+    assert room.most_clients() == most
+
+
 def test_without_a_descriptor_left_clients_wait_until_there_is_one(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -468,7 +502,7 @@ def test_without_a_descriptor_left_clients_wait_until_there_is_one(
                         taken.append(os.dup(client.fileno()))
                 client.connect(str(here.path))
                 client.sendall(encode(Status()))
-                await until(lambda: "control-busy" in here.log.events())
+                await until(lambda: "control-accept-failed" in here.log.events())
             finally:
                 for descriptor in taken:
                     os.close(descriptor)
@@ -476,7 +510,7 @@ def test_without_a_descriptor_left_clients_wait_until_there_is_one(
             reader, writer = await asyncio.open_unix_connection(sock=client)
             assert isinstance(answer(await reader.readline()), StatusAnswer)
             writer.close()
-            busy = [fields["detail"] for _, event, fields in here.log.lines if event == "control-busy"]
+            busy = [fields["detail"] for _, event, fields in here.log.lines if event == "control-accept-failed"]
             assert set(busy) == {os.strerror(errno.EMFILE)}
 
     run(check())
@@ -524,10 +558,10 @@ def test_a_bug_of_the_agent_is_told_to_the_loop(tmp_path: Path) -> None:
         async with asyncio.timeout(LIMIT), site(tmp_path, "web") as here:
             bug = RuntimeError("a bug")
 
-            def status() -> Any:
+            def view() -> Any:
                 raise bug
 
-            here.double.status = status  # type: ignore[method-assign]
+            here.double.view = view  # type: ignore[method-assign]
             async with await here.connect() as client:
                 client.say(encode(Status()))
                 assert await client.all() == []
@@ -602,7 +636,7 @@ def test_a_drain_ends_by_itself(tmp_path: Path, run: Run, until: Until) -> None:
             await here.ask(Drain(names=("web",), seconds=0.1))
             await until(lambda: ("undrain", "web") in here.double.calls)
             await until(lambda: here.kept() == {"dns": None})
-            assert here.log.detail("drain-over") == "its time is over"
+            assert here.log.detail("drain-expired") == "its time is over"
 
     run(check())
 
@@ -645,7 +679,7 @@ def test_across_a_restart_the_clock_counts(tmp_path: Path, run: Run, until: Unti
         now[0] += 120
         async with site(tmp_path, "web", "dns", clock=lambda: now[0]) as here:
             assert here.double.calls == [("drain", "dns")], "the other one is over"
-            assert here.log.detail("drain-over") == "it ended while no agent ran"
+            assert here.log.detail("drain-expired") == "it ended while no agent ran"
             await until(lambda: ("undrain", "dns") in here.double.calls)
             await until(lambda: here.kept() == {})
             assert ("undrain", "old") not in here.double.calls, "nobody knows it any more"
@@ -720,7 +754,7 @@ def test_a_drain_that_cannot_be_kept_is_done_and_says_so(tmp_path: Path, run: Ru
                 f" make {disk.path.parent} writable"
             )
             assert (done.routers[0].outcome, done.routers[0].persistent) == (Outcome.DRAINED, False)
-            assert here.log.detail("drains-not-kept").endswith("Read-only file system")
+            assert here.log.detail("drain-not-persistent").endswith("Read-only file system")
             found = await here.ask(Status())
             assert isinstance(found, StatusAnswer)
             assert not found.routers[0].persistent
@@ -766,6 +800,7 @@ def test_a_disk_that_hangs_delays_neither_the_drain_nor_anybody_else(
             assert "could not be written within 0.2 s; this drain will not survive a restart" in done.warning
             assert not done.routers[0].persistent
             disk.answers.set()
+            monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
             late = await here.ask(Drain(names=("dns",)))
             assert isinstance(late, Done)
             assert late.warning is None

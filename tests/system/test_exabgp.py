@@ -1,4 +1,4 @@
-"""The conversation with the real ExaBGP 4.2 and 5.0, and what BIRD at the other end of the session makes of it.
+"""The client of ExaBGP's API with real ExaBGP 4.2 and 5.0, and the routes that BIRD receives from them.
 
 ExaBGP and BIRD live in network namespaces with a cable between them, one BGP session per family. ExaBGP's process is a
 relay that hands its stdin and stdout over to the test, so that the code under test talks to ExaBGP from here. The first
@@ -22,27 +22,22 @@ import termios
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from exavrrp.routes import (
-    EXPLICIT,
-    Attributes,
-    Dialect,
-    Ladder,
-    Level,
-    Route,
-    announce,
-    prepended,
-    spellings,
-    withdraw,
-)
-from exavrrp.system.exabgp import Answered, Event, ExaBGP, Gone, Greeted, Neighbor, Odd, Refused, Silent, Stopping
-from exavrrp.system.exabgp.conversation import QUESTION, RESET, THROWAWAY, VERSION
-from exavrrp.system.exabgp.pipes import LONGEST_LINE, Lines
+from exavrrp.neighbors import Session
+from exavrrp.pump import LONGEST_LINE, Lines
+from exavrrp.routes import Attributes, Level, Network, Route
+from exavrrp.speaker import Answered, Configured, Event, Gone, Greeted, Listed, Neighbor, Odd, Refused, Silent, Stopping
+from exavrrp.speaker.channel import PULSE
+from exavrrp.speaker.dialects import V4, V5
+from exavrrp.speaker.variants import EXPLICIT, variants
+from exavrrp.system.exabgp import ExaBGP
+from exavrrp.takeover import RouteContext, RoutePolicy, prepended
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need, Run, Until
@@ -56,19 +51,20 @@ LIMIT = 20.0
 PIPE = 64 * 1024
 """Bytes a pipe takes (pipe(7))."""
 
-LADDER = Ladder.derived(Attributes(med=50, communities=("65010:7",)))
-VIP6, OTHER6, MARK6 = (IPv6Address(f"2001:db8:53::{number}") for number in ("1", "2", "ffff"))
-VIP4, OTHER4 = (IPv4Address(f"192.0.2.{number}") for number in (53, 54))
+PARTING = RouteContext(parting=True)
+POLICY = RoutePolicy.derived(Attributes(med=50, communities=("65010:7",)))
+VIP6, OTHER6, MARK6 = (IPv6Network(f"2001:db8:53::{number}") for number in ("1", "2", "ffff"))
+VIP4, OTHER4 = (IPv4Network(f"192.0.2.{number}") for number in (53, 54))
 NOWHERE = IPv6Address("2001:db8:dead::1")
 """A neighbour that is not configured."""
 
 
-def route(address: Address, level: Level = Level.ACTIVE) -> Route:
-    return Route(address, LADDER.at(level))
+def route(network: Network, level: Level = Level.ACTIVE) -> Route:
+    return Route(network, POLICY.at(level))
 
 
-def forms(*addresses: Address) -> list[Route]:
-    return [one for address in addresses for one in LADDER.routes(address)]
+def forms(*networks: Network) -> list[Route]:
+    return [one for network in networks for one in POLICY.routes(network)]
 
 
 class Told(list[Event]):
@@ -84,7 +80,8 @@ class Told(list[Event]):
 @contextlib.asynccontextmanager
 async def talking(stdin: int, stdout: int, *ours: Route) -> AsyncIterator[tuple[ExaBGP, Told]]:
     told = Told()
-    exabgp = ExaBGP(ours or forms(VIP6), told)
+    exabgp = ExaBGP(told)
+    exabgp.own(ours or forms(VIP6))
     exabgp.open(asyncio.get_running_loop(), stdin, stdout)
     try:
         yield exabgp, told
@@ -133,18 +130,23 @@ def ends() -> Iterator[Ends]:
 def test_greeting_and_first_wish(ends: Ends, run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with talking(ends.stdin, ends.stdout) as (exabgp, told):
-            assert ends.hears() == f"{THROWAWAY}\n{RESET}\n{VERSION}\n"
+            assert ends.hears() == f"{V5.THROWAWAY}\n{V5.RESET}\n{V5.VERSION}\n"
             exabgp.set([route(VIP6)])
             ends.says("error\nexabgp 5.0.15\ndo")
             ends.says("ne\n")
             await until(lambda: told == [Greeted("5.0.15", known=True)])
-            assert ends.hears() == f"{QUESTION}\n{announce(route(VIP6), Dialect.V5)}\n"
+            assert ends.hears() == f"{V5.CONFIGURATION}\n{V5.PROBE}\n{V5.announce(route(VIP6))}\n"
+            ends.says("done\n")
             ends.says("Peer            AS        up/down state       |     #sent     #recvd\n")
             ends.says("fd00::1    65000   0:00:05 established           1          1\ndone\ndone\n")
             await until(lambda: exabgp.settled)
-            assert exabgp.established == {IPv6Address("fd00::1")}
-            assert exabgp.dialect is Dialect.V5
-            assert told[1:] == [Neighbor(IPv6Address("fd00::1"), established=True), Answered(VIP6, route(VIP6))]
+            assert ends.hears() == f"{V5.DETAIL}\n"
+            ends.says("Neighbor fd00::1\n   local    fd00::2      \n   state    ESTABLISHED    \n\ndone\n")
+            session = Session(IPv6Address("fd00::1"), IPv6Address("fd00::2"))
+            await until(lambda: exabgp.established == {session})
+            assert exabgp.dialect is V5
+            assert told[1:3] == [Answered(VIP6, route(VIP6)), Neighbor(session, established=True)]
+            assert told[3:] == [Configured({session: None})], "which families it carries, it has not said"
 
     run(body())
 
@@ -174,7 +176,8 @@ def test_neither_a_print_nor_a_child_reaches_exabgp(ends: Ends, run: "Run") -> N
 def test_only_a_pipe_will_do(ends: Ends, run: "Run") -> None:
     async def body(null: int) -> None:
         for pair in ((null, ends.stdout), (ends.stdin, null)):
-            exabgp = ExaBGP(forms(VIP6), Told())
+            exabgp = ExaBGP(Told())
+            exabgp.own(forms(VIP6))
             with pytest.raises(OSError, match="is not a pipe to ExaBGP"):
                 exabgp.open(asyncio.get_running_loop(), *pair)
             exabgp.close()
@@ -185,7 +188,7 @@ def test_only_a_pipe_will_do(ends: Ends, run: "Run") -> None:
 
 def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Until") -> None:
     """The pipe to ExaBGP is full: we go on listening, remember the last wish only, and say it when there is room."""
-    many = [IPv6Address(f"2001:db8:53::{number:x}") for number in range(1, 300)]
+    many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, 300)]
     heading = "Peer            AS        up/down state       |     #sent     #recvd"
     heard = Lines(2 * PIPE)
 
@@ -193,7 +196,7 @@ def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Un
         """What ExaBGP does when it goes on: reads, and answers."""
         lines = heard.feed(ends.hears().encode())
         for line in lines:
-            ends.says(f"{heading}\ndone\n" if line.endswith(QUESTION) else "done\n")
+            ends.says(f"{heading}\ndone\n" if line.endswith(V5.PROBE) else "done\n")
         return lines
 
     async def body() -> None:
@@ -205,7 +208,7 @@ def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Un
             ends.says("exabgp 5.0.15\ndone\n")
             await until(lambda: told.of(Greeted))
             for level in (Level.LEAVING, Level.ACTIVE) * 20:
-                exabgp.set([route(address, level) for address in many])
+                exabgp.set([route(network, level) for network in many])
                 await asyncio.sleep(0)
             await until(lambda: told.of(Silent))
             ends.says('{"type": "state", "neighbor": {"address": {"peer": "fd00::1"}, "state": "up"}}\n')
@@ -215,7 +218,7 @@ def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Un
                 said += len(carry_out())
                 await asyncio.sleep(0)
             assert said < 2.5 * len(many), "for each what was written when the pipe was full, and its last wish"
-            assert {event.route for event in told.of(Answered)} == {route(address) for address in many}
+            assert {event.route for event in told.of(Answered)} == {route(network) for network in many}
 
     run(body())
 
@@ -255,7 +258,8 @@ def test_a_listener_may_close_and_wish(ends: Ends, run: "Run", until: "Until") -
             if isinstance(event, Answered):
                 exabgp.close()
 
-        exabgp = ExaBGP(forms(VIP6), listen)
+        exabgp = ExaBGP(listen)
+        exabgp.own(forms(VIP6))
         exabgp.open(asyncio.get_running_loop(), ends.stdin, ends.stdout)
         ends.says("exabgp 4.2.25\ndone\n")
         await until(lambda: told)
@@ -326,16 +330,35 @@ template bgp server {{ local as {asn}; passive; hold time 9; error wait time 1, 
 protocol bgp up4 from server {{
     local 10.0.{number}.1; neighbor 10.0.{number}.2 as 65010;
     ipv4 {{ import all; export none; }};
+    ipv6 {{ import all; export none; }};
 }}
 protocol bgp up6 from server {{
     local fd00:{number}::1; neighbor fd00:{number}::2 as 65010;
+    ipv4 {{ import all; export none; extended next hop on; }};
     ipv6 {{ import all; export none; }};
+}}
+protocol bgp twin4 from server {{
+    local 10.0.{number}.1; neighbor 10.0.{number}.3 as 65010;
+    ipv4 {{ import all; export none; }};
 }}
 """
 
+LINK_LOCAL = """
+router id 10.0.{number}.1;
+log "{log}" all;
+debug protocols {{ routes, states }};
+protocol device {{ }}
+protocol bgp up6 {{
+    local fe80::1 as {asn}; neighbor fe80::{number}:2 % 'eth0' as 65010;
+    passive; hold time 9; error wait time 1, 1;
+    ipv6 {{ import all; export none; }};
+}}
+"""
+"""A router that is called fe80::1, as all of its fabric are."""
+
 NEIGHBOR = """
 neighbor {remote} {{
-    router-id 10.0.0.2; local-address {local}; local-as 65010; peer-as {asn}; hold-time 9;
+    router-id 10.0.0.2; local-address {local}; local-as 65010; peer-as {asn}; hold-time 9; {more}
     family {{ {families} }}
     api {{ processes [ agent ]; neighbor-changes; }}
 }}
@@ -345,13 +368,19 @@ neighbor {remote} {{
 class Router:
     """A router with BIRD."""
 
-    def __init__(self, namespace: "Namespace", number: int, directory: Path, asn: int) -> None:
+    def __init__(
+        self, namespace: "Namespace", number: int, directory: Path, asn: int, configuration: str = BIRD
+    ) -> None:
         self.namespace = namespace
-        self.addresses: tuple[Address, Address] = (IPv4Address(f"10.0.{number}.1"), IPv6Address(f"fd00:{number}::1"))
+        self.sessions = (
+            Session(IPv4Address(f"10.0.{number}.1"), IPv4Address(f"10.0.{number}.2")),
+            Session(IPv6Address(f"fd00:{number}::1"), IPv6Address(f"fd00:{number}::2")),
+        )
+        self.twin = Session(IPv4Address(f"10.0.{number}.1"), IPv4Address(f"10.0.{number}.3"))
         self.log = directory / f"bird{number}.log"
         self._control = directory / f"bird{number}.ctl"
         self._configuration = directory / f"bird{number}.conf"
-        self._configuration.write_text(BIRD.format(number=number, log=self.log, asn=asn))
+        self._configuration.write_text(configuration.format(number=number, log=self.log, asn=asn))
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
@@ -378,14 +407,23 @@ class Router:
                 found[list(found)[-1]][attribute[1]] = attribute[2]
         return found
 
+    def origins(self, network: Network) -> set[str]:
+        """The sessions that a route to it came over, by their names here."""
+        found: dict[str, set[str]] = {"": set()}
+        for line in self.tell("show", "route").splitlines():
+            if one := re.match(r"(\S*)\s+unicast \[(\w+) ", line):
+                prefix = one[1] or list(found)[-1]
+                found.setdefault(prefix, set()).add(one[2])
+        return found.get(str(network), set())
+
     def has(self, *routes: Route) -> bool:
         """Whether these and no others are here, by their MED."""
         meds = {prefix: attributes.get("med") for prefix, attributes in self.routes().items()}
         return meds == {one.prefix: str(one.attributes.med) for one in routes}
 
-    def updates(self, address: Address) -> list[str]:
-        """What was done with each UPDATE about an address: ``added``, ``removed``, ``ignored``."""
-        return re.findall(rf"up\d\.ipv\d > (\w+) (?:\[\w+\] )?{re.escape(str(address))}/", self.log.read_text())
+    def updates(self, network: Network) -> list[str]:
+        """What was done with each UPDATE about a prefix: ``added``, ``removed``, ``ignored``."""
+        return re.findall(rf"up\d\.ipv\d > (\w+) (?:\[\w+\] )?{re.escape(str(network))} ", self.log.read_text())
 
 
 @dataclass
@@ -446,16 +484,28 @@ class Site:
         *,
         routers: int = 1,
         families_over_ipv4: str = "ipv4 unicast;",
+        families_over_ipv6: str = "ipv6 unicast;",
+        more: str = "",
         asn: int = 65000,
+        twins: bool = False,
+        alike: bool = False,
     ) -> None:
+        """``twins``: a second IPv4 session to each router, from another address; ``alike``: all are fe80::1."""
         self.directory = directory
         self.server = namespace()
-        self.routers = [Router(namespace(), number, directory, asn) for number in range(routers)]
+        bird = LINK_LOCAL if alike else BIRD
+        self.routers = [Router(namespace(), number, directory, asn, bird) for number in range(routers)]
         for number, router in enumerate(self.routers):
             cable(self.server, f"eth{number}", router.namespace, "eth0")
             for end, host, interface in ((2, self.server, f"eth{number}"), (1, router.namespace, "eth0")):
                 host.ip(f"""addr add 10.0.{number}.{end}/24 dev {interface}
+                            addr add 10.0.{number}.{end + 1 if host is self.server else 254}/24 dev {interface}
                             addr add fd00:{number}::{end}/64 dev {interface}""")
+            if alike:
+                link = Session(IPv6Address("fe80::1"), IPv6Address(f"fe80::{number}:2"))
+                router.sessions = (link, link)
+                self.server.ip(f"addr add {link.local}/64 dev eth{number} nodad")
+                router.namespace.ip("addr add fe80::1/64 dev eth0 nodad")
         self._plugins: list[Plugin] = []
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.settimeout(LIMIT)
@@ -464,13 +514,14 @@ class Site:
         relay = directory / "relay.py"
         relay.write_text(RELAY)
         configuration = f"process agent {{ run {sys.executable} {relay} {directory / 'relay'}; encoder json; }}\n"
-        for number, router in enumerate(self.routers):
-            four, six = router.addresses
-            for remote, local, families in (
-                (four, f"10.0.{number}.2", families_over_ipv4),
-                (six, f"fd00:{number}::2", "ipv6 unicast;"),
-            ):
-                configuration += NEIGHBOR.format(remote=remote, local=local, families=families, asn=asn)
+        for router in self.routers:
+            sessions = {router.sessions[0]: families_over_ipv4, router.sessions[1]: families_over_ipv6}
+            if twins:
+                sessions[router.twin] = families_over_ipv4
+            for session, families in sessions.items():
+                ends = {"remote": session.peer, "local": session.local}
+                where = f"source-interface eth{self.routers.index(router)};" if alike else ""
+                configuration += NEIGHBOR.format(**ends, families=families, asn=asn, more=where + more)
         (directory / "exabgp.conf").write_text(configuration)
         with (directory / "exabgp.log").open("w") as log:
             self.exabgp = self.server.popen(
@@ -551,7 +602,12 @@ def site(build: Build) -> Site:
 
 
 def up(exabgp: ExaBGP, *routers: Router) -> bool:
-    return exabgp.established == {address for router in routers for address in router.addresses}
+    return exabgp.established == {one for router in routers for one in router.sessions}
+
+
+def tried(told: Told, *routers: Router) -> bool:
+    """Whether it is known of each session that its neighbour hears of us: nothing of ours is under way for that."""
+    return {one.session for one in told.of(Listed)} >= {one for router in routers for one in router.sessions}
 
 
 pytestmark: list[pytest.MarkDecorator] = []
@@ -567,14 +623,14 @@ def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
         large_communities=("65010:1:2", "4200000000:0:4294967295"),
         as_path=(65010, 65010, 4200000000),
     )
-    ladder = Ladder.derived(attributes)
+    policy = RoutePolicy.derived(attributes)
     plugin = site.plugin()
 
     async def body() -> None:
-        ours = [one for address in (VIP6, VIP4) for one in ladder.routes(address)]
+        ours = [one for network in (VIP6, VIP4) for one in policy.routes(network)]
         async with talking(plugin.stdin, plugin.stdout, *ours) as (exabgp, told):
             exabgp.set([])
-            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            await until(lambda: up(exabgp, site.router) and exabgp.settled and tried(told, site.router))
             assert site.router.routes() == {}
             exabgp.set([Route(VIP6, attributes), Route(VIP4, attributes)])
             await until(lambda: exabgp.settled)
@@ -583,8 +639,8 @@ def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
                 Answered(VIP4, Route(VIP4, attributes)),
             ]
             await until(lambda: len(site.router.routes()) == 2)
-            for address, next_hop in ((VIP6, "fd00::2"), (VIP4, "10.0.0.2")):
-                assert site.router.routes()[f"{address}/{address.max_prefixlen}"] == {
+            for network, next_hop in ((VIP6, "fd00::2"), (VIP4, "10.0.0.2")):
+                assert site.router.routes()[str(network)] == {
                     "origin": "IGP",
                     "as_path": "65010 65010 4200000000",
                     "next_hop": next_hop,
@@ -593,10 +649,10 @@ def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
                     "community": "(65010,7) (65535,65281)",
                     "large_community": "(65010, 1, 2) (4200000000, 0, 4294967295)",
                 }
-            exabgp.set([Route(VIP6, ladder.leaving)])
+            exabgp.set([Route(VIP6, policy.leaving)])
             await until(lambda: exabgp.settled)
-            await until(lambda: site.router.has(Route(VIP6, ladder.leaving)))
-            left = site.router.routes()[f"{VIP6}/128"]
+            await until(lambda: site.router.has(Route(VIP6, policy.leaving)))
+            left = site.router.routes()[str(VIP6)]
             assert left["as_path"] == "65010 65010 65010 65010 4200000000"
             assert "(65535,0)" in left["community"]
             exabgp.set([])
@@ -613,8 +669,8 @@ def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> No
     for router in site.routers:
         router.start()
     one, two, three = site.routers
-    both = Attributes(med=50, neighbors=(one.addresses[1], three.addresses[1]))
-    first = Attributes(med=51, neighbors=(one.addresses[1],))
+    both = Attributes(med=50, neighbors=(Session(one.sessions[1].peer), three.sessions[1]))
+    first = Attributes(med=51, neighbors=(Session(one.sessions[1].peer),))
     plugin = site.plugin()
 
     async def body() -> None:
@@ -625,24 +681,175 @@ def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> No
             await until(lambda: one.has(*ours) and three.has(ours[0]))
             exabgp.set([ours[1]])
             await until(lambda: one.has(ours[1]) and three.has())
-            assert not any(two.updates(address) for address in (VIP6, OTHER6))
+            assert not any(two.updates(network) for network in (VIP6, OTHER6))
 
     run(body())
 
 
 @system
-def test_what_is_refused_is_told_of_the_right_address(site: Site, run: "Run", until: "Until") -> None:
+def test_two_sessions_to_one_neighbour(build: Build, run: "Run", until: "Until") -> None:
+    """Each is known by both ends: while it lives, by a successor that nobody tells anything, and by a command."""
+    site = build(twins=True)
+    router = site.router
+    router.start()
+    first, six, twin = *router.sessions, router.twin
+    everywhere, there = Route(VIP4, Attributes(med=1)), Route(OTHER4, Attributes(med=2, neighbors=(twin,)))
+
+    async def body() -> None:
+        plugin = site.plugin()
+        async with talking(plugin.stdin, plugin.stdout, everywhere, there) as (exabgp, told):
+            exabgp.set([everywhere, there])
+            await until(lambda: exabgp.established == {first, six, twin} and exabgp.settled)
+            await until(lambda: router.origins(VIP4) == {"up4", "twin4"} and router.origins(OTHER4) == {"twin4"})
+            router.tell("disable", "up4")
+            await until(lambda: exabgp.established == {six, twin})
+            await until(lambda: router.origins(VIP4) == {"twin4"})
+            told.clear()
+            await asyncio.sleep(2.5 * PULSE)  # as long as three questions take: what they say is the same
+            assert not told.of(Neighbor)
+        plugin.kill()
+        plugin = site.plugin()
+        async with talking(plugin.stdin, plugin.stdout, everywhere, there) as (exabgp, told):
+            exabgp.set([everywhere, there])
+            await until(lambda: exabgp.established == {six, twin} and exabgp.settled)
+            router.tell("enable", "up4")
+            await until(lambda: exabgp.established == {first, six, twin})
+            router.tell("disable", "twin4")
+            await until(lambda: exabgp.established == {first, six})
+            await until(lambda: router.origins(VIP4) == {"up4"} and router.origins(OTHER4) == set())
+            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+
+    run(body())
+
+
+@system
+@pytest.mark.parametrize("build", ["5"], indirect=True)
+def test_two_routers_that_are_called_alike(build: Build, run: "Run", until: "Until") -> None:
+    """Both are fe80::1, each on a link of its own; 4.2 has no ``source-interface``."""
+    site = build(routers=2, alike=True)
+    one, two = site.routers
+    for router in site.routers:
+        router.start()
+    everywhere, there = Route(VIP6, Attributes(med=1)), Route(OTHER6, Attributes(med=2, neighbors=(two.sessions[1],)))
+
+    async def body() -> None:
+        plugin = site.plugin()
+        async with talking(plugin.stdin, plugin.stdout, everywhere, there) as (exabgp, told):
+            exabgp.set([everywhere, there])
+            await until(lambda: up(exabgp, one, two) and exabgp.settled)
+            await until(lambda: one.origins(VIP6) and two.origins(VIP6) and two.origins(OTHER6))
+            assert not one.origins(OTHER6)
+            one.tell("disable", "up6")
+            await until(lambda: up(exabgp, two))
+            one.tell("enable", "up6")
+            await until(lambda: up(exabgp, one, two))
+            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+
+    run(body())
+
+
+@system
+def test_one_session_to_each_router_for_both_families(build: Build, run: "Run", until: "Until") -> None:
+    """The next hop of an IPv6 route over an IPv4 session is one's own for each neighbour, whatever comes and goes."""
+    site = build(routers=3, families_over_ipv4="ipv4 unicast; ipv6 unicast;")
+    for router in site.routers:
+        router.start()
+    over = [router.sessions[0] for router in site.routers]
+    own = dict(zip(over, ("fd00::2", "fd00:1::2", "fd00:2::2"), strict=True))
+    policy = RoutePolicy.derived(Attributes(med=50, neighbors=tuple(over), next_hops=tuple(own.items())))
     plugin = site.plugin()
-    wrong = Route(OTHER6, Attributes(med=1, neighbors=(NOWHERE,)))
+
+    def led(exabgp: ExaBGP, level: Level) -> bool:
+        """Every router that has a session has the route, by its own next hop and no other."""
+        for router in site.routers:
+            if router.sessions[0] in exabgp.established:
+                found = router.routes().get(str(VIP6), {})
+                wanted = {"next_hop": own[router.sessions[0]], "med": str(policy.at(level, PARTING).med)}
+                if not wanted.items() <= found.items():
+                    return False
+        return True
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *policy.routes(VIP6)) as (exabgp, told):
+            exabgp.set([Route(VIP6, policy.active)])
+            await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+            await until(lambda: led(exabgp, Level.ACTIVE))
+            for level, router in zip(Level, site.routers, strict=True):
+                router.tell("disable", "up4")
+                await until(lambda: len(exabgp.established) == 5)
+                exabgp.set([Route(VIP6, policy.at(level, PARTING))])
+                await until(partial(lambda level: exabgp.settled and led(exabgp, level), level))
+                router.tell("enable", "up4")
+                await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
+                await until(partial(led, exabgp, level))
+            exabgp.set([])
+            await until(lambda: exabgp.settled and not any(router.routes() for router in site.routers))
+            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+
+    run(body())
+
+
+@system
+def test_an_ipv4_route_with_an_ipv6_next_hop(build: Build, run: "Run", until: "Until") -> None:
+    """RFC 8950, on both versions. With ``self``, ExaBGP takes its router-id for the next hop."""
+    site = build(
+        families_over_ipv6="ipv4 unicast; ipv6 unicast;",
+        more="capability { nexthop enable; } nexthop { ipv4 unicast ipv6; }",
+    )
+    router = site.router
+    router.start()
+    six = router.sessions[1]
+    extended = Route(VIP4, Attributes(med=1, next_hop="fd00::2", neighbors=(six,)))
+    own = Route(OTHER4, Attributes(med=2, neighbors=(six,)))
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, extended, own) as (exabgp, told):
+            exabgp.set([extended, own])
+            await until(lambda: up(exabgp, router) and exabgp.settled and len(router.routes()) == 2)
+            found = router.routes()
+            assert found[extended.prefix]["next_hop"] == "fd00::2"
+            assert found[own.prefix]["next_hop"] == "10.0.0.2"
+            exabgp.set([])
+            await until(lambda: exabgp.settled and not router.routes())
+            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+
+    run(body())
+
+
+@system
+def test_an_ipv6_next_hop_that_was_not_agreed_upon(build: Build, run: "Run", until: "Until") -> None:
+    """Without the capability: both versions send it, and the router takes it for a withdraw."""
+    site = build(families_over_ipv6="ipv4 unicast; ipv6 unicast;")
+    router = site.router
+    router.start()
+    extended = Route(VIP4, Attributes(med=1, next_hop="fd00::2", neighbors=(router.sessions[1],)))
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, extended) as (exabgp, told):
+            exabgp.set([extended])
+            await until(lambda: up(exabgp, router) and exabgp.settled)
+            await until(lambda: "mismatched address family (fd00::2 for ipv4)" in router.log.read_text())
+            assert not router.routes()
+            assert not told.of(Refused) + told.of(Silent) + told.of(Odd), "ExaBGP says nothing of it"
+
+    run(body())
+
+
+@system
+def test_what_is_refused_is_told_of_the_right_prefix(site: Site, run: "Run", until: "Until") -> None:
+    plugin = site.plugin()
+    wrong = Route(OTHER6, Attributes(med=1, neighbors=(Session(NOWHERE),)))
 
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6), wrong, *forms(VIP4)) as (exabgp, told):
             exabgp.set([route(VIP6), wrong, route(VIP4)])
             await until(lambda: up(exabgp, site.router) and len(told.of(Refused)) > 1)
-            assert {event.address for event in told.of(Refused)} == {OTHER6}
+            assert {event.network for event in told.of(Refused)} == {OTHER6}
             assert all(f"neighbor {NOWHERE} announce" in event.line for event in told.of(Refused))
             await until(lambda: site.router.has(route(VIP6), route(VIP4)))
-            assert {event.address for event in told.of(Answered)} == {VIP6, VIP4}
+            assert {event.network for event in told.of(Answered)} == {VIP6, VIP4}
             assert not told.of(Silent)
             assert not exabgp.settled
 
@@ -655,17 +862,18 @@ def test_what_is_never_answered_delays_nobody(build: Build, run: "Run", until: "
     site = build(families_over_ipv4="ipv4 unicast; ipv6 unicast;")
     site.router.start()
     plugin = site.plugin()
-    mute = Route(OTHER6, Attributes(med=1, neighbors=(site.router.addresses[0],)))
+    mute = Route(OTHER6, Attributes(med=1, neighbors=(site.router.sessions[0],)))
 
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, mute, *forms(OTHER4, VIP4)) as (exabgp, told):
             loop = asyncio.get_running_loop()
             await until(lambda: up(exabgp, site.router) and exabgp.dialect is not None)  # sessions may be told first
             exabgp.set([mute, route(OTHER4), route(VIP4)])
-            kind: type[Refused | Silent] = Silent if exabgp.dialect is Dialect.V4 else Refused
+            kind: type[Refused | Silent] = Silent if exabgp.dialect is V4 else Refused
             await until(lambda: told.of(kind))
             await until(lambda: site.router.has(route(OTHER4), route(VIP4)))
             # From the second time on ExaBGP's silence is proved at once, and nobody waits for it.
+            took: list[float] = []
             for number in range(10):
                 level = Level.ACTIVE if number % 2 else Level.LEAVING
                 told.clear()
@@ -673,9 +881,10 @@ def test_what_is_never_answered_delays_nobody(build: Build, run: "Run", until: "
                 again = Route(OTHER6, Attributes(med=2 + number, neighbors=mute.attributes.neighbors))
                 exabgp.set([again, route(OTHER4, level), route(VIP4, level)])
                 await until(lambda: told.of(kind) and len(told.of(Answered)) == 2)
-                assert loop.time() - begun < 0.9, "less than the time that a stall takes to be seen"
-                assert told.of(kind)[0].line == announce(again, Dialect.V5)
+                took.append(loop.time() - begun)
+                assert told.of(kind)[0].line == V5.announce(again)
                 assert {event.route for event in told.of(Answered)} == {route(OTHER4, level), route(VIP4, level)}
+            assert median(took) < 0.9, "less than the time that a stall takes to be seen"
 
     run(body())
 
@@ -689,7 +898,7 @@ def test_frozen_exabgp(site: Site, run: "Run", until: "Until") -> None:
         loop = asyncio.get_running_loop()
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6, VIP4)) as (exabgp, told):
             exabgp.set([])
-            await until(lambda: up(exabgp, site.router) and exabgp.settled)
+            await until(lambda: up(exabgp, site.router) and exabgp.settled and tried(told, site.router))
             site.freeze()
             end = loop.time() + 5.0
             wishes = 0
@@ -710,8 +919,8 @@ def test_frozen_exabgp(site: Site, run: "Run", until: "Until") -> None:
             )
             assert wishes > 100
             # What was said before the freeze was noticed, and the latest: nothing of the hundreds between.
-            for address in (VIP6, VIP4):
-                assert len(site.router.updates(address)) - site.router.updates(address).count("ignored") <= 2
+            for network in (VIP6, VIP4):
+                assert len(site.router.updates(network)) - site.router.updates(network).count("ignored") <= 2
             assert not told.of(Odd)
 
     run(body())
@@ -724,9 +933,9 @@ def test_a_session_flaps(site: Site, run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, told):
             exabgp.set([route(VIP6), route(OTHER6)])
-            await until(lambda: site.router.routes().keys() == {f"{VIP6}/128", f"{OTHER6}/128"})
+            await until(lambda: site.router.routes().keys() == {str(VIP6), str(OTHER6)})
             site.router.tell("disable", "up6")
-            six = site.router.addresses[1]
+            six = site.router.sessions[1]
             await until(lambda: Neighbor(six, established=False) in told)
             exabgp.set([route(VIP6, Level.LEAVING)])
             await until(lambda: exabgp.settled)
@@ -751,13 +960,13 @@ def test_what_comes_up_late_gets_what_is_wanted_last(build: Build, run: "Run", u
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6, MARK6)) as (exabgp, _told):
             heard: list[str] = []
-            feed = exabgp._conversation.feed
+            feed = exabgp.conversation.feed
 
             def listening(line: str, now: float) -> list[Event]:
                 heard.append(line)
                 return feed(line, now)
 
-            exabgp._conversation.feed = listening  # type: ignore[method-assign]  # a look at what ExaBGP tells, no more
+            exabgp.conversation.feed = listening  # type: ignore[method-assign]  # a look at what ExaBGP tells, no more
             exabgp.set([])
             # Each attempt is further from the last, and forgets what was queued. Now there are seconds to the next one.
             await until(lambda: sum('"fd00:0::1"' in line or '"fd00::1"' in line for line in heard) >= 8, 60)
@@ -805,13 +1014,15 @@ def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", l
     plugin = site.plugin()
 
     async def first() -> None:
+        ours = os.dup(plugin.stdout)
         async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, _told):
             exabgp.set([route(VIP6, level), route(OTHER6)])
             await until(lambda: site.router.has(route(VIP6, level), route(OTHER6)))
             site.freeze()  # so that what follows is certainly unread when we die
             exabgp.set([route(OTHER6, Level.LEAVING)])
             await asyncio.sleep(0)  # so that it is written
-            os.write(exabgp._output, f"{QUESTION}\nannounce route {VIP4}/32 next-hop self med 5".encode())
+            os.write(ours, f"{V5.PROBE}\nannounce route {VIP4} next-hop self med 5".encode())
+            os.close(ours)
             plugin.kill()
             site.thaw()
 
@@ -839,7 +1050,7 @@ def test_a_predecessor_that_was_killed_while_no_neighbour_was_up(
 ) -> None:
     site = build()
     plugin = site.plugin()
-    plugin.ask(announce(route(VIP6, level), Dialect.V5, EXPLICIT), announce(route(OTHER6), Dialect.V5))
+    plugin.ask(V5.announce(route(VIP6, level), EXPLICIT), V5.announce(route(OTHER6)))
     plugin.kill()
     second = site.plugin()
 
@@ -863,24 +1074,24 @@ def test_half_a_line_becomes_nothing(build: Build) -> None:
     full = Attributes(
         med=50, local_preference=100, communities=("65010:7",), large_communities=("65010:1:2",), as_path=(65010, 65010)
     )
-    named = Attributes(med=5, neighbors=site.router.addresses)
+    named = Attributes(med=5, neighbors=site.router.sessions)
     commands = [
-        announce(Route(VIP6, full), Dialect.V4, EXPLICIT),
-        announce(Route(VIP4, full), Dialect.V4),
-        withdraw(Route(VIP4, named), Dialect.V4),
+        V4.announce(Route(VIP6, full), EXPLICIT),
+        V4.announce(Route(VIP4, full)),
+        V4.withdraw(Route(VIP4, named)),
     ]
 
     def summarised(found: list[str]) -> bool:
         return any(line.startswith("Peer") for line in found) and found[-1] == "done"
 
-    for line in (*commands, QUESTION, VERSION):
+    for line in (*commands, V5.PROBE, V5.VERSION):
         for cut in range(len(line) + 1):
             if line in commands:  # The word alone makes it an error; 4.2 does not even answer some.
-                plugin.write(f"{line[:cut]}{THROWAWAY}\n{QUESTION}\n")
+                plugin.write(f"{line[:cut]}{V5.THROWAWAY}\n{V5.PROBE}\n")
                 found = plugin.lines(summarised)
                 assert found[0] == "error" or found[0].startswith("Peer"), f"{line[:cut]!r}: {found}"
             # With reset, as we do, nothing behind the answer of version belongs to it.
-            plugin.write(f"{line[:cut]}{THROWAWAY}\n{RESET}\n{VERSION}\n{QUESTION}\n")
+            plugin.write(f"{line[:cut]}{V5.THROWAWAY}\n{V5.RESET}\n{V5.VERSION}\n{V5.PROBE}\n")
             found = plugin.lines(summarised)
             begin = next(index for index, one in reversed(list(enumerate(found))) if one.startswith("exabgp "))
             assert found[begin + 1] == "done"
@@ -893,21 +1104,19 @@ def test_what_the_conversation_counts_on(build: Build) -> None:
     """``version`` overtakes, a summary does not; a reset is not answered and stops what is queued."""
     site = build()
     plugin = site.plugin()
-    one, two = (announce(route(address), Dialect.V5) for address in (VIP6, OTHER6))
-    unknown = announce(Route(VIP6, Attributes(neighbors=(NOWHERE,))), Dialect.V5)
-    found = plugin.ask(one, QUESTION, unknown, QUESTION, two, VERSION)
+    one, two = (V5.announce(route(network)) for network in (VIP6, OTHER6))
+    unknown = V5.announce(Route(VIP6, Attributes(neighbors=(Session(NOWHERE),))))
+    found = plugin.ask(one, V5.PROBE, unknown, V5.PROBE, two, V5.VERSION)
     version = found[0]
     found = [line for line in found if not line.startswith(("10.", "fd00:"))]
     heading = found[3]
     assert re.fullmatch(r"exabgp [45]\.\S+", version)
     assert heading.startswith("Peer ")
     assert found == [version, "done", "done", heading, "done", "error", heading, "done", "done"]
-    found = plugin.ask(
-        withdraw(route(VIP6), Dialect.V5), withdraw(route(OTHER6), Dialect.V5), RESET, VERSION, answers=1
-    )
+    found = plugin.ask(V5.withdraw(route(VIP6)), V5.withdraw(route(OTHER6)), V5.RESET, V5.VERSION, answers=1)
     assert found == [version, "done"]
     listed = plugin.ask("show adj-rib out")
-    assert {f"{address}/128" for address in (VIP6, OTHER6)} <= set(" ".join(listed).split())
+    assert {str(network) for network in (VIP6, OTHER6)} <= set(" ".join(listed).split())
 
 
 @system
@@ -950,10 +1159,10 @@ def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
     for router in site.routers:
         router.start()
     plugin = site.plugin()
-    addresses = (VIP6, OTHER6, VIP4)
+    networks = (VIP6, OTHER6, VIP4)
 
     async def body() -> None:
-        async with talking(plugin.stdin, plugin.stdout, *forms(*addresses, MARK6)) as (exabgp, told):
+        async with talking(plugin.stdin, plugin.stdout, *forms(*networks, MARK6)) as (exabgp, told):
             exabgp.set([])
             await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
             wanted: list[Route] = []
@@ -962,7 +1171,7 @@ def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
             for _ in range(120):
                 match chance.choices(["want", "flap", "freeze", "pause"], [10, 2, 1, 3])[0]:
                     case "want":
-                        wanted = [route(one, chance.choice(list(Level))) for one in addresses if chance.random() < 0.6]
+                        wanted = [route(one, chance.choice(list(Level))) for one in networks if chance.random() < 0.6]
                         exabgp.set(wanted)
                     case "flap":
                         number, session = chance.randrange(2), chance.choice(["up4", "up6"])
@@ -989,25 +1198,25 @@ def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
 @system
 @pytest.mark.parametrize("asn", [65000, 65010], ids=["ebgp", "ibgp"])
 @pytest.mark.parametrize("level", Level)
-def test_every_spelling_is_sent_and_is_the_same_route(
+def test_every_variant_is_sent_and_is_the_same_route(
     build: Build, until: "Until", run: "Run", asn: int, level: Level
 ) -> None:
     site = build(asn=asn)
     site.router.start()
     plugin = site.plugin()
-    found = spellings(LADDER.at(level))
+    found = variants(POLICY.at(level))
 
-    def heard(address: Address, times: int) -> bool:
-        return len(site.router.updates(address)) == times
+    def heard(network: Network, times: int) -> bool:
+        return len(site.router.updates(network)) == times
 
     async def body() -> None:
-        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(QUESTION)))) == 2)
-        for number, spelling in enumerate(found, start=1):
-            for address in (VIP6, VIP4):
-                assert plugin.ask(announce(route(address, level), Dialect.V5, spelling)) == ["done"]
-                await until(partial(heard, address, number))
-        for address in (VIP6, VIP4):
-            assert site.router.updates(address) == ["added", *["ignored"] * (len(found) - 1)]
+        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(V5.PROBE)))) == 2)
+        for number, variant in enumerate(found, start=1):
+            for network in (VIP6, VIP4):
+                assert plugin.ask(V5.announce(route(network, level), variant)) == ["done"]
+                await until(partial(heard, network, number))
+        for network in (VIP6, VIP4):
+            assert site.router.updates(network) == ["added", *["ignored"] * (len(found) - 1)]
 
     run(body())
 
@@ -1021,39 +1230,39 @@ def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) ->
     plugin = site.plugin()
 
     async def body() -> None:
-        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(QUESTION)))) == 2)
-        for times, address in enumerate((VIP6, OTHER6)):
+        await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(V5.PROBE)))) == 2)
+        for times, network in enumerate((VIP6, OTHER6)):
             attributes = Attributes(med=times, as_path=prepended((), 3 * times, 65010))
-            plugin.ask(announce(Route(address, attributes), Dialect.V5))
-        plugin.ask(announce(route(MARK6), Dialect.V5))
-        await until(lambda: f"{MARK6}/128" in site.router.routes())
+            plugin.ask(V5.announce(Route(network, attributes)))
+        plugin.ask(V5.announce(route(MARK6)))
+        await until(lambda: str(MARK6) in site.router.routes())
         found = site.router.routes()
         if asn == 65010:
-            assert found[f"{VIP6}/128"].get("as_path", "") == ""
-            assert f"{OTHER6}/128" not in found
+            assert found[str(VIP6)].get("as_path", "") == ""
+            assert str(OTHER6) not in found
         else:
-            assert found[f"{VIP6}/128"]["as_path"] == "65010"
-            assert found[f"{OTHER6}/128"]["as_path"] == "65010 65010 65010 65010"
+            assert found[str(VIP6)]["as_path"] == "65010"
+            assert found[str(OTHER6)]["as_path"] == "65010 65010 65010 65010"
 
     run(body())
 
 
 @system
 def test_many_go_out_in_few_commands(site: Site, run: "Run", until: "Until") -> None:
-    many = [IPv6Address(f"2001:db8:53:1::{number:x}") for number in range(1, 301)]
+    many = [IPv6Network(f"2001:db8:53:1::{number:x}") for number in range(1, 301)]
     plugin = site.plugin()
 
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, *forms(*many)) as (exabgp, told):
-            exabgp.set([route(address) for address in many])
+            exabgp.set([route(network) for network in many])
             await until(lambda: up(exabgp, site.router) and exabgp.settled)
-            transmit, said = exabgp._conversation.transmit, list[str]()
+            transmit, said = exabgp.conversation.transmit, list[str]()
 
             def listening(now: float) -> list[str]:
                 said.extend(lines := transmit(now))
                 return lines
 
-            exabgp._conversation.transmit = listening  # type: ignore[method-assign]  # a look at it, no more
+            exabgp.conversation.transmit = listening  # type: ignore[method-assign]  # a look at it, no more
             for part in range(3):  # as many virtual routers in one turn of the loop
                 exabgp.set(
                     [
@@ -1068,7 +1277,7 @@ def test_many_go_out_in_few_commands(site: Site, run: "Run", until: "Until") -> 
             exabgp.set([])
             await until(lambda: exabgp.settled)
             await until(site.router.has)
-            assert {event.address for event in told.of(Answered)} == set(many)
+            assert {event.network for event in told.of(Answered)} == set(many)
 
     run(body())
 
@@ -1080,9 +1289,9 @@ def test_another_level_for_other_neighbours(build: Build, run: "Run", until: "Un
         router.start()
     first, second = site.routers
     plugin = site.plugin()
-    one = Route(VIP6, Attributes(med=1, neighbors=(first.addresses[1],)))
-    both = Route(VIP6, Attributes(med=2, neighbors=(first.addresses[1], second.addresses[1])))
-    other = Route(VIP6, Attributes(med=3, neighbors=(second.addresses[1],)))
+    one = Route(VIP6, Attributes(med=1, neighbors=(first.sessions[1],)))
+    both = Route(VIP6, Attributes(med=2, neighbors=(first.sessions[1], second.sessions[1])))
+    other = Route(VIP6, Attributes(med=3, neighbors=(second.sessions[1],)))
 
     async def body() -> None:
         async with talking(plugin.stdin, plugin.stdout, one, both, other) as (exabgp, _told):
@@ -1092,10 +1301,10 @@ def test_another_level_for_other_neighbours(build: Build, run: "Run", until: "Un
                 exabgp.set([wanted])
                 await until(lambda: exabgp.settled)
                 for router in site.routers:
-                    told = [wanted] if router.addresses[1] in wanted.attributes.neighbors else []
+                    told = [wanted] if router.sessions[1] in wanted.attributes.neighbors else []
                     await until(partial(router.has, *told))
             second.tell("disable", "up6")
-            await until(lambda: second.addresses[1] not in exabgp.established)
+            await until(lambda: second.sessions[1] not in exabgp.established)
             exabgp.set([one])
             await until(lambda: exabgp.settled)
             second.tell("enable", "up6")
@@ -1116,12 +1325,12 @@ def test_rapid_changes_around_flaps(build: Build, run: "Run", until: "Until", se
     site = build()
     site.router.start()
     plugin = site.plugin()
-    addresses = (VIP6, OTHER6)
+    networks = (VIP6, OTHER6)
 
     async def change(exabgp: ExaBGP, most: int) -> list[Route]:
         wanted: list[Route] = []
         for _ in range(chance.randint(2, most)):
-            wanted = [route(one, chance.choice(list(Level))) for one in addresses if chance.random() < 0.8]
+            wanted = [route(one, chance.choice(list(Level))) for one in networks if chance.random() < 0.8]
             exabgp.set(wanted)
             if chance.random() < 0.7:
                 await until(lambda: exabgp.settled)
@@ -1129,13 +1338,13 @@ def test_rapid_changes_around_flaps(build: Build, run: "Run", until: "Until", se
         return wanted
 
     async def body() -> None:
-        async with talking(plugin.stdin, plugin.stdout, *forms(*addresses, MARK6)) as (exabgp, _told):
+        async with talking(plugin.stdin, plugin.stdout, *forms(*networks, MARK6)) as (exabgp, _told):
             exabgp.set([])
             await until(lambda: up(exabgp, site.router) and exabgp.settled)
             for number in range(5):
                 site.router.tell("disable", "up6")
                 await change(exabgp, 4)
-                await until(lambda: site.router.addresses[1] not in exabgp.established)
+                await until(lambda: site.router.sessions[1] not in exabgp.established)
                 await change(exabgp, 4)
                 site.router.tell("enable", "up6")
                 if chance.random() < 0.5:
@@ -1143,7 +1352,7 @@ def test_rapid_changes_around_flaps(build: Build, run: "Run", until: "Until", se
                 wanted = await change(exabgp, 4)
                 await until(lambda: up(exabgp, site.router) and exabgp.settled, 60)
                 exabgp.set([*wanted, route(MARK6)])  # behind everything else
-                await until(lambda: f"{MARK6}/128" in site.router.routes())
+                await until(lambda: str(MARK6) in site.router.routes())
                 assert site.router.has(*wanted, route(MARK6)), (
                     number,
                     wanted,

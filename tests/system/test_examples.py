@@ -1,4 +1,4 @@
-"""The examples in exabgp/, to the letter: each one started for real, by a user who is not root.
+"""The examples in exabgp/, unchanged: each is really started, by a non-root user.
 
 ExaBGP runs in a network namespace made to fit the example, with /etc, /run, /var/lib and /opt of its own in which the
 files are where they say they belong. Its user and its capabilities are what the systemd drop-in says, and not one more.
@@ -9,8 +9,8 @@ import os
 import re
 import select
 import shlex
+import signal
 import socket
-import stat
 import subprocess
 import sys
 import time
@@ -26,6 +26,7 @@ import tomli
 from click.testing import CliRunner
 
 from exavrrp.cli import main
+from tests.system.running import LINES, reachable
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need
@@ -132,6 +133,41 @@ def test_drop_in_hands_over_before_it_stops(tmp_path: Path) -> None:
     assert f"no agent listens at {tmp_path}/control.sock" in done.stderr
 
 
+def test_drop_in_cleans_up_after_it_was_stopped(tmp_path: Path) -> None:
+    program, *arguments = SERVICE["ExecStopPost"]
+    assert program == SERVICE["ExecStop"][0]
+    configuration = (EXAMPLES / "exavrrp.toml").read_text()
+    elsewhere = tmp_path / "exavrrp.toml"
+    elsewhere.write_text(configuration.replace("[agent]", f'[agent]\nstate_directory = "{tmp_path}/run"', 1))
+    done = CliRunner().invoke(main, [*arguments, "--config", str(elsewhere)])
+    assert (done.exit_code, done.output) == (0, "")
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("line", LINES)
+def test_drop_in_tries_a_file_before_it_is_reloaded(line: str, tmp_path: Path, need: "Need") -> None:
+    """The command as the drop-in has it; with a file that does not load, systemd goes no further."""
+    reset, trial, reload = re.findall(r"^ExecReload=(.*)$", DROP_IN.read_text(), re.MULTILINE)
+    assert (reset, reload) == ("", "/bin/kill -USR1 $MAINPID")
+    *command, _ = shlex.split(trial.replace("$$", "$"))
+    good = EXAMPLE["4.2" if line.startswith("4") else "5.0"].replace("/opt/exavrrp/bin/exavrrp", "/bin/true")
+    stanza = re.search(r"^process .*?^}\n", good, re.MULTILINE | re.DOTALL)
+    assert stanza
+    assert not re.search(r"^\w", good[: stanza.start()], re.MULTILINE), "nothing stands before the stanza"
+    environment = {**os.environ, "PATH": f"{program_of(line, need).parent}:/usr/bin:/bin"}
+    file = tmp_path / "exabgp.conf"
+
+    def tried() -> int:
+        return subprocess.run([*command, str(file)], env=environment, capture_output=True, check=False).returncode
+
+    assert tried() != 0, "it is not there"
+    for bad in ("", good.replace(stanza[0], ""), f"nonsense {{\n{good}", f"{good}nonsense {{\n"):
+        file.write_text(bad)
+        assert tried() != 0, bad
+    file.write_text(good)
+    assert tried() == 0
+
+
 def test_drop_in_is_understood_by_systemd(need: "Need", tmp_path: Path) -> None:
     analyze = need("systemd-analyze")
     (tmp_path / "exabgp.service").write_text(STOCK_UNIT)
@@ -157,7 +193,7 @@ def test_drop_in_is_understood_by_systemd(need: "Need", tmp_path: Path) -> None:
 
 def test_configuration_is_understood_by_exavrrp() -> None:
     checked = subprocess.run(
-        [sys.executable, "-m", "exavrrp", "check", str(EXAMPLES / "exavrrp.toml")],
+        [sys.executable, "-m", "exavrrp", "check", "--elsewhere", str(EXAMPLES / "exavrrp.toml")],
         capture_output=True,
         text=True,
         check=False,
@@ -300,7 +336,7 @@ class Site:
             "set -eu",
             "mount --make-rprivate /",
             "mount -t tmpfs tmpfs /mnt",
-            *_reachable([*homes, ROOT, program.parents[1], self.directory]),
+            *reachable([*homes, ROOT, program.parents[1], self.directory]),
             "mkdir /mnt/etc; mount -t tmpfs -o mode=755 tmpfs /mnt/etc; cp -a /etc/. /mnt/etc",
             "mount --move /mnt/etc /etc",
             f"install -D -m 644 {self.directory}/exabgp.conf /etc/exabgp/exabgp.conf",
@@ -325,26 +361,6 @@ class Site:
 
 def _setpriv(name: str) -> str:
     return ",".join(["-all", *(f"+{one.removeprefix('CAP_').lower()}" for one in SERVICE[name])])
-
-
-def _reachable(paths: list[Path]) -> list[str]:
-    """Commands that let another user in where a directory above one of these paths would not (/root, pytest's)."""
-    hidden: dict[Path, list[Path]] = {}
-    for path in sorted(set(paths)):
-        for parent in [*reversed(path.parents), path]:
-            if not stat.S_IMODE(parent.stat().st_mode) & stat.S_IXOTH:
-                hidden.setdefault(parent, []).append(path)
-                break
-    inside = [path for paths in hidden.values() for path in paths]
-    holds = {path: f"/mnt/{number}" for number, path in enumerate(inside)}
-    return [
-        *(f"mkdir {hold}; mount --bind {shlex.quote(str(path))} {hold}" for path, hold in holds.items()),
-        *(f"mount -t tmpfs -o mode=755 tmpfs {shlex.quote(str(parent))}" for parent in hidden),
-        *(
-            f"mkdir -p {shlex.quote(str(path))}; mount --bind {hold} {shlex.quote(str(path))}"
-            for path, hold in holds.items()
-        ),
-    ]
 
 
 @pytest.fixture
@@ -447,3 +463,28 @@ def adverts_to(site: Site) -> dict[str, socket.socket]:
             found[peer] = socket.socket(family, socket.SOCK_RAW, VRRP)
             found[peer].bind((peer, 0))
     return found
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("line", ["4.2.21", "5"])
+def test_a_reload_that_fails_with_two_capabilities(line: str, build: Callable[[str], Site], need: "Need") -> None:
+    """Who goes on is the agent's user, and may end an ExaBGP of the same user."""
+    program = program_of(line, need)
+    site = build("4.2" if line.startswith("4") else "5.0")
+    exabgp = site.start_exabgp(program)
+    wait_until(lambda: site.virtual <= site.routes().keys() and site.virtual <= site.on_lo(), site.told)
+    Path(f"/proc/{exabgp.pid}/root/etc/exabgp/exabgp.conf").unlink()
+    exabgp.send_signal(signal.SIGUSR1)
+    wait_until(lambda: "exabgp-detached" in site.told(), site.told)
+    assert site.virtual <= site.routes().keys()
+    assert site.virtual <= site.on_lo()
+    found = re.search(r"caretaker-started process=(\d+)", site.told())
+    assert found, site.told()
+    caretaker = int(found[1])
+    two = [f"{sum(1 << bit for bit in CAPABILITIES.values()):016x}"]
+    assert status(caretaker)["Uid"] == [str(NOBODY)] * 4
+    assert status(caretaker)["CapEff"] == status(caretaker)["CapBnd"] == two
+
+    os.kill(caretaker, signal.SIGTERM)
+    exabgp.wait(LIMIT)
+    wait_until(lambda: not site.virtual & site.on_lo() and not site.routes(), site.told)

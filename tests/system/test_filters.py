@@ -1,4 +1,4 @@
-"""Programs for the kernel's filter, run by a few lines that do what the kernel does; test_wire has the real one."""
+"""BPF programs of the socket filter, run by a small interpreter; test_wire runs them in the kernel."""
 
 from __future__ import annotations
 

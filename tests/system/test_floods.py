@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.benchmarks.nodes import Site
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 INTERVAL = 0.3
 """Seconds between adverts: what is shown is that nothing is believed, also where a machine does ten other things."""
@@ -51,7 +51,7 @@ def test_strangers_stay_in_the_kernel(site: Site, attacker: Attacker) -> None:
     assert overflowed == 0, "they take no room from the peers"
     # Some kernels count what the peer has sent meanwhile, too.
     assert sent - rejected <= unread <= sent - rejected + 10 * site.plan.routers * (SECONDS / INTERVAL)
-    site.nodes[0].log.wait("rejected", marks[0], reason="unknown-source")
+    site.nodes[0].log.wait("packet-rejected", marks[0], reason="unknown-source")
     assert site.settled()
     assert not [node.log.moves(mark) for node, mark in zip(site.nodes, marks, strict=True) if node.log.moves(mark)]
 
@@ -67,6 +67,6 @@ def test_what_claims_to_be_the_peer_is_counted_to_the_last(site: Site, attacker:
 
     wait_until(lambda: sum(counted()) >= sent, lambda: f"{sent} packets: {counted()}")
     assert sum(counted()) == sent
-    site.nodes[0].log.wait("rejected", marks[0], reason="checksum")
+    site.nodes[0].log.wait("packet-rejected", marks[0], reason="checksum")
     assert site.settled()
     assert not [node.log.moves(mark) for node, mark in zip(site.nodes, marks, strict=True) if node.log.moves(mark)]

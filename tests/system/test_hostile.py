@@ -1,11 +1,11 @@
-"""Wrong packets, a thousand a second, at a pair that is at work: nothing happens, and all are counted.
+"""Malformed packets, a thousand a second, at a working pair: no transition, and all are counted.
 
 There is one kind for each reason to reject a packet, wrong in nothing but that. Each claims what would move the pair if
 it were believed: priority 255 would make the Active step down, and priority 0 of the Active make the Backup take over.
 One kind follows the other without a pause, a thousand a second at each agent. On request they come all at once, which
 is ten times as many: that takes a fifth of a core for each agent, and shows nothing where they do not get it.
 
-A stranger behind the router sends them; those to a multicast group come from the router itself, for they do not leave a
+A non-peer behind the router sends them; those to a multicast group come from the router itself, for they do not leave a
 link. Any source can be claimed because they are written whole, IP header included, to a packet socket. What the kernel
 of the receiver does not let through:
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Namespace, Need
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.alone]
 
 SECONDS = float(os.environ.get("EXAVRRP_HOSTILE_SECONDS", "1"))
 """For each kind: about ten in all."""
@@ -88,7 +88,7 @@ class Target:
         *,
         vrid: int = VRID,
         centiseconds: int = round(INTERVAL * 100),
-        count: int = 1,
+        empty: bool = False,
         source: Address | None = None,
         destination: Address | None = None,
         hop_limit: int = 255,
@@ -98,14 +98,16 @@ class Target:
     ) -> bytes:
         """A whole packet from the peer with priority ``claim``, wrong where asked for, with a checksum that holds.
 
-        ``first`` is the byte of version and type. ``length`` cuts the payload off.
+        ``first`` is the byte of version and type, ``empty`` removes the address, ``length`` cuts the payload off.
         """
         source, destination = source or self.peer, destination or self.source
-        advert = encode(Advertisement(vrid, claim, centiseconds, (self.address,) * count), source, destination)
-        # Both checksums are ones' complement sums: what is added to a word is taken from the sum.
-        checksum = int.from_bytes(advert[6:8]) - ((first - advert[0]) << 8) + checksum_error
-        checksum = checksum % 0xFFFF or 0xFFFF
-        payload = bytes([first, *advert[1:6], *checksum.to_bytes(2), *advert[8:]])
+        addresses = b"" if empty else self.address.packed
+        header = bytes([first, vrid, claim, 0 if empty else 1, *centiseconds.to_bytes(2)])
+        size = 8 + len(addresses)
+        # Words of both families' pseudo-headers, in whatever order: a ones' complement sum does not mind (RFC 1071).
+        summed = source.packed + destination.packed + header + addresses + size.to_bytes(2) + PROTOCOL.to_bytes(2)
+        checksum = 0xFFFF - (int.from_bytes(summed) - checksum_error) % 0xFFFF
+        payload = header + checksum.to_bytes(2) + addresses
         return with_header(source, destination, hop_limit, payload[:length])
 
 
@@ -134,7 +136,7 @@ WRONG: dict[Reason, Callable[[Target, int], Sequence[bytes]]] = {
     ],
     Reason.UNKNOWN_VRID: lambda to, claim: [to.packet(claim, vrid=vrid) for vrid in (0, VRID - 1, VRID + 1, 255)],
     Reason.CHECKSUM: lambda to, claim: [to.packet(claim, checksum_error=error) for error in (1, 0x100, 0x8000)],
-    Reason.NO_ADDRESSES: lambda to, claim: [to.packet(claim, count=0)],
+    Reason.NO_ADDRESSES: lambda to, claim: [to.packet(claim, empty=True)],
     Reason.INTERVAL: lambda to, claim: [to.packet(claim, centiseconds=centiseconds) for centiseconds in (0, 0xF000)],
 }
 """What is wrong → packets that are wrong in nothing else. The hop limit is the sender's: one router takes one off."""
@@ -364,7 +366,7 @@ def nothing_happens(fabric: Fabric, attacker: Attacker, waves: Sequence[Sequence
         took = sum(attacker.flood(wave, rounds) for wave in waves)
         end = time.time()
         rate = len(waves) * rounds / took
-        assert rate > 0.9 * RATE, f"no more than {rate:.0f} packets of a kind in a second on this machine"
+        assert rate > RATE / 2, f"no more than {rate:.0f} packets of a kind in a second on this machine"
         for interface in ("eth0", "eth1"):
             assert adverts.longest_gap(fabric.a.source, interface, begin, end) < 2 * INTERVAL
             # Nor was anything answered: an Active tells those that lose against it so at once.
@@ -376,9 +378,9 @@ def nothing_happens(fabric: Fabric, attacker: Attacker, waves: Sequence[Sequence
     for host, count, mark in zip(hosts, counts, marks, strict=True):
         kinds = {one.reason for one in shots if one.host == host.name} - UNHEARD[fabric.family]
         all_counted(fabric, count, Counter({reason.value: rounds + 1 for reason in kinds}))
-        assert {one.partition("-")[0] for one in host.log.order(mark)} == {"rejected", "counters"}, fabric.told()
+        assert {one.partition("-")[0] for one in host.log.order(mark)} == {"packet", "counters"}, fabric.told()
         for reason in kinds:
-            assert 1 <= len(host.log.all("rejected", mark, reason=reason)) <= (time.time() - begin) / LIMIT + 1
+            assert 1 <= len(host.log.all("packet-rejected", mark, reason=reason)) <= (time.time() - begin) / LIMIT + 1
     assert counts[0].received == 0
     fabric.settled()
 

@@ -1,10 +1,11 @@
-"""The log: what a line says, what is left out, and that a reader who has gone to sleep never stops the engine."""
+"""The log: formats, rate limits, and that a reader who stops reading never blocks the agent."""
 
 import contextlib
 import fcntl
 import json
 import os
 import re
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.agent import PIECE, pieces
-from exavrrp.system.journal import LIMIT, LONGEST, Format, Journal, Level, as_text
+from exavrrp.counters import PIECE, pieces
+from exavrrp.ports import Severity
+from exavrrp.system.journal import LIMIT, LONGEST, Format, Journal, as_text
 from tests.system import running
 from tests.system.conftest import Namespace, Need
 from tests.system.running import Fabric
@@ -78,19 +80,19 @@ def text() -> Iterator[Pipe]:
 
 def test_json_has_the_time_the_level_the_event_and_what_belongs_to_it(as_json: Pipe) -> None:
     before = datetime.now(UTC)
-    as_json.journal.info("bound", router="web", addresses=["2001:db8::1"])
-    as_json.journal.warning("unsent", errors="ENETUNREACH ×3")
-    as_json.journal.error("not-started", detail="no right")
+    as_json.journal.info("address-bound", router="web", addresses=["2001:db8::1"])
+    as_json.journal.warning("advert-send-failed", errors="ENETUNREACH ×3")
+    as_json.journal.error("agent-start-failed", detail="no right")
     info, warning, error = as_json.records()
     assert [one["level"] for one in (info, warning, error)] == ["info", "warning", "error"]
-    assert (info["event"], info["router"], info["addresses"]) == ("bound", "web", ["2001:db8::1"])
+    assert (info["event"], info["router"], info["addresses"]) == ("address-bound", "web", ["2001:db8::1"])
     assert warning["errors"] == "ENETUNREACH ×3"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", info["time"])
     assert before <= datetime.fromisoformat(info["time"]) <= datetime.now(UTC)
 
 
 def test_json_takes_what_json_does_not_know_as_text(as_json: Pipe) -> None:
-    as_json.journal.info("odd", path=Path("/run"), level_of=Level.INFO)
+    as_json.journal.info("odd", path=Path("/run"), level_of=Severity.INFO)
     (record,) = as_json.records()
     assert (record["path"], record["level_of"]) == ("/run", "info")
 
@@ -104,25 +106,35 @@ def test_text_has_the_time_and_the_level(text: Pipe) -> None:
 @pytest.mark.parametrize("form", ["text", "as_json"])
 def test_an_event_is_one_line_whatever_a_program_said(form: str, request: pytest.FixtureRequest) -> None:
     pipe = request.getfixturevalue(form)
-    pipe.journal.error("bug", detail="Traceback\n  File one\nboom")
+    pipe.journal.error("internal-error", detail="Traceback\n  File one\nboom")
     (line,) = pipe.lines()
     assert r"Traceback\n  File one\nboom" in line
 
 
-TRANSITION = {"router": "web", "before": "backup", "after": "active", "reason": "silence", "priority": 150}
+TRANSITION = {"router": "web", "before": "backup", "after": "active", "reason": "active-down-timeout", "priority": 150}
 
 
 @pytest.mark.parametrize(
     ("event", "fields", "said"),
     [
-        ("transition", {**TRANSITION, "detail": ""}, "web: backup → active (silence)"),
-        ("transition", {**TRANSITION, "detail": "0.3 s"}, "web: backup → active (silence: 0.3 s)"),
-        ("bound", {"router": "web", "addresses": ["192.0.2.1", "192.0.2.2"]}, "web: bound 192.0.2.1, 192.0.2.2"),
-        ("stopping", {"reason": "SIGTERM"}, "stopping reason=SIGTERM"),
-        ("paths", {"interfaces": []}, "paths interfaces=none"),
-        ("paths", {"interfaces": ["eth0", "eth1"]}, "paths interfaces=eth0,eth1"),
-        ("check", {"detail": "", "result": "a b"}, 'check detail="" result="a b"'),
-        ("alone", {}, "alone"),
+        ("transition", {**TRANSITION, "detail": ""}, "web: backup → active (active-down-timeout)"),
+        ("transition", {**TRANSITION, "detail": "0.3 s"}, "web: backup → active (active-down-timeout: 0.3 s)"),
+        (
+            "address-bound",
+            {"router": "web", "addresses": ["192.0.2.1", "192.0.2.2"]},
+            "web: bound 192.0.2.1, 192.0.2.2",
+        ),
+        ("route-withdrawn", {"router": "web", "prefixes": ["192.0.2.1/32"]}, "web: withdrawn 192.0.2.1/32"),
+        (
+            "route-announced",
+            {"router": "web", "prefixes": ["2001:db8:53::/64"], "state": "active"},
+            "web: announced 2001:db8:53::/64 as active",
+        ),
+        ("agent-stopping", {"reason": "SIGTERM"}, "agent-stopping reason=SIGTERM"),
+        ("paths-changed", {"interfaces": []}, "paths-changed interfaces=none"),
+        ("paths-changed", {"interfaces": ["eth0", "eth1"]}, "paths-changed interfaces=eth0,eth1"),
+        ("check-changed", {"detail": "", "result": "a b"}, 'check-changed detail="" result="a b"'),
+        ("peers-unreachable", {}, "peers-unreachable"),
     ],
 )
 def test_text_reads_like_a_sentence(event: str, fields: dict[str, Any], said: str) -> None:
@@ -130,7 +142,7 @@ def test_text_reads_like_a_sentence(event: str, fields: dict[str, Any], said: st
 
 
 def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
-    text.journal.info("check", detail="\udcff")
+    text.journal.info("check-changed", detail="\udcff")
     (line,) = text.lines()
     assert line.endswith(r"detail=\udcff")
 
@@ -139,7 +151,7 @@ def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
 def test_whatever_is_said_a_pipe_takes_it_whole(value: str, form: Format) -> None:
     pipe = Pipe(form)
     try:
-        pipe.journal.info("check", detail=value)
+        pipe.journal.info("check-changed", detail=value)
         data = os.read(pipe.reader, 1 << 20)
     finally:
         pipe.close()
@@ -147,7 +159,7 @@ def test_whatever_is_said_a_pipe_takes_it_whole(value: str, form: Format) -> Non
     assert data.endswith(b"\n")
     if form is Format.JSON:
         record = json.loads(data)
-        assert record["event"] in ("check", "line-too-long")
+        assert record["event"] in ("check-changed", "line-too-long")
         assert data.count(b"\n") == 1
 
 
@@ -188,7 +200,7 @@ def test_a_record_that_is_too_long_is_told_as_such(as_json: Pipe) -> None:
 
 def test_what_is_repeated_is_said_once_in_a_while_with_its_number(as_json: Pipe) -> None:
     def rejected(key: str = "checksum") -> list[int]:
-        as_json.journal.limited(key, Level.WARNING, "rejected", reason=key)
+        as_json.journal.limited(key, Severity.WARNING, "packet-rejected", reason=key)
         return [one["count"] for one in as_json.records()]
 
     assert rejected() == [1]
@@ -272,6 +284,10 @@ def test_a_log_that_nobody_reads_does_not_disturb_the_rhythm(fabric: Fabric) -> 
     b.log.wait("transition")
     fabric.settled()
     (agent,) = a.agents()
+    said = b""
+    while b'"route-announced"' not in said:  # the last line before those that are asked for
+        assert select.select([reader], [], [], running.LIMIT)[0], said
+        said += os.read(reader, 1 << 20)
     fill(writer)
     full = time.time()
     for number in range(1, 9):

@@ -1,4 +1,4 @@
-"""Where keys are read from, and who else must not be able to: real files, owners and modes."""
+"""Key files: where keys are read from, and which owners and modes are refused."""
 
 import os
 import stat

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from exavrrp.system.lock import Lock
-from tests.system import running
+from tests.system import disks, running
 from tests.system.conftest import Namespace, Need
 from tests.system.running import Alone, Fabric, Line, wait_until
 
@@ -43,6 +43,24 @@ def test_one_holds_it_and_the_other_is_told_who(lock: Lock) -> None:
     assert second.holder() == str(os.getpid())
     lock.release()
     assert second.take()
+    second.release()
+
+
+def test_a_holder_knows_that_somebody_waits(lock: Lock) -> None:
+    assert lock.take()
+    assert not lock.asked()
+    second, third = Lock(lock.path.parent), Lock(lock.path.parent)
+    for one in (second, third):
+        one.open()
+        one.ask()
+        one.ask()
+    assert lock.asked()
+    lock.release()
+    assert second.take()
+    third.ask()
+    assert second.asked()
+    third.release()
+    assert not second.asked(), "whoever is gone does not wait"
     second.release()
 
 
@@ -86,6 +104,24 @@ def test_a_child_of_the_holder_does_not_hold_it(lock: Lock) -> None:
         child.wait()
 
 
+@pytest.mark.system
+def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path: Path, need: Need, need_root: None) -> None:
+    """An agent that ends then is started anew: it must not fail, or ExaBGP would give up after a few of them."""
+    with disks.small(tmp_path, need):
+        first, second = Lock(tmp_path), Lock(tmp_path)
+        first.open()
+        second.open()
+        with pytest.raises(OSError, match="No space left"):
+            (tmp_path / "filling").write_bytes(bytes(1 << 20))
+        assert first.take()
+        assert not second.take()
+        assert second.holder() == "unknown"
+        assert not second.is_held_by_sibling()
+        first.release()
+        assert second.take()
+        second.release()
+
+
 def test_releasing_twice_is_nothing(lock: Lock) -> None:
     lock.release()
     lock.release()
@@ -95,6 +131,15 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="Not a directory"):
         Lock(tmp_path / "file" / "run").open()
+
+
+def test_a_lock_that_cannot_be_opened_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "lock.next").mkdir()
+    descriptors = Path("/proc/self/fd")
+    before = len(list(descriptors.iterdir()))
+    with pytest.raises(OSError, match="Is a directory"):
+        Lock(tmp_path).open()
+    assert len(list(descriptors.iterdir())) == before
 
 
 # Two agents
@@ -113,14 +158,36 @@ def test_a_second_agent_refuses_and_changes_nothing(fabric: Fabric) -> None:
     first, mark, since = a.agent, a.log.mark(), time.time()
     second = Alone(a)
     second.greet()
-    refused = a.log.wait("not-started", mark)
+    refused = a.log.wait("agent-start-failed", mark)
     assert refused["detail"].startswith(f"process {first} holds {a.directory}/run/lock;")
     assert second.process.wait(running.LIMIT) == 1
     # Who stands for ExaBGP here answers nothing any more while the agent waits for the lock.
-    assert [event for event in a.log.order(mark) if event != "exabgp-stalled"] == ["exabgp", "not-started"]
+    assert [event for event in a.log.order(mark) if event != "exabgp-stalled"] == [
+        "exabgp-connected",
+        "agent-start-failed",
+    ]
     assert fabric.sniffer.longest_gap(a.source, "a0", since, time.time()) < 4 * running.INTERVAL, "the first goes on"
     assert a.agents() == [first]
     fabric.settled()
+
+
+@pytest.mark.system
+def test_a_second_process_of_the_same_exabgp_waits_and_steps_in(fabric: Fabric) -> None:
+    """If it ended, ExaBGP would end with it after the fifth time, and all sessions."""
+    a = fabric.a
+    a.stanzas = ("exavrrp", "again")
+    fabric.start()
+    first = a.agent
+    told = a.log.wait("agent-duplicate")
+    assert told["detail"].startswith(f"process {first} holds {a.directory}/run/lock, and the same ExaBGP runs both")
+    mark = a.log.mark()
+    os.kill(first, signal.SIGKILL)
+    a.log.wait("agent-started", mark)
+    assert a.agent != first
+    a.becomes("active", mark)
+    a.log.wait("agent-duplicate", mark)  # who was started anew waits now
+    fabric.settled()
+    assert not a.log.all("agent-start-failed")
 
 
 @pytest.mark.system
@@ -130,12 +197,12 @@ def test_a_full_reload_of_exabgp_ends_with_one_agent(fabric: Fabric, line: Line)
     fabric.start(line)
     first, mark = a.agent, a.log.mark()
     a.exabgp.send_signal(signal.SIGUSR2)
-    a.log.wait("started", mark)
+    a.log.wait("agent-started", mark)
     second = a.agent
     assert second != first
     order = a.log.order(mark)
     # "counters" is the last that an agent says while it holds the lock.
-    assert order.index("counters") < order.index("started"), "the second waits until the first has let go"
+    assert order.index("counters") < order.index("agent-started"), "the second waits until the first has let go"
     wait_until(lambda: a.agents() == [second], lambda: f"one agent, not {a.agents()}")
     a.becomes("active", mark)
     fabric.settled()

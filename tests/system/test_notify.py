@@ -1,4 +1,4 @@
-"""What is told of transitions: to programs as keepalived tells them, to FIFOs and sockets, and never at our cost.
+"""Notifications of transitions, as keepalived's: programs, FIFOs and sockets, which never delay the agent.
 
 Privileges are needed only to see that programs do not get them.
 """
@@ -9,10 +9,11 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,18 +21,20 @@ import pytest
 
 from exavrrp import __version__
 from exavrrp.config import VirtualRouter
+from exavrrp.ports import NotifyState
 from exavrrp.presence import Handover
-from exavrrp.routes import Attributes, Ladder
+from exavrrp.routes import Attributes
 from exavrrp.system import capabilities, children, notify
 from exavrrp.system.children import Child
-from exavrrp.system.notify import QUEUE, Notifier, State
+from exavrrp.system.notify import QUEUE, Notifier
+from exavrrp.takeover import RoutePolicy
 from tests.system.conftest import CAP_NET_ADMIN, make_ambient
 
 if TYPE_CHECKING:
     from tests.system.conftest import Run, Until
 
 Body = Callable[[], Awaitable[None]]
-MASTER, BACKUP, FAULT, STOP = State
+MASTER, BACKUP, FAULT, STOP = NotifyState
 
 KEEPALIVED = """#!/bin/bash
 # As found with keepalived: reads its four arguments, and knows nothing of us.
@@ -54,6 +57,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "vrid": 7,
         "priority": 100,
         "addresses": (ip_address("2001:db8:53::1"), ip_address("2001:db8:53::2")),
+        "announce": (ip_network("2001:db8:53::1"), ip_network("2001:db8:53::2")),
         "source": None,
         "peers": (),
         "interfaces": None,
@@ -80,7 +84,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "sessions_weight": 0,
         "startup_hold": 60.0,
         "standby": False,
-        "ladder": Ladder.derived(Attributes()),
+        "route_policy": RoutePolicy.derived(Attributes()),
         "stale_for": 180.0,
         "authentication": None,
         **keys,
@@ -106,22 +110,23 @@ class Log:
 @contextlib.asynccontextmanager
 async def notifying(*routers: VirtualRouter) -> AsyncIterator[tuple[Notifier, Log]]:
     log = Log()
-    notifier = Notifier(routers, log)
+    notifier = Notifier(log)
     notifier.open(asyncio.get_running_loop())
+    notifier.set(routers)
     try:
         yield notifier, log
     finally:
         await notifier.close()
 
 
-def tell(notifier: Notifier, *states: State, name: str = "web", priority: int = 100) -> None:
+def tell(notifier: Notifier, *states: NotifyState, name: str = "web", priority: int = 100) -> None:
     before = "INIT"
     for state in states:
         notifier.tell(name, state, priority, before, "nothing heard\nfor 3 s")
         before = state
 
 
-def there_and_back(times: int) -> list[State]:
+def there_and_back(times: int) -> list[NotifyState]:
     return [MASTER if number % 2 else BACKUP for number in range(times)]
 
 
@@ -292,7 +297,7 @@ def test_a_burst_is_told_in_order_and_ends_with_the_last(
             if number >= 200 - QUEUE:
                 expected += [f"begin {state} {number}", f"end {state} {number}"]
         assert lines(log_file) == expected
-        assert log.events() == ["notify-behind"]
+        assert log.events() == ["notify-queue-full"]
 
     run(body())
 
@@ -353,12 +358,12 @@ def test_a_program_that_hangs_is_ended_with_all_of_its_group(
 
     async def body() -> None:
         stubborn = f"trap '' TERM; sleep 60 & echo $$ $! >> {log_file}; wait; wait"
-        router = virtual_router(notify_active=script(stubborn), notify=("/bin/true",), notify_timeout=0.2)
+        router = virtual_router(notify_active=script(stubborn), notify=("/bin/true",), notify_timeout=1.5)
         async with notifying(router) as (notifier, log):
             tell(notifier, MASTER)
             await until(lambda: notifier.counters() == {"web": {"failed": 1, "done": 1}})
         [(event, fields)] = log.lines
-        assert (event, fields["detail"], fields["state"]) == ("notify-failed", "not done within 0.2 s", MASTER)
+        assert (event, fields["detail"], fields["state"]) == ("notify-failed", "not done within 1.5 s", MASTER)
         [numbers] = lines(log_file)
         await until(lambda: all(gone(int(number)) for number in numbers.split()))
 
@@ -508,14 +513,14 @@ def test_a_fifo_that_nobody_reads_loses_lines_counted_and_logged_once(run: "Run"
         async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
             tell(notifier, *there_and_back(50))
             assert notifier.counters() == {str(fifo): {"dropped": 50}}
-            assert log.events() == ["notify-unread"]
+            assert log.events() == ["notify-reader-lost"]
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
             tell(notifier, FAULT)
             assert os.read(reader, 4096) == b'INSTANCE "web" FAULT 100\n'
-            assert log.lines[1:] == [("notify-read", {"path": str(fifo), "lines_dropped": 50})]
+            assert log.lines[1:] == [("notify-reader-restored", {"path": str(fifo), "lines_dropped": 50})]
             os.close(reader)
             tell(notifier, STOP)
-            assert log.events() == ["notify-unread", "notify-read", "notify-unread"]
+            assert log.events() == ["notify-reader-lost", "notify-reader-restored", "notify-reader-lost"]
 
     run(body())
 
@@ -551,7 +556,7 @@ def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(
             while notifier.counters().get(str(fifo), {}).get("dropped", 0) < 10:
                 notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
                 number += 1
-            assert log.events() == ["notify-unread"]
+            assert log.events() == ["notify-reader-lost"]
             assert "slower than the transitions" in str(log.lines[0][1]["detail"])
             got = b""
 
@@ -567,7 +572,7 @@ def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(
             assert told == sorted(told)
             assert told[-QUEUE:] == list(range(number - QUEUE, number))
             assert len(told) == number - 10
-            assert log.events() == ["notify-unread", "notify-read"]
+            assert log.events() == ["notify-reader-lost", "notify-reader-restored"]
 
     run(body())
 
@@ -582,7 +587,7 @@ def test_what_a_full_fifo_could_not_take_is_counted_at_the_end(run: "Run", until
             while not notifier._fifos[str(fifo)]._waiting:
                 notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
                 number += 1
-        assert log.events() == ["notify-unread"]
+        assert log.events() == ["notify-reader-lost"]
         assert notifier.counters() == {str(fifo): {"written": number - 1, "dropped": 1}}
         os.close(reader)
 
@@ -622,7 +627,7 @@ def test_what_is_no_fifo_is_left_alone(run: "Run", tmp_path: Path, what: str) ->
         async with notifying(virtual_router(notify_fifo=str(path))) as (notifier, log):
             assert log.events() == ["notify-unusable"]
             tell(notifier, MASTER, BACKUP)
-            assert log.events() == ["notify-unusable", "notify-unread"]
+            assert log.events() == ["notify-unusable", "notify-reader-lost"]
             assert "no FIFO; remove it, or correct notify_fifo" in str(log.lines[1][1]["detail"])
             assert notifier.counters() == {str(path): {"dropped": 2}}
 
@@ -668,18 +673,160 @@ def test_a_socket_that_is_absent_or_replaced(run: "Run", tmp_path: Path) -> None
         async with notifying(virtual_router(notify_socket=str(path))) as (notifier, log):
             tell(notifier, BACKUP, MASTER)
             assert notifier.counters() == {str(path): {"dropped": 2}}
-            assert log.events() == ["notify-unread"]
+            assert log.events() == ["notify-reader-lost"]
             for state in (BACKUP, MASTER):
                 with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
                     receiver.bind(str(path))
                     tell(notifier, state)
                     assert receiver.recv(4096) == f'INSTANCE "web" {state} 100\n'.encode()
                 path.unlink()
-            assert log.events() == ["notify-unread", "notify-read"]
+            assert log.events() == ["notify-reader-lost", "notify-reader-restored"]
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
                 receiver.bind(str(path))
             tell(notifier, STOP)  # the receiver is gone, its file is not
             assert "nobody reads it" in str(log.lines[-1][1]["detail"])
+
+    run(body())
+
+
+# Other routers, and other programs
+
+
+def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    gate = log_file.with_name("gate")
+    os.mkfifo(gate)
+    program = script(f'echo "$2 $3" >> {log_file}; read -r x < {gate}')
+    other = script(f'echo "other $2 $3" >> {log_file}', "other")
+
+    async def body() -> None:
+        web, dns = virtual_router(notify=program), virtual_router("dns", notify=other)
+        async with notifying(web) as (notifier, log):
+            tell(notifier, MASTER, BACKUP)
+            await until(lambda: lines(log_file) == ["web MASTER"])
+            child = notifier._lines["web"]._child
+            assert child is not None
+            for routers in ([web, dns], [dns, web], [web]):
+                notifier.set(routers)
+            assert notifier._lines["web"]._child is child, "the very process"
+            notifier.set([dns, web])
+            tell(notifier, MASTER, name="dns")
+            await until(lambda: "other dns MASTER" in lines(log_file))
+            tell(notifier, BACKUP)  # known already
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(lambda: "web BACKUP" in lines(log_file))
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(notifier._lines["web"].idle.is_set)
+            assert lines(log_file) == ["web MASTER", "other dns MASTER", "web BACKUP"]
+            assert notifier.counters() == {"web": {"done": 2}, "dns": {"done": 1}}
+            assert log.lines == []
+
+    run(body())
+
+
+def test_another_program_counts_from_the_next_start_on(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    gate = log_file.with_name("gate")
+    os.mkfifo(gate)
+    before = script(f'echo "before $3" >> {log_file}; read -r x < {gate}')
+    after = script(f'echo "after $3" >> {log_file}', "after")
+
+    async def body() -> None:
+        async with notifying(virtual_router(notify=before)) as (notifier, _):
+            tell(notifier, MASTER, BACKUP, FAULT)
+            await until(lambda: lines(log_file) == ["before MASTER"])
+            notifier.set([virtual_router(notify_fault=after)])
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            # Nobody is told of the second one any more; that does not keep the third one waiting.
+            await until(lambda: lines(log_file)[1:] == ["after "])
+            await until(notifier._lines["web"].idle.is_set)
+
+    run(body())
+
+
+def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    gate = log_file.with_name("gate")
+    os.mkfifo(gate)
+    program = script(f'echo "$3" >> {log_file}; read -r x < {gate}')
+
+    async def body() -> None:
+        web = virtual_router(notify=program)
+        async with notifying(web) as (notifier, log):
+            tell(notifier, MASTER, BACKUP, STOP)
+            await until(lambda: lines(log_file) == ["MASTER"])
+            line = notifier._lines["web"]
+            notifier.set([])
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(lambda: lines(log_file) == ["MASTER", "STOP"])
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(line.idle.is_set)
+            notifier.set([])
+            assert notifier._leaving == {}
+            notifier.set([web])
+            tell(notifier, STOP)  # it is another one: nothing was told of it
+            await until(lambda: lines(log_file) == ["MASTER", "STOP", "STOP"])
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(lambda: notifier.counters() == {"web": {"done": 1}})
+            assert log.events() == ["notify-queue-full"]
+
+    run(body())
+
+
+def test_programs_of_a_router_that_comes_back_never_run_twice_at_once(
+    run: "Run", until: "Until", script: Script, log_file: Path
+) -> None:
+    gate = log_file.with_name("gate")
+    os.mkfifo(gate)
+    program = script(f'echo "begin $3" >> {log_file}; read -r x < {gate}; echo "end $3" >> {log_file}')
+
+    async def body() -> None:
+        web = virtual_router(notify=program)
+        async with notifying(web) as (notifier, _):
+            tell(notifier, MASTER)
+            await until(lambda: lines(log_file) == ["begin MASTER"])
+            notifier.set([])
+            notifier.set([web])
+            tell(notifier, BACKUP)
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(lambda: lines(log_file)[-1] == "begin BACKUP")
+            await asyncio.to_thread(gate.write_text, "go on\n")
+            await until(lambda: lines(log_file)[-1] == "end BACKUP")
+            assert lines(log_file) == ["begin MASTER", "end MASTER", "begin BACKUP", "end BACKUP"]
+
+    run(body())
+
+
+def test_fifos_and_sockets_come_and_go(run: "Run", until: "Until", tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("one", "two", "socket")]
+
+    async def body() -> None:
+        one, two = (virtual_router(name, notify_fifo=path) for name, path in zip("ab", paths, strict=False))
+        async with notifying(one) as (notifier, log):
+            with (
+                socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bound,
+                os.fdopen(os.open(paths[0], os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader,
+            ):
+                bound.bind(paths[2])
+                tell(notifier, MASTER, name="a")
+                channel = notifier._fifos[paths[0]]
+                notifier.set([one, two])
+                assert notifier._fifos[paths[0]] is channel
+                assert stat.S_ISFIFO(os.lstat(paths[1]).st_mode)
+                tell(notifier, BACKUP, name="a")
+                assert reader.read(100) == b'INSTANCE "a" MASTER 100\nINSTANCE "a" BACKUP 100\n'
+                notifier.set([two, virtual_router("a", notify_socket=paths[2])])
+                assert channel._descriptor is None
+                tell(notifier, BACKUP, name="a")  # told already
+                tell(notifier, FAULT, name="a")
+                assert bound.recv(100) == b'INSTANCE "a" FAULT 100\n'
+                assert reader.read(100) == b"", "its only writer is gone"
+                assert log.lines == []
+                notifier.set([virtual_router("a", notify_fifo=str(tmp_path / "absent" / "fifo"))])
+                assert log.events() == ["notify-unusable"]
 
     run(body())
 
@@ -692,10 +839,9 @@ def test_at_the_end_stop_is_told_and_what_waits_before_it_dropped(
 ) -> None:
     async def body() -> None:
         program = script(f'echo "$3" >> {log_file}; [ "$3" != MASTER ] || exec sleep 60')
-        notifier = Notifier(
-            [virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop"))], Log()
-        )
+        notifier = Notifier(Log())
         notifier.open(asyncio.get_running_loop())
+        notifier.set([virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop"))])
         tell(notifier, MASTER)
         await until(lambda: lines(log_file) == ["MASTER"])
         hanging = notifier._lines["web"]._child
@@ -728,8 +874,9 @@ def test_at_the_end_programs_that_are_quick_are_waited_for(run: "Run", script: S
             virtual_router(name, notify=script(f'echo "$2 $3" >> {log_file}'), notify_stop=own) for name in ("a", "b")
         ]
         log = Log()
-        notifier = Notifier(routers, log)
+        notifier = Notifier(log)
         notifier.open(asyncio.get_running_loop())
+        notifier.set(routers)
         tell(notifier, STOP, name="a")
         tell(notifier, STOP, name="b")
         await notifier.close()
@@ -746,15 +893,10 @@ def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script
     os.mkfifo(fifo)
 
     async def body() -> None:
-        notifier = Notifier(
-            [
-                virtual_router(
-                    notify_stop=script(f"echo $$ > {log_file}.pid; read -r x < {fifo}; echo stopped >> {log_file}")
-                )
-            ],
-            Log(),
-        )
+        slow = script(f"echo $$ > {log_file}.pid; read -r x < {fifo}; echo stopped >> {log_file}")
+        notifier = Notifier(Log())
         notifier.open(asyncio.get_running_loop())
+        notifier.set([virtual_router(notify_stop=slow)])
         tell(notifier, STOP)
         await notifier.close()
         assert lines(log_file) == []
@@ -769,8 +911,9 @@ def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script
 
 def test_a_cancelled_end_lets_go_at_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
     async def body() -> None:
-        notifier = Notifier([virtual_router(notify=script(f'echo "$3" >> {log_file}; exec sleep 60'))], Log())
+        notifier = Notifier(Log())
         notifier.open(asyncio.get_running_loop())
+        notifier.set([virtual_router(notify=script(f'echo "$3" >> {log_file}; exec sleep 60'))])
         tell(notifier, MASTER)
         await until(lambda: lines(log_file))
         child = notifier._lines["web"]._child

@@ -1,10 +1,11 @@
-"""The paths toward a peer, asked of a real routing table that changes while we listen."""
+"""The paths toward a peer, from a real routing table that changes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 import struct
 import time
@@ -14,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
+from pyroute2.netlink.rtnl.rtmsg import rtmsg
 
+from exavrrp.ports import Link
 from exavrrp.system import paths as paths_module
-from exavrrp.system.netlink import SETTLED, Conversation, Watch, decoded, messages, raise_error
-from exavrrp.system.paths import Link, Paths, group_members
+from exavrrp.system.netlink import SETTLED, Conversation, Request, Watch, attribute, messages, raise_error
+from exavrrp.system.paths import Paths, Route, Routing, group_members, read_next_hop, read_route
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -57,6 +58,45 @@ async def asking(pair: Pair, version: int, only: list[str] | None = None) -> Asy
 async def quiet(asked: Asked, until: Until) -> None:
     """Waits until the look that ends a burst is done: nothing is pending any more."""
     await until(lambda: asked.paths._watch._timer is None)
+
+
+@pytest.mark.system
+@both_families
+def test_a_source_that_goes_and_comes_back_is_noticed(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            paths, source = asked.paths, asked.source
+            away = "rule add pref 9 lookup local\nrule del pref 0\nrule add pref 5 iif lo lookup 77"
+            pair.a.ip(f"route add default dev eth0 table 77\n{away}", f"-{version}")
+            assert "eth0" in pair.a.run("ip", "route", "get", str(source))
+            assert paths.holds(source), "also where its route leads away"
+            assert not paths.holds(asked.peer)
+            before = asked.changes
+            pair.a.ip(f"addr del {source}/{source.max_prefixlen} dev lo")
+            await until(lambda: asked.changes > before and not paths.holds(source))
+            pair.a.ip(f"addr add {source}/{source.max_prefixlen} dev lo")
+            await until(lambda: paths.holds(source))
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_a_neighbor_is_reached_over_a_usable_route_or_on_this_host(pair: Pair, run: Run, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            paths = asked.paths
+            neighbor = ip_address("10.0.0.2" if version == 4 else "fd00:0::2")
+            assert all(paths.reaches(one) for one in (neighbor, asked.peer, asked.source))
+            assert not paths.reaches(ip_address("198.51.100.1" if version == 4 else "2001:db8:99::1"))
+            pair.a.ip(f"route add blackhole {neighbor}", f"-{version}")
+            assert not paths.reaches(neighbor)
+            pair.a.ip("link set eth0 down\nlink set eth1 down")
+            assert not paths.reaches(asked.peer)
+
+    with pair.a:
+        run(scenario())
 
 
 @pytest.mark.system
@@ -412,10 +452,9 @@ def test_the_kernels_own_words(namespace: Callable[[], Namespace]) -> None:
     with namespace():
         conversation.open()
     try:
-        question = paths_module._NextHop()
-        question["attrs"] = [("NHA_ID", 4711)]
+        question = Request(106, bytes(8) + attribute(1, struct.pack("=I", 4711)))  # RTM_GETNEXTHOP, NHA_ID
         with pytest.raises(OSError, match=r".") as caught:
-            conversation.ask(question, 106)
+            conversation.ask(question)
         assert caught.value.errno == errno.ENOENT
     finally:
         conversation.close()
@@ -458,16 +497,34 @@ def test_any_error_message_is_an_oserror_or_none(data: bytes) -> None:
             raise_error(data, offset)
 
 
-@given(st.sampled_from([ifinfmsg, ifaddrmsg]), st.integers(0, 0xFF), st.binary(max_size=80))
-@example(ifinfmsg, 16, struct.pack("=BxHi", 0, 1, 2))  # ends within its fixed part
-def test_any_message_is_decoded_or_an_oserror(kind: Any, type_: int, body: bytes) -> None:
-    data = struct.pack("=IHHII", 16 + len(body), type_, 0, 0, 0) + body
+_kinds = st.sampled_from([1, 4, 5, 9, 30, 0x8000 | 9])
+_contents = st.binary(max_size=24) | st.sampled_from([struct.pack("=HBBi", 8, 0, 0, 3), struct.pack("=I", 7)])
+_attributed = st.builds(
+    lambda head, pairs: head + b"".join(attribute(kind, content) for kind, content in pairs),
+    st.binary(min_size=12, max_size=12) | st.binary(min_size=8, max_size=8),
+    st.lists(st.tuples(_kinds, _contents), max_size=4),
+)
+
+
+@given(st.sampled_from([read_route, read_next_hop]), st.binary(max_size=80) | _attributed)
+def test_any_message_is_a_route_or_an_oserror(read: Callable[[bytes], Route], message: bytes) -> None:
     try:
-        found = decoded(kind, data, 0)
+        found = read(message)
     except OSError as error:
         assert error.errno == errno.EBADMSG  # noqa: PT017 — or none is raised
     else:
-        assert found["header"]["length"] == len(data)
+        assert 0 <= found.kind <= 0xFF
+        assert len(found.links) + len(found.objects) <= len(message) // 4
+
+
+def test_next_hops_of_a_route_are_read() -> None:
+    """As pyroute2 writes them: an independent encoder."""
+    route = rtmsg()
+    route["family"], route["type"] = socket.AF_INET, 1
+    hops = [{"oif": 2, "hops": 0, "flags": 0}, {"oif": 3, "hops": 1, "flags": 16}, {"oif": 4, "hops": 0, "flags": 1}]
+    route["attrs"] = [("RTA_DST", "192.0.2.12"), ("RTA_MULTIPATH", hops)]
+    route.encode()
+    assert read_route(bytes(route.data[16:])) == Route(kind=1, links=(2,), objects=())
 
 
 def test_an_explained_error_is_read() -> None:
@@ -485,3 +542,67 @@ def test_any_group_has_members(group: bytes) -> None:
     members = group_members(group)
     assert len(members) == len(group) // 8
     assert all(0 <= member <= 0xFFFF_FFFF for member in members)
+
+
+@pytest.mark.system
+def test_sets_of_interfaces_come_and_go(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        source, peer = pair.of(6)
+        changes: list[None] = []
+        routing = Routing(lambda: changes.append(None))
+        assert not routing.reaches(peer), "nobody knows yet"
+        routing.open(asyncio.get_running_loop())
+        every = routing[None]
+        routing.set([None])
+        assert routing[None] is every
+        assert [link.name for link in every.toward(peer, source)] == ["eth0", "eth1"]
+        assert routing.reaches(peer)
+        routing.set([None, ("eth1",)])
+        one = routing["eth1",]
+        assert [link.name for link in one.toward(peer, source)] == ["eth1"]
+        assert routing[None] is every
+        looks = every.refreshes
+        routing.set([None, ("eth1",)])
+        assert every.refreshes == looks, "asked nothing"
+        pair.route(0)
+        await until(lambda: [link.name for link in every.toward(peer, source)] == ["eth0"])
+        routing.set([("eth1",)])
+        assert routing.reaches(peer)
+        with pytest.raises(OSError, match="not open"):
+            every._kernel.ask(Request(18, b""))
+        pair.route(1)
+        await until(lambda: routing.reaches(peer) and changes)
+        assert routing["eth1",] is one
+        routing.close()
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_set_of_interfaces_that_cannot_be_watched_changes_nothing(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        source, peer = pair.of(6)
+        routing = Routing(lambda: None)
+        routing.open(asyncio.get_running_loop())
+        routing.set([None])
+        every = routing[None]
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with socket.socket() as last:  # its number tells how many there are
+            # Room for what watches the first new set, and not the second.
+            resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 3, most[1]))
+            try:
+                with pytest.raises(OSError, match="Too many open files"):
+                    routing.set([("eth0",), ("eth1",), ("eth0", "eth1")])
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        assert [link.name for link in every.toward(peer, source)] == ["eth0", "eth1"]
+        pair.route(1)
+        await until(lambda: [link.name for link in every.toward(peer, source)] == ["eth1"])
+        routing.set([("eth0",), None])
+        assert [link.name for link in routing["eth0",].toward(peer, source)] == ["eth0"]
+        assert routing[None] is every
+        routing.close()
+
+    with pair.a:
+        run(scenario())

@@ -1,10 +1,10 @@
-"""Who a check's program runs as, what it may do, and which programs are refused: with real users and real processes."""
+"""The user, the rights and the refusal of check programs, with real users and processes."""
 
 import asyncio
-import ctypes
 import os
 import pwd
 import re
+import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from exavrrp.config import Check, Program, Shell
+from exavrrp.config.kinds import Program, Shell
 from exavrrp.system import capabilities
-from exavrrp.system.checks import Checks, obstacle
+from exavrrp.system.checks import Checks, preflight_error
 from exavrrp.system.privileges import MOST_LINKS, Identity, Privileges, Refused
+from tests.checks import check
 from tests.system.conftest import CAP_NET_ADMIN, CAP_NET_RAW, NOBODY, make_ambient
 
 if TYPE_CHECKING:
     from tests.system.conftest import Need, Run
-
-CAP_SETPCAP = 8
-PR_CAP_AMBIENT = 47
-LONG = 60.0
 
 STATUS = """
     sed -n 's/^Cap\\(...\\):[[:space:]]*/\\1=/p' /proc/self/status | grep -v Bnd | tr '\\n' ' '
@@ -36,19 +33,17 @@ STATUS = """
 NONE = "Inh=0000000000000000 Prm=0000000000000000 Eff=0000000000000000 Amb=0000000000000000 "
 
 
-def check(probe: Program | Shell) -> Check:
-    return Check(name="web", probe=probe, interval=LONG, timeout=LONG, rise=1, fall=1, weight=0)
-
-
 async def result(probe: Program | Shell) -> tuple[bool, str]:
     """The first result of a check."""
     told: asyncio.Future[tuple[bool, str]] = asyncio.get_running_loop().create_future()
 
-    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
         told.set_result((passed, detail))
+        return False
 
-    engine = Checks([check(probe)], tell)
+    engine = Checks(tell)
     engine.open(asyncio.get_running_loop())
+    engine.set([check(probe)])
     try:
         return await told
     finally:
@@ -122,22 +117,34 @@ def test_a_check_of_root_without_a_user_is_root_without_its_capabilities(run: "R
 
 
 @pytest.mark.system
-@pytest.mark.usefixtures("root")
-def test_where_root_cannot_be_kept_from_its_capabilities_it_runs_nothing(
-    run: "Run", without_capability: Callable[[int], AbstractContextManager[None]], nobody: str
+@pytest.mark.parametrize("name", capabilities.FOR_ANOTHER_USER)
+def test_root_without_a_capability_for_it_runs_programs_as_nobody_else(
+    run: "Run", without_capability: Callable[[int], AbstractContextManager[None]], nobody: str, name: str
 ) -> None:
-    with without_capability(CAP_SETPCAP):
-        passed, detail = run(result(Shell("true")))
+    with without_capability(capabilities.NUMBERS[name]):
+        assert run(result(Shell("true", "root"))) == (True, "")
+        assert run(result(Shell("true"))) == (True, "")
+        passed, detail = run(result(Shell("true", nobody)))
         assert not passed
-        assert detail.startswith("cannot be started: without CAP_SETPCAP root cannot be kept from its capabilities; ")
-        assert run(result(Shell("true", nobody))) == (True, "")
+        needs = f"a program of {nobody} needs CAP_SETUID, CAP_SETGID, CAP_KILL, and {name} is missing; "
+        assert detail.startswith(f"cannot be started: {needs}")
+        found = preflight_error(Shell("true", nobody))
+        assert found is not None
+        assert found[0] == "user"
+        assert found[1].startswith(needs)
+        added = f"CapabilityBoundingSet={name}, or its container the user root and --cap-add={name[4:]}, or remove it"
+        assert added in found[1]
 
 
 @pytest.mark.system
-def test_the_kernels_refusal_is_an_error() -> None:
-    with pytest.raises(OSError, match="Invalid argument"):
-        capabilities._prctl(PR_CAP_AMBIENT, 99)
-    assert ctypes.get_errno() != 0
+def test_where_no_process_can_be_started_a_check_fails(
+    with_two_capabilities: Callable[[Callable[[], None]], None], nobody: str
+) -> None:
+    def body() -> None:
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+        assert asyncio.run(result(Shell("true"))) == (False, "cannot be started: Resource temporarily unavailable")
+
+    with_two_capabilities(body)
 
 
 @pytest.mark.system
@@ -145,7 +152,7 @@ def test_the_kernels_refusal_is_an_error() -> None:
 def test_an_unknown_user_is_named(run: "Run", probe: Program | Shell) -> None:
     text = "there is no user no-such-user; write one that exists"
     assert run(result(probe)) == (False, f"cannot be started: {text}")
-    assert obstacle(probe) == ("user", text)
+    assert preflight_error(probe) == ("user", text)
 
 
 @pytest.mark.system
@@ -155,8 +162,8 @@ def test_who_is_not_root_runs_programs_as_nobody_else(
     def body() -> None:
         assert Privileges("/bin/true", nobody).identity() == Identity()
         assert Privileges("/bin/true", None).identity() == Identity()
-        assert obstacle(Program(("/bin/true",))) is None
-        assert obstacle(Program(("/etc/passwd",))) == (
+        assert preflight_error(Program(("/bin/true",))) is None
+        assert preflight_error(Program(("/etc/passwd",))) == (
             "command",
             'begins with "/etc/passwd", which this user may not execute; chmod a+x /etc/passwd',
         )
@@ -184,7 +191,7 @@ def refused(run: "Run", program: Path, user: str | None = None) -> str:
     passed, detail = run(result(probe))
     assert not passed
     reason = detail.removeprefix("cannot be started: ")
-    assert obstacle(probe) == ("command", f'begins with "{program}", which {reason}')
+    assert preflight_error(probe) == ("command", f'begins with "{program}", which {reason}')
     return reason
 
 
@@ -246,7 +253,7 @@ def test_links_that_lead_nowhere_end(run: "Run", program: Path, tmp_path: Path) 
     (tmp_path / "loop").symlink_to("loop")
     text = "Too many levels of symbolic links"
     assert run(result(Program((str(tmp_path / "loop"),)))) == (False, f"cannot be started: {text}")
-    found = obstacle(Program((str(tmp_path / "loop"),)))
+    found = preflight_error(Program((str(tmp_path / "loop"),)))
     assert found is not None
     assert "cannot be looked at" in found[1] or "does not exist" in found[1]
     previous = program
@@ -267,7 +274,7 @@ def test_the_user_of_a_check_may_own_its_program(run: "Run", program: Path, nobo
     with pytest.raises(Refused):
         Privileges(str(program), "daemon").identity()
     if reachable != Path("/"):
-        found = obstacle(Program((str(program),), nobody))
+        found = preflight_error(Program((str(program),), nobody))
         assert found is not None
         assert found[0] == "command"
         assert re.search(f"user {nobody} may not execute; chmod a\\+x /", found[1])
@@ -277,14 +284,14 @@ def test_the_user_of_a_check_may_own_its_program(run: "Run", program: Path, nobo
 def test_who_may_not_execute_a_program_is_said_without_trying(program: Path, nobody: str) -> None:
     program.chmod(0o644)
     expected = f'begins with "{program}", which user root may not execute; chmod a+x {program}'
-    assert obstacle(Program((str(program),))) == ("command", expected)
+    assert preflight_error(Program((str(program),))) == ("command", expected)
     program.chmod(0o611)
     os.chown(program, 12345, 0)
-    found = obstacle(Program((str(program),)))
+    found = preflight_error(Program((str(program),)))
     assert found is not None, "owned by a stranger"
     os.chown(program, 0, 12345)
     program.chmod(0o701)
-    assert obstacle(Program((str(program),))) is None
+    assert preflight_error(Program((str(program),))) is None
 
 
 @pytest.mark.system

@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,33 +17,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.config import Check, File, Interface, Prefix, Probe, Process, Tcp
+from exavrrp.config.kinds import File, Interface, Prefix, Probe, Process, Tcp
 from exavrrp.config.notation import Endpoint
-from exavrrp.system.checks import Checks, Outcome, kernel, probes
-from exavrrp.system.checks.probes import Attempt
-from exavrrp.system.checks.scheduling import CLOSING_LIMIT
+from exavrrp.system.checks import Checks, Outcome, kernel, probes, scheduling
+from exavrrp.system.checks.probes import ProbeRun
 from exavrrp.system.netlink import HEADER
+from tests.checks import LONG, check
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need, Run, Until
-
-LONG = 60.0
 
 
 @dataclass
 class Results:
     told: list[tuple[bool, str, int | None]] = field(default_factory=list)
 
-    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
         self.told.append((passed, detail, value))
+        return False
 
 
 @contextlib.asynccontextmanager
 async def running(probe: Probe, **options: Any) -> AsyncIterator[tuple[Checks, Results]]:
     results = Results()
-    check = Check(name="it", probe=probe, interval=LONG, timeout=LONG, rise=1, fall=1, weight=0)
-    engine = Checks([replace(check, **options)], results)
+    engine = Checks(results)
     engine.open(asyncio.get_running_loop())
+    engine.set([check(probe, **options)])
     try:
         yield engine, results
     finally:
@@ -116,12 +115,12 @@ def test_a_host_that_does_not_answer_times_out_and_one_without_a_route_fails(
 
 def test_a_file_is_there_or_not(ask: Any, tmp_path: Path) -> None:
     file = tmp_path / "flag"
-    assert ask(File(str(file))) == (False, "does not exist", None)
+    assert ask(File(str(file), file_value=False)) == (False, "does not exist", None)
     file.touch()
-    assert ask(File(str(file))) == (True, "", None)
-    assert ask(File(str(file / "below"))) == (False, "does not exist", None)
-    assert ask(File(str(tmp_path))) == (True, "", None)
-    assert ask(File(f"/{'x' * 300}")) == (False, "File name too long", None)
+    assert ask(File(str(file), file_value=False)) == (True, "", None)
+    assert ask(File(str(file / "below"), file_value=False)) == (False, "does not exist", None)
+    assert ask(File(str(tmp_path), file_value=False)) == (True, "", None)
+    assert ask(File(f"/{'x' * 300}", file_value=False)) == (False, "File name too long", None)
 
 
 @pytest.mark.parametrize(
@@ -199,14 +198,14 @@ def test_processes_are_counted_by_their_name(
 ) -> None:
     if len(name) <= 15:
         name = f"{name[:9]}{os.getpid() % 1000000:06}"[:15]
-    assert ask(Process(name)) == (False, "none runs", None)
+    assert ask(Process(name, 1)) == (False, "none runs", None)
     first = spawn(name)
-    assert ask(Process(name)) == (True, "", None)
+    assert ask(Process(name, 1)) == (True, "", None)
     assert ask(Process(name, 2)) == (False, "1 of 2 run", None)
     spawn(name)
     assert ask(Process(name, 2)) == (True, "", None)
-    assert ask(Process(name[:-1])) == (False, "none runs", None)
-    assert ask(Process(name + "x")) == (False, "none runs", None)
+    assert ask(Process(name[:-1], 1)) == (False, "none runs", None)
+    assert ask(Process(name + "x", 1)) == (False, "none runs", None)
     first.kill()
     os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
     assert ask(Process(name, 2)) == (False, "1 of 2 run", None), "a zombie does not count"
@@ -221,7 +220,7 @@ def test_a_script_of_a_long_name_is_found_behind_its_interpreter(ask: Any, tmp_p
     assert process.stdout is not None
     try:
         process.stdout.readline()
-        assert ask(Process(script.name)) == (True, "", None)
+        assert ask(Process(script.name, 1)) == (True, "", None)
     finally:
         process.kill()
         process.communicate()
@@ -379,12 +378,14 @@ def test_no_route_upsets_the_search(attributes: list[tuple[int, int, bytes]], le
 
 def test_questions_never_overlap_and_overruns_fail(run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch) -> None:
     asked = 0
+    given_up = asyncio.Event()
 
     async def stubborn(probe: File) -> Outcome:
         nonlocal asked
         asked += 1
-        end = asyncio.get_running_loop().time() + 0.5
-        while asyncio.get_running_loop().time() < end:  # will not be cancelled
+        if asked > 1:
+            await asyncio.sleep(LONG)
+        while not given_up.is_set():  # will not be cancelled
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.01)
         return Outcome(passed=True, detail="too late")
@@ -392,11 +393,12 @@ def test_questions_never_overlap_and_overruns_fail(run: "Run", until: "Until", m
     monkeypatch.setattr(kernel, "file", stubborn)
 
     async def body() -> None:
-        async with running(File("/x"), interval=0.1, timeout=0.15) as (_, results):
+        async with running(File("/x", file_value=False), interval=0.1, timeout=0.15) as (_, results):
             await until(lambda: len(results.told) >= 3)
             assert asked == 1
             assert results.told[0] == (False, "not done within 0.15 s", None)
             assert all(detail.startswith("still there after ") for _, detail, _ in results.told[1:3])
+            given_up.set()
             await until(lambda: asked == 2)
             assert not any(passed for passed, _, _ in results.told)
 
@@ -416,13 +418,12 @@ def test_close_ends_a_question_and_tells_nothing(run: "Run", until: "Until", mon
         return Outcome(passed=True)
 
     monkeypatch.setattr(kernel, "file", endless)
+    monkeypatch.setattr(scheduling, "CLOSING_LIMIT", LONG)
 
     async def body() -> None:
-        async with running(File("/x")) as (engine, results):
+        async with running(File("/x", file_value=False)) as (engine, results):
             await begun.wait()
-            started = asyncio.get_running_loop().time()
-            await engine.close()
-            assert asyncio.get_running_loop().time() - started < CLOSING_LIMIT
+            await engine.close()  # within the limit of each test, which is far below that one
             assert ended.is_set()
             assert results.told == []
 
@@ -441,7 +442,7 @@ def test_a_time_out_that_comes_late_is_our_fault_and_forgiven_once(
             return Outcome(passed=True)
 
         told: list[Outcome] = []
-        attempt = Attempt(question(), LONG, loop, told.append, lambda: None)
+        attempt = ProbeRun(question(), LONG, loop, told.append, lambda: None)
         attempt._due = loop.time() - 2 * probes.LATE  # as if we had been away
         attempt._timer.cancel()
         attempt._time_out()
@@ -468,7 +469,7 @@ def test_a_bug_of_ours_is_not_taken_for_a_failure(until: "Until", monkeypatch: p
     async def body() -> None:
         raised: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: raised.append(context))
-        async with running(File("/x")) as (_, results):
+        async with running(File("/x", file_value=False)) as (_, results):
             await until(lambda: raised)
             assert isinstance(raised[0]["exception"], ZeroDivisionError)
             assert results.told == []

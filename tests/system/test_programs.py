@@ -1,4 +1,4 @@
-"""Check programs with real processes: what they get, what they may do, and that nothing of them stays behind.
+"""Check programs with real processes: environment, rights, and that no process stays behind.
 
 No privileges are needed.
 """
@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import signal
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,23 +19,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.config import Check, Program, Shell
-from exavrrp.system import children
-from exavrrp.system.checks import Checks, obstacle
+from exavrrp.config import Check
+from exavrrp.config.kinds import Program, Shell
+from exavrrp.system import children, descendants
+from exavrrp.system.checks import Checks, preflight_error
 from exavrrp.system.checks.outcome import DETAIL
 from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process, _last_line
 from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER
+from tests import checks
+from tests.checks import LONG
 
 if TYPE_CHECKING:
     from tests.system.conftest import Run, Until
 
-LONG = 60.0
-"""Seconds that no test waits for."""
-
 
 def check(*command: str, name: str = "web", interval: float = LONG, timeout: float = LONG) -> Check:
-    probe = Program(command)
-    return Check(name=name, probe=probe, interval=interval, timeout=timeout, rise=1, fall=1, weight=0)
+    return checks.check(Program(command), name=name, interval=interval, timeout=timeout)
 
 
 def shell(script: str, **options: Any) -> Check:
@@ -48,17 +48,19 @@ class Results:
     told: list[tuple[str, bool, str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
-    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
         assert value is None
         self.told.append((name, passed, detail))
         self.seconds.append(seconds)
+        return False
 
 
 @contextlib.asynccontextmanager
 async def running(*checks: Check) -> AsyncIterator[tuple[Checks, Results]]:
     results = Results()
-    engine = Checks(checks, results)
+    engine = Checks(results)
     engine.open(asyncio.get_running_loop())
+    engine.set(checks)
     try:
         yield engine, results
     finally:
@@ -85,7 +87,7 @@ def pids(path: Path) -> list[int]:
 
 def child(engine: Checks) -> Process | None:
     """What the first check runs now."""
-    run = engine._schedules[0]._run
+    run = next(iter(engine._schedules.values()))._run
     assert run is None or isinstance(run, Process)
     return run
 
@@ -152,13 +154,16 @@ def test_a_program_that_cannot_be_started_has_failed(run: "Run", until: "Until",
         assert run(first(until, check(str(program)))) == ("web", False, f"cannot be started: {detail}")
 
 
-def test_obstacles_name_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preflight_errors_name_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "program"
 
     def of(path: object) -> tuple[str, str] | None:
-        return obstacle(Program((str(path), "an argument")))
+        return preflight_error(Program((str(path), "an argument")))
 
     assert of(program) == ("command", f'begins with "{program}", which does not exist; install it, or correct the path')
+    found = of(f"{program} -x")
+    assert found is not None
+    assert found[1].endswith("correct the path (arguments are words of their own; a command line is for shell)")
     program.write_text("#!/bin/sh\n")
     found = of(program)
     assert found is not None
@@ -171,7 +176,7 @@ def test_obstacles_name_their_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "command",
         f'begins with "{long}", which cannot be looked at (File name too long); correct the path',
     )
-    assert obstacle(Shell("anything")) is None
+    assert preflight_error(Shell("anything")) is None
 
 
 def test_a_program_gets_nothing_of_ours(
@@ -241,7 +246,8 @@ def test_sigterm_comes_before_sigkill_so_that_a_program_can_clean_up(
 
     async def body() -> None:
         script = f"trap 'touch {cleaned}; exit 1' TERM; while :; do sleep 0.01; done"
-        async with running(shell(script, timeout=0.1)):
+        # Again and again: on a busy machine it may be ended before it has set its trap.
+        async with running(shell(script, interval=0.2, timeout=0.1)):
             await until(cleaned.exists)
 
     run(body())
@@ -314,15 +320,16 @@ def test_a_program_that_even_close_cannot_kill_is_left_after_a_limit(
 
     async def body() -> None:
         loop = asyncio.get_running_loop()
-        engine = Checks([shell(f"echo $$ >{file}; exec sleep {LONG}")], Results())
+        engine = Checks(Results())
         engine.open(loop)
+        engine.set([shell(f"echo $$ >{file}; exec sleep {LONG}")])
         await until(lambda: pids(file))
         run = child(engine)
         assert run is not None
         monkeypatch.setattr(os, "killpg", lambda group, number: None)
         started = loop.time()
         await engine.close()
-        assert CLOSING_LIMIT <= loop.time() - started < CLOSING_LIMIT + 1
+        assert CLOSING_LIMIT <= loop.time() - started < LONG
         monkeypatch.setattr(os, "killpg", kill)
         kill(pids(file)[0], signal.SIGKILL)
         run._child._process.wait()
@@ -334,10 +341,10 @@ def test_sub_second_intervals_keep_their_rhythm(run: "Run", until: "Until") -> N
     async def body() -> None:
         loop = asyncio.get_running_loop()
         async with running(check("/bin/true", interval=0.1)) as (engine, results):
-            start = engine._schedules[0]._due
+            start = next(iter(engine._schedules.values()))._due
             await until(lambda: len(results.told) >= 6)
             assert loop.time() >= start + 0.5
-            beats = (engine._schedules[0]._due - start) / 0.1
+            beats = (next(iter(engine._schedules.values()))._due - start) / 0.1
             assert beats == pytest.approx(round(beats), abs=1e-6)  # not later by the duration of each run
 
     run(body())
@@ -347,7 +354,7 @@ def test_intervals_missed_in_a_pause_are_not_made_up_for(run: "Run", until: "Unt
     async def body() -> None:
         async with running(check("/bin/true", interval=1.0)) as (engine, results):
             await until(lambda: results.told)
-            schedule = engine._schedules[0]
+            schedule = next(iter(engine._schedules.values()))
             assert schedule._timer is not None
             schedule._timer.cancel()
             schedule._due = missed = asyncio.get_running_loop().time() - 10.5  # as if that much had passed unseen
@@ -363,9 +370,10 @@ def test_first_starts_are_spread_but_soon() -> None:
     intervals = [(str(number), LONG) for number in range(11)] + [("fast", 0.12)]
 
     async def body() -> list[float]:
-        engine = Checks([check("/bin/true", name=name, interval=interval) for name, interval in intervals], Results())
+        engine = Checks(Results())
         engine.open(asyncio.get_running_loop())
-        starts = [schedule._due for schedule in engine._schedules]
+        engine.set([check("/bin/true", name=name, interval=interval) for name, interval in intervals])
+        starts = [schedule._due for schedule in engine._schedules.values()]
         await engine.close()
         return [start - starts[0] for start in starts]
 
@@ -422,7 +430,7 @@ def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
             assert process is not None
             started = loop.time()
             await engine.close()
-            assert loop.time() - started < CLOSING_LIMIT + 1
+            assert loop.time() - started < LONG
             assert process._child._process.returncode is not None
             assert results.told == []
         await until(lambda: all(map(gone, pids(file))))
@@ -434,8 +442,9 @@ def test_a_cancelled_close_kills_at_once(run: "Run", until: "Until", tmp_path: P
     file = tmp_path / "pids"
 
     async def body() -> None:
-        engine = Checks([shell(f"trap '' TERM; echo $$ >{file}; while :; do sleep 0.01; done")], Results())
+        engine = Checks(Results())
         engine.open(asyncio.get_running_loop())
+        engine.set([shell(f"trap '' TERM; echo $$ >{file}; while :; do sleep 0.01; done")])
         await until(lambda: pids(file))
         closing = asyncio.ensure_future(engine.close())
         await asyncio.sleep(0)
@@ -449,9 +458,10 @@ def test_a_cancelled_close_kills_at_once(run: "Run", until: "Until", tmp_path: P
 
 def test_close_without_open_and_without_checks() -> None:
     async def body() -> None:
-        await Checks([check("/bin/true")], Results()).close()
-        engine = Checks([], Results())
+        await Checks(Results()).close()
+        engine = Checks(Results())
         engine.open(asyncio.get_running_loop())
+        engine.set([])
         await engine.close()
 
     asyncio.run(body())
@@ -461,11 +471,13 @@ def test_a_result_may_close_the_engine(run: "Run", until: "Until") -> None:
     async def body() -> None:
         closing: list[asyncio.Future[None]] = []
 
-        def result(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+        def result(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
             closing.append(asyncio.ensure_future(engine.close()))
+            return True
 
-        engine = Checks([check("/bin/true"), shell(f"sleep {LONG}")], result)
+        engine = Checks(result)
         engine.open(asyncio.get_running_loop())
+        engine.set([check("/bin/true"), shell(f"sleep {LONG}", name="slow")])
         await until(lambda: closing)
         await closing[0]
         assert len(closing) == 1
@@ -504,7 +516,7 @@ def test_a_program_that_was_done_while_we_were_away_has_not_timed_out(
 
     async def body() -> None:
         async with running(check("/bin/true", timeout=0.3)) as (engine, results):
-            await until(lambda: engine._schedules[0]._run)
+            await until(lambda: next(iter(engine._schedules.values()))._run)
             process = child(engine)
             assert process is not None
             os.waitid(os.P_PID, process._child.number, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 — the loop is away
@@ -522,9 +534,28 @@ def test_an_ignored_sigchld_does_not_make_every_check_pass(run: "Run", until: "U
         signal.signal(signal.SIGCHLD, before)
 
 
+def test_a_thread_that_is_refused_starts_nothing_later(
+    run: "Run", until: "Until", monkeypatch: Any, tmp_path: Path
+) -> None:
+    """With as many processes as a user may have there is no thread either; the next start is good."""
+    children.release()
+    refused = tmp_path / "refused"
+    start = children.starter(("/usr/bin/touch", str(refused)), {})
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(OSError, match="Resource temporarily unavailable"):
+            start()
+    assert run(first(until, check("/bin/true"))) == ("web", True, "")
+    assert not refused.exists()
+
+
 def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
-    def numbers() -> set[str]:
-        return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+    def numbers() -> set[int]:
+        return set(descendants.children(os.getpid()))
 
     async def body() -> None:
         checks = [check("/bin/true", name=str(number), interval=0.02) for number in range(5)]
@@ -535,3 +566,97 @@ def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
     before = numbers()
     run(body())
     assert numbers() == before
+
+
+def test_a_check_that_stays_keeps_its_beats_and_its_process(run: "Run", until: "Until", tmp_path: Path) -> None:
+    """Others come, change and go beside it while its program runs."""
+
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        file = log.with_name("number")
+        slow = shell(f"echo $$ >{file}; exec sleep {LONG}", name="slow", interval=0.05, timeout=LONG)
+        steady = shell(f"echo x >>{log}", name="steady", interval=0.05)
+        async with running(slow, steady) as (engine, results):
+            await until(lambda: pids(file))
+            [number] = pids(file)
+            schedules = dict(engine._schedules)
+            for turn in range(10):
+                other = shell(f"sleep {LONG}", name="other", interval=1 + turn)
+                engine.set([steady, slow, other])
+                await until(lambda: engine._schedules["other"]._run is not None)
+            engine.set([slow, steady])
+            assert engine._schedules == schedules
+            count = len(told(results, "steady"))
+            await until(lambda: len(told(results, "steady")) > count)
+            assert pids(file) == [number]
+            os.kill(number, 0)  # raises if it is gone
+            assert not told(results, "other"), "none of them came to its end"
+            await until(lambda: all(one.finished.is_set() for one in engine._ending))
+            engine.set([slow, steady])
+            assert engine._ending == []
+
+    run(scenario())
+
+
+def test_a_check_that_is_another_now_begins_when_the_last_one_has_ended(
+    run: "Run", until: "Until", tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        stubborn = shell(f"trap 'echo term >>{log}' TERM; echo $$ >>{log}.pids; while :; do sleep 0.01; done")
+        after = shell(f"echo $$ >>{log}.pids; echo after >>{log}")
+        async with running(stubborn) as (engine, results):
+            await until(lambda: pids(Path(f"{log}.pids")))
+            engine.set([after])
+            [number] = pids(Path(f"{log}.pids"))
+            os.kill(number, 0)  # raises if it is gone
+            await until(lambda: results.told)
+            assert gone(number), "killed, and reaped, before"
+            assert results.told == [("web", True, "")]
+            engine.set([])
+            await asyncio.sleep(CLOSING_LIMIT)
+            assert engine._schedules == {}
+            assert len(pids(Path(f"{log}.pids"))) == 2, "begun once"
+
+    run(scenario())
+    assert log.read_text() == "term\nafter\n"
+
+
+def test_what_has_not_begun_yet_need_not_be_ended(run: "Run", until: "Until", tmp_path: Path) -> None:
+    """One that is another, and then gone, while the first one is being ended."""
+
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        stubborn = shell(f"trap '' TERM; echo $$ >>{log}; while :; do sleep 0.01; done")
+        async with running(stubborn) as (engine, results):
+            await until(lambda: pids(log))
+            engine.set([shell(f"echo x >>{log}")])
+            engine.set([])
+            [ending] = engine._ending
+            await until(ending.finished.is_set)
+            await asyncio.sleep(CLOSING_LIMIT)
+            assert len(pids(log)) == 1
+            assert results.told == []
+
+    run(scenario())
+
+
+def test_who_closes_waits_for_what_is_being_ended(run: "Run", until: "Until", tmp_path: Path) -> None:
+    log = tmp_path / "log"
+
+    async def scenario() -> None:
+        stubborn = shell(f"trap '' TERM; echo $$ >>{log}; while :; do sleep 0.01; done")
+        async with running(stubborn) as (engine, _):
+            await until(lambda: pids(log))
+            engine.set([])
+        [number] = pids(log)
+        assert gone(number)
+
+    run(scenario())
+
+
+def told(results: Results, name: str) -> list[tuple[str, bool, str]]:
+    return [one for one in results.told if one[0] == name]

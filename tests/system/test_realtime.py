@@ -1,4 +1,4 @@
-"""Real-time scheduling and locked memory, of an agent that may have them, and of one that may not.
+"""Real-time scheduling and locked memory, for an agent with the right to them, and without.
 
 What it may is set by the command that starts it (setpriv, prlimit), as a unit of systemd would. Its child is a check
 that runs until the end of the test; whatever else it starts is started in the same way.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from exavrrp.system import descendants
 from tests.system import running
 from tests.system.conftest import Namespace, Need
 from tests.system.running import Alone, Host, wait_until
@@ -41,16 +42,16 @@ def start(host: Host, *prefix: str) -> Alone:
     host.prefix = prefix
     alone = Alone(host)
     alone.greet()
-    host.log.wait("bound")
+    host.log.wait("address-bound")
     return alone
 
 
 def child(host: Host) -> int:
     """The check, once it is what it is to be."""
-    path = Path(f"/proc/{host.agent}/task/{host.agent}/children")
 
     def found() -> list[int]:
-        return [int(one) for one in path.read_text().split() if b"1000\0" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        there = descendants.children(host.agent)
+        return [one for one in there if b"1000\0" in Path(f"/proc/{one}/cmdline").read_bytes()]
 
     return wait_until(found, "the check")[0]
 
@@ -68,8 +69,8 @@ def policy(process: int) -> tuple[int, int]:
 
 def is_served_well(host: Host) -> None:
     """The agent has both, and its child has neither, nor a way to get them."""
-    host.log.wait("realtime")
-    host.log.wait("memory-locked")
+    host.log.wait("realtime-granted")
+    host.log.wait("memory-lock-granted")
     assert policy(host.agent) == (os.SCHED_RR | os.SCHED_RESET_ON_FORK, 1)
     assert locked(host.agent) > 4096
     process = child(host)
@@ -140,10 +141,10 @@ def test_without_either_it_says_so_and_serves(host: Host, need: Need) -> None:
         *(need("prlimit"), "--rtprio=0:0", "--memlock=8388608:8388608"),
         *(need("setpriv"), f"--bounding-set={UNPRIVILEGED}", f"--inh-caps={UNPRIVILEGED}"),
     )
-    [refused] = host.log.all("not-realtime")
+    [refused] = host.log.all("realtime-denied")
     assert refused["level"] == "warning"
     assert "LimitRTPRIO=1" in refused["detail"], "the remedy"
-    [refused] = host.log.all("not-memory-locked")
+    [refused] = host.log.all("memory-lock-denied")
     assert refused["level"] == "warning"
     assert "8192 KiB" in refused["detail"]
     assert "LimitMEMLOCK=infinity" in refused["detail"], "the remedy"
@@ -155,8 +156,10 @@ def test_without_either_it_says_so_and_serves(host: Host, need: Need) -> None:
 def test_who_does_not_ask_gets_neither(host: Host) -> None:
     alone = Alone(host)
     alone.greet()
-    host.log.wait("bound")
+    host.log.wait("address-bound")
     assert policy(host.agent) == (os.SCHED_OTHER, 0)
     assert locked(host.agent) == 0
-    assert not {"realtime", "not-realtime", "memory-locked", "not-memory-locked"} & set(host.log.order())
+    assert not {"realtime-granted", "realtime-denied", "memory-lock-granted", "memory-lock-denied"} & set(
+        host.log.order()
+    )
     end(alone, host)

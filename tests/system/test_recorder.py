@@ -1,4 +1,4 @@
-"""The recorder: whatever the disk does, the engine goes on, and what is missing is counted."""
+"""The recorder: whatever the disk does, the agent goes on, and lost events are counted."""
 
 import asyncio
 import os
@@ -150,7 +150,7 @@ def test_a_full_disk_is_told_once_and_tried_again(full: Path, log: Told, run: "R
     run(record())
     assert path.read_bytes() == b"".join(map(line, range(200))), "nothing is missing, nothing is torn"
     detail = "No space left on device; it is tried again, and what does not fit in memory meanwhile is lost"
-    assert log.errors == [("unrecorded", {"file": str(path), "detail": detail})]
+    assert log.errors == [("recording-failed", {"file": str(path), "detail": detail})]
 
 
 def test_a_disk_that_stays_full_does_not_keep_the_agent_from_ending(full: Path, log: Told, run: "Run") -> None:
@@ -164,7 +164,7 @@ def test_a_disk_that_stays_full_does_not_keep_the_agent_from_ending(full: Path, 
 
     run(record())
     assert path.read_bytes() == b""
-    assert ("unrecorded", {"file": str(path), "bytes": 100}) in log.errors
+    assert ("recording-failed", {"file": str(path), "bytes": 100}) in log.errors
 
 
 def test_a_disk_that_holds_its_writer_holds_nobody_else(

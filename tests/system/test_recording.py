@@ -1,4 +1,4 @@
-"""Recordings of real agents: what is replayed are the very transitions of their logs."""
+"""Recordings of real agents: a replay has the same transitions as their logs."""
 
 import os
 import signal
@@ -72,7 +72,7 @@ def test_what_is_replayed_are_the_transitions_of_the_log(fabric: Fabric, line: L
     for host in (a, b):
         assert replayed(files[host.name]) == logged(host), host.log.tell()
     heads = [line for line in replay(files["a"]).stdout.splitlines() if " began as process " in line]
-    assert [int(line.rpartition(" ")[2]) for line in heads] == [one["process"] for one in a.log.all("started")]
+    assert [int(line.rpartition(" ")[2]) for line in heads] == [one["process"] for one in a.log.all("agent-started")]
     assert len(heads) == 2
     assert stat.S_IMODE(files["a"].stat().st_mode) == 0o640, "whatever ExaBGP's umask"
 
@@ -106,7 +106,7 @@ def test_a_file_that_cannot_be_written_is_an_error_at_the_start(fabric: Fabric, 
     host = fabric.a
     record(host, host.directory / file)
     alone = Alone(host)
-    detail = host.log.wait("not-started")["detail"]
+    detail = host.log.wait("agent-start-failed")["detail"]
     assert detail.startswith(f"cannot record to {host.directory / file}: {reason}")
     assert detail.endswith("name a file in a directory that this user may write to, or leave out --record")
     assert alone.process.wait(running.LIMIT) == 1

@@ -1,24 +1,31 @@
-"""The two notes: what one life writes the next one reads, and nothing that a file may hold does harm."""
+"""The state files: the next agent reads what one has written, and no content of a file does harm."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from exavrrp.config import Configuration
 from exavrrp.control import NOTE_LIMIT
+from exavrrp.neighbors import Session
+from exavrrp.ports import Forgotten
+from exavrrp.routes import Attributes, Route
 from exavrrp.system import state
-from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.system.state import RETRY, DrainFile, KeptConfiguration, MarkFile, State, announcer, bound_before
 from exavrrp.vrrp import auth
 from exavrrp.vrrp.auth import Flow
+from tests.system import disks
 from tests.system.commanded import Told, has_other_users, let_others_in
 from tests.system.conftest import Need
 
@@ -37,6 +44,7 @@ if len(sys.argv) > 2:
 """One life in a process of its own: says what it inherits, and notes what it announces."""
 
 ROOT = Path(__file__).resolve().parents[2]
+HERE, THERE = ip_address("192.0.2.11"), ip_address("192.0.2.12")
 
 
 def live(directory: Path, *announced: str) -> str:
@@ -133,6 +141,14 @@ def test_what_is_not_announced_is_not_noted(tmp_path: Path, log: Told) -> None:
     assert opened(tmp_path, log).recall() == frozenset()
 
 
+def test_what_may_be_announced_is_noted_and_counts_under_the_same_exabgp_alone(tmp_path: Path, log: Told) -> None:
+    opened(tmp_path, log).note({"web": None, "dns": "active"}, offered={"web", "dns"})
+    assert [opened(tmp_path, log).may_be_announced(name) for name in ("web", "dns", "mail")] == [True, True, False]
+    other = State(tmp_path, log, exabgp=(1, 1))
+    other.open()
+    assert not other.may_be_announced("web")
+
+
 def test_what_has_not_changed_is_not_written_again(tmp_path: Path, log: Told) -> None:
     life = opened(tmp_path, log)
     life.note({"web": "active"})
@@ -144,17 +160,65 @@ def test_what_has_not_changed_is_not_written_again(tmp_path: Path, log: Told) ->
 
 
 def test_a_note_that_cannot_be_written_is_said_and_tried_again(tmp_path: Path, log: Told) -> None:
-    life = opened(tmp_path, log)
+    now = [0.0]
+    life = State(tmp_path, log, lambda: now[0])
+    life.open()
     life.path.mkdir()
     (life.path / "x").write_text("")
-    life.note({"web": "active"})
-    assert log.events() == ["note-unwritten"]
-    assert "Is a directory" in log.detail("note-unwritten")
+    for now[0] in (0.0, 0.1, RETRY - 0.1):
+        life.note({"web": "active"})  # asked to at each advert: once is enough
+    assert log.events() == ["state-file-write-failed"]
+    assert "Is a directory" in log.detail("state-file-write-failed")
+    life.note({"web": "leaving"})
+    assert log.events() == ["state-file-write-failed"] * 2, "another note is another attempt"
     (life.path / "x").unlink()
     life.path.rmdir()
-    life.note({"web": "active"})
+    now[0] = 2 * RETRY
+    life.note({"web": "leaving"})
     assert opened(tmp_path, log).recall() == {"web"}
     assert list(tmp_path.iterdir()) == [life.path], "nothing else is left behind"
+
+
+@pytest.mark.system
+def test_a_note_that_a_full_disk_does_not_take_does_not_leave_an_older_one_that_is_wrong(
+    tmp_path: Path, log: Told, need: Need, need_root: None
+) -> None:
+    with disks.small(tmp_path, need):
+        life = opened(tmp_path, log)
+        life.note({"web": "active"})
+        with pytest.raises(OSError, match="No space left"):
+            (tmp_path / "filling").write_bytes(bytes(1 << 20))
+        life.note({"web": None})
+        assert log.events() == ["state-file-write-failed"]
+        assert opened(tmp_path, log).recall() == frozenset()
+
+
+def test_a_configuration_is_kept_for_the_next_life_under_the_same_exabgp(
+    tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = KeptConfiguration(tmp_path, log)
+    assert kept.recall() is None
+    kept.save(b"secret")
+    assert kept.recall() is None, "whose it is stands in the note"
+    opened(tmp_path, log).note({"web": "active"})
+    assert kept.recall() == kept.path
+    assert kept.path.read_bytes() == b"secret"
+    assert kept.path.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    assert kept.recall() is None
+    monkeypatch.undo()
+    (tmp_path / "state.json").write_text("{")
+    assert kept.recall() is None
+
+
+def test_an_older_configuration_is_not_kept_in_place_of_one_that_cannot_be_written(tmp_path: Path, log: Told) -> None:
+    kept = KeptConfiguration(tmp_path, log)
+    opened(tmp_path, log).note({"web": "active"})
+    kept.save(b"old")
+    (tmp_path / "kept.toml.new").mkdir()
+    kept.save(b"new")
+    assert log.events() == ["state-file-write-failed"]
+    assert kept.recall() is None
 
 
 def test_a_predecessor_that_was_killed_while_it_wrote_does_no_harm(tmp_path: Path, log: Told) -> None:
@@ -167,6 +231,104 @@ def test_a_parent_that_cannot_be_seen_is_no_exabgp(tmp_path: Path, log: Told, mo
     monkeypatch.setattr(os, "getppid", lambda: 1 << 30)
     opened(tmp_path, log).note({"web": "active"})
     assert opened(tmp_path, log).recall() == frozenset()
+
+
+@pytest.mark.parametrize("level", [None, "active"])
+def test_an_exabgp_that_lives_may_announce_although_nothing_is_noted_yet(
+    tmp_path: Path, log: Told, level: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert announcer(tmp_path) is None
+    opened(tmp_path, log).note({"web": level})
+    assert announcer(tmp_path) == os.getppid()
+    monkeypatch.setattr(state, "BOOT_ID", tmp_path / "nothing")
+    assert announcer(tmp_path) is None
+
+
+# What the configuration names no more
+
+ANNOUNCED = (
+    Route(IPv6Network("2001:db8:53::1/128"), Attributes(med=5, communities=("65010:1",), as_path=(65010, 65010))),
+    Route(IPv6Network("2001:db8:53::2/128"), Attributes(med=5, communities=("65010:1",), as_path=(65010, 65010))),
+    Route(
+        IPv4Network("192.0.2.0/25"),
+        Attributes(
+            local_preference=0,
+            large_communities=("1:2:3",),
+            next_hop="192.0.2.1",
+            neighbors=(Session(THERE), Session(HERE, THERE)),
+            next_hops=((Session(HERE, THERE), "192.0.2.2"),),
+        ),
+    ),
+)
+BOUND = frozenset(map(ip_address, ("2001:db8:53::1", "2001:db8:53::2", "192.0.2.53")))
+
+
+def naming(*addresses: str) -> Configuration:
+    """A configuration of these, as far as anybody looks at it here."""
+    router = SimpleNamespace(owned=tuple(map(ip_network, addresses)))
+    return cast(Configuration, SimpleNamespace(addresses=frozenset(map(ip_address, addresses)), routers=(router,)))
+
+
+def noted(directory: Path, log: Told) -> None:
+    life = opened(directory, log)
+    life.may_bind(BOUND)
+    life.may_announce("web", ANNOUNCED[:1])
+    life.may_announce("web", ANNOUNCED[:2])
+    life.may_announce("dns", ANNOUNCED[2:])
+    life.note({"web": "active"})
+
+
+def test_what_the_last_life_has_left_is_known_to_the_word(tmp_path: Path, log: Told) -> None:
+    noted(tmp_path, log)
+    assert State(tmp_path, log).forgotten(naming()) == Forgotten(BOUND, ANNOUNCED)
+    named = naming("2001:db8:53::1", "2001:db8:53::9")
+    left = State(tmp_path, log).forgotten(named)
+    assert left == Forgotten(BOUND - named.addresses, ANNOUNCED[1:])
+    assert left.on_lo == left.addresses
+    assert bound_before(tmp_path) == BOUND
+    life = opened(tmp_path, log)
+    assert life.names([ANNOUNCED[0].network, ip_network("192.0.2.53")])
+    assert not life.names([ip_network("192.0.2.53")])
+
+
+def test_another_exabgp_announces_nothing_that_is_left(
+    tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted(tmp_path, log)
+    monkeypatch.setattr(os, "getppid", os.getpid)
+    assert State(tmp_path, log).forgotten(naming()) == Forgotten(BOUND, ANNOUNCED), "a shell under ExaBGP, perhaps"
+    assert not opened(tmp_path, log).is_foreign
+    monkeypatch.setattr(state, "is_exabgp", lambda number: number == os.getpid())
+    assert opened(tmp_path, log).is_foreign
+    left = State(tmp_path, log).forgotten(naming())
+    assert left == Forgotten(BOUND, ())
+    assert left.on_lo == frozenset(), "unbound at once"
+    monkeypatch.setattr(state, "BOOT_ID", tmp_path / "nothing")
+    assert State(tmp_path, log).forgotten(naming()) == Forgotten()
+    assert bound_before(tmp_path) == frozenset(), "nothing outlives a boot"
+
+
+def test_a_note_of_an_earlier_release_names_nothing(tmp_path: Path, log: Told) -> None:
+    opened(tmp_path, log).note({"web": "active"})
+    written = json.loads((tmp_path / "state.json").read_text())
+    del written["addresses"], written["announcements"]
+    (tmp_path / "state.json").write_text(json.dumps(written))
+    assert State(tmp_path, log).forgotten(naming()) == Forgotten()
+    life = opened(tmp_path, log)
+    assert life.recall() == {"web"}
+    assert life.names([ip_network("192.0.2.53")]), "nobody knows"
+    assert not log.lines
+
+
+@pytest.mark.parametrize("wrong", ['"addresses": ["web"]', '"announcements": [{"prefixes": ["192.0.2.1/24"]}]'])
+def test_a_note_with_what_is_no_address_is_ignored_and_said(tmp_path: Path, log: Told, wrong: str) -> None:
+    opened(tmp_path, log).note({"web": "active"})
+    path = tmp_path / "state.json"
+    key = wrong.partition(":")[0]
+    path.write_text(path.read_text().replace(f"{key}: []", wrong))
+    assert State(tmp_path, log).forgotten(naming()) == Forgotten()
+    assert opened(tmp_path, log).recall() == frozenset()
+    assert log.events() == ["state-file-ignored"]
 
 
 # Drained routers
@@ -193,8 +355,8 @@ def test_a_directory_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path,
     (tmp_path / "file").write_text("")
     file = DrainFile(tmp_path / "file" / "lib", log)
     file.open()
-    assert "Not a directory; a drain will not survive a restart: " in log.detail("drains-not-kept")
-    assert "agent.persistent_directory" in log.detail("drains-not-kept")
+    assert "Not a directory; a drain will not survive a restart: " in log.detail("drain-not-persistent")
+    assert "agent.persistent_directory" in log.detail("drain-not-persistent")
     with pytest.raises(NotADirectoryError):
         file.save({"web": None})
     assert file.recall() == {}
@@ -211,7 +373,7 @@ def test_a_directory_of_somebody_else_is_said(
 
     def body() -> None:
         DrainFile(path, log).open()
-        assert "this user may not write in it; " in log.detail("drains-not-kept")
+        assert "this user may not write in it; " in log.detail("drain-not-persistent")
         with pytest.raises(PermissionError):
             DrainFile(path, log).save({"web": None})
 
@@ -236,7 +398,7 @@ def test_what_is_no_note_is_ignored_and_said(tmp_path: Path, log: Told, make: Ca
     make(tmp_path / "drained.json")
     assert opened(tmp_path, log).recall() == frozenset()
     assert DrainFile(tmp_path, log).recall() == {}
-    assert log.events() == ["note-ignored", "note-ignored"]
+    assert log.events() == ["state-file-ignored", "state-file-ignored"]
 
 
 @pytest.fixture(name="scratch", scope="module")
@@ -254,20 +416,20 @@ def test_whatever_is_in_a_file_reading_it_raises_nothing(scratch: Path, content:
     for name in ("state.json", "drained.json"):
         (scratch / name).write_bytes(content)
     assert opened(scratch, log).recall() == frozenset()
+    assert State(scratch, log).forgotten(naming()) == Forgotten()
     found = DrainFile(scratch, log).recall()
     assert all(isinstance(name, str) and (end is None or end >= 0) for name, end in found.items())
 
 
 # The numbers of signed adverts
 
-HERE, THERE = ip_address("192.0.2.11"), ip_address("192.0.2.12")
 FLOWS = [Flow(HERE, HERE, 7), Flow(HERE, THERE, 7), Flow(IPv6Address("::1"), IPv6Address("::2"), 255)]
 
 
 @contextlib.contextmanager
 def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator[tuple[MarkFile, int]]:
     file = MarkFile(directory, log)
-    known = file.open(flows)
+    known = file.set(flows)
     try:
         yield file, known
     finally:
@@ -311,6 +473,44 @@ def test_marks_follow_the_configuration(tmp_path: Path, log: Told) -> None:
         assert known == 1
 
 
+def test_flows_come_and_go_and_the_others_keep_their_numbers(tmp_path: Path, log: Told) -> None:
+    other = Flow(HERE, THERE, 8)
+    with marks(tmp_path, log) as (file, _):
+        for number, flow in enumerate(FLOWS, start=1):
+            file[flow] = auth.Sequence(number)
+        before = (tmp_path / "marks").stat().st_ino
+        assert file.set(FLOWS[::-1]) == 3
+        assert (tmp_path / "marks").stat().st_ino == before, "the same flows: nothing is written"
+        assert file.set([other, *FLOWS[1:]]) == 2
+        assert [file.get(flow) for flow in (*FLOWS, other)] == [None, 2, 3, None]
+        file[other] = auth.Sequence(9)
+        file[FLOWS[1]] = auth.Sequence(5)
+        assert file.set([other, *FLOWS]) == 3
+        assert [file.get(flow) for flow in (*FLOWS, other)] == [None, 5, 3, 9], "who comes back begins anew"
+        file[FLOWS[0]] = auth.Sequence(4)
+    with marks(tmp_path, log, [*FLOWS, other]) as (file, known):
+        assert known == 4, "all of it is there for the next life"
+        assert file.get(FLOWS[1]) == 5
+    assert log.events() == []
+
+
+def test_numbers_go_on_where_other_flows_cannot_be_written(tmp_path: Path, log: Told) -> None:
+    directory = tmp_path / "state"
+    directory.mkdir()
+    with marks(directory, log) as (file, _):
+        file[FLOWS[0]] = auth.Sequence(1)
+        directory.rename(tmp_path / "elsewhere")
+        assert file.set(FLOWS[:2]) == 1
+        assert log.events() == ["state-file-write-failed"]
+        assert file.get(FLOWS[0]) == 1
+        file[FLOWS[1]] = auth.Sequence(2)
+        (tmp_path / "elsewhere").rename(directory)
+        assert file.set(FLOWS) == 2
+    with marks(directory, log) as (file, known):
+        assert known == 2
+    assert log.events() == ["state-file-write-failed"]
+
+
 MARKED = """
 import os, signal, sys
 from ipaddress import ip_address
@@ -320,7 +520,7 @@ from exavrrp.vrrp.auth import Flow
 from tests.system.commanded import Told
 here = ip_address("192.0.2.11")
 file = MarkFile(Path(sys.argv[1]), Told())
-file.open([Flow(here, here, 7)])
+file.set([Flow(here, here, 7)])
 for number in range(1, 1001):
     file[Flow(here, here, 7)] = number
 os.kill(os.getpid(), signal.SIGKILL)
@@ -342,7 +542,7 @@ def test_what_are_no_marks_is_logged_and_taken_for_none(tmp_path: Path, log: Tol
     with marks(tmp_path, log) as (file, known):
         assert known == 0
         file[FLOWS[0]] = auth.Sequence(9)
-    assert log.events() == ["note-ignored"]
+    assert log.events() == ["state-file-ignored"]
     with marks(tmp_path, log) as (_, known):
         assert known == 1
 
@@ -362,4 +562,4 @@ def test_marks_that_cannot_be_kept_do_for_this_life(tmp_path: Path, log: Told) -
         assert known == 0
         file[FLOWS[0]] = auth.Sequence(1)
         assert file.get(FLOWS[0]) == 1
-    assert log.events() == ["note-unwritten"]
+    assert log.events() == ["state-file-write-failed"]

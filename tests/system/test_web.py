@@ -1,11 +1,10 @@
-"""HTTP checks: what counts as an answer, whatever a server says, and real servers, with and without TLS."""
+"""HTTP checks: which answers pass, robustness against any answer, and real servers, with and without TLS."""
 
 import asyncio
 import contextlib
 import ssl
 import subprocess
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from pathlib import Path
@@ -15,21 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.config import Check, Http
+from exavrrp.config.kinds import Http
 from exavrrp.config.notation import Endpoint, Url
-from exavrrp.system.checks import Checks, Outcome, obstacle, web
+from exavrrp.system.checks import Checks, Outcome, preflight_error, web
 from exavrrp.system.checks.outcome import DETAIL
 from exavrrp.system.checks.web import MOST_HEAD, MOST_READ, Answer
+from tests.checks import check
 
 if TYPE_CHECKING:
     from tests.system.conftest import Need, Run, Until
 
-LONG = 60.0
 LO6 = IPv6Address("::1")
 
 
 def http(port: int = 80, target: str = "/health", *, tls: bool = False, **options: Any) -> Http:
-    return Http(Url(Endpoint(LO6, port), target, tls), **options)
+    return Http(Url(Endpoint(LO6, port), target, tls), **({"tls_verify": tls or None} | options))
 
 
 def answer(http_: Http, *parts: bytes) -> Outcome | None:
@@ -119,7 +118,7 @@ def test_a_server_that_never_ends_is_given_up() -> None:
         (http(443, tls=True), "[::1]"),
         (http(8443, tls=True), "[::1]:8443"),
         (http(80, host="www.example.com:8080"), "www.example.com:8080"),
-        (Http(Url(Endpoint(IPv4Address("192.0.2.1"), 81), "/health", tls=False)), "192.0.2.1:81"),
+        (Http(Url(Endpoint(IPv4Address("192.0.2.1"), 81), "/health", tls=False), tls_verify=None), "192.0.2.1:81"),
     ],
 )
 def test_what_is_asked(asked: Http, host: str) -> None:
@@ -217,12 +216,13 @@ async def results(probe: Http, until: "Until", count: int = 1, **options: Any) -
     """The first results of a check."""
     told: list[tuple[bool, str]] = []
 
-    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
         told.append((passed, detail))
+        return False
 
-    check = Check(name="web", probe=probe, interval=LONG, timeout=LONG, rise=1, fall=1, weight=0)
-    engine = Checks([replace(check, **options)], tell)
+    engine = Checks(tell)
     engine.open(asyncio.get_running_loop())
+    engine.set([check(probe, **options)])
     try:
         await until(lambda: len(told) >= count)
     finally:
@@ -379,15 +379,16 @@ def test_a_ca_file_that_appears_later_is_used(run: "Run", until: "Until", certif
     later = tmp_path / "ca.pem"
     told: list[tuple[bool, str]] = []
 
-    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
+    def tell(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
         told.append((passed, detail))
+        return False
 
     async def body() -> None:
         async with serving(saying(BODY), secure) as port:
             probe = http(port, tls=True, ca_file=str(later))
-            check = Check(name="web", probe=probe, interval=0.05, timeout=LONG, rise=1, fall=1, weight=0)
-            engine = Checks([check], tell)
+            engine = Checks(tell)
             engine.open(asyncio.get_running_loop())
+            engine.set([check(probe, interval=0.05)])
             try:
                 await until(lambda: told)
                 (tmp_path / "new").write_bytes((certificate.parent / "crt.pem").read_bytes())
@@ -411,10 +412,10 @@ def test_tls_with_a_server_that_speaks_none(run: "Run", until: "Until") -> None:
 
 
 def test_a_ca_file_that_cannot_be_used_is_found_beforehand(certificate: Path, tmp_path: Path) -> None:
-    assert obstacle(http(tls=True, ca_file=str(certificate.parent / "crt.pem"))) is None
-    assert obstacle(http(tls=True)) is None
+    assert preflight_error(http(tls=True, ca_file=str(certificate.parent / "crt.pem"))) is None
+    assert preflight_error(http(tls=True)) is None
     absent = str(tmp_path / "absent.pem")
-    assert obstacle(http(tls=True, ca_file=absent)) == (
+    assert preflight_error(http(tls=True, ca_file=absent)) == (
         "ca_file",
         f'is "{absent}", which cannot be used (No such file or directory); name a file of PEM certificates',
     )

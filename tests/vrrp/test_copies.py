@@ -1,4 +1,4 @@
-"""Which paths deliver: one copy of each advert per path, so that a silent path shows while another one delivers."""
+"""Which paths deliver: one copy of each advert per path, so that a silent path is noticed while another delivers."""
 
 from ipaddress import ip_address
 
@@ -6,84 +6,95 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp.vrrp.copies import TOLERANCE, Copies, PathBack, PathQuiet
+from exavrrp.vrrp.packet import Address, Advertisement
 
 PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
 EAST, WEST, SOUTH = 2, 3, 4
 BOTH = (EAST, WEST)
 
 
+def advert(interval: float) -> Advertisement:
+    """One of a peer that sends so often."""
+    return Advertisement(1, 100, round(interval * 100), (ip_address("2001:db8:53::1"),))
+
+
+def counts(copies: Copies) -> dict[tuple[Address, int], int]:
+    """By peer and interface."""
+    return {(address, index): count for address, peer in copies.peers.items() for index, count in peer.counts.items()}
+
+
 def test_both_paths_deliver_and_there_is_nothing_to_say() -> None:
     copies = Copies()
     for tick in range(10):
-        assert copies.heard(PEER, EAST, BOTH, 1, tick) == []
-        assert copies.heard(PEER, WEST, BOTH, 1, tick + 0.001) == []
-    assert copies.counts == {(PEER, EAST): 10, (PEER, WEST): 10}
+        assert copies.heard(PEER, advert(1), EAST, BOTH, tick) == []
+        assert copies.heard(PEER, advert(1), WEST, BOTH, tick + 0.001) == []
+    assert counts(copies) == {(PEER, EAST): 10, (PEER, WEST): 10}
 
 
 def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
     copies = Copies()
-    copies.heard(PEER, WEST, BOTH, 1, 0)
-    assert [copies.heard(PEER, EAST, BOTH, 1, tick) for tick in (0.5, 1.5, 2.5, 3.5)] == [[]] * 4
-    assert copies.heard(PEER, EAST, BOTH, 1, 3.501) == [PathQuiet(PEER, WEST)]
-    assert copies.heard(PEER, EAST, BOTH, 1, 4.5) == []
-    assert copies.heard(PEER, WEST, BOTH, 1, 5) == [PathBack(PEER, WEST)]
-    assert copies.heard(PEER, WEST, BOTH, 1, 6) == []
-    assert copies.counts == {(PEER, EAST): 6, (PEER, WEST): 3}
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
+    assert [copies.heard(PEER, advert(1), EAST, BOTH, tick) for tick in (0.5, 1.5, 2.5, 3.5)] == [[]] * 4
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 3.501) == [PathQuiet(PEER, WEST)]
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 4.5) == []
+    assert copies.heard(PEER, advert(1), WEST, BOTH, 5) == [PathBack(PEER, WEST)]
+    assert copies.heard(PEER, advert(1), WEST, BOTH, 6) == []
+    assert counts(copies) == {(PEER, EAST): 6, (PEER, WEST): 3}
 
 
 def test_a_path_that_never_delivered_is_quiet_after_the_same_patience() -> None:
     copies = Copies()
-    said = [copies.heard(PEER, EAST, BOTH, 0.1, tick / 10) for tick in range(6)]
+    said = [copies.heard(PEER, advert(0.1), EAST, BOTH, tick / 10) for tick in range(6)]
     assert said == [[], [], [], [], [PathQuiet(PEER, WEST)], []]
 
 
 def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
     copies = Copies()
-    copies.heard(PEER, EAST, BOTH, 1, 0)
-    copies.heard(PEER, WEST, BOTH, 1, 0)
-    assert copies.heard(PEER, EAST, BOTH, 1, 60) == []
-    assert copies.heard(PEER, EAST, BOTH, 1, 61) == []
-    assert copies.heard(PEER, WEST, BOTH, 1, 61) == []
+    copies.heard(PEER, advert(1), EAST, BOTH, 0)
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 60) == []
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 61) == []
+    assert copies.heard(PEER, advert(1), WEST, BOTH, 61) == []
 
 
 def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after() -> None:
     copies = Copies()
     for tick in range(5):
-        said = copies.heard(PEER, EAST, BOTH, 1, tick)
+        said = copies.heard(PEER, advert(1), EAST, BOTH, tick)
     assert said == [PathQuiet(PEER, WEST)]
-    assert copies.heard(PEER, EAST, BOTH, 1, 60) == []
-    assert copies.heard(PEER, WEST, BOTH, 1, 61) == [PathBack(PEER, WEST)]
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 60) == []
+    assert copies.heard(PEER, advert(1), WEST, BOTH, 61) == [PathBack(PEER, WEST)]
 
 
 def test_an_interface_that_leads_there_no_longer_is_forgotten() -> None:
     copies = Copies()
-    copies.heard(PEER, WEST, BOTH, 1, 0)
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
     for tick in range(1, 10):
-        assert copies.heard(PEER, EAST, (EAST,), 1, tick) == []
-    assert copies.counts == {(PEER, EAST): 9, (PEER, WEST): 1}, "a counter never goes back"
+        assert copies.heard(PEER, advert(1), EAST, (EAST,), tick) == []
+    assert counts(copies) == {(PEER, EAST): 9, (PEER, WEST): 1}, "a counter never goes back"
 
 
 def test_an_interface_that_leads_there_now_is_given_its_time() -> None:
     copies = Copies()
     for tick in range(10):
-        copies.heard(PEER, EAST, (EAST,), 1, tick)
-    said = [copies.heard(PEER, EAST, BOTH, 1, tick) for tick in range(10, 15)]
+        copies.heard(PEER, advert(1), EAST, (EAST,), tick)
+    said = [copies.heard(PEER, advert(1), EAST, BOTH, tick) for tick in range(10, 15)]
     assert said == [[], [], [], [], [PathQuiet(PEER, WEST)]]
 
 
 def test_a_copy_through_an_interface_that_nobody_expected_counts() -> None:
     copies = Copies()
-    assert copies.heard(PEER, SOUTH, BOTH, 1, 0) == []
-    assert copies.counts == {(PEER, SOUTH): 1}
+    assert copies.heard(PEER, advert(1), SOUTH, BOTH, 0) == []
+    assert counts(copies) == {(PEER, SOUTH): 1}
 
 
 def test_each_peer_has_its_own_paths() -> None:
     copies = Copies()
     for tick in range(4):
-        copies.heard(PEER, EAST, BOTH, 1, tick)
-        copies.heard(OTHER, WEST, BOTH, 1, tick)
-    assert copies.heard(PEER, EAST, BOTH, 1, 4) == [PathQuiet(PEER, WEST)]
-    assert copies.heard(OTHER, WEST, BOTH, 1, 4) == [PathQuiet(OTHER, EAST)]
+        copies.heard(PEER, advert(1), EAST, BOTH, tick)
+        copies.heard(OTHER, advert(1), WEST, BOTH, tick)
+    assert copies.heard(PEER, advert(1), EAST, BOTH, 4) == [PathQuiet(PEER, WEST)]
+    assert copies.heard(OTHER, advert(1), WEST, BOTH, 4) == [PathQuiet(OTHER, EAST)]
 
 
 ARRIVALS = st.lists(st.tuples(st.sampled_from([EAST, WEST, SOUTH]), st.floats(0, 5)), max_size=40)
@@ -96,7 +107,7 @@ def test_quiet_and_back_take_turns(arrivals: list[tuple[int, float]], interval: 
     heard: dict[int, float] = {}
     for interface, pause in arrivals:
         now += pause * interval
-        for said in copies.heard(PEER, interface, (EAST, WEST, SOUTH), interval, now):
+        for said in copies.heard(PEER, advert(interval), interface, (EAST, WEST, SOUTH), now):
             match said:
                 case PathQuiet(_, index):
                     assert index not in quiet
@@ -108,4 +119,4 @@ def test_quiet_and_back_take_turns(arrivals: list[tuple[int, float]], interval: 
                     quiet.remove(index)
         heard[interface] = now
         assert interface not in quiet
-    assert sum(copies.counts.values()) == len(arrivals)
+    assert sum(counts(copies).values()) == len(arrivals)

@@ -1,4 +1,4 @@
-"""What we send, read by others: scapy's dissector and Wireshark's, which share no code with ours or with each other.
+"""Our packets, read by scapy and Wireshark, which share no code with us or with each other.
 
 Both know the IPv4 checksum with a pseudo-header as the one of VRRPv3; for the form of RFC 9568 scapy gives the plain
 sum, and tshark has a preference. Neither knows the authentication trailer: they find the advert that they know, and

@@ -1,7 +1,6 @@
-"""The codec: real packets of other implementations, every reason for a rejection, and whatever bytes may come.
+"""The codec: real packets of other implementations, every reason for a rejection, and arbitrary bytes.
 
-Checksums are verified here by another arithmetic than the codec's: 2¹⁶ ≡ 1 modulo 65535, so the ones' complement sum of
-16-bit words is right exactly when the bytes, read as one big number, are a multiple of 65535.
+Checksums are verified here by another arithmetic than the codec's: word by word, with the carries added to the sum.
 """
 
 import hmac
@@ -10,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import combinations
+from itertools import combinations, combinations_with_replacement
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from exavrrp.vrrp.packet import (
     Reason,
     decode,
     encode,
+    parse,
     strip_ipv4,
 )
 
@@ -54,7 +54,11 @@ def pseudo_header(source: Address, destination: Address, length: int) -> bytes:
 
 
 def sums_up(data: bytes) -> bool:
-    return int.from_bytes(data + b"\0" * (len(data) % 2)) % 0xFFFF == 0
+    """Whether the ones' complement sum of the 16-bit words is 0xffff (RFC 1071 §1)."""
+    total = sum(first << 8 | second for first, second in zip(data[::2], data[1::2] + b"\0", strict=False))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total == 0xFFFF
 
 
 def with_checksum(payload: bytes, pseudo: bytes) -> bytes:
@@ -120,6 +124,7 @@ def test_encodes_what_frr_sends_and_ignores_its_multicast(name: str) -> None:
     datagram = captured(name)
     assert encode(MULTICAST[name], datagram.source, datagram.destination) == datagram.payload
     assert rejection(datagram, willing(datagram.source, 7)) is Reason.MULTICAST
+    assert parse(datagram) == MULTICAST[name]
 
 
 def test_the_historical_checksum_of_keepalived_is_wrong() -> None:
@@ -372,6 +377,37 @@ def test_ipv6_sums_what_follows_the_advert() -> None:
         assert decode(replace(datagram, payload=summed), receiver(6)) == decode(datagram, receiver(6))
 
 
+# Without a policy
+
+MEANINGLESS = {
+    **{reason: FAULTS[reason] for reason in (Reason.VERSION, Reason.TYPE, Reason.LENGTH)},
+    Reason.UNKNOWN_VRID: lambda draft: replace(draft, vrid=0),
+    **{reason: FAULTS[reason] for reason in (Reason.CHECKSUM, Reason.NO_ADDRESSES, Reason.INTERVAL)},
+}
+"""What ``parse`` looks for, in this order."""
+
+
+@families
+@pytest.mark.parametrize("reason", [reason for reason in FAULTS if reason not in MEANINGLESS])
+def test_parse_has_no_policy(family: int, reason: Reason) -> None:
+    draft = DRAFTS[family]
+    assert parse(FAULTS[reason](draft.sealed()).datagram()) == Advertisement(7, 150, 100, draft.vips)
+
+
+@families
+@pytest.mark.parametrize(("first", "second"), list(combinations_with_replacement(MEANINGLESS, 2)))
+def test_parse_rejects_what_says_nothing_for_the_first_fault(family: int, first: Reason, second: Reason) -> None:
+    with pytest.raises(Malformed) as caught:
+        parse(MEANINGLESS[first](MEANINGLESS[second](DRAFTS[family])).datagram())
+    assert caught.value.reason is first
+
+
+@families
+def test_there_is_no_vrid_0_whoever_expects_it(family: int) -> None:
+    draft = replace(DRAFTS[family], vrid=0)
+    assert rejection(draft.datagram(), of_any_vrid(PEER[family])) is Reason.UNKNOWN_VRID
+
+
 def test_an_advert_reads_well_in_a_log() -> None:
     assert str(KEEPALIVED_IPV4) == "vrid 51 priority 150 every 0.5s"
 
@@ -425,6 +461,34 @@ def test_what_is_no_ipv4_packet_is_rejected(packet: bytes) -> None:
 
 def test_an_ipv4_packet_without_payload_is_one() -> None:
     assert strip_ipv4(ipv4_packet(b"")).payload == b""
+
+
+# What does not fit into the packet
+
+
+UNFIT = [
+    ({"vrid": 0}, "VRID 0 is not 1–255"),
+    ({"vrid": 300}, "VRID 300 is not 1–255"),
+    ({"priority": -1}, "priority -1 is not 0–255"),
+    ({"priority": 256}, "priority 256 is not 0–255"),
+    ({"centiseconds": 0}, "Max Advertise Interval 0 is not 1–4095 centiseconds"),
+    ({"centiseconds": 5000}, "Max Advertise Interval 5000 is not 1–4095 centiseconds"),
+    ({"addresses": ()}, "0 addresses, an advert has 1–255"),
+    ({"addresses": KEEPALIVED_IPV4.addresses * 128}, "256 addresses, an advert has 1–255"),
+    ({"addresses": KEEPALIVED_IPV4.addresses + KEEPALIVED_IPV6.addresses}, "addresses of both families"),
+]
+
+
+@pytest.mark.parametrize(("change", "why"), UNFIT, ids=lambda it: "-".join(it) if isinstance(it, dict) else "")
+def test_an_advert_that_no_packet_can_hold_is_refused(change: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        replace(KEEPALIVED_IPV4, **change)
+
+
+def test_an_advert_is_encoded_for_its_own_family_only() -> None:
+    for source, destination in ((OWN[6], PEER[6]), (OWN[4], PEER[6]), (OWN[6], PEER[4])):
+        with pytest.raises(ValueError, match="not all of one family"):
+            encode(KEEPALIVED_IPV4, source, destination)
 
 
 # Whatever comes
@@ -547,6 +611,7 @@ def test_decode_raises_malformed_or_returns_something_sound(datagram: Datagram) 
         advertisement = decode(datagram, expectation)
     except Malformed:
         return
+    assert parse(datagram) == advertisement
     assert advertisement.vrid == 7
     assert advertisement.priority == datagram.payload[2]
     assert 1 <= advertisement.centiseconds <= 4095

@@ -1,6 +1,6 @@
-"""What holds of the state machine whatever happens, and what holds of several of them together.
+"""Invariants of the state machine, alone and with others.
 
-The stories that RFC 9568 tells are in ``rfc9568/*.txt``; here are the sentences that begin with "never" and "always".
+The examples are transcripts in ``rfc9568/*.txt``; here are the sentences that begin with "never" and "always".
 """
 
 import heapq
@@ -20,10 +20,12 @@ from exavrrp.vrrp.router import (
     Active,
     Advertise,
     Backup,
+    Configure,
     Event,
     Initialize,
     Prioritise,
     Received,
+    Release,
     Role,
     Router,
     Settings,
@@ -69,9 +71,11 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.just(Startup()),
     st.just(Shutdown()),
     st.just(Shutdown(Why.FAULT)),
+    st.just(Release(Shutdown(Why.DRAIN))),
     st.just(Yield(Why.SUPERSEDED)),
     *[st.just(Timeout())] * 4,
     st.builds(Prioritise, st.integers(1, 255)),
+    st.builds(Configure, SETTINGS),
     *[
         st.builds(
             Received,
@@ -118,27 +122,39 @@ class Life:
         self.now = max(self.now, until)
 
     def _stalls_after(self, deadline: float) -> float:
-        return deadline + down_interval(self.router.priority, self.router.settings.interval)
+        return deadline + down_interval(self.contending, self.router.settings.interval)
+
+    @property
+    def contending(self) -> int:
+        """The priority that counts in the election: an Active's is the one in its adverts."""
+        return self.router.priority if self.router.advertised is None else self.router.advertised
 
     def step(self, event: Event) -> None:
         router, now = self.router, self.now
-        before, priority, deadline = router.state, router.priority, router.deadline
+        before, priority, contending, deadline = router.state, router.priority, self.contending, router.deadline
         stalled = isinstance(before, Active) and now > self._stalls_after(before.deadline)
         actions = router.handle(event, now)
         self.check_actions(before.role, actions)
         self.check_deadline(before, event, actions)
         if isinstance(event, Timeout) and (deadline is None or now < deadline):
             assert (actions, router.state) == ([], before), "a Timeout before the deadline did something"
-        if isinstance(event, Received) and is_better(event, priority, router.settings.source):
+        if isinstance(event, Received) and is_better(event, contending, router.settings.source):
             assert router.role is not Role.ACTIVE, "Active after a better advert was heard"
         if stalled:
             self.check_stall(actions)
+        if isinstance(event, Configure):
+            assert router.settings == event.settings
         if isinstance(before, Initialize) and not isinstance(event, Startup):
             assert (actions, router.state) == ([], before), "it takes part before Startup"
         if isinstance(event, Shutdown):
             assert isinstance(router.state, Initialize)
         if not isinstance(event, Prioritise):
             assert router.priority == priority
+        if before.releasing is not None and isinstance(router.state, Active):
+            assert router.advertised == contending, "who is releasing goes on as it was"
+            assert router.releasing is not None
+        elif router.advertised is not None:
+            assert router.advertised == router.priority
 
     def check_actions(self, before: Role, actions: list[Action]) -> None:
         """The transitions are a path from the state before to the state after; who advertises is Active."""
@@ -152,9 +168,9 @@ class Life:
                 case Advertise(priority=priority) if priority == LEAVING:
                     assert role is Role.ACTIVE, "goodbye from somebody who was not Active"
                     assert isinstance(after, Transition)
-                    assert after.after is Role.INITIALIZE or after.why is Why.WEAKENED
+                    assert after.after is Role.INITIALIZE or after.why is Why.PRIORITY_LOWERED
                 case Advertise(priority):
-                    assert priority == self.router.priority
+                    assert priority == self.router.advertised
                     becoming = isinstance(after, Transition) and after.after is Role.ACTIVE
                     assert role is Role.ACTIVE or becoming, "an advert from somebody who is not Active"
         assert role is self.router.role
@@ -172,7 +188,7 @@ class Life:
             assert deadline <= now + router.settings.interval
             advertised = any(isinstance(action, Advertise) for action in actions)
             assert not (advertised and isinstance(event, Timeout)) or deadline > now
-            if isinstance(before, Active):
+            if isinstance(before, Active) and not (isinstance(event, Configure) and advertised):
                 assert deadline >= before.deadline if advertised else deadline == before.deadline
 
     def check_stall(self, actions: list[Action]) -> None:
@@ -214,9 +230,9 @@ def test_whoever_is_left_alone_becomes_active_and_keeps_the_rhythm(
     for _ in range(10):
         due = life.router.state.deadline
         life.pause("deadline")
-        assert life.router.handle(Timeout(), life.now) == [Advertise(life.router.priority)]
+        assert life.router.handle(Timeout(), life.now) == [Advertise(life.contending)]
         assert isinstance(life.router.state, Active)
-        assert life.router.state.deadline == due + settings.interval
+        assert life.router.state.deadline == due + life.router.settings.interval
 
 
 @given(settings=SETTINGS)
@@ -332,7 +348,7 @@ def test_a_storm_would_be_seen() -> None:
     network.send(4, 0, Received(node(1), network.routers[1].advertisement(100)))
     for _ in range(100):
         for each in network.routers:
-            each.state = Active(deadline=5)
+            each.state = Active(5, 100)
         assert network.deliver()[1] == 1
     assert network.under_way
 

@@ -3,13 +3,15 @@
 The inputs:
 
     router SOURCE priority P every SECONDS [no-preempt] [preempt-delay SECONDS] [learning FROM to TO]
-    TIME startup | resume | timeout | shutdown | fault [DETAIL …] | prioritise P
+    TIME startup | resume | timeout | shutdown | fault [DETAIL …] | release [DETAIL …] | prioritise P
     TIME received SOURCE priority P every SECONDS [listing ADDRESS …]
+    TIME configure every SECONDS [listing ADDRESS …] [OPTION …]
 
 ``router`` begins a new story. What comes out of an input is the router's actions in their order and then its state.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -21,11 +23,13 @@ from exavrrp.vrrp.router import (
     Active,
     Advertise,
     Backup,
+    Configure,
     Event,
     Initialize,
     Notice,
     Prioritise,
     Received,
+    Release,
     Router,
     Settings,
     Shutdown,
@@ -57,7 +61,7 @@ class Replay:
                 if float(time) < self.now:
                     raise ValueError(f"time goes back from {self.now:g}")
                 self.now = float(time)
-                yield from map(_action, self.router.handle(_event(words), self.now))
+                yield from map(_action, self.router.handle(_event(words, self.router.settings), self.now))
             case _:
                 raise ValueError("a transcript begins with a router")
         yield _state(self.router.state)
@@ -80,8 +84,13 @@ def _settings(source: Address, priority: int, interval: float, options: list[str
     return Settings(VRID, priority, interval, source, vips, preempt, delay, *learned)
 
 
-def _event(words: list[str]) -> Event:
+def _event(words: list[str], settings: Settings) -> Event:
     match words:
+        case ["configure", "every", interval, "listing", address, *options]:
+            configured = _settings(settings.source, settings.priority, float(interval), options)
+            return Configure(replace(configured, addresses=(ip_address(address),)))
+        case ["configure", "every", interval, *options]:
+            return Configure(_settings(settings.source, settings.priority, float(interval), options))
         case ["startup"]:
             return Startup()
         case ["resume"]:
@@ -92,6 +101,8 @@ def _event(words: list[str]) -> Event:
             return Shutdown()
         case ["fault", *detail]:
             return Shutdown(Why.FAULT, " ".join(detail))
+        case ["release", *detail]:
+            return Release(Shutdown(Why.DRAIN, " ".join(detail)))
         case ["prioritise", priority]:
             return Prioritise(int(priority))
         case ["received", source, "priority", priority, "every", interval, *listing]:
@@ -128,8 +139,9 @@ def _state(state: State) -> str:
             return "initialize"
         case Backup(deadline, interval, following=following):
             return f"backup: deadline {_seconds(deadline)}, every {interval:g}s, follows {following or 'nobody'}"
-        case Active(deadline):
-            return f"active: deadline {_seconds(deadline)}"
+        case Active(deadline, advertised, releasing=releasing):
+            releases = "" if releasing is None else f", releasing, with priority {advertised} until then"
+            return f"active: deadline {_seconds(deadline)}{releases}"
 
 
 def _seconds(value: float) -> str:

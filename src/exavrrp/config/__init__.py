@@ -1,35 +1,35 @@
 """exavrrp.toml → frozen structs that the engine uses as they are; every mistake is reported at once, by its key.
 
-``loading`` gives the text its meaning, ``coherence`` looks for contradictions, ``authentications`` has the keys,
-``settings`` are the structs that come of it; ``schema`` says what one key may hold, ``notation`` reads addresses and
-communities, ``diagnosis`` reads tables and collects what is wrong with them. Everybody else needs only what is named
-here.
+From a file to its meaning: ``opening`` reads the text (``diagnosis``: tables, and what is wrong with them; ``places``:
+on which lines), ``schema`` says what one key may hold, ``tables`` has a reader for each table, ``kinds`` the kinds of
+checks, ``coherence`` looks for contradictions, and ``loading`` does all of that in its order. ``settings`` are the
+structs that come of it; ``writing`` makes a file of them again. ``notation`` reads addresses and communities;
+``directory`` finds a running agent. For mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a
+text that is no TOML was, and ``foreign`` what other tools call things. Everybody else needs only what is named here,
+and ``kinds``.
 """
 
-from exavrrp.config.diagnosis import ConfigError, Problem
-from exavrrp.config.loading import effective, load, state_directory
-from exavrrp.config.schema import STATE_DIRECTORY
-from exavrrp.config.settings import (
-    Agent,
-    Authentication,
-    Check,
-    Configuration,
-    Credential,
-    File,
-    Http,
-    Inline,
-    Interface,
-    Key,
-    KeyFile,
-    Place,
-    Prefix,
-    Probe,
-    Process,
-    Program,
-    Shell,
-    Tcp,
-    VirtualRouter,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from exavrrp.config.diagnosis import ConfigError, Problem
+    from exavrrp.config.directory import state_directory
+    from exavrrp.config.loading import load
+    from exavrrp.config.schema import STATE_DIRECTORY
+    from exavrrp.config.settings import (
+        Agent,
+        Authentication,
+        Check,
+        Configuration,
+        Credential,
+        Inline,
+        Key,
+        KeyFile,
+        Place,
+        VirtualRouter,
+    )
+    from exavrrp.config.writing import effective
 
 __all__ = [
     "STATE_DIRECTORY",
@@ -39,22 +39,30 @@ __all__ = [
     "ConfigError",
     "Configuration",
     "Credential",
-    "File",
-    "Http",
     "Inline",
-    "Interface",
     "Key",
     "KeyFile",
     "Place",
-    "Prefix",
-    "Probe",
     "Problem",
-    "Process",
-    "Program",
-    "Shell",
-    "Tcp",
     "VirtualRouter",
     "effective",
     "load",
     "state_directory",
 ]
+
+_HOMES = {
+    "ConfigError": "diagnosis",
+    "Problem": "diagnosis",
+    "STATE_DIRECTORY": "schema",
+    "state_directory": "directory",
+    "load": "loading",
+    "effective": "writing",
+}
+"""The module of each name; all others are ``settings``'."""
+
+
+def __getattr__(name: str) -> object:
+    """A name is imported when it is first used: who asks for ``state_directory`` does not wait for the rest."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'settings')}"), name)

@@ -4,13 +4,21 @@ Each function looks at one thing and notes what it finds in the document. They s
 mistakes included: a stand-in (an empty list of addresses, the virtual router number 0) is passed over.
 """
 
+import re
+from collections.abc import Iterator
+from dataclasses import fields
 from itertools import pairwise
 
 from exavrrp.config import schema
-from exavrrp.config.diagnosis import Document, Keys, dotted, shown
-from exavrrp.config.settings import Agent, Authentication, Check, Http, Tcp, VirtualRouter
+from exavrrp.config.diagnosis import Document, dotted, shown
+from exavrrp.config.kinds import Program
+from exavrrp.config.notation import Endpoint, Url
+from exavrrp.config.places import Keys
+from exavrrp.config.settings import Agent, Authentication, Check, VirtualRouter
+from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
-from exavrrp.routes import LARGEST, Level, Takeover
+from exavrrp.routes import LARGEST, Level, Network, host_route
+from exavrrp.takeover import Takeover
 from exavrrp.vrrp.auth import Mode
 from exavrrp.vrrp.packet import OWNER, Address
 
@@ -31,10 +39,16 @@ def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRoute
     _peers_that_are_we(document, agent, routers)
     _addresses_of_nodes(document, agent, routers)
     _addresses_held_twice(document, routers)
+    _prefixes_announced_twice(document, routers)
     _elections_held_twice(document, routers)
-    for one in routers:
-        _run_twice(document, one)
-        _misordered(document, ("virtual_router", one.name, "bgp"), one)
+    for router in routers:
+        _run_twice(document, router)
+        _misordered(document, ("virtual_router", router.name, "bgp"), router)
+        _not_carried(document, ("virtual_router", router.name), router)
+
+
+SHELL_WORD = r"\|\|?|&&?|;|[0-9&]?(>>?|<)(&[0-9]|/.*)?"
+"""A word that hardly is an argument: a pipe, a list, a redirection (POSIX.1-2017, Shell & Utilities, 2.7 and 2.9)."""
 
 
 def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
@@ -42,37 +56,42 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     _idle(document, agent, routers, checks)
     _elsewhere(document, routers, checks)
     _grouped(document, routers)
+    _unshelled(document, checks)
     named = {check.name: check for check in checks}
-    for one in routers:
-        keys = ("virtual_router", one.name)
-        _hasty(document, keys, one)
-        _clamped(document, keys, one, named)
-        _substituted(document, keys, one)
-        _without_effect(document, (*keys, "bgp"), one)
+    for router in routers:
+        keys = ("virtual_router", router.name)
+        _hasty(document, keys, router)
+        _clamped(document, keys, router, named)
+        _substituted(document, keys, router)
+        _without_effect(document, (*keys, "bgp"), router)
+        _unannounced(document, (*keys, "bgp", "announce"), router)
 
 
 def unguarded(
     document: Document, routers: tuple[VirtualRouter, ...], authentications: tuple[Authentication, ...]
 ) -> None:
     """Note what looks like protection, and is none."""
-    used = {one.authentication for one in routers}
-    for one in authentications:
-        keys = ("authentication", one.name)
-        if one.name not in used:
-            document.warning(keys, f'is used by no virtual router; write authentication = "{one.name}" in [agent]')
-        elif one.mode is not Mode.ENFORCE:
+    used = {router.authentication for router in routers}
+    for authentication in authentications:
+        keys = ("authentication", authentication.name)
+        if authentication.name not in used:
+            document.warning(
+                keys, f'is used by no virtual router; write authentication = "{authentication.name}" in [agent]'
+            )
+        elif authentication.mode is not Mode.ENFORCE:
             document.warning(
                 (*keys, "mode"),
-                f'is "{one.mode}", which accepts adverts that nobody has signed; write "enforce" as soon as all sign',
+                f'is "{authentication.mode}", which accepts adverts that nobody has signed;'
+                ' write "enforce" as soon as all sign',
             )
 
 
 def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:
     """A node that lists itself would discard its own adverts as forged."""
-    for one in routers:
-        inherited = ("virtual_router", one.name, "peers") not in document
-        holder: Keys = ("agent", "peers") if inherited else ("virtual_router", one.name, "peers")
-        for source in {*agent.sources, one.source}.intersection(one.peers):
+    for router in routers:
+        inherited = ("virtual_router", router.name, "peers") not in document
+        holder: Keys = ("agent", "peers") if inherited else ("virtual_router", router.name, "peers")
+        for source in {*agent.sources, router.source}.intersection(router.peers):
             document.problem(holder, f"holds {source}, a source of this node; list the other nodes only")
 
 
@@ -80,54 +99,72 @@ def _addresses_of_nodes(document: Document, agent: Agent, routers: tuple[Virtual
     nodes: dict[Address | None, str] = {}
     for whose, addresses in (("a peer", agent.peers), ("a source", agent.sources)):
         nodes |= dict.fromkeys(addresses, whose)
-    for one in routers:
-        nodes |= dict.fromkeys(one.peers, "a peer")
-        nodes[one.source] = "a source"
-    for one in routers:
-        for index, address in enumerate(one.addresses):
+    for router in routers:
+        nodes |= dict.fromkeys(router.peers, "a peer")
+        nodes[router.source] = "a source"
+    for router in routers:
+        for keys, address in _virtual(router):
             if address in nodes:
-                document.problem(
-                    ("virtual_router", one.name, "addresses", index),
-                    f"holds {address}, {nodes[address]}; write an address that is no node's own",
-                )
+                document.problem(keys, f"holds {address}, {nodes[address]}; write an address that is no node's own")
+
+
+def _virtual(router: VirtualRouter) -> Iterator[tuple[Keys, Address]]:
+    """Every address of a router with its place."""
+    for key, addresses in (("addresses", router.addresses), ("unlisted_addresses", router.unlisted_addresses)):
+        for index, address in enumerate(addresses):
+            yield ("virtual_router", router.name, key, index), address
 
 
 def _addresses_held_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
     holders: dict[Address, str] = {}
-    for one in routers:
-        for index, address in enumerate(one.addresses):
-            holder = holders.setdefault(address, one.name)
-            if holder != one.name:
+    for router in routers:
+        for keys, address in _virtual(router):
+            holder = holders.setdefault(address, router.name)
+            if holder != router.name:
                 document.problem(
-                    ("virtual_router", one.name, "addresses", index),
-                    f"holds {address}, as does {dotted(('virtual_router', holder))}; remove it from one of them",
+                    keys, f"holds {address}, as does {dotted(('virtual_router', holder))}; remove it from one of them"
+                )
+
+
+def _prefixes_announced_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
+    """Whoever withdraws it first would withdraw it for both."""
+    holders: dict[Network, str] = {}
+    for router in routers:
+        keys = ("virtual_router", router.name, "bgp", "announce")
+        for index, network in enumerate(router.announce if keys in document else ()):
+            holder = holders.setdefault(network, router.name)
+            if holder != router.name:
+                document.problem(
+                    (*keys, index),
+                    f"holds {network}, as does {dotted(('virtual_router', holder, 'bgp'))}; remove it from one of them,"
+                    " or make one virtual router of the two",
                 )
 
 
 def _elections_held_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
     holders: dict[tuple[int, int, Address | None], str] = {}
-    for one in routers:
-        if not one.vrid or not one.addresses:
+    for router in routers:
+        if not router.vrid or not router.addresses:
             continue
-        holder = holders.setdefault((one.vrid, one.family, one.source), one.name)
-        if holder != one.name:
+        holder = holders.setdefault((router.vrid, router.family, router.source), router.name)
+        if holder != router.name:
             document.problem(
-                ("virtual_router", one.name, "vrid"),
-                f"is {one.vrid}, as in {dotted(('virtual_router', holder))}, with the same family and source;"
+                ("virtual_router", router.name, "vrid"),
+                f"is {router.vrid}, as in {dotted(('virtual_router', holder))}, with the same family and source;"
                 " write another number",
             )
 
 
-def _run_twice(document: Document, one: VirtualRouter) -> None:
-    if one.standby and one.handover is Handover.BREAK_BEFORE_MAKE:
+def _run_twice(document: Document, router: VirtualRouter) -> None:
+    if router.standby and router.handover is Handover.BREAK_BEFORE_MAKE:
         document.problem(
-            ("virtual_router", one.name, "standby"),
+            ("virtual_router", router.name, "standby"),
             'is "announce", which binds the addresses on every node, but handover = "break-before-make" is for a'
             ' service that must never run twice; write "withdraw", or handover = "make-before-break"',
         )
 
 
-def _misordered(document: Document, keys: Keys, one: VirtualRouter) -> None:
+def _misordered(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """States that a router would not tell apart share the traffic; in the wrong order they take it from the Active.
 
     The order towards iBGP neighbours, which compare the local preference first, is always wanted. The one towards eBGP
@@ -136,11 +173,11 @@ def _misordered(document: Document, keys: Keys, one: VirtualRouter) -> None:
     if not document.sound(keys):
         return
     internal = any((*keys, *level, "local_preference") in document for level in ((), ("standby",), ("leaving",)))
-    levels = [Level.ACTIVE, *([Level.STANDBY] if one.standby else []), Level.LEAVING]
+    levels = [Level.ACTIVE, *([Level.STANDBY] if router.standby else []), Level.LEAVING]
     for better, worse in pairwise(levels):
         where = next((place for place in ((*keys, worse.value), (*keys, better.value)) if place in document), keys)
         for inside in (True, False):
-            ranks = [one.ladder.rank(level, internal=inside) for level in (better, worse)]
+            ranks = [router.route_policy.rank(level, internal=inside) for level in (better, worse)]
             if ranks[0] < ranks[1]:
                 continue
             verb = "share the traffic between" if ranks[0] == ranks[1] else "prefer the wrong one of"
@@ -163,54 +200,60 @@ def _told(rank: tuple[int, int, int], internal: bool) -> str:
     return f"{preference}path length {rank[1]}, MED {rank[2]}"
 
 
-def _without_effect(document: Document, keys: Keys, one: VirtualRouter) -> None:
-    if not one.standby and (*keys, "standby") in document:
+def _without_effect(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    if not router.standby and (*keys, "standby") in document:
         document.warning(
             (*keys, "standby"),
-            f'has no effect without standby = "announce" in {dotted(("virtual_router", one.name))}; write that, or'
+            f'has no effect without standby = "announce" in {dotted(("virtual_router", router.name))}; write that, or'
             " remove this table",
         )
-    if Takeover.PREPEND not in one.ladder.takeover and one.stale_for != schema.Bgp().stale_for:
+    if Takeover.PREPEND not in router.route_policy.takeover and router.stale_for != schema.Bgp().stale_for:
         document.warning((*keys, "stale_for"), 'has no effect without takeover = ["prepend"]; write that, or remove it')
 
 
+def _unannounced(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    """Somebody else may announce it; most often it was forgotten."""
+    missing = [
+        address for address in router.all_addresses if not any(address in network for network in router.announce)
+    ]
+    if missing:
+        told = ", ".join(f'"{host_route(address)}"' for address in missing[:8]) + (", …" if len(missing) > 8 else "")
+        document.warning(keys, f"covers every address but {told}, so nobody learns the way there; write that into it")
+
+
 def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
-    used = {name for one in routers for name in one.checks}
+    used = {name for router in routers for name in router.checks}
     for check in checks:
         if check.name not in used:
             document.warning(
                 ("check", check.name), f'is used by no virtual router; write checks = ["{check.name}"] in one'
             )
-    families = {one.family for one in routers if one.addresses}
+    families = {router.family for router in routers if router.addresses}
     for key, addresses in (("sources", agent.sources), ("peers", agent.peers)):
-        for family in sorted({one.version for one in addresses} - families):
+        for family in sorted({address.version for address in addresses} - families):
             document.warning(("agent", key), f"has IPv{family} addresses, but no virtual router is IPv{family}")
 
 
 def _elsewhere(document: Document, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
     """A Backup that asks a virtual address learns how the Active is."""
-    virtual = {address for one in routers for address in one.addresses}
+    virtual = {address for router in routers for address in router.all_addresses}
     for check in checks:
-        match check.probe:
-            case Tcp(endpoint):
-                key = "tcp"
-            case Http(url):
-                key, endpoint = "http", url.endpoint
-            case _:
-                continue
-        if endpoint.address in virtual:
-            document.warning(
-                ("check", check.name, key),
-                f"asks {endpoint.address}, a virtual address, where the Active answers; write an address of this node",
-            )
+        for key, value in ((key.name, getattr(check.probe, key.name)) for key in fields(check.probe)):
+            endpoint = value.endpoint if isinstance(value, Url) else value
+            if isinstance(endpoint, Endpoint) and endpoint.address in virtual:
+                document.warning(
+                    ("check", check.name, key),
+                    f"asks {endpoint.address}, a virtual address, where the Active answers;"
+                    " write an address of this node",
+                )
 
 
 def _grouped(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
     """A group works with settings that differ, but as none of them says."""
     groups: dict[str, list[VirtualRouter]] = {}
-    for one in routers:
-        if one.group is not None:
-            groups.setdefault(one.group, []).append(one)
+    for router in routers:
+        if router.group is not None:
+            groups.setdefault(router.group, []).append(router)
     for name, members in groups.items():
         first, *others = members
         if not others:
@@ -218,51 +261,108 @@ def _grouped(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
                 ("virtual_router", first.name, "group"),
                 f'is "{name}", as in no other virtual router; write it in those that are to move with this one',
             )
-        for one in others:
+        for router in others:
             for key, counts in UNEQUAL.items():
-                ours, theirs = getattr(one, key), getattr(first, key)
+                ours, theirs = getattr(router, key), getattr(first, key)
                 if ours != theirs:
                     document.warning(
-                        ("virtual_router", one.name, key),
+                        ("virtual_router", router.name, key),
                         f"is {shown(ours)}, but {shown(theirs)} in {dotted(('virtual_router', first.name))} of the"
                         f' same group "{name}": {counts}; write the same in both',
                     )
 
 
-def _hasty(document: Document, keys: Keys, one: VirtualRouter) -> None:
-    if one.advert_interval < HASTY:
+def _unshelled(document: Document, checks: tuple[Check, ...]) -> None:
+    """A program that gets pipes and redirections as its arguments: only a shell knows what they mean."""
+    for check in checks:
+        if isinstance(check.probe, Program):
+            for index, word in enumerate(check.probe.command):
+                if index and re.fullmatch(SHELL_WORD, word):
+                    document.warning(
+                        ("check", check.name, "command", index),
+                        f'holds {shown(word)}, which the program gets as an argument; write shell = "…" if /bin/sh is '
+                        "meant to understand it",
+                    )
+
+
+def _hasty(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    if router.advert_interval < HASTY:
         inherited = (*keys, "advert_interval") not in document
         document.warning(
             ("agent", "advert_interval") if inherited else (*keys, "advert_interval"),
-            f"is {one.advert_interval:g}: a host that is busy for {3 * one.advert_interval:g} s is taken for dead;"
-            f" {HASTY:g} and more is safer",
+            f"is {router.advert_interval:g}: a host that is busy for {3 * router.advert_interval:g} s is taken for"
+            f" dead; {HASTY:g} and more is safer",
         )
 
 
-def _clamped(document: Document, keys: Keys, one: VirtualRouter, checks: dict[str, Check]) -> None:
+def _clamped(document: Document, keys: Keys, router: VirtualRouter, checks: dict[str, Check]) -> None:
     """Priorities that checks carry beyond 1–254 are clamped there, where nodes become equal unnoticed."""
-    used = [checks[name] for name in one.checks if name in checks]
-    if one.priority == OWNER:
+    used = [checks[name] for name in router.checks if name in checks]
+    if router.priority == OWNER:
         if any(check.weight for check in used):
             document.warning((*keys, "checks"), "only weight = 0 has an effect with priority 255, which never changes")
         return
     # What a number in a file will be, nobody knows.
     amounts = [-check.weight if check.reverse else check.weight for check in used if not check.valued]
-    most = one.priority + sum(amount for amount in amounts if amount > 0)
-    least = one.priority + sum(amount for amount in amounts if amount < 0)
+    most = router.priority + sum(amount for amount in amounts if amount > 0)
+    least = router.priority + sum(amount for amount in amounts if amount < 0)
     if most >= OWNER:
         document.warning((*keys, "checks"), f"can raise the priority to {most}; it ends at 254, where nodes may tie")
     if least < 1:
         document.warning((*keys, "checks"), f"can lower the priority to {least}; it ends at 1, where nodes may tie")
 
 
-def _substituted(document: Document, keys: Keys, one: VirtualRouter) -> None:
-    if one.ladder.active.next_hop != "self" or not one.addresses or one.family != 4:
+def _named(keys: Keys, router: VirtualRouter) -> list[tuple[Keys, Session, str | None]]:
+    """The sessions that are named: where, and with which next hop; None: nothing is announced over it."""
+    active, own = router.route_policy.active, dict(router.route_policy.active.next_hops)
+    found: list[tuple[Keys, Session, str | None]] = [
+        ((*keys, "bgp", "neighbors", index), each, own.get(each, active.next_hop))
+        for index, each in enumerate(active.neighbors)
+    ]
+    for index, each in enumerate(router.sessions_neighbors):
+        told = [other for other in active.neighbors if other.covers(each)]
+        next_hop = own.get(told[0], active.next_hop) if told else None if active.neighbors else active.next_hop
+        found.append(((*keys, "sessions_neighbors", index), each, next_hop))
+    return found
+
+
+def _not_carried(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    """What counts, or is needed, and cannot carry the addresses."""
+    neighbors = router.route_policy.active.neighbors
+    if not router.addresses:
         return
-    for index, neighbor in enumerate(one.ladder.active.neighbors):
-        if neighbor.version == 6:
+    if router.route_policy.active.next_hops and not router.sessions_neighbors and router.min_sessions > len(neighbors):
+        document.problem(
+            (*keys, "min_sessions"),
+            f"is {router.min_sessions}, but next_hop names {len(neighbors)} neighbours, the only ones that are told;"
+            f" write at most {len(neighbors)}",
+        )
+    for place, neighbor, next_hop in _named(keys, router):
+        counted = "sessions_neighbors" in place  # ``_reachable`` in ``tables.bgp`` looks after the others
+        if counted and next_hop == "self" and router.family == 6 and neighbor.peer.version == 4:
+            document.problem(
+                place,
+                f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
+                " name IPv6 neighbours only, or write an address of ours as its next_hop",
+            )
+
+
+def _substituted(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    """Next hops that need something elsewhere, and sessions that count without having anything to do with it."""
+    for place, neighbor, next_hop in _named(keys, router):
+        if next_hop is None:
+            document.warning(place, f"holds {neighbor}, over which nothing is announced: bgp names other neighbours")
+        elif next_hop == "self" and router.family == 4 and neighbor.peer.version == 6:
             document.warning(
-                (*keys, "bgp", "neighbors", index),
+                place,
                 f"holds {neighbor}: over an IPv6 session ExaBGP announces its router-id as the IPv4 next hop;"
                 " make sure that it is an address of this node",
             )
+    active = router.route_policy.active
+    foreign = [text for text in (active.next_hop, *dict(active.next_hops).values()) if ":" in text]
+    if router.family == 4 and foreign:
+        document.warning(
+            (*keys, "bgp", "next_hop"),
+            f"is {foreign[0]} for an IPv4 address (RFC 8950); in exabgp.conf each neighbour needs"
+            " capability { nexthop enable; } and nexthop { ipv4 unicast ipv6; }, and the router has to agree",
+        )

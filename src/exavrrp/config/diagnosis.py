@@ -1,54 +1,48 @@
 """From a TOML file to checked tables, and everything that is wrong with it, at once.
 
-This file owns the reading of the text, the place of each key in it, and the matching of tables against the structs
-that say what they may hold (``schema``). It must not know what a virtual router is: whether values make sense together
-is for ``loading`` to say.
+This file owns the reading of the text, and the matching of tables against the structs that say what they may hold
+(``schema``). It must not know what a virtual router is: what values mean, and whether they make sense together, is for
+``tables`` and ``coherence`` to say.
 
-An operator wants all mistakes in one go, each with its place and its remedy; a decoder that stops at its first error
-cannot give that. So each value is decoded by itself. One that is wrong becomes a ``Problem``, and the struct gets its
-default in its place, or an empty stand-in: what is built from it is never used, because ``Document.verdict`` raises,
-but the checks that follow can go on looking for more. Stand-ins are chosen so that they cause no second complaint.
-
-tomli keeps no positions. ``places`` finds them again with a scanner that may be simple because it only ever sees text
-that tomli has accepted.
+An operator wants all mistakes at once, each with its place and its remedy. A decoder that stops at its first error
+cannot give that, so each value is decoded by itself. A wrong value becomes a ``Problem``, and the struct gets the
+default in its place, or an empty stand-in. What is built from that is never used, because ``Document.verdict`` raises,
+but later checks can go on. Stand-ins are chosen so that they cause no second complaint.
 """
 
 import re
 import types
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
 import tomli
 
-Keys = tuple[str | int, ...]
-"""Where a value stands: table names, key, and the index in a list."""
+from exavrrp.config import notation
+from exavrrp.config.places import Keys, places
 
 SIZE_LIMIT = 1 << 20
 """Bytes. 255 virtual routers with 255 addresses each, each on a line of its own, stay below it."""
 
 DEPTH_LIMIT = 16
-"""Tables and lists within each other. Ours are six (a community of a standby); each level more costs memory for the
-place of everything in it, and a thousand of them more frames than Python has."""
+"""Tables and lists within each other. Ours are six (a community of a standby). Each further level costs memory for the
+place of everything in it; a thousand need more frames than Python has."""
 
 MOST_PROBLEMS = 1000
-"""Mistakes looked for. One in each of 255 virtual routers is a slip of a script; more than this are another file."""
-
-MOST_KNOWN = 500
-"""Names among which the one is looked for that was meant: each takes some 10 µs."""
+"""Mistakes that are collected. A script may make one in each of 255 virtual routers; with more, it is another file."""
 
 SHOWN = 80
 """Characters of a wrong value that a message repeats: enough for any address or command to be recognised."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _LONG_KEY = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
-"""A dotted key such as nobody writes, before it is read: for each of its parts tomli keeps all those before it: 2 GiB
-for 1 MiB of keys with a thousand parts. Text in quotes is hit too if it is as long, and without a space."""
+"""A dotted key of at least 64 parts, which is refused before tomli reads it: tomli keeps all earlier parts for each,
+2 GiB for 1 MiB of keys with a thousand parts. Quoted text of that form is refused, too."""
 
 T = TypeVar("T", bound=msgspec.Struct)
+Meaning = TypeVar("Meaning")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,7 @@ def shown(value: object) -> str:
         case dict():
             text = "a table"
         case list():
-            text = f"[{', '.join(shown(one) for one in value[:8])}{', …' if len(value) > 8 else ''}]"
+            text = f"[{', '.join(shown(element) for element in value[:8])}{', …' if len(value) > 8 else ''}]"
         case int() if abs(value) >= 1 << 64:
             text = "a number of more than 64 bits"  # Python refuses to print the largest ones
         case _:
@@ -99,7 +93,7 @@ def shown(value: object) -> str:
 def quoted(text: str) -> str:
     """``text`` as a TOML basic string, everything not printable escaped."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(one if one.isprintable() else f"\\U{ord(one):08X}" for one in escaped) + '"'
+    return '"' + "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in escaped) + '"'
 
 
 def dotted(keys: Keys) -> str:
@@ -108,25 +102,44 @@ def dotted(keys: Keys) -> str:
     return ".".join(name if _BARE.fullmatch(name) and len(name) <= SHOWN else shown(name) for name in names)
 
 
-def nearest(word: str, known: Collection[str]) -> str | None:
-    """The member of ``known`` that somebody who wrote ``word`` most likely meant; of very many, nobody can say."""
-    if len(known) > MOST_KNOWN:
-        return None
-    close = get_close_matches(word.lower().replace("-", "_"), list(known), n=1)
-    return close[0] if close else None
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do about a key that is unknown."""
+
+    text: str
+    """the end of a message"""
+    meant: tuple[str, ...] = ()
+    """keys of the same table that were meant: they are not missing"""
+
+
+Advise = Callable[[type[msgspec.Struct] | None, str, object, Collection[str]], Advice]
+"""What to do about a key that is unknown: (of which kind the table is, None: no table; the key; its value; the keys
+that are known there)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slip:
+    """What a text that is no TOML was meant to be, or one line of it."""
+
+    line: int | None
+    """counted from 1; None: the whole text"""
+    key: str
+    """that the line is about; may be empty"""
+    message: str
+
+
+Explain = Callable[[str, int | None, str], Iterable[Slip]]
+"""What is wrong with a text: (the text, the line in which it ceases to be TOML, tomli's reason)."""
 
 
 class Document:
     """One configuration file while it is being checked: its tables, and what has been found wrong so far."""
 
-    def __init__(self, path: str | Path, synonyms: Mapping[str, str], misplaced: Mapping[str, str]) -> None:
-        """Reads and parses ``path``; raises ConfigError if that alone fails.
-
-        Of unknown keys ``synonyms`` says how they are called here, ``misplaced`` what else to do about them.
-        """
+    def __init__(self, path: str | Path, advise: Advise, explain: Explain) -> None:
+        """Reads and parses ``path``; raises ConfigError if that alone fails."""
         self.file = str(path)
-        self._synonyms = synonyms
-        self._misplaced = misplaced
+        self._advise = advise
+        self._explain = explain
         self._problems: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
         self._spoilt: set[Keys] = set()
@@ -162,7 +175,7 @@ class Document:
         try:
             data = tomli.loads(text)
         except tomli.TOMLDecodeError as error:
-            raise self._failure(f"not TOML: {error.msg}", error.lineno, error.colno) from None
+            raise self._unreadable(text, error) from None
         except RecursionError:
             raise self._failure(deep) from None
         except ValueError:  # Python's limit on the digits of an integer, which tomli lets through
@@ -171,6 +184,18 @@ class Document:
             raise self._failure(deep)
         self._places = places(text)
         return data
+
+    def _unreadable(self, text: str, error: tomli.TOMLDecodeError) -> ConfigError:
+        slips = list(self._explain(text, error.lineno, error.msg))
+        if not slips:
+            return self._failure(f"not TOML: {error.msg}", error.lineno, error.colno)
+        first, *others = slips
+        if first.line is None:
+            told = Problem(self.file, "", f"not TOML: {first.message}", error.lineno)
+        else:
+            column = error.colno if first.line == error.lineno else None
+            told = Problem(self.file, first.key, f"not TOML: {error.msg}; {first.message}", first.line, column)
+        return ConfigError([told, *(Problem(self.file, slip.key, slip.message, slip.line) for slip in others)])
 
     def _failure(self, message: str, line: int | None = None, column: int | None = None) -> ConfigError:
         return ConfigError([Problem(self.file, "", message, line, column)])
@@ -200,7 +225,7 @@ class Document:
         self._around.update(keys[:end] for end in range(len(keys)))
 
     def sound(self, keys: Keys) -> bool:
-        """Whether what was read at ``keys`` is all that the operator meant; if not, that has been noted."""
+        """Whether what was read at ``keys`` is all that the operator meant; if it is not, a problem has been noted."""
         return keys not in self._around and not any(keys[:end] in self._spoilt for end in range(len(keys) + 1))
 
     def __contains__(self, keys: Keys) -> bool:
@@ -213,7 +238,7 @@ class Document:
         return True
 
     def warning(self, keys: Keys, message: str) -> None:
-        """Note something legal that is hardly meant."""
+        """Note something that is legal, but probably not what the operator meant."""
         self._warnings[Problem(self.file, dotted(keys), message, self.line(keys))] = None
 
     @property
@@ -228,7 +253,7 @@ class Document:
 
     @staticmethod
     def _in_order(noted: Iterable[Problem]) -> tuple[Problem, ...]:
-        return tuple(sorted(noted, key=lambda one: one.line or 0))
+        return tuple(sorted(noted, key=lambda problem: problem.line or 0))
 
     def table(self, keys: Keys, value: object, kind: type[T]) -> T:
         """``value`` decoded as ``kind``, key by key; every key that is wrong, unknown or missing is noted."""
@@ -242,29 +267,51 @@ class Document:
         if not isinstance(value, dict):
             self.problem(keys, f"is {shown(value)}; write a table [{dotted(keys)}]")
             return kind(**decoded)
-        self.unknown(keys, [key for key in value if key not in fields], fields)
+        self.unknown(keys, {key: content for key, content in value.items() if key not in fields}, fields, kind)
         for name, field in fields.items():
             if name in value:
                 found = self._value((*keys, name), value[name], field.type)
                 if found is not None:
                     decoded[name] = found
             elif field.required and self.sound((*keys, name)):
-                self.problem((*keys, name), f"is missing; write {_description(field.type)}")
+                self.problem((*keys, name), f"is missing; write {description(field.type)}")
         return kind(**decoded)
 
-    def unknown(self, keys: Keys, names: Collection[str], known: Collection[str]) -> None:
-        """Note each of ``names`` as unknown in the table ``keys``, with what was probably meant."""
-        for name in names:
-            meant = self._synonyms.get(name, nearest(name, known))
-            if meant is not None and meant in known:
-                remedy = f'did you mean "{meant}"?'
+    def unknown(
+        self,
+        keys: Keys,
+        found: Mapping[str, object],
+        known: Collection[str],
+        kind: type[msgspec.Struct] | None = None,
+    ) -> None:
+        """Note each key of ``found`` as unknown in the table ``keys`` of this kind, with what was probably meant."""
+        for name, value in found.items():
+            advice = self._advise(kind, name, value, known)
+            for meant in advice.meant:
                 self._spoil((*keys, meant))
-            else:
-                remedy = self._misplaced.get(name, f"known here: {', '.join(known)}")
-            self.problem((*keys, name), f"unknown key; {remedy}")
+            self.problem((*keys, name), f"unknown key; {advice.text}")
+
+    def text(self, keys: Keys, text: str, meaning: Callable[[str], Meaning]) -> Meaning | None:
+        """The meaning of a text; None if ``meaning`` raises ValueError with the remedy, which is noted."""
+        try:
+            return meaning(text)
+        except ValueError as error:
+            self.problem(keys, f"{'holds' if isinstance(keys[-1], int) else 'is'} {shown(text)}; {error}")
+            return None
+
+    def texts(self, keys: Keys, texts: Iterable[str], meaning: Callable[[str], Meaning]) -> tuple[Meaning, ...]:
+        """The meaning of each text of a list; what has none, and what is there twice, is noted and left out."""
+        found: dict[Meaning, None] = {}
+        for index, text in enumerate(texts):
+            value = self.text((*keys, index), text, meaning)
+            if value in found:
+                self.problem((*keys, index), f"holds {shown(text)} twice; remove one")
+            elif value is not None:
+                found[value] = None
+        return tuple(found)
 
     def _value(self, keys: Keys, value: object, wanted: Any) -> object:
-        """``value`` decoded by itself; what is wrong is noted and left out (None, or a list without it)."""
+        """``value`` decoded by itself. A wrong value is noted, and None; a wrong element is left out of its list."""
         if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
             return self.table(keys, value, wanted)
         element = _element(wanted)
@@ -273,25 +320,34 @@ class Document:
             if most is not None and len(value) > most:
                 self.problem(keys, f"holds {len(value)}; write at most {most}")
                 return None
-            found = [self._value((*keys, index), one, element) for index, one in enumerate(value)]
-            return tuple(one for one in found if one is not None)
+            found = [self._value((*keys, index), content, element) for index, content in enumerate(value)]
+            return tuple(decoded for decoded in found if decoded is not None)
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError:
             verb = "holds" if isinstance(keys[-1], int) else "is"
             told = "wrong (it is not shown)" if _is_secret(wanted) else shown(value)
-            self.problem(keys, f"{verb} {told}; write {_description(wanted)}")
+            self.problem(keys, f"{verb} {told}; write {description(wanted)}{_perhaps(value, wanted)}")
             return None
+
+
+def _perhaps(value: object, wanted: Any) -> str:
+    """``: VALUE`` if a text stands for a number, true or false that would be right here; else empty."""
+    meant = notation.quantity(value) if isinstance(value, str) else None
+    try:
+        return "" if meant is None else f": {shown(msgspec.convert(meant, wanted))}"
+    except msgspec.ValidationError:
+        return ""
 
 
 def _annotated(wanted: Any) -> Any:
     """The ``Annotated`` type within ``Annotated[…] | None``, or ``wanted`` itself."""
     if get_origin(wanted) in {Union, types.UnionType}:
-        return next(one for one in get_args(wanted) if one is not types.NoneType)
+        return next(kind for kind in get_args(wanted) if kind is not types.NoneType)
     return wanted
 
 
-def _description(wanted: Any) -> str:
+def description(wanted: Any) -> str:
     """What to write, from the ``msgspec.Meta`` of the type (every type in ``schema`` has one)."""
     description = _meta(wanted).description
     assert description is not None
@@ -308,7 +364,7 @@ def _most(wanted: Any) -> int | None:
 
 
 def _is_secret(wanted: Any) -> bool:
-    """Whether nothing that was written there may be repeated."""
+    """Whether the value may be a secret, which no message repeats."""
     metas = (meta for meta in get_args(_annotated(wanted))[1:] if isinstance(meta, msgspec.Meta))
     return any((meta.extra or {}).get("secret", False) for meta in metas)
 
@@ -325,97 +381,6 @@ def _shallow(data: dict[str, Any]) -> bool:
     """Whether no more than ``DEPTH_LIMIT`` tables and lists are within each other, the document being the first."""
     level: list[Any] = [data]
     for _ in range(DEPTH_LIMIT):
-        inner = (one.values() if isinstance(one, dict) else one for one in level)
-        level = [one for values in inner for one in values if isinstance(one, (dict, list))]
+        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
+        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
     return not level
-
-
-_TOKEN = re.compile(
-    r'''
-      (?P<string> """(?:[^\\]|\\.)*?"""(?:"{0,2}) | \'\'\'.*?\'\'\'(?:'{0,2}) | "(?:[^"\\\n]|\\.)*" | '[^'\n]*' )
-    | (?P<comment> \#[^\n]* )
-    | (?P<newline> \n )
-    | (?P<mark> [\[\]{},=] )
-    | (?P<bare> [^\s\[\]{},=\#"']+ )
-    ''',
-    re.VERBOSE | re.DOTALL,
-)
-"""TOML's words; a bare one is a number, a date, a boolean or (dotted) key. Correct for valid text only."""
-
-
-@dataclass(slots=True)
-class _Frame:
-    """What surrounds the scanner: a table's body, a list or an inline table."""
-
-    keys: Keys
-    """where it stands"""
-    opener: str
-    """``[``, ``{``, or empty for the body of a table"""
-    index: int = 0
-    """of the current element of a list"""
-    path: tuple[str, ...] = ()
-    """the key before the current ``=``, as far as it has been read"""
-    in_key: bool = True
-
-    @property
-    def here(self) -> Keys:
-        return (*self.keys, self.index) if self.opener == "[" else (*self.keys, *self.path)
-
-
-def places(text: str) -> dict[Keys, int]:
-    """The line (from 1) of each table, key and list element of ``text``, which must be valid TOML.
-
-    What is only implied (the tables of a longer header, of a dotted key) stands where it is first mentioned.
-    """
-    found: dict[Keys, int] = {}
-    stack = [_Frame((), "")]
-    for line, kind, token in _tokens(text):
-        top = stack[-1]
-        match kind, token:
-            case "newline", _ if top.opener == "":
-                top.path, top.in_key = (), True
-            case (("newline" | "comment"), _):
-                pass
-            case "mark", "=":
-                _note(found, top.here, line)
-                top.in_key = False
-            case "mark", ",":
-                top.index, top.path, top.in_key = top.index + 1, (), True
-            case "mark", "[" if top.opener == "" and top.in_key:
-                stack = [_Frame((), "")]  # a header: its keys are collected as the path of a new body
-            case "mark", "]" if top.opener == "":
-                if top.path:  # the first bracket that closes [[…]]
-                    _note(found, top.path, line)
-                    stack = [_Frame(top.path, "")]
-            case "mark", ("]" | "}"):
-                stack.pop()
-            case _ if top.in_key and top.opener != "[":
-                top.path += _names(kind, token)
-            case _:
-                _note(found, top.here, line)
-                if kind == "mark":
-                    stack.append(_Frame(top.here, token))
-    return found
-
-
-def _note(found: dict[Keys, int], keys: Keys, line: int) -> None:
-    for end in range(len(keys), 0, -1):
-        if keys[:end] in found:
-            return
-        found[keys[:end]] = line
-
-
-def _names(kind: str, token: str) -> tuple[str, ...]:
-    """The part of a dotted key that one token holds."""
-    if kind == "string":
-        return (tomli.loads(f"key = {token}")["key"],)
-    return tuple(name for name in token.split(".") if name)
-
-
-def _tokens(text: str) -> Iterator[tuple[int, str, str]]:
-    line, counted = 1, 0
-    for token in _TOKEN.finditer(text):
-        line += text.count("\n", counted, token.start())
-        counted = token.start()
-        assert token.lastgroup is not None
-        yield line, token.lastgroup, token.group()

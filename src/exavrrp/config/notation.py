@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from exavrrp.neighbors import Session
 from exavrrp.vrrp.packet import Address
 
 COMMUNITIES = {
@@ -32,13 +33,32 @@ _COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10})")
 _LARGE_COMMUNITY = re.compile(r"([0-9]{1,10}):([0-9]{1,10}):([0-9]{1,10})")
 
 
+_QUANTITY = re.compile(r"([0-9]{1,9}(?:[.,][0-9]{1,9})?)\s*([a-z]*)", re.ASCII)
+UNITS = {"": 1, "ms": 0.001, "s": 1, "sec": 1, "secs": 1, "seconds": 1, "m": 60, "min": 60, "h": 3600}
+"""In seconds."""
+
+_ANSWERS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+def quantity(text: str) -> bool | float | None:
+    """What somebody meant who wrote ``7``, ``100ms``, ``0,5`` or ``no``: a number, seconds, true or false."""
+    if text.lower() in _ANSWERS:
+        return _ANSWERS[text.lower()]
+    found = _QUANTITY.fullmatch(text)
+    if found is None or found[2] not in UNITS:
+        return None
+    number = round(float(found[1].replace(",", ".")) * UNITS[found[2]], 6)
+    return int(number) if number == int(number) else number
+
+
 def address(text: str) -> Address:
     """An address without length and scope."""
     head, slash, _ = text.partition("/")
     try:
         found = ip_address(head)
     except ValueError:
-        raise ValueError('write an address such as "2001:db8::1" or "192.0.2.1"') from None
+        named = "; names are not resolved" if re.fullmatch(r"[A-Za-z][\w.-]*", head) else ""
+        raise ValueError(f'write an address such as "2001:db8::1" or "192.0.2.1"{named}') from None
     if isinstance(found, IPv6Address) and found.scope_id is not None:
         raise ValueError("remove the scope (from % on): adverts and routes are not bound to one link")
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
@@ -151,6 +171,22 @@ def unicast(text: str) -> Address:
         kind = "the broadcast address"
     if kind is not None:
         raise ValueError(f"this is {kind}; write a unicast address that is routed")
+    return found
+
+
+def session(text: str) -> Session:
+    """A BGP neighbour, or one of several sessions to it: its address, or that and ours, as in exabgp.conf."""
+    peer, word, local = text.partition(" from ")
+    if "%" in text:
+        raise ValueError(
+            "remove the scope (from % on): ExaBGP knows a session by its two addresses;"
+            ' write "fe80::1 from fe80::5", with the local-address of the neighbour in exabgp.conf'
+        )
+    if not word:
+        return Session(unicast(text))
+    found = Session(unicast(peer.strip()), unicast(local.strip()))
+    if found.local is not None and found.peer.version != found.local.version:
+        raise ValueError("both ends of a session are of one family; write two IPv4 or two IPv6 addresses")
     return found
 
 

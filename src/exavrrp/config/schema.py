@@ -2,9 +2,10 @@
 
 The structs are the tables as they stand in the file: plain numbers, booleans and text, with the range of each key and
 one phrase that says what to write, which every error message ends with. A key without a default is required; ``None``
-means that the key is absent. The defaults of the file are here and nowhere else.
+means that the key is absent. The defaults of the file are here and nowhere else; ``kinds`` has the keys that are for
+one kind of check.
 
-Whether values make sense together, and what text such as an address means, is for ``loading`` to say.
+Whether values make sense together, and what text such as an address means, is for ``tables`` to say.
 """
 
 from typing import Annotated, Literal
@@ -21,6 +22,13 @@ STATE_DIRECTORY = "/run/exavrrp"
 """Also where the commands look for an agent that they know no configuration of."""
 
 AddressText = Annotated[str, Meta(description='an address in quotes, such as "2001:db8:ff::11" or "192.0.2.11"')]
+SessionText = Annotated[
+    str,
+    Meta(
+        description="the address of a BGP neighbour in quotes or, where several sessions lead to it, both ends of one:"
+        ' "192.0.2.1 from 192.0.2.2"'
+    ),
+]
 Sources = Annotated[
     tuple[AddressText, ...],
     Meta(description='a list with one of this node\'s own addresses per family: ["2001:db8:ff::11", "192.0.2.11"]'),
@@ -34,6 +42,14 @@ VirtualText = Annotated[str, Meta(description='an address in quotes, such as "20
 Virtual = Annotated[
     tuple[VirtualText, ...],
     Meta(min_length=1, description='a list of the virtual addresses, all of one family: ["2001:db8:53::1/128"]'),
+]
+Unlisted = Annotated[
+    tuple[VirtualText, ...],
+    Meta(description='a list of more virtual addresses of the same family: ["2001:db8:53::2/128"]'),
+]
+Announced = Annotated[
+    tuple[Annotated[str, Meta(description='a prefix in quotes, such as "2001:db8:53::/64"')], ...],
+    Meta(min_length=1, description='a list of prefixes: ["2001:db8:53::/64"]'),
 ]
 Interface = Annotated[
     str,
@@ -100,10 +116,17 @@ AsPath = Annotated[
     ],
     Meta(description="the whole AS path as a list, our own number first: [65010, 65010]"),
 ]
-NextHop = Annotated[str, Meta(description='"self" or an address of the virtual router\'s family in quotes')]
+NextHop = Annotated[str, Meta(description='"self" or an address in quotes')]
+NextHops = Annotated[
+    str | dict[str, str],
+    Meta(
+        description='"self", an address in quotes, or one for each neighbour that is to hear:'
+        ' { "192.0.2.1" = "2001:db8:1::2" }'
+    ),
+]
 Neighbors = Annotated[
-    tuple[AddressText, ...],
-    Meta(description='a list of the addresses of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
+    tuple[SessionText, ...],
+    Meta(description='a list of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
 ]
 
 Program = Annotated[
@@ -187,8 +210,10 @@ class Bgp(Struct, frozen=True, kw_only=True):
 
     ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``. ``as_path``, ``local_as`` and
     ``prepend`` are for eBGP neighbours: to an iBGP neighbour a path with our own number in it is a loop, and refused.
+    ``announce`` that is None means the host route of each address.
     """
 
+    announce: Announced | None = None
     med: (
         # The largest is what an address has that is about to go.
         Annotated[int, Meta(ge=0, le=0xFFFFFFFE, description="a whole number from 0 to 4294967294")] | None
@@ -199,7 +224,7 @@ class Bgp(Struct, frozen=True, kw_only=True):
     as_path: AsPath = ()
     local_as: LocalAs | None = None
     prepend: Prepend | None = None
-    next_hop: NextHop = "self"
+    next_hop: NextHops = "self"
     neighbors: Neighbors = ()
     takeover: Annotated[
         tuple[Annotated[Literal["med", "prepend"], Meta(description='"med" or "prepend"')], ...],
@@ -227,6 +252,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=255, description="a whole number from 1 to 254, or 255 for the owner of the addresses"),
     ] = 100
     addresses: Virtual
+    unlisted_addresses: Unlisted = ()
     source: AddressText | None = None
     peers: Peers | None = None
     interfaces: Interfaces | None = None
@@ -249,8 +275,8 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         int, Meta(ge=0, le=1000, description="a whole number of BGP sessions from 0 (none are needed) to 1000")
     ] = 1
     sessions_neighbors: Annotated[
-        tuple[AddressText, ...],
-        Meta(description='a list of the addresses of the BGP neighbours that count: ["2001:db8:0:1::1"]'),
+        tuple[SessionText, ...],
+        Meta(description='a list of the BGP neighbours that count: ["2001:db8:0:1::1"]'),
     ] = ()
     sessions_weight: Weight = 0
     startup_hold: Annotated[
@@ -342,76 +368,11 @@ class Authentication(Struct, frozen=True, kw_only=True):
     ] = {}
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """``[check.NAME]``: a question whose answer says whether this node can serve, of exactly one kind.
+class AnyCheck(Struct, frozen=True, kw_only=True):
+    """``[check.NAME]``: the keys of every check, of whichever kind it is (``kinds``)."""
 
-    The kinds are the keys from ``command`` to ``route``; what follows each is for that kind alone.
-    """
-
-    command: (
-        Annotated[
-            tuple[
-                Annotated[
-                    str, Meta(pattern=r"^[^\x00]*$", description="the program and its arguments as text in quotes")
-                ],
-                ...,
-            ],
-            Meta(
-                min_length=1,
-                description='the program and its arguments as a list: ["/usr/bin/curl", "-fsS", "http://[::1]/"]',
-            ),
-        ]
-        | None
-    ) = None
-    shell: (
-        Annotated[
-            str,
-            Meta(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description='a command for /bin/sh in quotes: "pidof a && b"'),
-        ]
-        | None
-    ) = None
-    user: (
-        Annotated[
-            str,
-            # What useradd(8) accepts, and the dots and at signs of directory services.
-            Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?$(?!\n)", description='the name of a user: "nobody"'),
-        ]
-        | None
-    ) = None
-    tcp: Annotated[str, Meta(description='an address and a port in quotes, such as "[::1]:5432"')] | None = None
-    http: Annotated[str, Meta(description='a URL in quotes, such as "http://[::1]:8080/health"')] | None = None
-    host: (
-        Annotated[
-            str,
-            Meta(
-                pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$(?!\n)",
-                description='the name the server knows itself by, such as "www.example.com"',
-            ),
-        ]
-        | None
-    ) = None
-    status: Annotated[
-        tuple[Annotated[int, Meta(ge=200, le=599, description="status codes from 200 to 599")], ...],
-        Meta(description="a list of the status codes that are good: [200, 204]"),
-    ] = ()
-    contains: (
-        Annotated[str, Meta(min_length=1, max_length=1000, description="text of 1 to 1000 characters in quotes")] | None
-    ) = None
-    tls_verify: Flag = True
-    ca_file: AbsolutePath | None = None
-    file: AbsolutePath | None = None
-    file_value: Flag = False
-    process: (
-        Annotated[
-            str,
-            Meta(pattern=r"^[^/\x00-\x1f\x7f]{1,255}$(?!\n)", description='the name of a program: "postgres"'),
-        ]
-        | None
-    ) = None
-    at_least: Annotated[int, Meta(ge=1, le=10000, description="a whole number of processes from 1 to 10000")] = 1
-    interface: Interface | None = None
-    route: Annotated[str, Meta(description='a prefix in quotes, such as "0.0.0.0/0" or "2001:db8::/32"')] | None = None
     interval: Period = 1.0
+    fast_interval: Period | None = None
     timeout: Period = 1.0
     rise: Count = 2
     fall: Count = 3
@@ -421,78 +382,3 @@ class Check(Struct, frozen=True, kw_only=True):
         Literal["fail", "pass", "wait"],
         Meta(description='"fail", "pass", or "wait" (out of the election until the first result)'),
     ] = "fail"
-
-
-KINDS: dict[str, tuple[str, ...]] = {
-    "command": ("user",),
-    "shell": ("user",),
-    "tcp": (),
-    "http": ("host", "status", "contains", "tls_verify", "ca_file"),
-    "file": ("file_value",),
-    "process": ("at_least",),
-    "interface": (),
-    "route": (),
-}
-"""The kinds of checks, each with the keys that are for it alone."""
-
-
-SYNONYMS: dict[str, str] = {
-    "takeover": "takeover",  # in another table; not a misspelt handover
-    "vrrp_instance": "virtual_router",
-    "vrrp_script": "check",
-    "virtual_router_id": "vrid",
-    "advert_int": "advert_interval",
-    "unicast_src_ip": "source",
-    "unicast_peer": "peers",
-    "virtual_ipaddress": "addresses",
-    "virtual_ipaddress_excluded": "addresses",
-    "track_script": "checks",
-    "script": "command",
-    "vrrp_track_process": "check",
-    "vrrp_track_file": "check",
-    "track_file": "checks",
-    "track_process": "checks",
-    "quorum": "at_least",
-    "status_code": "status",
-    "virtualhost": "host",
-    "notify_master": "notify_active",
-    "vrrp_notify_fifo": "notify_fifo",
-    "time_window": "window",
-    "key": "keys",
-}
-"""Words of keepalived.conf, which most users come from → ours."""
-
-MISPLACED: dict[str, str] = {
-    name: f"it belongs to a table [{table}]"
-    for table, kind in (
-        ("authentication.NAME", Authentication),
-        ("check.NAME", Check),
-        ("virtual_router.NAME.bgp", Bgp),
-        ("virtual_router.NAME", VirtualRouter),
-        ("agent", Agent),
-    )
-    for name in kind.__struct_fields__
-} | {
-    "nopreempt": "write preempt = false",
-    "track_interface": "remove it: adverts follow the routes",
-    "init_fail": 'write initial = "fail", or nothing: that is the default',
-    "init_file": "write the number into the file before exavrrp starts",
-    "script_user": 'write user = "NAME" into each [check.NAME]',
-    "enable_script_security": "remove it: it is always so",
-    "connect_timeout": "write timeout",
-    "state": "remove it: every node starts as Backup",
-    "unicast_ttl": "remove it: adverts leave with a hop limit of 255",
-    "version": "remove it: this is VRRPv3",
-    "use_vmac": "remove it: there is no virtual MAC address in a routed network",
-    "vrrp_sync_group": 'write group = "NAME" in each of its virtual routers',
-    "notify_master_rx_lower_pri": "remove it: there is no address elsewhere to be taken back",
-    "notify_deleted": "remove it: a router ends with its agent; write notify_stop",
-    "notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
-    "vrrp_notify_fifo_script": "remove it, and start the reader of notify_fifo yourself",
-    "smtp_alert": "remove it: a program of notify can send mail",
-    "auth_type": "remove it: VRRPv3 has no such authentication; write a table [authentication.NAME]",
-    "auth_pass": "remove it: VRRPv3 has no such authentication; write a table [authentication.NAME]",
-    "auth_hmac": 'write a table [authentication.NAME], and authentication = "NAME" here',
-    "anti_replay": "remove it: what is signed is always accepted within the window only",
-}
-"""For keys that are known in another table, or to keepalived alone: what to do."""

@@ -1,22 +1,23 @@
 """What a configuration is once it has been read: frozen values that the engine uses as they are.
 
 Nothing is left open here: every default has been given, every text is what it stands for, every virtual router is
-complete without its agent. It must not know of files, keys or mistakes; ``loading`` makes these structs and promises
-what their docstrings say.
+complete without its agent. What a check asks stands in ``kinds``. This file must not know of files, keys or mistakes;
+``tables`` makes these structs and promises what their docstrings say.
 """
 
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network
 from math import ceil
 from typing import Literal
 
 from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
-from exavrrp.config.notation import Endpoint, Url
+from exavrrp.config.kinds import File, Probe
 from exavrrp.health import Initial, Vitality
+from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
-from exavrrp.routes import Ladder
+from exavrrp.routes import Network, host_route
 from exavrrp.sessions import Requirement
+from exavrrp.takeover import RoutePolicy
 from exavrrp.vrrp import auth, router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
@@ -50,7 +51,7 @@ class Agent:
     lock_memory: bool
     """whether the process stays in memory"""
     authentication: str | None = None
-    """name in ``Configuration.authentications``; None: none"""
+    """name in ``Configuration.authentications``; None: adverts are not authenticated"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,11 @@ class VirtualRouter:
     priority: int
     """1–255 before any check changes it"""
     addresses: tuple[Address, ...]
-    """the virtual addresses, at least one, all of one family"""
+    """the virtual addresses that adverts list, at least one, all of one family"""
+    unlisted_addresses: tuple[Address, ...] = ()
+    """more of that family, which are bound and announced likewise"""
+    announce: tuple[Network, ...]
+    """what ExaBGP announces, of that family: prefixes with at least one of the addresses in each"""
     source: Address | None
     """of that family; None only if ``load`` was not told the addresses on lo"""
     peers: tuple[Address, ...]
@@ -147,7 +152,7 @@ class VirtualRouter:
     """seconds"""
     min_sessions: int
     """BGP sessions that must be up; 0: none"""
-    sessions_neighbors: tuple[Address, ...]
+    sessions_neighbors: tuple[Session, ...]
     """the only ones that count; empty: all that can carry the addresses"""
     sessions_weight: int
     """of the sessions as a check, −253–253; 0: fault"""
@@ -171,17 +176,27 @@ class VirtualRouter:
     """seconds"""
     standby: bool
     """whether a Backup binds and announces the addresses too"""
-    ladder: Ladder
+    route_policy: RoutePolicy
     stale_for: float
-    """seconds since the last silent takeover after which none makes an Active's path shorter any more"""
+    """seconds since the last silent failure after which none makes an Active's path shorter any more"""
 
     @property
     def family(self) -> int:
         """4 or 6"""
         return self.addresses[0].version
 
+    @property
+    def all_addresses(self) -> tuple[Address, ...]:
+        """What is bound while it serves."""
+        return self.addresses + self.unlisted_addresses
+
+    @property
+    def owned(self) -> tuple[Network, ...]:
+        """Every prefix that may have been announced for it: before ``announce`` was configured, the host routes."""
+        return tuple(dict.fromkeys((*self.announce, *map(host_route, self.all_addresses))))
+
     def election(self) -> router.Settings:
-        """What the state machine wants to know; the source must be known."""
+        """The settings of its election; the source must be known."""
         assert self.source is not None
         return router.Settings(
             vrid=self.vrid,
@@ -194,8 +209,8 @@ class VirtualRouter:
             learned_maximum=self.learned_interval_max,
         )
 
-    def giving_up(self) -> presence.Settings:
-        """What presence wants to know."""
+    def handover_settings(self) -> presence.Settings:
+        """The settings of its presence: how it gives its addresses up."""
         return presence.Settings(
             handover=self.handover,
             hold=self.handover_hold,
@@ -206,96 +221,13 @@ class VirtualRouter:
         )
 
     def sessions(self) -> Requirement | None:
-        """What it needs of BGP; None: nothing."""
+        """The BGP sessions that it needs; None: none."""
         if self.min_sessions == 0:
             return None
-        family = self.family if self.ladder.active.next_hop == "self" else None
-        return Requirement(self.min_sessions, frozenset(self.sessions_neighbors), family)
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """Passes if the program ends with 0. The fields of all these are called as their keys."""
-
-    command: tuple[str, ...]
-    """the absolute path of the program, then its arguments"""
-    user: str | None = None
-    """None: the agent's own"""
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What is executed."""
-        return self.command
-
-
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """Passes if the command ends with 0."""
-
-    shell: str
-    user: str | None = None
-    """None: the agent's own"""
-
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """What is executed."""
-        return ("/bin/sh", "-c", self.shell)
-
-
-@dataclass(frozen=True, slots=True)
-class Tcp:
-    """Passes if the connection is accepted."""
-
-    tcp: Endpoint
-
-
-@dataclass(frozen=True, slots=True)
-class Http:
-    """Passes if the answer to a GET has a good status, and the text in its body."""
-
-    http: Url
-    host: str | None = None
-    """in the header Host and, without a port, in the server's certificate; None: the address"""
-    status: tuple[int, ...] = ()
-    """the good ones; empty: 200–399"""
-    contains: str | None = None
-    tls_verify: bool = True
-    ca_file: str | None = None
-    """None: the system's authorities"""
-
-
-@dataclass(frozen=True, slots=True)
-class File:
-    """Passes if the file exists, or, with ``file_value``, if it can be read as a number or does not exist (0)."""
-
-    file: str
-    file_value: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """Passes if that many processes of the name run."""
-
-    process: str
-    at_least: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Interface:
-    """Passes if the interface is up and has a carrier."""
-
-    interface: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prefix:
-    """Passes if the kernel's main table has a route to exactly this prefix."""
-
-    route: IPv4Network | IPv6Network
-
-
-Probe = Program | Shell | Tcp | Http | File | Process | Interface | Prefix
-"""What a check asks."""
+        active = self.route_policy.active
+        counted = self.sessions_neighbors or active.neighbors  # no other one is told
+        family = self.family if active.next_hop == "self" else None
+        return Requirement(self.min_sessions, frozenset(counted), family, carried=self.family)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -312,8 +244,10 @@ class Check:
     fall: int
     weight: int
     """−253–253; 0: fault"""
-    reverse: bool = False
-    initial: Initial = Initial.FAIL
+    fast_interval: float
+    """seconds from one start to the next while the results speak against the verdict"""
+    reverse: bool
+    initial: Initial
 
     @property
     def valued(self) -> bool:
@@ -321,7 +255,7 @@ class Check:
         return isinstance(self.probe, File) and self.probe.file_value
 
     def vitality(self) -> Vitality:
-        """What health wants to know of it."""
+        """Its state before the first result."""
         return Vitality(self.rise, self.fall, self.initial, self.reverse, self.valued)
 
 
@@ -336,6 +270,11 @@ class Configuration:
     authentications: tuple[Authentication, ...] = ()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
 
+    @property
+    def addresses(self) -> frozenset[Address]:
+        """All that may be bound."""
+        return frozenset(address for router in self.routers for address in router.all_addresses)
+
     def weights(self, virtual_router: VirtualRouter) -> dict[str, int]:
         """The checks of a router by name, each with its weight."""
         known = {check.name: check.weight for check in self.checks}
@@ -343,7 +282,7 @@ class Configuration:
 
     def policy(self, virtual_router: VirtualRouter) -> auth.Policy | None:
         """How a router signs and verifies; None: not at all."""
-        known = {one.name: one for one in self.authentications}
+        known = {authentication.name: authentication for authentication in self.authentications}
         if virtual_router.authentication is None:
             return None
         return known[virtual_router.authentication].policy(virtual_router.advert_interval)

@@ -1,20 +1,24 @@
 """The addresses on lo: makes them equal a wanted set, and notices when they are not any more.
 
-This file owns the virtual addresses on the loopback interface, and only those that it was told are ours: every other
-address, and ours on any other interface, is never touched. It must not know why an address is wanted.
+This file owns the virtual addresses on the loopback interface, and only those that it was told are ours (``own``):
+every other address, and ours on any other interface, is never touched. It must not know why an address is wanted.
 
 ``set(wanted)`` states the whole truth: what is ours and wanted is added or put right, what is ours and not wanted is
-removed, and then the kernel is asked whether it is so. For an added address these are two questions. The kernel
-confirms and lists an IPv6 address *before* it accepts packets for it: the local route is made by a worker of its own,
-even without duplicate address detection, usually within a millisecond, and until then the answer is "no route". Who
-announces the address in between attracts packets and refuses them. So ``set`` returns only when the table shows what
-was asked for and the routes to it are local.
+removed, and then the kernel is asked whether it is so. All of it is one batch, however many addresses there are,
+between two looks at the table. For an added address the kernel is asked twice. It confirms and lists an IPv6 address
+*before* it accepts packets for it: the local route is made by a worker of its own, even without duplicate address
+detection, usually within a millisecond, and until then the answer is "no route". Who announces the address in between
+attracts packets and refuses them. So ``set`` returns when the table shows what was asked for, and those of the
+addresses whose routes are not local yet are ``awaited``: we go on asking, and say when they are.
 
 Nothing is removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address
 that somebody deleted, or that went with ``ip link set lo down``, is back before anybody notices, and is reported.
 
 An IPv6 address is a /128 with preferred lifetime 0 (*deprecated*: it answers, but the host never chooses it as the
-source of its own connections) and without duplicate address detection. An IPv4 address is a /32 of global scope. Both
+source of its own connections) and without duplicate address detection. An IPv4 address is a /32 of scope host. It
+answers the network all the same: routes to local addresses do not depend on their scope. But the kernel looks for the
+source of a connection among addresses of a wider scope only (inet_select_addr in net/ipv4/devinet.c), so it does not
+matter whether a virtual address stands before the node's own on lo, which it does after somebody has flushed lo. Both
 carry the address protocol 112 (``IFA_PROTO``, since Linux 5.18), for people to see whose they are.
 
 If something keeps undoing our work, we stop fighting after ``PATIENCE`` repairs: that is reported as a failure, and
@@ -22,28 +26,30 @@ from then on we try again at growing intervals only.
 """
 
 import asyncio
-import contextlib
 import errno
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection, Iterable, Set
+from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
-from typing import Any
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
-from pyroute2.netlink.rtnl.ifaddrmsg import (
-    IFA_F_DADFAILED,
-    IFA_F_DEPRECATED,
-    IFA_F_NODAD,
-    IFA_F_PERMANENT,
-    IFA_F_SECONDARY,
-    IFA_F_TENTATIVE,
-    ifaddrmsg,
+from exavrrp.ports import AddressError
+from exavrrp.system.netlink import (
+    DUMP_TRIES,
+    HEADER,
+    NLM_F_ACK,
+    NLM_F_CREATE,
+    NLM_F_DUMP,
+    NLM_F_REPLACE,
+    Conversation,
+    Request,
+    Watch,
+    attribute,
+    attributes,
+    messages,
 )
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-from exavrrp.system.netlink import HEADER, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, Conversation, Watch
 from exavrrp.vrrp.packet import PROTOCOL, Address
 
 LOOPBACK = 1
@@ -61,48 +67,74 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 ROUTED_WITHIN = 0.25
 """Seconds we wait for the local routes of new addresses. A worker that is later than that waits for a kernel so busy
 that our own requests wait as well."""
-_GLANCE = 0.0002
-"""Seconds between two questions for such a route."""
+_GLANCE = 0.001
+"""Seconds between two questions for such routes: the shortest time that the event loop waits."""
 
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
 _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_GETROUTE = 20, 21, 22, 26
+IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_PERMANENT = (
+    *(0x01, 0x02, 0x08, 0x20, 0x40, 0x80),
+)
+"""linux/if_addr.h."""
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+_RTA_DST = 1
 _RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 1, 5, 9
-_RT_SCOPE_UNIVERSE = 0
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
 _INDEX = struct.Struct("=4xI")
 """The interface index in both struct ifaddrmsg and struct ifinfomsg."""
-
-
-class AddressError(OSError):
-    """lo is not what was asked for; ``failures`` says of which addresses that is true, and why."""
-
-    def __init__(self, failures: dict[Address, OSError]) -> None:
-        first = next(iter(failures.values()))
-        what = "; ".join(f"{address} on lo: {error.strerror}" for address, error in failures.items())
-        super().__init__(first.errno, what)
-        self.failures = failures
+_IFADDRMSG = struct.Struct("=4BI")
+"""Family, prefix length, flags, scope, interface."""
+_LIFETIMES = struct.Struct("=4I")
+"""struct ifa_cacheinfo: preferred, valid, and two times that the kernel fills in."""
+_RTMSG = struct.Struct("=8BI")
+"""Family, lengths of destination and source, TOS, table, protocol, scope, type, flags."""
+_TYPE_AT = HEADER.size + 7
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """One address on lo, as the kernel describes it."""
+    """One address, as the kernel describes it."""
 
-    address: Address
+    packed: bytes
     prefix: int
     flags: int
+    scope: int
+    index: int
+    mark: int = 0
+    """who made it (IFA_PROTO); 0: not told"""
+
+    @property
+    def address(self) -> Address:
+        """Made when it is needed: there may be hundreds, and their bytes are as good to compare."""
+        return IPv4Address(self.packed) if len(self.packed) == 4 else IPv6Address(self.packed)
+
+    @property
+    def is_wider(self) -> bool:
+        """Whether it is more than a host route."""
+        return self.prefix != 8 * len(self.packed)
 
     def is_right(self) -> bool:
         """Whether it is what we would have made of it (NODAD and the protocol only matter when it is made)."""
-        if self.prefix != self.address.max_prefixlen or not self.flags & IFA_F_PERMANENT:
+        if self.is_wider or not self.flags & IFA_F_PERMANENT:
             return False
-        if self.address.version == 4:
-            return True
+        if len(self.packed) == 4:
+            return self.scope == _RT_SCOPE_HOST
         return bool(self.flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED) == IFA_F_DEPRECATED)
+
+    def is_in_the_way(self) -> bool:
+        """Whether it has to be removed before: no prefix length, scope or failed duplicate check can be changed.
+
+        A wider IPv4 prefix is an entry of its own, and may stay.
+        """
+        if len(self.packed) == 4:
+            return not self.is_wider and self.scope != _RT_SCOPE_HOST
+        return self.is_wider or bool(self.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED))
 
     def holds(self, other: "_Entry") -> bool:
         """Whether the kernel removes ``other`` along with this one (an IPv4 secondary, without promote_secondaries)."""
-        if not self.address.version == other.address.version == 4 or self.prefix != other.prefix:
+        if not len(self.packed) == len(other.packed) == 4 or self.prefix != other.prefix:
             return False
         if self.flags & IFA_F_SECONDARY or not other.flags & IFA_F_SECONDARY:
             return False
@@ -122,19 +154,23 @@ class _Trouble:
 class Addresses:
     """The virtual addresses of this agent on lo.
 
-    ``repaired`` is called after an address that somebody had changed was put right. ``failed`` is called when it could
-    not be, or was undone once too often; attempts go on, at growing intervals, until it is not wanted any more. Both
-    are called from the event loop and may call ``set``.
+    ``accepted`` is called when packets are accepted to addresses that were ``awaited``. ``repaired`` is called after an
+    address that somebody had changed was put right. ``failed`` is called when an address cannot be put right, or was
+    undone once too often, or when it was awaited in vain; attempts go on, at growing intervals, until it is not wanted
+    any more. All are called from the event loop and may call ``set``.
     """
 
     def __init__(
         self,
-        ours: frozenset[Address],
+        accepted: Callable[[], None],
         repaired: Callable[[Address], None],
         failed: Callable[[Address, OSError], None],
     ) -> None:
-        self._ours = ours
+        self._ours: dict[bytes, Address] = {}
+        self._leaving: Set[Address] = frozenset()
+        """those of ``_ours`` that are so only until they are unbound"""
         self._wanted: frozenset[Address] | None = None
+        self._accepted = accepted
         self._repaired = repaired
         self._failed = failed
         self._kernel = Conversation()
@@ -146,8 +182,13 @@ class Addresses:
             matters=concerns_loopback,
         )
         self._troubles: dict[Address, _Trouble] = {}
+        self._awaited: dict[Address, float] = {}
+        """until when (``loop.time()``)"""
         self._unrouted: set[Address] = set()
-        """added and listed, but packets to them were not accepted when we last asked"""
+        """added and listed, but awaited in vain"""
+        self._repairing: set[Address] = set()
+        """what is awaited after a repair of ours"""
+        self._glance: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -164,23 +205,52 @@ class Addresses:
         """Stops watching; leaves lo as it is."""
         self._watch.close()
         self._kernel.close()
+        if self._glance is not None:
+            self._glance.cancel()
+            self._glance = None
+
+    def own(self, ours: frozenset[Address]) -> None:
+        """These are ours from now on; asks and changes nothing.
+
+        One that is ours no more, but still wanted or not removed yet, is looked after until it is removed, when it is
+        not wanted any more. Anything else on lo, however it came there, is left alone.
+        """
+        if self._wanted is None:
+            left = self._leaving
+        else:
+            left = (self._leaving | self._wanted | self._troubles.keys()).intersection(self._ours.values())
+        self._leaving = left - ours
+        self._ours = {address.packed: address for address in sorted(ours | left, key=_order)}
+
+    def _let_go(self, bound: Set[Address]) -> None:
+        """Of those that are leaving, none but these stays ours."""
+        if gone := self._leaving - bound:
+            self._leaving &= bound
+            self._ours = {packed: address for packed, address in self._ours.items() if address not in gone}
+
+    @property
+    def awaited(self) -> Set[Address]:
+        """Those of the wanted addresses that are there, but to which the kernel does not accept packets yet."""
+        return self._awaited.keys()
 
     def set(self, wanted: frozenset[Address]) -> None:
         """Makes lo carry, of our addresses, exactly ``wanted``; returns when the kernel's table shows it.
 
-        Raises ``AddressError`` (an ``OSError``) after having done all that could be done, naming the addresses for
-        which it could not, and any other ``OSError`` when the table cannot be read. ``wanted`` stands in either case:
-        the watch goes on trying. Asking for the same set again is cheap and has no effect.
+        Those to which it does not accept packets yet are ``awaited`` then: ``accepted`` or ``failed`` follows. Raises
+        ``AddressError`` (an ``OSError``) after having done all that could be done, naming the addresses for which it
+        could not, and any other ``OSError`` when the table cannot be read. ``wanted`` stands in either case: the watch
+        goes on trying. Asking for the same set again is cheap and has no effect.
         """
-        assert wanted <= self._ours, "only our own addresses may be bound"
+        assert wanted.issubset(self._ours.values()), "only our own addresses may be bound"
         previous, self._wanted = self._wanted, wanted
-        for address in self._ours if previous is None else previous ^ wanted:
+        for address in self._ours.values() if previous is None else previous ^ wanted:
             self._troubles.pop(address, None)
+            self._awaited.pop(address, None)
         self._unrouted &= wanted
-        wrong = self._wrong(self._present())
-        if not wrong:
-            return
-        failures = self._put_right(wrong)
+        self._repairing &= wanted
+        wrong = self._wrong(present := self._present())
+        failures = self._put_right(wrong, present) if wrong else {}
+        self._let_go(wanted | failures.keys())
         if failures:
             for address in failures:
                 self._pause(address)
@@ -188,21 +258,43 @@ class Addresses:
 
     def present(self) -> frozenset[Address]:
         """Those of our addresses that lo has, in whatever form. Raises ``OSError`` when the table cannot be read."""
-        return frozenset(entry.address for entry in self._present() if entry.address in self._ours)
+        return frozenset(self._ours[entry.packed] for entry in self._present() if entry.packed in self._ours)
+
+    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
+        """Counts those of these as ours, too, that lo has with our mark; which. Raises ``OSError`` as ``present``.
+
+        They are so until they are neither wanted nor there, as is what ``own`` names no more. Where the kernel marks
+        nothing, not even its own 127.0.0.1, all that lo has. To be called before ``set``.
+        """
+        asked = {address.packed: address for address in addresses}
+        present = self._present() if asked else []
+        mark = PROTOCOL if any(one.mark for one in present) else 0
+        found = {one.packed: asked[one.packed] for one in present if one.packed in asked and one.mark == mark}
+        self._leaving |= frozenset(found.values()) - frozenset(self._ours.values())
+        self._ours |= found
+        return frozenset(found.values())
+
+    def elsewhere(self) -> dict[Address, str]:
+        """Those of our addresses that other interfaces have, each with one of these. Raises ``OSError``.
+
+        They are not ours there, and nobody touches them; but this host answers for them whether it serves or not.
+        """
+        found = {one.packed: one.index for one in _dump(self._kernel, everywhere=True) if one.index != LOOPBACK}
+        return {address: _interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
 
     def _present(self) -> list[_Entry]:
-        return list(_dump(self._kernel))
+        return _dump(self._kernel)
 
     def _wrong(self, present: list[_Entry]) -> dict[Address, list[_Entry]]:
         """The addresses for which something must be done, with the entries that the kernel has for each."""
         if self._wanted is None:
             return {}
-        entries: dict[Address, list[_Entry]] = {address: [] for address in sorted(self._ours, key=_order)}
+        entries: dict[bytes, list[_Entry]] = {}
         for entry in present:
-            if entry.address in entries:
-                entries[entry.address].append(entry)
+            entries.setdefault(entry.packed, []).append(entry)
         wrong: dict[Address, list[_Entry]] = {}
-        for address, found in entries.items():
+        for packed, address in self._ours.items():
+            found = entries.get(packed, [])
             if address not in self._wanted:
                 to_do = bool(found)
             else:
@@ -211,80 +303,83 @@ class Addresses:
                 wrong[address] = found
         return wrong
 
-    def _put_right(self, wrong: dict[Address, list[_Entry]]) -> dict[Address, OSError]:
-        """Removes and adds, then reads the table again; the addresses that are still wrong, each with its reason."""
+    def _put_right(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
+        """Removes and adds, then reads the table again; the addresses that are still wrong, each with its reason.
+
+        Those that are right now may be awaited still.
+        """
         assert self._wanted is not None
-        refused: dict[Address, OSError] = {}
-        for address, found in wrong.items():
-            try:
-                if address in self._wanted:
-                    self._bind(address, found)
-                else:
-                    self._unbind(found)
-            except OSError as error:
-                refused[address] = error
-        limit = time.monotonic() + ROUTED_WITHIN
-        for address in (wrong.keys() & self._wanted) - refused.keys():
-            if self._is_local(address, limit):
-                self._unrouted.discard(address)
-            else:
-                self._unrouted.add(address)
-                text = f"it is there, but {ROUTED_WITHIN:g} s later the kernel still accepts no packets for it"
-                refused[address] = OSError(errno.EAGAIN, text)
+        assert self._loop is not None
+        refused = self._carry_out(wrong, present)
+        added = (wrong.keys() & self._wanted) - refused.keys()
+        self._unrouted -= added
+        self._awaited.update(dict.fromkeys(added, self._loop.time() + ROUTED_WITHIN))
+        self._ask_for_routes()
         still = self._wrong(self._present()).keys() & wrong.keys()
         unexplained = OSError(errno.EAGAIN, "the kernel took the change, but does not show it")
         return {address: refused.get(address, unexplained) for address in sorted(still, key=_order)}
 
-    def _is_local(self, address: Address, limit: float) -> bool:
-        """Whether packets to ``address`` are for this host; waits for that until ``limit`` (``time.monotonic()``)."""
-        question = rtmsg()
-        question["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
-        question["dst_len"] = address.max_prefixlen
-        question["attrs"] = [("RTA_DST", str(address))]
-        while True:
-            with contextlib.suppress(OSError):  # no route at all is one of the ways not to be local
-                if any(route["type"] == _RTN_LOCAL for route in self._kernel.ask(question, _RTM_GETROUTE)):
-                    return True
-            if time.monotonic() >= limit:
-                return False
-            time.sleep(_GLANCE)
+    def _carry_out(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
+        """Removes and adds in one batch; the addresses for which the kernel refused it, or we did."""
+        assert self._wanted is not None
+        refused: dict[Address, OSError] = {}
+        orders: list[tuple[Address, Request]] = []
+        for address, found in wrong.items():
+            wanted = address in self._wanted
+            try:
+                for entry in found:
+                    if not wanted or entry.is_in_the_way():
+                        self._look_what_hangs_on(entry, present)
+                        orders.append((address, _removal(entry)))
+            except OSError as error:
+                refused[address] = error
+            else:
+                if wanted:
+                    orders.append((address, _addition(address)))
+        answers = self._kernel.together([order for _, order in orders])
+        for (address, order), answer in zip(orders, answers, strict=True):
+            if isinstance(answer, OSError) and (order.kind, answer.errno) != (_RTM_DELADDR, errno.EADDRNOTAVAIL):
+                refused.setdefault(address, explained(answer, address))
+        return refused
 
-    def _bind(self, address: Address, found: list[_Entry]) -> None:
-        for entry in found:
-            # Neither a prefix length nor a failed duplicate check can be changed; lifetimes can.
-            if address.version == 6 and (
-                entry.prefix != address.max_prefixlen or entry.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED)
-            ):
-                self._remove(entry)
-        message = _message(address, address.max_prefixlen)
-        message["scope"] = _RT_SCOPE_UNIVERSE
-        message["flags"] = IFA_F_NODAD if address.version == 6 else 0
-        preferred = 0 if address.version == 6 else _FOREVER
-        message["attrs"] += [
-            ("IFA_CACHEINFO", {"ifa_preferred": preferred, "ifa_valid": _FOREVER, "cstamp": 0, "tstamp": 0}),
-            ("IFA_PROTO", PROTOCOL),  # ignored by kernels that do not know it
-        ]
-        try:
-            self._kernel.ask(message, _RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
-        except OSError as error:
-            raise explained(error, address) from error
-
-    def _unbind(self, found: list[_Entry]) -> None:
-        for entry in found:
-            self._remove(entry)
-
-    def _remove(self, entry: _Entry) -> None:
-        if entry.prefix != entry.address.max_prefixlen:
+    def _look_what_hangs_on(self, entry: _Entry, present: list[_Entry]) -> None:
+        """Raises ``OSError`` when the kernel would remove foreign addresses along with ``entry``."""
+        if entry.is_wider:
             # Not made by us. A wider IPv4 prefix may have foreign addresses hanging on it.
-            held = [other.address for other in self._present() if entry.holds(other)]
-            if foreign := [str(address) for address in held if address not in self._ours]:
+            held = [other for other in present if entry.holds(other)]
+            if foreign := [str(other.address) for other in held if other.packed not in self._ours]:
                 there = f"it is there as /{entry.prefix}; with it the kernel would remove {', '.join(foreign)}"
                 raise OSError(errno.EBUSY, f"{there}: remove it by hand")
+
+    def _ask_for_routes(self) -> None:
+        """Asks for the routes to all that are awaited, once; and arranges for the next time if that is not enough."""
+        assert self._loop is not None
+        asked = list(self._awaited)
         try:
-            self._kernel.ask(_message(entry.address, entry.prefix), _RTM_DELADDR, NLM_F_ACK)
-        except OSError as error:
-            if error.errno != errno.EADDRNOTAVAIL:  # somebody was faster
-                raise explained(error, entry.address) from error
+            answers = self._kernel.together([_route(address) for address in asked])
+            for address, answer in zip(asked, answers, strict=True):
+                if not isinstance(answer, OSError) and is_local(answer):  # no route at all is one of the ways not to be
+                    del self._awaited[address]
+        finally:  # what was not answered is asked again, too: nobody else does
+            if self._awaited and self._glance is None:
+                self._glance = self._loop.call_later(_GLANCE, self._glanced)
+
+    def _glanced(self) -> None:
+        assert self._loop is not None
+        self._glance = None
+        before = set(self._awaited)
+        with suppress(OSError):
+            self._ask_for_routes()
+        now = self._loop.time()
+        text = f"it is there, but {ROUTED_WITHIN:g} s later the kernel still accepts no packets for it"
+        late = {address: OSError(errno.EAGAIN, text) for address, limit in self._awaited.items() if limit <= now}
+        self._unrouted |= late.keys()
+        for address in late:
+            del self._awaited[address]
+        over = before - self._awaited.keys()
+        self._report(self._repairing - self._awaited.keys() | late.keys(), late)
+        if over - late.keys():
+            self._accepted()
 
     def _look(self) -> None:
         """lo has changed, or a pause is over: repair what has to be."""
@@ -293,14 +388,24 @@ class Addresses:
             return
         now = self._loop.time()
         try:
-            wrong = self._wrong(self._present())
+            wrong = self._wrong(present := self._present())
             due = {address: found for address, found in wrong.items() if self._is_due(address, now)}
-            failures = self._put_right(due) if due else {}
+            before = set(self._awaited)
+            failures = self._put_right(due, present) if due else {}
         except OSError:
             self._watch.look_after(FIRST_PAUSE)
             return
+        self._let_go(self._wanted | (wrong.keys() - due.keys()) | failures.keys())
+        self._repairing |= due.keys() & self._awaited.keys()
+        self._report(due.keys() - self._awaited.keys(), failures)
+        if before - self._awaited.keys():
+            self._accepted()
+
+    def _report(self, addresses: Collection[Address], failures: dict[Address, OSError]) -> None:
+        """What came of repairs, for these ``addresses``; the others were put right."""
+        self._repairing.difference_update(addresses)
         reports: list[tuple[Address, OSError | None]] = []
-        for address in due:
+        for address in sorted(addresses, key=_order):
             error = failures.get(address)
             if error is not None:
                 self._pause(address)
@@ -353,7 +458,7 @@ def global_on_loopback() -> tuple[Address, ...]:
     kernel = Conversation()
     kernel.open()
     try:
-        found = {entry.address for entry in _dump(kernel, _RT_SCOPE_UNIVERSE)}
+        found = {entry.address for entry in _dump(kernel) if entry.scope == _RT_SCOPE_UNIVERSE}
     finally:
         kernel.close()
     return tuple(sorted(found, key=_order))
@@ -379,27 +484,75 @@ def explained(error: OSError, address: Address) -> OSError:
     return OSError(error.errno, text)
 
 
-def _dump(kernel: Conversation, scope: int | None = None) -> Iterator[_Entry]:
-    question = ifaddrmsg()
-    question["index"] = LOOPBACK  # kernels before 4.20 ignore it
-    for answer in kernel.ask(question, _RTM_GETADDR, NLM_F_DUMP):
-        if answer["index"] != LOOPBACK or answer["family"] not in {socket.AF_INET, socket.AF_INET6}:
-            continue
-        if scope is not None and answer["scope"] != scope:
-            continue
-        address = answer.get_attr("IFA_LOCAL") or answer.get_attr("IFA_ADDRESS")
-        flags = answer.get_attr("IFA_FLAGS", answer["flags"])
-        if address is not None:
-            yield _Entry(ip_address(address), answer["prefixlen"], flags)
+def _dump(kernel: Conversation, *, everywhere: bool = False) -> list[_Entry]:
+    """Every IPv4 and IPv6 address on lo, or on any interface. Raises ``OSError``."""
+    index = 0 if everywhere else LOOPBACK  # kernels before 4.20 ignore it
+    request = Request(_RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, index), NLM_F_DUMP)
+    for _ in range(DUMP_TRIES):
+        with suppress(InterruptedError):
+            parts = kernel.parts(request)
+            found = [entry for part in parts for entry in read_addresses(part)]
+            return [entry for entry in found if everywhere or entry.index == LOOPBACK]
+    raise InterruptedError(errno.EINTR, "the table changed during each of several dumps")
 
 
-def _message(address: Address, prefix: int) -> Any:
-    message = ifaddrmsg()
-    message["family"] = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    message["prefixlen"] = prefix
-    message["index"] = LOOPBACK
-    message["attrs"] = [("IFA_LOCAL", str(address)), ("IFA_ADDRESS", str(address))]
-    return message
+def read_addresses(part: bytes) -> Iterable[_Entry]:
+    """The addresses in a part of a dump, as far as it can be understood; raises nothing."""
+    for offset, kind, _, _ in messages(part):
+        at, end = offset + HEADER.size, offset + HEADER.unpack_from(part, offset)[0]
+        if kind != _RTM_NEWADDR or at + _IFADDRMSG.size > end:
+            continue
+        family, prefix, flags, scope, index = _IFADDRMSG.unpack_from(part, at)
+        found = dict(attributes(part, at + _IFADDRMSG.size, end))
+        address = found.get(_IFA_LOCAL, found.get(_IFA_ADDRESS, b""))
+        if (family, len(address)) not in {(socket.AF_INET, 4), (socket.AF_INET6, 16)}:
+            continue
+        if len(longer := found.get(_IFA_FLAGS, b"")) == 4:
+            flags = int.from_bytes(longer, sys.byteorder)
+        mark = int.from_bytes(found.get(_IFA_PROTO, b""), sys.byteorder)
+        yield _Entry(address, prefix, flags, scope, index, mark)
+
+
+def is_local(answer: bytes) -> bool:
+    """Whether a message of the kernel's is a route to this host itself; raises nothing."""
+    return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
+
+
+def _addition(address: Address) -> Request:
+    """Makes it what it should be, whether or not it is there."""
+    flags, preferred = (IFA_F_NODAD, 0) if address.version == 6 else (0, _FOREVER)
+    body = _message(address, address.max_prefixlen, flags)
+    body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(preferred, _FOREVER, 0, 0))
+    body += attribute(_IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
+    return Request(_RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
+
+
+def _removal(entry: _Entry) -> Request:
+    return Request(_RTM_DELADDR, _message(entry.address, entry.prefix), NLM_F_ACK)
+
+
+def _message(address: Address, prefix: int, flags: int = 0) -> bytes:
+    scope = _RT_SCOPE_HOST if address.version == 4 else _RT_SCOPE_UNIVERSE  # without a meaning in a removal
+    head = _IFADDRMSG.pack(_family(address), prefix, flags, scope, LOOPBACK)
+    return head + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
+
+
+def _route(address: Address) -> Request:
+    """The question for the route that packets to ``address`` take."""
+    head = _RTMSG.pack(_family(address), address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
+    return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed))
+
+
+def _interface_name(index: int) -> str:
+    """The number, if the interface is gone meanwhile."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return f"interface {index}"
+
+
+def _family(address: Address) -> int:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 def _order(address: Address) -> tuple[int, int]:

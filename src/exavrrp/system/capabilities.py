@@ -1,30 +1,34 @@
 """What the kernel lets this process do, and that programs we start may do none of it.
 
-``missing`` is asked at the start rather than at the first takeover. ``withheld`` is held around the start of a program.
-Python has no binding for the three system calls; they come from the C library.
+``missing`` is called at the start rather than at the first takeover. ``renounce`` is called by a thread that is about
+to start a program, and that ends afterwards. Python has no binding for the system calls; they come from the C library.
 
-A program inherits capabilities in three ways (capabilities(7), "Transformation of capabilities during execve()"): by
-our ambient set, which systemd's AmbientCapabilities= fills; by our inheritable set, with files that say so; and, with
-user 0, for being root, unless the secure bit "noroot" is set. All three belong to the calling thread, so they are taken
-away just before a program is started and given back after, and nothing else notices. That costs a few system calls and
-no code between fork and exec, so ``subprocess`` can go on to use vfork.
+A program gains capabilities in three ways (capabilities(7), "Transformation of capabilities during execve()"): from
+our ambient set, which systemd's AmbientCapabilities= fills; from our inheritable set, with files that say so; and, with
+user 0, for being root. The first two are emptied, which needs no right. The secure bit "noroot" would close the third,
+but only CAP_SETPCAP may set it, which a container does not get that drops everything and adds what it needs. So a
+program of user 0 is started by a thread that has no capability at all, and "no new privileges" (prctl(2)): an execve()
+that would give it some then gives it what the thread had, which is nothing (cap_bprm_creds_from_file() in the kernel's
+security/commoncap.c). Capabilities and that bit belong to the calling thread: the others keep theirs.
 """
 
-import contextlib
 import ctypes
-import errno
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-NEEDED = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
-"""linux/capability.h: addresses on lo and SO_BINDTODEVICE; raw sockets."""
+NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_IPC_LOCK": 14}
+"""linux/capability.h: those that we have a use for."""
 
-_PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _PR_CAP_AMBIENT = 27, 28, 47
-_PR_CAP_AMBIENT_IS_SET, _PR_CAP_AMBIENT_RAISE = 1, 2
-_SECBIT_NOROOT = 1
-"""linux/prctl.h, linux/securebits.h."""
+NEEDED = ("CAP_NET_ADMIN", "CAP_NET_RAW")
+"""Addresses on lo and SO_BINDTODEVICE; raw sockets."""
+
+FOR_ANOTHER_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
+"""To start a program as another user with its groups, and to end it when it overruns (kill(2))."""
+
+_PR_SET_NO_NEW_PRIVS = 38
+"""linux/prctl.h."""
 
 _HEADER = struct.pack("=Ii", 0x20080522, 0)
 """struct __user_cap_header_struct: _LINUX_CAPABILITY_VERSION_3, this thread."""
@@ -34,62 +38,37 @@ _SETS = struct.Struct("=6I")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def missing(status: Path = Path("/proc/self/status")) -> list[str]:
-    """The capabilities that this process needs and does not have in effect (proc(5), CapEff)."""
-    bits = _effective(status)
-    return [name for name, bit in NEEDED.items() if not bits >> bit & 1]
+def missing(
+    names: Iterable[str] = NEEDED, field: str = "CapEff", status: Path = Path("/proc/self/status")
+) -> list[str]:
+    """Those of ``names`` that this process does not have in effect, or in another set (a ``field`` of proc(5))."""
+    line = next(line for line in status.read_text().splitlines() if line.startswith(f"{field}:"))
+    bits = int(line.split()[1], 16)
+    return [name for name in names if not bits >> NUMBERS[name] & 1]
 
 
-def has(number: int) -> bool:
-    """Whether this process has the capability of this number in effect."""
-    return bool(_effective(Path("/proc/self/status")) >> number & 1)
+def remedy(names: Iterable[str]) -> str:
+    """How an operator gives ExaBGP, and so us, these capabilities: in a unit, and in a container.
 
-
-def _effective(status: Path) -> int:
-    line = next(line for line in status.read_text().splitlines() if line.startswith("CapEff:"))
-    return int(line.split()[1], 16)
-
-
-@contextlib.contextmanager
-def withheld(*, as_root: bool) -> Iterator[None]:
-    """While this lasts, programs that this thread starts get no capabilities; ``as_root``: those of user 0 neither.
-
-    Raises OSError if that cannot be had. What is not ours to give back (an inheritable capability that we do not have)
-    stays away.
+    Root has what it is not deprived of; another user has what it is given, which containers can do for root only.
     """
-    sets = list(_SETS.unpack(_capget()))
-    ambient = [number for number in range(64) if _is_inherited(sets, number) and _is_ambient(number)]
-    bits = _prctl(_PR_GET_SECUREBITS)
-    bound = as_root and not bits & _SECBIT_NOROOT
-    if bound:
-        _forbid_root(bits)
-    try:
-        if sets[2] or sets[5]:
-            _capset([*sets[:2], 0, *sets[3:5], 0])  # takes the ambient set along
-        yield
-    finally:
-        if sets[2] or sets[5]:
-            _capset([*sets[:2], sets[2] & sets[1], *sets[3:5], sets[5] & sets[4]])
-        for number in ambient:
-            _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, number)
-        if bound:
-            _prctl(_PR_SET_SECUREBITS, bits)
+    listed = list(names)
+    setting = "CapabilityBoundingSet" if os.geteuid() == 0 else "AmbientCapabilities"
+    added = " ".join(f"--cap-add={name.removeprefix('CAP_')}" for name in listed)
+    return f"give ExaBGP's unit {setting}={' '.join(listed)}, or its container the user root and {added}"
 
 
-def _is_inherited(sets: list[int], number: int) -> bool:
-    return bool(sets[2 + 3 * (number // 32)] >> number % 32 & 1)
+def renounce(*, entirely: bool) -> None:
+    """From now on, programs that this thread starts get no capabilities from us; there is no way back.
 
-
-def _is_ambient(number: int) -> bool:
-    return _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_IS_SET, number) == 1
-
-
-def _forbid_root(bits: int) -> None:
-    try:
-        _prctl(_PR_SET_SECUREBITS, bits | _SECBIT_NOROOT)
-    except OSError as error:
-        text = "without CAP_SETPCAP root cannot be kept from its capabilities; give us that one, or the check a user"
-        raise OSError(errno.EPERM, text) from error
+    ``entirely``: the thread keeps none itself, and no program gets any from being root or from its file either. Raises
+    OSError.
+    """
+    effective, permitted, _, more_effective, more_permitted, _ = _SETS.unpack(_capget())
+    if entirely:
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        effective = permitted = more_effective = more_permitted = 0
+    _capset([effective, permitted, 0, more_effective, more_permitted, 0])  # takes the ambient set along
 
 
 def _prctl(option: int, *arguments: int) -> int:

@@ -9,20 +9,26 @@ Its end is awaited on its pidfd in our own event loop, not with asyncio's child 
 child on Python 3.11, and they reap the child themselves. Reaping is ours because the order matters: a process group is
 killed while its dead leader still holds the number, so a number that was taken anew can never be hit.
 
+A child that overruns ends with all its descendants, in whatever group or session they are (``descendants``), if it has
+a mark: it is found in the environment of those whose parents have ended. ``adopt`` makes them our children then.
+
 Starting a child blocks the loop for the time of a vfork and an exec (about 1 ms, whatever the size of our process); of
-a fork if it gets a user of its own, which grows with our process.
+a fork if it gets a user of its own, which grows with our process. A thread that does nothing else does it: it has given
+up what the child must not have, and there is no way back.
 """
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
-from exavrrp.system import capabilities
-from exavrrp.system.privileges import Privileges
+from exavrrp.system import capabilities, descendants
+from exavrrp.system.privileges import Identity, Privileges
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 """What every child gets besides its own variables."""
@@ -52,6 +58,29 @@ def failure(status: int) -> str:
     return f"killed by {names.get(-status, f'signal {-status}')}"
 
 
+_alive: set[int] = set()
+"""The children that we have started and not reaped; whoever else is our child was left to us by one that has ended."""
+
+
+def adopt(loop: asyncio.AbstractEventLoop) -> None:
+    """Be the parent of what our children leave behind, and reap it. For a process that has no children but these."""
+    descendants.inherit()
+    loop.add_signal_handler(signal.SIGCHLD, _reap)
+
+
+def _reap() -> None:
+    for process in _adopted():
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(process, os.WNOHANG)
+
+
+def _adopted() -> list[int]:
+    return [process for process in descendants.children(os.getpid()) if process not in _alive]
+
+
+_threads: dict[bool, ThreadPoolExecutor] = {}
+"""One for the children that begin as root, which has no capability at all, and one for all others; see ``starter``."""
+
 Starter = Callable[[], "subprocess.Popen[bytes]"]
 
 
@@ -64,36 +93,60 @@ def starter(
     """
     privileges = Privileges(command[0], user)
 
+    def started(identity: Identity) -> "subprocess.Popen[bytes]":
+        capabilities.renounce(entirely=identity.is_root)
+        return subprocess.Popen(  # noqa: S603 — to run what the operator has configured is the purpose
+            command,
+            bufsize=0,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+            env={**ENVIRONMENT, **environment},
+            start_new_session=True,
+            umask=UMASK,
+            user=identity.user,
+            group=identity.group,
+            extra_groups=identity.groups,
+        )
+
     def start() -> "subprocess.Popen[bytes]":
         identity = privileges.identity()
-        with capabilities.withheld(as_root=identity.is_root):
-            return subprocess.Popen(  # noqa: S603 — to run what the operator has configured is the purpose
-                command,
-                bufsize=0,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
-                stderr=subprocess.STDOUT,
-                cwd="/",
-                env={**ENVIRONMENT, **environment},
-                start_new_session=True,
-                umask=UMASK,
-                user=identity.user,
-                group=identity.group,
-                extra_groups=identity.groups,
-            )
+        if identity.is_root not in _threads:
+            _threads[identity.is_root] = ThreadPoolExecutor(1)
+        try:
+            starting = _threads[identity.is_root].submit(started, identity)
+        except RuntimeError:  # Python does not tell why: as a rule, as many processes run as we may have
+            del _threads[identity.is_root]  # or it would start the child some day, and nobody would know
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+        return starting.result()
 
     return start
+
+
+def release() -> None:
+    """End the threads that start children: before a fork, after which they are none, and at the end."""
+    while _threads:
+        _threads.popitem()[1].shutdown()
 
 
 class Child:
     """One process. Raises what ``start`` raises."""
 
     def __init__(
-        self, start: Starter, loop: asyncio.AbstractEventLoop, ended: Callable[[int], None], *, background: bool
+        self,
+        start: Starter,
+        loop: asyncio.AbstractEventLoop,
+        ended: Callable[[int], None],
+        *,
+        background: bool,
+        mark: str | None = None,
     ) -> None:
         """``ended`` is called once with the exit status, negative for a signal, when the process is reaped.
 
         ``background``: what it leaves behind when it ends by itself may stay; otherwise its group ends with it.
+        ``mark``: a variable (``NAME=value``) of its environment, by which its descendants are found when it is made to
+        end. Only one child at a time bears it.
         """
         self._loop = loop
         self._ended_with = ended
@@ -101,7 +154,13 @@ class Child:
         self._killing: asyncio.TimerHandle | None = None
         self._poll: asyncio.TimerHandle | None = None
         self._pidfd: int | None = None
+        self._mark = mark
+        self._overran = False
+        self._kin: dict[int, int | None] = {}
+        """descendants that were seen under their parents, and when they were started"""
         self._process = start()
+        _alive.add(self._process.pid)
+        self._since = descendants.started(self._process.pid)
         self._watch()
 
     @property
@@ -116,8 +175,8 @@ class Child:
         return self._process.stdout
 
     def end(self, grace: float) -> None:
-        """Ask the process group to end, and kill it after ``grace`` seconds, or as soon as its leader is gone."""
-        self._alone = True
+        """Ask it and its descendants to end, and kill them after ``grace`` seconds, or as soon as it is gone."""
+        self._alone = self._overran = True
         self._signal(signal.SIGTERM)
         if self._killing is not None:
             self._killing.cancel()
@@ -131,7 +190,8 @@ class Child:
         return True
 
     def abandon(self) -> None:
-        """Kill its group, and wait for it no longer than ``REAPING``; ``ended`` is not called."""
+        """Kill it with its descendants, and wait no longer than ``REAPING``; ``ended`` is not called."""
+        self._overran = True
         self._signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=REAPING)
@@ -144,9 +204,31 @@ class Child:
         self._process.returncode = 0
 
     def _signal(self, number: signal.Signals) -> None:
+        if self._overran and self._mark is not None:
+            for process in descendants.under([self._process.pid]):
+                self._kin.setdefault(process, descendants.started(process))
         # Our child is not reaped while this is called, so its number, which is that of its group, is still its own.
         with contextlib.suppress(ProcessLookupError, PermissionError):  # a program may have changed its user
             os.killpg(self._process.pid, number)
+        if self._overran and self._mark is not None:
+            descendants.send(number, self._family)
+
+    def _family(self) -> list[int]:
+        """Our child's descendants: those of it, and those that were left to us since it was started.
+
+        The mark of another user's process cannot be read without CAP_SYS_PTRACE: it is known if it was seen before its
+        parent ended.
+        """
+        assert self._mark is not None
+        mark, since = self._mark.encode(), self._since or 0
+        strays = [
+            process
+            for process in _adopted()
+            if (descendants.started(process) or 0) >= since and descendants.bears(process, mark)
+        ]
+        strays += [one for one, begun in self._kin.items() if begun is not None and descendants.started(one) == begun]
+        group = self._process.pid  # has got the signal
+        return [process for process in descendants.under([group], strays) if descendants.group(process) != group]
 
     def _watch(self) -> None:
         try:
@@ -168,6 +250,7 @@ class Child:
         self._ended_with(status)
 
     def _release(self) -> None:
+        _alive.discard(self._process.pid)
         for timer in (self._poll, self._killing):
             if timer is not None:
                 timer.cancel()

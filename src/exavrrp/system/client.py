@@ -12,14 +12,15 @@ from pathlib import Path
 
 from exavrrp.control import Answer, Begun, Error, Misunderstood, Progress, Request, answer, encode
 
-PATIENCE = 10.0
-"""Seconds for an agent to say its first word: it answers at once, or after two seconds when its disk is dead."""
+ANSWER_TIMEOUT = 10.0
+"""Seconds for an agent to accept a connection and to begin its answer: it answers at once, or after two seconds when
+its disk is dead."""
 
 CHUNK = 1 << 16
 """Bytes read at once."""
 
-LONGEST = 1 << 24
-"""Bytes in an answer: the status of ten thousand routers."""
+LONGEST = 1 << 26
+"""Bytes in an answer: the status of ten thousand routers with a few peers each, or of 255 with 255 peers."""
 
 
 class Unanswered(Exception):
@@ -32,15 +33,17 @@ class TooLate(Unanswered):
 
 def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
     """The answers, the last one included. ``limit`` is in seconds, for all of them. Raises Unanswered."""
-    end = None if limit is None else time.monotonic() + limit
+    deadline = None if limit is None else time.monotonic() + limit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         _connect(connection, path)
         try:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(ANSWER_TIMEOUT)
             connection.sendall(encode(request))
-            yield from _answers(connection, end)
+            yield from _answers(connection, deadline)
         except TimeoutError:
-            raise Unanswered(f"the agent at {path} does not answer within {PATIENCE:g} s; is it stopped?") from None
+            raise Unanswered(
+                f"the agent at {path} does not answer within {ANSWER_TIMEOUT:g} s; is it stopped?"
+            ) from None
         except OSError as error:
             raise Unanswered(f"the agent at {path} is gone: {error.strerror}; see its log") from None
         except Misunderstood as error:
@@ -49,8 +52,8 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
 
 def _connect(connection: socket.socket, path: Path) -> None:
     # A timeout of Python's would turn a full backlog into an error at once; the kernel's waits for room (unix(7)).
-    patience = struct.pack("@ll", int(PATIENCE), round(PATIENCE % 1 * 1_000_000))
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
+    timeout = struct.pack("@ll", int(ANSWER_TIMEOUT), round(ANSWER_TIMEOUT % 1 * 1_000_000))
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
     try:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
@@ -67,36 +70,40 @@ def _connect(connection: socket.socket, path: Path) -> None:
         raise Unanswered(f"{path} cannot be reached: {error.strerror or error}") from None
 
 
-def _answers(connection: socket.socket, end: float | None) -> Iterator[Answer]:
-    """``end`` is when to give up, of the monotonic clock. Raises Unanswered, OSError (TimeoutError: no first word)."""
+def _answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:
+    """Each answer as it comes; ``deadline`` for the last one is a time of the monotonic clock, None: none.
+
+    Raises Unanswered, Misunderstood, OSError (TimeoutError: no first answer).
+    """
     received, searched = bytearray(), 0
-    patience: float | None = PATIENCE
+    timeout: float | None = ANSWER_TIMEOUT
     while True:
-        ending = received.find(b"\n", searched)
-        if ending < 0:
+        end = received.find(b"\n", searched)
+        if end < 0:
             if len(received) > LONGEST:
                 raise Unanswered("the answer has no end; is this the socket of exavrrp?")
             searched = len(received)
-            received += _more(connection, patience, end)
+            received += _read(connection, timeout, deadline)
             continue
-        found = answer(bytes(received[:ending]))
+        found = answer(bytes(received[:end]))
         if isinstance(found, Error):
             raise Unanswered(found.message)
         yield found
         if not isinstance(found, (Begun, Progress)):
             return
-        del received[: ending + 1]
-        searched, patience = 0, None
+        del received[: end + 1]
+        searched, timeout = 0, None  # who waits for a drain waits for as long as it takes
 
 
-def _more(connection: socket.socket, patience: float | None, end: float | None) -> bytes:
-    remaining = None if end is None else max(0.001, end - time.monotonic())
-    waits = [one for one in (patience, remaining) if one is not None]
+def _read(connection: socket.socket, timeout: float | None, deadline: float | None) -> bytes:
+    """What has arrived, waiting for some. Raises TimeoutError after ``timeout``, TooLate at the deadline."""
+    remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
+    waits = [seconds for seconds in (timeout, remaining) if seconds is not None]
     connection.settimeout(min(waits) if waits else None)
     try:
         chunk = connection.recv(CHUNK)
     except TimeoutError:
-        if end is not None and time.monotonic() >= end:
+        if deadline is not None and time.monotonic() >= deadline:
             raise TooLate("not finished in time") from None
         raise
     if not chunk:

@@ -16,6 +16,7 @@ run, the end of a drain is a matter of elapsed time, and of the clock only acros
 import asyncio
 import grp
 import os
+import resource
 import signal
 import socket
 import struct
@@ -27,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from exavrrp import __version__
 from exavrrp.control import (
@@ -41,10 +42,8 @@ from exavrrp.control import (
     Error,
     Misunderstood,
     Moved,
-    Outcome,
     Progress,
     Request,
-    RouterStatus,
     Service,
     Status,
     StatusAnswer,
@@ -55,9 +54,13 @@ from exavrrp.control import (
     lasting,
     request,
 )
+from exavrrp.view import Outcome, RouterView
 
 CLIENTS = 64
 """At once. Each of them may hold REQUEST_LIMIT bytes twice and one answer."""
+
+CLIENTS_SHARE = 8
+"""Of our descriptors (ulimit -n) clients may take one in so many: without any, no check can be started."""
 
 BACKLOG = 128
 """How many more the kernel lets wait."""
@@ -73,6 +76,10 @@ ACCEPTS = 8
 
 ACCEPT_PAUSE = 1.0
 """Seconds until connections are taken again when the system has refused one (no descriptor is left)."""
+
+SOCKET_LOOK = 10.0
+"""Seconds between two looks at whether the socket is still there: systemd removes a RuntimeDirectory= when any unit
+that names it ends, and a drain that reaches nobody makes a planned stop an abrupt one."""
 
 MODE = 0o660
 """Of the socket: who may write to it may drain."""
@@ -125,6 +132,10 @@ class Control:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listening: socket.socket | None = None
         self._pause: asyncio.TimerHandle | None = None
+        self._missing: asyncio.TimerHandle | None = None
+        self._inode = 0
+        self._reachable = True
+        """whether it has not been said that the socket does not work"""
         self._clients: set[asyncio.Task[None]] = set()
         self._held: dict[str, Drained] = {}
         self._ends: dict[str, asyncio.TimerHandle] = {}
@@ -144,15 +155,11 @@ class Control:
         self._held = {name: Drained(until, persistent=True) for name, until in self._kept.items()}
         over = [name for name, one in self._held.items() if one.until is not None and one.until <= self._clock()]
         for name in over:
-            self._log.info("drain-over", router=name, detail="it ended while no agent ran")
+            self._log.info("drain-expired", router=name, detail="it ended while no agent ran")
         self._forget(over)
         for name in self._held:
             self._arm(name)
-        try:
-            self._listen()
-        except OSError as error:
-            detail = f"{error.strerror or error}; drain, undrain and status do not work"
-            self._log.warning("control-unavailable", socket=str(self.path), detail=detail)
+        self._keep_listening()
 
     def drained(self) -> frozenset[str]:
         """The routers that stay out of the election from the start on."""
@@ -165,21 +172,53 @@ class Control:
 
     def close(self) -> None:
         """Cut every client, and remove the socket."""
-        for handle in (self._look, self._pause, *self._ends.values()):
+        for handle in (self._look, self._pause, self._missing, *self._ends.values()):
             if handle is not None:
                 handle.cancel()
         for client in self._clients:
             client.cancel()
         if self._listening is not None:
-            assert self._loop is not None
-            self._loop.remove_reader(self._listening)
-            self._listening.close()
-            self._listening = None
+            self._stop_listening()
             with suppress(OSError):
                 self.path.unlink()
         self._loop = None
 
     # Connections
+
+    def _keep_listening(self) -> None:
+        """Listen, and again if somebody has removed the socket."""
+        assert self._loop is not None
+        self._missing = self._loop.call_later(SOCKET_LOOK, self._keep_listening)
+        if self._is_there():
+            return
+        removed = self._listening is not None
+        try:
+            if removed:
+                self._stop_listening()
+                self.path.parent.mkdir(exist_ok=True)
+            self._listen()
+        except OSError as error:
+            detail = f"{error.strerror or error}; drain, undrain and status do not work"
+            if self._reachable:
+                self._log.warning("control-unavailable", socket=str(self.path), detail=detail)
+            self._reachable = False
+        else:
+            if removed or not self._reachable:
+                self._log.warning("control-restored", socket=str(self.path), detail="somebody had removed it")
+            self._reachable = True
+
+    def _is_there(self) -> bool:
+        try:
+            return self._listening is not None and self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def _stop_listening(self) -> None:
+        assert self._loop is not None
+        assert self._listening is not None
+        self._loop.remove_reader(self._listening)
+        self._listening.close()
+        self._listening = None
 
     def _listen(self) -> None:
         with suppress(FileNotFoundError):
@@ -188,6 +227,7 @@ class Control:
         try:
             listening.settimeout(0)
             listening.bind(str(self.path))
+            self._inode = self.path.stat().st_ino
             self.path.chmod(MODE)
             self._admit_group()
             listening.listen(BACKLOG)  # nobody can connect before
@@ -205,14 +245,14 @@ class Control:
         except (KeyError, OSError) as error:
             reason = error.strerror if isinstance(error, OSError) else "there is no such group"
             detail = f"{reason}; make the agent's user a member of it (SupplementaryGroups= in ExaBGP's unit)"
-            self._log.warning("control-group", group=self._group, detail=detail)
+            self._log.warning("control-group-failed", group=self._group, detail=detail)
 
     def _attend(self) -> None:
         """Take connections, or not while there are too many."""
         self._pause = None
         if self._listening is None or self._loop is None:
             return
-        if len(self._clients) < CLIENTS:
+        if len(self._clients) < most_clients():
             self._loop.add_reader(self._listening, self._accept)
         else:
             self._loop.remove_reader(self._listening)
@@ -220,13 +260,13 @@ class Control:
     def _accept(self) -> None:
         assert self._listening is not None
         assert self._loop is not None
-        for _ in range(min(ACCEPTS, CLIENTS - len(self._clients))):
+        for _ in range(min(ACCEPTS, most_clients() - len(self._clients))):
             try:
                 connection, _ = self._listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
                 break
             except OSError as error:
-                self._log.warning("control-busy", detail=error.strerror or str(error))
+                self._log.warning("control-accept-failed", detail=error.strerror or str(error))
                 self._loop.remove_reader(self._listening)
                 self._pause = self._loop.call_later(ACCEPT_PAUSE, self._attend)
                 return
@@ -268,26 +308,22 @@ class Control:
                 assert_never(asked)
 
     def _status(self) -> StatusAnswer:
+        view = self._service.view()
         return StatusAnswer(
             release=__version__,
             process=os.getpid(),
             time=datetime.fromtimestamp(self._clock(), UTC),
-            routers=tuple(self._completed(one) for one in self._service.status()),
+            **asdict(replace(view, routers=tuple(map(self._completed, view.routers)))),
         )
 
-    def _completed(self, one: RouterStatus) -> RouterStatus:
+    def _completed(self, one: RouterView) -> RouterView:
         held = self._held.get(one.name)
-        return replace(
-            one,
-            outcome=self._service.outcome(one.name),
-            until=held.end if held else None,
-            persistent=one.name in self._kept,
-        )
+        return replace(one, until=held.end if held else None, persistent=one.name in self._kept)
 
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
         names = self._service.together(chosen(asked.names, self._service.names()))
         before = {name: self._service.outcome(name) for name in names}
-        self._log.info("asked", request="drain", routers=names, seconds=asked.seconds, by=_who(connection))
+        self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_who(connection))
         now = self._clock()
         for name in names:
             self._held[name] = drained(self._held.get(name), asked, now)
@@ -307,7 +343,7 @@ class Control:
         known = self._service.names()
         names = self._service.together(chosen(asked.names, known))
         already = {name for name in names if self._service.outcome(name) in {Outcome.SERVING, Outcome.KEPT}}
-        self._log.info("asked", request="undrain", routers=names, by=_who(connection))
+        self._log.info("command-received", request="undrain", routers=names, by=_who(connection))
         # Without names also those that the configuration does not know any more.
         self._forget(list(names) if asked.names else [*known, *self._held])
         for name in names:
@@ -360,7 +396,7 @@ class Control:
             self._ends[name] = self._loop.call_later(max(0.0, until - self._clock()), self._over, name)
 
     def _over(self, name: str) -> None:
-        self._log.info("drain-over", router=name, detail="its time is over")
+        self._log.info("drain-expired", router=name, detail="its time is over")
         self._forget([name])
         if name in self._service.names():
             self._service.undrain(name)
@@ -368,7 +404,7 @@ class Control:
     def _looked(self) -> None:
         """Something has changed: a drain that was undone holds nobody any more; whoever waits looks again."""
         self._look = None
-        known = self._service.names()
+        known = set(self._service.names())
         self._forget([name for name in self._held if name in known and self._service.outcome(name) is Outcome.KEPT])
         self._turn.set()
         self._turn = asyncio.Event()
@@ -413,10 +449,16 @@ class Control:
                 await _in_thread(self._store.save, wanted)
             except OSError as error:
                 detail = f"{self._store.path} cannot be written: {error.strerror or error}"
-                self._log.warning("drains-not-kept", detail=detail)
+                self._log.warning("drain-not-persistent", detail=detail)
                 return detail
             self._kept = wanted
         return None
+
+
+def most_clients() -> int:
+    """How many are attended to at once."""
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CLIENTS if descriptors == resource.RLIM_INFINITY else max(1, min(CLIENTS, descriptors // CLIENTS_SHARE))
 
 
 def _in_thread(

@@ -18,19 +18,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from exavrrp.ports import Severity
+
 LIMIT = 10.0
 """Seconds between two lines of one limited key: often enough to be noticed, rare enough to be read."""
 
 LONGEST = 4000
 """Bytes in a line: below PIPE_BUF (4096, pipe(7)), so that a pipe reported writable takes a whole line."""
-
-
-class Level(StrEnum):
-    """How much an event matters, in the words of syslog."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 class Format(StrEnum):
@@ -62,17 +56,17 @@ class Journal:
 
     def info(self, event: str, **fields: object) -> None:
         """Something that an operator wants to read later."""
-        self._record(Level.INFO, event, fields)
+        self._record(Severity.INFO, event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
         """Something that an operator should look into."""
-        self._record(Level.WARNING, event, fields)
+        self._record(Severity.WARNING, event, fields)
 
     def error(self, event: str, **fields: object) -> None:
         """Something that keeps us from doing our work."""
-        self._record(Level.ERROR, event, fields)
+        self._record(Severity.ERROR, event, fields)
 
-    def limited(self, key: Hashable, level: Level, event: str, **fields: object) -> None:
+    def limited(self, key: Hashable, level: Severity, event: str, **fields: object) -> None:
         """The same, at most once in ``LIMIT`` seconds for ``key``; ``count`` says how many this line stands for."""
         now = self._clock()
         known = self._limited.get(key)
@@ -83,7 +77,7 @@ class Journal:
         self._limited[key] = _Limited(now + LIMIT)
         self._record(level, event, {**fields, "count": count})
 
-    def _record(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+    def _record(self, level: Severity, event: str, fields: dict[str, Any]) -> None:
         stamp = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
         dropped = {"lines_dropped": self._dropped} if self._dropped else {}
         if self.format is Format.JSON:
@@ -98,7 +92,7 @@ class Journal:
     def _write(self, line: str) -> None:
         data = line.encode("utf-8", "backslashreplace")
         if len(data) > LONGEST and self.format is Format.JSON:
-            data = json.dumps({"event": "line-too-long", "level": Level.ERROR, "starts": line[:200]}).encode()
+            data = json.dumps({"event": "line-too-long", "level": Severity.ERROR, "starts": line[:200]}).encode()
         try:
             if self._ready.poll(0):
                 os.write(self._descriptor, data[:LONGEST] + b"\n")
@@ -116,9 +110,12 @@ def as_text(event: str, fields: dict[str, Any]) -> str:
         case "transition":
             detail = f": {fields['detail']}" if fields.get("detail") else ""
             return f"{router}: {fields['before']} → {fields['after']} ({fields['reason']}{detail})"
-        case "bound" | "unbound" | "announced" | "withdrawn":
-            state = f" as {fields['state']}" if "state" in fields else ""
-            return f"{router}: {event} {', '.join(fields['addresses'])}{state}"
+        case "address-bound" | "address-unbound":
+            return f"{router}: {event.removeprefix('address-')} {', '.join(fields['addresses'])}"
+        case "route-announced":
+            return f"{router}: announced {', '.join(fields['prefixes'])} as {fields['state']}"
+        case "route-withdrawn":
+            return f"{router}: withdrawn {', '.join(fields['prefixes'])}"
         case _:
             told = " ".join(f"{key}={_plain(value)}" for key, value in fields.items())
             return f"{event} {told}".rstrip()

@@ -6,6 +6,7 @@ is the one file of ``system`` that other rooms import. It must not know what the
 **Questions.** rtnetlink works inside ``send()``: when that returns, the reply (for a dump, its first part) is already
 queued on our socket, so a ``recv()`` after it never waits for anything. ``Conversation.ask`` is therefore a plain
 function, and a caller can bind, verify and go on in one step of the event loop, between which nothing else happens.
+``Conversation.together`` writes many at once.
 
 **The watch.** A notification's content is not believed, only that there was one: whoever is interested asks again. So
 nothing is lost when the kernel drops notifications because we were slow (``ENOBUFS``): that is one more reason to ask.
@@ -13,10 +14,8 @@ And a storm costs little: after the first notification the socket is left alone 
 buffer then simply drops the rest, and looks are at least ``spacing`` apart. One late look follows each burst, because
 the kernel announces a link that goes down a little before it marks the routes over it.
 
-**pyroute2** gives the messages: their layout, encoding and decoding. Its sockets are not used. Since 0.9 they are built
-on asyncio: the synchronous ``IPRoute`` runs a loop of its own, which a running loop forbids (``RuntimeError``);
-``AsyncIPRoute`` must be awaited, keeps every notification of a storm in an unbounded queue, and is unusable for good
-after its first ``ENOBUFS``.
+**Messages** are bytes: a fixed part, which each room packs and unpacks with ``struct``, and attributes. pyroute2 would
+do it, but takes as long to import as the rest of the agent, and ten times as long as the kernel for an address.
 """
 
 import asyncio
@@ -24,7 +23,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP_INTR, NLM_F_CAPPED, NLM_F_ACK_TLVS = 1, 2, 4, 0x10, 0x100, 0x200
@@ -38,12 +39,18 @@ _SOL_NETLINK, _ADD_MEMBERSHIP, _CAP_ACK, _EXT_ACK, _GET_STRICT_CHK = 270, 1, 10,
 
 HEADER = struct.Struct("=IHHII")
 """struct nlmsghdr: length, type, flags, sequence, port."""
+_ATTRIBUTE = struct.Struct("=HH")
+"""struct rtattr: length, type."""
+_TYPE_MASK = 0x3FFF
+"""NLA_TYPE_MASK: above it are two flags."""
 
 _ANSWER_LIMIT = 1.0
 """Seconds. An answer is there when the question returns; waiting longer would only hide a kernel that is broken."""
 _REPLY_SIZE = 65536
 """Bytes; the kernel never builds a larger part of a dump than 32 KiB (netlink_dump() in net/netlink/af_netlink.c)."""
-_DUMP_TRIES = 5
+_TOGETHER = 64
+"""Requests in one write. Their answers, about 1 KiB each in the kernel's count, fit into the default receive buffer."""
+DUMP_TRIES = 5
 """A table that changes while it is dumped is dumped again (NLM_F_DUMP_INTR)."""
 
 _BATCH = 64
@@ -52,6 +59,17 @@ _DRAIN = 4096
 """Notifications read before a look: more than the default receive buffer (208 KiB) can hold."""
 SETTLED = 0.5
 """Seconds after a look until the late one that ends a burst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message to the kernel."""
+
+    kind: int
+    body: bytes
+    """the fixed part and the attributes"""
+    flags: int = 0
+    """``NLM_F_ACK`` for an order, ``NLM_F_DUMP`` for a whole table; nothing for a question with one answer"""
 
 
 class Conversation:
@@ -75,26 +93,36 @@ class Conversation:
             self._socket.close()
             self._socket = None
 
-    def ask(self, message: Any, kind: int, flags: int = 0) -> list[Any]:
-        """Sends the pyroute2 ``message`` as a request of type ``kind``; returns the decoded messages of the answer.
+    def ask(self, request: Request) -> list[bytes]:
+        """The messages of the answer, without their headers: none to an order, one to a question, a table to a dump.
 
-        With ``NLM_F_ACK`` an order is confirmed (empty answer), with ``NLM_F_DUMP`` a whole table comes back. Raises
-        ``OSError`` with the kernel's error number and its explanation.
+        Raises ``OSError`` with the kernel's error number and its explanation.
         """
-        for _ in range(_DUMP_TRIES):
+        for _ in range(DUMP_TRIES):
             try:
-                return self._ask(message, kind, flags)
+                return self._ask(request)
             except InterruptedError:
                 continue
         raise InterruptedError(errno.EINTR, "the table changed during each of several dumps")
 
-    def parts(self, message: Any, kind: int, flags: int) -> Iterator[bytes]:
-        """As ``ask``, but gives each part of the answer undecoded, as it comes: for tables that may be long.
+    def together(self, requests: Sequence[Request]) -> list[bytes | OSError]:
+        """The answer to each of ``requests``, which the kernel carries out in this order: its message, or its refusal.
+
+        None of them is a dump. The message has its header, and is empty for an order that was carried out. Raises
+        ``OSError`` when answers are missing: what was carried out is then not known.
+        """
+        answers: list[bytes | OSError] = []
+        for begin in range(0, len(requests), _TOGETHER):
+            answers += self._together(requests[begin : begin + _TOGETHER])
+        return answers
+
+    def parts(self, request: Request) -> Iterator[bytes]:
+        """As ``ask``, but gives each part of the answer as it comes, with all headers: for tables that may be long.
 
         Raises ``OSError``, in particular ``InterruptedError`` at the end of a dump during which the table has changed.
         Whoever does not read to the end closes the socket.
         """
-        self._send(message, kind, flags)
+        self._write(self._encoded(request))
         interrupted = False
         while True:
             data = self._receive()
@@ -111,9 +139,9 @@ class Conversation:
         if interrupted:
             raise InterruptedError(errno.EINTR, "the table changed during the dump")
 
-    def _ask(self, message: Any, kind: int, flags: int) -> list[Any]:
-        self._send(message, kind, flags)
-        answer: list[Any] = []
+    def _ask(self, request: Request) -> list[bytes]:
+        self._write(self._encoded(request))
+        answer: list[bytes] = []
         interrupted = False
         while True:
             data = self._receive()
@@ -126,20 +154,38 @@ class Conversation:
                     if interrupted:
                         raise InterruptedError(errno.EINTR, "the table changed during the dump")
                     return answer
-                answer.append(decoded(type(message), data, offset))
-                if not flags_ & NLM_F_MULTI and not flags & NLM_F_ACK:
+                answer.append(data[offset + HEADER.size : offset + HEADER.unpack_from(data, offset)[0]])
+                if not flags_ & NLM_F_MULTI and not request.flags & NLM_F_ACK:
                     return answer
 
-    def _send(self, message: Any, kind: int, flags: int) -> None:
+    def _together(self, requests: Sequence[Request]) -> list[bytes | OSError]:
+        awaited: dict[int, int] = {}
+        written = bytearray()
+        for index, request in enumerate(requests):
+            written += self._encoded(request)
+            awaited[self._sequence] = index
+        self._write(written)
+        answers: list[bytes | OSError] = [b""] * len(requests)
+        while awaited:
+            data = self._receive()
+            for offset, kind, _, sequence in messages(data):
+                answered = awaited.pop(sequence, None)  # None: the late answer to a question that was given up
+                if answered is not None:
+                    is_told = kind != _NLMSG_ERROR
+                    answers[answered] = data[offset:] if is_told else _refusal(data, offset) or b""
+        return answers
+
+    def _encoded(self, request: Request) -> bytes:
+        """With its header, which has the next ``_sequence``."""
+        self._sequence = self._sequence % 0xFFFF_FFFF + 1
+        length = HEADER.size + len(request.body)
+        header = HEADER.pack(length, request.kind, NLM_F_REQUEST | request.flags, self._sequence, 0)
+        return header + request.body + bytes(-length % 4)
+
+    def _write(self, data: bytes | bytearray) -> None:
         if self._socket is None:
             raise OSError(errno.EBADF, "the netlink socket is not open")
-        self._sequence = self._sequence % 0xFFFF_FFFF + 1
-        message.reset()
-        message["header"].update(
-            {"type": kind, "flags": NLM_F_REQUEST | flags, "sequence_number": self._sequence, "pid": 0}
-        )
-        message.encode()
-        self._socket.send(message.data)
+        self._socket.send(data)
 
     def _receive(self) -> bytes:
         assert self._socket is not None
@@ -289,29 +335,46 @@ def raise_error(data: bytes, offset: int) -> None:
     raise OSError(code, text or os.strerror(code))
 
 
+def _refusal(data: bytes, offset: int) -> OSError | None:
+    try:
+        raise_error(data, offset)
+    except OSError as error:
+        return error
+    return None
+
+
 def _explanation(data: bytes, at: int, end: int) -> str:
-    while at + 4 <= end:
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4 or at + length > end:
-            break
+    for kind, content in attributes(data, at, end):
         if kind == _NLMSGERR_ATTR_MSG:
-            return data[at + 4 : at + length].rstrip(b"\0").decode("utf-8", "replace")
-        at += (length + 3) & ~3
+            return content.rstrip(b"\0").decode("utf-8", "replace")
     return ""
 
 
-def decoded(kind: type[Any], data: bytes, offset: int) -> Any:
-    """The message at ``offset`` as pyroute2 reads it. Raises ``OSError`` when it is not of this kind.
+def attribute(kind: int, content: bytes) -> bytes:
+    """``content`` as an attribute of a message."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(content), kind) + content + bytes(-len(content) % 4)
 
-    pyroute2 has an exception of its own for attributes that it does not understand; of a message that ends too early it
-    raises whatever its reading comes to.
-    """
-    message = kind(data, offset=offset)
-    try:
-        message.decode()
-    except Exception as error:
-        raise OSError(errno.EBADMSG, f"netlink answer not understood: {error!r}") from error
-    return message
+
+def attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """(type, content) of the attributes from ``at`` to ``end``; stops where they make no sense, and raises nothing."""
+    while at + _ATTRIBUTE.size <= end:
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if not _ATTRIBUTE.size <= length <= end - at:
+            return
+        yield kind & _TYPE_MASK, data[at + _ATTRIBUTE.size : at + length]
+        at += (length + 3) & ~3
+
+
+def fixed(layout: struct.Struct, message: bytes) -> tuple[Any, ...]:
+    """The fixed part of a message without its header. Raises ``OSError`` when it is shorter."""
+    if len(message) < layout.size:
+        raise OSError(errno.EBADMSG, "an answer of the kernel is too short")
+    return layout.unpack_from(message)
+
+
+def number(attribute: bytes | None) -> int | None:
+    """An attribute of 32 bits; None if there is none, or it is no such attribute."""
+    return int.from_bytes(attribute, sys.byteorder) if attribute is not None and len(attribute) == 4 else None
 
 
 def _netlink_socket() -> socket.socket:

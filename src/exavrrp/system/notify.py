@@ -41,12 +41,11 @@ import stat
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 from exavrrp import __version__
 from exavrrp.config import VirtualRouter
+from exavrrp.ports import Log, NotifyState
 from exavrrp.system.children import Child, expect, failure, starter
 from exavrrp.system.privileges import Refused
 
@@ -67,33 +66,11 @@ REASON = 200
 """Characters of the reason that a program gets."""
 
 
-class State(StrEnum):
-    """What keepalived calls the state of an instance."""
-
-    MASTER = "MASTER"
-    BACKUP = "BACKUP"
-    FAULT = "FAULT"
-    STOP = "STOP"
-
-
-class Log(Protocol):
-    """Where events go."""
-
-    def info(self, event: str, **fields: object) -> None:
-        """Something that an operator wants to read later."""
-
-    def warning(self, event: str, **fields: object) -> None:
-        """Something that an operator should look into."""
-
-    def error(self, event: str, **fields: object) -> None:
-        """Something that keeps us from doing our work."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Told:
     """One transition, as it is told."""
 
-    state: State
+    state: NotifyState
     priority: int
     before: str
     reason: str
@@ -102,35 +79,62 @@ class _Told:
 class Notifier:
     """Tells the transitions of all virtual routers."""
 
-    def __init__(self, routers: Iterable[VirtualRouter], log: Log) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
-        self._routers = {router.name: router for router in routers}
-        self._last: dict[str, State] = {}
-        fifos = {router.notify_fifo for router in self._routers.values()}
-        sockets = {router.notify_socket for router in self._routers.values()}
+        self._last: dict[str, NotifyState] = {}
         # One for each path: many routers may share one, as all of keepalived's do.
-        self._fifos = {path: _Channel(path, _reach_fifo, log) for path in fifos if path is not None}
-        self._sockets = {path: _Channel(path, _reach_socket, log) for path in sockets if path is not None}
-        self._lines = {name: _Line(router, log, self._due) for name, router in self._routers.items()}
+        self._fifos: dict[str, _Channel] = {}
+        self._sockets: dict[str, _Channel] = {}
+        self._lines: dict[str, _Line] = {}
+        self._leaving: dict[str, _Line] = {}
+        """of routers that are gone, and have something to tell still"""
         self._ready: deque[_Line] = deque()
         self._pump: asyncio.Handle | None = None
         self._pausing = True
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Be ready: make FIFOs that are absent. To be called in the main thread; logs what is wrong, raises nothing."""
+        """Be ready. To be called in the main thread."""
         self._loop = loop
         expect()
-        for line in self._lines.values():
-            line.open(loop)
-        for channel in self._channels():
-            channel.open(loop)
-        for path in self._fifos:
+
+    def set(self, routers: Iterable[VirtualRouter]) -> None:
+        """Tell of exactly these from now on, and make FIFOs that are absent; logs what is wrong, raises nothing.
+
+        A router that stays keeps what waits, what was told last and the program that runs; what has changed counts from
+        the next program, and the next line, on. Of one that is gone the last transition that waits is told still.
+        """
+        wanted = {router.name: router for router in routers}
+        for name in [name for name in self._lines if name not in wanted]:
+            line = self._leaving[name] = self._lines.pop(name)
+            line.hurry()
+            self._last.pop(name, None)
+        for name, router in wanted.items():
+            if name in self._lines:
+                self._lines[name].router = router
+            elif name in self._leaving:
+                self._lines[name] = self._leaving.pop(name)
+                self._lines[name].router = router
+            else:
+                self._lines[name] = _Line(router, self._log, self._due, self._loop)
+        self._leaving = {name: line for name, line in self._leaving.items() if not line.idle.is_set()}
+        fifos = [router.notify_fifo for router in wanted.values() if router.notify_fifo is not None]
+        sockets = [router.notify_socket for router in wanted.values() if router.notify_socket is not None]
+        for path in self._connect(self._fifos, fifos, _reach_fifo):
             try:
                 _make_fifo(path)
             except OSError as error:
                 self._log.error("notify-unusable", path=path, detail=error.strerror)
+        self._connect(self._sockets, sockets, _reach_socket)
 
-    def tell(self, name: str, state: State, priority: int, before: str, reason: str) -> None:
+    def _connect(self, channels: "dict[str, _Channel]", wanted: list[str], reach: Callable[[str], int]) -> list[str]:
+        """Have channels for exactly these paths; those that are new."""
+        for path in [path for path in channels if path not in wanted]:
+            channels.pop(path).close()
+        new = [path for path in dict.fromkeys(wanted) if path not in channels]
+        channels.update({path: _Channel(path, reach, self._log, self._loop) for path in new})
+        return new
+
+    def tell(self, name: str, state: NotifyState, priority: int, before: str, reason: str) -> None:
         """The router ``name`` is now in ``state``, and was in ``before``. Never waits; the same state is told once.
 
         ``priority`` is the effective one; ``reason`` is for people.
@@ -138,7 +142,7 @@ class Notifier:
         if self._last.get(name) is state:
             return
         self._last[name] = state
-        router = self._routers[name]
+        router = self._lines[name].router
         message = f'INSTANCE "{name}" {state} {priority}\n'.encode()
         if router.notify_fifo is not None:
             self._fifos[router.notify_fifo].write(message)
@@ -155,18 +159,19 @@ class Notifier:
     async def close(self) -> None:
         """Tell everybody's last state, wait for ``LAST`` seconds at most, and let go of what still runs."""
         self._pausing = False
+        lines = [*self._leaving.values(), *self._lines.values()]
         try:
-            for line in self._lines.values():
+            for line in lines:
                 line.hurry()
             self._pump_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LAST):
-                    for line in self._lines.values():
+                    for line in lines:
                         await line.idle.wait()
         finally:
             if self._pump is not None:
                 self._pump.cancel()
-            for line in self._lines.values():
+            for line in lines:
                 line.close()
             for channel in self._channels():
                 channel.close()
@@ -198,28 +203,25 @@ class Notifier:
 class _Line:
     """What waits to be told to the programs of one router, and the one that is at work."""
 
-    def __init__(self, router: VirtualRouter, log: Log, due: Callable[["_Line"], None]) -> None:
+    def __init__(
+        self, router: VirtualRouter, log: Log, due: Callable[["_Line"], None], loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self.router = router
+        """how it is told now"""
         self.counted: Counter[str] = Counter()
         self.idle = asyncio.Event()
         self.idle.set()
-        self._router = router
         self._log = log
         self._due = due
+        self._loop = loop
         self._todo: deque[_Told] = deque()
         self._current: _Told | None = None
         self._rest: deque[tuple[str, ...]] = deque()
         """the programs that the current one is still to be told to"""
         self._child: Child | None = None
+        self._limit = router.notify_timeout
+        """that of the program that runs"""
         self._deadline: asyncio.TimerHandle | None = None
-        self._programs = {
-            State.MASTER: router.notify_active,
-            State.BACKUP: router.notify_backup,
-            State.FAULT: router.notify_fault,
-            State.STOP: router.notify_stop,
-        }
-
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
 
     def add(self, told: _Told) -> None:
         if not self._commands(told):
@@ -260,21 +262,26 @@ class _Line:
         gone = self._todo.popleft()
         if not self.counted["dropped"]:
             detail = "its programs are slower than the transitions; the oldest that wait are dropped"
-            self._log.warning("notify-behind", router=self._router.name, state=gone.state, detail=detail)
+            self._log.warning("notify-queue-full", router=self.router.name, state=gone.state, detail=detail)
         self.counted["dropped"] += 1
 
     def _commands(self, told: _Told) -> list[tuple[str, ...]]:
         """The one for the state first, as in keepalived."""
         commands = []
-        own = self._programs[told.state]
+        own = {
+            NotifyState.MASTER: self.router.notify_active,
+            NotifyState.BACKUP: self.router.notify_backup,
+            NotifyState.FAULT: self.router.notify_fault,
+            NotifyState.STOP: self.router.notify_stop,
+        }[told.state]
         if own is not None:
             commands.append(own)
-        if self._router.notify is not None:
-            commands.append((*self._router.notify, "INSTANCE", self._router.name, told.state, str(told.priority)))
+        if self.router.notify is not None:
+            commands.append((*self.router.notify, "INSTANCE", self.router.name, told.state, str(told.priority)))
         return commands
 
     def _next(self) -> tuple[str, ...] | None:
-        if not self._rest and self._todo:
+        while not self._rest and self._todo:
             self._current = self._todo.popleft()
             self._rest.extend(self._commands(self._current))
         return self._rest.popleft() if self._rest else None
@@ -292,19 +299,20 @@ class _Line:
             return False
         self._command = command
         self._overran = False
-        self._deadline = self._loop.call_later(self._router.notify_timeout, self._overrun)
+        self._limit = self.router.notify_timeout
+        self._deadline = self._loop.call_later(self._limit, self._overrun)
         return True
 
     def _environment(self) -> Mapping[str, str]:
         assert self._current is not None
         return {
-            "EXAVRRP_NAME": self._router.name,
+            "EXAVRRP_NAME": self.router.name,
             "EXAVRRP_STATE": self._current.state,
             "EXAVRRP_BEFORE": self._current.before,
             "EXAVRRP_REASON": self._current.reason,
             "EXAVRRP_PRIORITY": str(self._current.priority),
-            "EXAVRRP_VRID": str(self._router.vrid),
-            "EXAVRRP_ADDRESSES": " ".join(map(str, self._router.addresses)),
+            "EXAVRRP_VRID": str(self.router.vrid),
+            "EXAVRRP_ADDRESSES": " ".join(map(str, self.router.all_addresses)),
             "EXAVRRP_VERSION": __version__,
         }
 
@@ -318,7 +326,7 @@ class _Line:
         self._deadline.cancel()
         self._child = None
         if self._overran:
-            self._fail(self._command, f"not done within {self._router.notify_timeout:g} s")
+            self._fail(self._command, f"not done within {self._limit:g} s")
         elif status:
             self._fail(self._command, failure(status))
         else:
@@ -331,7 +339,7 @@ class _Line:
     def _fail(self, command: tuple[str, ...], detail: str) -> None:
         assert self._current is not None
         self.counted["failed"] += 1
-        name, state = self._router.name, self._current.state
+        name, state = self.router.name, self._current.state
         self._log.warning("notify-failed", router=name, program=command[0], state=state, detail=detail)
 
     def _let_go(self) -> None:
@@ -345,17 +353,15 @@ class _Line:
 class _Channel:
     """A FIFO or socket, and the lines that wait for its reader."""
 
-    def __init__(self, path: str, reach: Callable[[str], int], log: Log) -> None:
+    def __init__(self, path: str, reach: Callable[[str], int], log: Log, loop: asyncio.AbstractEventLoop) -> None:
         self.path = path
         self.counted: Counter[str] = Counter()
         self._reach = reach
         self._log = log
+        self._loop = loop
         self._descriptor: int | None = None
         self._waiting: deque[bytes] = deque()
         self._lost = 0
-
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
 
     def write(self, line: bytes) -> None:
         """Write ``line`` after those that wait, as soon as there is room."""
@@ -368,7 +374,7 @@ class _Channel:
 
     def close(self) -> None:
         if self._waiting:
-            self._lose(len(self._waiting), "its reader was too slow when the agent stopped")
+            self._lose(len(self._waiting), "its reader was too slow when the agent was done with it")
         self._let_go()
 
     def _write_waiting(self) -> None:
@@ -388,7 +394,7 @@ class _Channel:
             assert self._descriptor is not None
             self._loop.remove_writer(self._descriptor)
             if self._lost:
-                self._log.info("notify-read", path=self.path, lines_dropped=self._lost)
+                self._log.info("notify-reader-restored", path=self.path, lines_dropped=self._lost)
                 self._lost = 0
 
     def _write_one(self, line: bytes) -> None:
@@ -407,7 +413,7 @@ class _Channel:
 
     def _lose(self, count: int, detail: str) -> None:
         if not self._lost:
-            self._log.warning("notify-unread", path=self.path, detail=detail)
+            self._log.warning("notify-reader-lost", path=self.path, detail=detail)
         self._lost += count
         self.counted["dropped"] += count
 

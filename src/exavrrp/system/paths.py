@@ -18,14 +18,11 @@ import asyncio
 import errno
 import socket
 import struct
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from pyroute2.netlink import nlmsg
-from pyroute2.netlink.rtnl.rtmsg import RTNH_F_DEAD, RTNH_F_LINKDOWN, rtmsg_base
-
-from exavrrp.system.netlink import Conversation, Watch
+from exavrrp.ports import NO_WAY, Interfaces, Link
+from exavrrp.system.netlink import Conversation, Request, Watch, attribute, attributes, fixed, number
 from exavrrp.vrrp.packet import Address
 
 DELAY = 0.015
@@ -37,7 +34,17 @@ RETRY = 0.5
 
 _RTM_GETROUTE, _RTM_GETNEXTHOP = 26, 106
 _RTM_F_FIB_MATCH = 0x2000
-_RTN_UNICAST = 1
+_RTN_UNICAST, _RTN_LOCAL = 1, 2
+_RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 1, 2, 4, 9, 30
+_NHA_ID, _NHA_GROUP, _NHA_OIF = 1, 2, 5
+_UNUSABLE = 0x01 | 0x10
+"""RTNH_F_DEAD, RTNH_F_LINKDOWN."""
+_ROUTE = struct.Struct("=8BI")
+"""struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type; flags."""
+_HOP = struct.Struct("=HBBi")
+"""struct rtnexthop: length, flags, hops, interface; attributes follow."""
+_NEXT_HOP = struct.Struct("=4BI")
+"""struct nhmsg: family, scope, protocol, reserved; flags."""
 _CLASS_SELECTOR_6 = 0xC0
 """The traffic class adverts are sent with; routing rules may look at it."""
 
@@ -55,50 +62,17 @@ _GROUPS = {
 }
 """RTNLGRP_* of linux/rtnetlink.h; the last is known since Linux 5.3."""
 
-_NO_WAY = frozenset(
-    {
-        errno.ENETUNREACH,  # no route
-        errno.EHOSTUNREACH,  # route of type unreachable
-        errno.EINVAL,  # blackhole; or an IPv4 source that this host does not have
-        errno.EACCES,  # prohibit
-        errno.EAGAIN,  # throw, with no rule after it
-        errno.EADDRNOTAVAIL,
-        errno.ENETDOWN,
-        errno.ENODEV,
-        errno.EAFNOSUPPORT,
-        errno.EOPNOTSUPP,  # a kernel without IPv6
-    }
-)
-"""What the kernel says when no packet could be sent either."""
-
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """An interface to send through."""
+class Route:
+    """What the kernel says of a route, or of a next-hop object."""
 
-    index: int
-    """the kernel's number for it, another one after the interface was deleted and re-created; 0: does not exist now"""
-    name: str
-
-
-class _Route(rtmsg_base, nlmsg):  # type: ignore[misc]  # pyroute2 is untyped
-    """The parts of a route that are looked at. pyroute2's own class does not know RTA_NH_ID."""
-
-    nla_map = (
-        (1, "RTA_DST", "target"),
-        (2, "RTA_SRC", "target"),
-        (4, "RTA_OIF", "uint32"),
-        (9, "RTA_MULTIPATH", "*get_nh"),
-        (30, "RTA_NH_ID", "uint32"),
-    )
-
-
-class _NextHop(nlmsg):  # type: ignore[misc]  # pyroute2 is untyped
-    """struct nhmsg and the attributes of linux/nexthop.h; pyroute2 has no class for next-hop objects."""
-
-    prefix = "NHA_"
-    fields = (("family", "B"), ("scope", "B"), ("protocol", "B"), ("reserved", "B"), ("flags", "I"))
-    nla_map = ((1, "NHA_ID", "uint32"), (2, "NHA_GROUP", "cdata"), (5, "NHA_OIF", "uint32"))
+    kind: int
+    """RTN_*; of a next-hop object 0"""
+    links: tuple[int, ...]
+    """index of the interface of each next hop that is neither dead nor without carrier"""
+    objects: tuple[int, ...]
+    """ids of the next-hop objects that say more (net.ipv4.nexthop_compat_mode = 0, groups)"""
 
 
 class Paths:
@@ -114,6 +88,7 @@ class Paths:
         self._kernel = Conversation()
         self._watch = Watch(_GROUPS.values(), self._refresh, delay=DELAY, spacing=SPACING)
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
+        self._held: dict[Address, bool] = {}
         self._names: dict[int, str] = {}
 
     @property
@@ -156,6 +131,23 @@ class Paths:
                 self._watch.look_after(RETRY)
         return self._known[pair]
 
+    def holds(self, source: Address) -> bool:
+        """Whether ``source`` is an address of this host; kept and watched like the answers of ``toward``.
+
+        An IPv6 socket that is bound to an address goes on sending when the address is gone, and hears nothing any more.
+        """
+        if source not in self._held:
+            self._held[source] = is_here(source)
+        return self._held[source]
+
+    def reaches(self, neighbor: Address) -> bool:
+        """Whether there is a usable route to ``neighbor`` now, or it is an address of this host. Asks the kernel."""
+        try:
+            route = self._route(neighbor, None)
+            return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
+        except OSError:
+            return False
+
     def interface_name(self, index: int) -> str:
         """The name of an interface, or ``if7`` for an index that has none (any more)."""
         name = self._names.get(index)
@@ -179,6 +171,9 @@ class Paths:
             if now != before:
                 self._known[peer, source] = now
                 changed = True
+        for source, held in tuple(self._held.items()):
+            self._held[source] = is_here(source)
+            changed = changed or self._held[source] != held
         if changed:
             self._changed()
 
@@ -186,54 +181,32 @@ class Paths:
         """Asks the kernel. Raises ``OSError`` when it gave no answer (which "there is no route" is)."""
         try:
             route = self._route(peer, source)
-            usable = set(self._usable(route)) if route["type"] == _RTN_UNICAST else set()
+            usable = set(self._usable(route)) if route.kind == _RTN_UNICAST else set()
         except OSError as error:
-            if error.errno not in _NO_WAY:
+            if error.errno not in NO_WAY:
                 raise
             usable = set()
         return self._restricted({index: name for index in usable if (name := _name_of(index)) is not None})
 
-    def _route(self, peer: Address, source: Address) -> Any:
-        question = _Route()
-        question["family"] = socket.AF_INET if peer.version == 4 else socket.AF_INET6
-        question["dst_len"] = question["src_len"] = peer.max_prefixlen
-        question["tos"] = _CLASS_SELECTOR_6
-        question["flags"] = _RTM_F_FIB_MATCH
-        question["attrs"] = [("RTA_DST", str(peer)), ("RTA_SRC", str(source))]
-        answer = self._kernel.ask(question, _RTM_GETROUTE)
+    def _route(self, peer: Address, source: Address | None) -> Route:
+        family = socket.AF_INET if peer.version == 4 else socket.AF_INET6
+        lengths = (peer.max_prefixlen, 0 if source is None else source.max_prefixlen)
+        body = _ROUTE.pack(family, *lengths, _CLASS_SELECTOR_6, 0, 0, 0, 0, _RTM_F_FIB_MATCH)
+        body += attribute(_RTA_DST, peer.packed)
+        body += b"" if source is None else attribute(_RTA_SRC, source.packed)
+        answer = self._kernel.ask(Request(_RTM_GETROUTE, body))
         if not answer:
             raise OSError(errno.ENETUNREACH, f"the kernel names no route to {peer}")
-        return answer[0]
+        return read_route(answer[0])
 
-    def _usable(self, route: Any) -> Iterator[int]:
+    def _usable(self, route: Route) -> Iterator[int]:
         """The index of the interface of each next hop that is neither dead nor without carrier."""
-        hops = route.get_attr("RTA_MULTIPATH")
-        interface = route.get_attr("RTA_OIF")
-        identity = route.get_attr("RTA_NH_ID")
-        if hops is not None:
-            for hop in hops:
-                if _alive(hop["flags"]):
-                    yield hop["oif"]
-        elif interface is not None:
-            if _alive(route["flags"]):
-                yield interface
-        elif identity is not None:
-            # net.ipv4.nexthop_compat_mode = 0: the route names its next-hop object and says no more.
-            yield from self._resolve(identity)
-
-    def _resolve(self, identity: int) -> Iterator[int]:
-        """The usable interfaces of a next-hop object, or of the members of a group (groups do not nest)."""
-        question = _NextHop()
-        question["attrs"] = [("NHA_ID", identity)]
-        for answer in self._kernel.ask(question, _RTM_GETNEXTHOP):
-            group = answer.get_attr("NHA_GROUP")
-            interface = answer.get_attr("NHA_OIF")
-            if group is not None:
-                for member in group_members(bytes(group)):
-                    if member != identity:
-                        yield from self._resolve(member)
-            elif interface is not None and _alive(answer["flags"]):
-                yield interface
+        yield from route.links
+        for identity in route.objects:
+            body = _NEXT_HOP.pack(0, 0, 0, 0, 0) + attribute(_NHA_ID, struct.pack("=I", identity))
+            for answer in self._kernel.ask(Request(_RTM_GETNEXTHOP, body)):
+                found = read_next_hop(answer)
+                yield from self._usable(replace(found, objects=tuple(one for one in found.objects if one != identity)))
 
     def _restricted(self, usable: dict[int, str]) -> tuple[Link, ...]:
         if self._only is None:
@@ -244,13 +217,103 @@ class Paths:
         return tuple(Link(_index_of(name), name) for name in sorted(self._only))
 
 
+class Routing:
+    """Paths for each set of interfaces, and as many of them as there are such sets; ``changed`` as of ``Paths``."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._paths: dict[Interfaces, Paths] = {}
+        self._open: dict[Interfaces, Paths] = {}
+
+    def __getitem__(self, only: Interfaces) -> Paths:
+        """The paths over these interfaces; of those that are not in the set (yet), paths that hear of no change."""
+        if only not in self._paths:
+            self._paths[only] = Paths(self._changed, only)
+        return self._paths[only]
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Opens nothing yet; ``set`` does."""
+        self._loop = loop
+
+    def set(self, wanted: Iterable[Interfaces]) -> None:
+        """Has paths over exactly these sets of interfaces. Raises ``OSError``, and then nothing has changed."""
+        assert self._loop is not None
+        found = {only: self[only] for only in wanted}
+        opened: list[Paths] = []
+        try:
+            for only, paths in found.items():
+                if only not in self._open:
+                    paths.open(self._loop)
+                    opened.append(paths)
+        except OSError:
+            for paths in opened:
+                paths.close()
+            raise
+        for only in self._open.keys() - found.keys():
+            self._paths.pop(only).close()
+        self._open = found
+
+    def reaches(self, neighbor: Address) -> bool:
+        """As of ``Paths``; false without any."""
+        return any(paths.reaches(neighbor) for paths in list(self._open.values())[:1])
+
+    def close(self) -> None:
+        for paths in self._open.values():
+            paths.close()
+
+
+def is_here(source: Address) -> bool:
+    """Whether this host has the address: a socket can be bound to it. True, too, if the kernel gives us no socket.
+
+    The route to it would not do: where a rule of the operator stands before the one of the local table, it leads away.
+    """
+    family = socket.AF_INET if source.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((str(source), 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
+def read_route(message: bytes) -> Route:
+    """A route (rtnetlink(7)), without the message's header. Raises ``OSError`` if it is too short for one."""
+    *_, kind, flags = fixed(_ROUTE, message)
+    found = dict(attributes(message, _ROUTE.size, len(message)))
+    interface, identity = number(found.get(_RTA_OIF)), number(found.get(_RTA_NH_ID))
+    if _RTA_MULTIPATH in found:
+        return Route(kind, tuple(_hops(found[_RTA_MULTIPATH])), ())
+    if interface is not None:
+        return Route(kind, () if flags & _UNUSABLE else (interface,), ())
+    return Route(kind, (), () if identity is None else (identity,))
+
+
+def _hops(content: bytes) -> Iterator[int]:
+    """The interface of each usable next hop in an RTA_MULTIPATH."""
+    at = 0
+    while at + _HOP.size <= len(content):
+        length, flags, _, interface = _HOP.unpack_from(content, at)
+        if length < _HOP.size:
+            return
+        if not flags & _UNUSABLE:
+            yield interface
+        at += (length + 3) & ~3
+
+
+def read_next_hop(message: bytes) -> Route:
+    """A next-hop object (linux/nexthop.h), without the message's header. Raises ``OSError`` as ``read_route``."""
+    *_, flags = fixed(_NEXT_HOP, message)
+    found = dict(attributes(message, _NEXT_HOP.size, len(message)))
+    interface = number(found.get(_NHA_OIF))
+    if _NHA_GROUP in found:
+        return Route(0, (), group_members(found[_NHA_GROUP]))
+    return Route(0, () if interface is None or flags & _UNUSABLE else (interface,), ())
+
+
 def group_members(group: bytes) -> tuple[int, ...]:
     """The ids in an NHA_GROUP attribute (an array of struct nexthop_grp: id, weight, padding; 8 bytes each)."""
     return tuple(struct.unpack_from("=I", group, at)[0] for at in range(0, len(group) - 7, 8))
-
-
-def _alive(flags: int) -> bool:
-    return not flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)
 
 
 def _name_of(index: int) -> str | None:

@@ -1,9 +1,10 @@
 """Who a program runs as, and whether it may: never as root by accident.
 
-If the agent is root, a program runs as its configured user, with that user's own group and no other; without one it
-runs as root. Then, as with keepalived's script security, nobody else may be able to change what is run: the program,
-every folder above it, and every link on the way to it must belong to root or that user, and must not be writable by
-others (a sticky folder such as /tmp may be: what is in it stays its owner's). It is looked at before each start.
+If the agent is root, a program runs as its configured user, with the groups that a login of this user has
+(getgrouplist(3)); without one it runs as root. Another user needs ``capabilities.FOR_ANOTHER_USER``, which a container
+may lack. As with keepalived's script security, nobody else may be able to change what is run: the program, every folder
+above it, and every link on the way to it must belong to root or that user, and must not be writable by others (a sticky
+folder such as /tmp may be: what is in it stays its owner's). It is looked at before each start.
 
 In a user namespace, whoever is outside of it (the root that owns ``/``, in the first place) appears as one and the same
 user, who has to be trusted.
@@ -18,7 +19,10 @@ import pwd
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+
+from exavrrp.system import capabilities
 
 MOST_LINKS = 40
 """Symbolic links on the way to a program: as many as the kernel follows."""
@@ -75,12 +79,18 @@ class Privileges:
             entry = pwd.getpwnam(self._user)
         except KeyError:
             raise Refused("user", f"there is no user {self._user}; write one that exists") from None
-        if entry.pw_uid == os.geteuid() != 0:
+        if entry.pw_uid == os.geteuid():
             return Identity()
         if os.geteuid() != 0:
             text = f"only root can run a program as {self._user}; remove it, or run ExaBGP as root"
             raise Refused("user", text)
-        return Identity(entry.pw_uid, entry.pw_gid, ())
+        if absent := capabilities.missing(capabilities.FOR_ANOTHER_USER):
+            raise Refused(
+                "user",
+                f"a program of {self._user} needs {', '.join(capabilities.FOR_ANOTHER_USER)}, and {', '.join(absent)} "
+                f"is missing; {capabilities.remedy(absent)}, or remove it: the program then is root without any",
+            )
+        return Identity(entry.pw_uid, entry.pw_gid, os.getgrouplist(self._user, entry.pw_gid))
 
 
 def unable(program: str, identity: Identity) -> str | None:
@@ -90,9 +100,10 @@ def unable(program: str, identity: Identity) -> str | None:
     """
     if os.geteuid() != 0:
         return None if os.access(program, os.X_OK) else f"this user may not execute; chmod a+x {program}"
-    user, group = identity.user or 0, identity.group or 0
+    user = identity.user or 0
+    groups = frozenset(os.getgroups() if identity.groups is None else identity.groups) | {identity.group or 0}
     for place, status in _way(program):
-        if not stat.S_ISLNK(status.st_mode) and not _lets_in(status, user, group):
+        if not stat.S_ISLNK(status.st_mode) and not _lets_in(status, user, groups):
             return f"{_user_name(user)} may not execute; chmod a+x {place}"
     return None
 
@@ -106,10 +117,10 @@ def weakness(path: str) -> str | None:
     return _weakness(str(Path(path).absolute()), _Trusted(users, groups))
 
 
-def _lets_in(status: os.stat_result, user: int, group: int) -> bool:
+def _lets_in(status: os.stat_result, user: int, groups: frozenset[int]) -> bool:
     if status.st_uid == user:
         return bool(status.st_mode & stat.S_IXUSR)
-    if status.st_gid == group:
+    if status.st_gid in groups:
         return bool(status.st_mode & stat.S_IXGRP)
     return bool(status.st_mode & stat.S_IXOTH)
 
@@ -122,8 +133,12 @@ class _Trusted:
     groups: frozenset[int]
 
 
+@cache
 def _outside(kind: str) -> frozenset[int]:
-    """As what everybody outside of our user namespace appears (user_namespaces(7)); ``kind`` is uid or gid."""
+    """As what everybody outside of our user namespace appears (user_namespaces(7)); ``kind`` is uid or gid.
+
+    A process stays in the one in which it was started.
+    """
     if Path(f"/proc/self/{kind}_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]:
         return frozenset()
     return frozenset({int(Path(f"/proc/sys/kernel/overflow{kind}").read_text())})
@@ -132,7 +147,7 @@ def _outside(kind: str) -> frozenset[int]:
 def _weakness(program: str, trusted: _Trusted) -> str | None:
     """Who else could change what is run, with the remedy; None if nobody could. Raises OSError."""
     for place, status in _way(program):
-        whose = "" if str(place) == program else f" (because of {place})"
+        whose = "" if place == program else f" (because of {place})"
         if status.st_uid not in trusted.users:
             return f"{_user_name(status.st_uid)} can change{whose}; chown root {place}"
         if stat.S_ISLNK(status.st_mode) or (stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX):
@@ -144,19 +159,19 @@ def _weakness(program: str, trusted: _Trusted) -> str | None:
     return None
 
 
-def _way(program: str) -> Iterator[tuple[Path, os.stat_result]]:
+def _way(program: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every folder, link and file that the kernel looks at to find ``program``. Raises OSError."""
-    here = Path("/")
-    yield here, here.lstat()
-    pending = list(reversed(Path(program).parts[1:]))
+    here = "/"
+    yield here, os.lstat(here)
+    pending = _parts(program)
     links = 0
     while pending:
         part = pending.pop()
         if part == "..":
-            here = here.parent
+            here = os.path.dirname(here)
             continue
-        there = here / part
-        status = there.lstat()
+        there = os.path.join(here, part)
+        status = os.lstat(there)
         yield there, status
         if not stat.S_ISLNK(status.st_mode):
             here = there
@@ -164,9 +179,14 @@ def _way(program: str) -> Iterator[tuple[Path, os.stat_result]]:
         links += 1
         if links > MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        target = there.readlink()
-        pending += reversed(target.parts[1:] if target.is_absolute() else target.parts)
-        here = Path("/") if target.is_absolute() else here
+        target = os.readlink(there)
+        pending += _parts(target)
+        here = "/" if target.startswith("/") else here
+
+
+def _parts(path: str) -> list[str]:
+    """What ``path`` leads through, the last first."""
+    return [part for part in reversed(path.split("/")) if part not in {"", "."}]
 
 
 def _user_name(number: int) -> str:

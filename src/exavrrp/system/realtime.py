@@ -22,9 +22,8 @@ from exavrrp.system import capabilities
 PRIORITY = 1
 """Of 1 (the lowest) to 99."""
 
-_CAP_IPC_LOCK = 14
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
-"""linux/capability.h, asm-generic/mman.h."""
+"""asm-generic/mman.h."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -42,7 +41,7 @@ def take_precedence() -> None:
 def stay_resident() -> None:
     """Have all of this process kept in memory. Raises OSError when we may not, and then nothing is locked."""
     _, limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)
-    if limit != resource.RLIM_INFINITY and not capabilities.has(_CAP_IPC_LOCK):
+    if limit != resource.RLIM_INFINITY and capabilities.missing(["CAP_IPC_LOCK"]):
         # With a limit, whatever was allocated beyond it later would not be had at all.
         text = f"may lock {limit >> 10} KiB of memory; give ExaBGP's unit LimitMEMLOCK=infinity (or CAP_IPC_LOCK)"
         raise OSError(errno.EPERM, text)

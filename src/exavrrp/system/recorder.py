@@ -91,7 +91,7 @@ class Recorder:
         self._thread.join(CLOSING)
         self._closing.set()  # from now on the thread tries nothing again
         if self._thread.is_alive():
-            self._log.error("unrecorded", file=str(self.path), bytes=self._waiting())
+            self._log.error("recording-failed", file=str(self.path), bytes=self._waiting())
 
     def _waiting(self) -> int:
         return self._handed_over - self._written
@@ -151,4 +151,4 @@ class Recorder:
 
     def _complain(self, error: OSError) -> None:
         detail = f"{error.strerror or error}; it is tried again, and what does not fit in memory meanwhile is lost"
-        self._log.error("unrecorded", file=str(self.path), detail=detail)
+        self._log.error("recording-failed", file=str(self.path), detail=detail)

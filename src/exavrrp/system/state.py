@@ -9,8 +9,14 @@ anyway.
 ``DrainFile`` is the note about drained routers. It stands in the persistent directory, is forced to the disk, and is
 to be written beside the event loop: a disk may take seconds, an advert may not.
 
+It also names every address and prefix that this life may bind and announce. A successor whose configuration names
+others has to clear these (``Forgotten``), and has to know the attributes: a withdraw carries those of the announcement.
+
 Both are written whole under another name and then renamed, so a reader finds the old one or the new one. Whatever a
 file holds, reading it raises nothing: what cannot be understood is logged, and taken for nothing.
+
+``KeptConfiguration`` is a copy of the file that this life began with, for the case that somebody has broken the file
+when the next one begins under the same ExaBGP: after a crash, or a full reload.
 
 ``MarkFile`` has the numbers of signed adverts (``vrrp.auth``): the last one that we have sent, and the last one that
 was accepted, of each sender. It stands in the state directory and is mapped into memory: a number is noted by a store
@@ -23,24 +29,45 @@ Where the window is longer than the boot took, or where the file is lost, whoeve
 play them once more until that peer is heard again, and can do no more than that.
 """
 
+import math
 import mmap
 import os
 import struct
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Protocol
 
-from exavrrp.control import NOTE_LIMIT, Drains, Life, Misunderstood, drains, life, note, start_time
+from exavrrp.config import Configuration
+from exavrrp.control import (
+    NOTE_LIMIT,
+    Drains,
+    Life,
+    Misunderstood,
+    drains,
+    life,
+    names_exabgp,
+    note,
+    start_time,
+)
+from exavrrp.memory import Memory, Note, understood
+from exavrrp.ports import Forgotten
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import Address
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """One number for each boot (random(4))."""
 
+STATE = "state.json"
+"""The note's name in the state directory."""
+
 MARKS = b"exavrrp marks 1\n"
 """What the file of marks begins with."""
+
+RETRY = 10.0
+"""Seconds until a note that could not be written is tried again although nothing has changed."""
 
 _SLOT = struct.Struct("=16s16sBB6xQ")
 """Local address, sender, family, VRID and number. All sizes are multiples of 8, so that a number is stored at once."""
@@ -56,74 +83,110 @@ class Log(Protocol):
         """Something to look into."""
 
 
-class State:
+class State(Memory):
     """``state_directory/state.json``."""
 
-    def __init__(self, directory: Path, log: Log) -> None:
-        self.path = directory / "state.json"
+    def __init__(
+        self,
+        directory: Path,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+        exabgp: tuple[int, int] | None = None,
+    ) -> None:
+        """``exabgp``: the process that announces for us, by number and start time; if not given, our parent."""
+        super().__init__(exabgp)
+        self.path = directory / STATE
         self._log = log
-        self._boot: str | None = None
-        self._exabgp: tuple[int, int] | None = None
-        self._before: frozenset[str] = frozenset()
-        self._last = Life(boot=None, exabgp=None, routers={})
-        """that of this boot, if there was one"""
+        self._clock = clock
         self._noted: Life | None = None
+        """what was to be noted last"""
+        self._again = math.inf
+        """when to note it again: it could not be written"""
+
+    def forgotten(self, configuration: Configuration) -> Forgotten:
+        """What of the last life is not in ``configuration``. To be called while ExaBGP is our parent.
+
+        The lock need not be held: a predecessor that still lives notes all that it may ever bind from its beginning on.
+        """
+        last = _last(self.path)
+        if last is None:
+            return Forgotten()
+        foreign = _is_foreign(last.life, _boot(), self.exabgp or _parent())
+        return last.forgotten(configuration, foreign=foreign)
 
     def open(self) -> None:
         """Read what the last life has left. To be called while ExaBGP is our parent, and with the lock held."""
-        self._boot = _boot()
-        self._exabgp = _parent()
+        self.boot = _boot()
+        self.exabgp = self.exabgp or _parent()
         content = _content(self.path, self._log)
         if content is None:
             return
         try:
-            last = life(content)
-            self._before = last.announced(self._boot, self._exabgp)
-            if self._boot is not None and last.boot == self._boot:
-                self._last = last
+            last = _understood(content).life
+            self.read(last, foreign=_is_foreign(last, self.boot, self.exabgp))
         except Misunderstood as error:
-            self._log.warning("note-ignored", file=str(self.path), detail=str(error))
-
-    def recall(self) -> frozenset[str]:
-        """The routers that were announced in the last life, if this very ExaBGP announces them still."""
-        return self._before
-
-    def was_active(self, router: str) -> bool:
-        """Whether ``router`` was announced as an Active's at the end of the last life, if that was in this boot."""
-        return self._last.routers.get(router) == "active"
-
-    def since(self, router: str) -> int | None:
-        """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
-        return self._last.since.get(router)
-
-    def silent(self, router: str) -> tuple[int, float] | None:
-        """How many nodes fell silent in earlier lives of this boot, and when the last one did, in monotonic seconds."""
-        return self._last.silences.get(router)
+            self._log.warning("state-file-ignored", file=str(self.path), detail=str(error))
 
     def note(
         self,
         levels: Mapping[str, str | None],
         since: Mapping[str, int] | None = None,
         silences: Mapping[str, tuple[int, float]] | None = None,
+        offered: Collection[str] = (),
     ) -> None:
         """How each router is announced now (None: not at all), and when it became Active, in seconds since the epoch.
 
-        And how many silent takeovers it remembers, with the time of the last one in monotonic seconds. A file that is
-        right already is left alone.
+        And how many silent takeovers it remembers, with the time of the last one in monotonic seconds. ``offered``: the
+        routers that ExaBGP may announce, whatever is wanted. A file that is right already is left alone.
         """
-        announced = {name: str(level) for name, level in levels.items() if level is not None}
-        times = {name: time for name, time in (since or {}).items() if name in announced}
-        now = Life(boot=self._boot, exabgp=self._exabgp, routers=announced, since=times, silences=dict(silences or {}))
-        if now == self._noted:
+        now = self.next(levels, since, silences, offered)
+        if now == self._noted and self._clock() < self._again:
             return
+        self._noted, self._again = now, math.inf
         try:
             _replace(self.path, note(now), lasting=False)
         except OSError as error:
+            with suppress(OSError):
+                self.path.unlink()  # what was true before would be believed
             detail = f"{error.strerror or error}; after a crash of the agent its addresses are cleared, then taken anew"
-            self._log.warning("note-unwritten", file=str(self.path), detail=detail)
-            self._noted = None
-        else:
-            self._noted = now
+            self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
+            self._again = self._clock() + RETRY
+
+
+def bound_before(directory: Path) -> frozenset[Address]:
+    """All that the last agent of this boot, and those before it that it had to clear up after, may have bound."""
+    last = _last(directory / STATE)
+    return frozenset() if last is None else last.addresses
+
+
+def _understood(content: bytes) -> Note:
+    """Raises Misunderstood."""
+    return understood(life(content))
+
+
+def _last(path: Path) -> Note | None:
+    """The note of this boot, if there is one that can be understood; ``State.open`` says what is wrong with it."""
+    content, boot = _content(path, None), _boot()
+    try:
+        last = None if content is None else _understood(content)
+    except Misunderstood:
+        return None
+    return last if last is not None and boot is not None and last.life.boot == boot else None
+
+
+def announcer(directory: Path) -> int | None:
+    """The process number of the ExaBGP that may announce what the last agent has told it, if it still lives.
+
+    The note need not say that anything was announced: it comes a moment after that.
+    """
+    try:
+        content = (directory / STATE).read_bytes()
+        last = life(content[:NOTE_LIMIT])
+    except (OSError, Misunderstood):
+        return None
+    if last.exabgp is None or last.boot != _boot() or last.exabgp != _process(last.exabgp[0]):
+        return None
+    return last.exabgp[0]
 
 
 class DrainFile:
@@ -146,7 +209,7 @@ class DrainFile:
             reason = error.strerror or str(error)
         if reason is not None:
             self._log.warning(
-                "drains-not-kept",
+                "drain-not-persistent",
                 directory=str(directory),
                 detail=f"{reason}; a drain will not survive a restart: make the directory writable for this user "
                 "(StateDirectory=exavrrp in ExaBGP's unit), or set agent.persistent_directory",
@@ -161,12 +224,44 @@ class DrainFile:
             return drains(content).drained
         except Misunderstood as error:
             detail = f"{error}; nothing counts as drained"
-            self._log.warning("note-ignored", file=str(self.path), detail=detail)
+            self._log.warning("state-file-ignored", file=str(self.path), detail=detail)
             return {}
 
     def save(self, drained: Mapping[str, float | None]) -> None:
         """Returns when it is on the disk, which may take long. Raises OSError."""
         _replace(self.path, note(Drains(drained=dict(drained))), lasting=True)
+
+
+class KeptConfiguration:
+    """``state_directory/kept.toml``. It may hold secrets."""
+
+    def __init__(self, directory: Path, log: Log) -> None:
+        self.path = directory / "kept.toml"
+        self._log = log
+
+    def recall(self) -> Path | None:
+        """Where the configuration of the last life is, if that was under the very ExaBGP that has started us."""
+        content = _content(self.path.with_name(STATE), self._log)
+        try:
+            last = None if content is None else life(content)
+        except Misunderstood:
+            return None
+        boot, exabgp = _boot(), _parent()
+        if last is None or not last.is_under(boot, exabgp):
+            return None
+        return self.path if self.path.is_file() else None
+
+    def save(self, content: bytes) -> None:
+        """Keep it for the next life. With the lock held. An older one does not stay in its place."""
+        try:
+            _replace(self.path, content, lasting=False, mode=0o600)
+        except OSError as error:
+            with suppress(OSError):
+                self.path.unlink()
+            detail = (
+                f"{error.strerror or error}; after a crash of the agent the configuration has to be free of mistakes"
+            )
+            self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
 
 
 class MarkFile:
@@ -178,14 +273,20 @@ class MarkFile:
         self._slots: dict[Flow, int] = {}
         self._map: mmap.mmap | None = None
         self._numbers: memoryview | list[int] = []
+        self._opened = False
 
-    def open(self, flows: Collection[Flow]) -> int:
-        """Make room for these, and for no others; how many of them were known. With the lock held."""
-        content = _content(self.path, self._log, _MOST_MARKS)
-        before = {} if content is None else _numbers(content)
-        if before is None:
-            self._log.warning("note-ignored", file=str(self.path), detail="it does not hold marks")
-            before = {}
+    def set(self, flows: Collection[Flow]) -> int:
+        """Have room for exactly these flows from now on; how many of them were known. With the lock held.
+
+        The first call reads what the process before has left. Those that stay keep their numbers; those that are gone
+        are forgotten. The same flows again change nothing. Raises nothing: what cannot be written is logged, and the
+        numbers are good for this life.
+        """
+        if self._opened and self._slots.keys() == set(flows):
+            return sum(1 for slot in self._slots.values() if self._numbers[slot])
+        before = {flow: self._numbers[slot] for flow, slot in self._slots.items()} if self._opened else self._read()
+        self.close()
+        self._opened = True
         found = {flow: before.get(flow, 0) for flow in flows}
         words = (len(MARKS) + _SLOT.size - 8) // 8
         self._slots = {flow: words + index * _SLOT.size // 8 for index, flow in enumerate(found)}
@@ -197,9 +298,17 @@ class MarkFile:
             self._numbers = memoryview(self._map).cast("Q")
         except OSError as error:
             detail = f"{error.strerror or error}; what was recorded before a restart can be sent again after it"
-            self._log.warning("note-unwritten", file=str(self.path), detail=detail)
+            self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
             self._numbers = list(memoryview(fresh).cast("Q"))
         return sum(1 for number in found.values() if number)
+
+    def _read(self) -> dict[Flow, int]:
+        """What the process before has left."""
+        content = _content(self.path, self._log, _MOST_MARKS)
+        found = {} if content is None else _numbers(content)
+        if found is None:
+            self._log.warning("state-file-ignored", file=str(self.path), detail="it does not hold marks")
+        return found or {}
 
     def get(self, flow: Flow, /) -> Sequence | None:
         """The last number, if any is known."""
@@ -239,19 +348,21 @@ def _unpacked(packed: bytes, family: int) -> Address:
     return IPv4Address(packed[:4]) if family == 4 else IPv6Address(packed)
 
 
-def _content(path: Path, log: Log, most: int = NOTE_LIMIT) -> bytes | None:
+def _content(path: Path, log: Log | None, most: int = NOTE_LIMIT) -> bytes | None:
     """What is in the file, None if there is none. A pipe or a device in its place is not waited for."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        log.warning("note-ignored", file=str(path), detail=error.strerror or str(error))
+        if log is not None:
+            log.warning("state-file-ignored", file=str(path), detail=error.strerror or str(error))
         return None
     try:
         content = os.read(descriptor, most + 1)
     except OSError as error:
-        log.warning("note-ignored", file=str(path), detail=error.strerror or str(error))
+        if log is not None:
+            log.warning("state-file-ignored", file=str(path), detail=error.strerror or str(error))
         return None
     finally:
         os.close(descriptor)
@@ -283,6 +394,19 @@ def _replace(path: Path, content: bytes, *, lasting: bool, mode: int = 0o644) ->
             os.close(directory)
 
 
+def _is_foreign(last: Life, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
+    """Whether ``exabgp`` is certainly another one: not if it is a shell that ExaBGP has started us by."""
+    return exabgp is not None and last.is_foreign(boot, exabgp) and is_exabgp(exabgp[0])
+
+
+def is_exabgp(number: int) -> bool:
+    """Whether this process was started as exabgp."""
+    try:
+        return names_exabgp(Path(f"/proc/{number}/cmdline").read_bytes())
+    except OSError:
+        return False
+
+
 def _boot() -> str | None:
     try:
         return BOOT_ID.read_text("ascii").strip() or None
@@ -292,9 +416,14 @@ def _boot() -> str | None:
 
 def _parent() -> tuple[int, int] | None:
     """Who has started us, as a pair that never comes again within a boot."""
-    parent = os.getppid()
+    return _process(os.getppid())
+
+
+def _process(number: int) -> tuple[int, int] | None:
+    """A process that lives, as a pair that never comes again within a boot."""
     try:
-        started = start_time(Path(f"/proc/{parent}/stat").read_bytes())
+        started = start_time(Path(f"/proc/{number}/stat").read_bytes())
+        ended = not Path(f"/proc/{number}/cmdline").read_bytes()  # it is only not reaped yet
     except OSError:
         return None
-    return None if started is None else (parent, started)
+    return None if started is None or ended else (number, started)

@@ -26,7 +26,11 @@ A sender hears nothing: a socket filter drops what the kernel would otherwise co
 needed, and made anew when the interface of that name has another index and after every failure: which error a deleted
 interface gives depends on the family and on the routes that went with it.
 
-Nothing here waits and nothing raises once ``open`` has returned: what could not be sent is returned and counted.
+Who is a peer may change while packets come in (``admit``): the kernel puts one filter in another's place between two
+packets, and the sockets stay.
+
+Nothing here waits and nothing raises once ``open`` has returned, but ``admit``: what could not be sent is returned and
+counted. ``Transports`` has a wire for each source.
 """
 
 import asyncio
@@ -36,12 +40,11 @@ import functools
 import math
 import socket
 import struct
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv6Address
-from typing import Protocol
 
+from exavrrp.ports import ANY, Arrival, Counters, Link, Sent
 from exavrrp.system import filters
 from exavrrp.vrrp.packet import PROTOCOL, Address, Datagram, Malformed, Reason, strip_ipv4
 
@@ -49,14 +52,12 @@ HOP_LIMIT = 255
 """RFC 9568 §5.1.1.3 and §5.1.2.3."""
 CLASS_SELECTOR_6 = 0xC0
 """The traffic class of routing protocols (RFC 4594 §3.1), so that adverts are the last to be dropped."""
-ANY = ""
-"""Stands for an interface's name where the kernel chose the interface."""
 
-_BATCH = 32
+BATCH = 32
 """Packets handled in one wake-up. At some 50 µs each this delays a timer by less than 2 ms."""
 _DRAIN = 2048
 """Packets handled by one ``drain``: more than the receive buffer can hold."""
-_RECEIVE_BUFFER = 512 * 1024
+RECEIVE_BUFFER = 512 * 1024
 """Bytes asked for. An advert takes about 1 KiB of them in the kernel: room for a stalled process's backlog."""
 _PAUSE = 1.0
 """Seconds between two looks at what strangers have sent: more often than the log speaks of them."""
@@ -83,61 +84,6 @@ _ANCILLARY_SIZE = (
 )
 
 
-class Interface(Protocol):
-    """What a sender must know of an interface; ``paths.Link`` is one."""
-
-    @property
-    def index(self) -> int: ...
-
-    @property
-    def name(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """One packet, and where and when it came in."""
-
-    datagram: Datagram
-    interface: int
-    """index of the interface it arrived on"""
-    at: float
-    """``loop.time()`` when it was read"""
-    realtime: float | None = None
-    """seconds since the epoch when the kernel got it, which may be long before; None: it did not say"""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What became of one copy."""
-
-    interface: str
-    """name of the interface, ``ANY`` for the kernel's choice"""
-    error: int | None
-    """errno, ``None`` when the kernel took the packet"""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What an operator asks first; nobody but the wire writes here."""
-
-    sent: Counter[tuple[Address, str]] = field(default_factory=Counter)
-    """copies by (peer, interface name)"""
-    failed: Counter[tuple[Address, str, str]] = field(default_factory=Counter)
-    """copies not sent by (peer, interface name, name of the error such as ``ENETUNREACH``)"""
-    received: Counter[int] = field(default_factory=Counter)
-    """packets read by interface index, rejected ones included"""
-    overflowed: int = 0
-    """packets of peers that the kernel dropped because the receive buffer was full (wraps at 2³²)
-
-    With some kernels those of strangers that came in the meantime, too; see the top of this file."""
-    unread: int = 0
-    """packets of strangers beyond those that were looked at (wraps at 2³²)
-
-    With some kernels those of peers that came in the meantime, too: less than a second's for each look."""
-    receive_errors: Counter[str] = field(default_factory=Counter)
-    """failed reads by name of the error"""
-
-
 @dataclass(slots=True)
 class _Sender:
     index: int
@@ -148,19 +94,18 @@ class Wire:
     """All adverts from and to one source address.
 
     ``receive`` gets every packet of ``peers``, and a few of others, with an understandable IP header. ``rejected`` gets
-    the reason for every other, with its source where that is known. Both are called from the event loop or from within
-    ``drain``; they may call ``send`` and ``close``.
+    the reason for every other, with its source where that is known. Both are called from the event loop, the second one
+    from within ``drain``, too; they may call ``send`` and ``close``.
     """
 
     def __init__(
         self,
         source: Address,
-        peers: Collection[Address],
         receive: Callable[[Arrival], None],
         rejected: Callable[[Reason, Address | None], None],
     ) -> None:
         self.source = source
-        self._peers = peers
+        self._peers: frozenset[Address] = frozenset()
         self._counters = Counters()
         self._receive = receive
         self._rejected = rejected
@@ -169,8 +114,9 @@ class Wire:
         self._socket: socket.socket | None = None
         self._strangers: socket.socket | None = None
         self._look: asyncio.TimerHandle | None = None
+        self._unread = 0
+        """what the kernel had dropped in sockets for strangers that are closed"""
         self._senders: dict[str, _Sender] = {}
-        self._reading = False
         self._drained = -math.inf
         """``loop.time()`` when the last drain began"""
 
@@ -180,7 +126,7 @@ class Wire:
         if self._socket is not None:
             self._counters.overflowed = _dropped(self._socket)
         if self._strangers is not None:
-            self._counters.unread = _dropped(self._strangers)
+            self._counters.unread = self._unread + _dropped(self._strangers)
         return self._counters
 
     @property
@@ -188,21 +134,67 @@ class Wire:
         """Whether the kernel keeps strangers from us. It does unless there are more peers than a filter can hold."""
         return self._strangers is not None
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts to receive.
+    @property
+    def peers(self) -> frozenset[Address]:
+        """Whose packets are let in."""
+        return self._peers
+
+    def open(self, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
+        """Starts to receive what ``peers`` send.
 
         Raises ``OSError``: ``EADDRNOTAVAIL`` when this host does not have the source, ``EPERM`` without CAP_NET_RAW.
         """
         self._loop = loop
-        self._socket = self._receiver(_RECEIVE_BUFFER)
+        self._peers = frozenset(peers)
+        receiver = self._receiver(RECEIVE_BUFFER)
         try:
-            self._strangers = self._kept_apart(self._socket)
+            self._strangers = self._kept_apart(receiver)
         except OSError:
-            self._socket.close()
-            self._socket = None
+            receiver.close()
             raise
-        loop.add_reader(self._socket.fileno(), self._readable)
+        self._socket = receiver
+        loop.add_reader(receiver.fileno(), self._readable)
         self._listen_to_strangers()
+
+    def admit(self, peers: Collection[Address]) -> None:
+        """From now on these are the peers of an open wire; no packet of those that stay is lost or read twice.
+
+        What others had sent until then may still be handed over. Raises ``OSError``, and then nothing has changed.
+        """
+        assert self._socket is not None
+        before, self._peers = self._peers, frozenset(peers)
+        if self._peers == before:
+            return
+        try:
+            if self._strangers is None:
+                self._strangers = self._kept_apart(self._socket)
+                self._listen_to_strangers()
+            else:
+                self._admit(self._socket, self._strangers, before)
+        except OSError:
+            self._peers = before
+            raise
+
+    def _admit(self, receiver: socket.socket, strangers: socket.socket, before: frozenset[Address]) -> None:
+        """Raises ``OSError``, and then nothing has changed."""
+        try:
+            # In this order a new peer's first packet may be lost, and none comes twice: it would look like a replay.
+            filters.attach(strangers, filters.outside(self._peers))
+            filters.attach(receiver, filters.among(self._peers))
+        except OSError as error:
+            if error.errno not in _TOO_LONG:
+                filters.attach(strangers, filters.outside(before))
+                raise
+            filters.attach(receiver, filters.EVERYTHING)
+            self._let_strangers_in(strangers)
+
+    def _let_strangers_in(self, strangers: socket.socket) -> None:
+        """A socket of their own would get every packet of theirs twice."""
+        self._unread += _dropped(strangers)
+        self._close_receiver(strangers)
+        self._strangers = None
+        if self._look is not None:
+            self._look.cancel()
 
     def close(self) -> None:
         """Closes all sockets. May be called twice, and from within a callback."""
@@ -212,30 +204,34 @@ class Wire:
             self._look.cancel()
         self._counters = self.counters
         for receiver in (self._socket, self._strangers):
-            if receiver is not None and self._loop is not None:
-                self._loop.remove_reader(receiver.fileno())
-                receiver.close()
+            if receiver is not None:
+                self._close_receiver(receiver)
         self._socket = self._strangers = None
 
-    def send(self, payload: bytes, peer: Address, links: Sequence[Interface]) -> list[Sent]:
+    def _close_receiver(self, receiver: socket.socket) -> None:
+        if self._loop is not None:
+            self._loop.remove_reader(receiver.fileno())
+        receiver.close()
+
+    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
         """Sends one copy through each of ``links``, or a single one through the kernel's choice when there are none."""
         if not links:
             return [self._copy(payload, peer, 0, ANY)]
         return [self._copy(payload, peer, link.index, link.name) for link in links]
 
-    def drain(self, until: float = math.inf) -> None:
-        """Hands over, now, everything that waits in the receive buffer (no more than the buffer can hold).
+    def drain(self, until: float = math.inf) -> list[Arrival]:
+        """Everything that waits in the receive buffer (no more than the buffer can hold).
 
         ``until``: it is enough to know what had come by then (``loop.time()``). Where several deadlines of one moment
         ask, the first has it done for all: under a flood, each would read a full buffer.
 
-        To be called before a deadline is looked at: after a pause, proof of a peer's life is waiting here. Does nothing
-        from within ``receive``: who handles a packet is already reading.
+        To be called before a deadline is looked at: after a pause, proof of a peer's life is waiting here.
         """
-        if self._socket is None or self._loop is None or self._reading or self._drained >= until:
-            return
-        self._drained = self._loop.time()
-        self._read(self._socket, _DRAIN)
+        found: list[Arrival] = []
+        if self._socket is not None and self._loop is not None and self._drained < until:
+            self._drained = self._loop.time()
+            self._read(self._socket, _DRAIN, found.append)
+        return found
 
     def forget(self, index: int) -> None:
         """The interface with this index is gone: closes its sender."""
@@ -323,7 +319,7 @@ class Wire:
 
     def _readable(self) -> None:
         assert self._socket is not None
-        self._read(self._socket, _BATCH)
+        self._read(self._socket, BATCH, self._receive)
 
     def _listen_to_strangers(self) -> None:
         if self._strangers is not None and self._loop is not None:
@@ -335,20 +331,14 @@ class Wire:
         assert self._loop is not None
         self._loop.remove_reader(self._strangers.fileno())
         self._look = self._loop.call_later(_PAUSE, self._listen_to_strangers)
-        self._read(self._strangers, _BATCH)
+        self._read(self._strangers, BATCH, self._receive)
 
-    def _read(self, receiver: socket.socket, limit: int) -> None:
-        if self._reading:
-            return
-        self._reading = True
-        try:
-            for _ in range(limit):
-                if self._socket is None or not self._read_one(receiver):
-                    return
-        finally:
-            self._reading = False
+    def _read(self, receiver: socket.socket, limit: int, deliver: Callable[[Arrival], None]) -> None:
+        for _ in range(limit):
+            if receiver not in (self._socket, self._strangers) or not self._read_one(receiver, deliver):
+                return  # a listener has closed us, or has changed who is let in
 
-    def _read_one(self, receiver: socket.socket) -> bool:
+    def _read_one(self, receiver: socket.socket, deliver: Callable[[Arrival], None]) -> bool:
         """Reads and hands over one packet; false when none waits."""
         assert self._loop is not None
         try:
@@ -374,7 +364,7 @@ class Wire:
             self._rejected(malformed.reason, source)
             return True
         self._counters.received[interface] += 1
-        self._receive(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
+        deliver(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
 
 

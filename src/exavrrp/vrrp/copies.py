@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from exavrrp.vrrp.packet import Address
+from exavrrp.vrrp.packet import Address, Advertisement
 
 TOLERANCE = 3.5
 """Intervals without a copy before a path is called quiet: as patient as a Backup (3 × interval + Skew_Time)."""
@@ -35,57 +35,78 @@ class PathBack:
 
 
 @dataclass(slots=True)
-class _Path:
+class Path:
+    """One interface over which adverts of a peer come, or are to come."""
+
     heard: float
+    """when its patience began: with the last copy, or with the return of the peer"""
     quiet: bool = False
+    last: float | None = None
+    """when the last copy came"""
 
 
 @dataclass(slots=True)
-class _Peer:
+class Peer:
+    """What was heard of one peer."""
+
+    advertisement: Advertisement
+    """the last one"""
     heard: float
-    paths: dict[int, _Path] = field(default_factory=dict)
+    """when it came"""
+    paths: dict[int, Path] = field(default_factory=dict)
+    """by interface"""
+    expected: Collection[int] = ()
+    """as it was told last"""
+    counts: Counter[int] = field(default_factory=Counter)
+    """copies by interface, also of those that lead to it no longer"""
+
+    def follow(self, interface: int, expected: Collection[int], now: float) -> None:
+        """The paths are these from now on, and the one that a copy came through."""
+        self.expected = expected
+        for gone in [index for index in self.paths if index not in expected and index != interface]:
+            del self.paths[gone]
+        for index in (*expected, interface):
+            self.paths.setdefault(index, Path(now))
+
+    def overdue(self, patience: float, now: float) -> list[int]:
+        """The paths that have gone quiet just now."""
+        newly = [index for index, path in self.paths.items() if now - path.heard > patience and not path.quiet]
+        for index in newly:
+            self.paths[index].quiet = True
+        return newly
 
 
-@dataclass(slots=True)
 class Copies:
     """The copies that one virtual router has received, by peer and interface index."""
 
-    counts: Counter[tuple[Address, int]] = field(default_factory=Counter)
-    """how many copies were received, by peer and interface index"""
-    _peers: dict[Address, _Peer] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.peers: dict[Address, Peer] = {}
+        """those that were heard; for reading"""
 
     def heard(
-        self, peer: Address, interface: int, expected: Collection[int], interval: float, now: float
+        self, peer: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
     ) -> list[PathQuiet | PathBack]:
         """A copy of ``peer``'s advert came through ``interface`` at ``now``; what can be said of its paths after that.
 
         ``expected`` are the interfaces that lead to the peer now: one of them that has never delivered counts as quiet
-        too, after the same patience; one that leads there no longer is forgotten. ``interval`` is the peer's own, in
-        seconds like ``now``.
+        too, after the same patience; one that leads there no longer is forgotten. ``now`` is in monotonic seconds.
         """
-        known = self._peers.setdefault(peer, _Peer(now))
-        patience = TOLERANCE * interval
-        for gone in [index for index in known.paths if index not in expected and index != interface]:
-            del known.paths[gone]
+        known = self.peers.get(peer)
+        if known is None:
+            known = self.peers[peer] = Peer(advertisement, now)
+        known.advertisement = advertisement
+        patience = TOLERANCE * (advertisement.centiseconds / 100)
         if now - known.heard > patience:
             # The peer itself was silent (it was Backup until now): no path is to blame for that.
             for path in known.paths.values():
                 path.heard = now
         known.heard = now
-        for index in (*expected, interface):
-            known.paths.setdefault(index, _Path(now))
-        self.counts[peer, interface] += 1
-        return [*_arrived(peer, interface, known.paths[interface], now), *_overdue(peer, known.paths, patience, now)]
-
-
-def _arrived(peer: Address, interface: int, path: _Path, now: float) -> list[PathBack]:
-    was_quiet, path.quiet = path.quiet, False
-    path.heard = now
-    return [PathBack(peer, interface)] if was_quiet else []
-
-
-def _overdue(peer: Address, paths: dict[int, _Path], patience: float, now: float) -> list[PathQuiet]:
-    newly = [index for index, path in paths.items() if not path.quiet and now - path.heard > patience]
-    for index in newly:
-        paths[index].quiet = True
-    return [PathQuiet(peer, index) for index in newly]
+        if expected != known.expected or len(known.paths) != len(expected) or interface not in known.paths:
+            known.follow(interface, expected, now)
+        known.counts[interface] += 1
+        path = known.paths[interface]
+        path.last = path.heard = now
+        was_quiet, path.quiet = path.quiet, False
+        quiet = known.overdue(patience, now)
+        back: list[PathQuiet | PathBack] = [PathBack(peer, interface)] if was_quiet else []
+        return back + [PathQuiet(peer, index) for index in quiet] if quiet else back

@@ -6,7 +6,8 @@ know of sockets, timers or states: what a receiver expects (its peers, its VRIDs
 
 A packet goes through ``decode`` in the order of the RFC, cheapest and least trusting first: who sent it, how far it
 came, what it claims to be, whether it is whole, whether it is authentic, and only then whether it means anything. A
-rejected packet has no effect on any router: ``decode`` raises before anybody could look at its content.
+rejected packet has no effect on any router: ``decode`` raises before anybody could look at its content. ``parse`` reads
+an advert without an ``Expectation``, for programs that only monitor.
 
 Two checksums exist for IPv4. RFC 9568 §5.2.8 sums the message alone; keepalived and FRR add a pseudo-header with the
 real addresses, as IPv6 does. We send one by configuration and accept both.
@@ -36,11 +37,15 @@ LEAVING = 0
 OWNER = 255
 """Priority of the address owner (RFC 9568 §5.2.4)."""
 
+LONGEST_INTERVAL = 0x0FFF
+"""Centiseconds that fit into Max Advertise Interval (RFC 9568 §5.2.7); the four bits above it are reserved."""
+
 CHECKSUM_AT = 6
 """Where the two bytes of the checksum stand (RFC 9568 §5.2)."""
 
 _HEADER = struct.Struct("!BBBBHH")
 _IPV4_HEADER_MINIMUM = 20
+_NOBODY: frozenset[Address] = frozenset()
 
 
 class Reason(StrEnum):
@@ -106,7 +111,20 @@ class Advertisement:
     centiseconds: int
     """Max Advertise Interval, 1–4095"""
     addresses: tuple[Address, ...]
-    """the VIPs, all of one family, in the sender's order"""
+    """the VIPs, 1–255, all of one family, in the sender's order"""
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for what the fields of RFC 9568 §5.2 cannot hold, or a mixture of families."""
+        if not 1 <= self.vrid <= 255:
+            raise ValueError(f"VRID {self.vrid} is not 1–255")
+        if not LEAVING <= self.priority <= OWNER:
+            raise ValueError(f"priority {self.priority} is not {LEAVING}–{OWNER}")
+        if not 1 <= self.centiseconds <= LONGEST_INTERVAL:
+            raise ValueError(f"Max Advertise Interval {self.centiseconds} is not 1–{LONGEST_INTERVAL} centiseconds")
+        if not 1 <= len(self.addresses) <= 255:
+            raise ValueError(f"{len(self.addresses)} addresses, an advert has 1–255")
+        if len({address.version for address in self.addresses}) > 1:
+            raise ValueError("addresses of both families; an advert has those of one")
 
     def __str__(self) -> str:
         return f"vrid {self.vrid} priority {self.priority} every {self.centiseconds / 100:g}s"
@@ -176,8 +194,10 @@ def encode(
 
     ``trailer`` gives what authenticates a message (whose checksum is zero) and follows it. The IPv6 checksum is
     computed here too rather than left to the kernel, so that one code serves both families and tests can read what we
-    send. Field ranges are the caller's to keep (the configuration checks them).
+    send. Raises ``ValueError`` when source, destination and addresses are not all of one family.
     """
+    if not source.version == destination.version == advertisement.addresses[0].version:
+        raise ValueError(f"{source} cannot send {advertisement.addresses[0]} to {destination}: not all of one family")
     body = _HEADER.pack(
         VERSION << 4 | ADVERTISEMENT,
         advertisement.vrid,
@@ -210,31 +230,25 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
         raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; this profile is unicast")
     if datagram.hop_limit < expectation.minimum_hop_limit:
         raise Malformed(Reason.HOP_LIMIT, f"{datagram.hop_limit} is below {expectation.minimum_hop_limit}")
-    if len(payload) < 1 or payload[0] >> 4 != VERSION:
-        raise Malformed(Reason.VERSION, f"{payload[0] >> 4}, not {VERSION}" if payload else "empty packet")
-    if payload[0] & 0x0F != ADVERTISEMENT:
-        raise Malformed(Reason.TYPE, f"{payload[0] & 0x0F}, not {ADVERTISEMENT} (ADVERTISEMENT)")
-    if len(payload) < _HEADER.size:
-        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, the header alone has {_HEADER.size}")
-    _, vrid, priority, count, interval, _ = _HEADER.unpack_from(payload)
-    size = 4 if source.version == 4 else 16
-    end = _HEADER.size + count * size
-    if len(payload) < end:
-        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, {count} addresses need {end}")
-    if source not in expectation.vrids.get(vrid, frozenset()):
+    header = _header(datagram)
+    vrid, end = header[0], header[-1]
+    if source not in expectation.vrids.get(vrid, _NOBODY):
         raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
-    number = guard.check(source, payload[:end], payload[end:], realtime)
-    if not _checksum_holds(datagram, end):
-        raise Malformed(Reason.CHECKSUM, f"{payload[6:8].hex()} is wrong for these {end} bytes")
-    if count == 0:
-        raise Malformed(Reason.NO_ADDRESSES, "the address count is 0")
-    centiseconds = interval & 0x0FFF  # "Reserv … MUST be ignored on reception" (RFC 9568 §5.2.6)
-    if centiseconds == 0:
-        raise Malformed(Reason.INTERVAL, "Max Advertise Interval is 0")
-    family = IPv4Address if source.version == 4 else IPv6Address
-    addresses = tuple(family(payload[at : at + size]) for at in range(_HEADER.size, end, size))
-    guard.accept(source, payload[:end], number, realtime)
-    return Advertisement(vrid, priority, centiseconds, addresses)
+    message = payload[:end]
+    number = guard.check(source, message, payload[end:], realtime)
+    advertisement = _advertisement(datagram, header)
+    guard.accept(source, message, number, realtime)
+    return advertisement
+
+
+def parse(datagram: Datagram) -> Advertisement:
+    """The advert in ``datagram``, from any source, to any destination, at any hop limit (RFC 9568 §5.2).
+
+    For programs that monitor; whatever acts on an advert needs ``decode``. Checks version, type, lengths, VRID,
+    checksum, number of addresses and interval, in this order. An authentication trailer is not verified. Raises
+    ``Malformed`` with the first check that fails, and nothing else whatever the bytes.
+    """
+    return _advertisement(datagram, _header(datagram))
 
 
 def strip_ipv4(packet: bytes) -> Datagram:
@@ -255,6 +269,44 @@ def strip_ipv4(packet: bytes) -> Datagram:
         hop_limit=packet[8],
         payload=packet[header:total],
     )
+
+
+_Header = tuple[int, int, int, int, int]
+"""VRID, priority, number of addresses, the 16 bits that end in Max Advertise Interval, and where the addresses end."""
+
+
+def _header(datagram: Datagram) -> _Header:
+    """The header of a complete VRRPv3 ADVERTISEMENT. Raises Malformed."""
+    payload = datagram.payload
+    if len(payload) < 1 or payload[0] >> 4 != VERSION:
+        raise Malformed(Reason.VERSION, f"{payload[0] >> 4}, not {VERSION}" if payload else "empty packet")
+    if payload[0] & 0x0F != ADVERTISEMENT:
+        raise Malformed(Reason.TYPE, f"{payload[0] & 0x0F}, not {ADVERTISEMENT} (ADVERTISEMENT)")
+    if len(payload) < _HEADER.size:
+        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, the header alone has {_HEADER.size}")
+    _, vrid, priority, count, interval, _ = _HEADER.unpack_from(payload)
+    end = _HEADER.size + count * (4 if datagram.source.version == 4 else 16)
+    if len(payload) < end:
+        raise Malformed(Reason.LENGTH, f"{len(payload)} bytes, {count} addresses need {end}")
+    if vrid == 0:
+        raise Malformed(Reason.UNKNOWN_VRID, "VRID 0 is not 1–255")
+    return vrid, priority, count, interval, end
+
+
+def _advertisement(datagram: Datagram, header: _Header) -> Advertisement:
+    """The content, if the checksum is right and the fields have values that RFC 9568 §5.2 permits. Raises Malformed."""
+    payload = datagram.payload
+    vrid, priority, count, interval, end = header
+    if not _checksum_holds(datagram, end):
+        raise Malformed(Reason.CHECKSUM, f"{payload[6:8].hex()} is wrong for these {end} bytes")
+    if count == 0:
+        raise Malformed(Reason.NO_ADDRESSES, "the address count is 0")
+    centiseconds = interval & LONGEST_INTERVAL  # "Reserv … MUST be ignored on reception" (RFC 9568 §5.2.6)
+    if centiseconds == 0:
+        raise Malformed(Reason.INTERVAL, "Max Advertise Interval is 0")
+    family, size = (IPv4Address, 4) if datagram.source.version == 4 else (IPv6Address, 16)
+    addresses = tuple(family(payload[at : at + size]) for at in range(_HEADER.size, end, size))
+    return Advertisement(vrid, priority, centiseconds, addresses)
 
 
 def _checksum_holds(datagram: Datagram, end: int) -> bool:
@@ -280,10 +332,11 @@ def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
 
 
 def _internet_checksum(data: bytes) -> int:
-    """RFC 1071: the complement of the ones' complement sum of 16-bit words; 0 over data with a right checksum."""
+    """RFC 1071: the complement of the ones' complement sum of 16-bit words; 0 over data with a right checksum.
+
+    That sum is the remainder modulo 2¹⁶ − 1, since 2¹⁶ leaves 1. (Data that is all zeros would be an exception; an
+    advert has a version.)
+    """
     if len(data) % 2:
         data += b"\0"
-    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total ^ 0xFFFF
+    return -int.from_bytes(data, "big") % 0xFFFF

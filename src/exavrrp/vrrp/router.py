@@ -19,7 +19,10 @@ Where the profile goes beyond the RFC:
 - a router that was Active a moment ago, and whose process was only replaced, waits for one interval instead of three:
   whoever has taken over meanwhile has said so by then;
 - an Active router that wakes later than Active_Down_Interval after its advert was due steps down before it says
-  anything: the others have taken over while it was stopped.
+  anything: the others have taken over while it was stopped;
+- an Active router whose service must not run twice (break before make) is *releasing* before it says priority 0: it
+  goes on as it was, in the same state and with the same priority on the wire, until what it served is withdrawn and
+  unbound. What becomes of it then is in its state: the ``Shutdown`` that the caller hands over when nothing is bound.
 """
 
 from dataclasses import dataclass, replace
@@ -43,6 +46,8 @@ class Initialize:
 
     role = Role.INITIALIZE
     deadline = None
+    advertised = None
+    releasing = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,8 @@ class Backup:
     resuming: bool = False
     """whether we were the Active a moment ago, and have heard nobody since whom we follow"""
     role = Role.BACKUP
+    advertised = None
+    releasing = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +89,12 @@ class Active:
 
     deadline: float
     """Adver_Timer: monotonic seconds"""
+    advertised: int
+    """the priority in our adverts, by which we contend: ours, or what it was when we began to release"""
     answered: bool = False
     """whether a losing advert was already answered since the Adver_Timer last fired"""
+    releasing: "Shutdown | None" = None
+    """break before make: what is to be done as soon as nothing is bound any more; None: we go on"""
     role = Role.ACTIVE
 
 
@@ -95,13 +106,13 @@ class Why(StrEnum):
 
     STARTUP = "startup"
     OWNER = "owner"
-    SILENCE = "silence"
+    ACTIVE_DOWN_TIMEOUT = "active-down-timeout"
     RESUMED = "resumed"
     RESIGNED = "peer-resigned"
     PREEMPTED = "preempted"
     SUPERSEDED = "superseded"
     STALLED = "stalled"
-    WEAKENED = "weakened"
+    PRIORITY_LOWERED = "priority-lowered"
     DRAIN = "drain"
     SHUTDOWN = "shutdown"
     FAULT = "fault"
@@ -122,6 +133,13 @@ class Shutdown:
 
     why: Why = Why.SHUTDOWN
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Break before make: shut down when what we serve is unbound. Only an Active has anything to release."""
+
+    shutdown: Shutdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +170,14 @@ class Yield:
     detail: str = ""
 
 
-Event = Startup | Shutdown | Timeout | Received | Prioritise | Yield
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The settings are these from now on. VRID, source and family make the virtual router what it is: they stay."""
+
+    settings: "Settings"
+
+
+Event = Startup | Shutdown | Release | Timeout | Received | Prioritise | Yield | Configure
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +240,10 @@ class Settings:
 
 
 class Router:
-    """One virtual router. ``state`` and ``priority`` are for reading; ``handle`` is the only way to change them."""
+    """One virtual router. ``state`` and ``priority`` are for reading; ``handle`` is the only way to change them.
+
+    ``priority`` is the effective one. That of our adverts is part of the state.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -231,6 +259,16 @@ class Router:
     def role(self) -> Role:
         """The state by name."""
         return self.state.role
+
+    @property
+    def advertised(self) -> int | None:
+        """The priority in our adverts; None: we send none."""
+        return self.state.advertised
+
+    @property
+    def releasing(self) -> Shutdown | None:
+        """What is to be done as soon as nothing is bound any more; None: we do not release."""
+        return self.state.releasing
 
     def advertisement(self, priority: int) -> Advertisement:
         """What an ``Advertise`` action puts on the wire."""
@@ -255,6 +293,7 @@ class Router:
 
     def _initialize(self, event: Event, now: float) -> list[Action]:
         match event:
+            # "If the Priority = 255, i.e., the router owns the IPvX address […]"
             case Startup() if self.priority == OWNER:
                 return self._become_active(now, Why.OWNER, "priority 255")
             case Startup(resuming):
@@ -263,7 +302,10 @@ class Router:
             case Prioritise(priority):
                 self.priority = priority
                 return []
-            case Shutdown() | Timeout() | Received() | Yield():
+            case Configure(settings):
+                self.settings = settings
+                return []
+            case Shutdown() | Release() | Timeout() | Received() | Yield():
                 return []
             case _:
                 assert_never(event)
@@ -272,6 +314,7 @@ class Router:
 
     def _backup(self, state: Backup, event: Event, now: float) -> list[Action]:
         match event:
+            # "If the Active_Down_Timer fires, then: Send an ADVERTISEMENT […] Transition to the {Active} state"
             case Timeout() if now >= state.deadline:
                 return self._become_active(now, *self._why_take_over(state, now))
             case Received(source, advertisement):
@@ -280,10 +323,17 @@ class Router:
                 self.priority = priority
                 self.state = self._reconsidered(state)
                 return []
+            case Configure(settings):
+                self.settings = settings
+                # Active_Adver_Interval is our own Advertisement_Interval until one is learned (RFC 9568 §6.1).
+                interval = settings.interval if state.following is None else self._bounded(state.interval)
+                self.state = self._reconsidered(replace(state, interval=interval))
+                return []
+            # "If a Shutdown event is received, then: […] Transition to the {Initialize} state"
             case Shutdown(why, detail):
                 self.state = Initialize()
                 return [Transition(Role.BACKUP, Role.INITIALIZE, why, detail)]
-            case Startup() | Timeout() | Yield():
+            case Startup() | Release() | Timeout() | Yield():
                 return []
             case _:
                 assert_never(event)
@@ -291,16 +341,21 @@ class Router:
     def _hear(self, state: Backup, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
         """An advert in Backup: leaving, acceptable (no preemption, or priority ≥ ours), or inferior and discarded."""
         if advertisement.priority == LEAVING:
+            # "If the Priority in the ADVERTISEMENT is 0, then: Set the Active_Down_Timer to Skew_Time"
             if source == _active(state) and state.resigned is None:
                 self.state = self._timed(replace(state, resigned=now))
             return []
         inferior = None
         if self._may_preempt(advertisement):
+            # "else // preempt was true and priority was less than the local priority: Discard the ADVERTISEMENT"
             since = now if state.inferior is None else state.inferior.since
             inferior = Inferior(source, advertisement, now, since)
             if self.priority == OWNER or now >= since + self.settings.preempt_delay:
                 self.state = replace(state, inferior=inferior)
                 return self._oddities(source, advertisement)
+        # "If Preempt_Mode is False, or if the Priority in the ADVERTISEMENT is greater than or equal to the local
+        # Priority, then: Set the Active_Adver_Interval to the Max Advertise Interval contained in the ADVERTISEMENT […]
+        # Set the Active_Down_Timer to Active_Down_Interval"
         self.state = self._waiting(now, self._learned(advertisement), source, inferior)
         return self._oddities(source, advertisement)
 
@@ -325,61 +380,89 @@ class Router:
         if state.resuming:
             return Why.RESUMED, f"nobody has taken over within {now - state.heard:.3f}s"
         whom = "anybody" if state.following is None else str(state.following)
-        return Why.SILENCE, f"nothing heard from {whom} for {now - state.heard:.3f}s"
+        return Why.ACTIVE_DOWN_TIMEOUT, f"nothing heard from {whom} for {now - state.heard:.3f}s"
 
     # RFC 9568 §6.4.3
 
     def _active(self, state: Active, event: Event, now: float) -> list[Action]:
         match event:
+            # "If the Adver_Timer fires, then: Send an ADVERTISEMENT; Reset the Adver_Timer to Advertisement_Interval"
             case Timeout() if now >= state.deadline:
-                self.state = Active(self._next_advert(state, now))
-                return [Advertise(self.priority)]
+                self.state = replace(state, deadline=self._next_advert(state, now), answered=False)
+                return [Advertise(state.advertised)]
             case Received(source, advertisement):
                 return self._contend(state, source, advertisement, now)
+            case Release(shutdown):
+                self.state = replace(state, releasing=shutdown)
+                return []
+            case Prioritise(priority) if state.releasing is not None:
+                self.priority = priority  # nobody is told, or a better router would begin before we have unbound
+                return []
             case Prioritise(priority) if priority < self.priority and not self.settings.preempt:
                 self.priority = priority
                 backup = self._waiting(now, self.settings.interval)
                 why = f"our priority is now {priority}, and nobody would preempt us"
-                return [Advertise(LEAVING), *self._become_backup(backup, Why.WEAKENED, why)]
+                return [Advertise(LEAVING), *self._become_backup(backup, Why.PRIORITY_LOWERED, why)]
             case Prioritise(priority) if priority != self.priority:
                 self.priority = priority
-                self.state = Active(now + self.settings.interval)
+                self.state = Active(now + self.settings.interval, priority)
                 return [Advertise(priority)]
+            # "If a Shutdown event is received, then: […] Send an ADVERTISEMENT with Priority = 0"
             case Shutdown(why, detail):
                 self.state = Initialize()
                 return [Advertise(LEAVING), Transition(Role.ACTIVE, Role.INITIALIZE, why, detail)]
             case Yield(why, detail):
                 return self._become_backup(self._waiting(now, self.settings.interval), why, detail)
+            case Configure(settings):
+                return self._configure(state, settings, now)
             case Startup() | Timeout() | Prioritise():
                 return []
             case _:
                 assert_never(event)
 
+    def _configure(self, state: Active, settings: Settings, now: float) -> list[Action]:
+        """What our adverts say may have changed: that is said at once, and once more before a Backup loses patience.
+
+        The Backups go by the interval that they have learned last. If we fell silent for a longer one after a single
+        advert, one that is lost would be a takeover.
+        """
+        before, self.settings = self.settings, settings
+        if (before.interval, before.addresses) == (settings.interval, settings.addresses):
+            return []
+        self.state = replace(state, deadline=now + min(before.interval, settings.interval))
+        return [Advertise(state.advertised)]
+
     def _contend(self, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
         """An advert while Active: the better router stays; the worse one is told so at once."""
         if advertisement.priority == LEAVING:
+            # "If the Priority in the ADVERTISEMENT is 0, then: Send an ADVERTISEMENT; Reset the Adver_Timer to
+            # Advertisement_Interval"
             if state.answered:
                 return []
-            self.state = Active(now + self.settings.interval, answered=True)
-            return [Advertise(self.priority)]
-        if self._is_better(source, advertisement):
+            self.state = replace(state, deadline=now + self.settings.interval, answered=True)
+            return [Advertise(state.advertised)]
+        if self._is_better(state, source, advertisement):
             backup = self._waiting(now, self._learned(advertisement), source)
             actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}")
             return actions + self._oddities(source, advertisement)
         if state.answered:
             return self._oddities(source, advertisement)
-        # New in RFC 9568: the loser is told at once, and the Adver_Timer left alone.
+        # "else // new Active Router logic: Discard the ADVERTISEMENT; Send an ADVERTISEMENT immediately to assert the
+        # {Active} state to the sending VRRP Router". The Adver_Timer is left alone.
         self.state = replace(state, answered=True)
-        return [Advertise(self.priority), *self._oddities(source, advertisement)]
+        return [Advertise(state.advertised), *self._oddities(source, advertisement)]
 
-    def _is_better(self, source: Address, advertisement: Advertisement) -> bool:
-        """Greater priority, or the same and a greater primary address, as an unsigned integer in network order."""
-        return (advertisement.priority, int(source)) > (self.priority, int(self.settings.source))
+    def _is_better(self, state: Active, source: Address, advertisement: Advertisement) -> bool:
+        """Greater priority, or the same and a greater primary address.
+
+        "(based on an unsigned integer comparison of the IPvX addresses in network byte order)"
+        """
+        return (advertisement.priority, int(source)) > (state.advertised, int(self.settings.source))
 
     def _step_down_if_stalled(self, now: float) -> list[Action]:
         """Backup, silently, if our advert is overdue by more than the others wait for it."""
         match self.state:
-            case Active(deadline) if now > deadline + self._down_interval(self.settings.interval):
+            case Active(deadline, advertised) if now > deadline + _down_interval(self.settings.interval, advertised):
                 backup = self._waiting(now, self.settings.interval)
                 return self._become_backup(backup, Why.STALLED, f"our advert was due {now - deadline:.3f}s ago")
             case _:
@@ -389,7 +472,7 @@ class Router:
 
     def _become_active(self, now: float, why: Why, detail: str) -> list[Action]:
         before = self.role
-        self.state = Active(now + self.settings.interval)
+        self.state = Active(now + self.settings.interval, self.priority)
         return [Advertise(self.priority), Transition(before, Role.ACTIVE, why, detail)]
 
     def _become_backup(self, backup: Backup, why: Why, detail: str = "") -> list[Action]:
@@ -403,24 +486,20 @@ class Router:
         self, heard: float, interval: float, following: Address | None = None, inferior: Inferior | None = None
     ) -> Backup:
         """Backup with its Active_Down_Timer newly set at ``heard``."""
-        return self._timed(Backup(heard, interval, heard, following, inferior=inferior))
+        return Backup(heard + self.down_interval(interval), interval, heard, following, inferior=inferior)
 
     def _timed(self, state: Backup) -> Backup:
         """``state`` with the deadline that follows from what was heard when, and from our priority now."""
-        deadline = state.heard + self._down_interval(state.interval)
+        deadline = state.heard + self.down_interval(state.interval)
         if state.resuming:
-            deadline = state.heard + state.interval + self._skew(state.interval)
+            deadline = state.heard + state.interval + _skew(state.interval, self.priority)
         if state.resigned is not None:
-            deadline = min(deadline, state.resigned + self._skew(state.interval))
+            deadline = min(deadline, state.resigned + _skew(state.interval, self.priority))
         return replace(state, deadline=deadline)
 
-    def _skew(self, interval: float) -> float:
-        """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256."""
-        return (256 - self.priority) * interval / 256
-
-    def _down_interval(self, interval: float) -> float:
-        """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time."""
-        return 3 * interval + self._skew(interval)
+    def down_interval(self, interval: float) -> float:
+        """For how many seconds a Backup of our priority waits for an Active with this interval."""
+        return _down_interval(interval, self.priority)
 
     def _next_advert(self, state: Active, now: float) -> float:
         """One interval after this advert was due, so that small delays do not add up; after a long one, from now."""
@@ -428,10 +507,16 @@ class Router:
         return due if due > now else now + self.settings.interval
 
     def _learned(self, advertisement: Advertisement) -> float:
-        learned = advertisement.centiseconds / 100
-        return min(max(learned, self.settings.learned_minimum), self.settings.learned_maximum)
+        return self._bounded(advertisement.centiseconds / 100)
+
+    def _bounded(self, interval: float) -> float:
+        return min(max(interval, self.settings.learned_minimum), self.settings.learned_maximum)
 
     # What an operator should know
+
+    def _lists_ours(self, advertisement: Advertisement) -> bool:
+        """Whether it lists our addresses, in whatever order."""
+        return set(advertisement.addresses) == set(self.settings.addresses)
 
     def _oddities(self, source: Address, advertisement: Advertisement) -> list[Action]:
         notices: list[Action] = []
@@ -442,13 +527,23 @@ class Router:
         elif round(ours * 100) != advertisement.centiseconds:
             detail = f"{source} advertises every {theirs:g}s, we every {ours:g}s"
             notices.append(Notice(Oddity.INTERVAL_DIFFERS, source, detail))
-        if set(advertisement.addresses) != set(self.settings.addresses):
+        if advertisement.addresses != self.settings.addresses and not self._lists_ours(advertisement):
             listed = ", ".join(map(str, advertisement.addresses))
             notices.append(Notice(Oddity.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
         if advertisement.priority == self.priority == OWNER:
             # A misconfiguration that should be logged (RFC 9568 §8.3.2).
             notices.append(Notice(Oddity.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
         return notices
+
+
+def _skew(interval: float, priority: int) -> float:
+    """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256."""
+    return (256 - priority) * interval / 256
+
+
+def _down_interval(interval: float, priority: int) -> float:
+    """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time (RFC 9568 §6.1), in seconds."""
+    return 3 * interval + _skew(interval, priority)
 
 
 def _active(state: Backup) -> Address | None:

@@ -4,8 +4,8 @@
 HTTP) or the kernel (``kernel``). Everybody else needs only what is named here.
 """
 
-from exavrrp.system.checks.obstacles import obstacle
 from exavrrp.system.checks.outcome import Outcome, Result
+from exavrrp.system.checks.preflight import preflight_error
 from exavrrp.system.checks.scheduling import Checks
 
-__all__ = ["Checks", "Outcome", "Result", "obstacle"]
+__all__ = ["Checks", "Outcome", "Result", "preflight_error"]

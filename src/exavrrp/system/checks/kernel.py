@@ -13,12 +13,9 @@ import struct
 from contextlib import closing
 from pathlib import Path
 
-from pyroute2.netlink.rtnl.ifinfmsg import ifinfmsg
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
-from exavrrp.config import File, Interface, Prefix, Process
+from exavrrp.config.kinds import File, Interface, Prefix, Process
 from exavrrp.system.checks.outcome import Outcome, printable
-from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, messages
+from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, Request, attribute, fixed, messages
 
 MOST = 253
 """The largest number in a file, as the largest weight."""
@@ -33,7 +30,10 @@ _COMM = 15
 """Bytes of a program's name that the kernel keeps (TASK_COMM_LEN without the terminating zero)."""
 
 _RTM_GETLINK, _RTM_GETROUTE = 18, 26
+_IFLA_IFNAME = 3
 _IFF_UP, _IFF_RUNNING = 1, 0x40
+_LINK = struct.Struct("=BxHiII")
+"""struct ifinfomsg: family, type, index, flags, mask."""
 _RT_TABLE_MAIN, _RTN_UNICAST = 254, 1
 _RTA_DST = 1
 _UNUSABLE = 0x1 | 0x10 | 0x200
@@ -125,17 +125,18 @@ def _beginning_of_stat(entry: str) -> bytes:
 
 async def interface(probe: Interface) -> Outcome:
     """Whether it is up and has a carrier."""
-    question = ifinfmsg()
-    question["attrs"] = [("IFLA_IFNAME", probe.interface)]
+    named = attribute(_IFLA_IFNAME, os.fsencode(probe.interface) + b"\0")
+    request = Request(_RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + named)
     with closing(Conversation()) as kernel:
         kernel.open()
         try:
-            [answer] = kernel.ask(question, _RTM_GETLINK)
+            [answer] = kernel.ask(request)
+            _, _, _, flags, _ = fixed(_LINK, answer)
         except OSError as error:
             return Outcome(passed=False, detail=printable(error.strerror or str(error)).lower())
-    if not answer["flags"] & _IFF_UP:
+    if not flags & _IFF_UP:
         return Outcome(passed=False, detail="is down")
-    running = bool(answer["flags"] & _IFF_RUNNING)
+    running = bool(flags & _IFF_RUNNING)
     return Outcome(running, "" if running else "has no carrier")
 
 
@@ -153,12 +154,12 @@ async def route(probe: Prefix) -> Outcome:
 
 async def _is_there(probe: Prefix) -> bool:
     wanted = probe.route
-    question = rtmsg()
-    question["family"] = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
-    question["table"] = _RT_TABLE_MAIN  # kernels before 4.20 ignore it
+    family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
+    # Kernels before 4.20 ignore the table.
+    request = Request(_RTM_GETROUTE, _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0), NLM_F_DUMP)
     with closing(Conversation()) as kernel:
         kernel.open()
-        for part in kernel.parts(question, _RTM_GETROUTE, NLM_F_DUMP):
+        for part in kernel.parts(request):
             if any(is_route(part, offset, wanted.network_address.packed, wanted.prefixlen) for offset in _each(part)):
                 return True
             await asyncio.sleep(0)

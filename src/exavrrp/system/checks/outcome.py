@@ -25,8 +25,11 @@ Tell = Callable[[Outcome], None]
 class Result(Protocol):
     """What is called with each result."""
 
-    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> None:
-        """``detail`` is one printable line that says why; ``seconds`` is how long it took; ``value`` as in Outcome."""
+    def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
+        """``detail`` is one printable line that says why; ``seconds`` is how long it took; ``value`` as in Outcome.
+
+        Returns whether the next results may turn the verdict over, so that they are wanted soon.
+        """
 
 
 def printable(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Checks that need no child process: a question to the network or the kernel, with a time limit.
+"""Checks that need no child process: probes of the network or the kernel, with a timeout.
 
-``Attempt`` owns one question being asked, as a task of the event loop, and is to the schedule what a child process is.
+``ProbeRun`` is one run of a probe, as a task of the event loop; to the schedule it is what a child process is.
 """
 
 import asyncio
@@ -9,18 +9,19 @@ import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from exavrrp.config import File, Http, Interface, Prefix, Process, Tcp
+from exavrrp.config.kinds import Asked, File, Http, Interface, Prefix, Process, Tcp
 from exavrrp.system.checks import kernel, web
 from exavrrp.system.checks.outcome import Outcome, Tell
 
 LATE = 0.1
 """Seconds. A time-out that comes later than this finds us guilty, not the service: it gets its time once more."""
 
-Question = Coroutine[Any, Any, Outcome]
+Running = Coroutine[Any, Any, Outcome]
+"""A probe under way. Raises OSError where there is no answer."""
 
 
-def questioner(probe: Tcp | Http | File | Process | Interface | Prefix) -> Callable[[], Question]:
-    """What asks the question anew each time it is called."""
+def probe_factory(probe: Asked) -> Callable[[], Running]:
+    """What starts the probe anew each time it is called."""
     match probe:
         case Tcp():
             return lambda: connect(probe)
@@ -36,12 +37,12 @@ def questioner(probe: Tcp | Http | File | Process | Interface | Prefix) -> Calla
             return lambda: kernel.route(probe)
 
 
-class Attempt:
-    """One question, from its start until nothing is left of it."""
+class ProbeRun:
+    """One run of a probe, from its start until nothing is left of it."""
 
     def __init__(
         self,
-        question: Question,
+        running: Running,
         timeout: float,
         loop: asyncio.AbstractEventLoop,
         tell: Tell,
@@ -55,7 +56,7 @@ class Attempt:
         self._started = loop.time()
         self._due = self._started + timeout
         self._pardoned = False
-        self._task = loop.create_task(question)
+        self._task = loop.create_task(running)
         self._task.add_done_callback(self._done)
         self._timer = loop.call_at(self._due, self._time_out)
 
@@ -73,7 +74,7 @@ class Attempt:
         self._tell_outcome = None
 
     def end(self, grace: float) -> None:  # noqa: ARG002 — the protocol's; a task needs no grace
-        """Stop asking."""
+        """Cancel it."""
         self._timer.cancel()
         self._task.cancel()
 
@@ -111,9 +112,9 @@ class Attempt:
 
 
 class Web:
-    """HTTP questions of one check, which share what TLS needs to know.
+    """HTTP requests of one check, which share a TLS context.
 
-    To read all authorities takes long enough to be done before the first election, not during one.
+    Reading all certificate authorities takes so long that it is done before the first election, not during one.
     """
 
     def __init__(self, probe: Http) -> None:

@@ -5,9 +5,9 @@ its end is awaited), reads the little it has to say, and tells whether it passed
 
 The limits, and why they are as they are:
 
-- A program that runs for longer than its timeout has failed, and is told so at that moment. Its whole process group
-  gets SIGTERM, and SIGKILL after ``GRACE``. A group also ends with its leader: nothing that a check leaves behind
-  piles up. Only a child that makes a session of its own escapes.
+- A program that runs for longer than its timeout has failed, and is told so at that moment. It and all its descendants,
+  also those in groups and sessions of their own, get SIGTERM, and SIGKILL after ``GRACE``: nothing piles up. When it
+  ends in time its group ends with it; what has made a session of its own is a daemon, and stays.
 - Output is read to its end, so that a chatty program is not blocked, but only its last line is kept, and a flood is
   read with pauses (``OUTPUT_PAUSE``): it costs the event loop next to nothing.
 """
@@ -16,10 +16,13 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from exavrrp.config import Program, Shell
+from exavrrp.config.kinds import Program, Shell
 from exavrrp.system import children
 from exavrrp.system.checks.outcome import Outcome, Tell, printable
 from exavrrp.system.children import Child, Starter, failure
+
+VARIABLE = "EXAVRRP_CHECK"
+"""Holds the name of the check in the environment of its program: for the program, and to find its descendants by."""
 
 GRACE = 0.5
 """Seconds between SIGTERM and SIGKILL when a program overruns: enough to remove a temporary file."""
@@ -36,14 +39,21 @@ TAIL = 4096
 
 def starter(name: str, program: Program | Shell) -> Starter:
     """What starts the program of the check ``name``; raises OSError when called and it cannot be."""
-    return children.starter(program.arguments, {"EXAVRRP_CHECK": name}, program.user, heard=True)
+    return children.starter(program.arguments, {VARIABLE: name}, program.user, heard=True)
 
 
 class Process:
-    """One run, from its start until the child is reaped. Raises OSError if it cannot be started."""
+    """One run of a check, from its start until the child is reaped. Raises OSError if it cannot be started."""
 
     def __init__(
-        self, start: Starter, timeout: float, loop: asyncio.AbstractEventLoop, tell: Tell, gone: Callable[[], None]
+        self,
+        start: Starter,
+        timeout: float,
+        loop: asyncio.AbstractEventLoop,
+        tell: Tell,
+        gone: Callable[[], None],
+        *,
+        name: str,
     ) -> None:
         self.finished = asyncio.Event()
         self._timeout = timeout
@@ -53,7 +63,7 @@ class Process:
         self._tail = b""
         self._heard = 0
         self._started = loop.time()
-        self._child = Child(start, loop, self._ended, background=False)
+        self._child = Child(start, loop, self._ended, background=False, mark=f"{VARIABLE}={name}")
         self._output = self._child.output.fileno()
         os.set_blocking(self._output, False)
         self._pause: asyncio.TimerHandle | None = None

@@ -14,7 +14,7 @@ import ssl
 
 import h11
 
-from exavrrp.config import Http
+from exavrrp.config.kinds import Http
 from exavrrp.system.checks.outcome import Outcome, printable
 
 MOST_HEAD = 16384

@@ -1,35 +1,10 @@
-"""ExaBGP's API on stdin and stdout: what we want announced, what came of it, and which neighbours are up.
+"""ExaBGP's API on stdin and stdout, and ExaBGP as a process: what touches the operating system.
 
-``conversation`` decides what is said and what an answer means (pure; no descriptors, no clock); ``pipes`` owns the two
-descriptors and the event loop's side. Everybody else needs only what is named here.
+``speaker`` decides what is sent and what an answer means, ``pump`` when; ``pipes`` owns the two descriptors.
+``deaf`` stands in its place when ExaBGP listens to us no longer. Everybody else needs only what is named here.
 """
 
-from exavrrp.system.exabgp.conversation import (
-    Answered,
-    Event,
-    Gone,
-    Greeted,
-    Neighbor,
-    Odd,
-    Refused,
-    Resumed,
-    Silent,
-    Stalled,
-    Stopping,
-)
+from exavrrp.system.exabgp.deaf import Deaf, Parent
 from exavrrp.system.exabgp.pipes import ExaBGP
 
-__all__ = [
-    "Answered",
-    "Event",
-    "ExaBGP",
-    "Gone",
-    "Greeted",
-    "Neighbor",
-    "Odd",
-    "Refused",
-    "Resumed",
-    "Silent",
-    "Stalled",
-    "Stopping",
-]
+__all__ = ["Deaf", "ExaBGP", "Parent"]

@@ -1,0 +1,131 @@
+"""The adverts that one virtual router sends: one copy to every peer over every way to it; pure."""
+
+import errno
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
+
+from exavrrp.common import Common
+from exavrrp.ports import NO_WAY, Sent, Severity, Transport
+from exavrrp.vrrp.auth import Signer
+from exavrrp.vrrp.packet import LEAVING, Address, Ipv4Checksum, encode
+from exavrrp.vrrp.router import Role
+from exavrrp.ways import MUTE_ADVERTS, Ways
+
+FAREWELLS = (0.003, 0.006)
+"""Seconds after the first priority 0 at which it is repeated: nobody acknowledges it."""
+
+
+class Adverts:
+    """What leaves for the peers."""
+
+    def __init__(
+        self,
+        common: Common,
+        ways: Ways,
+        transport: Transport,
+        *,
+        ipv4_checksum: Ipv4Checksum,
+        signer: Signer | None,
+        realtime: Callable[[], float],
+        after_adverts: Callable[[Callable[[], None]], None],
+    ) -> None:
+        """``signer`` signs them; without one they go out unsigned. ``after_adverts``: of ``work.Work``."""
+        self.counts: Counter[str] = Counter()
+        self._common = common
+        self._ways = ways
+        self._transport = transport
+        self._ipv4_checksum = ipv4_checksum
+        self._signer = signer
+        self._realtime = realtime
+        self._after_adverts = after_adverts
+        self._payloads: dict[tuple[int, Address], bytes] = {}
+        """unsigned ones, by priority and peer"""
+        self._unsent = 0
+        """adverts in a row of which no copy could be sent"""
+
+    def configure(self, signer: Signer | None, ipv4_checksum: Ipv4Checksum) -> None:
+        """Other adverts from now on."""
+        self._signer, self._ipv4_checksum = signer, ipv4_checksum
+        self._payloads.clear()
+
+    def advertise(self, priority: int) -> None:
+        """As the election demands; a priority 0 is repeated."""
+        self.send(priority)
+        if priority == LEAVING:
+            for delay in FAREWELLS:
+                self._common.timers.call_later(delay, self._repeat_farewell)
+
+    def _repeat_farewell(self) -> None:
+        if self._common.instance.router.role is not Role.ACTIVE:
+            self.send(LEAVING)
+
+    def remind(self) -> None:
+        """An advert before its time, for we go on in another process: peers wait from now on."""
+        advertised = self._common.instance.router.advertised
+        if advertised is not None:
+            self.send(advertised)
+
+    def send(self, priority: int) -> None:
+        """Send one advert. If none has left for a while, that is a fault."""
+        reached = False
+        errors: Counter[int] = Counter()
+        for sent in self._copies(priority):
+            reached = reached or sent.error is None
+            if sent.error is not None:
+                errors[sent.error] += 1
+        self.counts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
+        if errors:
+            self._warn(
+                "advert-send-failed", errors=", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
+            )
+        if reached:
+            self._unsent = 0
+            self._ways.retry.failures = 0
+        elif NO_WAY.issuperset(errors) and self._ways.are_peers_gone():
+            # The peers have vanished from the routing table, and not we from the network. Where hosts learn the ways to
+            # each other by BGP, the last node has no route to its dead peers. It must serve on.
+            self._warn(
+                "peers-unreachable",
+                detail="there is no route to any peer, but BGP neighbors are reached; adverts go on when there is one",
+            )
+            self._unsent = 0
+        else:
+            self._unsent += 1
+        if self._unsent >= MUTE_ADVERTS and priority != LEAVING:
+            self._unsent = 0
+            self._after_adverts(partial(self._go_mute, errors))
+
+    def _warn(self, event: str, **fields: object) -> None:
+        name = self._common.name
+        self._common.log.limited((name, event), Severity.WARNING, event, router=name, **fields)
+
+    def _go_mute(self, errors: Collection[int]) -> None:
+        if self._common.instance.router.role is Role.ACTIVE:
+            self._ways.fail(f"no advert could be sent to any peer ({', '.join(map(_name, errors))})")
+
+    def _copies(self, priority: int) -> Iterator[Sent]:
+        """Sends them; signed ones differ from each other, but not in the time that they tell."""
+        peers, signer = self._common.configuration.peers, self._signer
+        if signer is None:
+            for peer in peers:
+                if (key := (priority, peer)) not in self._payloads:
+                    self._payloads[key] = self._encoded(priority, peer)
+                yield from self._transport.send(self._payloads[key], peer, self._ways.links.get(peer, ()))
+            return
+        realtime = self._realtime()
+        for peer in peers:
+            links = self._ways.links.get(peer, ())
+            for number in range(max(1, len(links))):
+                payload = self._encoded(priority, peer, lambda message: signer.trailer(message, realtime))
+                yield from self._transport.send(payload, peer, links[number : number + 1])
+
+    def _encoded(self, priority: int, peer: Address, trailer: Callable[[bytes], bytes] | None = None) -> bytes:
+        source = self._common.configuration.source
+        assert source is not None
+        advertisement = self._common.instance.router.advertisement(priority)
+        return encode(advertisement, source, peer, self._ipv4_checksum, trailer)
+
+
+def _name(number: int) -> str:
+    return errno.errorcode.get(number, str(number))

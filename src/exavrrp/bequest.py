@@ -1,0 +1,51 @@
+"""What a node that was told to end alone leaves to the caretaker that goes on in its memory; pure.
+
+``Bequest`` knows what ExaBGP was told at that moment. From it and from what is decided later follows what a caretaker
+may keep announced: it cannot announce anything itself, and has one way to withdraw.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from exavrrp.health import Health
+from exavrrp.instance import Instance
+from exavrrp.routes import Level
+from exavrrp.sessions import Sessions
+
+
+@dataclass(frozen=True, slots=True)
+class Bequest:
+    """What a node that was told to end alone knows, for whoever goes on with it in the same memory."""
+
+    levels: Mapping[str, Level | None]
+    """by the name of the router: how ExaBGP announces its addresses"""
+    doubtful: frozenset[str]
+    """routers of which ExaBGP had not confirmed that"""
+    announced: frozenset[str]
+    """routers whose addresses ExaBGP announces, or may announce"""
+    health: Health
+    sessions: Sessions
+
+    def takes_part(self, name: str) -> bool:
+        """Whether the router may go on in the election: it was to be announced, or may be all the same."""
+        return name in self.announced or self.levels[name] is not None
+
+    def given_up(self, name: str, instance: Instance) -> str | None:
+        """Why what ExaBGP announces for a router, which is decided by ``instance``, must not stay; None if it may.
+
+        Or if there is nothing: a router that could not be announced has nothing to withdraw.
+        """
+        match instance.presence.level:
+            case _ if name not in self.announced:
+                return None
+            case _ if name in self.doubtful:
+                why = "may be announced or not"
+            case None:
+                why = "is not to be announced any more"
+            case Level.STANDBY if self.levels[name] is not Level.STANDBY:
+                why = "is to be announced as a second choice"
+            case Level.LEAVING if instance.presence.relieved:
+                why = "is served by another node"
+            case _:
+                return None
+        return f"{name} {why}, and only the end of ExaBGP can withdraw it"

@@ -1,0 +1,86 @@
+"""What a node decides when ExaBGP has ended its agent and lives on: it takes care of what is announced.
+
+A ``Caretaker`` begins as a successor does, and knows what checks and sessions said last. Three things differ.
+
+- It ends without a word when a successor asks for the lock: the repair is a good file and a reload.
+- It cannot announce anything. A router whose addresses are announced goes on with the announcement as it is; another
+  one stays out of the election.
+- When one of its routers has to give up what is announced, all hand over as in an orderly stop, and it ends ExaBGP:
+  that is the only way left to withdraw a route. This is not done before ``GRACE`` is over, in which a successor comes
+  after an ordinary reload. Nor for a router whose announcement ExaBGP has never accepted: there is nothing to withdraw.
+
+Which BGP sessions live it cannot ask; that ExaBGP lives it looks at all the time.
+"""
+
+from collections.abc import Callable, Collection
+
+from exavrrp.bequest import Bequest
+from exavrrp.config import Configuration
+from exavrrp.elections import Team
+from exavrrp.node import Node
+from exavrrp.roster import Ports
+from exavrrp.virtual_router import VirtualRouter
+
+GRACE = 0.9
+"""Seconds for which nothing is ended. A successor needs 0.3 to 0.5 s on a busy machine; longer, and two nodes would
+announce an address for more than 2 s: the time in which ExaBGP tells why, this, and the longest hand-over of a stop."""
+
+REMINDER = 60.0
+"""Seconds between two lines that say that ExaBGP has to be repaired."""
+
+REMEDY = (
+    "ExaBGP has ended its agent and started no other one, as it does when its configuration does not load. Addresses "
+    "and routes stay as they are; nothing new can be announced. Put the file right, then reload ExaBGP (SIGUSR1)"
+)
+
+
+class Caretaker(Node):
+    """A node whose ExaBGP is deaf."""
+
+    def __init__(
+        self, configuration: Configuration, given: Ports, bequest: Bequest, may_end: Callable[[bool], None]
+    ) -> None:
+        """``bequest``: of the node that ran in this memory; ``may_end`` takes whether a withdraw may end ExaBGP."""
+        super().__init__(configuration, given)
+        self.fitness.health, self.fitness.sessions = bequest.health, bequest.sessions
+        self.viewer.trouble = REMEDY
+        self._bequest = bequest
+        self._may_end = may_end
+        self._patient = True
+
+    def _start(self, drained: Collection[str]) -> None:
+        super()._start(drained)
+        self.turns.timers.call_later(GRACE, self._lose_patience)
+
+    def _begin(self, team: Team) -> None:
+        for router in team.routers:
+            router.know_answers()  # it carries out nothing any more
+            router.ways.look()  # adverts are heard, whether it takes part or not
+        if any(self._bequest.takes_part(router.name) for router in team.routers):
+            super()._begin(team)
+
+    def _terminated(self) -> None:
+        self._end("SIGTERM")
+
+    def _lose_patience(self) -> None:
+        self._patient = False
+        for router in self.routers.values():
+            self._see_whether_to_give_up(router)
+        self._remind()
+
+    def _remind(self) -> None:
+        if self.why is None:
+            self.log.error("exabgp-detached", detail=REMEDY)
+            self.turns.timers.call_later(REMINDER, self._remind)
+
+    def _followed_up(self, router: VirtualRouter) -> None:
+        super()._followed_up(router)
+        self._see_whether_to_give_up(router)
+
+    def _see_whether_to_give_up(self, router: VirtualRouter) -> None:
+        if not self._patient and (reason := self._bequest.given_up(router.name, router.instance)) is not None:
+            self._end(reason)
+
+    def _stop(self, why: str) -> None:
+        self._may_end(not self.gone)
+        super()._stop(why)

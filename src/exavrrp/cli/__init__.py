@@ -1,0 +1,56 @@
+"""The commands, one file each, imported only when it is called: ``status`` must not wait for what ``run`` needs.
+
+This package is the only one that prints, and it prints nothing to stdout while ``run`` is at work: that is ExaBGP's.
+
+Exit statuses: 0 good, 1 it failed (with what to do about it on stderr), 2 wrong usage. Of the commands that ask a
+running agent also 3: it answered, and the answer is no (nobody took over; the router is not Active; it looks after its
+addresses itself).
+"""
+
+from importlib import import_module
+
+import click
+
+from exavrrp import __version__
+
+CONFIGURATION = "/etc/exavrrp/exavrrp.toml"
+
+NO = 3
+"""Exit status: the answer is no."""
+
+COMMANDS = {
+    "check": "Find everything that is wrong with a configuration.",
+    "cleanup": "Remove the addresses that a killed agent has left on lo.",
+    "drain": "Hand over, and stay out of the election.",
+    "replay": "Decide a recording again, and compare.",
+    "run": "Serve, as a process of ExaBGP.",
+    "status": "Show how this node's virtual routers are now.",
+    "undrain": "Take part in the election again.",
+}
+"""Each command, which is ``command`` in the module of its name, and what the list of all says about it."""
+
+
+class Commands(click.Group):
+    """Imports a command when it is called, and none to list them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's
+        """The names, sorted."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — click's
+        """The command of this name, if there is one."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"exavrrp.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click's
+        """The list in the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="exavrrp")
+def main() -> None:
+    """VRRPv3 failover for routed data centres: elects over every uplink, binds the address, has ExaBGP announce it."""

@@ -1,0 +1,40 @@
+"""``exavrrp cleanup``: what a killed agent has left on lo."""
+
+from pathlib import Path
+
+import click
+
+from exavrrp.cleanup import Served, clean
+from exavrrp.cli import NO, options
+from exavrrp.cli.output import fail
+from exavrrp.cli.reading import loaded
+
+WAIT = 5.0
+"""Seconds to wait for an agent to end: that stops within 1.5 s of ExaBGP's end, or is killed after 2."""
+
+
+@click.command("cleanup")
+@click.option(
+    "--wait",
+    "limit",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=WAIT,
+    show_default=True,
+    help="How long to wait for an agent that is about to end.",
+)
+@options.agent
+def command(limit: float, path: Path) -> None:
+    """Remove the virtual addresses that a killed agent has left on lo; made for ExecStopPost= of ExaBGP's unit.
+
+    Exits with 0 if none of them is there (any more), with 3 if an agent or its ExaBGP lives (nothing is removed then).
+    """
+    configuration = loaded(path)
+    try:
+        removed = clean(configuration, limit)
+    except Served as who:
+        fail(f"nothing removed: {who}", status=NO)
+    except OSError as error:
+        fail(f"not cleaned: {error.strerror or error}")
+    for address in removed:
+        click.echo(f"removed {address} from lo")

@@ -1,0 +1,22 @@
+"""Reads the configuration for the commands that need all of it."""
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+from exavrrp.cli.output import fail
+from exavrrp.config import ConfigError, Configuration, Place, load
+from exavrrp.config.kinds import Probe
+from exavrrp.vrrp.packet import Address
+
+
+def loaded(
+    path: Path,
+    local_addresses: Callable[[], Collection[Address]] | None = None,
+    preflight_error: Callable[[Probe], tuple[str, str] | None] | None = None,
+    secrets: Callable[[Place], bytes] | None = None,
+) -> Configuration:
+    """As ``load``; a file with mistakes ends the command."""
+    try:
+        return load(path, local_addresses, preflight_error, secrets)
+    except ConfigError as error:
+        fail(*error.problems)

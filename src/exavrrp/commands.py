@@ -1,0 +1,51 @@
+"""What a node does for the commands (``control.Service``): drains, and its ``View``; pure."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from exavrrp import ports
+from exavrrp.elections import Elections
+from exavrrp.view import Outcome, View
+from exavrrp.virtual_router import VirtualRouter
+
+
+class Commands:
+    """What the commands ask for."""
+
+    def __init__(
+        self,
+        routers: Mapping[str, VirtualRouter],
+        elections: Elections,
+        *,
+        view: Callable[[], View],
+        handle: Callable[[ports.DrainAsked], None],
+    ) -> None:
+        """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node."""
+        self._routers = routers
+        self._elections = elections
+        self._view = view
+        self._handle = handle
+
+    def names(self) -> list[str]:
+        """Of the virtual routers, in the order of the configuration."""
+        return list(self._routers)
+
+    def drain(self, name: str) -> None:
+        """Have a router leave the election and stay out."""
+        self._handle(ports.DrainAsked(name))
+
+    def undrain(self, name: str) -> None:
+        """Have a router take part again."""
+        self._handle(ports.DrainAsked(name, undo=True))
+
+    def together(self, names: Collection[str]) -> tuple[str, ...]:
+        """These routers and those that move with them, in the order of the configuration."""
+        moving = {router.name for name in names for router in self._elections.team_of[name].routers}
+        return tuple(name for name in self._routers if name in moving)
+
+    def outcome(self, name: str) -> Outcome:
+        """How far a drain is."""
+        return self._routers[name].drain.outcome
+
+    def view(self) -> View:
+        """Everything as it is now."""
+        return self._view()

@@ -1,0 +1,49 @@
+"""What the parts of one virtual router have in common; pure."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from exavrrp import events
+from exavrrp.config import VirtualRouter as Configuration
+from exavrrp.history import History, Phase
+from exavrrp.instance import Fault, Instance
+from exavrrp.ports import LimitedLog
+from exavrrp.timers import Timers
+
+
+class Tell(Protocol):
+    """Takes an event of one member of a group."""
+
+    def __call__(self, event: events.OfOne, at: float | None = None) -> None:
+        """Deal with ``event`` now, or after what is being dealt with; as of ``at``, if that is given."""
+
+
+@dataclass(slots=True)
+class Common:
+    """One virtual router, as each of its parts knows it."""
+
+    configuration: Configuration
+    """no part keeps a copy: another configuration of the same router may take its place"""
+    instance: Instance
+    timers: Timers
+    log: LimitedLog
+    tell: Tell
+    """nobody is told any more once the router is gone"""
+    history: History = field(default_factory=History)
+
+    @property
+    def name(self) -> str:
+        """Of the router."""
+        return self.configuration.name
+
+    def reach(self, phase: Phase) -> None:
+        """Something that follows from the last transition has been done."""
+        self.history.reach(phase, self.timers.time())
+
+    def fail(self, fault: Fault, detail: str) -> None:
+        """Tell that the router cannot serve."""
+        self.tell(events.Failed(self.name, fault, detail))
+
+    def recover(self, fault: Fault) -> None:
+        """Tell that this is over."""
+        self.tell(events.Recovered(self.name, fault))

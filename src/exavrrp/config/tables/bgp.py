@@ -1,0 +1,243 @@
+"""The tables ``[virtual_router.NAME.bgp]``, ``….bgp.standby]`` and ``….bgp.leaving]`` → the attributes of each state.
+
+This file owns what these tables mean: which keys are derived from which, and when our own AS number must be known.
+"""
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from exavrrp.config import notation, schema
+from exavrrp.config.diagnosis import Document, dotted
+from exavrrp.config.places import Keys
+from exavrrp.neighbors import Session, overlap
+from exavrrp.routes import Attributes, Level
+from exavrrp.takeover import RoutePolicy, Takeover, derived_leaving, derived_standby, prepended
+from exavrrp.vrrp.packet import Address
+
+LONGEST_PATH = 255
+"""One AS_PATH segment counts its members in one byte (RFC 4271 §4.3)."""
+
+ATTRIBUTE_BYTES = 3900
+"""Of the 4,096 of a BGP message (RFC 4271 §4.1), without the header, the route and the attributes of fixed size."""
+
+PREPENDS = 3
+"""Prepends of an Active's path where silent failures take them away: so many nodes may die within a BGP hold time."""
+
+
+def read(
+    document: Document,
+    keys: Keys,
+    table: schema.Bgp,
+    addresses: tuple[Address, ...],
+    local_as: int | None,
+    *,
+    standby: bool,
+    priority: int,
+) -> RoutePolicy:
+    """What ``table`` says at ``keys``; ``standby`` is whether a Backup announces, else its table has no effect.
+
+    ``priority`` of the router: the Backups of one address must not tie among themselves.
+    """
+    local_as = table.local_as or local_as
+    takeover = frozenset(document.texts((*keys, "takeover"), table.takeover, Takeover))
+    prepend = table.prepend
+    if Takeover.PREPEND in takeover:
+        if local_as is None and not table.as_path and document.sound((*keys, "as_path")):
+            document.problem(
+                (*keys, "takeover"),
+                'holds "prepend", which needs our own AS number; write local_as = 65010 with your number'
+                " (or once in [agent])",
+            )
+        if prepend == 0:
+            document.problem((*keys, "prepend"), 'is 0, but takeover = ["prepend"] takes prepends away; write 1 to 32')
+        prepend = PREPENDS if prepend is None else prepend
+    if Takeover.MED in takeover and table.med is not None:
+        document.problem(
+            (*keys, "med"),
+            f'is {table.med}, but takeover = ["med"] makes it from the time of the takeover; remove one of the two',
+        )
+    values = _values(document, keys, table, addresses)
+    if Takeover.MED in takeover:
+        values.pop("med", None)
+    active = Attributes(**values, as_path=_path(document, keys, table.as_path, prepend, local_as))
+    _reachable(document, keys, active, addresses)
+    if len(active.as_path) <= (prepend or 0):
+        takeover -= {Takeover.PREPEND}  # a stand-in
+    lesser = [
+        _level(document, keys, level, table, derived, addresses=addresses, local_as=local_as)
+        for level, derived in (
+            (Level.STANDBY, derived_standby(active, local_as, priority)),
+            (Level.LEAVING, derived_leaving(active, local_as)),
+        )
+    ]
+    _fits(document, keys, [active, *lesser])
+    _named_alike(document, keys, [active, *lesser])
+    for level, attributes in zip((Level.STANDBY, Level.LEAVING), lesser, strict=True):
+        _named_everywhere(document, (*keys, level.value), active, attributes)
+    if not standby:
+        lesser[0] = derived_standby(active, local_as, priority)
+    prepends = (prepend or 0) if Takeover.PREPEND in takeover else 0
+    return RoutePolicy(active, lesser[0], lesser[1], takeover, prepends, local_as)
+
+
+def _level(
+    document: Document,
+    keys: Keys,
+    level: Level,
+    active: schema.Bgp,
+    derived: Attributes,
+    *,
+    addresses: tuple[Address, ...],
+    local_as: int | None,
+) -> Attributes:
+    """``derived`` with what the table of ``level`` says."""
+    table: schema.Level = getattr(active, level)
+    if isinstance(active.next_hop, dict):
+        for name in ("next_hop", "neighbors"):
+            if getattr(table, name) is not None:
+                document.problem(
+                    (*keys, level.value, name),
+                    f"is of no use: next_hop in {dotted(keys)} names neighbours, for all states; remove it",
+                )
+        table = msgspec.structs.replace(table, next_hop=None, neighbors=None)
+    keys = (*keys, level.value)
+    found = replace(derived, **_values(document, keys, table, addresses))
+    if table.as_path is not None or table.prepend is not None:
+        as_path = active.as_path if table.as_path is None else table.as_path
+        found = replace(found, as_path=_path(document, keys, as_path, table.prepend, local_as))
+    if table.next_hop is not None or table.neighbors is not None:
+        _reachable(document, keys, found, addresses)
+    return found
+
+
+def _values(
+    document: Document, keys: Keys, table: schema.Bgp | schema.Level, addresses: tuple[Address, ...]
+) -> dict[str, Any]:
+    """The attributes that ``table`` gives, but for the path."""
+    found: dict[str, Any] = {"med": table.med, "local_preference": table.local_preference}
+    if table.communities is not None:
+        found["communities"] = document.texts((*keys, "communities"), table.communities, notation.community)
+    if table.large_communities is not None:
+        place = (*keys, "large_communities")
+        found["large_communities"] = document.texts(place, table.large_communities, notation.large_community)
+    if table.neighbors is not None:
+        found["neighbors"] = document.texts((*keys, "neighbors"), table.neighbors, notation.session)
+    if isinstance(table.next_hop, dict):
+        found |= _next_hops(document, (*keys, "next_hop"), table.next_hop, found.get("neighbors", ()), addresses)
+    elif table.next_hop is not None:
+        found["next_hop"] = _next_hop(document, (*keys, "next_hop"), table.next_hop, addresses)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _path(
+    document: Document, keys: Keys, as_path: tuple[int, ...], prepend: int | None, local_as: int | None
+) -> tuple[int, ...]:
+    if as_path and local_as is not None and as_path[0] != local_as:
+        document.problem(
+            (*keys, "as_path"),
+            f"begins with {as_path[0]}, but our own AS number is {local_as} (local_as); begin with that",
+        )
+    try:
+        return prepended(as_path, prepend or 0, local_as)
+    except ValueError:
+        place = (*keys, "prepend")
+        if place in document:
+            document.problem(
+                place,
+                f"is {prepend}, for which our own AS number must be known; write local_as = 65010 with your number"
+                " (or once in [agent])",
+            )
+        return as_path
+
+
+def _next_hops(
+    document: Document,
+    keys: Keys,
+    table: dict[str, str],
+    neighbors: tuple[Session, ...],
+    addresses: tuple[Address, ...],
+) -> dict[str, Any]:
+    """The next hops of single neighbours. Without ``neighbors`` the route goes to these only: no others are known."""
+    found: dict[Session, str] = {}
+    for text, next_hop in table.items():
+        session = document.text((*keys, text), text, notation.session)
+        if session is None:
+            continue
+        if session in found:
+            document.problem((*keys, text), "is there twice; remove one")
+        elif neighbors and session not in neighbors:
+            document.problem((*keys, text), "is not among neighbors; add it there, or remove it here")
+        found[session] = _next_hop(document, (*keys, text), next_hop, addresses)
+        if found[session] == str(session.peer):
+            document.problem((*keys, text), "is the address of this very neighbour; write one of ours")
+    heard = neighbors or tuple(found)
+    return {"neighbors": heard, "next_hops": tuple((session, found[session]) for session in heard if session in found)}
+
+
+def _next_hop(document: Document, keys: Keys, text: str, addresses: tuple[Address, ...]) -> str:
+    if text == "self":
+        return text
+    found = document.text(keys, text, notation.routed)
+    if found is None or not addresses:
+        return "self"
+    if found.version < addresses[0].version:  # the other way round: RFC 8950
+        document.problem(keys, f'is {found}, but the addresses are IPv6; write one of IPv6 or "self"')
+    elif found in addresses:
+        document.problem(keys, f'is {found}, a virtual address: a route cannot lead to itself; write "self"')
+    return str(found)
+
+
+def _reachable(document: Document, keys: Keys, found: Attributes, addresses: tuple[Address, ...]) -> None:
+    """Note a next hop ``self`` over a session of the other family, which is no address of the route's family."""
+    if not addresses or addresses[0].version == 4 or not document.sound((*keys, "next_hop")):
+        return
+    own = dict(found.next_hops)
+    for index, neighbor in enumerate(found.neighbors):
+        if neighbor.peer.version == 4 and own.get(neighbor, found.next_hop) == "self":
+            place: Keys = (*keys, "next_hop", str(neighbor)) if neighbor in own else (*keys, "neighbors", index)
+            document.problem(
+                place,
+                f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
+                " name IPv6 neighbours only, or write an address of ours as its next_hop",
+            )
+
+
+def _named_everywhere(document: Document, keys: Keys, active: Attributes, found: Attributes) -> None:
+    """Note a level that names neighbours beside one that does not: no route is withdrawn from unknown neighbours."""
+    sound = all(document.sound((*place, "neighbors")) for place in (keys, keys[:-1]))
+    if sound and bool(found.neighbors) != bool(active.neighbors):
+        table = dotted(keys[:-1])
+        document.problem(
+            (*keys, "neighbors"),
+            f"names neighbours, but the other states are announced to all; write neighbors in {table} too"
+            if found.neighbors
+            else f"is [], all of them, but {table} names some; name those that are to hear of this state",
+        )
+
+
+def _named_alike(document: Document, keys: Keys, levels: Collection[Attributes]) -> None:
+    """Note a neighbour named as a whole and by session: a withdraw from all its sessions would end the other route."""
+    if found := overlap([session for attributes in levels for session in attributes.neighbors]):
+        document.problem(
+            (*keys, "neighbors"),
+            f'with those of its other states, holds "{found[0]}", all sessions to it, and "{found[1]}";'
+            " name each session, or the neighbour alone",
+        )
+
+
+def _fits(document: Document, keys: Keys, levels: Collection[Attributes]) -> None:
+    longest = max(len(attributes.as_path) for attributes in levels)
+    size = max(
+        4 * len(attributes.communities) + 12 * len(attributes.large_communities) + 4 * len(attributes.as_path)
+        for attributes in levels
+    )
+    if longest > LONGEST_PATH:
+        document.problem(
+            (*keys, "as_path"),
+            f"makes paths of up to {longest} AS numbers, with those put before it; {LONGEST_PATH} fit: write fewer",
+        )
+    elif size > ATTRIBUTE_BYTES:
+        document.problem(keys, "all attributes together do not fit into one BGP message; write fewer communities")

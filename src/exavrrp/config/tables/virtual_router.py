@@ -1,0 +1,255 @@
+"""``[virtual_router.NAME]`` → settings, complete without its agent."""
+
+from exavrrp.config import notation, schema
+from exavrrp.config.diagnosis import Document
+from exavrrp.config.kinds import program
+from exavrrp.config.places import Keys
+from exavrrp.config.settings import Agent, VirtualRouter
+from exavrrp.config.tables import bgp
+from exavrrp.config.tables.check import PreflightError
+from exavrrp.config.tables.names import defined
+from exavrrp.config.tables.values import authentication, interfaces, listed, whole_centiseconds
+from exavrrp.neighbors import Session, overlap
+from exavrrp.presence import Handover
+from exavrrp.routes import Network, host_route
+from exavrrp.vrrp.packet import OWNER, Address
+
+MOST_ADDRESSES = {4: 255, 6: 88}
+"""Virtual addresses in one advert. IPv4: the count is one byte (RFC 9568 §5.2.5), and 255 still fit into 1,500 bytes.
+IPv6: keepalived accepts no more than 88 when adverts are authenticated, and we let no router grow beyond its peers."""
+
+LEARNED_FACTOR = 10
+"""Own intervals: the longest interval that is learned from a peer's advert, unless ``learned_interval_max`` is set."""
+
+
+def read(
+    document: Document,
+    name: str,
+    table: schema.VirtualRouter,
+    agent: Agent,
+    preflight_error: PreflightError | None,
+) -> VirtualRouter:
+    """What ``[virtual_router.NAME]`` means, with what it takes from ``agent``; mistakes are noted.
+
+    ``preflight_error`` is asked about the programs of ``notify``, see ``load``.
+    """
+    keys = ("virtual_router", name)
+    interval = agent.advert_interval
+    if table.advert_interval is not None:
+        interval = whole_centiseconds(document, (*keys, "advert_interval"), table.advert_interval)
+    addresses = _addresses(document, (*keys, "addresses"), table.addresses)
+    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, addresses)
+    family = addresses[0].version if addresses else None
+    _preemption(document, keys, table)
+    return VirtualRouter(
+        name=name,
+        vrid=table.vrid,
+        priority=table.priority,
+        addresses=addresses,
+        unlisted_addresses=unlisted,
+        announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, (*addresses, *unlisted)),
+        source=_source(document, (*keys, "source"), table.source, agent, family),
+        peers=_peers(document, (*keys, "peers"), table.peers, agent, family),
+        interfaces=interfaces(document, (*keys, "interfaces"), table.interfaces) or agent.interfaces,
+        preempt=table.preempt,
+        preempt_delay=table.preempt_delay,
+        advert_interval=interval,
+        learned_interval_max=_learned_interval_max(document, keys, table.learned_interval_max, agent, interval),
+        handover=Handover(table.handover),
+        handover_hold=table.handover_hold,
+        linger=table.linger,
+        handover_ceiling=_ceiling(document, keys, table),
+        min_sessions=table.min_sessions,
+        sessions_neighbors=_counted(document, (*keys, "sessions_neighbors"), table),
+        sessions_weight=table.sessions_weight,
+        startup_hold=table.startup_hold,
+        authentication=(
+            agent.authentication
+            if table.authentication is None
+            else authentication(document, (*keys, "authentication"), table.authentication)
+        ),
+        checks=document.texts((*keys, "checks"), table.checks, lambda name: defined(document, "check", name)),
+        group=table.group,
+        notify=_notified(document, (*keys, "notify"), table.notify, preflight_error),
+        notify_active=_notified(document, (*keys, "notify_active"), table.notify_active, preflight_error),
+        notify_backup=_notified(document, (*keys, "notify_backup"), table.notify_backup, preflight_error),
+        notify_fault=_notified(document, (*keys, "notify_fault"), table.notify_fault, preflight_error),
+        notify_stop=_notified(document, (*keys, "notify_stop"), table.notify_stop, preflight_error),
+        notify_fifo=table.notify_fifo,
+        notify_socket=_notify_socket(document, keys, table),
+        notify_timeout=table.notify_timeout,
+        standby=table.standby == "announce",
+        route_policy=bgp.read(
+            document,
+            (*keys, "bgp"),
+            table.bgp,
+            (*addresses, *unlisted),
+            agent.local_as,
+            standby=table.standby == "announce",
+            priority=table.priority,
+        ),
+        stale_for=table.bgp.stale_for,
+    )
+
+
+def _addresses(document: Document, keys: Keys, texts: tuple[str, ...]) -> tuple[Address, ...]:
+    found = document.texts(keys, texts, notation.virtual)
+    firsts = {address.version: address for address in reversed(found)}
+    if len(firsts) > 1:
+        document.problem(
+            keys, f"holds IPv4 ({firsts[4]}) and IPv6 ({firsts[6]}); write one virtual router for each family"
+        )
+        return ()
+    for family in firsts:
+        if len(found) > MOST_ADDRESSES[family]:
+            document.problem(
+                keys,
+                f"holds {len(found)} addresses; one advert has room for {MOST_ADDRESSES[family]}:"
+                " write the others into unlisted_addresses on all nodes, or a second virtual router",
+            )
+    return found
+
+
+def _unlisted(
+    document: Document, keys: Keys, texts: tuple[str, ...], addresses: tuple[Address, ...]
+) -> tuple[Address, ...]:
+    """The addresses that adverts do not list; of the same family, since sessions and next hops are of one family."""
+    found = document.texts(keys, texts, notation.virtual)
+    family = addresses[0].version if addresses else None
+    for index, address in enumerate(found):
+        if address in addresses:
+            document.problem((*keys, index), f"holds {address}, which is in addresses; remove it from one of them")
+        elif family is not None and address.version != family:
+            document.problem(
+                (*keys, index),
+                f"holds {address}, but the addresses are IPv{family}; write a virtual router for IPv{address.version}"
+                " with the same group, and they move together",
+            )
+    return tuple(address for address in found if address.version == family and address not in addresses)
+
+
+def _announced(
+    document: Document, keys: Keys, texts: tuple[str, ...] | None, addresses: tuple[Address, ...]
+) -> tuple[Network, ...]:
+    """The prefixes that are announced, each with at least one of our addresses in it.
+
+    Another prefix would be announced while nothing in it is bound, and is most likely misspelt.
+    """
+    if texts is None or not addresses:
+        return tuple(map(host_route, addresses))
+    found = document.texts(keys, texts, notation.prefix)
+    family = addresses[0].version
+    for index, network in enumerate(found):
+        if network.version != family:
+            document.problem((*keys, index), f"holds {network}, but the addresses are IPv{family}; remove it")
+        elif not any(address in network for address in addresses):
+            document.problem(
+                (*keys, index),
+                f"holds {network}, which contains none of the addresses ({listed(addresses)});"
+                " write a prefix that contains one, or remove it",
+            )
+    return found
+
+
+def _preemption(document: Document, keys: Keys, table: schema.VirtualRouter) -> None:
+    owner = table.priority == OWNER
+    if owner and not table.preempt:
+        document.problem(
+            (*keys, "preempt"),
+            "is false, but priority 255 (the owner of the addresses) always preempts;"
+            " remove it, or write a priority of at most 254",
+        )
+    elif table.preempt_delay and not table.preempt:
+        document.problem(
+            (*keys, "preempt_delay"),
+            f"is {table.preempt_delay:g}, but preempt = false preempts nobody; remove one of the two",
+        )
+    elif table.preempt_delay and owner:
+        document.problem(
+            (*keys, "preempt_delay"),
+            f"is {table.preempt_delay:g}, but priority 255 (the owner of the addresses) never waits;"
+            " remove it, or write a priority of at most 254",
+        )
+
+
+def _ceiling(document: Document, keys: Keys, table: schema.VirtualRouter) -> float:
+    if table.handover_ceiling < table.handover_hold:
+        document.problem(
+            (*keys, "handover_ceiling"),
+            f"is {table.handover_ceiling:g}, below a handover_hold of {table.handover_hold:g}; write that or more",
+        )
+    return table.handover_ceiling
+
+
+def _counted(document: Document, keys: Keys, table: schema.VirtualRouter) -> tuple[Session, ...]:
+    """The only sessions that count. Fewer than ``min_sessions`` would keep the router out for ever."""
+    neighbors = document.texts(keys, table.sessions_neighbors, notation.session)
+    if found := overlap(neighbors):
+        document.problem(keys, f'holds "{found[0]}", all sessions to it, and "{found[1]}"; remove one of the two')
+    if neighbors and document.sound(keys) and table.min_sessions > len(neighbors):
+        document.problem(
+            (*keys[:-1], "min_sessions"),
+            f"is {table.min_sessions}, but sessions_neighbors names {len(neighbors)};"
+            f" write at most {len(neighbors)}, or name more neighbours (of several sessions to one neighbour each:"
+            ' "192.0.2.1 from 192.0.2.2")',
+        )
+    elif neighbors and table.min_sessions == 0:
+        document.problem(keys, "names neighbours, but min_sessions = 0 needs none; remove one of the two")
+    return neighbors
+
+
+def _notified(
+    document: Document, keys: Keys, command: tuple[str, ...] | None, preflight_error: PreflightError | None
+) -> tuple[str, ...] | None:
+    """``command``; if its program cannot be run here, that is noted."""
+    notified = None if command is None else program(document, keys, command)
+    if notified is not None and preflight_error is not None and (found := preflight_error(notified)) is not None:
+        document.problem(keys, found[1])
+    return command
+
+
+def _notify_socket(document: Document, keys: Keys, table: schema.VirtualRouter) -> str | None:
+    if table.notify_socket is not None and table.notify_socket == table.notify_fifo:
+        document.problem((*keys, "notify_socket"), "is what notify_fifo is; write another path, or remove one of them")
+    return table.notify_socket
+
+
+def _source(document: Document, keys: Keys, text: str | None, agent: Agent, family: int | None) -> Address | None:
+    if text is None:
+        return next((address for address in agent.sources if address.version == family), None)
+    source = document.text(keys, text, notation.routed)
+    if source is not None and family is not None and source.version != family:
+        document.problem(keys, f"is {source}, but the addresses are IPv{family}; write an IPv{family} address")
+    return source
+
+
+def _peers(
+    document: Document, keys: Keys, texts: tuple[str, ...] | None, agent: Agent, family: int | None
+) -> tuple[Address, ...]:
+    if texts is None:
+        peers = tuple(peer for peer in agent.peers if peer.version == family)
+        if not peers and family is not None and document.sound(("agent", "peers")):
+            document.problem(keys, f"is missing; write the other nodes' IPv{family} addresses here or into agent.peers")
+        return peers
+    peers = document.texts(keys, texts, notation.routed)
+    for index, peer in enumerate(peers):
+        if family is not None and peer.version != family:
+            document.problem((*keys, index), f"holds {peer}, but the addresses are IPv{family}; remove it")
+    if not peers and document.sound(keys):
+        document.problem(keys, "is []; write the other nodes' addresses, or remove the key to use agent.peers")
+    return peers
+
+
+def _learned_interval_max(
+    document: Document, keys: Keys, seconds: float | None, agent: Agent, interval: float
+) -> float:
+    if seconds is not None:
+        keys = (*keys, "learned_interval_max")
+        seconds = whole_centiseconds(document, keys, seconds)
+    elif agent.learned_interval_max is not None:
+        keys, seconds = ("agent", "learned_interval_max"), agent.learned_interval_max
+    else:
+        return min(round(LEARNED_FACTOR * interval, 2), 40.95)
+    if seconds < interval:
+        document.problem(keys, f"is {seconds:g}, below an advert_interval of {interval:g}; write that or more")
+    return seconds

@@ -1,0 +1,108 @@
+"""Settings → exavrrp.toml, complete with every default: what ``exavrrp check --print`` prints."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields
+from typing import Any
+
+from exavrrp.config import schema
+from exavrrp.config.diagnosis import quoted
+from exavrrp.config.settings import Authentication, Check, Configuration, Credential, Inline, KeyFile
+from exavrrp.routes import Attributes
+from exavrrp.takeover import RoutePolicy
+
+
+def effective(configuration: Configuration) -> str:
+    """``configuration`` as a complete exavrrp.toml; loads back as an equal one.
+
+    Only what has no value is missing (such as max_hops when every hop limit is accepted), and secrets.
+    """
+    tables = [_table("agent", configuration.agent)]
+    tables[0] += "" if configuration.agent.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
+    for router in configuration.routers:
+        header = f"virtual_router.{_key(router.name)}"
+        tables.append(_table(header, router, without=("name", "announce", "standby", "route_policy", "stale_for")))
+        tables[-1] += f"standby = {_toml('announce' if router.standby else 'withdraw')}\n"
+        tables[-1] += "" if router.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
+        if router.source is None:
+            tables[-1] += f"# source: found at start, the only global IPv{router.family} address on lo that is no VIP\n"
+        attributes = _attributes(router.route_policy, standby=router.standby)
+        attributes["bgp"] |= {"announce": router.announce, "stale_for": router.stale_for}
+        tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
+    tables += [_check_table(check) for check in configuration.checks]
+    tables += [_authentication_table(authentication) for authentication in configuration.authentications]
+    return "\n".join(tables)
+
+
+def _attributes(policy: RoutePolicy, *, standby: bool) -> dict[str, dict[str, object]]:
+    """The tables of ``policy`` by their names below ``[virtual_router.NAME]``."""
+    active = _values(policy.active)
+    inherited = ("next_hop", "neighbors") if policy.active.next_hops else ()
+    active["as_path"] = policy.active.as_path[policy.prepends :]
+    found: dict[str, dict[str, object]] = {
+        "bgp": {
+            **active,
+            "local_as": policy.local_as,
+            "prepend": policy.prepends,
+            "takeover": tuple(sorted(policy.takeover)),
+        }
+    }
+    if standby:
+        found["bgp.standby"] = {**_values(policy.standby, inherited), "prepend": 0}
+    found["bgp.leaving"] = {**_values(policy.leaving, inherited), "prepend": 0}
+    return found
+
+
+def _values(attributes: Attributes, without: Collection[str] = ()) -> dict[str, object]:
+    found: dict[str, object] = {field.name: getattr(attributes, field.name) for field in fields(attributes)}
+    if found.pop("next_hops"):
+        found["next_hop"] = {str(session): next_hop for session, next_hop in attributes.next_hops}
+    return {name: value for name, value in found.items() if name not in without}
+
+
+def _check_table(check: Check) -> str:
+    probe = _table(f"check.{_key(check.name)}", check.probe)
+    return probe + _table("", check, without=("name", "probe")).partition("\n")[2]
+
+
+def _authentication_table(authentication: Authentication) -> str:
+    lines = []
+    for key in authentication.keys:
+        match key.place:
+            case KeyFile(path):
+                lines.append(f"keys.{key.id} = {{ file = {_toml(path)} }}")
+            case Credential(name):
+                lines.append(f"keys.{key.id} = {{ credential = {_toml(name)} }}")
+            case Inline():
+                lines.append(f'# keys.{key.id} = {{ hex = "…" }}: not shown')
+    window = [] if authentication.window else ["# window: three intervals of each virtual router, and at least 5 s"]
+    table = _table(f"authentication.{_key(authentication.name)}", authentication, without=("name", "keys"))
+    return table + "".join(f"{line}\n" for line in (*window, *lines))
+
+
+def _table(header: str, settings: Any, without: Collection[str] = ()) -> str:
+    return _written(
+        header, {field.name: getattr(settings, field.name) for field in fields(settings) if field.name not in without}
+    )
+
+
+def _written(header: str, values: Mapping[str, object]) -> str:
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+    return "\n".join((f"[{header}]", *lines, ""))
+
+
+def _key(name: str) -> str:
+    return quoted(name) if "." in name else name
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case int() | float():
+            return repr(value)
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
+        case dict():
+            return f"{{ {', '.join(f'{quoted(name)} = {_toml(element)}' for name, element in value.items())} }}"
+        case _:
+            return quoted(str(value))

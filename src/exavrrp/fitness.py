@@ -1,0 +1,165 @@
+"""What checks and BGP sessions say of each virtual router; pure.
+
+A result of a check may change what routers are worth, or whether they can serve (``health``). The BGP sessions that a
+router needs are a check like any other; its results follow from what ExaBGP tells of all sessions (``sessions``).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from exavrrp import ports, speaker
+from exavrrp.config import Check, Configuration
+from exavrrp.config import VirtualRouter as RouterConfiguration
+from exavrrp.health import LEAST, Health, Initial, Subject, Vitality
+from exavrrp.neighbors import Session
+from exavrrp.sessions import Result, Sessions, check_of
+from exavrrp.view import Moment
+
+UNTOLD = (
+    "ExaBGP passes nothing of ours on to it, so it does not count: list this process in its api { processes [ ... ] } "
+    "in exabgp.conf and reload ExaBGP (SIGUSR1; 4.2 uses the list when the session has been reset)"
+)
+
+
+def used_checks(configuration: Configuration) -> list[Check]:
+    """The checks that any router names; nobody carries out others."""
+    used = {name for router in configuration.routers for name in router.checks}
+    return [check for check in configuration.checks if check.name in used]
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The results of a check, but for what ``health`` makes of them."""
+
+    at: Moment
+    """when the last one came"""
+    seconds: float
+    """what it took"""
+    value: int | None
+    passed: int
+    """how many have passed"""
+    failed: int
+
+
+class Fitness:
+    """All checks and sessions of a node."""
+
+    def __init__(
+        self,
+        log: ports.Log,
+        judge: Callable[[Collection[str]], None],
+        retry: Callable[[], None],
+        moment: Callable[[], Moment],
+    ) -> None:
+        """``judge`` takes the routers of which something may have changed; ``moment`` is now, by both clocks.
+
+        ``retry`` is called when ExaBGP may accept now what it refused.
+        """
+        self.results: dict[str, Results] = {}
+        """by the name of the check"""
+        self.changed: dict[Session, Moment] = {}
+        """when each session came up or went down last"""
+        self.ending = False
+        """whether sessions do not count any more: ExaBGP closes them when it goes. That is no fault of this node, which
+        hands over as far as it can"""
+        self._log = log
+        self._judge = judge
+        self._retry = retry
+        self._moment = moment
+        self._checks: Sequence[Check] = ()
+        self.sessions = Sessions({})
+        self.health = Health({}, {})
+
+    def take(self, configuration: Configuration, leaving: Iterable[str] = ()) -> None:
+        """Other routers and checks from now on; of those that are ``leaving`` nothing is asked.
+
+        A check that asks what one of those before has asked goes on with what that one knows.
+        """
+        checks = used_checks(configuration)
+        needed = {router.name: router.sessions() for router in configuration.routers}
+        requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
+        same = {
+            check.name: before.name
+            for check in checks
+            # The one of the same name, if there are several.
+            for before in sorted(self._checks, key=lambda before: before.name == check.name)
+            if before.probe == check.probe
+        }
+        self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
+        judged = {name: self.health.judge(name) for name in self.health.subjects}
+        self._checks = checks
+        results = self.sessions.require(requirements)
+        self.health.take(
+            {name: Subject(LEAST, {}) for name in leaving}
+            | {one.name: Subject(one.priority, _weights(configuration, one)) for one in configuration.routers},
+            {check.name: check.vitality() for check in checks}
+            | {check_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
+            same | {check_of(name): check_of(name) for name in requirements},
+        )
+        self._count(results)
+        names = [router.name for router in configuration.routers]
+        self._judge([name for name in names if name in judged and judged[name] != self.health.judge(name)])
+
+    def is_changing(self, check: str) -> bool:
+        """Whether the next results of ``check`` may turn its verdict over, so that they are wanted soon."""
+        return self.health.checks[check].changing
+
+    def check(self, checked: ports.Checked) -> None:
+        """A check has a result."""
+        name = checked.check
+        known = self.results.get(name)
+        passed, failed = (0, 0) if known is None else (known.passed, known.failed)
+        passed, failed = passed + checked.passed, failed + (not checked.passed)
+        self.results[name] = Results(self._moment(), checked.seconds, checked.value, passed, failed)
+        before = self.health.checks[name].verdict
+        affected = self.health.result(name, passed=checked.passed, detail=checked.detail, value=checked.value)
+        verdict = self.health.checks[name].verdict
+        if verdict is not before:
+            seconds = round(checked.seconds, 3)
+            self._log.info("check-changed", check=name, result=verdict, detail=checked.detail, seconds=seconds)
+        self._judge(affected)
+
+    def hear(self, event: speaker.Neighbor | speaker.Listed | speaker.Configured | speaker.Reconfigured) -> None:
+        """Something of sessions is known."""
+        match event:
+            case speaker.Neighbor(session, established):
+                self.changed[session] = self._moment()
+                self._log.info("session-changed", **_ends(session), state="up" if established else "down")
+                self._count(self.sessions.heard(session, established=established))
+            case speaker.Listed(session, listed):
+                if not listed:
+                    self._log.warning("neighbor-unlisted", **_ends(session), detail=UNTOLD)
+                elif session in self.sessions.untold:
+                    self._log.info("neighbor-listed", **_ends(session))
+                    self._retry()
+                self._count(self.sessions.listed(session, listed=listed))
+            case speaker.Configured(families):
+                self._count(self.sessions.configured(families))
+                self.changed = {session: at for session, at in self.changed.items() if session in families}
+            case speaker.Reconfigured():
+                self._log.info("exabgp-reconfigured")
+                self._retry()
+            case _:
+                assert_never(event)
+
+    def stall(self, *, stalled: bool) -> None:
+        """ExaBGP has stalled, or answers again."""
+        self._count(self.sessions.answers(stalled=stalled))
+
+    def give_up_waiting(self, router: str) -> None:
+        """For the sessions of ``router``, at the start."""
+        self._count(self.sessions.give_up_waiting(router))
+
+    def _count(self, results: Iterable[Result]) -> None:
+        for one in () if self.ending else results:
+            self.check(ports.Checked(check_of(one.router), one.passed, one.detail))
+
+
+def _weights(configuration: Configuration, router: RouterConfiguration) -> dict[str, int]:
+    weights = configuration.weights(router)
+    return weights if router.min_sessions == 0 else weights | {check_of(router.name): router.sessions_weight}
+
+
+def _ends(session: Session) -> dict[str, str]:
+    return {"neighbor": str(session.peer), "local": str(session.local or "unknown")}

@@ -1,0 +1,157 @@
+"""What the process before has left for this one, and what this one leaves: the note without its file; pure.
+
+``Memory`` reads a note and makes the next one. Where that is kept, and how it gets there, is ``system.state``'s matter,
+and another one's in the simulation.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from itertools import chain
+
+from exavrrp.config import Configuration
+from exavrrp.config.notation import session
+from exavrrp.control import Announcement, Life, Misunderstood
+from exavrrp.ports import Forgotten
+from exavrrp.routes import Attributes, Network, Route
+from exavrrp.vrrp.packet import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What a note says, and what its texts stand for."""
+
+    life: Life
+    addresses: frozenset[Address]
+    """all that the last life, and those before it that it had to clear up after, may have bound"""
+    routes: tuple[Route, ...]
+    """all that they may have announced"""
+
+    def forgotten(self, configuration: Configuration, *, foreign: bool) -> Forgotten:
+        """What of it is not in ``configuration``; ``foreign``: it was under another ExaBGP than ours."""
+        ours = {network for router in configuration.routers for network in router.owned}
+        left = () if foreign else tuple(route for route in self.routes if route.network not in ours)
+        return Forgotten(self.addresses - configuration.addresses, left)
+
+
+def understood(life: Life) -> Note:
+    """Raises Misunderstood."""
+    try:
+        return Note(life, frozenset(map(ip_address, life.addresses)), tuple(_routes(life.announcements)))
+    except ValueError as error:
+        raise Misunderstood(f"not a note of this version: {error}") from None
+
+
+class Memory:
+    """What is known of the last life, and what is to be known of this one (``ports.Memory``, but for ``note``)."""
+
+    def __init__(self, exabgp: tuple[int, int] | None = None) -> None:
+        """``exabgp``: the process that announces for us, by number and start time; None: not known yet."""
+        self.boot: str | None = None
+        self.exabgp = exabgp
+        self.is_foreign = False
+        """whether the last life was certainly under another ExaBGP, and this one announces nothing for it"""
+        self._announced: frozenset[str] = frozenset()
+        self._offered: frozenset[str] = frozenset()
+        self._last = Life(boot=None, exabgp=None, routers={})
+        """that of this boot, if there was one"""
+        self._named = frozenset[str]()
+        """the prefixes that it may have announced"""
+        self._addresses: tuple[str, ...] = ()
+        self._announcements: dict[str, tuple[Announcement, ...]] = {}
+
+    def read(self, last: Life, *, foreign: bool) -> None:
+        """Believe the last note, now that ``boot`` and ``exabgp`` are known; ``foreign``: of another ExaBGP's agent."""
+        self._announced = last.announced(self.boot, self.exabgp)
+        self._offered = frozenset(last.offered if last.is_under(self.boot, self.exabgp) else ())
+        self.is_foreign = foreign
+        if self.boot is not None and last.boot == self.boot:
+            self._last = last
+            self._named = frozenset(prefix for one in last.announcements for prefix in one.prefixes)
+
+    def recall(self) -> frozenset[str]:
+        """The routers that were announced in the last life, if this very ExaBGP announces them still."""
+        return self._announced
+
+    def names(self, networks: Collection[Network]) -> bool:
+        """Whether the last life may have announced any of these, as far as it was noted."""
+        return not self._named or not self._named.isdisjoint(map(str, networks))
+
+    def was_active(self, router: str) -> bool:
+        """Whether ``router`` was announced as an Active's at the end of the last life, if that was in this boot."""
+        return self._last.routers.get(router) == "active"
+
+    def may_be_announced(self, router: str) -> bool:
+        """Whether this very ExaBGP had not confirmed in the last life that it announces nothing of ``router``."""
+        return router in self._offered
+
+    def since(self, router: str) -> int | None:
+        """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
+        return self._last.since.get(router)
+
+    def silent(self, router: str) -> tuple[int, float] | None:
+        """How many nodes fell silent in earlier lives of this boot, and when the last one did, in monotonic seconds."""
+        return self._last.silences.get(router)
+
+    def may_bind(self, addresses: Iterable[Address]) -> None:
+        """All that this life may bind; for the next ``note``."""
+        self._addresses = tuple(sorted(map(str, addresses)))
+
+    def may_announce(self, router: str, routes: Iterable[Route]) -> None:
+        """All that it may announce for ``router``, as it did last; for the next ``note``."""
+        self._announcements[router] = tuple(_announcements(routes))
+
+    def next(
+        self,
+        levels: Mapping[str, str | None],
+        since: Mapping[str, int] | None = None,
+        silences: Mapping[str, tuple[int, float]] | None = None,
+        offered: Collection[str] = (),
+    ) -> Life:
+        """The note that says this of the routers (as of ``ports.Memory.note``), and all that may be theirs."""
+        announced = {name: str(level) for name, level in levels.items() if level is not None}
+        return Life(
+            boot=self.boot,
+            exabgp=self.exabgp,
+            routers=announced,
+            offered=tuple(sorted(offered)),
+            since={name: time for name, time in (since or {}).items() if name in announced},
+            silences=dict(silences or {}),
+            addresses=self._addresses,
+            announcements=tuple(chain.from_iterable(self._announcements.values())),
+        )
+
+
+def _announcements(routes: Iterable[Route]) -> Iterator[Announcement]:
+    """Those that share their attributes together."""
+    prefixes: dict[Attributes, list[str]] = {}
+    for route in routes:
+        prefixes.setdefault(route.attributes, []).append(route.prefix)
+    for attributes, sharing in prefixes.items():
+        yield Announcement(
+            prefixes=tuple(sharing),
+            next_hop=attributes.next_hop,
+            med=attributes.med,
+            local_preference=attributes.local_preference,
+            communities=attributes.communities,
+            large_communities=attributes.large_communities,
+            as_path=attributes.as_path,
+            neighbors=tuple(map(str, attributes.neighbors)),
+            next_hops={str(neighbor): next_hop for neighbor, next_hop in attributes.next_hops},
+        )
+
+
+def _routes(announcements: Iterable[Announcement]) -> Iterator[Route]:
+    """Raises ValueError."""
+    for one in announcements:
+        attributes = Attributes(
+            next_hop=one.next_hop,
+            med=one.med,
+            local_preference=one.local_preference,
+            communities=one.communities,
+            large_communities=one.large_communities,
+            as_path=one.as_path,
+            neighbors=tuple(map(session, one.neighbors)),
+            next_hops=tuple((session(neighbor), next_hop) for neighbor, next_hop in one.next_hops.items()),
+        )
+        yield from (Route(ip_network(prefix), attributes) for prefix in one.prefixes)

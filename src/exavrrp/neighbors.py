@@ -1,0 +1,40 @@
+"""Which BGP session is which: a pair of addresses, our own and the neighbour's; pure.
+
+One router may be a neighbour more than once: two sessions to its loopback address, each from another address of ours,
+or two routers that are both called fe80::1, each on another link. ExaBGP tells its neighbours apart by both addresses,
+and so does everybody here. It must not know of configuration, of commands, or of which session is up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from exavrrp.vrrp.packet import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A BGP session, or all of them to one neighbour."""
+
+    peer: Address
+    local: Address | None = None
+    """our end. None: any, where sessions are chosen; not known, in what ExaBGP tells (``local-address auto`` before it
+    has connected)"""
+
+    def covers(self, other: "Session") -> bool:
+        """Whether ``other`` is among those that this one chooses. An end that is not known may be any."""
+        return self.peer == other.peer and (self.local == other.local or None in (self.local, other.local))
+
+    def __str__(self) -> str:
+        return str(self.peer) if self.local is None else f"{self.peer} from {self.local}"
+
+
+def overlap(sessions: Iterable[Session]) -> tuple[Session, Session] | None:
+    """One that chooses all sessions to a neighbour, and one that chooses one of them; None: no two are so."""
+    chosen = list(sessions)
+    whole = {one.peer for one in chosen if one.local is None}
+    return next(((Session(one.peer), one) for one in chosen if one.local is not None and one.peer in whole), None)
+
+
+def ordered(session: Session) -> tuple[str, str]:
+    """A key for sorting, the same in every process."""
+    return str(session.peer), str(session.local)

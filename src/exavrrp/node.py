@@ -1,0 +1,439 @@
+"""A node: everything that one machine decides.
+
+``Node`` is made from a configuration and its ports (``ports``), and runs no loop, opens nothing and reads no clock but
+the port. Production and simulation make the same ``Node``, and differ in the ports alone. An event goes one way: a port
+hands it to ``handle``, and what follows goes out through the ports. What comes of that is an event of its own.
+
+Two habits matter.
+
+- Wanted sets, not changes: what is bound and what is announced is what all routers want, so that a start, a repair and
+  an ordinary change take the same path.
+- At start everything that our configuration owns is accounted for before the first election is decided, at ExaBGP and
+  on the interface. What a predecessor served a moment ago, under the very ExaBGP that still announces it, goes on being
+  served as ``leaving`` until the election is decided; anything else it left is withdrawn, and then unbound.
+
+How a node ends tells what ExaBGP is about to do. Its line ``shutdown``, or the end of its pipe: it goes, and its
+sessions with it; everything is handed over as far as the time allows. A SIGTERM without that line: only the agent is
+replaced, sessions and routes stay (ExaBGP's SIGUSR2, or somebody's ``kill``); everything is left in place, without a
+word, and the successor goes on with it. Until there is one, and if there is none, a ``Caretaker`` does.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import assert_never
+
+from exavrrp import events, ports, speaker
+from exavrrp.adverts import FAREWELLS
+from exavrrp.announcement import Announcer
+from exavrrp.bequest import Bequest
+from exavrrp.binding import Binding
+from exavrrp.commands import Commands
+from exavrrp.config import Configuration
+from exavrrp.elections import Elections, Team
+from exavrrp.fitness import Fitness
+from exavrrp.leftovers import Leftovers
+from exavrrp.notes import Notes
+from exavrrp.ports import Severity
+from exavrrp.reception import Reception
+from exavrrp.roster import Ports, Roster
+from exavrrp.routes import Network
+from exavrrp.turns import Turns
+from exavrrp.view import Moment, View
+from exavrrp.viewer import Viewer
+from exavrrp.virtual_router import Shared, VirtualRouter
+from exavrrp.work import Work
+
+STOP_LIMIT = 1.5
+"""Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
+
+REPLACED = "SIGTERM alone"
+"""Why a node ended when only the agent is to be replaced."""
+
+SUCCEEDED = "succeeded"
+"""Why a caretaker ended when a successor has come."""
+
+TELL_TALE = 0.15
+"""Seconds after a SIGTERM in which ExaBGP's line ``shutdown`` or the end of its pipe tells that it goes, too. It writes
+the line first; but where systemd sends SIGTERM to every process of a unit (KillMode=control-group), we hear both."""
+
+Event = ports.Event | speaker.Event
+
+
+class Node:
+    """All virtual routers of this machine, and what they share.
+
+    It hears of ExaBGP and signals from the beginning; ``start`` begins the elections. ``reconfigure`` puts another
+    configuration in the place of the one before, as the first one was put in the place of nothing. ``why`` tells that
+    it ends, and ``over`` that nothing is left to be done.
+    """
+
+    def __init__(self, configuration: Configuration, given: Ports) -> None:
+        self.log = given.log
+        self.why: str | None = None
+        self.over = False
+        self.started = False
+        self.abandoned = False
+        """whether the time for a stop was too short"""
+        self.bequest: Bequest | None = None
+        """once it is ``over``, if what was served is left in place"""
+        self._farewells_sent = False
+        self._ports = given
+        self.turns = Turns(given.clock)
+        self.work = Work(given.clock, self.turns.timers, self.turns.put)
+        self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, self._follow_up, given.record)
+        self.fitness = Fitness(given.log, self._judge, self._retry_announcements, self._moment)
+        self._announcer = Announcer(given.speaker)
+        self._binding = Binding(given.addresses, given.clock, self.work, self._announcer.flush)
+        self._notes = Notes(given.memory, given.clock, self.work)
+        self._leftovers = Leftovers(
+            given.forgotten,
+            given.memory,
+            given.addresses,
+            given.speaker,
+            timers=self.turns.timers,
+            binding=self._binding,
+            notes=self._notes,
+            log=given.log,
+        )
+        self.reception = Reception(given.marks, given.log, time=given.clock.time, realtime=given.realtime)
+        shared = Shared(
+            timers=self.turns.timers,
+            log=given.log,
+            tell=self.elections.tell,
+            realtime=self._realtime,
+            moment=self._moment,
+            notifier=given.notifier,
+            marks=given.marks,
+            binding=self._binding,
+            announcer=self._announcer,
+            is_connected=self._is_connected,
+            is_told=lambda: self.fitness.sessions.are_told,
+            after_adverts=self.work.soon,
+        )
+        self._roster = Roster(
+            given,
+            shared,
+            elections=self.elections,
+            fitness=self.fitness,
+            reception=self.reception,
+            notes=self._notes,
+            leftovers=self._leftovers,
+            join=self._join,
+        )
+        self.routers = self._roster.routers
+        self.commands = Commands(self.routers, self.elections, view=self.view, handle=self.handle)
+        self.viewer = Viewer(
+            self.routers,
+            self.fitness,
+            self._binding,
+            self.reception,
+            self.turns,
+            addresses=given.addresses,
+            checks=given.checks,
+            transports=given.transports,
+            notifier=given.notifier,
+            moment=self._moment,
+        )
+        self._take(configuration)
+
+    # Configuration
+
+    @property
+    def configuration(self) -> Configuration:
+        """What it is to do."""
+        assert self._roster.configuration is not None
+        return self._roster.configuration
+
+    def reconfigure(self, new: Configuration) -> None:
+        """Put ``new`` in the place of the configuration before; what it does not change is not touched.
+
+        Raises OSError or ValueError if a port cannot have what that needs, or the node ends; nothing has changed then.
+        """
+        if self.why is not None:
+            raise ValueError(f"this node ends: {self.why}")
+        self.turns.put(partial(self._take, new))
+
+    def _take(self, new: Configuration) -> None:
+        self._roster.take(new)
+        self.work.advert_interval = min((router.advert_interval for router in new.routers), default=1.0)
+
+    def _join(self, team: Team, drained: Collection[str]) -> None:
+        """It is new in the configuration; ``drained`` members are to stay out."""
+        for router in team.routers if self.started else ():
+            router.announcement.change()  # ExaBGP's answer tells that it carries out our commands
+            router.judge(self.fitness.health)
+            if router.name in drained:
+                router.drain.begin()
+        if self.started:
+            self._begin(team)
+            self._wait_for_sessions(team.routers)
+
+    def view(self) -> View:
+        """All of it as it is now, for people and programs."""
+        return self.viewer.view()
+
+    @property
+    def gone(self) -> bool:
+        """Whether ExaBGP is gone, or goes."""
+        return self._announcer.gone
+
+    # Events in
+
+    def handle(self, event: Event) -> None:
+        """Deal with ``event`` now; if the node is dealing with another one, after that."""
+        self.turns.put(partial(self._dispatch, event))
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case ports.Arrived(source, arrival):
+                self.reception.arrived(source, arrival)
+            case ports.Discarded(reason, sender):
+                self.reception.discarded(reason, sender)
+            case ports.PathsChanged():
+                self._moved()
+            case ports.AddressesChanged():
+                self._binding.look()
+            case ports.AddressRepaired(address):
+                detail = "somebody removed or changed it on lo; put back"
+                self.log.warning("address-repaired", address=str(address), detail=detail)
+            case ports.AddressLost(address, error):
+                self._binding.lost(address, error)
+            case ports.Checked():
+                self.fitness.check(event)
+            case ports.Distrusted(check, why, seconds):
+                detail = f"{why}; the last result stands for {seconds:.0f} s more, then the check fails"
+                key = ("check-not-run", check)
+                self.log.limited(key, Severity.WARNING, "check-not-run", check=check, detail=detail)
+            case ports.DrainAsked(name, undo):
+                drain = self.routers[name].drain
+                (drain.undo if undo else drain.begin)()
+            case ports.Terminated():
+                self._terminated()
+            case ports.End(why):
+                self._end(why)
+            case _:
+                self._hear(event)
+
+    def _hear(self, event: speaker.Event) -> None:
+        """Something of ExaBGP's."""
+        match event:
+            case speaker.Greeted(version, known):
+                self.viewer.version = version
+                (self.log.info if known else self.log.warning)("exabgp-connected", version=version, known=known)
+            case speaker.Neighbor():
+                self.fitness.hear(event)
+                self._moved()  # whoever had no way to a peer may take part again
+            case speaker.Listed() | speaker.Configured() | speaker.Reconfigured():
+                self.fitness.hear(event)
+            case speaker.Answered(network):
+                self._answered(network)
+            case speaker.Refused(network, line, times):
+                key = ("refused", network, times > 1)
+                self.log.limited(key, Severity.ERROR, "command-refused", command=line, detail="see ExaBGP's log")
+                self._refused(network, times, silent=False)
+            case speaker.Silent(network, line, times):
+                self.log.limited(("silent", network), Severity.WARNING, "command-unanswered", command=line)
+                self._refused(network, times, silent=True)
+            case speaker.Stalled(seconds):
+                detail = f"nothing heard for {seconds:.1f} s: nothing can be announced, and no session counts"
+                self.log.error("exabgp-stalled", detail=detail)
+                self.fitness.stall(stalled=True)
+            case speaker.Resumed():
+                self.log.info("exabgp-resumed")
+                self.fitness.stall(stalled=False)
+            case speaker.Odd(detail):
+                same = ("odd", detail.lstrip("0123456789"))  # what differs in a count alone is the same
+                self.log.limited(same, Severity.WARNING, "exabgp-anomaly", detail=detail)
+            case speaker.Stopping():
+                self._announcer.gone = True
+                self._end("ExaBGP stops")
+            case speaker.Gone(why):
+                self.log.error("exabgp-disconnected", detail=why)
+                self._announcer.gone = True
+                self._end("ExaBGP is gone")
+            case _:
+                assert_never(event)
+
+    # What the routers share
+
+    def _follow_up(self, routers: Iterable[VirtualRouter]) -> None:
+        """Everything that has come of an event is done."""
+        for router in routers:
+            self._followed_up(router)
+        self._roster.look()
+        self._ports.changed()
+        self._look_if_finished()
+
+    def _followed_up(self, router: VirtualRouter) -> None:
+        self._notes.remember(router)
+
+    def _moment(self) -> Moment:
+        return Moment(datetime.fromtimestamp(self._ports.realtime(), UTC), self._ports.clock.time())
+
+    def _realtime(self) -> float:
+        return self.reception.realtime()
+
+    def catch_up(self, until: float) -> None:
+        """Deal with every packet that had come by ``until`` and is not read yet."""
+        for source, transport in self._ports.transports.items():
+            for arrival in transport.drain(until):
+                self.reception.arrived(source, arrival)
+
+    def _is_connected(self) -> bool:
+        return any(self._ports.paths.reaches(session.peer) for session in self.fitness.sessions.established)
+
+    def _moved(self) -> None:
+        if self.started:
+            for router in self.routers.values():
+                self.work.soon(router.ways.look)
+
+    def _judge(self, routers: Collection[str]) -> None:
+        if self.started:  # before that, nobody takes part; ``start`` judges all
+            for name in self.routers.keys() & set(routers):
+                self.work.soon(partial(self.routers[name].judge, self.fitness.health))
+
+    # Routes
+
+    def _announce_all(self) -> None:
+        """Have ExaBGP announce what is wanted now, and nothing else of ours."""
+        self._announcer.set(router.announcement for router in self.routers.values())
+
+    def _answered(self, network: Network) -> None:
+        if (router := self._roster.by_network.get(network)) is not None:
+            router.announcement.answered(network)
+        self._leftovers.look()
+
+    def _refused(self, network: Network, times: int, *, silent: bool) -> None:
+        if (router := self._roster.by_network.get(network)) is not None:
+            router.announcement.refused(network, times, silent=silent)
+            self._notes.remember(router)  # what was refused is not announced, and perhaps nobody else is told of that
+
+    def _retry_announcements(self) -> None:
+        for router in self.routers.values():
+            router.announcement.retry()
+
+    # Start
+
+    def start(self, drained: Collection[str] = ()) -> None:
+        """Clear what a predecessor left, then begin the elections; ``drained`` routers stay out. Raises OSError."""
+        self.turns.put(partial(self._start, drained))
+
+    def _start(self, drained: Collection[str]) -> None:
+        for name, remarks in self._binding.elsewhere().items():
+            for remark in remarks:
+                self.log.warning("address-elsewhere", router=name, detail=remark)
+        self._leftovers.take(self.routers.values())
+        self._announce_all()
+        for router in self.routers.values():
+            router.judge(self.fitness.health)
+        error = self._binding.set(router.on_lo for router in self.routers.values())
+        for router in self.routers.values():
+            if (failed := ports.concerning(error, router.on_lo.addresses)) is not None:
+                router.on_lo.failed(failed)
+        for name in sorted(drained):
+            self.routers[name].drain.begin()
+        self.started = True
+        for team in self.elections.teams:
+            self._begin(team)
+        self._wait_for_sessions(self.routers.values())
+
+    def _begin(self, team: Team) -> None:
+        self.elections.start(team)
+
+    def _wait_for_sessions(self, routers: Iterable[VirtualRouter]) -> None:
+        for router in routers:
+            self.turns.timers.call_later(router.configuration.startup_hold, self.fitness.give_up_waiting, router.name)
+
+    # Stop
+
+    def _terminated(self) -> None:
+        """SIGTERM. ExaBGP may read nothing any more, and nobody would know what came of a takeover."""
+        self.elections.suspended = self.why is None
+        self.turns.timers.call_later(TELL_TALE, self._end, REPLACED)
+
+    def _end(self, why: str) -> None:
+        if self.why is not None:
+            return
+        self.why = why
+        self.elections.suspended = False
+        self.fitness.ending = self._leftovers.ending = self._roster.ending = True
+        if not self.started:
+            self._finish()
+        elif why in {REPLACED, SUCCEEDED}:
+            for router in self.routers.values():
+                router.adverts.remind()
+            self.bequest = self._bequeath() if why == REPLACED else None
+            self._finish()
+        else:
+            self._stop(why)
+
+    def _bequeath(self) -> Bequest:
+        """What a caretaker has to know."""
+        return Bequest(
+            levels={name: router.instance.presence.level for name, router in self.routers.items()},
+            doubtful=frozenset(name for name, one in self.routers.items() if not one.announcement.is_confirmed),
+            # What is tried again after a refusal no router hears of before it is answered.
+            announced=frozenset(
+                name
+                for name, router in self.routers.items()
+                if router.announcement.may_be_announced
+                or self._ports.speaker.may_announce(router.configuration.announce)
+            ),
+            health=self.fitness.health,
+            sessions=self.fitness.sessions,
+        )
+
+    def _stop(self, why: str) -> None:
+        """Every router leaves in its order; what is not finished after ``STOP_LIMIT`` is cleared."""
+        self.log.info("agent-stopping", reason=why)
+        self.turns.timers.call_later(STOP_LIMIT, self._abandon)
+        self.turns.timers.call_later(2 * FAREWELLS[-1], self._have_sent_farewells)
+        for team in self.elections.teams:
+            self.elections.stop(team, why, STOP_LIMIT)
+
+    def _have_sent_farewells(self) -> None:
+        self._farewells_sent = True
+        self._look_if_finished()
+
+    def _look_if_finished(self) -> None:
+        if self._farewells_sent and not self.over and all(one.instance.finished for one in self.routers.values()):
+            self._finish()
+
+    def _abandon(self) -> None:
+        """The time for a stop is over."""
+        if self.over:
+            return
+        self.abandoned = True
+        self._let_go()
+        for team in self.elections.teams:
+            self.elections.tell_team(team, events.Abandon())
+        self._finish()
+
+    def _let_go(self) -> None:
+        """ExaBGP kills us soon: first what nobody else would do, and then what the routers have to say of it."""
+        self._announcer.set(())
+        self._announcer.flush()
+        self._binding.clear()
+
+    def _finish(self) -> None:
+        self.over = True
+        if self.started and self.why not in {REPLACED, SUCCEEDED}:
+            self._leftovers.forget()
+            self._binding.now()
+        self._ports.changed()
+
+    def clear(self) -> None:
+        """After a bug what the routers believe may not be what is: once more what is wanted, which is nothing."""
+        self._announce_all()
+        self._announcer.flush()
+        self._binding.set(router.on_lo for router in self.routers.values())
+
+    def close(self) -> None:
+        """No alarm rings any more: wires are closed, and so are the numbers that adverts would be signed with."""
+        self.turns.close()
+        self.work.drop()
+
+    def write_note(self) -> None:
+        """What a successor has to know, if that has changed since it was written last."""
+        self._notes.write()

@@ -1,0 +1,77 @@
+"""What a successor has to know, written down whenever it changes; pure.
+
+A note names all routers. So many changes in one moment are one note, and after a slow one the next waits, for a
+multiple of its time.
+"""
+
+from typing import NamedTuple
+
+from exavrrp import ports
+from exavrrp.routes import Level
+from exavrrp.takeover import Count
+from exavrrp.virtual_router import VirtualRouter
+from exavrrp.work import Work
+
+NOTE_PAUSE = 10
+"""Times that a note for a successor took, for which the next one waits: it names all routers."""
+
+
+class _Line(NamedTuple):
+    """What is noted of one router."""
+
+    level: Level | None
+    since: int | None
+    failures: Count | None
+    offered: bool
+    """whether ExaBGP may announce it, whatever is wanted"""
+
+
+class Notes:
+    """The notes of this process."""
+
+    def __init__(self, memory: ports.Memory, clock: ports.Clock, work: Work) -> None:
+        self._memory = memory
+        self._clock = clock
+        self._work = work
+        self._lines: dict[str, _Line] = {}
+        self._due = False
+        self._after = 0.0
+        """when the next one may be written"""
+
+    def remember(self, router: VirtualRouter) -> None:
+        """Something may have changed for this router."""
+        level, takeovers = router.instance.presence.level, router.instance.takeovers
+        since, failures = takeovers.time.active_since, takeovers.failures.remembered
+        line = _Line(level, since, failures, router.announcement.may_be_announced)
+        if self._lines.get(router.name) != line:
+            self._lines[router.name] = line
+            self._memory.may_announce(router.name, router.announcement.last())
+            self.write_soon()
+
+    def forget(self, name: str) -> None:
+        """There is nothing of this router any more."""
+        del self._lines[name]
+        self._memory.may_announce(name, ())
+        self.write_soon()
+
+    def write_soon(self) -> None:
+        """Something has changed."""
+        if not self._due:
+            self._due = True
+            self._work.not_before(self._after, self.write)
+
+    def write(self) -> None:
+        """Write it now, if anything has changed since the last one."""
+        if not self._due:
+            return
+        self._due = False
+        begun = self._clock.time()
+        lines = self._lines.items()
+        self._memory.note(
+            {name: line.level for name, line in lines},
+            {name: line.since for name, line in lines if line.since is not None},
+            {name: line.failures for name, line in lines if line.failures is not None},
+            [name for name, line in lines if line.offered],
+        )
+        ended = self._clock.time()
+        self._after = ended + NOTE_PAUSE * (ended - begun)

@@ -1,0 +1,435 @@
+"""The conversation with ExaBGP: desired routes and its answers in, lines to write and events out; pure.
+
+``Conversation`` puts the parts together: what is desired and due (``prefixes``), whose answer a line is (``channel``),
+which sessions there are and who hears us (``neighbors``), how it begins (``greeting``), in which words (``dialects``).
+It knows nothing of descriptors, loops or clocks: lines and the time come in, ``transmit`` gives what is to be written
+now, ``deadline`` says when ``tick`` has to look again.
+"""
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from math import inf
+from typing import assert_never
+
+from exavrrp.neighbors import Session
+from exavrrp.routes import Network, Route
+from exavrrp.speaker.channel import (
+    PULSE,
+    TRIES,
+    Channel,
+    Command,
+    ConfigurationProbe,
+    DetailProbe,
+    Entry,
+    Probe,
+    RoutesProbe,
+    Trial,
+)
+from exavrrp.speaker.dialects import Change, Dialect, event_in, everywhere
+from exavrrp.speaker.events import Event, Listed, Odd, Reconfigured
+from exavrrp.speaker.greeting import Greeting
+from exavrrp.speaker.neighbors import Neighbors
+from exavrrp.speaker.prefixes import Prefixes
+
+SURVEY = 5.0
+"""Seconds between two looks at ExaBGP's configuration, about 45 lines a neighbour, and at what it announces."""
+
+ROUTE_COST = 0.2
+"""Seconds between two looks at what ExaBGP announces, for each route in the last one, which holds commands up for
+0.0002 s (measured): for a thousandth of the time at most."""
+
+MOST_ROUTES = 1000
+"""Routes of ExaBGP's, beyond which nobody looks: it would hold a command up for more than 0.2 s."""
+
+
+class Survey:
+    """When ExaBGP's configuration is looked at, and what it announces."""
+
+    def __init__(self) -> None:
+        self.due = False
+        self.again = False
+        """whether to look once more when everybody has been tried: ExaBGP may have another file by then"""
+        self._asked = self._routes_at = 0.0
+
+    @property
+    def deadline(self) -> float:
+        return self._asked + SURVEY
+
+    def begin(self, now: float) -> None:
+        self.due, self._asked = True, now
+
+    def wants_routes(self, now: float) -> bool:
+        """Whether enough time has passed for what the last look at the routes has cost."""
+        return now >= self._routes_at
+
+    def looked(self, count: int, now: float) -> None:
+        """So many routes were told."""
+        self._routes_at = now + ROUTE_COST * count if count <= MOST_ROUTES else inf
+
+
+class Conversation:
+    """What is sent to ExaBGP and what its answers mean. All times are seconds of one monotonic clock.
+
+    After each call of anything but a property, ``transmit`` may have something to say and ``deadline`` may have moved.
+    """
+
+    def __init__(self, pulse: float | None = PULSE) -> None:
+        """``pulse``: seconds without a word after which a sign of life is asked for, None: never, and nobody is asked
+        whether it hears us.
+        """
+        self._prefixes = Prefixes()
+        self._channel = Channel(pulse)
+        self._greeting = Greeting()
+        self._neighbors = Neighbors()
+        self._survey = Survey()
+
+    # What is ours, and what is desired of it
+
+    def own(self, ours: Iterable[Route]) -> None:
+        """These may be announced from now on: every prefix in every form of it, the likeliest first.
+
+        Any route will do: not only those of a configuration, but also one that somebody remembers of a predecessor. A
+        prefix that stays is not touched, whatever its forms are now; what is desired of it next is announced without a
+        withdraw. One that is ours no more is withdrawn, and known until that is confirmed (``Answered``) and nothing
+        of it can stand in a queue of ExaBGP's any more. A new one is withdrawn until it is desired.
+
+        Raises ValueError when a prefix has a form for all neighbours and one for some: nobody knows who the others
+        are. So when it has one for all sessions to a neighbour and one for some of these. So, too, when these are the
+        forms before and now, unless it was ours no more in between, and is withdrawn. Then nothing has changed.
+        """
+        self._prefixes.own(ours)
+
+    def set(self, desired: Iterable[Route]) -> None:
+        """Announce exactly these of our prefixes, and like this.
+
+        Raises KeyError for a prefix that is not ours, ValueError as ``own``.
+        """
+        self._prefixes.set(desired)
+
+    def change(self, desired: Mapping[Network, Route | None]) -> None:
+        """Announce these of our prefixes like this, or withdraw them (None), and leave all others as before.
+
+        Does nothing before the first ``set``. Raises KeyError for a prefix that is not ours, ValueError as ``own``.
+        """
+        self._prefixes.change(desired)
+
+    @property
+    def wanted(self) -> Mapping[Network, Route]:
+        """What is desired; every other prefix of ours is to be withdrawn."""
+        return self._prefixes.desired
+
+    @property
+    def dialect(self) -> Dialect | None:
+        """None until ExaBGP has told its version."""
+        return self._greeting.dialect
+
+    @property
+    def established(self) -> AbstractSet[Session]:
+        """The sessions that are up."""
+        return self._neighbors.established
+
+    @property
+    def settled(self) -> bool:
+        """Whether ExaBGP has carried out everything that is desired."""
+        return self._prefixes.has_carried_out()
+
+    def has_carried_out(self, networks: Iterable[Network]) -> bool:
+        """Whether ExaBGP has carried out what is desired of each of these prefixes; of one not ours nothing is."""
+        return self._prefixes.has_carried_out(networks)
+
+    def may_announce(self, networks: Iterable[Network]) -> bool:
+        """Whether ExaBGP may announce any of these prefixes of ours because of what it was sent, a trial too.
+
+        Not so if it has certainly refused that, or has carried out a withdraw since.
+        """
+        return self._prefixes.may_announce(networks)
+
+    @property
+    def resting(self) -> bool:
+        """Whether nothing is under way and nothing due but, by and by, a sign of life."""
+        neighbors, channel = self._neighbors, self._channel
+        asking = self._greeting.under_way or channel.probe_due or self._survey.due
+        asking = asking or neighbors.detail_due or neighbors.detail_at is not None or bool(neighbors.audience.retrials)
+        asking = asking or (self._tries and bool(neighbors.audience.due))
+        return not asking and self._prefixes.is_idle and not channel.queue
+
+    @property
+    def _tries(self) -> bool:
+        """Whether neighbours are tried at all."""
+        return self._channel.pulse is not None and self._prefixes.begun
+
+    # What is written
+
+    def transmit(self, now: float) -> list[str]:
+        """The lines to write now, in one piece. To be called only when everything before has been written."""
+        channel, dialect = self._channel, self._greeting.dialect
+        self._prefixes.rotation.now = now
+        self._prefixes.rotation.written()
+        if dialect is None or self._greeting.under_way:
+            return self._greeting.transmit(now)
+        channel.begin(now)
+        lines: list[str] = []
+        if self._survey.again and not (channel.queue or self._neighbors.audience.due):
+            self._survey.due, self._survey.again = True, False
+        if self._survey.due and not channel.queue:
+            self._look(lines, dialect, now)
+        if channel.probe_due:
+            channel.probe(lines, dialect)
+        if self._neighbors.detail_due and not channel.has(DetailProbe):
+            self._neighbors.detail_due, self._neighbors.detail_at = False, None
+            channel.send(lines, DetailProbe(), dialect.DETAIL, dialect, fenced=False)
+        commands = self._prefixes.next(channel.room)
+        for instructions in commands:
+            first, *others = instructions
+            line = first.line(others, dialect)
+            channel.send(lines, Command(line, instructions, first.fenced), line, dialect, fenced=first.fenced)
+        if commands and not channel.acknowledged:
+            channel.probe(lines, dialect)
+        if self._tries and not channel.stalled:
+            for session in self._neighbors.audience.due:
+                self._try(session, lines, dialect)
+        return lines
+
+    def _look(self, lines: list[str], dialect: Dialect, now: float) -> None:
+        """Ask for ExaBGP's configuration, and for what it announces if that should be less."""
+        self._survey.due = False
+        self._channel.probe_due = True  # whose heading ends these answers, should they not come
+        self._channel.send(lines, ConfigurationProbe(), dialect.CONFIGURATION, dialect, fenced=False)
+        if self._survey.wants_routes(now) and (withdrawn := self._prefixes.withdrawn()):
+            self._channel.send(lines, RoutesProbe(withdrawn), dialect.ROUTES, dialect, fenced=False)
+
+    def _try(self, session: Session, lines: list[str], dialect: Dialect) -> None:
+        """Ask whether its neighbour lists us, as soon as a prefix is at rest."""
+        lane = self._prefixes.lane_for(session)
+        if lane is None:
+            return  # not now: what is under way will be answered
+        announced, (route, variant) = self._prefixes.begin_trial(lane, session)
+        self._neighbors.audience.is_tried(session)
+        line = (dialect.announce if announced else dialect.withdraw)(everywhere(route), variant)
+        words = dialect.for_one(self._neighbors.selector(session), line)
+        self._channel.send(lines, Trial(session, lane), words, dialect, fenced=True)
+
+    # Time
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``tick`` has to be called; ``None``: not before something happens."""
+        if self._greeting.under_way:
+            return self._greeting.deadline
+        times = [*self._prefixes.times, *self._neighbors.audience.retrials.values()]
+        times += [one for one in (self._neighbors.detail_at, self._channel.deadline) if one is not None]
+        if not self._channel.queue and self._channel.pulse is not None:
+            times.append(self._survey.deadline)
+        return min(times, default=None)
+
+    def tick(self, now: float) -> list[Event]:
+        """Time has passed. Everything that ExaBGP has written must have been handed over before."""
+        if self._greeting.under_way:
+            events = self._greeting.tick(now)
+            if events and self._greeting.times > TRIES and self.dialect is not None:
+                events += self._channel.tell_stall(now)
+            return events
+        self._prefixes.tick(now)
+        neighbors, channel = self._neighbors, self._channel
+        if neighbors.detail_at is not None and neighbors.detail_at <= now:
+            neighbors.detail_due, neighbors.detail_at = True, None
+        neighbors.audience.tick(now)
+        if not channel.queue and channel.pulse is not None and now >= self._survey.deadline:
+            self._survey.begin(now)
+        return channel.tick(now, due=bool(self._prefixes.due))
+
+    # What is heard
+
+    def feed(self, line: str, now: float) -> list[Event]:
+        """One line from ExaBGP. Never raises, whatever the line is."""
+        self._channel.word = now
+        match event_in(line):
+            case Change(session, up, selector):
+                events = self._changed(session, selector, up=up)
+            case None if line.startswith("{"):
+                events = []
+            case None:
+                events = self._answer_line(line, now)
+            case event:
+                events = [event]
+        if not (self._channel.stalled or self._greeting.under_way):
+            return [*self._channel.resumed(), *events]
+        return events
+
+    def _answer_line(self, line: str, now: float) -> list[Event]:
+        version, read = self._greeting.feed(line)
+        events = [] if version is None else self._greeted(version, now, acknowledged=line == "done")
+        if read or self._greeting.under_way:
+            return events  # what comes before the version is for a predecessor, or about its half a line
+        if line in ("done", "error"):
+            return events + self._answered(line == "done", now)
+        return events + self._read(line, now)
+
+    def _greeted(self, version: str, now: float, *, acknowledged: bool) -> list[Event]:
+        events = self._greeting.answer(version)
+        if events is None:
+            return []
+        self._channel.probe_due = True
+        if self._channel.pulse is not None:
+            self._survey.begin(now)  # before anybody is tried
+        self._channel.alive(now)
+        if events and not acknowledged:
+            self._channel.acknowledged = False
+            detail = "ExaBGP does not answer commands, so nobody knows what it refuses: set exabgp.api.ack to true"
+            events.append(Odd(detail))
+        return events
+
+    def _read(self, line: str, now: float) -> list[Event]:
+        """A line of an answer that is longer than ``done``."""
+        dialect, channel = self._greeting.dialect, self._channel
+        assert dialect is not None
+        if dialect.is_heading(line):
+            return self._heading(Probe, now)
+        head = channel.head
+        begins = dialect.begins_detail(line) and not (isinstance(head, DetailProbe) and head.opened)
+        events = self._heading(DetailProbe, now) if begins else []
+        match channel.head:
+            case Probe(opened=True) | RoutesProbe() as probe:
+                channel.alive(now)
+                probe.read(line, dialect)
+            case ConfigurationProbe() as survey:
+                channel.alive(now)
+                survey.lines.append(line)
+        return events
+
+    def _answered(self, done: bool, now: float) -> list[Event]:
+        channel = self._channel
+        channel.alive(now)
+        channel.acknowledged = True
+        match channel.head:
+            case None:
+                return self._stray(done)
+            case DetailProbe() as probe:
+                # Not opened: there is no neighbour at all, or an error came before the first one.
+                events = self._detailed(probe if done else None, now)
+            case Probe(opened=False):
+                return self._stray(done)
+            case Probe() as probe:
+                events = self._neighbors.summarised(probe, asked=channel.has(DetailProbe))
+            case ConfigurationProbe() as survey:
+                events = self._surveyed(survey)
+            case RoutesProbe() as probe:
+                events = self._looked(probe, now) if done else []
+            case Trial() as trial:
+                events = self._tried(trial, done, now)
+            case Command() as command:
+                events = self._commanded(command, done, now)
+            case never:
+                assert_never(never)
+        if channel.answered(now):
+            self._prefixes.verify()
+        return events
+
+    def _commanded(self, command: Command, done: bool, now: float) -> list[Event]:
+        events: list[Event] = []
+        prefixes, fenced, alone = self._prefixes, command.fenced, len(command.instructions) == 1
+        for one in command.instructions:
+            if done:
+                events += prefixes.accepted(one, fenced=fenced, now=now)
+            else:
+                events += prefixes.refused(one, command.line, alone=alone, fenced=fenced, now=now)
+        self._channel.probe_due = self._channel.probe_due or not (done or fenced)
+        return events
+
+    def _heading(self, kind: type[Probe], now: float) -> list[Event]:
+        """The answer to a probe begins: no command before it will be answered any more."""
+        lost = self._channel.open(kind, now)
+        if lost is None:
+            return []
+        events = [event for one in lost for event in self._unanswered(one, now)]
+        commands = [one for one in lost if isinstance(one, Command)]
+        if self._channel.acknowledged and not all(command.fenced for command in commands):
+            self._prefixes.doubt()
+            events.append(Odd(f"{len(commands)} commands were not answered; asking again for each of them"))
+        self._prefixes.verify()
+        return events
+
+    def _unanswered(self, entry: Entry, now: float) -> list[Event]:
+        match entry:
+            case DetailProbe():
+                return self._detailed(None, now)
+            case Trial():
+                return self._tried(entry, None, now)
+            case Command() if not self._channel.acknowledged:
+                return self._commanded(entry, done=True, now=now)
+            case Command(line=line, fenced=fenced):
+                told = [
+                    event
+                    for one in entry.instructions
+                    for event in self._prefixes.lost(one, line, fenced=fenced, now=now)
+                ]
+                return [] if entry.reported else told
+        return []
+
+    def _stray(self, done: bool) -> list[Event]:
+        """An answer too many: whatever was taken for an answer may have been another's. A new beginning."""
+        self._neighbors.detail_due = self._neighbors.detail_due or self._channel.has(DetailProbe)
+        self._neighbors.audience.try_again(self.established)
+        self._greeting.begin_anew()
+        self._channel.clear()
+        self._survey.due = False
+        self._prefixes.forget_unanswered()
+        return [Odd(f'"{"done" if done else "error"}" answers nothing; saying everything again')]
+
+    # Neighbours
+
+    def _changed(self, session: Session, selector: str, *, up: bool) -> list[Event]:
+        self._channel.changed(session)
+        if up:
+            self._prefixes.repeat_everything()
+            self._neighbors.detail_due = self._neighbors.detail_due or self._channel.pulse is not None
+        return self._neighbors.changed(session, selector, up=up)
+
+    def _detailed(self, probe: DetailProbe | None, now: float) -> list[Event]:
+        """Both ends of each session are told, or (None) are not."""
+        told = self._neighbors.not_detailed(now) if probe is None else self._neighbors.detailed(probe, now)
+        events, new = told
+        if new:
+            self._prefixes.repeat_everything()
+        return events
+
+    def _surveyed(self, survey: ConfigurationProbe) -> list[Event]:
+        """ExaBGP's configuration is known: if it is another one, a neighbour may have missed something."""
+        changed = self._neighbors.audience.read(survey.lines)
+        self._neighbors.detail_due = self._neighbors.detail_due or changed is not False
+        if not changed:
+            return []
+        self._neighbors.audience.try_again(self.established)
+        self._prefixes.repeat_everything()
+        self._survey.again = True
+        return [Reconfigured()]
+
+    def _looked(self, routes: RoutesProbe, now: float) -> list[Event]:
+        """What ExaBGP announces is known: what it has withdrawn for us may be back, as a reload tells nobody."""
+        self._survey.looked(routes.count, now)
+        hearing = self._neighbors.hearing
+        events: list[Event] = []
+        for (network, sessions), generation in routes.withdrawn.items():
+            prefix = self._prefixes.lanes.get((network, sessions))
+            if prefix is None:
+                continue  # ours no more
+            named = {one.peer for home, _ in prefix.homes for one in home.attributes.neighbors}
+            peers = named & hearing if named else hearing
+            if prefix.generation == generation and any((peer, network) in routes.announced for peer in peers):
+                self._prefixes.renew((network, sessions))
+                detail = f"ExaBGP announces {network}, which was withdrawn: is it in a static section of exabgp.conf?"
+                events.append(Odd(f"{detail} Withdrawing it again"))
+        return events
+
+    def _tried(self, trial: Trial, done: bool | None, now: float) -> list[Event]:
+        """What was tried with one neighbour was answered, or (None) never will be (4.2, as with any command)."""
+        self._prefixes.end_trial(trial.lane, done)
+        session, audience = trial.session, self._neighbors.audience
+        if session not in self.established:
+            return []
+        deaf = audience.knows_deaf(session)
+        listed = bool(done) or not self._channel.acknowledged  # where ExaBGP answers nothing, nobody knows
+        news = audience.answered(session, listed, now)
+        if deaf and listed:
+            self._prefixes.repeat_everything()
+        return [Listed(session, listed)] if news else []

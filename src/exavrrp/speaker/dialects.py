@@ -1,0 +1,255 @@
+"""What a line of ExaBGP's API looks like: the words of commands, and what the lines of its answers mean; pure.
+
+A ``Dialect`` is everything that may differ between the lines of ExaBGP. 4.2 and 5.0 differ in what they answer to the
+same words (5.0 lists sessions that are down in a summary, too), which the readers here take as it comes. For another
+API (6.0) write a subclass that overrides what is said and read otherwise, and enter it in ``DIALECTS``.
+
+This file knows nothing of order, of time, or of which answer belongs to which command. The configuration has validated
+the values of a route; what must never reach the API whatever happens (a second line, a byte that is not printable
+ASCII: ExaBGP ends the plugin for it) is refused here again. Observations hold for 4.2.25 and 5.0.15, and are proved by
+``tests/system/test_exabgp.py``.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from exavrrp.neighbors import Session
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Network, Route
+from exavrrp.speaker.events import Odd, Stopping
+from exavrrp.speaker.variants import BRIEF, Variant
+from exavrrp.vrrp.packet import Address
+
+_VERSION = re.compile(r"exabgp (\S+)")
+_HEADING = re.compile(r"Peer\s+AS\s+up/down\s")
+_BLOCK = re.compile(r"Neighbor (\S+)")
+_LOCAL = re.compile(r"\s+local\s+(\S+)\s*")
+_STATE = re.compile(r"\s+state\s+(\S+)\s*")
+_FAMILY = re.compile(r"\s+ipv([46]) unicast:\s+enabled\s+(enabled|disabled|n/a)\s.*")
+_ROUTE = re.compile(r"(?:neighbor )?(\S+) ipv[46] unicast (\S+) next-hop .*")
+_ESTABLISHED = "established"
+_TEXT_STATE = re.compile(r"neighbor \S+ (connected|up|down)( |$)")
+_TEXT_SHUTDOWN = re.compile(r"shutdown \d+ \d+")
+"""What a process with ``encoder text`` is told instead of JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A session came up or went down, as ExaBGP tells it by itself."""
+
+    session: Session
+    up: bool
+    selector: str
+    """the words that choose the session, each address as ExaBGP writes it: it compares text"""
+
+
+@dataclass(slots=True)
+class Detail:
+    """What is read of the answer for both ends of each session: some thirty lines for each, up or not."""
+
+    up: dict[Session, bool]
+    selectors: dict[Session, str]
+    families: dict[Session, frozenset[int] | None]
+    """4 and 6, as far as both ends have agreed upon them; None: it was not up yet"""
+    peer: Address | None = None
+    """the neighbour whose lines come now"""
+    local: Address | None = None
+    words: str = ""
+
+
+class Dialect:
+    """The text API of ExaBGP 4.2 and 5.0."""
+
+    THROWAWAY = " exavrrp"
+    """No command, alone or glued to half of one. ExaBGP logs it as not understood, once for every start of ours."""
+    RESET = "reset"
+    """forgets this process's queue of commands; not answered"""
+    VERSION = "version"
+    """answered at once: it overtakes the commands before it"""
+    PROBE = "show neighbor summary"
+    """answered in its turn, with a heading that nothing else has"""
+    CONFIGURATION = "show neighbor configuration"
+    DETAIL = "show neighbor extensive"
+    ROUTES = "show adj-rib out"
+
+    def __init__(self, major: str) -> None:
+        self.major = major
+
+    # Commands
+
+    def announce(self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = ()) -> str:
+        """The line that announces ``route``, or replaces the announcement of its prefix.
+
+        And that of others, which must have the same attributes and be of the same family.
+        """
+        return self._line("announce", (route, *also), variant)
+
+    def withdraw(self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = ()) -> str:
+        """The line that withdraws the prefix of ``route``, which is how it was announced, attributes and all.
+
+        And those of others, which must have the same attributes and be of the same family.
+        """
+        return self._line("withdraw", (route, *also), variant)
+
+    def for_one(self, words: str, line: str) -> str:
+        """A command for the session alone that ``words`` (``selector``) choose."""
+        return f"{words} {line}"
+
+    def _line(self, verb: str, routes: Sequence[Route], variant: Variant) -> str:
+        attributes = routes[0].attributes
+        assert not attributes.next_hops, "parts() makes what one command can say"
+        assert {(one.attributes, one.network.version) for one in routes} == {(attributes, routes[0].network.version)}
+        written = _attribute_words(attributes, variant)
+        # Each neighbour as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
+        chosen = " , ".join(_chosen(one) for one in attributes.neighbors)
+        if len(routes) == 1:
+            words = [chosen, verb, "route", routes[0].prefix, *written]
+        else:
+            words = [chosen, verb, "attributes", *written, "nlri", *(one.prefix for one in routes)]
+        line = " ".join(word for word in words if word)
+        assert line.isascii(), line
+        assert line.isprintable(), line
+        return line
+
+    # Answers
+
+    def is_heading(self, line: str) -> bool:
+        """Whether the answer to a probe begins."""
+        return _HEADING.match(line) is not None
+
+    def begins_detail(self, line: str) -> bool:
+        """Whether the lines of another session begin in the answer for both ends."""
+        return _BLOCK.match(line) is not None
+
+    def established_peer(self, line: str) -> Address | None:
+        """The neighbour of an Established session, from a line of the answer to a probe.
+
+        Address, AS, since when, state, two counters. 4.2 lists only sessions that are up.
+        """
+        words = line.split()
+        return address(words[0]) if len(words) >= 6 and words[-3] == _ESTABLISHED else None
+
+    def read_detail(self, detail: Detail, line: str) -> None:
+        """A line of the answer for both ends: a session's neighbour, our end, its state, its families."""
+        if found := _BLOCK.fullmatch(line):
+            detail.peer, detail.local = address(found[1]), None
+            detail.words = selector(found[1], None)
+        elif found := _LOCAL.fullmatch(line):
+            detail.local = address(found[1])
+            if detail.local is not None:
+                detail.words += f" local-ip {_bare(found[1])}"
+        elif detail.peer is not None and (found := _STATE.fullmatch(line)):
+            session = Session(detail.peer, detail.local)
+            detail.up[session] = found[1].lower() == _ESTABLISHED
+            detail.selectors[session] = detail.words
+            detail.families[session] = None
+        elif detail.peer is not None and (found := _FAMILY.fullmatch(line)) and found[2] != "n/a":
+            session = Session(detail.peer, detail.local)
+            agreed = frozenset({int(found[1])}) if found[2] == "enabled" else frozenset()
+            detail.families[session] = (detail.families.get(session) or frozenset()) | agreed
+
+    def route(self, line: str) -> tuple[Address, Network] | None:
+        """What is announced to which neighbour, from a line of the answer to ``ROUTES``."""
+        if found := _ROUTE.fullmatch(line):
+            with suppress(ValueError):
+                return ip_address(found[1]), ip_network(found[2])
+        return None
+
+
+V4, V5 = Dialect("4"), Dialect("5")
+DIALECTS = {one.major: one for one in (V4, V5)}
+"""by the major number of the version"""
+
+
+def dialect_of(version: str) -> tuple[Dialect, bool]:
+    """The dialect for a version, and whether it is known; if not, the newest one is tried."""
+    major = version.partition(".")[0]
+    return DIALECTS.get(major, V5), major in DIALECTS
+
+
+# Before the dialect is known, and whatever it is
+
+
+def version_in(line: str) -> str | None:
+    """The version of ExaBGP in the first of the two lines that answer ``VERSION``."""
+    found = _VERSION.fullmatch(line)
+    return found[1] if found else None
+
+
+def event_in(line: str) -> Change | Stopping | Odd | None:
+    """What ExaBGP tells by itself: a session's state or its own end; as JSON, or in ``encoder text``."""
+    if line.startswith("{"):
+        return _json_event(line)
+    if _TEXT_SHUTDOWN.fullmatch(line):
+        return Stopping()
+    if _TEXT_STATE.match(line):
+        return Odd("ExaBGP tells a neighbor's state as text, which is not read: set encoder json in its process")
+    return None
+
+
+def _json_event(line: str) -> Change | Stopping | None:
+    """None for whatever other parts of its API tell, and for what is no JSON."""
+    if '"state"' not in line and '"shutdown"' not in line:
+        return None
+    with suppress(ValueError, RecursionError):  # not JSON, or not an address
+        match json.loads(line):
+            case {"type": "notification", "notification": "shutdown"}:
+                return Stopping()
+            case {
+                "type": "state",
+                "neighbor": {"address": {"peer": str(peer), **ends}, "state": "up" | "down" as state},
+            }:
+                session = Session(ip_address(peer), address(ends.get("local")))
+                local = None if session.local is None else str(ends["local"])
+                return Change(session, state == "up", selector(peer, local))
+    return None
+
+
+def selector(peer: str, local: str | None) -> str:
+    """The words that choose a session; addresses without a scope, which may be any text: exabgp.conf has none."""
+    return f"neighbor {_bare(peer)}" + ("" if local is None else f" local-ip {_bare(local)}")
+
+
+def _chosen(session: Session) -> str:
+    return selector(str(session.peer), None if session.local is None else str(session.local))
+
+
+def _bare(text: str) -> str:
+    return text.partition("%")[0]
+
+
+def address(text: object) -> Address | None:
+    """None if it is none."""
+    try:
+        return ip_address(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def everywhere(route: Route) -> Route:
+    """``route`` for all neighbours."""
+    return Route(route.network, replace(route.attributes, neighbors=()))
+
+
+def _attribute_words(attributes: Attributes, variant: Variant) -> list[str]:
+    words = [f"next-hop {attributes.next_hop}"]
+    if attributes.med is not None:
+        words.append(f"attribute [0x04 0x80 0x{attributes.med:08x}]" if variant.med else f"med {attributes.med}")
+    if attributes.local_preference is None and variant.preference:
+        words.append(f"local-preference {DEFAULT_LOCAL_PREFERENCE}")
+    elif attributes.local_preference is not None and variant.preference:
+        words.append(f"attribute [0x05 0x40 0x{attributes.local_preference:08x}]")
+    elif attributes.local_preference is not None:
+        words.append(f"local-preference {attributes.local_preference}")
+    if attributes.communities:
+        words.append(f"community [{' '.join(attributes.communities)}]")
+    if attributes.large_communities:
+        words.append(f"large-community [{' '.join(attributes.large_communities)}]")
+    if attributes.as_path:
+        words.append(f"as-path [{' '.join(map(str, attributes.as_path))}]")
+    if variant.origin:
+        words.append(variant.origin)
+    return words

@@ -1,0 +1,192 @@
+"""Which BGP sessions there are, and whose neighbours hear of what is sent; pure.
+
+**Which session?** Two sessions may lead to one neighbour's address, and the rows of a probe's answer name nothing else.
+So they are only counted: as many as we know of to each address, and all is well. If not (at the start nothing is
+known), and whenever two lead to one address, another question follows, whose answer has both ends of each session
+(``Dialect.DETAIL``). It is long, so it is no fence; it is asked at the start, after each change of ExaBGP's
+configuration and for each session that comes up, because it alone has the sessions that are down and the families that
+both ends have agreed upon. What ExaBGP tells of a session as it changes names both ends.
+
+**Who hears it?** ExaBGP passes a command on to the neighbours whose ``api { processes [ … ] }`` lists the process that
+gave it, and answers ``done`` if there is one. Nothing says which. So each session that is up is *tried* by itself, with
+a probe before and one behind: what was sent last of one of our prefixes is sent to it alone, which changes nothing
+where it is known, and is answered ``error`` where we are not listed.
+
+Which neighbours list us can change at any time without a word: at a reload (SIGUSR1) ExaBGP 5.0 uses the new list at
+once, 4.2 when the session has ended, and neither version resets the session for it. So the text of ``show neighbor
+configuration`` is compared with the last one now and then. It is not parsed: it names processes, and nobody has told us
+our own name. If it differs, every session is tried again.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from hashlib import sha256
+
+from exavrrp.neighbors import Session, ordered
+from exavrrp.speaker.channel import DetailProbe, Probe
+from exavrrp.speaker.dialects import selector
+from exavrrp.speaker.events import Configured, Event, Neighbor
+from exavrrp.speaker.prefix import CERTAIN
+from exavrrp.speaker.prefixes import backoff
+from exavrrp.vrrp.packet import Address
+
+
+class Audience:
+    """The sessions that are up, and which of them hear of what is sent."""
+
+    def __init__(self) -> None:
+        self.retrials: dict[Session, float] = {}
+        """when those that did not hear us are to be tried again"""
+        self._known: dict[Session, bool] = {}
+        self._due: dict[Session, None] = {}
+        self._failures: dict[Session, int] = {}
+        self._text = ""
+
+    @property
+    def due(self) -> list[Session]:
+        """Who is to be tried."""
+        return list(self._due)
+
+    def came_up(self, session: Session) -> None:
+        """It is up, or up anew: nothing is known of it."""
+        self._known.pop(session, None)
+        self._failures.pop(session, None)
+        self._due[session] = None
+
+    def went_down(self, session: Session) -> None:
+        """Nothing is to be known of it."""
+        for known in (self._known, self._due, self._failures, self.retrials):
+            known.pop(session, None)
+
+    def is_tried(self, session: Session) -> None:
+        """The answer is awaited."""
+        self._due.pop(session, None)
+
+    def answered(self, session: Session, listed: bool, now: float) -> bool:
+        """What came of it; whether that is news. What came to nothing is tried again, with back-off.
+
+        One ``error`` is no news: as for any command it may have been another's, or ExaBGP was reloading.
+        """
+        self.retrials.pop(session, None)
+        failures = self._failures[session] = 0 if listed else self._failures.get(session, 0) + 1
+        if not listed:
+            self.retrials[session] = now + backoff(failures)
+        if 0 < failures < CERTAIN:
+            return False
+        known = self._known.get(session)
+        self._known[session] = listed
+        return known is not listed
+
+    def knows_deaf(self, session: Session) -> bool:
+        """Whether it was tried and does not list us."""
+        return self._known.get(session) is False
+
+    def read(self, lines: Iterable[str]) -> bool | None:
+        """ExaBGP's configuration was read: whether it is another one than before; None: it was not read before."""
+        before, self._text = self._text, sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()
+        return self._text != before if before else None
+
+    def try_again(self, sessions: Iterable[Session]) -> None:
+        """All of these, whatever is known of them, always in the same order."""
+        self._due.update(dict.fromkeys(sorted(sessions, key=ordered)))
+
+    def tick(self, now: float) -> None:
+        """Time has passed: what failed is due again."""
+        for session in [session for session, at in self.retrials.items() if at <= now]:
+            del self.retrials[session]
+            self._due[session] = None
+
+
+class Neighbors:
+    """Every session that is up, and what ExaBGP tells of the others."""
+
+    def __init__(self) -> None:
+        self.established: set[Session] = set()
+        self.audience = Audience()
+        self.detail_due = False
+        self.detail_at: float | None = None
+        """when the question for both ends is due again"""
+        self._families: dict[Session, frozenset[int] | None] = {}
+        self._selectors: dict[Session, str] = {}
+        """the words that choose a session, as ExaBGP spells the addresses: it compares text"""
+        self._rows: Counter[Address] = Counter()
+        """sessions that are up, to each neighbour, as the last probe has them"""
+        self._shared = False
+        """whether two sessions lead to one neighbour"""
+        self._vain = 0
+        """questions for both ends in a row that were in vain"""
+        self._introduced = False
+
+    @property
+    def hearing(self) -> set[Address]:
+        """Neighbours of sessions that are up, and are not known not to hear us."""
+        return {one.peer for one in self.established if not self.audience.knows_deaf(one)}
+
+    def selector(self, session: Session) -> str:
+        """The words that choose it."""
+        return self._selectors.get(session) or selector(str(session.peer), None)
+
+    def changed(self, session: Session, words: str, *, up: bool) -> list[Event]:
+        """ExaBGP tells it as it happens: an ``up`` is a new session, whatever was known."""
+        self._selectors[session] = words
+        if up:
+            self.audience.came_up(session)
+        # What was counted without a name is this one, or is found again by the next probe.
+        nameless = {Session(session.peer)} - {session}
+        return self._are([session] if up else [], [*nameless, *([] if up else [session])])
+
+    def _are(self, up: Iterable[Session], down: Iterable[Session]) -> list[Event]:
+        """Those first that are up, lest a node give up for a moment that is none."""
+        coming = [one for one in up if one not in self.established]
+        going = sorted(self.established.intersection(down), key=ordered)
+        self.established.update(coming)
+        self.established.difference_update(going)
+        for one in coming:
+            self.audience.came_up(one)
+        for one in going:
+            self.audience.went_down(one)
+        return [
+            *(Neighbor(one, established=True) for one in coming),
+            *(Neighbor(one, established=False) for one in going),
+        ]
+
+    def summarised(self, probe: Probe, *, asked: bool) -> list[Event]:
+        """An answer to a probe ends: what it counted is what we know, or more is asked, unless it was (``asked``)."""
+        self._rows = probe.rows
+        known = Counter(one.peer for one in self.established)
+        fresh = {one.peer for one in probe.changed}
+        differing = {one for one in known | self._rows if known[one] != self._rows[one]} - fresh
+        if self._shared or any(self._rows[one] for one in differing):
+            self.detail_due = self.detail_due or not asked
+        else:
+            self._introduced = True
+        return self._are([], [one for one in self.established if one.peer in differing - self._rows.keys()])
+
+    def detailed(self, probe: DetailProbe, now: float) -> tuple[list[Event], bool]:
+        """Both ends of each session are known, but for what we have heard since; whether a session is new."""
+        detail = probe.detail
+        if self._rows and not detail.up:
+            return self.not_detailed(now)
+        self._vain = 0
+        self._shared = max(Counter(one.peer for one in detail.up).values(), default=0) > 1
+        self._selectors = detail.selectors
+        up = {one for one, established in detail.up.items() if established} - probe.changed
+        events, new = self._found(up, self.established - up - probe.changed)
+        if self._families != detail.families:
+            self._families = detail.families
+            events.append(Configured(dict(detail.families)))
+        return events, new
+
+    def not_detailed(self, now: float) -> tuple[list[Event], bool]:
+        """They are not told (4.2 gives up where an AS number is ``auto`` and not known yet): the addresses must do."""
+        self._vain += 1
+        self.detail_at = now + backoff(self._vain)
+        known = {one.peer for one in self.established}
+        return self._found({Session(one) for one in self._rows if one not in known}, ())
+
+    def _found(self, up: set[Session], down: Iterable[Session]) -> tuple[list[Event], bool]:
+        """What was asked for; a session that is found so after the first time is a new one."""
+        new = sorted(up - self.established, key=ordered)
+        again = self._introduced and bool(new)
+        self._introduced = True
+        return self._are(new, down), again

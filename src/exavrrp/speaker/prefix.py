@@ -1,0 +1,221 @@
+"""One prefix: what is desired of it, what was sent, and what ExaBGP has carried out; pure.
+
+A withdraw is sent once for every form in which the prefix was announced since its last withdraw (``sent_forms``), and
+at the start for all forms there are: a predecessor may have used them. A form may name its neighbours; those that a new
+one does not name any more are told to withdraw, after the others were told of the new one (``Kind.WITHDRAW_REST``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from exavrrp.neighbors import Session
+from exavrrp.routes import Network, Route
+from exavrrp.speaker.dialects import Dialect
+from exavrrp.speaker.variants import BRIEF, Variant
+
+CERTAIN = 2
+"""Failures in a row after which it is certain that the answer, or the lack of one, is to what was sent."""
+
+FORMS = 16
+"""Forms of one prefix remembered for its withdraw. Nothing stands behind the last one in any queue; the others are
+withdrawn too lest a neighbour that comes up hears of the prefix for a moment."""
+
+Form = tuple[Route, Variant]
+Neighbors = tuple[Session, ...]
+Lane = tuple[Network, Neighbors]
+"""A prefix and, where its attributes differ among neighbours, those that share them; empty: it has one lane."""
+
+
+class Kind(Enum):
+    ANNOUNCE = auto()
+    WITHDRAW = auto()
+    WITHDRAW_REST = auto()
+    """withdraw from neighbours that the desired route does not name"""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """What is to be sent next of one prefix."""
+
+    lane: Lane
+    kind: Kind
+    form: Form
+    generation: int
+    fenced: bool
+
+    @property
+    def network(self) -> Network:
+        return self.form[0].network
+
+    @property
+    def neighbors(self) -> Neighbors:
+        """The only ones that it is for; empty: all."""
+        return self.form[0].attributes.neighbors
+
+    @property
+    def key(self) -> object:
+        """What instructions have in common that go into one command."""
+        alone = self.lane if self.fenced else self.network.version
+        return (self.kind is Kind.ANNOUNCE, self.form[0].attributes, self.form[1], alone)
+
+    def line(self, others: Sequence["Instruction"], dialect: Dialect) -> str:
+        write = dialect.announce if self.kind is Kind.ANNOUNCE else dialect.withdraw
+        return write(*self.form, [one.form[0] for one in others])
+
+
+@dataclass(slots=True)
+class Prefix:
+    """One lane of a prefix of ours, and how far ExaBGP has carried out what is desired of it."""
+
+    sent_forms: list[Form]
+    """announced since the last complete withdraw, the latest last; the last one left stays, for repeats"""
+    desired: Route | None = None
+    variant: Variant = BRIEF
+    reused: bool = False
+    """whether ``variant`` may have been in a queue already, so that the order there is uncertain"""
+    sent: Form | None = None
+    """what was sent last, if it was an announcement: the same words again change nothing, wherever they stand"""
+    again: bool = False
+    """whether the next announcement must not have the same words"""
+    generation: int = 0
+    """counts changes and repeats, so that an answer confirms only what was desired when its command was written"""
+    announced: bool = False
+    """whether the neighbours of the desired route know of it, so that others may be told to withdraw"""
+    carried_out: bool = False
+    homes: list[Form] = field(default_factory=list)
+    """one for each set of neighbours that the prefix may be announced to"""
+    unconfirmed: bool = False
+    """whether the last answer may have been another's, so that the next command is fenced"""
+    unanswered: bool = False
+    accepted: bool = False
+    """whether ExaBGP has announced it to anybody for us, and has not confirmed its withdraw since"""
+    offered: bool = False
+    """whether that may be so: an announcement was sent, and has neither been answered nor certainly been refused"""
+    failures: dict[Neighbors, int] = field(default_factory=dict)
+    """refusals and silences in a row of what is desired, by the neighbours that the command named"""
+    withdrawn: dict[Neighbors, Form] = field(default_factory=dict)
+    """the form that was withdrawn last since that is desired, by the neighbours that it named"""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether ExaBGP certainly does not carry out what is desired of it."""
+        return max(self.failures.values(), default=0) >= CERTAIN
+
+    def renew(self) -> None:
+        """What is desired of it is to be sent (again)."""
+        self.generation += 1
+        self.announced = self.carried_out = False
+        self.withdrawn.clear()
+
+    def fail(self, neighbors: Neighbors) -> int:
+        """A command for these has failed; how often that was in a row."""
+        self.failures[neighbors] = self.failures.get(neighbors, 0) + 1
+        return self.failures[neighbors]
+
+    @property
+    def may_be_announced(self) -> bool:
+        """Whether ExaBGP may announce it because of anything that was sent, a trial with one neighbour too."""
+        return self.accepted or self.offered
+
+    def tried(self, done: bool) -> None:
+        """What was sent last of it to one neighbour was answered, and certainly that."""
+        self.accepted = self.accepted or (done and self.offered)
+        self.offered = self.offered and done
+
+    def next(self, lane: Lane) -> Instruction:
+        """What to send now; it counts as sent."""
+        if self.desired is None:
+            kind, form = Kind.WITHDRAW, self.sent_forms[-1]
+        elif self.announced and (surplus := self.surplus()) is not None:
+            kind, form = Kind.WITHDRAW_REST, surplus
+        else:
+            kind, form = Kind.ANNOUNCE, (self.desired, self.variant)
+            if not self.again and self.sent is not None and self.sent[0] == self.desired:
+                form = self.sent
+            self.again = False
+            self.sent_forms = [*(one for one in self.sent_forms if one != form), form][-FORMS:]
+            self.offered = True
+        if kind is not Kind.WITHDRAW_REST:
+            self.sent = form if kind is Kind.ANNOUNCE else None
+        self.unanswered = True
+        return Instruction(lane, kind, form, self.generation, self.unconfirmed)
+
+    def accept(self, instruction: Instruction, fenced: bool) -> bool:
+        """ExaBGP has carried it out; whether nothing more is to be sent."""
+        self.failures.pop(instruction.neighbors, None)
+        self.unconfirmed = self.unconfirmed and not fenced
+        current = instruction.generation == self.generation
+        finished = True
+        match instruction.kind:
+            case Kind.ANNOUNCE:
+                self.announced = self.announced or current
+                self.accepted = True
+            case Kind.WITHDRAW:
+                if current:
+                    self.withdrawn[instruction.neighbors] = instruction.form
+                finished = len(self.sent_forms) == 1
+                if not finished:
+                    self.sent_forms.pop()  # withdrawn in this form; the next one
+            case _:  # Kind.WITHDRAW_REST
+                self._forget(instruction.form)
+        return current and finished and self.surplus() is None
+
+    def surplus(self) -> Form | None:
+        """A form that neighbours have which are not to have any; of it only what concerns these."""
+        if self.desired is None:
+            return None
+        for route, variant in reversed(self.sent_forms):
+            rest = _without(route.attributes.neighbors, self.desired.attributes.neighbors)
+            if rest:
+                return Route(route.network, replace(route.attributes, neighbors=rest)), variant
+        return None
+
+    def give_up_rest(self, neighbors: Neighbors) -> None:
+        """These do not hear us (any more): those that are to have the route have it all the same."""
+        while (other := self.surplus()) is not None and set(neighbors).issuperset(other[0].attributes.neighbors):
+            self._forget(other)
+
+    def _forget(self, gone: Form) -> None:
+        """``gone`` (a ``surplus``) was withdrawn."""
+        left: list[Form] = []
+        for route, variant in self.sent_forms:
+            neighbors = route.attributes.neighbors
+            named = gone[0].attributes.neighbors
+            if variant == gone[1] and replace(route.attributes, neighbors=named) == gone[0].attributes:
+                neighbors = _without(neighbors, named)
+            if neighbors or not route.attributes.neighbors:
+                left.append((Route(route.network, replace(route.attributes, neighbors=neighbors)), variant))
+        self.sent_forms = left
+
+    # A withdraw that some neighbours refuse. No neighbour of a command that fails hears us, so each form for some of
+    # them alone would fail, too. They were told nothing, or cannot be told any more: the others decide what comes of
+    # it.
+
+    def _others(self, neighbors: Neighbors) -> list[Form]:
+        """The forms that are not for these neighbours alone."""
+        return [form for form in self.sent_forms if not set(neighbors).issuperset(form[0].attributes.neighbors)]
+
+    def turn_from(self, neighbors: Neighbors) -> bool:
+        """The withdraw from these has failed: whether others come first now, who have failed less often."""
+        others = self._others(neighbors)
+        if all(self.failures.get(form[0].attributes.neighbors, 0) >= self.failures[neighbors] for form in others):
+            return False
+        # The last one is withdrawn next.
+        self.sent_forms = [*(form for form in self.sent_forms if form not in others), *others]
+        return True
+
+    def is_done_by_others(self, neighbors: Neighbors) -> bool:
+        """Whether others have withdrawn something, but none of these, who would hear us then."""
+        return bool(self.withdrawn) and not any(set(neighbors).issuperset(named) for named in self.withdrawn)
+
+    def do_without(self, neighbors: Neighbors) -> bool:
+        """The withdraw from these is given up; whether that of all others is done."""
+        left = self._others(neighbors)
+        self.sent_forms = left or [next(iter(self.withdrawn.values()))]
+        self.unconfirmed = False
+        return not left
+
+
+def _without(neighbors: Neighbors, others: Neighbors) -> Neighbors:
+    return tuple(one for one in neighbors if one not in others)

@@ -1,0 +1,428 @@
+"""All prefixes of ours: desired against sent, what is due and when; pure.
+
+**Desired, not history.** ``set`` names the routes to be announced; every other prefix of ours is withdrawn. Each prefix
+has at most one command without an answer, because ExaBGP lets commands for one prefix overtake each other. What is
+desired meanwhile replaces what was desired before; only the last is sent.
+
+**Several forms at once.** A prefix may have another next hop for some neighbours. Then it goes in *lanes*: for each set
+of neighbours that share all attributes a desired route, commands, answers and a memory of their own, as if it were a
+prefix of its own. ExaBGP keeps a table and a queue for each neighbour, so commands of two lanes cannot overtake each
+other where it matters. A prefix is carried out when all its lanes are; but as ``done`` to one command for all means one
+neighbour at least, a lane that is certainly refused does not matter as long as another one is carried out.
+
+**Many at once.** Prefixes of one family of which the same is to be sent go out in one command (``BATCH``), whose answer
+is that of all of them. If it is ``error``, each is sent by itself.
+"""
+
+from collections.abc import Iterable, Mapping
+from math import inf
+
+from exavrrp.neighbors import Session, overlap
+from exavrrp.routes import Network, Route
+from exavrrp.speaker.events import Answered, Event, Refused, Silent
+from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefix
+from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, Rotation
+
+BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
+"""Seconds until what was refused or not answered is tried again, the last one for ever."""
+
+BATCH = 50
+"""Prefixes in one command. Both versions read 16 KiB at once and take longer lines (5.0 up to 1 MiB); 50 of them are
+2 KiB, less than what a pipe takes in one piece, and much larger commands would make the first wait for the last."""
+
+SENT = 1.0
+"""Seconds after which what was answered is on its way to every neighbour whose session is up: 0.002 if ExaBGP is idle,
+0.05 after a session came up, measured on a machine with three times the load it can bear."""
+
+
+def backoff(times: int) -> float:
+    """Seconds to wait after the ``times``-th failure in a row, from 1."""
+    return BACKOFF[min(times, len(BACKOFF)) - 1]
+
+
+class Prefixes:
+    """Every prefix of ours. All times are seconds of one monotonic clock."""
+
+    def __init__(self) -> None:
+        self.desired: dict[Network, Route] = {}
+        """every other one of ours is to be withdrawn"""
+        self.begun = False
+        """whether anything was desired yet"""
+        self.lanes: dict[Lane, Prefix] = {}
+        self.rotation = Rotation()
+        self.due: dict[Lane, None] = {}
+        self._of_network: dict[Network, tuple[Lane, ...]] = {}
+        self._retries: dict[Lane, float] = {}
+        self._repeats: dict[Lane, float] = {}
+        self._unverified: dict[Lane, None] = {}
+        """answered, and each of these answers was its own if no answer was missing"""
+        self._leaving: dict[Network, float] = {}
+        """what is ours only until its withdraw is confirmed, and for ``QUEUED`` after that: until when; inf: unknown"""
+
+    # What is ours
+
+    def own(self, ours: Iterable[Route]) -> None:
+        """As of ``Conversation``. Raises ValueError, and then nothing has changed."""
+        forms: dict[Network, list[Route]] = {}
+        for route in ours:
+            forms.setdefault(route.network, []).append(route)
+        made = {network: _made(some) for network, some in forms.items()}
+        known = {network: lanes for network, lanes in made.items() if self._goes_on(network, lanes)}
+        for network in [one for one in self._of_network if one not in known]:
+            if network in made or not self.begun:
+                self._forget(network)  # it is withdrawn and begins anew, or nothing was said of it yet
+            elif network not in self._leaving:
+                self._leaving[network] = inf
+                self._desire({network: None})
+        for network, lanes in made.items():
+            if network in known:
+                self._leaving.pop(network, None)
+                for lane, prefix in lanes.items():
+                    self.lanes[lane].homes = prefix.homes
+                continue
+            self._of_network[network] = tuple(lanes)
+            self.lanes |= lanes
+            for lane in lanes if self.begun else ():
+                self.renew(lane)
+
+    def _goes_on(self, network: Network, lanes: Mapping[Lane, Prefix]) -> bool:
+        """Whether anything was said of it, and it can have these forms without a withdraw. Raises ValueError."""
+        if network not in self._of_network or not self.begun:
+            return False
+        try:
+            if self._of_network[network] != tuple(lanes):
+                raise ValueError(f"{network} is to have next hops for other neighbours than before")
+            for lane, prefix in lanes.items():
+                for home, _ in prefix.homes:
+                    _comparable(self.lanes[lane], home)
+        except ValueError:
+            if network in self._leaving and self._is_at_rest(network):
+                return False
+            raise
+        return True
+
+    def _is_at_rest(self, network: Network) -> bool:
+        """Whether everything that is desired of it is carried out, and nothing under way, or to be sent again."""
+        lanes = self._of_network[network]
+        pending = (self.due, self._retries, self._repeats, self._unverified)
+        return all(self.lanes[lane].carried_out and not self.lanes[lane].unanswered for lane in lanes) and not any(
+            lane in some for lane in lanes for some in pending
+        )
+
+    def _forget(self, network: Network) -> None:
+        for lane in self._of_network.pop(network):
+            del self.lanes[lane]
+        self._leaving.pop(network, None)
+
+    def _forget_in_time(self) -> None:
+        """What has been withdrawn for so long that it stands in no queue is ours no more."""
+        for network, until in list(self._leaving.items()):
+            if self._is_at_rest(network):
+                self._leaving[network] = min(until, self.rotation.now + QUEUED)
+                if self.rotation.now >= self._leaving[network]:
+                    self._forget(network)
+
+    def _parts(self, route: Route) -> dict[Lane, Route]:
+        """By lanes, which are the same for each route to a prefix. Raises KeyError, ValueError."""
+        if route.network in self._leaving:
+            raise KeyError(route.network)
+        parts = _lanes(route)
+        if self._of_network[route.network] != tuple(parts):
+            raise ValueError(f"{route.prefix} is to have next hops for other neighbours than before")
+        return parts
+
+    # What is desired
+
+    def set(self, desired: Iterable[Route]) -> None:
+        """Exactly these are to be announced. Raises KeyError, ValueError."""
+        routes = {route.network: route for route in desired}
+        for route in routes.values():
+            self._check(route)
+        self._desire({network: routes.get(network) for network in self._of_network})
+        self.begun = True
+
+    def change(self, desired: Mapping[Network, Route | None]) -> None:
+        """These are to be announced like this, or withdrawn (None). Raises KeyError, ValueError."""
+        for route in desired.values():
+            if route is not None:
+                self._check(route)
+        if self.begun:
+            self._desire(desired)
+
+    def _check(self, route: Route) -> None:
+        for lane, part in self._parts(route).items():
+            _comparable(self.lanes[lane], part)
+
+    def _desire(self, desired: Mapping[Network, Route | None]) -> None:
+        changed: list[Lane] = []
+        for network, route in desired.items():
+            lanes = self._of_network[network]
+            if self.begun and route == self.desired.get(network):
+                continue
+            if route is None:
+                self.desired.pop(network, None)
+            else:
+                self.desired[network] = route
+            parts = {} if route is None else _lanes(route)
+            for lane in lanes:
+                prefix = self.lanes[lane]
+                prefix.desired = parts.get(lane)
+                prefix.failures.clear()
+                self.renew(lane)
+                changed.append(lane)
+        self._choose_variants(changed)
+
+    def _choose_variants(self, lanes: Iterable[Lane]) -> None:
+        """Give each of these a variant that stands behind everything in ExaBGP's queues."""
+        for lane in lanes:
+            prefix = self.lanes[lane]
+            self._repeats.pop(lane, None)
+            prefix.reused = False
+            if prefix.desired is not None:
+                prefix.variant, prefix.reused = self.rotation.choose(prefix.desired.attributes)
+
+    def has_carried_out(self, networks: Iterable[Network] | None = None) -> bool:
+        """Whether ExaBGP has carried out what is desired of each of these prefixes of ours; None: of all."""
+        return self.begun and all(map(self._is_carried_out, self._of_network if networks is None else networks))
+
+    def _is_carried_out(self, network: Network) -> bool:
+        lanes = [self.lanes[lane] for lane in self._of_network.get(network, ())]
+        done = [one for one in lanes if one.carried_out]
+        return len(done) == len(lanes) or (bool(done) and all(one.carried_out or one.is_refused for one in lanes))
+
+    def may_announce(self, networks: Iterable[Network]) -> bool:
+        """Whether ExaBGP may announce any of these prefixes of ours because of anything that was sent."""
+        return any(
+            self.lanes[lane].may_be_announced for network in networks for lane in self._of_network.get(network, ())
+        )
+
+    # What is due
+
+    def renew(self, lane: Lane) -> None:
+        """What is desired of it is to be sent (again), without delay."""
+        self.lanes[lane].renew()
+        self._make_due(lane)
+
+    def _make_due(self, lane: Lane) -> None:
+        self._retries.pop(lane, None)
+        if not self.lanes[lane].unanswered:
+            self.due[lane] = None
+
+    def _retry_later(self, lane: Lane, times: int, now: float) -> None:
+        self._retries[lane] = now + backoff(times)
+
+    def repeat_everything(self) -> None:
+        """Desired or not, in another variant: what ExaBGP sends a neighbour that comes up is not always the last."""
+        if not self.begun:
+            return
+        for lane, prefix in self.lanes.items():
+            if len(prefix.homes) > 1:  # the neighbour may be one that the desired route does not name
+                prefix.sent_forms[:0] = [form for form in prefix.homes if form not in prefix.sent_forms]
+            prefix.again = True
+            self.renew(lane)
+        self._choose_variants(self.lanes)
+
+    def forget_unanswered(self) -> None:
+        """No command will be answered any more: everything is sent again."""
+        self._unverified.clear()
+        for prefix in self.lanes.values():
+            prefix.unanswered = False
+        self.repeat_everything()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is due, now or later."""
+        return not (self.due or self._retries or self._repeats)
+
+    @property
+    def times(self) -> list[float]:
+        """When ``tick`` has something to do."""
+        return [*self._retries.values(), *self._repeats.values()]
+
+    def tick(self, now: float) -> None:
+        """Time has passed: retries and repeats are due."""
+        self.rotation.now = now
+        for lane in [lane for lane, at in self._retries.items() if at <= now]:
+            self._make_due(lane)
+        repeated = [lane for lane, at in self._repeats.items() if at <= now]
+        self._choose_variants(repeated)
+        for lane in repeated:  # what may stand in the wrong place of a queue; it stays carried out
+            self.lanes[lane].reused = False  # once is enough: it was quiet meanwhile
+            self.lanes[lane].again = True
+            self._make_due(lane)
+
+    def next(self, room: int) -> list[tuple[Instruction, ...]]:
+        """What to send now, at most ``room`` prefixes, by commands."""
+        batches: dict[object, list[Instruction]] = {}
+        for lane in list(self.due)[: max(room, 0)]:
+            del self.due[lane]
+            instruction = self.lanes[lane].next(lane)
+            batches.setdefault(instruction.key, []).append(instruction)
+        return [
+            tuple(batch[begin : begin + BATCH]) for batch in batches.values() for begin in range(0, len(batch), BATCH)
+        ]
+
+    # What came of it
+
+    def accepted(self, instruction: Instruction, *, fenced: bool, now: float) -> list[Event]:
+        """ExaBGP has carried out one of the instructions of a command."""
+        prefix = self._answered(instruction)
+        if not prefix.accept(instruction, fenced):
+            self._make_due(instruction.lane)
+            return []
+        return self._carried_out(instruction, now)
+
+    def refused(self, instruction: Instruction, line: str, *, alone: bool, fenced: bool, now: float) -> list[Event]:
+        """ExaBGP has answered ``error``; ``alone``: the command had no other instruction.
+
+        If an answer is missing, it was another one's refusal; in a batch, perhaps that of one of the others.
+        """
+        prefix = self._answered(instruction)
+        prefix.unconfirmed, prefix.carried_out = True, False
+        prefix.offered = prefix.offered and not fenced
+        if not alone:
+            self._make_due(instruction.lane)
+            return []
+        return self._failed(Refused, instruction, line, fenced, now)
+
+    def lost(self, instruction: Instruction, line: str, *, fenced: bool, now: float) -> list[Event]:
+        """ExaBGP went on without an answer; to whom, only a fence tells."""
+        prefix = self.lanes[instruction.lane]
+        prefix.unanswered, prefix.unconfirmed, prefix.carried_out = False, True, False
+        if not fenced:
+            self._make_due(instruction.lane)
+            return []
+        return self._failed(Silent, instruction, line, fenced, now)
+
+    def _answered(self, instruction: Instruction) -> Prefix:
+        prefix = self.lanes[instruction.lane]
+        prefix.unanswered = False
+        self._unverified[instruction.lane] = None
+        return prefix
+
+    def _carried_out(self, instruction: Instruction, now: float) -> list[Event]:
+        """Nothing more is to be sent of this lane."""
+        prefix = self.lanes[instruction.lane]
+        if prefix.reused:
+            prefix.reused = False
+            self._repeats[instruction.lane] = now + SENT
+        known, prefix.carried_out = prefix.carried_out, True
+        if prefix.desired is None:
+            prefix.accepted = prefix.offered = False
+        if known or not self.has_carried_out([instruction.network]):
+            return []
+        return [Answered(instruction.network, self.desired.get(instruction.network))]
+
+    def _failed(
+        self, kind: type[Refused | Silent], instruction: Instruction, line: str, fenced: bool, now: float
+    ) -> list[Event]:
+        """One instruction has failed, as far as one knows."""
+        lane, neighbors = instruction.lane, instruction.neighbors
+        prefix = self.lanes[lane]
+        if instruction.generation != prefix.generation:
+            self._make_due(lane)
+            return self._tell(kind(instruction.network, line, prefix.failures.get(neighbors, 0)))
+        times = prefix.fail(neighbors)
+        failure = kind(instruction.network, line, times)
+        if instruction.kind is Kind.WITHDRAW:
+            done = prefix.is_done_by_others(neighbors)
+            if prefix.turn_from(neighbors) or (done and times < CERTAIN):
+                self._make_due(lane)
+                return [failure] if times < CERTAIN else []
+            if done and prefix.do_without(neighbors):
+                return self._carried_out(instruction, now)
+        elif instruction.kind is Kind.WITHDRAW_REST and prefix.is_refused:
+            prefix.give_up_rest(neighbors)
+            return self.accepted(instruction, fenced=fenced, now=now)
+        self._retry_later(lane, times, now)
+        return self._tell(failure)
+
+    def _tell(self, failure: Refused | Silent) -> list[Event]:
+        """What came of one lane, unless others of its prefix do without it: that is told once, as carried out."""
+        network = failure.network
+        if not self._is_carried_out(network):
+            return [failure]
+        return [Answered(network, self.desired.get(network))] if failure.times == CERTAIN else []
+
+    # Whose answers were they?
+
+    def verify(self) -> None:
+        """Every answer until now belongs to what we took it for, or has been doubted."""
+        self._unverified.clear()
+        self._forget_in_time()
+
+    def doubt(self) -> None:
+        """An answer was missing: those since the last ``verify`` may have been others'."""
+        for lane in self._unverified:
+            self.lanes[lane].unconfirmed = True
+            self.renew(lane)
+
+    # For a look at what ExaBGP announces, and for trials
+
+    def withdrawn(self) -> dict[Lane, int]:
+        """What ExaBGP has withdrawn, so that it should announce none of it; with its generation."""
+        return {lane: one.generation for lane, one in self.lanes.items() if one.desired is None and one.carried_out}
+
+    def lane_for(self, session: Session) -> Lane | None:
+        """One that is at rest and may be sent to ``session`` alone, of its family if we have one.
+
+        What other neighbours are told is not withdrawn here: where it is told of nothing, a withdraw changes nothing;
+        else its own lane alone may be sent again to it.
+        """
+        families = {network.version for network, _ in self.lanes}
+        fitting = [lane for lane in self.lanes if len(families) == 1 or lane[0].version == session.peer.version]
+        own = [lane for lane in fitting if not lane[1] or any(one.covers(session) for one in lane[1])]
+        at_rest = (lane for lane in own or fitting if not self.lanes[lane].unanswered and lane not in self.due)
+        return next(at_rest, None)
+
+    def begin_trial(self, lane: Lane, session: Session) -> tuple[bool, Form]:
+        """What was sent last of it to ``session``: whether that was an announcement, and its form."""
+        prefix = self.lanes[lane]
+        named = () if prefix.desired is None else prefix.desired.attributes.neighbors
+        meant = not named or any(one.covers(session) for one in named)
+        prefix.unanswered = True
+        if meant and prefix.sent is not None:
+            prefix.offered = True
+            return True, prefix.sent
+        return False, prefix.sent_forms[-1]
+
+    def end_trial(self, lane: Lane, done: bool | None) -> None:
+        """It was answered, or (None) never will be: what is desired of it meanwhile can be sent."""
+        prefix = self.lanes[lane]
+        prefix.unanswered = False
+        if done is not None:
+            prefix.tried(done)
+        if not prefix.carried_out and lane not in self._retries:
+            self.due[lane] = None
+
+
+def _made(forms: Iterable[Route]) -> dict[Lane, Prefix]:
+    """The lanes of a prefix of which nothing was said yet. Raises ValueError."""
+    made: dict[Lane, Prefix] = {}
+    for whole in forms:
+        parts = _lanes(whole)
+        if made and tuple(made) != tuple(parts):
+            raise ValueError(f"{whole.prefix} is to have next hops for other neighbours than before")
+        for lane, route in parts.items():
+            prefix = made.setdefault(lane, Prefix([]))
+            prefix.sent_forms[:0] = [(route, variant) for variant in (EXPLICIT, BRIEF)]
+            _comparable(prefix, route)
+            if all(route.attributes.neighbors != home.attributes.neighbors for home, _ in prefix.homes):
+                prefix.homes.append((route, BRIEF))
+    return made
+
+
+def _comparable(prefix: Prefix, route: Route) -> None:
+    if bool(route.attributes.neighbors) != bool(prefix.sent_forms[-1][0].attributes.neighbors):
+        raise ValueError(f"{route.prefix} is to be announced to all neighbours in one form and to some in another")
+    named = (one for home, _ in prefix.homes for one in home.attributes.neighbors)
+    if found := overlap((*route.attributes.neighbors, *named)):
+        raise ValueError(
+            f"{route.prefix} is to be announced over all sessions to {found[0].peer}, and over one of them"
+        )
+
+
+def _lanes(route: Route) -> dict[Lane, Route]:
+    """``route`` as ExaBGP has to be told, in one command for each set of neighbours that share its attributes."""
+    parts = route.attributes.parts()
+    return {(route.network, one.neighbors if len(parts) > 1 else ()): Route(route.network, one) for one in parts}

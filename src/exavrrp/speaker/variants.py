@@ -1,0 +1,92 @@
+"""The same route in other words, so that ExaBGP sends it in the right order and at all; pure.
+
+``done`` means that a command is in the queue of each neighbour, not that it was sent. Three properties of that queue
+(``rib/outgoing.py``, 4.2.25 and 5.0.15 alike) make one encoding of a route too few:
+
+- It is a queue of sets of attributes. A withdraw cancels a queued announcement only when it *carries the very
+  attributes of that announcement*; otherwise the queued announcement is still sent when the session comes up.
+- Sets of attributes leave it in the order in which they entered first, not in the order of the last command. A prefix
+  announced as A, as B and again as A while a session is down ends as B at that neighbour.
+- An announcement that equals the last one is answered ``done`` and not sent again, so repeating it repairs nothing.
+
+ExaBGP compares words; every ``Variant`` of a route is the same UPDATE to the byte. So each desired route is given the
+variant that was used longest ago (``Rotation``): it stands behind everything that was sent of its prefixes before, as
+long as it was not in the queue already. When a variant comes round again within ``QUEUED``, the order is uncertain, and
+what was sent in it is sent once more after a moment.
+
+They are needed: with the first variant alone a router has an old route at the end of 5 in 6 rounds of
+``test_exabgp.py -k rapid`` (4.2.25 and 5.0.15), and what comes up late, or a repeat, goes wrong each time; with all of
+them none does. ``test_one_encoding_is_too_few`` shows why.
+"""
+
+from dataclasses import dataclass, replace
+
+from exavrrp.routes import Attributes
+
+QUEUED = 90.0
+"""Seconds after which nothing that was sent is still in a queue: a session that is down is tried again every 60 s at
+least (4.2), and each attempt forgets what was queued."""
+
+REMEMBERED = 1000
+"""Variants remembered with the time of their last use: those of 80 sets of attributes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of several encodings of a route in a command."""
+
+    origin: str
+    """left out (ExaBGP fills in IGP), by name, or as an attribute of given bytes"""
+    med: bool = False
+    """whether the MED is given as bytes"""
+    preference: bool = False
+    """whether the local preference is given as bytes or, where there is none, ExaBGP's default is written out"""
+
+
+VARIANTS = tuple(
+    Variant(origin, med, preference)
+    for preference in (False, True)
+    for med in (False, True)
+    for origin in ("", "origin igp", "attribute [0x01 0x40 0x00]")
+)
+BRIEF, EXPLICIT = VARIANTS[:2]
+
+
+def variants(attributes: Attributes) -> tuple[Variant, ...]:
+    """Every encoding of ``attributes``, no two of which have the same words; the most readable first."""
+    return tuple(one for one in VARIANTS if attributes.med is not None or not one.med)
+
+
+class Rotation:
+    """Which variant of which attributes was used when."""
+
+    def __init__(self) -> None:
+        self.used: dict[tuple[Attributes, Variant], tuple[float, int]] = {}
+        """the time of the last use, and a count: many may be used at one moment, and have an order"""
+        self.now = 0.0
+        self._uses = 0
+        self._chosen: dict[Attributes, tuple[Variant, bool]] = {}
+
+    def written(self) -> None:
+        """What was chosen until now goes out, so the same attributes need another variant from now on."""
+        self._chosen.clear()
+
+    def choose(self, attributes: Attributes) -> tuple[Variant, bool]:
+        """The variant used longest ago, and whether it may be in a queue still.
+
+        What is desired alike between two writes gets the same one, so that it goes out in one command.
+        """
+        if attributes not in self._chosen:
+            self._chosen[attributes] = self._next(replace(attributes, neighbors=()))  # unknown to the queues
+        return self._chosen[attributes]
+
+    def _next(self, attributes: Attributes) -> tuple[Variant, bool]:
+        never = (-QUEUED, 0)
+        found = min(variants(attributes), key=lambda one: self.used.get((attributes, one), never))
+        reused = self.used.get((attributes, found), never)[0] > self.now - QUEUED
+        self.used.pop((attributes, found), None)
+        self._uses += 1
+        self.used[attributes, found] = self.now, self._uses
+        if len(self.used) > REMEMBERED:
+            del self.used[next(iter(self.used))]
+        return found, reused

@@ -1,0 +1,160 @@
+"""What would keep ``run`` from its work on this host, said before anything depends on it.
+
+All of it is the view of the user who asks. ``exavrrp check`` is often run by root in a shell, while ExaBGP starts
+``run`` as another user, with capabilities from its unit and in directories that systemd makes when the unit starts. So
+only what must hold for ExaBGP too is an error: where root lacks a capability, or nobody can gain one any more (it is
+not in the bounding set, as in a container), or root cannot write to a directory. The rest is a warning or a note that
+names the user.
+"""
+
+import grp
+import os
+import pwd
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from exavrrp.config import Configuration
+from exavrrp.system import capabilities
+from exavrrp.system.paths import is_here
+from exavrrp.vrrp.packet import Address
+
+WRITABLE = (
+    "make it writable for this user (RuntimeDirectory=exavrrp in ExaBGP's unit; in a container a volume or tmpfs), "
+    "or set agent.state_directory"
+)
+"""The remedy for a state directory that cannot be written."""
+
+
+class Weight(StrEnum):
+    """How much a finding matters."""
+
+    ERROR = "error"
+    """``run`` would not begin"""
+    WARNING = "warning"
+    """``run`` would go on without something"""
+    NOTE = "note"
+    """another user may see something else"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line for the operator."""
+
+    weight: Weight
+    text: str
+    """what is wrong, or not known, with the remedy"""
+
+
+def findings(configuration: Configuration) -> Iterator[Finding]:
+    """What would keep ``run`` from its work, as far as the user who asks can know. Raises nothing."""
+    user = _name(os.geteuid())
+    yield from _capabilities(user)
+    state = Path(configuration.agent.state_directory)
+    if (reason := _unwritable(state, "lock", "lock.next")) is not None:
+        if os.geteuid() == 0:
+            yield Finding(Weight.ERROR, f"agent.state_directory: {state} cannot be written ({reason}); {WRITABLE}")
+        else:
+            made = "it has to be writable for ExaBGP's user (RuntimeDirectory=exavrrp in ExaBGP's unit makes it)"
+            yield Finding(Weight.WARNING, f"agent.state_directory: {user} cannot write {state} ({reason}); {made}")
+    persistent = Path(configuration.agent.persistent_directory)
+    if (reason := _unwritable(persistent)) is not None:
+        lost = "drains end with the agent then; make it writable (StateDirectory=exavrrp; in a container a volume)"
+        yield Finding(
+            Weight.WARNING, f"agent.persistent_directory: {user} cannot write {persistent} ({reason}); {lost}"
+        )
+    for router in configuration.routers:
+        if router.notify_fifo is not None and (reason := _no_fifo(Path(router.notify_fifo))) is not None:
+            key = f"virtual_router.{router.name}.notify_fifo"
+            yield Finding(Weight.WARNING, f"{key}: {user} cannot write {router.notify_fifo} ({reason})")
+    yield from _network(configuration)
+    yield from _another_view(state, user)
+
+
+def _network(configuration: Configuration) -> Iterator[Finding]:
+    """What names an address, an interface or a group that this host does not have."""
+    agent = configuration.agent
+    sources: dict[Address, str] = {}
+    interfaces: dict[str, str] = {}
+    for router in configuration.routers:
+        table = f"virtual_router.{router.name}"
+        if router.source is not None:
+            sources.setdefault(router.source, "agent.sources" if router.source in agent.sources else f"{table}.source")
+        for name in router.interfaces or ():
+            own = f"{table}.interfaces"
+            interfaces.setdefault(name, "agent.interfaces" if name in (agent.interfaces or ()) else own)
+    for source, key in sources.items():
+        if not is_here(source):
+            text = f"{key}: {source} is no address of this host, and run waits for it; add it to lo, or correct it"
+            yield Finding(Weight.WARNING, text)
+    present = {name for _, name in socket.if_nameindex()}
+    for name, key in interfaces.items():
+        if name not in present:
+            text = f"{key}: this host has no {name}; no advert leaves there: correct the name"
+            yield Finding(Weight.WARNING, text)
+    group = agent.control_group
+    try:
+        if group is not None:
+            grp.getgrnam(group)
+    except KeyError:
+        text = f"agent.control_group: this host has no group {group}; only ExaBGP's user may drain: make it (groupadd)"
+        yield Finding(Weight.WARNING, text)
+
+
+def _capabilities(user: str) -> Iterator[Finding]:
+    absent = capabilities.missing()
+    out_of_reach = absent if os.geteuid() == 0 else capabilities.missing(field="CapBnd")
+    if out_of_reach:
+        text = f"{user} lacks {' and '.join(out_of_reach)}; {capabilities.remedy(out_of_reach)}"
+        yield Finding(Weight.ERROR, text)
+    elif absent:
+        given = f"AmbientCapabilities={' '.join(capabilities.NEEDED)} in ExaBGP's unit"
+        text = f"seen as {user}, who lacks {' and '.join(absent)} here; run needs them, by {given}"
+        yield Finding(Weight.NOTE, text)
+
+
+def _another_view(state: Path, user: str) -> Iterator[Finding]:
+    """Who owns the state directory is who ``run`` is: systemd's RuntimeDirectory= gives it to the user of the unit."""
+    try:
+        owner = state.stat().st_uid
+    except OSError:
+        return
+    if owner != os.geteuid():
+        text = f"seen as {user}, but {state} belongs to {_name(owner)}: check as that user, too (sudo -u)"
+        yield Finding(Weight.NOTE, text)
+
+
+def _unwritable(directory: Path, *files: str) -> str | None:
+    """Why this user could not make ``directory``, and write these files in it; None if it could."""
+    there = directory
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        return f"{there} is no directory"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"{there} is not writable"
+    for name in files:
+        if os.path.lexists(directory / name) and not os.access(directory / name, os.R_OK | os.W_OK):
+            return f"{directory / name} is not writable"
+    return None
+
+
+def _no_fifo(path: Path) -> str | None:
+    try:
+        if not stat.S_ISFIFO(path.lstat().st_mode):
+            return "it is there and no FIFO; remove it, or correct notify_fifo"
+    except FileNotFoundError:
+        return "its directory is not there; make it" if not path.parent.is_dir() else _unwritable(path.parent)
+    except OSError as error:
+        return error.strerror
+    return None if os.access(path, os.W_OK) else "another user made it; chown it to ExaBGP's user"
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

@@ -1,0 +1,87 @@
+"""The wires of all our sources: opened, told of other peers and closed as the set of them changes.
+
+``Transports`` owns which wires there are, and what an operator reads when one cannot be opened. It must not know why a
+source is needed.
+"""
+
+import asyncio
+import errno
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from exavrrp.ports import Arrival, Log
+from exavrrp.system.wire import Wire
+from exavrrp.vrrp.packet import Address, Reason
+
+
+class Transports:
+    """A wire for each source. ``receive`` gets every packet with its source, ``rejected`` as ``Wire`` says."""
+
+    def __init__(
+        self,
+        receive: Callable[[Address, Arrival], None],
+        rejected: Callable[[Reason, Address | None], None],
+        log: Log,
+    ) -> None:
+        self._receive = receive
+        self._rejected = rejected
+        self._log = log
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wires: dict[Address, Wire] = {}
+        self._sources: tuple[Address, ...] = ()
+        """those of them that are open"""
+
+    def __getitem__(self, source: Address) -> Wire:
+        """The wire of a source; of one that is not in the set (yet), a wire on which nothing comes in."""
+        if source not in self._wires:
+            self._wires[source] = Wire(source, lambda arrival: self._receive(source, arrival), self._rejected)
+        return self._wires[source]
+
+    def items(self) -> Iterable[tuple[Address, Wire]]:
+        """The sources of the set, in its order, with their wires."""
+        return [(source, self._wires[source]) for source in self._sources]
+
+    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Opens nothing yet; ``set`` does."""
+        self._loop = loop
+
+    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+        """Has a wire for exactly these sources, each for its peers (``ports.Transports``). Raises ``OSError``."""
+        assert self._loop is not None
+        opened: list[Wire] = []
+        admitted: list[tuple[Wire, frozenset[Address]]] = []
+        unfiltered = {source for source, wire in self.items() if not wire.filtered}
+        try:
+            for source in [one for one in peers if one not in self._sources]:
+                self._open(self[source], self._loop, peers[source])
+                opened.append(self[source])
+            for source in self._sources:
+                if source in peers:
+                    admitted.append((self[source], self[source].peers))
+                    self[source].admit(peers[source])
+        except OSError:
+            for wire in opened:
+                wire.close()
+            for wire, before in admitted:
+                wire.admit(before)
+            raise
+        for source in [one for one in self._sources if one not in peers]:
+            self._wires.pop(source).close()
+        self._sources = tuple(peers)
+        for source, wire in self.items():
+            if not wire.filtered and source not in unfiltered:
+                detail = f"{len(wire.peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
+                self._log.warning("filter-failed", source=str(source), detail=detail)
+
+    def close(self) -> None:
+        """Closes all wires."""
+        for wire in self._wires.values():
+            wire.close()
+
+    def _open(self, wire: Wire, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
+        """Raises OSError with the remedy."""
+        try:
+            wire.open(loop, peers)
+        except OSError as error:
+            detail = f"cannot send adverts from {wire.source}: {error.strerror}"
+            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            raise OSError(error.errno, detail + remedy) from error

@@ -1,0 +1,409 @@
+"""What the route of a new Active has to beat, and the attributes it beats it with; pure.
+
+A node that dies with its links up leaves its route in the routers until the BGP hold time, and a node that is
+superseded withdraws its own a little later. The route of a new Active has to win over both. There are two means, which
+can be used together (``Takeover``), and each remembers something:
+
+- the MED tells since when a node is Active (``TakeoverTime``): the later, the better;
+- the path gets shorter by one with each silent failure (``SilentFailures``): the dead node's route was as good as the
+  number of failures that counted when it died.
+
+``TakeoverHistory`` is what one virtual router remembers of this, ``RoutePolicy`` the configured attributes of each
+state, and ``RoutePolicy.at`` makes attributes of both. A successor of this process is given ``active_since`` and
+``remembered``. This file must not know of elections, clocks or sockets: adverts and the time come in.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import NamedTuple, assert_never
+
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, LARGEST, Attributes, Level, Network, Route
+from exavrrp.vrrp.packet import LEAVING, Address
+
+# Silent failures
+
+QUIET = 2.5
+"""Intervals without an advert after which an Active that is followed by another one has failed silently."""
+
+DOWN = 3.0
+"""Intervals without an advert after which a Backup takes over, without Skew_Time (RFC 9568 §6.1)."""
+
+PACE = 1.0
+"""Seconds between two failures that are forgotten: more than routers need to tell each other."""
+
+ABSENCE = 1.0
+"""Seconds for which an agent is away at most when it is killed, about: ExaBGP starts another one at once."""
+
+MOST = 64
+"""Silent failures that are counted: more than there can be prepends to be taken away."""
+
+
+class Count(NamedTuple):
+    """What is remembered of silent failures."""
+
+    number: int
+    latest: float
+    """when the last of them was noticed"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Advertiser:
+    """Who has sent the last advert."""
+
+    source: Address | None
+    """None: this node"""
+    last: float
+    """when that advert was heard"""
+    interval: float
+    gone: bool
+    """whether it had priority 0"""
+
+
+class SilentFailures:
+    """Counts the Actives of one virtual router that failed without priority 0. Times are seconds of a monotonic clock.
+
+    Whoever advertises is the Active. When another node begins to advertise, one of three things has happened:
+
+    - the Active had sent priority 0: it leaves in order, and withdraws its route itself;
+    - the Active was heard a moment ago: it was superseded, lives, and de-prefers its route itself;
+    - it had not been heard for longer than ``QUIET`` of its intervals: a silent failure. That is less than the three
+      intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
+
+    Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
+    number. (A node that was stopped for a while counts itself when it hears who took over from it.) The number is
+    forgotten when no node has failed for a window that is at least as long as the hold time. No part of it is forgotten
+    earlier, because each route that a dead node has left is as good as the number that counted when it died. Then they
+    are forgotten one by one: when a path becomes longer by two at once, a detour over another router's old route looks
+    as short (seen with BIRD).
+    """
+
+    def __init__(self, window: float) -> None:
+        """``window``: seconds without a silent failure after which they are forgotten; above 0, and may be changed."""
+        self.number = 0
+        """failures that count, as of the last ``recount``: what this node's route is made with"""
+        self.deadline: float | None = None
+        """when ``recount`` will find less; None: nothing counts"""
+        self.window = window
+        self._active: _Advertiser | None = None
+        self._other: _Advertiser | None = None
+        """the last advertiser that was not this node"""
+        self._count = Count(0, 0.0)
+        self._forgotten = 0
+        """of that number"""
+
+    def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
+        """An advert of a peer was accepted; ``interval`` is the one that it tells."""
+        before = self._active
+        another = before is None or before.source != source
+        if priority == LEAVING and another:
+            return  # of a node that is not followed: its successor has advertised already
+        if before is not None and another and not before.gone and now - before.last > QUIET * before.interval:
+            self._add(before, now)
+        self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
+
+    def sent(self, priority: int, interval: float, now: float) -> None:
+        """This node has sent an advert."""
+        before = self._active
+        if priority != LEAVING or (before is not None and before.source is None):
+            self._active = _Advertiser(None, now, interval, priority == LEAVING)
+
+    def took_over(self, now: float) -> None:
+        """This node has become Active because nothing was heard; before or after its first advert."""
+        self._add(self._other, now)
+        # Our first advert is still to come, and the node that was followed is gone.
+        if self._active is self._other:
+            self._active = None
+
+    def resumed(self, now: float) -> None:
+        """An earlier process of this node was Active until a while ago; before anything else.
+
+        An interval of 0: whoever is heard before this process sends anything has taken over from a silent failure.
+        """
+        self._active = _Advertiser(None, now, 0.0, gone=False)
+
+    def recall(self, count: Count, now: float) -> None:
+        """What an earlier process of this node has counted; before anything else."""
+        if count.latest <= now:
+            self._remember(count._replace(number=min(count.number, MOST)))
+            self.recount(now)
+
+    @property
+    def remembered(self) -> Count | None:
+        """For a successor of this process, which forgets by itself; None: no node has failed yet."""
+        return self._count if self._count.number else None
+
+    def recount(self, now: float) -> bool:
+        """Bring ``number`` up to date; whether it has changed."""
+        while self.deadline is not None and self.deadline <= now:
+            self._forgotten += 1
+            self.deadline = self.deadline + PACE if self._forgotten < self._count.number else None
+        before, self.number = self.number, self._count.number - self._forgotten
+        return self.number != before
+
+    def _add(self, silent: _Advertiser | None, now: float) -> None:
+        """One more than what counted when ``silent`` was last heard: it may have announced that."""
+        # Or what had counted until a moment before: it has heard of the failure before later than we have, by some
+        # intervals, or when its agent came back, and forgets it as much later.
+        heard = now if silent is None else silent.last - QUIET * silent.interval - ABSENCE
+        late = heard - self._count.latest - self.window
+        known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
+        self._remember(Count(min(known + 1, MOST), now if silent is None else _noticed(silent, now)))
+
+    def _remember(self, count: Count) -> None:
+        self._count = count
+        self._forgotten = 0
+        self.deadline = count.latest + self.window
+
+
+def _noticed(silent: _Advertiser, now: float) -> float:
+    """When others noticed what this node has noticed ``now``: earlier, if this node was stopped itself.
+
+    It must not count its own failure for longer than they do.
+    """
+    stopped = silent.source is None and silent.interval > 0  # an earlier process was not
+    return min(now, silent.last + DOWN * silent.interval) if stopped else now
+
+
+# Takeover time
+
+AHEAD = 3
+"""Seconds, at most, by which a takeover time is later than the takeover. A clock that was ahead, or two nodes that are
+both Active and are heard in turn, must not take the time to come."""
+
+
+class TakeoverTime:
+    """Since when this node is Active, in whole seconds that no two Actives share. Times are seconds since the epoch.
+
+    A MED has whole seconds. Two nodes that begin within one second would announce routes that are alike, and routers
+    would send packets to both. Hence a node that takes over takes a later second than the node before it, and all who
+    hear the same adverts come to the same.
+    """
+
+    def __init__(self) -> None:
+        self.active_since: int | None = None
+        """the takeover time of this node, or of its process before; None: it has never been Active"""
+        self._following: Address | None = None
+        """which other node was heard last as the Active"""
+        self._latest = 0
+        """the second that the last node took which became Active"""
+
+    def heard(self, source: Address, priority: int, now: float) -> None:
+        """An advert of another node was accepted, and did not lose against this node."""
+        if priority != LEAVING and source != self._following:
+            self._following = source
+            self._take(now)
+        elif priority == LEAVING and source == self._following:
+            self._following = None  # it may begin anew
+
+    def begin(self, now: float) -> None:
+        """This node becomes Active."""
+        self._following = None
+        self.active_since = self._take(now)
+
+    def follow_clock(self, now: float) -> bool:
+        """This node is Active: begin anew if the clock was set back, and say whether it was.
+
+        No successor's route could be better than one with a time to come.
+        """
+        ahead = self.active_since is not None and self.active_since > now + AHEAD
+        if ahead:
+            self.begin(now)
+        return ahead
+
+    def _take(self, now: float) -> int:
+        second = int(now)
+        recent = second <= self._latest <= second + AHEAD
+        self._latest = min(self._latest + 1, second + AHEAD) if recent else second
+        return self._latest
+
+
+# From both to attributes
+
+
+@dataclass(frozen=True, slots=True)
+class RouteContext:
+    """What the attributes of an announcement depend on besides the configuration and the state."""
+
+    active_since: int | None = None
+    """whole seconds since the epoch at which this node became Active; None: it is not"""
+    silent_failures: int = 0
+    """those that count now"""
+    parting: bool = False
+    """whether another node's route is known everywhere, so that ours may be worse than any detour to us"""
+
+
+class TakeoverHistory:
+    """What one virtual router remembers of takeovers: everything that its own route depends on."""
+
+    def __init__(self, stale_for: float) -> None:
+        """``stale_for``: seconds for which routers may announce a node that failed silently."""
+        self.failures = SilentFailures(stale_for)
+        self.time = TakeoverTime()
+
+    def context(self, *, parting: bool) -> RouteContext:
+        """For the next announcement."""
+        return RouteContext(self.time.active_since, self.failures.number, parting)
+
+
+class Takeover(StrEnum):
+    """How an Active's route beats the one that a node which died with its links up has left in the routers."""
+
+    MED = "med"
+    """the later a node became Active, the smaller its MED"""
+    PREPEND = "prepend"
+    """the more nodes failed silently of late, the shorter an Active's path"""
+
+
+GRACEFUL_SHUTDOWN = "65535:0"
+"""RFC 8326 §5. As numbers: ExaBGP 4.2 and 5.0 do not know its name."""
+
+EARLIEST = 1_700_000_000
+"""Seconds since the epoch (November 2023): a clock that tells less is not set, see ``RoutePolicy.rank``."""
+
+
+def prepended(as_path: tuple[int, ...], times: int, local_as: int | None) -> tuple[int, ...]:
+    """``as_path`` (empty: the one that ExaBGP fills in) with our own AS number put before it ``times`` more times.
+
+    The result is the whole path as sent towards an eBGP neighbour, so our own number alone is in it once more than
+    ``times`` if ``as_path`` is empty. Raises ValueError when our number is needed, but known by neither argument.
+    """
+    if not times:
+        return as_path
+    own = as_path[0] if as_path else local_as
+    if own is None:
+        raise ValueError("our own AS number is not known")
+    return (own,) * times + (as_path or (own,))
+
+
+def _longer(active: Attributes, times: int, local_as: int | None) -> tuple[int, ...]:
+    """A longer path where one can be made: without our AS number ExaBGP's own has to do, and the MED to decide."""
+    known = active.as_path or local_as is not None
+    return prepended(active.as_path, times, local_as) if known else ()
+
+
+def derived_standby(active: Attributes, local_as: int | None = None, priority: int = 0) -> Attributes:
+    """Attributes for an address that a Backup announces: worse than those of any Active, better than any leaving.
+
+    Not merely one step worse than ``active``: the Active is another node, whose attributes we do not know. Several
+    Backups must not tie among themselves, or flows are split between them: the MED follows their ``priority`` (0–255).
+    """
+    return replace(
+        active,
+        med=LARGEST - 1 - priority,
+        local_preference=1 if active.local_preference is None else min(1, active.local_preference),
+        as_path=_longer(active, 1, local_as),
+    )
+
+
+def derived_leaving(active: Attributes, local_as: int | None = None) -> Attributes:
+    """Attributes for an address about to be given up: the worst there are, so that any other announcement wins.
+
+    The MED is the largest and the local preference 0 (RFC 8326 §4 asks for it). The path is longer where our AS number
+    is known; where it is not, ExaBGP fills it in, and towards an iBGP neighbour it would be a loop.
+    """
+    return replace(
+        active,
+        med=LARGEST,
+        local_preference=0,
+        communities=tuple(dict.fromkeys((*active.communities, GRACEFUL_SHUTDOWN))),
+        as_path=_longer(active, 2, local_as),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RoutePolicy:
+    """The attributes of one virtual router's addresses in every state they can be announced in. Raises ValueError."""
+
+    active: Attributes
+    """with the full number of prepends; without a MED if the time of the takeover gives it"""
+    standby: Attributes
+    leaving: Attributes
+    takeover: frozenset[Takeover] = frozenset()
+    prepends: int = 0
+    """numbers at the beginning of ``active.as_path`` that silent failures may take away, one each"""
+    local_as: int | None = None
+    """our own AS number, if it was told"""
+
+    def __post_init__(self) -> None:
+        if Takeover.MED in self.takeover and self.active.med is not None:
+            raise ValueError("the MED of an Active cannot be both fixed and the time of its takeover")
+        if Takeover.PREPEND in self.takeover and not 0 < self.prepends < len(self.active.as_path):
+            raise ValueError("without prepends none can be taken away")
+        if Takeover.PREPEND not in self.takeover and self.prepends:
+            raise ValueError("prepends that nothing takes away belong to the path")
+
+    @classmethod
+    def derived(
+        cls,
+        active: Attributes,
+        takeover: frozenset[Takeover] = frozenset(),
+        prepends: int = 0,
+        local_as: int | None = None,
+        priority: int = 0,
+    ) -> "RoutePolicy":
+        """The policy of a router for which only the active attributes are configured. Raises ValueError."""
+        return cls(
+            active,
+            derived_standby(active, local_as, priority),
+            derived_leaving(active, local_as),
+            takeover,
+            prepends,
+            local_as,
+        )
+
+    def at(self, level: Level, context: RouteContext = RouteContext()) -> Attributes:
+        match level:
+            case Level.ACTIVE:
+                return self._active(context)
+            case Level.STANDBY:
+                return self.standby
+            case Level.LEAVING:
+                return self.leaving if context.parting else self._yielding(context)
+            case _:
+                assert_never(level)
+
+    def _yielding(self, context: RouteContext) -> Attributes:
+        """Worse than another Active where routers compare the MED, but no longer and no less preferred a way.
+
+        If the MED tells the time of the takeover, a successor's is better than ours in any case, and a dead node's is
+        worse: it stays.
+        """
+        if Takeover.MED in self.takeover:
+            return self._active(context)
+        med = LARGEST if self.leaving.med is None else self.leaving.med
+        return replace(self._active(context), med=med)
+
+    def _active(self, context: RouteContext) -> Attributes:
+        found = self.active
+        if Takeover.MED in self.takeover:
+            # Whatever the clock says, an Active is better than a standby.
+            worse = min(med for med in (self.standby.med, self.leaving.med, LARGEST) if med)
+            since = 0 if context.active_since is None else context.active_since
+            found = replace(found, med=max(0, min(LARGEST - since, worse - 1)))
+        if Takeover.PREPEND in self.takeover:
+            found = replace(found, as_path=found.as_path[min(context.silent_failures, self.prepends) :])
+        return found
+
+    def routes(self, network: Network) -> tuple[Route, ...]:
+        """Every way in which ``network`` may be announced that is known beforehand, the likeliest first.
+
+        An Active whose MED is a time is not among them: only who remembers the time knows the route.
+        """
+        times = 0 if Takeover.MED in self.takeover else 1 + self.prepends
+        active = [self._active(RouteContext(silent_failures=count)) for count in range(times)]
+        yielding = [] if Takeover.MED in self.takeover else [self._yielding(RouteContext())]
+        return tuple(Route(network, one) for one in dict.fromkeys((*active, self.standby, *yielding, self.leaving)))
+
+    def rank(self, level: Level, *, internal: bool) -> tuple[int, int, int]:
+        """How a router prefers the level among routes that differ in nothing else: the smaller, the better.
+
+        Local preference (only if the neighbour is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
+        Active it is the worst that it announces while its clock is set.
+        """
+        found = self.at(level, RouteContext(parting=True))
+        preference = DEFAULT_LOCAL_PREFERENCE if found.local_preference is None else found.local_preference
+        length = len(found.as_path) or (0 if internal else 1)
+        med = found.med or 0
+        if level is Level.ACTIVE and Takeover.MED in self.takeover:
+            med = LARGEST - EARLIEST  # without regard for what the others are: that is the question
+        return (LARGEST - preference if internal else 0, length, med)

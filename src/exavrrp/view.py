@@ -1,0 +1,299 @@
+"""What a whole node is at one moment: frozen values for everybody who shows it to people or programs; pure.
+
+``Node.view`` makes a ``View`` (``viewer``). ``exavrrp status``, its ``--json`` and the counters in the log print one,
+and nobody counts or computes anything a second time. The values are also the document that ``control`` sends: a field
+keeps its name and meaning, and a new one has a default, because an older agent does not send it.
+
+Durations and ages are seconds. None means unknown, which is not the same as 0: an Active does not know how its peers
+are, because Backups are silent. A counter begins with the process and only grows.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Moment(Struct, frozen=True):
+    """One moment by two clocks."""
+
+    time: datetime
+    """what the clock on the wall showed then, in UTC"""
+    monotonic: float
+    """seconds of one boot (CLOCK_MONOTONIC): what ages are computed from"""
+
+
+class Outcome(StrEnum):
+    """How far a drain has come."""
+
+    SERVING = "serving"
+    """not drained: the router takes part in the election"""
+    DRAINING = "draining"
+    """it leaves: still bound and announced, or not yet confirmed to be gone"""
+    DRAINED = "drained"
+    """it is out of the election, unbound and withdrawn"""
+    KEPT = "kept"
+    """it was to leave, but nobody took over: it serves on, as if it had never been asked"""
+
+
+class TermView(Struct, frozen=True, kw_only=True):
+    """What one check contributes to the priority of a router."""
+
+    check: str
+    verdict: str
+    """``unknown``, ``passing`` or ``failing``"""
+    amount: int = 0
+    """added to the configured priority"""
+    fault: bool = False
+    """whether it keeps the router out of the election"""
+    waiting: bool = False
+    """whether its first result is awaited before the router takes part"""
+    detail: str = ""
+    """of its last result"""
+
+
+class PathView(Struct, frozen=True, kw_only=True):
+    """One interface over which a peer's adverts come, or are to come."""
+
+    interface: str
+    leads: bool = True
+    """whether the route to the peer leads over it now"""
+    copies: int = 0
+    """adverts of the peer that were accepted there"""
+    age: float | None = None
+    """seconds since the last of them; None: there was none, or none since we are Active"""
+    quiet: bool | None = None
+    """whether adverts of the peer arrive, but none there any more; None: the peer is not the Active, and silent"""
+
+
+class PeerView(Struct, frozen=True, kw_only=True):
+    """What one router has heard of one peer. What is no counter is None if nothing was heard since we are Active."""
+
+    address: str
+    active: bool | None = None
+    """whether it is heard as an Active now; False: it has resigned, or fallen silent"""
+    priority: int | None = None
+    """in its last advert, and so are the next two"""
+    interval: float | None = None
+    addresses: tuple[str, ...] | None = None
+    age: float | None = None
+    """seconds since that advert"""
+    paths: tuple[PathView, ...] = ()
+    signed: int | None = None
+    """copies that were accepted because of their trailer; None: nothing of it was verified, or authentication is off"""
+    unsigned: int | None = None
+    """copies that were accepted without one"""
+    skew: float | None = None
+    """whole seconds that its clock is ahead of ours"""
+
+
+class AddressView(Struct, frozen=True, kw_only=True):
+    """One address of a router, on lo."""
+
+    address: str
+    wanted: bool
+    present: bool | None = None
+    """None: the kernel's table cannot be read"""
+    verified: bool | None = None
+    """whether it is there, wanted, and the kernel accepts packets to it"""
+
+
+class RouteView(Struct, frozen=True, kw_only=True):
+    """One prefix of a router, at ExaBGP."""
+
+    prefix: str
+    wanted: str | None = None
+    """``active``, ``standby`` or ``leaving``: with which attributes it is to be announced; None: not at all"""
+    confirmed: bool = False
+    """whether ExaBGP has carried out what is wanted"""
+    med: int | None = None
+    """of what is wanted"""
+    local_preference: int | None = None
+
+
+class TransitionView(Struct, frozen=True, kw_only=True):
+    """One change of a router's state, and how long after it everything that follows was done."""
+
+    at: Moment
+    before: str
+    after: str
+    reason: str
+    detail: str = ""
+    priority: int
+    """the effective one of that moment"""
+    phases: dict[str, float] = {}
+    """``bound``, ``announced`` (commanded to ExaBGP), ``confirmed``, ``withdrawn``, ``unbound`` → seconds after it"""
+
+
+class RouterView(Struct, frozen=True, kw_only=True):
+    """One virtual router. ``until`` and ``persistent`` are filled in by the control side."""
+
+    name: str
+    vrid: int
+    role: str
+    """``initialize``, ``backup`` or ``active``"""
+    priority: int
+    """the effective one"""
+    explanation: str
+    """the priority as a sum"""
+    addresses: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    """what is announced for them"""
+    bound: bool
+    """whether its addresses are wanted on lo"""
+    level: str | None
+    """``active``, ``standby`` or ``leaving``: how ExaBGP has accepted to announce its addresses; None: not at all"""
+    drained: bool
+    """whether it has been told to stay out"""
+    wanted: str | None = None
+    """how they are to be announced, in the same words"""
+    accepted: bool = True
+    """whether ExaBGP has carried out what is wanted"""
+    untold: tuple[str, ...] = ()
+    """neighbors whose session is up, and whom ExaBGP tells nothing of what is announced"""
+    faults: tuple[str, ...] = ()
+    """why it cannot serve, a sentence each"""
+    holds: tuple[str, ...] = ()
+    """what it waits for before it takes part, a sentence each"""
+    remarks: tuple[str, ...] = ()
+    """what else is wrong with the node, a sentence each"""
+    outcome: Outcome = Outcome.SERVING
+    until: datetime | None = None
+    """when the drain ends by itself"""
+    persistent: bool = False
+    """whether the drain outlives a restart"""
+    family: int | None = None
+    """4 or 6"""
+    source: str | None = None
+    """the address that its adverts come from"""
+    group: str | None = None
+    since: Moment | None = None
+    """when it entered the state that it is in"""
+    configured: int | None = None
+    """the priority before any check; with the amounts of ``terms`` the effective one, but for clamping and the group"""
+    terms: tuple[TermView, ...] = ()
+    active: str | None = None
+    """the address of the Active, ours or a peer's, as far as it is heard; None: nobody is heard"""
+    down_interval: float | None = None
+    """seconds without an advert of the Active after which it takes over, as a Backup (Active_Down_Interval)"""
+    peers: tuple[PeerView, ...] = ()
+    on_lo: tuple[AddressView, ...] = ()
+    routes: tuple[RouteView, ...] = ()
+    adverts: dict[str, int] = {}
+    """``sent``, ``received`` (copies) … → how many"""
+    transitions: dict[str, dict[str, int]] = {}
+    """state → reason → how often it was entered for it"""
+    last: tuple[TransitionView, ...] = ()
+    """the last transitions, the latest first"""
+
+
+class SessionView(Struct, frozen=True, kw_only=True):
+    """One BGP session of ExaBGP's configuration, by both its ends, up or not."""
+
+    peer: str
+    """the neighbor's address"""
+    local: str | None
+    """ours; None: not known, as with ``local-address auto`` where ExaBGP does not tell it"""
+    up: bool | None
+    """whether it is Established; None: ExaBGP does not answer, and nobody knows"""
+    told: bool | None = None
+    """whether the neighbor hears of our routes; None: not known, as long as the session is not up or not tried"""
+    counts_for: tuple[str, ...] = ()
+    """the virtual routers that count it now (``min_sessions``), in the order of the configuration"""
+    families: tuple[int, ...] | None = None
+    """4 (IPv4 unicast) and 6, as far as both ends have agreed upon them; None: not known, as long as it was not up"""
+    since: Moment | None = None
+    """when it came up or went down last; None: not since the agent began"""
+
+
+class CheckView(Struct, frozen=True, kw_only=True):
+    """One check that any router names."""
+
+    name: str
+    verdict: str
+    """``unknown``, ``passing`` or ``failing``"""
+    against: int = 0
+    """results in a row that speak against the verdict"""
+    needed: int
+    """how many of these in a row turn it over (``rise``, or ``fall``)"""
+    at: Moment | None = None
+    """when the last result came, and so are the next three; None: there was none"""
+    seconds: float | None = None
+    """what it took"""
+    detail: str = ""
+    value: int | None = None
+    """the number that came with it"""
+    passed: int = 0
+    """results that have"""
+    failed: int = 0
+    distrusted: str | None = None
+    """why its program is not run any more, and its last result stands"""
+    routers: tuple[str, ...] = ()
+    """that name it, in the order of the configuration"""
+
+
+class LinkView(Struct, frozen=True, kw_only=True):
+    """What was sent from one source to one peer through one interface."""
+
+    peer: str
+    interface: str
+    """empty: the kernel's choice"""
+    sent: int = 0
+    """copies"""
+    failed: dict[str, int] = {}
+    """error such as ``ENETUNREACH`` → copies that were not sent"""
+
+
+class SourceView(Struct, frozen=True, kw_only=True):
+    """What the sockets of one source address have counted, for all routers that use it."""
+
+    source: str
+    links: tuple[LinkView, ...] = ()
+    received: int = 0
+    """packets read, rejected ones included"""
+    receive_errors: dict[str, int] = {}
+    """error → failed reads"""
+    overflowed: int = 0
+    """packets of peers that found no room in the receive buffer (wraps at 2³²)"""
+    unread: int = 0
+    """packets of non-peers beyond those that were looked at (wraps at 2³²)"""
+
+
+class ExaBGPView(Struct, frozen=True, kw_only=True):
+    """The BGP speaker."""
+
+    version: str | None = None
+    """None: it has not said so yet"""
+    answers: bool = True
+
+
+class Lateness(Struct, frozen=True, kw_only=True):
+    """How late the node's alarm rang in the last hour."""
+
+    alarms: int
+    late: int
+    """those of them that rang later than ``turns.LATE``"""
+    maximum: float | None = None
+    """seconds; None: no alarm rang"""
+
+
+class View(Struct, frozen=True, kw_only=True):
+    """A node. All of it is of one moment."""
+
+    now: Moment | None = None
+    began: Moment | None = None
+    """when the agent began"""
+    routers: tuple[RouterView, ...]
+    """in the order of the configuration"""
+    sessions: tuple[SessionView, ...] = ()
+    """sorted by the neighbor's address and then ours"""
+    checks: tuple[CheckView, ...] = ()
+    sources: tuple[SourceView, ...] = ()
+    notified: dict[str, dict[str, int]] = {}
+    """router, or path of a FIFO or socket → ``done``, ``failed``, ``written``, ``dropped`` → how many"""
+    rejected: dict[str, int] = {}
+    """reason → adverts that were not accepted"""
+    refused: dict[str, dict[str, int]] = {}
+    """peer → reason → those of them that authentication has rejected: replays, wrong keys and clocks"""
+    exabgp: ExaBGPView | None = None
+    lateness: Lateness | None = None

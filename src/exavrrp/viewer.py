@@ -1,0 +1,359 @@
+"""Describes a whole node as it is now: makes its ``View``; pure.
+
+What is counted and when things happened is kept where it happens: by routers, checks, sessions, transports. Here it is
+only put together, when somebody asks. Nothing depends on it. What the kernel is asked for (addresses) may fail; then it
+is unknown.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
+from functools import lru_cache
+
+from exavrrp import ports
+from exavrrp.binding import Binding
+from exavrrp.fitness import Fitness
+from exavrrp.history import Past
+from exavrrp.instance import Hold
+from exavrrp.reception import Reception
+from exavrrp.turns import Turns
+from exavrrp.view import (
+    AddressView,
+    CheckView,
+    ExaBGPView,
+    LinkView,
+    Moment,
+    PathView,
+    PeerView,
+    RouterView,
+    RouteView,
+    SessionView,
+    SourceView,
+    TermView,
+    TransitionView,
+    View,
+)
+from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.auth import Sender
+from exavrrp.vrrp.copies import Peer
+from exavrrp.vrrp.packet import LEAVING, Address, Reason
+from exavrrp.vrrp.router import Backup, Role
+
+
+@lru_cache(maxsize=8192)
+def _text(value: object) -> str:
+    """``str``, for addresses and prefixes: it takes most of the time otherwise, and they stay the same."""
+    return str(value)
+
+
+class Viewer:
+    """Looks at all parts of a node."""
+
+    def __init__(
+        self,
+        routers: Mapping[str, VirtualRouter],
+        fitness: Fitness,
+        binding: Binding,
+        reception: Reception,
+        turns: Turns,
+        *,
+        addresses: ports.Addresses,
+        checks: ports.Checks,
+        transports: ports.Transports,
+        notifier: ports.Notifier,
+        moment: Callable[[], Moment],
+    ) -> None:
+        """``routers``: by name, in the order of the configuration; ``moment`` is now, by both clocks."""
+        self.trouble: str | None = None
+        """what is wrong with all routers. Nobody knows then whether sessions are still up"""
+        self.version: str | None = None
+        """of ExaBGP, when it has told it"""
+        self._routers = routers
+        self._fitness = fitness
+        self._binding = binding
+        self._reception = reception
+        self._turns = turns
+        self._addresses = addresses
+        self._checks = checks
+        self._transports = transports
+        self._notifier = notifier
+        self._moment = moment
+        self._began = moment()
+
+    def view(self) -> View:
+        """The node as it is now."""
+        now = self._moment()
+        distrusted, elsewhere, present = self._checks.distrusted(), self._binding.elsewhere(), self._present()
+        return View(
+            now=now,
+            began=self._began,
+            routers=tuple(
+                self._router(one, now.monotonic, present, self._remarks(one, distrusted, elsewhere))
+                for one in self._routers.values()
+            ),
+            sessions=self._sessions(),
+            checks=self._all_checks(distrusted),
+            sources=tuple(_source(source, one.counters) for source, one in self._transports.items()),
+            notified={name: dict(counts) for name, counts in self._notifier.counters().items()},
+            rejected={str(reason): count for reason, count in self._reception.rejected.items()},
+            refused=_refused(self._reception.refused),
+            exabgp=ExaBGPView(
+                version=self.version, answers=self.trouble is None and not self._fitness.sessions.stalled
+            ),
+            lateness=self._turns.punctuality.lateness(now.monotonic),
+        )
+
+    def _present(self) -> Collection[Address] | None:
+        """What lo has; None: nobody knows."""
+        with suppress(OSError):
+            return self._addresses.present()
+        return None
+
+    # Routers
+
+    def _remarks(
+        self, router: VirtualRouter, distrusted: Mapping[str, str], elsewhere: Mapping[str, Iterable[str]]
+    ) -> tuple[str, ...]:
+        checks = (one for one in router.configuration.checks if one in distrusted)
+        return (
+            *(f"check {one} is not run: {distrusted[one]}" for one in checks),
+            *elsewhere.get(router.name, ()),
+            *(() if self.trouble is None else (self.trouble,)),
+        )
+
+    def _router(
+        self, router: VirtualRouter, now: float, present: Collection[Address] | None, remarks: tuple[str, ...]
+    ) -> RouterView:
+        configuration, election, history = router.configuration, router.instance.router, router.common.history
+        judgement = self._fitness.health.judge(router.name)
+        peers = self._peers(router, now)
+        return RouterView(
+            name=router.name,
+            vrid=configuration.vrid,
+            role=election.role,
+            priority=election.priority,
+            explanation=judgement.explain(),
+            addresses=tuple(map(_text, router.on_lo.addresses)),
+            prefixes=tuple(map(_text, configuration.announce)),
+            bound=bool(router.on_lo.wanted),
+            level=router.announcement.level,
+            drained=router.drain.wanted,
+            wanted=router.instance.presence.level,
+            accepted=router.announcement.is_confirmed,
+            untold=tuple(map(_text, self._fitness.sessions.untold_of(router.name))),
+            faults=tuple(router.instance.faults.values()),
+            holds=tuple(detail for hold, detail in router.instance.holds.items() if hold is not Hold.DRAIN),
+            remarks=remarks,
+            outcome=router.drain.outcome,
+            family=configuration.all_addresses[0].version,
+            source=_text(configuration.source),
+            group=configuration.group,
+            since=history.last[0].at if history.last else router.began,
+            configured=judgement.base,
+            terms=tuple(
+                TermView(
+                    check=term.check,
+                    verdict=term.verdict,
+                    amount=term.amount,
+                    fault=term.fault,
+                    waiting=term.waiting,
+                    detail=term.detail,
+                )
+                for term in judgement.terms
+            ),
+            active=_active(router, peers),
+            down_interval=_down_interval(router),
+            peers=peers,
+            on_lo=self._on_lo(router, present),
+            routes=_routes(router),
+            adverts=dict(router.adverts.counts),
+            transitions=_transitions(router),
+            last=tuple(map(_past, history.last)),
+        )
+
+    def _peers(self, router: VirtualRouter, now: float) -> tuple[PeerView, ...]:
+        heard = router.instance.copies.peers
+        senders = self._reception.senders(router)
+        return tuple(
+            _peer(router, address, heard.get(address), senders.get(address), now)
+            for address in dict.fromkeys((*router.configuration.peers, *heard))
+        )
+
+    def _on_lo(self, router: VirtualRouter, present: Collection[Address] | None) -> tuple[AddressView, ...]:
+        wanted, awaited = router.on_lo.wanted, self._addresses.awaited
+        return tuple(
+            AddressView(
+                address=_text(one),
+                wanted=one in wanted,
+                present=None if present is None else one in present,
+                verified=None if present is None else one in present and one in wanted and one not in awaited,
+            )
+            for one in router.on_lo.addresses
+        )
+
+    # What routers share
+
+    def _sessions(self) -> tuple[SessionView, ...]:
+        known = self.trouble is None
+        return tuple(
+            SessionView(
+                peer=_text(one.session.peer),
+                local=None if one.session.local is None else _text(one.session.local),
+                up=one.up if known else None,
+                told=one.told if known else None,
+                counts_for=one.routers,
+                families=one.families,
+                since=self._fitness.changed.get(one.session),
+            )
+            for one in self._fitness.sessions.standings()
+        )
+
+    def _all_checks(self, distrusted: Mapping[str, str]) -> tuple[CheckView, ...]:
+        found: dict[str, list[str]] = {}
+        for router in self._routers.values():
+            for name in router.configuration.checks:
+                found.setdefault(name, []).append(router.name)
+        return tuple(self._check(name, tuple(routers), distrusted.get(name)) for name, routers in found.items())
+
+    def _check(self, name: str, routers: tuple[str, ...], distrusted: str | None) -> CheckView:
+        check, results = self._fitness.health.checks[name], self._fitness.results.get(name)
+        return CheckView(
+            name=name,
+            verdict=check.verdict,
+            against=check.against,
+            needed=check.needed,
+            at=None if results is None else results.at,
+            seconds=None if results is None else results.seconds,
+            detail=check.detail,
+            value=None if results is None else results.value,
+            passed=0 if results is None else results.passed,
+            failed=0 if results is None else results.failed,
+            distrusted=distrusted,
+            routers=routers,
+        )
+
+
+def _source(source: Address, counters: ports.Counters) -> SourceView:
+    failed: dict[tuple[Address, str], dict[str, int]] = {}
+    for (peer, interface, error), count in counters.failed.items():
+        failed.setdefault((peer, interface), {})[error] = count
+    return SourceView(
+        source=_text(source),
+        links=tuple(
+            LinkView(
+                peer=_text(peer),
+                interface=interface,
+                sent=counters.sent.get((peer, interface), 0),
+                failed=failed.get((peer, interface), {}),
+            )
+            for peer, interface in dict.fromkeys((*counters.sent, *failed))
+        ),
+        received=counters.received.total(),
+        receive_errors=dict(counters.receive_errors),
+        overflowed=counters.overflowed,
+        unread=counters.unread,
+    )
+
+
+def _refused(counts: Mapping[tuple[Reason, Address], int]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (reason, peer), count in counts.items():
+        found.setdefault(_text(peer), {})[reason] = count
+    return found
+
+
+def _past(past: Past) -> TransitionView:
+    return TransitionView(
+        at=past.at,
+        before=past.transition.before,
+        after=past.transition.after,
+        reason=past.transition.why,
+        detail=past.transition.detail,
+        priority=past.priority,
+        phases={str(phase): seconds for phase, seconds in past.phases.items()},
+    )
+
+
+def _transitions(router: VirtualRouter) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (role, why), count in router.common.history.counts.items():
+        found.setdefault(role, {})[why] = count
+    return found
+
+
+def _active(router: VirtualRouter, peers: Iterable[PeerView]) -> str | None:
+    """The address of the Active that is known here."""
+    if router.instance.router.role is Role.ACTIVE:
+        return _text(router.configuration.source)
+    heard = [peer for peer in peers if peer.active]
+    return max(heard, key=lambda peer: peer.priority or 0).address if heard else None
+
+
+def _down_interval(router: VirtualRouter) -> float | None:
+    state = router.instance.router.state
+    return router.instance.router.down_interval(state.interval) if isinstance(state, Backup) else None
+
+
+def _routes(router: VirtualRouter) -> tuple[RouteView, ...]:
+    wanted = {route.network: route.attributes for route in router.announcement.wanted()}
+    return tuple(
+        RouteView(
+            prefix=_text(network),
+            wanted=None if network not in wanted else router.instance.presence.level,
+            confirmed=router.announcement.is_carried_out(network),
+            med=None if network not in wanted else wanted[network].med,
+            local_preference=None if network not in wanted else wanted[network].local_preference,
+        )
+        for network in router.announcement.networks
+    )
+
+
+# Peers
+
+
+def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: Sender | None, now: float) -> PeerView:
+    known = heard is not None and _counts_now(router, heard)
+    active = None if heard is None or not known else _is_active(router, heard, now)
+    advertisement = None if heard is None or not known else heard.advertisement
+    return PeerView(
+        address=_text(address),
+        active=active,
+        priority=None if advertisement is None else advertisement.priority,
+        interval=None if advertisement is None else advertisement.centiseconds / 100,
+        addresses=None if advertisement is None else tuple(map(_text, advertisement.addresses)),
+        age=None if heard is None or not known else now - heard.heard,
+        paths=tuple(_paths(router, address, heard, now, known=known, active=bool(active))),
+        signed=None if sender is None else sender.signed,
+        unsigned=None if sender is None else sender.unsigned,
+        skew=None if sender is None or not sender.signed else sender.skew,
+    )
+
+
+def _counts_now(router: VirtualRouter, heard: Peer) -> bool:
+    """Whether what was heard of a peer says anything of now. Backups are silent: what an Active has heard before it
+    became Active does not."""
+    if router.instance.router.role is not Role.ACTIVE:
+        return True
+    return heard.heard > router.common.history.last[0].at.monotonic
+
+
+def _is_active(router: VirtualRouter, heard: Peer, now: float) -> bool:
+    """Whether a Backup would still wait for its next advert."""
+    patience = router.instance.router.down_interval(heard.advertisement.centiseconds / 100)
+    return heard.advertisement.priority != LEAVING and now - heard.heard <= patience
+
+
+def _paths(
+    router: VirtualRouter, address: Address, heard: Peer | None, now: float, *, known: bool, active: bool
+) -> Iterable[PathView]:
+    """Those that lead to the peer, and then those over which it was heard without that."""
+    leading = {link.index: link.name for link in router.ways.links.get(address, ())}
+    counts, paths = ({}, {}) if heard is None else (heard.counts, heard.paths)
+    for index in dict.fromkeys((*leading, *counts)):
+        path = paths.get(index)
+        yield PathView(
+            interface=leading[index] if index in leading else router.ways.interface_name(index),
+            leads=index in leading,
+            copies=counts.get(index, 0),
+            age=None if path is None or path.last is None or not known else now - path.last,
+            quiet=path.quiet if path is not None and active else None,
+        )

@@ -1,0 +1,659 @@
+"""A node with ports for tests: virtual time, and a list of everything that it does, in order.
+
+``given_backup`` and ``given_active`` construct a node in that state. A ``Rig`` is the world around it, with a method
+for each event of the kernel, ExaBGP, peers and checks. ``done`` lists all effects on lo, ExaBGP and the wire, one line
+each, such as ``bind 2001:db8:53::1``, ``announce 2001:db8:53::1/128 med 50``, ``send web 200``.
+
+ExaBGP acknowledges every command in the next turn of the loop, unless ``speaker.answers`` is False: then the test
+answers with ``speaker.answer`` and ``speaker.refuse``.
+"""
+
+import heapq
+import json
+import tempfile
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from errno import EBUSY, EPERM
+from functools import lru_cache, partial
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, TypeVarTuple
+
+from exavrrp import ports, speaker
+from exavrrp.config import Check, Configuration, load
+from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
+from exavrrp.elections import Record
+from exavrrp.neighbors import Session
+from exavrrp.node import Event, Node
+from exavrrp.ports import ANY, AddressError, Arrival, Link, NotifyState, Sent
+from exavrrp.reception import sources
+from exavrrp.roster import Ports, owned
+from exavrrp.routes import Network, Route
+from exavrrp.takeover import GRACEFUL_SHUTDOWN
+from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.auth import Flow
+from exavrrp.vrrp.auth import Sequence as Number
+from exavrrp.vrrp.packet import Address, Advertisement, Datagram, Ipv4Checksum, encode
+from exavrrp.vrrp.router import Role
+
+_Arguments = TypeVarTuple("_Arguments")
+
+SOURCE, PEER, OTHER = (ip_address(f"2001:db8:ff::1{end}") for end in (1, 2, 3))
+VIP = ip_address("2001:db8:53::1")
+SESSION = Session(ip_address("2001:db8:0:1::1"), ip_address("2001:db8:0:1::2"))
+SECOND = Session(ip_address("2001:db8:0:2::1"), ip_address("2001:db8:0:2::2"))
+LINKS = (Link(1, "eth0"), Link(2, "eth1"))
+EPOCH = 1_800_000_000.0
+"""Seconds since 1970 when the clock of a ``Rig`` shows 0."""
+
+NOTHING = ports.Forgotten()
+
+INTERVAL = 1.0
+"""Seconds between adverts, of all nodes here."""
+
+
+# Configuration
+
+
+def table(name: str, **settings: object) -> str:
+    """A table of exavrrp.toml without what is None. What JSON writes of texts, numbers, lists and truth TOML reads."""
+    lines = (f"{key} = {json.dumps(value)}" for key, value in settings.items() if value is not None)
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+AGENT = table("agent", sources=[str(SOURCE)], peers=[str(PEER), str(OTHER)], advert_interval=INTERVAL)
+
+
+def router(number: int = 1, *, bgp: Mapping[str, object] | None = None, **settings: Any) -> str:
+    """Table of the virtual router ``web`` (``web2`` … for others), which is announced with MED 50 when it is Active."""
+    name = "web" if number == 1 else f"web{number}"
+    usual: dict[str, Any] = {"vrid": number, "priority": 200, "addresses": [f"2001:db8:53::{number}"]}
+    return table(f"virtual_router.{name}", **(usual | settings)) + table(
+        f"virtual_router.{name}.bgp", **({"med": 50} | dict(bgp or {}))
+    )
+
+
+def check(name: str, **settings: Any) -> str:
+    """A check of which one result decides, and that is a fault while it fails."""
+    usual: dict[str, Any] = {"file": f"/run/{name}", "rise": 1, "fall": 1}
+    return table(f"check.{name}", **(usual | settings))
+
+
+@lru_cache
+def configuration(*tables: str) -> Configuration:
+    """What the product makes of these tables and ``AGENT``."""
+    text = "\n".join(tables if any(one.startswith("[agent]") for one in tables) else (AGENT, *tables))
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "exavrrp.toml")
+        path.write_text(text, encoding="utf-8")
+        return load(path)
+
+
+# Ports
+
+
+class Clock:
+    """As much of an event loop as a node needs, in virtual time."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self._soon: deque[Callable[[], object]] = deque()
+        self._alarms: list[_Alarm] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[[*_Arguments], object], /, *args: *_Arguments) -> "_Alarm":
+        alarm = _Alarm(when, partial(callback, *args))
+        heapq.heappush(self._alarms, alarm)
+        return alarm
+
+    def call_soon(self, callback: Callable[[*_Arguments], object], /, *args: *_Arguments) -> object:
+        self._soon.append(partial(callback, *args))
+        return None
+
+    @property
+    def armed(self) -> list[float]:
+        """When alarms are due."""
+        return sorted(alarm.when for alarm in self._alarms if not alarm.cancelled)
+
+    def turn(self) -> None:
+        """One turn of the loop: what was called for soon, and not what that calls for."""
+        for _ in range(len(self._soon)):
+            self._soon.popleft()()
+
+    def run(self, until: float | None = None) -> None:
+        """Everything that is to happen soon; and what is due until ``until``, which it is afterwards."""
+        while True:
+            while self._soon:
+                self._soon.popleft()()
+            if until is None or not self._alarms or self._alarms[0].when > until:
+                break
+            alarm = heapq.heappop(self._alarms)
+            if not alarm.cancelled:
+                self.now = max(self.now, alarm.when)
+                alarm.callback()
+        self.now = self.now if until is None else max(self.now, until)
+
+
+@dataclass(order=True)
+class _Alarm:
+    when: float
+    callback: Callable[[], object] = field(compare=False)
+    cancelled: bool = field(default=False, compare=False)
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Log:
+    """Collects what is logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, dict[str, Any]]] = []
+        """severity, event, fields"""
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.lines.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.lines.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: Any) -> None:
+        self.lines.append(("error", event, fields))
+
+    def limited(self, key: object, level: str, event: str, **fields: Any) -> None:
+        self.lines.append((str(level), event, fields | {"key": key}))
+
+    def told(self, event: str) -> list[dict[str, Any]]:
+        """The fields of each line of this event."""
+        return [fields for _, name, fields in self.lines if name == event]
+
+    @property
+    def events(self) -> list[str]:
+        return [event for _, event, _ in self.lines]
+
+
+class Transport:
+    """The sockets of one source."""
+
+    def __init__(self, rig: "Rig") -> None:
+        self.error: int | None = None
+        """what the kernel says to each copy"""
+        self.waiting: list[Arrival] = []
+        """what has come in and is not read yet"""
+        self.forgotten: list[int] = []
+        self.copies: list[tuple[Address, tuple[str, ...]]] = []
+        """of every advert that was sent: to whom, and through which interfaces"""
+        self.counters = ports.Counters()
+        self.last = b""
+        """the last advert"""
+        self.asked: list[float] = []
+        """until when what has come was asked for"""
+        self._rig = rig
+
+    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
+        if peer == PEER:
+            self._rig.done.append(f"send {self._rig.numbered[payload[1]]} {payload[2]}")
+        self.last = payload
+        self.copies.append((peer, tuple(link.name for link in links)))
+        return [Sent(link.name, self.error) for link in links or (Link(0, ANY),)]
+
+    def forget(self, index: int) -> None:
+        self.forgotten.append(index)
+
+    def drain(self, until: float) -> Iterator[Arrival]:
+        self.asked.append(until)
+        while self.waiting and self.waiting[0].at <= until:
+            yield self.waiting.pop(0)
+
+
+class Transports:
+    """The only one there is."""
+
+    def __init__(self, only: Transport) -> None:
+        self._only = only
+        self.peers: dict[Address, frozenset[Address]] = {}
+        self.error: OSError | None = None
+        """why the set cannot be changed"""
+
+    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.peers = {source: frozenset(some) for source, some in peers.items()}
+
+    def __getitem__(self, source: Address) -> Transport:
+        return self._only
+
+    def items(self) -> list[tuple[Address, Transport]]:
+        return [(SOURCE, self._only)]
+
+
+class Paths:
+    """The routing table, the same for all interfaces."""
+
+    def __init__(self) -> None:
+        self.wanted: set[ports.Interfaces] = set()
+        self.links: tuple[Link, ...] = LINKS
+        self.sourceless = False
+        self.isolated = False
+        """whether no neighbour can be reached"""
+
+    def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
+        return self.links
+
+    def set(self, wanted: Iterable[ports.Interfaces]) -> None:
+        self.wanted = set(wanted)
+
+    def __getitem__(self, only: ports.Interfaces) -> "Paths":
+        return self
+
+    def holds(self, source: Address) -> bool:
+        return not self.sourceless
+
+    def reaches(self, neighbor: Address) -> bool:
+        return not self.isolated
+
+    def interface_name(self, index: int) -> str:
+        return f"eth{index - 1}"
+
+
+class Addresses:
+    """lo."""
+
+    def __init__(self, rig: "Rig") -> None:
+        self.lo: set[Address] = set()
+        self.refused: set[Address] = set()
+        """what the kernel refuses to bind"""
+        self.broken: OSError | None = None
+        """why nothing at all can be done"""
+        self.unreadable: OSError | None = None
+        """why nobody knows what lo has"""
+        self.slow: set[Address] = set()
+        """those to which the kernel does not accept packets at once"""
+        self.others: dict[Address, str] = {}
+        self.takes = 0.0
+        """seconds for one look at lo"""
+        self.batches = 0
+        self.awaited: set[Address] = set()
+        self.ours: frozenset[Address] = frozenset()
+        self._rig = rig
+
+    def own(self, ours: frozenset[Address]) -> None:
+        self.ours = ours
+
+    def set(self, wanted: frozenset[Address]) -> None:
+        self.batches += 1
+        self._rig.clock.now += self.takes
+        if self.broken is not None:
+            raise self.broken
+        refused = (wanted - self.lo) & self.refused
+        for verb, some in (("unbind", self.lo - wanted), ("bind", wanted - self.lo - refused)):
+            self._rig.done += [f"{verb} {address}" for address in sorted(some, key=int)]
+        self.lo = set(wanted - refused)
+        self.awaited = self.lo & self.slow
+        if refused:
+            raise AddressError({one: OSError(EBUSY, "the kernel refuses") for one in sorted(refused, key=int)})
+
+    def present(self) -> frozenset[Address]:
+        if self.unreadable is not None:
+            raise self.unreadable
+        return frozenset(self.lo)
+
+    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
+        return frozenset(addresses) & self.lo
+
+    def elsewhere(self) -> dict[Address, str]:
+        if self.broken is not None:
+            raise self.broken
+        return self.others
+
+
+class Speaker:
+    """ExaBGP."""
+
+    def __init__(self, rig: "Rig") -> None:
+        self.answers = True
+        self.ours: list[Route] = []
+        self.impossible: ValueError | None = None
+        """why other prefixes cannot be ours now"""
+        self.wanted: dict[Network, Route] = {}
+        self.open: dict[Network, None] = {}
+        """what is not answered yet"""
+        self.tried: set[Network] = set()
+        """what it may announce besides what it has carried out, because it was tried"""
+        self.deaf: set[Network] | None = None
+        """what it announces, if it listens no longer (``exabgp.Deaf``)"""
+        self._rig = rig
+
+    def own(self, ours: Iterable[Route]) -> None:
+        if self.impossible is not None:
+            raise self.impossible
+        before, self.ours = self.ours, list(ours)
+        gone = {route.network for route in before} - {route.network for route in self.ours}
+        self.change(dict.fromkeys(network for network in self.wanted if network in gone))
+
+    def set(self, wanted: Iterable[Route]) -> None:
+        routes = {route.network: route for route in wanted}
+        self.change({network: routes.get(network) for network in self._rig.networks})
+
+    def change(self, wanted: Mapping[Network, Route | None]) -> None:
+        for network, route in wanted.items():
+            if self.wanted.get(network) == route and network in self._rig.known:
+                continue
+            self._rig.known.add(network)
+            self.open[network] = None
+            if route is None:
+                self._rig.done.append(f"withdraw {network}")
+                self.wanted.pop(network, None)
+            else:
+                worse = " shutdown" if GRACEFUL_SHUTDOWN in route.attributes.communities else ""
+                self._rig.done.append(f"announce {network} med {route.attributes.med}{worse}")
+                self.wanted[network] = route
+        if self.answers and self.open and self.deaf is None:
+            self._rig.clock.call_soon(self.answer)
+
+    def flush(self) -> None:
+        self._rig.done.append("flush")
+
+    def has_carried_out(self, networks: Iterable[Network]) -> bool:
+        if self.deaf is not None:
+            return all((one in self.deaf) is (one in self.wanted) for one in networks)
+        return self.open.keys().isdisjoint(networks)
+
+    def may_announce(self, networks: Iterable[Network]) -> bool:
+        return not self.tried.isdisjoint(networks)
+
+    def answer(self, *networks: Network) -> None:
+        """``done`` to what is open of these; of none: to all."""
+        for network in networks or list(self.open):
+            self.open.pop(network, None)
+            self._rig.node.handle(speaker.Answered(network, self.wanted.get(network)))
+
+    def refuse(self, times: int, *, silent: bool = False) -> None:
+        """``error``, or nothing, to everything that is open, so many times by now."""
+        for network in list(self.open):
+            kind = speaker.Silent if silent else speaker.Refused
+            self._rig.node.handle(kind(network, f"a command about {network}", times))
+
+
+class Notifier:
+    """Who is told of transitions."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, NotifyState, str]] = []
+        """router, state, reason"""
+        self.counted: dict[str, dict[str, int]] = {}
+        self.names: list[str] = []
+        """the routers that are told of"""
+
+    def set(self, routers: Iterable[VirtualRouterConfiguration]) -> None:
+        self.names = [router.name for router in routers]
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        return self.counted
+
+    def tell(self, name: str, state: NotifyState, priority: int, before: str, reason: str) -> None:
+        self.told.append((name, state, reason))
+
+
+class Memory:
+    """What a predecessor has left, and the notes for a successor."""
+
+    def __init__(self, rig: "Rig") -> None:
+        self.announced: set[str] = set()
+        self.active: set[str] = set()
+        self.offered: set[str] = set()
+        self.times: dict[str, int] = {}
+        self.silences: dict[str, tuple[int, float]] = {}
+        self.is_foreign = False
+        self.named: set[Network] = set()
+        """what it may have announced; none: that was not noted"""
+        self.bindable: set[Address] = set()
+        self.routes: dict[str, list[Route]] = {}
+        """what a successor has to clear, as far as its configuration does not name it"""
+        self.takes = 0.0
+        """seconds for a note"""
+        self.notes: list[tuple[dict[str, str | None], dict[str, int], dict[str, tuple[int, float]], set[str]]] = []
+        self._rig = rig
+
+    def recall(self) -> frozenset[str]:
+        return frozenset(self.announced)
+
+    def names(self, networks: Collection[Network]) -> bool:
+        return not self.named or not self.named.isdisjoint(networks)
+
+    def was_active(self, router: str) -> bool:
+        return router in self.active
+
+    def may_be_announced(self, router: str) -> bool:
+        return router in self.offered
+
+    def since(self, router: str) -> int | None:
+        return self.times.get(router)
+
+    def silent(self, router: str) -> tuple[int, float] | None:
+        return self.silences.get(router)
+
+    def may_bind(self, addresses: Iterable[Address]) -> None:
+        self.bindable = set(addresses)
+
+    def may_announce(self, router: str, routes: Iterable[Route]) -> None:
+        self.routes[router] = list(routes)
+
+    def note(
+        self,
+        levels: Mapping[str, str | None],
+        since: Mapping[str, int] | None = None,
+        silences: Mapping[str, tuple[int, float]] | None = None,
+        offered: Collection[str] = (),
+    ) -> None:
+        self._rig.clock.now += self.takes
+        self.notes.append((dict(levels), dict(since or {}), dict(silences or {}), set(offered)))
+
+
+class Marks(dict[Flow, Number]):
+    """The numbers of signed adverts."""
+
+    def set(self, flows: Collection[Flow]) -> int:
+        for gone in [flow for flow in self if flow not in flows]:
+            del self[gone]
+        return len(self)
+
+
+class Checks:
+    """Who carries out the checks."""
+
+    def __init__(self) -> None:
+        self.doubts: dict[str, str] = {}
+        self.names: list[str] = []
+        """what is carried out"""
+
+    def set(self, checks: Iterable[Check]) -> None:
+        self.names = [check.name for check in checks]
+
+    def distrusted(self) -> dict[str, str]:
+        return self.doubts
+
+
+# The node
+
+
+class Rig:
+    """A node and the world around it."""
+
+    def __init__(
+        self,
+        *tables: str,
+        make: Callable[[Configuration, Ports], Node] = Node,
+        record: Record | None = None,
+        forgotten: ports.Forgotten = NOTHING,
+    ) -> None:
+        """``tables`` of exavrrp.toml, ``router()`` alone if there are none."""
+        self.numbered: dict[int, str] = {}
+        """names by VRID"""
+        self.networks = [route.network for route in forgotten.routes]
+        self.configured(*tables)
+        self.known: set[Network] = set()
+        """of which ExaBGP has been told anything"""
+        self.done: list[str] = []
+        self.changes = 0
+        """times that whoever waits was told to look"""
+        self.clock, self.log, self.notifier, self.checks = Clock(), Log(), Notifier(), Checks()
+        self.offset = 0.0
+        """seconds that the clock on the wall was set"""
+        self.transport, self.paths = Transport(self), Paths()
+        self.addresses, self.speaker, self.memory = Addresses(self), Speaker(self), Memory(self)
+        self.marks, self.transports = Marks(), Transports(self.transport)
+        self.node = make(
+            self.configuration,
+            Ports(
+                clock=self.clock,
+                realtime=lambda: EPOCH + self.clock.now + self.offset,
+                log=self.log,
+                transports=self.transports,
+                paths=self.paths,
+                addresses=self.addresses,
+                speaker=self.speaker,
+                notifier=self.notifier,
+                memory=self.memory,
+                marks=self.marks,
+                checks=self.checks,
+                forgotten=forgotten,
+                changed=self._changed,
+                record=record,
+            ),
+        )
+        self.transports.set(sources(self.configuration.routers))
+        self.speaker.own((*owned(self.configuration.routers), *forgotten.routes))
+
+    def configured(self, *tables: str) -> None:
+        """The configuration is this one."""
+        self.configuration = configuration(*(tables or (router(),)))
+        self.numbered |= {one.vrid: one.name for one in self.configuration.routers}
+        self.networks += [network for one in self.configuration.routers for network in one.owned]
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    # What happens
+
+    def handle(self, *happening: Event) -> "Rig":
+        """These events, and all that comes of them at once."""
+        for event in happening:
+            self.node.handle(event)
+        self.clock.run()
+        return self
+
+    def start(self, *drained: str) -> "Rig":
+        """The node begins."""
+        self.node.start(drained)
+        self.clock.run()
+        return self
+
+    def reconfigure(self, *tables: str) -> "Rig":
+        """Another configuration takes the place of the one before."""
+        self.configured(*tables)
+        self.node.reconfigure(self.configuration)
+        self.clock.run()
+        return self
+
+    def after(self, seconds: float) -> "Rig":
+        """So much later."""
+        self.clock.run(self.clock.now + seconds)
+        return self
+
+    def session(self, session: Session = SESSION, *, up: bool = True, listed: bool = True) -> "Rig":
+        """A BGP session comes up, or goes down; ``listed``: whether its neighbour hears of our routes."""
+        self.handle(speaker.Neighbor(session, up))
+        return self.handle(speaker.Listed(session, listed)) if up else self
+
+    def check(self, name: str, *, passed: bool, detail: str = "", **more: Any) -> "Rig":
+        """A check has a result."""
+        return self.handle(ports.Checked(name, passed, detail, **more))
+
+    def arrival(self, priority: int, name: str = "web", source: Address = PEER, **more: Any) -> Arrival:
+        """An advert of a peer. ``more``: fields of ``Arrival``, or ``centiseconds`` of the advert."""
+        one = self.router(name).instance.router.settings
+        advert = Advertisement(one.vrid, priority, more.pop("centiseconds", 100), one.addresses)
+        payload = encode(advert, source, SOURCE, Ipv4Checksum.PSEUDO_HEADER, more.pop("trailer", None))
+        usual: dict[str, Any] = {"interface": 1, "at": self.clock.now}
+        return Arrival(Datagram(source, SOURCE, 255, payload), **(usual | more))
+
+    def hear(self, priority: int, name: str = "web", source: Address = PEER, **more: Any) -> "Rig":
+        """An advert of a peer comes in."""
+        return self.handle(ports.Arrived(SOURCE, self.arrival(priority, name, source, **more)))
+
+    def follow(self, seconds: float, priority: int = 250) -> "Rig":
+        """So much later, and a better node was Active all the time."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            for name in self.node.commands.names():
+                self.hear(priority, name)
+            self.after(min(INTERVAL, end - self.clock.now))
+        return self
+
+    def mute(self, error: int = EPERM) -> "Rig":
+        """No copy of an advert leaves any more."""
+        self.transport.error = error
+        return self
+
+    # What there is to see
+
+    def router(self, name: str = "web") -> VirtualRouter:
+        return self.node.routers[name]
+
+    def role(self, name: str = "web") -> Role:
+        return self.router(name).instance.router.role
+
+    def faults(self, name: str = "web") -> list[str]:
+        return [str(fault) for fault in self.router(name).instance.faults]
+
+    def holds(self, name: str = "web") -> list[str]:
+        return list(self.router(name).instance.holds.values())
+
+    def priority(self, name: str = "web") -> int:
+        return self.router(name).instance.router.priority
+
+    def take(self) -> list[str]:
+        """What was done since the last look, but for adverts of an Active and what only makes sure (``flush``)."""
+        done, self.done = self.done, []
+        return [one for one in done if one != "flush" and not (one.startswith("send") and not one.endswith(" 0"))]
+
+    def transport_peers(self) -> set[Address]:
+        """Who is heard by our source."""
+        return set(self.transports.peers[SOURCE])
+
+    def bound(self) -> bool:
+        """Whether the first address of ``web`` is on lo."""
+        return VIP in self.addresses.lo
+
+    def why(self) -> str | None:
+        """Why the node ends, if it does."""
+        return self.node.why
+
+
+def given_backup(*tables: str, checks: Iterable[str] = (), heard: int | None = 250, **more: Any) -> Rig:
+    """A node that is Backup everywhere: its session is up and all is well. ``heard``: the priority of the Active."""
+    rig = Rig(*tables, **more).start()
+    for name in checks:
+        rig.check(name, passed=True)
+    rig.session()
+    for name in rig.node.commands.names():
+        assert rig.role(name) is Role.BACKUP, (name, rig.faults(name), rig.holds(name))
+        if heard is not None:
+            rig.hear(heard, name)
+    rig.take()
+    return rig
+
+
+def given_active(*tables: str, checks: Iterable[str] = (), **more: Any) -> Rig:
+    """A node that is Active everywhere: bound, announced and confirmed."""
+    rig = given_backup(*tables, checks=checks, heard=None, **more).after(4 * INTERVAL)
+    for name in rig.node.commands.names():
+        assert rig.role(name) is Role.ACTIVE, (name, rig.faults(name), rig.holds(name))
+        assert rig.router(name).instance.presence.level == "active"
+    assert all(map(rig.speaker.wanted.get, rig.networks))
+    rig.take()
+    return rig

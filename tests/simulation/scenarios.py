@@ -1,0 +1,44 @@
+"""Histories that seeds hardly ever come to, told step by step."""
+
+from exavrrp.vrrp.router import Role
+from tests.simulation.machine import Machine
+from tests.simulation.simulation import Simulation
+
+
+def begun(seed: int) -> Simulation:
+    """A world of its own in which nothing goes wrong, 20 s old."""
+    simulation = Simulation(seed)
+    simulation.temper.calm()
+    for machine in simulation.machines:
+        machine.start()
+    simulation.world.run(20.0)
+    return simulation
+
+
+def active(simulation: Simulation) -> Machine:
+    """Who is Active."""
+    return next(
+        machine
+        for machine in simulation.machines
+        if machine.agent is not None
+        and all(router.instance.router.role is Role.ACTIVE for router in machine.agent.routers.values())
+    )
+
+
+def nobody_can_withdraw(seed: int) -> bool:
+    """A withdraw is not answered, the agent is killed when its addresses are gone, and then a reload fails.
+
+    Whether ExaBGP was ended, which is the only withdraw that is left. Raises ``Violation``.
+    """
+    simulation = begun(seed)
+    node = active(simulation)
+    exabgp = node.exabgp
+    simulation.temper.mute = 1.0
+    node.check("fit", passes=False)
+    simulation.world.run(30.0)
+    assert not node.lo
+    node.kill_agent()
+    simulation.world.run(35.0)
+    node.fail_reload()
+    simulation.world.run(45.0)
+    return node.exabgp is not exabgp

@@ -1,0 +1,118 @@
+"""An ExaBGP that has dropped its agent: which process it is, whether it lives, and how it is ended."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import IPv6Network
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp.control import names_exabgp, start_time
+from exavrrp.routes import Attributes, Route
+from exavrrp.speaker import Answered, Event, Gone
+from exavrrp.system.exabgp import Deaf, Parent
+from exavrrp.system.exabgp.deaf import lives
+from exavrrp.system.state import is_exabgp
+
+ONE, OTHER = IPv6Network("2001:db8:53::1/128"), IPv6Network("2001:db8:53::2/128")
+STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); sys.stdin.read()"
+LIMIT = 20.0
+
+
+def identity(process: "subprocess.Popen[bytes]") -> tuple[int, int]:
+    started = start_time(Path(f"/proc/{process.pid}/stat").read_bytes())
+    assert started is not None
+    return process.pid, started
+
+
+@pytest.fixture
+def stubborn() -> "Iterator[subprocess.Popen[bytes]]":
+    """A process that ignores SIGTERM."""
+    command = [sys.executable, "-c", STUBBORN]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def route(network: IPv6Network) -> Route:
+    return Route(network, Attributes(med=1))
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["/usr/sbin/exabgp", "/etc/exabgp/exabgp.conf"], True),
+        (["/usr/bin/python3", "-m", "exabgp", "server"], True),
+        (["/usr/bin/python3", "/opt/exabgp/bin/exabgp", "server"], True),
+        (["/bin/sh", "-c", "exavrrp run"], False),
+        (["pytest", "tests/system/test_exabgp.py"], False),
+    ],
+)
+def test_only_exabgp_is_taken_for_it(words: list[str], expected: bool) -> None:
+    assert names_exabgp(b"\0".join(map(os.fsencode, words)) + b"\0") is expected
+
+
+@given(st.binary())
+def test_whatever_a_command_line_holds_it_is_exabgp_or_not(command: bytes) -> None:
+    assert names_exabgp(command) in {True, False}
+
+
+def test_a_process_that_is_gone_is_no_exabgp_and_does_not_live() -> None:
+    with subprocess.Popen(["/bin/true"]) as process:
+        known = identity(process)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not lives(*known), "a zombie"
+    assert not lives(*known)
+    assert not is_exabgp(known[0])
+    number, started = os.getpid(), start_time(Path("/proc/self/stat").read_bytes())
+    assert started is not None
+    assert lives(number, started)
+    assert not lives(number, started + 1), "another process of that number"
+
+
+def test_what_is_announced_stays_and_nothing_else_can_be(stubborn: "subprocess.Popen[bytes]") -> None:
+    deaf = Deaf(Parent(*identity(stubborn)), [ONE], lambda _: None)
+    deaf.set([route(ONE), route(OTHER)])
+    assert deaf.has_carried_out([ONE])
+    assert not deaf.has_carried_out([OTHER])
+    deaf.set([])
+    assert not deaf.has_carried_out([ONE])
+    assert deaf.has_carried_out([OTHER])
+    assert lives(*identity(stubborn)), "it may not be ended yet"
+
+
+def test_it_ends_and_if_it_does_not_it_is_killed(stubborn: "subprocess.Popen[bytes]") -> None:
+    told: list[Event] = []
+
+    async def body() -> None:
+        gone = asyncio.Event()
+
+        def tell(event: Event) -> None:
+            told.append(event)
+            if isinstance(event, Gone):
+                gone.set()
+
+        deaf = Deaf(Parent(*identity(stubborn)), [ONE], tell)
+        deaf.open(asyncio.get_running_loop())
+        deaf.set([])
+        assert await deaf.end()
+        await asyncio.wait_for(gone.wait(), LIMIT)
+        deaf.close()
+
+    asyncio.run(body())
+    assert stubborn.wait(LIMIT) == -signal.SIGKILL
+    assert told == [Answered(ONE, None), Gone("it has ended")]
+
+
+def test_an_exabgp_that_announces_nothing_of_ours_is_left_alone(stubborn: "subprocess.Popen[bytes]") -> None:
+    deaf = Deaf(Parent(*identity(stubborn)), [], lambda _: None)
+    assert asyncio.run(deaf.end())
+    assert lives(*identity(stubborn))

@@ -1,0 +1,214 @@
+"""The documentation: its links, its tables, the map of the modules, and the commands that it names.
+
+A command counts as right if the files, tests, scenarios and options that it names exist; it is not run.
+"""
+
+import ast
+import importlib.util
+import re
+import shlex
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from exavrrp import counters
+from exavrrp.vrrp.router import Oddity
+from lab import __main__ as demo
+from lab.bench import __main__ as bench
+from lab.chaos import run as chaos
+from tests.ports import given_active
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    path for place in (".", "docs", "tests/vrrp/captures") for path in (ROOT / place).glob("*.md") if path.is_file()
+)
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+COMMANDS = ("pytest ", "python -m ", "python tests/", "lab/", "tests/run")
+OPTIONS_OF_PYTEST = {"--hypothesis-profile", "--rewrite", "--seed", "--seeds", "--first"}
+MARKERS = {"system", "lab", "mutants", "simulation"}
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code."""
+    return re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pages
+def test_every_link_leads_somewhere(page: Path) -> None:
+    text = prose(page)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith("https://"):
+            continue
+        path, _, fragment = target.partition("#")
+        linked = page if path == "" else page.parent / path
+        assert linked.exists(), target
+        headings = re.findall(r"^#+ (.*)$", linked.read_text(encoding="utf-8"), re.MULTILINE) if fragment else []
+        assert not fragment or fragment in map(anchor, headings), target
+    assert page.read_text(encoding="utf-8").count("\n```") % 2 == 0, "a block of code has no end"
+
+
+@pages
+def test_every_row_of_a_table_has_its_cells(page: Path) -> None:
+    for table in re.findall(r"(?:^\|.*\n)+", prose(page), re.MULTILINE):
+        head, rule, *rows = (re.split(r"(?<!\\)\|", line) for line in table.splitlines())
+        assert all(re.fullmatch(r"-+", cell) for cell in rule[1:-1])
+        assert {len(row) for row in rows} == {len(head)} == {len(rule)}, head
+
+
+def test_the_map_names_every_module() -> None:
+    package, contributing = ROOT / "src" / "exavrrp", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    drawn = contributing.partition("src/exavrrp/\n")[2].partition("```")[0]
+    for place in (package, package / "system", package / "speaker", package / "vrrp"):
+        for path in place.iterdir():
+            if not path.name.startswith("__"):
+                assert re.search(rf"\b{path.stem}\b", drawn), path
+
+
+# The log
+
+
+LOGS = re.compile(r"(log|journal)\.(info|warning|error|limited)$|\._warn$")
+
+
+def logged(path: Path) -> Iterator[str]:
+    """The names of the events that a module logs, as far as they stand there."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        called = ast.unparse(node.func).strip("()") if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Call) and LOGS.search(called):
+            name = node.args[2 if called.endswith(".limited") else 0]
+            if isinstance(name, ast.Constant):
+                yield str(name.value)
+
+
+OTHERS = {*Oddity, "line-too-long", *(name for name, _ in counters.events(given_active().node.view()))}
+"""Events whose names stand elsewhere."""
+
+
+def test_the_page_of_the_log_names_every_event() -> None:
+    page = (ROOT / "docs" / "log.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    documented = re.findall(r"`([a-z-]+)`", " ".join(rows))
+    found = {name for path in (ROOT / "src" / "exavrrp").rglob("*.py") for name in logged(path)}
+    assert sorted(documented) == sorted(found | OTHERS)
+    assert all("-" in name or name in ("transition", "counters") for name in documented), "noun and state"
+
+
+# Commands
+
+
+def commands(page: Path) -> Iterator[str]:
+    """The commands in quotes, and those in blocks of shell."""
+    for span in re.findall(r"`([^`]+)`", prose(page)):
+        if span.startswith(COMMANDS):
+            yield span
+    for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+        for line in block.splitlines():
+            if line.startswith(COMMANDS):
+                yield re.split(r"  +(?![-\\])", line)[0]
+
+
+@cache
+def names_in(path: Path) -> frozenset[str]:
+    """The names of the tests in a file, or in all files of a directory, each with the name of its file."""
+    files = path.rglob("test_*.py") if path.is_dir() else [path]
+    return frozenset(
+        f"{file.name}::{name}"
+        for file in files
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+
+def check_pytest(words: list[str]) -> None:
+    given = iter(words)
+    paths: list[Path] = []
+    wanted = ""
+    for word in given:
+        if word == "-k":
+            wanted = next(given)
+        elif word == "-m":
+            assert next(given) in MARKERS
+        elif word.startswith("-"):
+            assert word.partition("=")[0] in OPTIONS_OF_PYTEST, word
+            if word in ("--seed", "--seeds", "--first"):
+                next(given)
+        else:
+            paths.append(ROOT / word)
+    assert all(path.exists() for path in paths), words
+    found = [test for path in paths or [ROOT / "tests"] for test in names_in(path)]
+    for pattern in wanted.split(" or "):
+        assert any(pattern in test for test in found), f"no test is called {pattern!r}"
+
+
+def check_arguments(parser: ArgumentParser, words: list[str]) -> None:
+    try:
+        parser.parse_args([re.sub(r"^(N|DIR)$", "1", word) for word in words])
+    except SystemExit:
+        pytest.fail(f"no command line of {parser.prog}: {words}")
+
+
+def check(command: str) -> None:
+    match shlex.split(command):
+        case ["pytest", *words]:
+            check_pytest(words)
+        case ["python", "-m", module, *_]:
+            assert importlib.util.find_spec(module) is not None
+        case ["python", path, *_]:
+            assert (ROOT / path).exists()
+        case ["lab/demo", "chaos", *words]:
+            check_arguments(chaos.parser(), words)
+        case ["lab/demo", *words]:
+            check_arguments(demo.parser(), words)
+        case ["lab/bench/run", *words]:
+            check_arguments(bench.parser(), words)
+        case [path, *words]:
+            assert any(ROOT.glob(path)), path
+            assert words in ([], ["quick"])
+
+
+@pages
+def test_every_command_can_be_run(page: Path) -> None:
+    for command in commands(page):
+        check(command)
+
+
+def test_each_claim_has_a_command() -> None:
+    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    rows = [re.split(r"(?<!\\)\|", line)[1:3] for line in text.splitlines() if line.startswith("| ")]
+    claims = [(claim, shown) for claim, shown in rows if claim.strip() != "claim"]
+    assert len(claims) > 50
+    for claim, shown in claims:
+        assert any(span.startswith(COMMANDS) for span in re.findall(r"`([^`]+)`", shown)), claim
+        for variable in re.findall(r"`(EXAVRRP_\w+)", shown):
+            assert any(variable in path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")), (
+                variable
+            )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "pytest tests/test_gone.py",
+        "pytest tests/test_docs.py -k nothing_is_called_this",
+        "pytest -m slow",
+        "pytest --sed 1",
+        "python -m tests.benchmarks.gone",
+        "python tests/gone",
+        "lab/demo gone",
+        "lab/demo kill-node --exabgp 3",
+        "lab/demo chaos --minutes one",
+        "lab/bench/run scale --cost",
+        "lab/gone",
+    ],
+)
+def test_a_command_that_cannot_be_run_is_found(wrong: str) -> None:
+    with pytest.raises((AssertionError, pytest.fail.Exception)):
+        check(wrong)

@@ -1,0 +1,64 @@
+"""Which events a deadline waits for, and what a recording needs."""
+
+import pytest
+
+from exavrrp.view import Outcome
+from exavrrp.vrrp.router import Active, Role
+from tests.ports import INTERVAL, Rig, given_active, given_backup, router
+
+
+def test_after_a_pause_the_latest_deadline_says_what_is_read_first() -> None:
+    """An alarm of presence has been missed, and then a Backup's patience: packets that came between them count."""
+    rig = given_backup()
+    (team,) = rig.node.elections.teams
+    patience = rig.router().instance.router.deadline
+    assert patience is not None
+    for woken, known in ((rig.clock.now, rig.clock.now - 1.0), (patience + 10, patience)):
+        due, rig.clock.now = rig.clock.now - 1.0, woken
+        rig.node.elections.ring(team, due)
+        rig.clock.run()
+        assert rig.transport.asked.pop() == known
+
+
+def test_an_advert_that_is_late_by_an_interval_waits_for_what_has_come() -> None:
+    """Somebody may have taken over; in time, it waits for nobody."""
+    rig = given_active()
+    rig.transport.asked.clear()
+    rig.after(INTERVAL)
+    assert rig.transport.asked == []
+    rig.transport.waiting = [rig.arrival(250)]
+    rig.clock.now += 2 * INTERVAL
+    rig.clock.run(rig.clock.now)
+    assert rig.role() is Role.BACKUP
+
+
+def test_a_recording_can_make_the_routers_anew() -> None:
+    rig = Rig(router(1, group="both"), router(2, group="both"))
+    (team,) = rig.node.elections.teams
+    document = team.document()
+    assert document.name == "group both"
+    assert [(one.name, one.election.priority) for one in document.members] == [("web", 200), ("web2", 200)]
+    assert team.first == "web"
+
+
+def test_whoever_was_told_anything_because_of_an_event_of_another_one_is_woken_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = given_active(router(1), router(2))
+    rig.node.commands.drain("web2")
+    rig.hear(100, "web2").after(10 * INTERVAL)
+    one, other = rig.router("web"), rig.router("web2")
+    assert (other.drain.outcome, other.instance.deadline) == (Outcome.DRAINED, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(one, "carry_out", lambda effect: other.drain.undo())
+        rig.after(INTERVAL)
+    rig.after(5 * INTERVAL)
+    assert rig.role("web2") is Role.ACTIVE
+
+
+def test_the_first_member_whose_time_comes_wakes_all() -> None:
+    rig = given_active(router(1, group="both"), router(2, group="both"))
+    for name, deadline in (("web", 2000.0), ("web2", 1900.0)):
+        rig.router(name).instance.router.state = Active(deadline, 200)
+    (team,) = rig.node.elections.teams
+    assert team._group.deadline == 1900.0

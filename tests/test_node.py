@@ -1,0 +1,1194 @@
+"""What a node decides, event by event, with ports of the test's own (``tests.ports``)."""
+
+import errno
+from functools import partial
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from exavrrp import events, ports, speaker
+from exavrrp.adverts import FAREWELLS
+from exavrrp.announcement import REATTEMPTS
+from exavrrp.backoff import RETRIES
+from exavrrp.bequest import Bequest
+from exavrrp.binding import BIND_PAUSE
+from exavrrp.groups import Happened
+from exavrrp.neighbors import Session
+from exavrrp.node import REPLACED, STOP_LIMIT, TELL_TALE
+from exavrrp.notes import NOTE_PAUSE
+from exavrrp.ports import NotifyState
+from exavrrp.presence import SETTLE
+from exavrrp.roster import owned
+from exavrrp.routes import Attributes, Level, Route
+from exavrrp.view import Outcome
+from exavrrp.vrrp.packet import Reason
+from exavrrp.vrrp.router import Role
+from exavrrp.ways import MUTE_ADVERTS
+from tests.ports import (
+    INTERVAL,
+    LINKS,
+    OTHER,
+    PEER,
+    SECOND,
+    SESSION,
+    SOURCE,
+    VIP,
+    Rig,
+    check,
+    configuration,
+    given_active,
+    given_backup,
+    router,
+    table,
+)
+
+PREFIX = ip_network("2001:db8:53::1/128")
+ACTIVE, LEFT = f"announce {PREFIX} med 50", f"announce {PREFIX} med 4294967295"
+WORST = f"{LEFT} shutdown"
+WITHDRAW, BIND, UNBIND = f"withdraw {PREFIX}", f"bind {VIP}", f"unbind {VIP}"
+SECOND_VIP = ip_address("2001:db8:53::2")
+TWO = router(1), router(2)
+GROUP = router(1, group="both"), router(2, group="both")
+WAITING = "waiting for web's BGP sessions"
+
+
+# Start
+
+
+def test_a_node_that_finds_nothing_withdraws_everything_and_waits_for_its_sessions() -> None:
+    rig = Rig().start()
+    assert rig.take() == [WITHDRAW]
+    assert (rig.role(), rig.holds()) == (Role.INITIALIZE, [WAITING])
+    rig.session()
+    assert (rig.role(), rig.holds()) == (Role.BACKUP, [])
+
+
+def test_an_active_is_bound_before_it_is_announced() -> None:
+    rig = Rig().start().session()
+    rig.take()
+    rig.after(4 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    assert rig.take() == [BIND, ACTIVE]
+
+
+def test_nothing_is_begun_before_exabgp_has_answered() -> None:
+    rig = Rig()
+    rig.speaker.answers = False
+    rig.start().session()
+    assert rig.holds() == ["waiting for ExaBGP's answer"]
+    rig.speaker.answer()
+    assert (rig.role(), rig.holds()) == (Role.BACKUP, [])
+
+
+def test_what_a_predecessor_served_is_served_on_until_the_election_is_decided() -> None:
+    rig = Rig()
+    rig.memory.announced = rig.memory.active = rig.memory.offered = {"web"}
+    rig.memory.times = {"web": 1_700_000_000}
+    rig.addresses.lo = {VIP}
+    rig.start()
+    assert rig.take() == [LEFT]
+    assert rig.router().instance.takeovers.time.active_since == 1_700_000_000
+    assert rig.log.told("leftovers-found")[0]["detail"] == "served on until the election is decided"
+    rig.session().after(4 * INTERVAL)
+    assert rig.take() == [ACTIVE]
+
+
+def test_what_is_served_on_and_was_removed_from_lo_is_put_back() -> None:
+    rig = Rig()
+    rig.memory.announced = rig.memory.offered = {"web"}
+    rig.start()
+    assert rig.bound()
+    assert rig.take() == [LEFT, BIND]
+
+
+def test_what_is_left_of_an_exabgp_that_does_not_announce_it_any_more_is_withdrawn_then_unbound() -> None:
+    rig = Rig()
+    rig.addresses.lo = {VIP}
+    rig.speaker.answers = False
+    rig.start()
+    assert rig.take() == [WITHDRAW]
+    assert rig.router().announcement.may_be_announced
+    rig.speaker.answer()
+    rig.after(0.1)
+    assert rig.take() == [UNBIND]
+    assert not rig.router().announcement.may_be_announced
+
+
+def test_what_another_exabgp_announced_is_unbound_at_once() -> None:
+    rig = Rig()
+    rig.addresses.lo = {VIP}
+    rig.memory.is_foreign = True
+    rig.speaker.answers = False
+    rig.start()
+    assert not rig.bound()
+    assert rig.log.told("leftovers-found")[0]["detail"] == "unbound: another ExaBGP announced them"
+    assert not rig.router().announcement.may_be_announced, "this one announces nothing, and is not to be ended for it"
+
+
+def test_what_a_predecessor_could_not_withdraw_may_be_announced_although_nothing_is_on_lo() -> None:
+    """It was unbound for want of an answer, and killed. Whoever comes has to know, until the withdraw is confirmed."""
+    rig = Rig()
+    rig.memory.offered = {"web"}
+    rig.speaker.answers = False
+    rig.start()
+    assert rig.router().announcement.may_be_announced
+    assert rig.log.told("leftovers-found") == [{"router": "web", "addresses": [], "detail": "withdrawn"}]
+    assert rig.memory.notes[-1][3] == {"web"}, "and whoever comes next"
+    assert not rig.addresses.lo
+    rig.speaker.answer()
+    rig.clock.run()
+    assert not rig.router().announcement.may_be_announced
+    assert rig.memory.notes[-1][3] == set()
+
+
+def test_who_is_drained_stays_out_from_the_beginning() -> None:
+    rig = Rig(*TWO).start("web2").session().after(4 * INTERVAL)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.INITIALIZE]
+    assert rig.node.commands.outcome("web2") is Outcome.DRAINED
+
+
+def test_silent_takeovers_that_a_predecessor_has_counted_count() -> None:
+    rig = Rig()
+    rig.memory.silences = {"web": (2, rig.clock.now - 1)}
+    rig.start()
+    assert rig.router().instance.takeovers.failures.number == 2
+
+
+def test_an_address_that_another_interface_has_is_told_at_the_start_and_in_the_status() -> None:
+    rig = Rig(router(1, addresses=[str(VIP), str(SECOND_VIP)]), router(2, addresses=["2001:db8:53::9"]))
+    rig.addresses.others = {VIP: "eth0", FORMER: "eth0", SECOND_VIP: "eth1"}
+    rig.start()
+    lines = rig.log.told("address-elsewhere")
+    assert [line["router"] for line in lines] == ["web", "web"]
+    assert [one.remarks for one in rig.node.view().routers] == [tuple(line["detail"] for line in lines), ()]
+    rig.addresses.broken = OSError(errno.EPERM, "no")
+    assert [one.remarks for one in rig.node.view().routers] == [(), ()]
+
+
+def test_what_cannot_be_unbound_at_the_start_is_told_and_changes_nothing_else() -> None:
+    rig = Rig()
+    rig.addresses.broken = OSError(errno.EPERM, "Operation not permitted")
+    rig.start()
+    assert rig.log.told("unbind-failed") == [{"router": "web", "detail": "Operation not permitted"}]
+    assert rig.session().role() is Role.BACKUP
+
+
+def test_a_leftover_that_cannot_be_put_back_is_withdrawn() -> None:
+    rig = Rig()
+    rig.memory.announced = {"web"}
+    rig.addresses.refused = {VIP}
+    rig.start()
+    assert rig.faults() == ["bind"]
+    assert rig.take()[-1] == WITHDRAW
+
+
+def test_before_it_is_started_a_node_takes_part_in_nothing() -> None:
+    rig = Rig(router(checks=["fit"]), check("fit"))
+    rig.check("fit", passed=False).handle(ports.PathsChanged())
+    assert (rig.done, rig.faults(), rig.log.events) == ([], [], ["check-changed"])
+    rig.start()
+    assert rig.faults() == ["check"], "what was known before is judged then"
+
+
+# What an earlier configuration named
+
+FORMER, FORMER_PREFIX = ip_address("2001:db8:53::99"), ip_network("2001:db8:53::99/128")
+WIDER_PREFIX = ip_network("2001:db8:53::/64")
+FORGOTTEN = ports.Forgotten(
+    frozenset({FORMER}), (Route(FORMER_PREFIX, Attributes(med=7)), Route(WIDER_PREFIX, Attributes(med=7)))
+)
+
+
+def test_what_is_not_configured_any_more_is_withdrawn_then_unbound_then_forgotten() -> None:
+    rig = Rig(forgotten=FORGOTTEN)
+    rig.addresses.lo = {FORMER}
+    rig.speaker.answers = False
+    rig.start()
+    assert rig.log.told("leftovers-found") == [
+        {
+            "addresses": [str(FORMER)],
+            "prefixes": [str(WIDER_PREFIX), str(FORMER_PREFIX)],
+            "detail": "no more in the configuration: withdrawn, then unbound",
+        }
+    ]
+    assert (rig.addresses.lo, rig.memory.bindable) == ({FORMER}, {FORMER, VIP})
+    assert [route.network for route in rig.memory.routes[""]] == [FORMER_PREFIX, WIDER_PREFIX]
+    rig.speaker.refuse(2)
+    assert (rig.addresses.lo, rig.faults()) == ({FORMER}, ["announcement"])
+    rig.speaker.answer(WIDER_PREFIX)
+    rig.after(2 * SETTLE)
+    assert rig.addresses.lo == {FORMER}
+    rig.speaker.answer()
+    assert rig.addresses.lo == {FORMER}, "ExaBGP says so a moment before it sends the UPDATE"
+    count = len(rig.memory.notes)
+    rig.after(2 * SETTLE)
+    assert (rig.addresses.lo, rig.memory.bindable, rig.memory.routes[""]) == (set(), {VIP}, [])
+    assert len(rig.memory.notes) == count + 1
+
+
+def test_what_only_may_be_bound_is_unbound_at_once() -> None:
+    rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
+    rig.addresses.lo = {FORMER}
+    rig.start()
+    assert rig.addresses.lo == set()
+
+
+def test_what_is_somebody_elses_by_now_stays() -> None:
+    rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
+    rig.start()
+    assert rig.log.told("leftovers-found") == []
+    rig.addresses.others = {FORMER: "eth0"}
+    assert [one.remarks for one in rig.node.view().routers] == [()]
+    rig.handle(ports.AddressLost(FORMER, OSError(errno.EPERM, "no")))
+    assert rig.faults() == []
+
+
+def test_what_is_forgotten_and_cannot_be_unbound_is_told() -> None:
+    rig = Rig(forgotten=FORGOTTEN)
+    rig.addresses.lo = {FORMER}
+    rig.start()
+    rig.addresses.broken = OSError(errno.EPERM, "Operation not permitted")
+    rig.after(2 * SETTLE)
+    assert rig.log.told("unbind-failed") == [{"detail": "Operation not permitted"}]
+
+
+def test_who_stops_before_it_is_confirmed_unbinds_it_at_the_end() -> None:
+    rig = Rig(forgotten=FORGOTTEN)
+    rig.addresses.lo = {FORMER}
+    rig.start().handle(ports.End("SIGINT"))
+    rig.after(STOP_LIMIT)
+    assert rig.addresses.lo == set()
+
+
+def test_who_is_replaced_before_it_is_confirmed_leaves_it_to_the_next_one() -> None:
+    rig = Rig(forgotten=FORGOTTEN)
+    rig.addresses.lo = {FORMER}
+    rig.start().handle(ports.End(REPLACED))
+    rig.after(2 * SETTLE)
+    assert (rig.addresses.lo, rig.memory.bindable) == ({FORMER}, {FORMER, VIP})
+
+
+def test_a_router_of_another_name_only_has_inherited_nothing() -> None:
+    rig = Rig()
+    rig.memory.announced = rig.memory.offered = {"web"}
+    rig.memory.named = {FORMER_PREFIX}
+    rig.start()
+    assert (rig.log.told("leftovers-found"), rig.router().announcement.may_be_announced) == ([], False)
+
+
+def test_a_speaker_has_to_know_every_form_of_every_prefix() -> None:
+    found = owned(configuration(*TWO).routers)
+    assert {(str(one.network), one.attributes.med) for one in found} >= {
+        ("2001:db8:53::1/128", 50),
+        ("2001:db8:53::2/128", 50),
+        ("2001:db8:53::2/128", 4294967295),
+    }
+    assert (found[0].network, found[0].attributes.med) == (PREFIX, 50)
+
+
+# Checks
+
+
+def test_a_check_that_fails_is_a_fault_and_the_address_goes_at_once() -> None:
+    rig = given_active(router(checks=["fit"]), check("fit"), checks=["fit"])
+    rig.check("fit", passed=False, detail="no answer", seconds=0.1234)
+    assert rig.log.told("check-changed")[-1] == {
+        "check": "fit",
+        "result": "failing",
+        "detail": "no answer",
+        "seconds": 0.123,
+    }
+    assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["check"])
+    assert rig.take() == ["send web 0", WITHDRAW]
+    rig.after(0.1)
+    assert rig.take() == ["send web 0", "send web 0", UNBIND]
+    rig.check("fit", passed=True)
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_a_check_with_a_weight_changes_the_priority() -> None:
+    rig = given_active(router(checks=["load"]), check("load", weight=-150, initial="pass"))
+    rig.check("load", passed=False)
+    assert (rig.role(), rig.priority()) == (Role.ACTIVE, 50)
+    rig.hear(100)
+    assert rig.role() is Role.BACKUP
+
+
+def test_a_result_that_changes_nothing_is_not_logged_and_judges_nobody() -> None:
+    rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"])
+    before = list(rig.log.events)
+    rig.check("fit", passed=True)
+    assert rig.log.events == before
+
+
+def test_a_check_is_wanted_soon_while_its_verdict_may_turn_over() -> None:
+    rig = given_backup(router(checks=["fit"]), check("fit", fall=3), checks=["fit"])
+    assert not rig.node.fitness.is_changing("fit")
+    rig.check("fit", passed=False)
+    assert rig.node.fitness.is_changing("fit")
+    assert rig.role() is Role.BACKUP
+
+
+def test_a_check_of_one_router_is_none_of_the_others() -> None:
+    rig = given_active(router(1, checks=["fit"]), router(2), check("fit"), checks=["fit"])
+    rig.check("fit", passed=False)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.ACTIVE]
+
+
+def test_who_waits_for_a_check_says_so() -> None:
+    rig = Rig(router(checks=["fit"]), check("fit", initial="wait")).start().session()
+    assert rig.holds() == ["waiting for fit"]
+    assert rig.check("fit", passed=True).role() is Role.BACKUP
+
+
+def test_a_check_that_is_distrusted_is_told_and_stands_in_the_status() -> None:
+    rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"])
+    rig.checks.doubts = {"fit": "everybody may write to it"}
+    rig.handle(ports.Distrusted("fit", "everybody may write to it", 12.4))
+    (line,) = rig.log.told("check-not-run")
+    assert line["detail"] == "everybody may write to it; the last result stands for 12 s more, then the check fails"
+    (status,) = rig.node.view().routers
+    assert status.remarks == ("check fit is not run: everybody may write to it",)
+    assert rig.role() is Role.BACKUP
+
+
+# BGP sessions
+
+
+def test_a_node_without_sessions_gives_up_but_stays_bound_for_packets_in_flight() -> None:
+    rig = given_active()
+    rig.session(up=False)
+    assert rig.faults() == ["sessions"]
+    assert rig.take() == ["send web 0", WITHDRAW]
+    rig.after(1.9)
+    assert rig.bound()
+    rig.after(0.2)
+    assert not rig.bound()
+    rig.session()
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_a_session_that_does_not_tell_its_neighbor_does_not_count() -> None:
+    rig = given_active()
+    rig.handle(speaker.Listed(SESSION, listed=False))
+    assert rig.faults() == ["sessions"]
+    (line,) = rig.log.told("neighbor-unlisted")
+    assert (line["neighbor"], line["local"]) == (str(SESSION.peer), str(SESSION.local))
+    (status,) = rig.node.view().routers
+    assert status.untold == (str(SESSION),)
+    rig.handle(speaker.Listed(SESSION, listed=True))
+    assert rig.faults() == []
+    assert rig.log.told("neighbor-listed") == [{"neighbor": str(SESSION.peer), "local": str(SESSION.local)}]
+
+
+def test_who_told_its_neighbor_all_the_time_is_not_worth_a_line() -> None:
+    assert given_backup().log.told("neighbor-listed") == []
+
+
+def test_the_patience_of_the_start_ends_with_what_is_there() -> None:
+    rig = Rig(router(startup_hold=5.0)).start().after(4.9)
+    assert rig.holds() == [WAITING]
+    rig.after(0.2)
+    assert (rig.holds(), rig.faults()) == ([], ["sessions"])
+    assert rig.session().role() is Role.BACKUP
+
+
+def test_where_no_session_is_needed_none_is_waited_for() -> None:
+    rig = Rig(router(min_sessions=0)).start()
+    assert rig.role() is Role.BACKUP
+    rig.session().session(up=False)
+    assert rig.role() is Role.BACKUP
+
+
+def test_an_exabgp_that_stalls_counts_as_no_session() -> None:
+    rig = given_backup()
+    rig.handle(speaker.Stalled(2.04))
+    assert rig.faults() == ["sessions"]
+    assert rig.log.told("exabgp-stalled")[0]["detail"].startswith("nothing heard for 2.0 s")
+    rig.handle(speaker.Resumed())
+    assert (rig.faults(), rig.log.events.count("exabgp-resumed")) == ([], 1)
+
+
+def test_sessions_are_told_by_both_ends() -> None:
+    rig = given_backup(router(1), router(2, min_sessions=0))
+    rig.session(Session(SECOND.peer), listed=False)
+    assert [(one.peer, one.local, one.up, one.told, one.counts_for) for one in rig.node.view().sessions] == [
+        (str(SESSION.peer), str(SESSION.local), True, True, ("web",)),
+        (str(SECOND.peer), None, True, False, ()),
+    ]
+    assert rig.log.told("session-changed")[-1] == {"neighbor": str(SECOND.peer), "local": "unknown", "state": "up"}
+
+
+def test_sessions_that_close_while_the_node_leaves_are_no_fault_of_it() -> None:
+    rig = given_active()
+    rig.handle(speaker.Stopping(), speaker.Neighbor(SESSION, established=False))
+    assert rig.faults() == []
+
+
+# What ExaBGP says
+
+
+@pytest.mark.parametrize(("known", "severity"), [(True, "info"), (False, "warning")])
+def test_the_version_is_logged(known: bool, severity: str) -> None:
+    rig = Rig().handle(speaker.Greeted("6.0.0", known))
+    assert rig.log.lines == [(severity, "exabgp-connected", {"version": "6.0.0", "known": known})]
+
+
+def test_what_is_odd_is_told_once_for_each_kind() -> None:
+    rig = Rig().handle(speaker.Odd("12 lines are not understood"), speaker.Odd("345 lines are not understood"))
+    first, second = rig.log.told("exabgp-anomaly")
+    assert first["key"] == second["key"]
+    assert first["detail"] != second["detail"]
+
+
+def test_an_announcement_that_is_refused_twice_is_a_fault_and_the_next_try_comes_later() -> None:
+    rig = given_backup(heard=None)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    rig.speaker.refuse(1)
+    assert rig.role() is Role.ACTIVE, "that may have been the answer to something else"
+    assert (rig.log.told("command-refused")[0]["command"], rig.router().announcement.may_be_announced) == (
+        f"a command about {PREFIX}",
+        True,
+    )
+    rig.speaker.refuse(2)
+    assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["announcement"])
+    assert rig.router().announcement.may_be_announced, (
+        "a neighbor that hears us may have been told of it alone, when it was tried"
+    )
+    rig.speaker.answer()
+    assert not rig.router().announcement.may_be_announced
+    rig.hear(100)
+    rig.after(REATTEMPTS[0] - 0.1)
+    assert rig.faults() == ["announcement"]
+    rig.after(0.2)
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_an_exabgp_with_another_configuration_is_tried_again_at_once() -> None:
+    rig = given_backup(*TWO, heard=None)
+    rig.speaker.answers = False
+    rig.after(2.0).hear(250, "web2").after(2.0)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.BACKUP]
+    rig.speaker.refuse(2)
+    rig.speaker.answer()
+    assert rig.faults() == ["announcement"]
+    rig.handle(speaker.Reconfigured())
+    assert (rig.faults(), rig.log.events.count("exabgp-reconfigured")) == ([], 1)
+
+
+def test_a_session_that_does_not_carry_the_family_does_not_count() -> None:
+    rig = given_backup()
+    rig.handle(speaker.Configured({SESSION: frozenset({4})}))
+    assert rig.faults() == ["sessions"]
+    rig.handle(speaker.Configured({SESSION: frozenset({4, 6})}))
+    assert rig.faults() == []
+
+
+def test_an_announcement_that_is_not_answered_may_be_announced() -> None:
+    rig = given_backup(heard=None)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    rig.speaker.refuse(2, silent=True)
+    assert rig.faults() == ["announcement"]
+    assert rig.log.told("command-unanswered")[0]["command"] == f"a command about {PREFIX}"
+    assert rig.router().announcement.may_be_announced
+    assert rig.bound(), "routers may have a route to us"
+
+
+def test_a_refusal_that_changes_what_may_be_announced_is_noted() -> None:
+    """No neighbor hears us. Where BGP has no say in the election nobody else has to be told of it."""
+    rig = Rig(router(min_sessions=0)).start().session(listed=False)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    assert rig.memory.notes[-1][3] == {"web"}
+    rig.speaker.refuse(2)
+    rig.clock.run()
+    assert rig.memory.notes[-1][3] == set()
+
+
+# Paths
+
+
+def test_paths_that_moved_are_looked_at_once_it_is_started() -> None:
+    rig = given_active()
+    rig.paths.links = LINKS[1:]
+    rig.handle(ports.PathsChanged())
+    assert rig.log.told("paths-changed")[-1] == {"router": "web", "peer": str(OTHER), "interfaces": ["eth1"]}
+    assert rig.transport.forgotten == [1, 1]
+    rig.transport.copies.clear()
+    rig.after(INTERVAL)
+    assert rig.transport.copies == [(PEER, ("eth1",)), (OTHER, ("eth1",))]
+
+
+def test_a_source_that_is_gone_is_a_fault_after_a_while() -> None:
+    rig = given_active()
+    rig.paths.sourceless = True
+    rig.handle(ports.PathsChanged()).after(1.9)
+    assert rig.role() is Role.ACTIVE
+    rig.after(0.2)
+    assert rig.faults() == ["adverts"]
+    rig.after(RETRIES[0] + 0.1)
+    assert rig.faults() == ["adverts"], "it is not here yet"
+    rig.paths.sourceless = False
+    assert rig.handle(ports.PathsChanged()).faults() == []
+
+
+def test_a_source_that_comes_back_in_time_is_no_fault() -> None:
+    rig = given_active()
+    for gone in (True, True, False):
+        rig.paths.sourceless = gone
+        rig.handle(ports.PathsChanged()).after(0.5)
+    rig.after(5)
+    assert rig.role() is Role.ACTIVE
+
+
+def test_a_source_that_is_lost_twice_is_one_fault() -> None:
+    rig = given_active().mute().after(MUTE_ADVERTS * INTERVAL)
+    assert rig.faults() == ["adverts"]
+    rig.paths.sourceless = True
+    rig.handle(ports.PathsChanged()).after(2.1)
+    assert rig.router().instance.faults == {"adverts": "no advert could be sent to any peer (EPERM)"}
+
+
+def test_a_backup_that_is_cut_off_does_not_take_over() -> None:
+    rig = given_backup()
+    rig.paths.links, rig.paths.isolated = (), True
+    rig.handle(ports.PathsChanged()).after(2.1)
+    assert rig.faults() == ["adverts"]
+    rig.paths.links, rig.paths.isolated = LINKS, False
+    assert rig.handle(ports.PathsChanged()).role() is Role.BACKUP
+
+
+def test_a_backup_that_is_cut_off_for_a_moment_stays_a_backup() -> None:
+    rig = given_backup()
+    for cut in (True, True, False):
+        rig.paths.links, rig.paths.isolated = () if cut else LINKS, cut
+        rig.handle(ports.PathsChanged()).after(0.5)
+    rig.hear(250).after(2.1)
+    assert rig.role() is Role.BACKUP
+
+
+def test_a_session_that_comes_up_may_be_a_way_back() -> None:
+    rig = given_backup()
+    rig.paths.links, rig.paths.isolated = (), True
+    rig.handle(ports.PathsChanged()).after(5)
+    assert rig.faults() == ["adverts"]
+    rig.paths.isolated = False
+    assert rig.session(SECOND).faults() == []
+
+
+# Adverts
+
+
+def test_a_node_whose_adverts_cannot_be_sent_gives_up_and_tries_again() -> None:
+    rig = given_active().mute().after((MUTE_ADVERTS - 1) * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    rig.after(INTERVAL)
+    assert rig.router().instance.faults == {"adverts": "no advert could be sent to any peer (EPERM)"}
+    assert rig.log.told("advert-send-failed")[0]["errors"] == "EPERM ×4"
+    rig.transport.error = None
+    rig.after(RETRIES[0])
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_one_copy_is_enough() -> None:
+    rig = given_active()
+    rig.mute().after((MUTE_ADVERTS - 1) * INTERVAL)
+    rig.transport.error = None
+    rig.after(INTERVAL)
+    rig.mute().after((MUTE_ADVERTS - 1) * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+
+
+def test_the_last_node_serves_on_without_a_way_to_its_dead_peers() -> None:
+    rig = given_active().mute(errno.ENETUNREACH).after(10 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    assert rig.log.told("peers-unreachable")
+
+
+def test_a_better_node_is_given_way_to_in_order() -> None:
+    rig = given_active()
+    rig.follow(0.4)
+    assert rig.role() is Role.BACKUP
+    assert rig.take() == [LEFT]
+    rig.follow(0.4)
+    assert rig.take() == [WORST]
+    rig.follow(0.4)
+    assert rig.take() == [WITHDRAW]
+    rig.follow(2.0)
+    assert rig.take() == [UNBIND]
+
+
+def test_what_is_rejected_is_counted_and_told() -> None:
+    rig = given_backup()
+    rig.handle(ports.Discarded(Reason.IP_HEADER, None))
+    rig.hear(100, source=ip_address("2001:db8::66"))
+    assert rig.node.reception.rejected == {Reason.IP_HEADER: 1, Reason.UNKNOWN_SOURCE: 1}
+    assert [line["reason"] for line in rig.log.told("packet-rejected")] == [Reason.IP_HEADER, Reason.UNKNOWN_SOURCE]
+
+
+def test_what_waits_in_the_sockets_is_heard_before_anybody_takes_over() -> None:
+    rig = given_backup()
+    rig.clock.run(rig.clock.now + 3.0)
+    waiting, late = rig.arrival(250), rig.arrival(250, at=rig.clock.now + 60)
+    rig.transport.waiting = [waiting, late]
+    rig.after(1.5)
+    assert rig.role() is Role.BACKUP
+    assert rig.transport.waiting == [late]
+
+
+# Addresses
+
+
+def test_what_is_to_be_bound_at_once_is_bound_at_once() -> None:
+    rig = given_backup(*TWO, heard=None)
+    before = rig.addresses.batches
+    rig.after(4 * INTERVAL)
+    assert rig.addresses.batches == before + 1
+    assert rig.take() == [BIND, "bind 2001:db8:53::2", ACTIVE, "announce 2001:db8:53::2/128 med 50"]
+
+
+def test_after_a_slow_batch_the_next_one_waits() -> None:
+    rig = given_active(*TWO)
+    rig.addresses.takes = 0.1
+    began = rig.addresses.batches
+    rig.router("web").on_lo.bind()
+    rig.clock.run()
+    rig.router("web2").on_lo.bind()
+    rig.after(BIND_PAUSE * 0.1 - 0.01)
+    assert rig.addresses.batches == began + 1
+    rig.after(0.02)
+    assert rig.addresses.batches == began + 2
+
+
+def test_an_address_that_is_refused_gives_the_role_back_and_is_tried_again() -> None:
+    rig = given_backup(*TWO, heard=None)
+    rig.addresses.refused = {VIP}
+    rig.after(4 * INTERVAL)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.ACTIVE]
+    assert rig.log.told("bind-failed")[0]["detail"] == f"cannot bind to lo: {VIP} on lo: the kernel refuses"
+    assert ACTIVE not in rig.take()
+    rig.addresses.refused = set()
+    rig.after(RETRIES[0])
+    assert rig.role() is Role.BACKUP
+
+
+def test_an_address_is_announced_when_the_kernel_takes_packets_to_it() -> None:
+    rig = given_backup(heard=None)
+    rig.addresses.slow = {VIP}
+    rig.after(4 * INTERVAL)
+    assert rig.take() == [BIND]
+    rig.handle(ports.AddressesChanged())
+    assert rig.take() == []
+    rig.addresses.awaited = set()
+    rig.handle(ports.AddressesChanged())
+    assert rig.take() == [ACTIVE]
+
+
+def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announced() -> None:
+    rig = given_backup(heard=None)
+    rig.addresses.slow = {VIP}
+    rig.after(4 * INTERVAL)
+    rig.addresses.awaited = set()
+    rig.node.handle(ports.AddressesChanged())
+    rig.node.handle(ports.Arrived(SOURCE, rig.arrival(250)))
+    rig.clock.run()
+    assert rig.take() == [BIND, UNBIND]
+    assert [event for event in rig.log.events if event.endswith("bound")] == ["address-unbound"]
+
+
+def test_an_address_that_somebody_removed_is_told() -> None:
+    rig = given_active().handle(ports.AddressRepaired(VIP))
+    assert rig.log.told("address-repaired") == [
+        {"address": str(VIP), "detail": "somebody removed or changed it on lo; put back"}
+    ]
+
+
+def test_an_address_that_cannot_be_kept_is_withdrawn_and_unbound_without_waiting() -> None:
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.handle(ports.AddressLost(VIP, OSError(errno.EPERM, "Operation not permitted")))
+    assert rig.faults() == ["bind"]
+    assert rig.take() == ["send web 0", WITHDRAW, UNBIND]
+    assert rig.log.told("bind-failed")[0]["detail"] == f"{VIP} cannot be bound to lo: Operation not permitted"
+
+
+def test_the_withdraw_is_written_before_the_address_is_removed() -> None:
+    rig = given_active()
+    rig.done.clear()
+    rig.handle(ports.AddressLost(VIP, OSError(errno.EPERM, "Operation not permitted")))
+    order = [one for one in rig.done if one in {WITHDRAW, "flush", UNBIND}]
+    assert order == [WITHDRAW, "flush", UNBIND]
+
+
+def test_in_break_before_make_the_address_is_unbound_when_the_farewell_is_sent() -> None:
+    rig = given_active(router(handover="break-before-make"))
+    rig.node.commands.drain("web")
+    rig.after(0.1)
+    assert [one for one in rig.take() if not one.startswith("send")] == [WITHDRAW, UNBIND]
+    assert rig.done == []
+
+
+def test_who_could_not_be_bound_in_the_batch_of_another_router_is_followed_up_with_it() -> None:
+    """The first one lets go of the election, and has everything bound and unbound before it says so."""
+    rig = given_active(router(1, handover="break-before-make"), router(2))
+    rig.node.commands.drain("web")
+    rig.clock.run()
+    rig.clock.now += SETTLE
+    rig.addresses.lo, rig.addresses.refused = {VIP}, {SECOND_VIP}
+    rig.router("web2").on_lo.bind()
+    rig.node.turns.ring()
+    assert (rig.role("web"), rig.faults("web2")) == (Role.INITIALIZE, ["bind"])
+    rig.node.write_note()
+    assert rig.memory.notes[-1][0] == {"web": None, "web2": None}
+
+
+# Groups and drains
+
+
+def test_who_names_a_group_moves_with_it() -> None:
+    rig = given_active(*GROUP, router(3))
+    assert rig.node.commands.together(["web2"]) == ("web", "web2")
+    assert rig.node.commands.together(["web3"]) == ("web3",)
+    rig.node.commands.drain("web")
+    rig.hear(100).hear(100, "web2").after(10)
+    assert [rig.node.commands.outcome(name) for name in rig.node.commands.names()] == [
+        Outcome.DRAINED,
+        Outcome.DRAINED,
+        Outcome.SERVING,
+    ]
+
+
+def test_a_drain_hands_over_and_ends_when_somebody_asks_for_that() -> None:
+    rig = given_active()
+    rig.node.commands.drain("web")
+    rig.node.commands.drain("web")
+    rig.clock.run()
+    assert rig.take() == ["send web 0", LEFT]
+    assert (rig.node.commands.outcome("web"), rig.log.events.count("drain-started")) == (Outcome.DRAINING, 1)
+    changes = rig.changes
+    rig.hear(100).after(5)
+    assert rig.node.commands.outcome("web") is Outcome.DRAINED
+    assert rig.changes > changes, "who waits for it is told to look"
+    assert rig.log.events.count("drain-completed") == 1
+    assert not rig.bound()
+    rig.node.commands.undrain("web")
+    rig.node.commands.undrain("web")
+    rig.clock.run()
+    assert (rig.node.commands.outcome("web"), rig.log.events.count("drain-ended")) == (Outcome.SERVING, 1)
+
+
+def test_a_drain_that_nobody_takes_over_is_undone() -> None:
+    rig = given_active(router(handover_ceiling=5.0))
+    rig.node.commands.drain("web")
+    rig.after(5.1)
+    assert rig.node.commands.outcome("web") is Outcome.KEPT
+    assert rig.log.told("drain-cancelled")[0]["detail"] == ("no successor within 5 s: drain cancelled, still serving")
+    assert rig.bound()
+
+
+# Notes for a successor
+
+
+def test_a_change_is_noted_at_once_and_nothing_is_noted_twice() -> None:
+    rig = given_active()
+    assert rig.memory.notes[-1] == (
+        {"web": "active"},
+        {"web": rig.router().instance.takeovers.time.active_since},
+        {},
+        {"web"},
+    )
+    count = len(rig.memory.notes)
+    rig.after(10 * INTERVAL)
+    assert len(rig.memory.notes) == count
+    rig.hear(250)
+    assert (len(rig.memory.notes), rig.memory.notes[-1][0]) == (count + 1, {"web": "leaving"})
+
+
+def test_many_changes_at_once_are_one_note() -> None:
+    rig = given_backup(*TWO, heard=None)
+    count = len(rig.memory.notes)
+    rig.after(4 * INTERVAL)
+    active = [note for note in rig.memory.notes[count:] if note[0] == {"web": "active", "web2": "active"}]
+    assert len(active) == 1
+
+
+def test_after_a_slow_note_the_next_one_waits() -> None:
+    rig = given_active(*TWO)
+    rig.memory.takes = 0.01
+    rig.hear(250)
+    count = len(rig.memory.notes)
+    rig.hear(250, "web2", at=rig.clock.now).after(NOTE_PAUSE * 0.01 - 0.001)
+    assert len(rig.memory.notes) == count
+    rig.after(0.002)
+    assert (len(rig.memory.notes), rig.memory.notes[-1][0]) == (count + 1, {"web": "leaving", "web2": "leaving"})
+    rig.node.write_note()
+    assert len(rig.memory.notes) == count + 1, "there is nothing new"
+
+
+def test_what_has_fallen_silent_is_noted() -> None:
+    rig = given_backup(router(bgp={"stale_for": 60.0})).after(4 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    assert rig.memory.notes[-1][2]["web"][0] == 1
+
+
+# The end
+
+
+def test_a_node_that_is_only_replaced_leaves_everything_and_reminds_its_peers() -> None:
+    rig = given_active()
+    rig.done.clear()
+    rig.handle(ports.Terminated())
+    assert rig.why() is None, "whether ExaBGP goes, too, it has not said yet"
+    rig.after(TELL_TALE)
+    assert (rig.why(), rig.node.over) == (REPLACED, True)
+    assert rig.done == ["send web 200"]
+    assert rig.bound()
+    bequest = rig.node.bequest
+    assert bequest is not None
+    assert (bequest.levels, set(bequest.doubtful), set(bequest.announced)) == ({"web": Level.ACTIVE}, set(), {"web"})
+    assert bequest.health is rig.node.fitness.health
+
+
+def test_who_still_lets_go_beside_a_backup_advertises_until_the_end() -> None:
+    settings: dict[str, Any] = {"group": "both", "handover": "break-before-make", "advert_interval": 0.1}
+    rig = given_active(router(1, **settings), router(2, **settings))
+    rig.speaker.answers = False
+    rig.node.commands.drain("web")
+    first, _ = rig.networks
+    rig.clock.run()
+    rig.speaker.answer(first)
+    rig.after(SETTLE)
+    rig.node.commands.undrain("web")
+    assert [rig.role(name) for name in rig.node.commands.names()] == [Role.BACKUP, Role.ACTIVE]
+    rig.handle(ports.Terminated()).done.clear()
+    rig.after(0.1)
+    assert "send web2 200" in rig.done
+    assert rig.role("web2") is Role.ACTIVE, "it has not let go yet"
+
+
+def test_a_backup_that_is_replaced_has_nothing_to_remind_of() -> None:
+    rig = given_backup()
+    rig.done.clear()
+    rig.handle(ports.Terminated()).after(TELL_TALE)
+    assert rig.done == []
+
+
+def test_a_backup_that_is_told_to_end_takes_nothing_over_any_more() -> None:
+    """ExaBGP may not read the announcement, and a caretaker would have to end it to be sure."""
+    rig = given_backup().after(3.1 * INTERVAL)
+    rig.handle(ports.Terminated()).after(TELL_TALE)
+    assert (rig.role(), rig.take()) == (Role.BACKUP, [])
+    assert rig.node.bequest is not None
+    assert not rig.node.bequest.announced
+
+    # Nor if ExaBGP goes, but what is left is done in time.
+    rig = given_active()
+    rig.hear(250)
+    rig.handle(ports.Terminated(), speaker.Stopping()).after(STOP_LIMIT)
+    assert (rig.bound(), rig.node.over, rig.node.abandoned) == (False, True, False)
+
+
+def test_what_exabgp_has_not_confirmed_is_bequeathed_as_doubtful() -> None:
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.hear(250)
+    rig.handle(ports.End(REPLACED))
+    assert rig.node.bequest is not None
+    assert rig.node.bequest.doubtful == {"web"}
+
+
+def test_what_was_refused_and_is_tried_again_is_bequeathed_as_announced() -> None:
+    rig = Rig(router(min_sessions=0)).start().session(listed=False)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    rig.speaker.refuse(2)
+    assert not rig.router().announcement.may_be_announced
+    rig.speaker.tried = {PREFIX}
+    rig.handle(ports.End(REPLACED))
+    assert rig.node.bequest is not None
+    assert rig.node.bequest.announced == {"web"}
+
+
+def test_a_sigterm_with_exabgps_word_is_an_orderly_stop() -> None:
+    rig = given_active()
+    rig.handle(ports.Terminated(), speaker.Stopping()).after(TELL_TALE)
+    assert rig.why() == "ExaBGP stops"
+    assert rig.node.bequest is None
+    assert rig.take() == ["send web 0", "send web 0", "send web 0"], "nobody would hear what is said"
+    rig.after(STOP_LIMIT)
+    assert (rig.bound(), rig.node.over, rig.node.abandoned) == (False, True, False)
+
+
+def test_an_orderly_stop_hands_over_withdraws_and_unbinds_within_its_limit() -> None:
+    rig = given_active()
+    rig.handle(ports.End("SIGINT"))
+    assert rig.log.told("agent-stopping") == [{"reason": "SIGINT"}]
+    assert rig.take() == ["send web 0", LEFT]
+    rig.after(FAREWELLS[-1])
+    assert rig.take() == ["send web 0", "send web 0"]
+    rig.hear(100).after(STOP_LIMIT)
+    assert rig.take() == [WORST, WITHDRAW, UNBIND]
+    assert (rig.node.over, rig.node.abandoned) == (True, False)
+    assert rig.notifier.told[-1] == ("web", NotifyState.STOP, "SIGINT")
+    rig.handle(ports.End("again"))
+    assert rig.why() == "SIGINT"
+
+
+def test_a_stop_waits_for_the_farewells() -> None:
+    rig = given_backup().handle(ports.End("SIGINT"))
+    assert not rig.node.over
+    rig.after(2 * FAREWELLS[-1])
+    assert rig.node.over
+
+
+def test_a_stop_that_takes_too_long_is_abandoned() -> None:
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.handle(ports.End("SIGINT"))
+    rig.take()
+    rig.after(STOP_LIMIT - 0.01)
+    assert (rig.node.over, rig.bound()) == (False, True)
+    changes = rig.changes
+    rig.after(0.02)
+    assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, True, False)
+    assert rig.take()[-2:] == [WITHDRAW, UNBIND]
+    assert rig.changes > changes
+
+
+def test_an_address_that_cannot_be_removed_does_not_keep_a_stop() -> None:
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.handle(ports.End("SIGINT"))
+    rig.addresses.broken = OSError(errno.EPERM, "Operation not permitted")
+    rig.after(STOP_LIMIT)
+    assert rig.node.over
+    assert rig.log.told("unbind-failed") == [{"router": "web", "detail": "Operation not permitted"}]
+
+
+def test_an_exabgp_that_is_gone_is_told_nothing_more() -> None:
+    rig = given_active()
+    rig.done.clear()
+    rig.handle(speaker.Gone("end of file on stdin"))
+    assert (rig.why(), rig.node.gone) == ("ExaBGP is gone", True)
+    assert rig.log.told("exabgp-disconnected") == [{"detail": "end of file on stdin"}]
+    rig.after(STOP_LIMIT)
+    assert (rig.node.over, rig.bound()) == (True, False)
+    assert {one for one in rig.done if not one.startswith("send")} == {UNBIND}
+    rig.router().announcement.change()
+    rig.node.clear()
+    assert {one for one in rig.done if not one.startswith("send")} == {UNBIND}
+
+
+def test_a_node_that_stood_still_for_the_whole_stop_unbinds_without_a_word_to_an_exabgp_that_is_gone() -> None:
+    rig = given_active()
+    rig.done.clear()
+    rig.handle(speaker.Gone("end of file on stdin"))
+    rig.clock.now += 10.0
+    rig.clock.run(rig.clock.now)
+    assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, True, False)
+    assert {one for one in rig.done if not one.startswith("send")} == {UNBIND}
+
+
+def test_a_node_that_stood_still_for_the_whole_stop_withdraws_before_it_unbinds() -> None:
+    rig = given_active()
+    rig.handle(ports.End("SIGINT"))
+    rig.done.clear()
+    rig.clock.now += 10.0
+    rig.clock.run(rig.clock.now)
+    assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, True, False)
+    assert [one for one in rig.done if not one.startswith("send")][:3] == [WITHDRAW, "flush", UNBIND]
+
+
+def test_what_an_exabgp_that_is_gone_has_not_answered_is_waited_for_no_more() -> None:
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.follow(0.1)
+    rig.handle(speaker.Gone("end of file on stdin")).after(STOP_LIMIT)
+    assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, False, False)
+
+
+@pytest.mark.parametrize("end", [ports.End("SIGINT"), speaker.Stopping(), ports.End(REPLACED)])
+def test_a_node_that_has_not_begun_is_over_at_once(end: ports.End | speaker.Stopping) -> None:
+    rig = Rig()
+    rig.addresses.lo = {VIP}
+    rig.handle(end)
+    assert (rig.node.over, rig.node.bequest, rig.bound(), rig.changes) == (True, None, True, 1)
+
+
+def test_after_a_bug_everything_is_withdrawn_and_unbound() -> None:
+    rig = given_active()
+    rig.handle(ports.End("a bug")).after(STOP_LIMIT)
+    rig.addresses.lo = {VIP}
+    rig.speaker.wanted = {PREFIX: rig.router().configuration.route_policy.routes(PREFIX)[0]}
+    rig.take()
+    rig.node.clear()
+    assert rig.take() == [WITHDRAW, UNBIND]
+
+
+def test_nothing_happens_any_more_once_it_is_closed() -> None:
+    rig = given_active()
+    rig.node.work.soon(lambda: rig.done.append("worked"))
+    rig.node.close()
+    rig.done.clear()
+    rig.handle(ports.Terminated()).after(10 * INTERVAL)
+    assert (rig.done, rig.why()) == ([], None)
+    Rig().node.close()
+
+
+# One thing after the other
+
+
+def test_what_comes_up_within_an_event_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = given_active()
+    inside: list[str] = []
+
+    def send(*_: object) -> list[ports.Sent]:
+        rig.node.handle(ports.End("from within"))
+        inside.append(str(rig.why()))
+        return [ports.Sent("eth0", None)]
+
+    monkeypatch.setattr(rig.transport, "send", send)
+    rig.after(INTERVAL)
+    assert inside[0] == "None"
+    assert rig.why() == "from within"
+
+
+def test_one_alarm_is_armed_for_the_whole_node() -> None:
+    rig = given_active(*TWO)
+    assert len(rig.clock.armed) == 1
+    rig.hear(250)
+    assert len(rig.clock.armed) == 1
+    (armed,) = rig.clock.armed
+    assert armed <= rig.clock.now + INTERVAL
+
+
+def test_an_earlier_deadline_takes_the_place_of_the_alarm() -> None:
+    rig = given_backup()
+    (before,) = rig.clock.armed
+    rig.node.turns.timers.call_at(rig.clock.now + 0.01, lambda: None)
+    rig.hear(250)
+    assert rig.clock.armed == [pytest.approx(rig.clock.now + 0.01)]
+    assert before > rig.clock.now + 0.01
+
+
+def test_work_is_done_in_slices_between_which_adverts_are_sent() -> None:
+    rig = given_active()
+    done: list[float] = []
+
+    def act() -> None:
+        rig.clock.now += 0.004
+        done.append(rig.clock.now)
+
+    for _ in range(6):
+        rig.node.work.soon(act)
+    rig.clock.turn()
+    assert len(done) == 2, "more than LEAST_WORK"
+    rig.clock.now += 0.5
+    rig.clock.turn()
+    assert len(done) == 6, "as long as the rest of the loop took"
+
+
+def test_a_slice_of_work_ends_before_an_advert_is_late_however_long_the_loop_was_away() -> None:
+    rig = given_active()
+    done: list[float] = []
+
+    def act() -> None:
+        rig.clock.now += 0.2 * INTERVAL
+        done.append(rig.clock.now)
+
+    for _ in range(6):
+        rig.node.work.soon(act)
+    rig.clock.now += 10 * INTERVAL
+    rig.clock.turn()
+    assert len(done) == 3, "half an interval"
+
+
+def test_a_bug_in_what_waits_does_not_keep_the_rest_from_being_done() -> None:
+    rig = given_active()
+    done: list[str] = []
+    rig.node.work.soon(partial(setattr, None, "broken", 1))
+    rig.node.work.soon(lambda: done.append("worked"))
+    with pytest.raises(AttributeError):
+        rig.clock.turn()
+    rig.clock.run()
+    assert done == ["worked"]
+
+
+def test_every_event_is_recorded_with_what_came_of_it() -> None:
+    recorded: list[tuple[str, events.Event, float, Happened | Exception]] = []
+    rig = given_active(record=lambda *told: recorded.append(told))
+    assert {team for team, *_ in recorded} == {"web"}
+    assert isinstance(recorded[-1][1], events.Withdrawn | events.Bound | events.Event)
+    (team,) = rig.node.elections.teams
+    with pytest.raises(KeyError):
+        team.handle(events.Bound("nobody"), 0.0)
+    assert isinstance(recorded[-1][3], KeyError)
+
+
+# Status
+
+
+def test_adverts_are_sent_in_the_name_of_a_key_if_there_is_one() -> None:
+    keys = f'keys = {{ 1 = {{ hex = "{"5a" * 32}" }} }}\n'
+    authentication = table("authentication.nodes", mode="permissive", active_key=1) + keys
+    rig = given_active(router(authentication="nodes"), authentication)
+    assert len({number for flow, number in rig.marks.items() if flow.sender == SOURCE}) == 1
+    rig.transport.copies.clear()
+    rig.after(INTERVAL)
+    assert rig.transport.copies == [(peer, (name,)) for peer in (PEER, OTHER) for name in ("eth0", "eth1")]
+
+
+def test_status_tells_what_exabgp_has_accepted_and_what_is_wanted() -> None:
+    rig = given_active(router(1, addresses=["2001:db8:53::1"], unlisted_addresses=["2001:db8:53::9"]), router(2))
+    rig.speaker.answers = False
+    rig.hear(250)
+    first, second = rig.node.view().routers
+    assert (first.name, first.role, first.bound, first.level, first.wanted, first.accepted) == (
+        *("web", "backup", True),
+        *("active", "leaving", False),
+    )
+    assert first.addresses == ("2001:db8:53::1", "2001:db8:53::9")
+    assert (second.role, second.level, second.accepted, second.explanation) == ("active", "active", True, "200")
+
+
+def test_what_a_caretaker_may_keep() -> None:
+    """By what was announced, whether it was confirmed, and what is decided now."""
+    rig = given_active()
+    instance = rig.router().instance
+
+    def given_up(level: Level | None, *, doubtful: bool = False, announced: bool = True) -> str | None:
+        bequest = Bequest(
+            levels={"web": level},
+            doubtful=frozenset({"web"} if doubtful else ()),
+            announced=frozenset({"web"} if announced else ()),
+            health=rig.node.fitness.health,
+            sessions=rig.node.fitness.sessions,
+        )
+        assert bequest.takes_part("web") is (announced or level is not None)
+        return bequest.given_up("web", instance)
+
+    end = ", and only the end of ExaBGP can withdraw it"
+    assert given_up(Level.ACTIVE) is None
+    assert given_up(Level.ACTIVE, doubtful=True) == f"web may be announced or not{end}"
+    assert given_up(Level.ACTIVE, doubtful=True, announced=False) is None
+    rig.follow(0.1)
+    assert given_up(Level.ACTIVE) == f"web is served by another node{end}"
+    rig.follow(5)
+    assert given_up(Level.ACTIVE) == f"web is not to be announced any more{end}"
+    assert given_up(None) == f"web is not to be announced any more{end}"
+    assert given_up(None, announced=False) is None
+
+
+def test_a_second_choice_may_not_stand_where_a_first_one_is_announced() -> None:
+    rig = given_backup(router(standby="announce")).follow(1.0)
+    bequest = partial(Bequest, doubtful=frozenset(), announced=frozenset({"web"}), health=rig.node.fitness.health)
+    instance = rig.router().instance
+    found = [
+        bequest(levels={"web": level}, sessions=rig.node.fitness.sessions).given_up("web", instance)
+        for level in (Level.STANDBY, Level.ACTIVE)
+    ]
+    end = "web is to be announced as a second choice, and only the end of ExaBGP can withdraw it"
+    assert found == [None, end]

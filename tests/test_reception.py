@@ -1,0 +1,176 @@
+"""Received packets: which are accepted, and how the others are counted and logged."""
+
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
+
+from exavrrp import ports, reception
+from exavrrp.reception import CLOCK_SET, sources
+from exavrrp.vrrp import packet
+from exavrrp.vrrp.auth import Key, Mode, Policy, Signer
+from exavrrp.vrrp.packet import Advertisement, Datagram, Reason
+from tests.ports import EPOCH, INTERVAL, OTHER, PEER, SOURCE, Rig, configuration, given_backup, router, table
+
+KEYS = f'keys = {{ 1 = {{ hex = "{"5a" * 32}" }}, 7 = {{ hex = "{"c3" * 48}" }} }}\n'
+KEY = Key(1, b"\x5a" * 32)
+WINDOW = 4
+"""Seconds that clocks may differ, where adverts are signed."""
+
+
+def guarded(mode: str = "enforce") -> tuple[str, ...]:
+    """Tables of ``web``, whose adverts are signed, and of ``web2``, whose adverts are not."""
+    keys = table("authentication.nodes", mode=mode, window=WINDOW, active_key=1) + KEYS
+    return router(1, authentication="nodes"), router(2), keys
+
+
+class Peer:
+    """A node that signs, and whose clock is ``ahead`` of ours by so many seconds."""
+
+    def __init__(self, rig: Rig, ahead: float = 0.0, key: Key = KEY) -> None:
+        self.ahead = ahead
+        self._rig = rig
+        self._signer = Signer(Policy(Mode.ENFORCE, WINDOW, (key,), key.id), PEER, 1, {})
+
+    def speaks(self, came: float | None = None) -> None:
+        """``came``: seconds since 1970 when the kernel got it, if it says so."""
+        now = EPOCH + self._rig.clock.now + self.ahead
+        self._rig.hear(250, trailer=lambda message: self._signer.trailer(message, now), realtime=came)
+
+
+def counted(rig: Rig) -> dict[Reason, int]:
+    return dict(rig.node.reception.rejected)
+
+
+def test_each_source_hears_the_peers_of_its_routers() -> None:
+    tables = router(1), router(2, peers=["2001:db8:ff::14"])
+    assert sources(configuration(*tables).routers) == {SOURCE: {PEER, OTHER, ip_address("2001:db8:ff::14")}}
+
+
+def test_an_advert_is_for_the_router_of_its_number_if_that_one_has_the_peer() -> None:
+    rig = Rig(router(1), router(2, peers=[str(OTHER)])).start()
+    rig.hear(250, "web").hear(250, "web2")
+    assert [rig.router(name).adverts.counts["received"] for name in ("web", "web2")] == [1, 0]
+    assert counted(rig) == {Reason.UNKNOWN_VRID: 1}
+    assert rig.log.told("packet-rejected")[0]["source"] == PEER
+
+
+def test_what_is_like_the_last_advert_is_heard_like_it() -> None:
+    rig = Rig().start()
+    for _ in range(3):
+        rig.hear(250)
+    assert rig.router().adverts.counts["received"] == 3
+    rig.hear(250, source=ip_address("2001:db8::66"))
+    rig.hear(250, source=OTHER)
+    assert (rig.router().adverts.counts["received"], counted(rig)) == (4, {Reason.UNKNOWN_SOURCE: 1})
+
+
+def test_a_packet_that_differs_in_its_hop_limit_alone_is_looked_at_anew() -> None:
+    agent = table("agent", sources=[str(SOURCE)], peers=[str(PEER)], advert_interval=INTERVAL, max_hops=1)
+    rig = Rig(agent, router()).start().hear(250)
+    near = rig.arrival(250)
+    far = type(near.datagram)(PEER, SOURCE, 253, near.datagram.payload)
+    rig.handle(ports.Arrived(SOURCE, ports.Arrival(far, 1, rig.clock.now)))
+    assert (rig.router().adverts.counts["received"], counted(rig)) == (1, {Reason.HOP_LIMIT: 1})
+
+
+def test_no_more_adverts_are_known_again_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reception, "MOST_KNOWN", 2)
+    read: list[int] = []
+
+    def decode(datagram: Datagram, *more: Any) -> Advertisement:
+        read.append(datagram.payload[2])
+        return packet.decode(datagram, *more)
+
+    monkeypatch.setattr(reception, "decode", decode)
+    rig = Rig().start()
+    for priority in (101, 102, 102, 103, 101):
+        rig.hear(priority)
+    assert (rig.router().adverts.counts["received"], read) == (5, [101, 102, 103, 101])
+
+
+def test_reasons_are_told_once_but_those_of_authentication_once_for_each_peer() -> None:
+    rig = Rig().start()
+    for reason in (Reason.LENGTH, Reason.AUTH_MISSING):
+        for peer in (PEER, OTHER):
+            rig.handle(ports.Discarded(reason, peer))
+    keys = [line["key"] for line in rig.log.told("packet-rejected")]
+    assert keys == [Reason.LENGTH, Reason.LENGTH, (Reason.AUTH_MISSING, PEER), (Reason.AUTH_MISSING, OTHER)]
+
+
+def test_who_is_believed_is_told_at_the_start() -> None:
+    rig = Rig(*guarded("receive-only"))
+    rig.node.reception.begin()
+    assert rig.log.told("authentication-enabled") == [
+        {
+            "router": "web",
+            "mode": Mode.RECEIVE_ONLY,
+            "window": WINDOW,
+            "signs_with": "nothing",
+            "accepts": [1, 7],
+        }
+    ]
+    rig = Rig(*guarded())
+    rig.node.reception.begin()
+    assert [line["signs_with"] for line in rig.log.told("authentication-enabled")] == [1]
+    rig = Rig()
+    rig.node.reception.begin()
+    assert rig.log.lines == []
+
+
+def test_only_what_is_signed_is_believed_where_that_is_asked_for() -> None:
+    rig = Rig(*guarded()).start()
+    rig.hear(250).hear(250, "web2")
+    Peer(rig).speaks()
+    Peer(rig, key=Key(1, b"\x00" * 32)).speaks()
+    assert counted(rig) == {Reason.AUTH_MISSING: 1, Reason.AUTH_MAC: 1}
+    reception = rig.node.reception
+    assert [(peer, one.signed, one.unsigned) for peer, one in reception.senders(rig.router("web")).items()] == [
+        (PEER, 1, 0)
+    ]
+    assert reception.senders(rig.router("web2")) == {}
+    open_to_all = Rig()
+    assert open_to_all.node.reception.senders(open_to_all.router()) == {}
+
+
+def test_a_packet_is_as_old_as_when_it_came() -> None:
+    """What waited in a socket during a pause was fresh when the kernel got it."""
+    rig = Rig(*guarded()).start()
+    peer = Peer(rig)
+    peer.ahead = -WINDOW - 1.0
+    peer.speaks(came=EPOCH + rig.clock.now + peer.ahead)
+    assert counted(rig) == {}
+    peer.ahead = -WINDOW - 0.9
+    peer.speaks()
+    assert counted(rig) == {Reason.AUTH_WINDOW: 1}
+
+
+@pytest.mark.parametrize(("ahead", "told"), [(3.0, "3 s ahead of ours"), (-3.0, "3 s behind ours"), (2.0, None)])
+def test_a_peer_whose_clock_is_off_is_named_before_it_is_not_heard_any_more(ahead: float, told: str | None) -> None:
+    rig = given_backup(*guarded(), heard=None)
+    Peer(rig, ahead).speaks()
+    assert counted(rig) == {}
+    details = [line["detail"] for line in rig.log.told("clock-skew")]
+    end = f", and beyond {WINDOW} s it is not heard: set both right (NTP)"
+    assert details == ([] if told is None else [told + end])
+
+
+@pytest.mark.parametrize(("step", "way"), [(10.0, "forward by 10.0"), (-10.0, "back by 10.0"), (CLOCK_SET - 0.1, None)])
+def test_a_clock_that_is_set_is_told(step: float, way: str | None) -> None:
+    rig = given_backup(*guarded(), heard=None)
+    rig.node.reception.realtime()
+    rig.after(1.0)
+    rig.offset = step
+    rig.node.reception.realtime()
+    rig.after(1.0)
+    rig.node.reception.realtime()
+    told = [line["detail"].split(" s,")[0] for line in rig.log.told("clock-stepped")]
+    assert told == ([] if way is None else [f"the realtime clock was set {way}"])
+
+
+def test_where_nobody_signs_the_clock_is_nobodys_concern() -> None:
+    rig = given_backup()
+    rig.node.reception.realtime()
+    rig.offset = 10.0
+    assert rig.node.reception.realtime() == EPOCH + rig.clock.now + 10.0
+    assert rig.log.told("clock-stepped") == []

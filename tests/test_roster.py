@@ -1,0 +1,441 @@
+"""Another configuration takes the place of the one before, while the node works."""
+
+from errno import EADDRNOTAVAIL
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exavrrp import ports
+from exavrrp.presence import SETTLE
+from exavrrp.reception import sources
+from exavrrp.roster import LEAVE_LIMIT
+from exavrrp.routes import Level
+from exavrrp.vrrp.packet import Datagram, parse
+from exavrrp.vrrp.router import Role
+from tests.ports import INTERVAL, OTHER, PEER, SOURCE, Rig, check, given_active, given_backup, router
+
+FIRST, SECOND, THIRD = (f"2001:db8:53::{number}" for number in (1, 2, 9))
+
+
+def sent(rig: Rig) -> list[str]:
+    """The adverts since the last look."""
+    return [one for one in rig.done if one.startswith("send")]
+
+
+# What does not change
+
+
+def test_the_same_configuration_changes_nothing() -> None:
+    rig = given_active(router(), router(2))
+    before, lines = rig.clock.armed, len(rig.log.lines)
+    rig.reconfigure(router(), router(2))
+    assert rig.done == []
+    assert rig.clock.armed == before
+    assert len(rig.log.lines) == lines
+
+
+def test_who_is_not_named_by_the_change_is_not_touched() -> None:
+    rig = given_active(router(), router(2))
+    rig.after(INTERVAL / 2)
+    rig.take()
+    one = rig.router("web2")
+    due = one.instance.deadline
+    rig.reconfigure(router(priority=150, bgp={"med": 70}), router(2))
+    assert rig.router("web2") is one
+    assert one.instance.deadline == due
+    assert not any("web2" in line or SECOND in line for line in rig.done)
+    assert [told["router"] for told in rig.log.told("router-reconfigured")] == ["web"]
+
+
+# Who stays
+
+
+def test_another_priority_is_said_at_once() -> None:
+    rig = given_active()
+    rig.reconfigure(router(priority=150))
+    assert sent(rig) == ["send web 150"]
+    assert rig.take() == []
+    assert rig.role() is Role.ACTIVE
+
+
+def test_another_interval_and_other_addresses_are_in_the_next_advert() -> None:
+    rig = given_active()
+    rig.reconfigure(router(advert_interval=0.5, addresses=[SECOND]))
+    said = parse(Datagram(SOURCE, OTHER, 255, rig.transport.last))
+    assert (said.centiseconds, said.addresses) == (50, rig.configuration.routers[0].addresses)
+
+
+def test_other_attributes_are_announced_without_a_withdraw() -> None:
+    rig = given_active()
+    rig.reconfigure(router(bgp={"med": 70}))
+    assert rig.take() == [f"announce {FIRST}/128 med 70"]
+
+
+def test_a_backup_with_other_attributes_announces_nothing() -> None:
+    rig = given_backup()
+    rig.reconfigure(router(bgp={"med": 70}))
+    assert rig.take() == []
+    rig.after(4 * INTERVAL)
+    assert f"announce {FIRST}/128 med 70" in rig.take()
+
+
+def test_an_address_that_is_new_is_bound_and_then_announced() -> None:
+    rig = given_active()
+    rig.reconfigure(router(addresses=[FIRST, THIRD]))
+    assert sent(rig) == ["send web 200"]
+    assert rig.take() == [f"bind {THIRD}", f"announce {THIRD}/128 med 50"]
+    assert rig.role() is Role.ACTIVE
+
+
+def test_an_address_that_is_new_is_not_announced_before_the_kernel_accepts_packets_for_it() -> None:
+    rig = given_active()
+    new = rig.configuration.routers[0].addresses[0] + 8
+    rig.addresses.slow = {new}
+    rig.reconfigure(router(addresses=[FIRST, THIRD], bgp={"med": 70}))
+    assert rig.take() == [f"announce {FIRST}/128 med 70", f"bind {THIRD}"]
+    rig.addresses.awaited.clear()
+    rig.handle(ports.AddressesChanged())
+    assert rig.take() == [f"announce {THIRD}/128 med 70"]
+
+
+def test_an_address_that_is_gone_is_withdrawn_and_stays_bound_until_that_is_confirmed_and_packets_have_passed() -> None:
+    rig = given_active(router(addresses=[FIRST, THIRD], linger=2))
+    rig.speaker.answers = False
+    rig.reconfigure(router(linger=2))
+    assert rig.take() == [f"withdraw {THIRD}/128"]
+    rig.after(5)
+    assert rig.take() == []
+    rig.speaker.answer()
+    rig.after(1.9)
+    assert rig.take() == []
+    rig.after(0.2)
+    assert rig.take() == [f"unbind {THIRD}"]
+    assert rig.role() is Role.ACTIVE
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_address_that_changes_hands_between_two_routers_stays_bound(first: int) -> None:
+    """Whichever of them comes first in the configuration."""
+    rig = given_active(router(addresses=[FIRST, THIRD]), router(2))
+    tables = [router(), router(2, addresses=[SECOND, THIRD])]
+    rig.reconfigure(tables[first], tables[1 - first])
+    rig.after(60)
+    assert f"unbind {THIRD}" not in rig.take()
+    assert rig.addresses.lo == rig.configuration.addresses
+    assert rig.speaker.wanted.keys() == {network for one in rig.configuration.routers for network in one.announce}
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_prefix_that_changes_hands_is_announced_all_the_time(first: int) -> None:
+    prefix = "2001:db8:53::/64"
+    rig = given_active(router(), router(2)).reconfigure(router(bgp={"announce": [prefix]}), router(2)).after(60)
+    assert rig.take()
+    tables = [router(), router(2, bgp={"announce": [prefix], "med": 70})]
+    rig.reconfigure(tables[first], tables[1 - first])
+    done = rig.after(60).take()
+    assert f"announce {prefix} med 70" in done
+    assert f"withdraw {prefix}" not in done
+    assert rig.speaker.wanted.keys() == {network for one in rig.configuration.routers for network in one.announce}
+
+
+def test_an_address_is_taken_from_a_router_that_leaves() -> None:
+    rig = given_active(router(), router(2))
+    rig.reconfigure(router(vrid=8), router(2))
+    rig.reconfigure(router(addresses=[THIRD]), router(2, addresses=[SECOND, FIRST]))
+    done = rig.after(60).take()
+    assert f"unbind {FIRST}" not in done
+    assert f"withdraw {FIRST}/128" not in done
+    assert rig.addresses.lo == rig.configuration.addresses
+
+
+def test_a_prefix_in_place_of_a_host_route() -> None:
+    rig = given_active()
+    rig.reconfigure(router(bgp={"announce": ["2001:db8:53::/64"]}))
+    rig.after(60)
+    assert rig.take() == ["announce 2001:db8:53::/64 med 50", f"withdraw {FIRST}/128"]
+    rig.reconfigure(router())
+    rig.after(60)
+    assert rig.take() == [f"announce {FIRST}/128 med 50", "withdraw 2001:db8:53::/64"]
+    assert rig.bound()
+
+
+def test_a_backup_s_addresses_may_be_others_without_a_word() -> None:
+    rig = given_backup()
+    rig.reconfigure(router(addresses=[SECOND]))
+    assert rig.take() == [f"withdraw {SECOND}/128"], "whoever may have announced it"
+    rig.after(4 * INTERVAL)
+    assert f"bind {SECOND}" in rig.take()
+
+
+def test_other_peers_are_heard_and_those_before_no_longer() -> None:
+    rig = given_backup(router(peers=[str(PEER)]))
+    assert rig.transport_peers() == {PEER}
+    rig.reconfigure(router(peers=[str(OTHER)]))
+    assert rig.transport_peers() == {OTHER}
+    assert set(rig.router().ways.links) == {OTHER}
+    rig.hear(250, source=OTHER)
+    assert not rig.node.reception.rejected
+    rig.hear(250)
+    assert rig.node.reception.rejected.total() == 1
+
+
+def test_standby_is_switched_on() -> None:
+    rig = given_backup()
+    rig.reconfigure(router(standby="announce"))
+    assert rig.take()[0] == f"bind {FIRST}"
+    assert rig.router().instance.presence.level is Level.STANDBY
+
+
+def test_more_sessions_may_be_needed_from_now_on() -> None:
+    rig = given_active()
+    rig.reconfigure(router(min_sessions=2))
+    assert rig.faults() == ["sessions"]
+
+
+# Checks
+
+
+def test_a_check_that_asks_the_same_is_remembered_whatever_it_is_called() -> None:
+    rig = given_active(check("a", file="/run/same"), router(checks=["a"]), checks=["a"])
+    rig.reconfigure(check("b", file="/run/same", weight=-20), router(checks=["b"]))
+    assert rig.checks.names == ["b"]
+    assert (rig.role(), rig.priority(), rig.take()) == (Role.ACTIVE, 200, [])
+
+
+def test_another_check_is_waited_for() -> None:
+    rig = given_active(check("a"), router(checks=["a"]), checks=["a"])
+    rig.reconfigure(check("b"), router(checks=["b"]))
+    assert rig.holds() == ["waiting for b"]
+
+
+def test_another_weight_counts_at_once() -> None:
+    rig = given_active(check("a", weight=-20), router(checks=["a"]), checks=["a"])
+    rig.check("a", passed=False)
+    rig.done.clear()
+    rig.reconfigure(check("a", weight=-50), router(checks=["a"]))
+    assert sent(rig) == ["send web 150"]
+
+
+# Who leaves, and who comes
+
+
+def test_who_is_gone_leaves_in_order() -> None:
+    rig = given_active(router(), router(2))
+    rig.reconfigure(router())
+    done = rig.after(LEAVE_LIMIT + 5).take()
+    assert "send web2 0" in done
+    assert done.index(f"withdraw {SECOND}/128") < done.index(f"unbind {SECOND}")
+    assert not any(FIRST in line for line in done)
+    assert rig.node.commands.names() == ["web"]
+    assert rig.notifier.names == ["web"]
+    assert rig.role() is Role.ACTIVE
+
+
+def test_nothing_happens_any_more_of_who_is_gone() -> None:
+    rig = given_active(router(), router(2))
+    rig.paths.sourceless = rig.paths.isolated = True
+    rig.paths.links = ()
+    rig.handle(ports.PathsChanged())
+    rig.reconfigure(router())
+    before = len(rig.log.lines)
+    rig.after(60)
+    assert not [
+        fields for _, _, fields in rig.log.lines[before:] if fields.get("router") == "web2" and "reason" in fields
+    ]
+    assert rig.node.configuration is rig.configuration
+
+
+def test_who_is_gone_is_taken_over_from_without_a_gap() -> None:
+    rig = given_active(router(), router(2, peers=[str(PEER), "2001:db8:ff::1f"]))
+    needed, peers = rig.addresses.lo.copy(), rig.transport_peers()
+    rig.reconfigure(router())
+    assert rig.speaker.wanted.keys() >= set(rig.networks), "it is served until somebody else does"
+    assert rig.addresses.ours == needed, "and all that takes is left to it"
+    assert rig.transport_peers() == peers
+    assert rig.notifier.names == ["web2", "web"]
+    rig.hear(150, "web2")
+    rig.after(5)
+    assert f"unbind {SECOND}" in rig.take()
+
+
+def test_who_is_new_waits_for_what_it_needs_and_takes_part() -> None:
+    rig = given_active()
+    rig.reconfigure(router(), check("a"), router(2, checks=["a"]))
+    assert rig.role("web2") is Role.INITIALIZE
+    assert rig.holds("web2") == ["waiting for a"]
+    rig.check("a", passed=True)
+    assert rig.role("web2") is Role.BACKUP
+    assert f"bind {SECOND}" in rig.after(4 * INTERVAL).take()
+    assert rig.node.commands.names() == ["web", "web2"]
+
+
+def test_the_order_is_that_of_the_configuration() -> None:
+    rig = given_active(router(2))
+    rig.reconfigure(router(), router(2))
+    assert rig.node.commands.names() == ["web", "web2"]
+
+
+def test_who_takes_the_place_of_another_begins_when_that_one_has_left() -> None:
+    rig = given_active()
+    before = rig.router()
+    rig.reconfigure(router(vrid=8))
+    assert rig.router() is before
+    done = rig.after(LEAVE_LIMIT + 1 + 4 * INTERVAL).take()
+    assert rig.router() is not before
+    assert done.index(f"withdraw {FIRST}/128") < done.index(f"unbind {FIRST}") < done.index(f"bind {FIRST}")
+    assert rig.role() is Role.ACTIVE
+
+
+def test_a_drain_outlives_a_change_of_place() -> None:
+    rig = given_backup()
+    rig.node.commands.drain("web")
+    rig.reconfigure(router(vrid=8)).after(LEAVE_LIMIT + 1)
+    assert (rig.router().configuration.vrid, rig.holds()) == (8, ["drained"])
+
+
+def test_who_does_not_come_to_an_end_is_cleared() -> None:
+    rig = given_active(router(), router(2))
+    rig.speaker.answers = False
+    rig.reconfigure(router())
+    rig.after(LEAVE_LIMIT + 1)
+    assert f"unbind {SECOND}" in rig.take()
+    assert rig.node.commands.names() == ["web"]
+
+
+def test_who_comes_back_before_it_has_left_begins_anew() -> None:
+    rig = given_active(router(), router(2))
+    rig.reconfigure(router())
+    rig.after(0.1)
+    rig.reconfigure(router(), router(2))
+    rig.after(LEAVE_LIMIT + 1 + 4 * INTERVAL)
+    assert rig.role("web2") is Role.ACTIVE
+    assert rig.notifier.names == ["web", "web2"]
+
+
+def test_nobody_comes_once_the_node_ends() -> None:
+    rig = given_active()
+    rig.reconfigure(router(vrid=8))
+    rig.handle(ports.End("SIGINT"))
+    with pytest.raises(ValueError, match="this node ends: SIGINT"):
+        rig.reconfigure(router())
+    rig.after(5)
+    assert rig.node.over
+    assert rig.addresses.lo == set()
+    assert not rig.speaker.wanted
+
+
+def test_what_was_given_up_is_unbound_with_the_rest_when_the_node_ends() -> None:
+    rig = given_active(router(addresses=[FIRST, THIRD]))
+    rig.speaker.answers = False
+    rig.reconfigure(router())
+    rig.handle(ports.End("SIGINT"))
+    assert rig.after(5).node.over
+    assert rig.addresses.lo == set()
+
+
+# What cannot be
+
+
+def test_what_a_port_refuses_changes_nothing() -> None:
+    rig = given_active(router(), router(2))
+    rig.speaker.impossible = ValueError("other neighbours than before")
+    with pytest.raises(ValueError, match="other neighbours"):
+        rig.reconfigure(router(bgp={"med": 70}, peers=["2001:db8:ff::1f"]))
+    assert rig.transport_peers() == {PEER, OTHER}
+    rig.after(60)
+    assert rig.take() == []
+    assert rig.node.commands.names() == ["web", "web2"]
+    assert rig.router().configuration.route_policy.active.med == 50
+
+
+def test_a_source_that_is_not_there_changes_nothing() -> None:
+    rig = given_active()
+    rig.transports.error = OSError(EADDRNOTAVAIL, "no such address")
+    with pytest.raises(OSError, match="no such address"):
+        rig.reconfigure(router(2))
+    rig.transports.error = None
+    assert rig.node.commands.names() == ["web"]
+    assert rig.take() == []
+    assert rig.transports.peers.keys() == {SOURCE}
+
+
+def test_what_cannot_be_given_back_is_told() -> None:
+    rig = given_backup(router(), router(2))
+    rig.reconfigure(router())
+    rig.transports.error = OSError(EADDRNOTAVAIL, "the filter cannot be changed")
+    rig.after(1)
+    assert [told["detail"] for told in rig.log.told("reconfigure-incomplete")] == [
+        "[Errno 99] the filter cannot be changed"
+    ]
+    assert rig.node.commands.names() == ["web"]
+
+
+def test_settle_is_the_least() -> None:
+    rig = given_active(router(addresses=[FIRST, THIRD], linger=0))
+    rig.reconfigure(router(linger=0))
+    assert rig.after(SETTLE - 0.01).take() == [f"withdraw {THIRD}/128"]
+    assert rig.after(0.02).take() == [f"unbind {THIRD}"]
+
+
+# Whatever is changed, whenever
+
+CONFIGURATIONS: tuple[tuple[str, ...], ...] = (
+    (router(), router(2)),
+    (router(),),
+    (router(2, priority=100), router(standby="announce")),
+    (router(addresses=[FIRST, THIRD]), router(2, addresses=[SECOND])),
+    (router(addresses=[THIRD]), router(2, addresses=[SECOND, FIRST])),
+    (router(vrid=8), router(2)),
+    (router(2, bgp={"med": 70, "announce": ["2001:db8:53::/64"]}),),
+    (router(group="both"), router(2, group="both")),
+    (router(handover="break-before-make"), router(2, advert_interval=0.5, preempt=False)),
+    (check("a"), router(checks=["a"]), router(2, peers=[str(OTHER)])),
+)
+
+
+def announced_without_its_addresses(rig: Rig) -> list[str]:
+    """What ExaBGP announces, or may announce, although no address in it is on lo."""
+    return [
+        str(network)
+        for network in rig.speaker.wanted
+        if network not in rig.speaker.open and not any(address in network for address in rig.addresses.lo)
+    ]
+
+
+@given(
+    history=st.lists(
+        st.tuples(
+            st.sampled_from(CONFIGURATIONS),
+            st.sampled_from([0.0, 0.01, 0.3, 1.0, 4.0, LEAVE_LIMIT]),
+            st.sampled_from([None, 0, 1, 120, 250]),
+            st.booleans(),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_in_the_end_everything_is_as_configured_last(
+    history: list[tuple[tuple[str, ...], float, int | None, bool]],
+) -> None:
+    """An advert of some priority is heard now and then, and what ``a`` says changes."""
+    rig = given_active(*CONFIGURATIONS[0])
+    for tables, pause, priority, passed in history:
+        rig.reconfigure(*tables)
+        for name, one in rig.node.routers.items():
+            if priority is not None and PEER in one.configuration.peers:
+                rig.hear(priority, name)
+        if "a" in rig.checks.names:
+            rig.check("a", passed=passed)
+        rig.after(pause)
+        assert not announced_without_its_addresses(rig)
+    if "a" in rig.checks.names:
+        rig.check("a", passed=True)
+    rig.after(3 * LEAVE_LIMIT)
+    routers = rig.configuration.routers
+    assert [(name, rig.role(name)) for name in rig.node.routers] == [(one.name, Role.ACTIVE) for one in routers]
+    assert rig.addresses.lo == {address for one in routers for address in one.all_addresses}
+    assert rig.speaker.wanted.keys() == {network for one in routers for network in one.announce}
+    assert {route.network for route in rig.speaker.ours} == {network for one in routers for network in one.owned}
+    assert rig.transports.peers == sources(routers)
+    assert rig.notifier.names == [one.name for one in routers]

@@ -1,0 +1,611 @@
+"""What the route of a new Active has to beat: counted, remembered, and turned into attributes.
+
+Silent failures are counted from adverts: times are seconds, the adverts' interval is 0.1 s, the window 180 s. Takeover
+times are whole seconds that no two Actives share: a story's times are seconds after one in 2027.
+"""
+
+import re
+from dataclasses import replace
+from ipaddress import ip_address
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from exavrrp.neighbors import Session
+from exavrrp.routes import LARGEST, Attributes, Level, Route
+from exavrrp.takeover import (
+    AHEAD,
+    GRACEFUL_SHUTDOWN,
+    MOST,
+    PACE,
+    QUIET,
+    Count,
+    RouteContext,
+    RoutePolicy,
+    SilentFailures,
+    Takeover,
+    TakeoverHistory,
+    TakeoverTime,
+    derived_leaving,
+    derived_standby,
+    prepended,
+)
+from exavrrp.vrrp.packet import LEAVING
+from tests.test_routes import ATTRIBUTES, VIP
+
+PARTING = RouteContext(parting=True)
+
+# Silent failures
+
+NODES = {name: ip_address(f"2001:db8:ff::{number}") for number, name in enumerate("abcd", start=1)}
+WINDOW, INTERVAL = 180.0, 0.1
+
+_LINE = re.compile(r"(?P<now>\d+(?:\.\d+)?)\s+(?P<what>hear|say|take over|resume|count)\s*(?P<words>.*)")
+
+
+def counted(failures: SilentFailures, now: float) -> int:
+    """What counts at ``now``."""
+    failures.recount(now)
+    return failures.number
+
+
+def play(transcript: str) -> SilentFailures:
+    """Lines: a time, and ``hear NODE PRIORITY``, ``say PRIORITY``, ``take over``, ``resume`` or ``count NUMBER``."""
+    failures = SilentFailures(WINDOW)
+    for text in transcript.strip().splitlines():
+        line = _LINE.fullmatch(text.partition("#")[0].strip())
+        assert line is not None, text
+        now, words = float(line["now"]), line["words"].split()
+        match line["what"]:
+            case "hear":
+                failures.heard(NODES[words[0]], int(words[1]), INTERVAL, now)
+            case "say":
+                failures.sent(int(words[0]), INTERVAL, now)
+            case "take over":
+                failures.took_over(now)
+            case "resume":
+                failures.resumed(now)
+            case _:
+                assert counted(failures, now) == int(words[0]), text
+    return failures
+
+
+TRANSCRIPTS = {
+    "the first Active of all is nobody's successor": """
+        0      hear a 200
+        0.1    hear a 200
+        0.1    count 0
+    """,
+    "an Active falls silent and another takes over": """
+        0      hear a 200
+        0.35   hear b 150
+        0.35   count 1
+        0.45   hear b 150
+        0.45   count 1
+    """,
+    "our own takeover is counted once, though another follows before we have said a word": """
+        0      hear a 200
+        0.341  take over
+        0.342  hear b 150
+        0.342  count 1
+    """,
+    "it is forgotten when the window is over": """
+        0      hear a 200
+        0.35   hear b 150
+        180.34 count 1
+        180.35 count 0
+    """,
+    "a second one within the window": """
+        0      hear a 200
+        0.35   hear b 150
+        60     hear b 150
+        60.4   hear c 100
+        60.4   count 2
+        180.36 count 2              # the second one has left a route that beats the first one's
+        240.39 count 2
+        240.4  count 1              # and forgotten one by one
+        241.39 count 1
+        241.4  count 0
+    """,
+    "a second one that was heard in the window of the first, and missed after it": """
+        0      hear a 200
+        0.35   hear b 150
+        180.3  hear b 150
+        180.35 count 0
+        180.7  hear c 100
+        180.7  count 2              # who knows whether it had a longer route announced by then
+        360.69 count 2
+        360.7  count 1
+        361.7  count 0
+    """,
+    "or not long after it, for who has died had heard of the first a bit later": """
+        0      hear a 200
+        0.35   hear b 150
+        180.55 hear b 150
+        180.9  say 100
+        180.9  take over
+        180.9  count 2
+    """,
+    "one that dies when all is forgotten is the first again": """
+        0      hear a 200
+        0.35   hear b 150
+        181.7  hear b 150
+        182.05 hear c 100
+        182.05 count 1
+    """,
+    "one that dies a moment later is the second still: it may have heard of the first later, and count it": """
+        0      hear a 200
+        0.35   hear b 150
+        181.5  hear b 150
+        181.5  count 0
+        181.85 hear c 100
+        181.85 count 2
+    """,
+    "an Active that says priority 0 goes in order": """
+        0      hear a 200
+        0.1    hear a 0
+        9      hear b 150
+        9      count 0
+    """,
+    "and may come back": """
+        0      hear a 200
+        0.1    hear a 0
+        9      hear a 200
+        9.4    hear b 150
+        9.4    count 1
+    """,
+    "priority 0 of one that is not followed says nothing": """
+        0      hear a 200
+        0.1    hear b 0
+        0.2    hear a 200
+        0.3    hear b 0
+        0.6    hear c 100
+        0.6    count 1
+    """,
+    "a better router preempts one that lives": """
+        0      hear b 150
+        0.09   hear a 200
+        0.09   count 0
+        9      hear a 200
+        9      count 0
+    """,
+    "a lost advert makes no silence of a preemption": """
+        0      hear b 150
+        0.19   hear a 200
+        0.19   count 0
+    """,
+    "our own silence right after our takeover": """
+        0      hear a 200
+        0.341  say 150
+        0.341  take over
+        0.341  count 1
+        0.7    hear c 100
+        0.7    count 2
+    """,
+    "an earlier life of ours was Active, and another one takes over": """
+        0      resume
+        0.05   hear b 150
+        0.05   count 1
+        0.15   hear b 150
+        0.15   count 1
+    """,
+    "an earlier life of ours was Active, and we go on": """
+        0      resume
+        0.05   say 200
+        0.1    hear b 150
+        0.1    count 0
+    """,
+    "two at once are two that live": """
+        0      hear b 150
+        0.05   hear a 200
+        0.1    hear b 150
+        0.15   hear a 200
+        0.15   count 0
+    """,
+    "this node takes over": """
+        0      hear a 200
+        0.35   take over
+        0.35   say 150
+        0.35   count 1
+        0.36   hear a 200
+        0.36   count 1
+    """,
+    "this node takes over, and has advertised before it says so": """
+        0      hear a 200
+        0.35   say 150
+        0.35   take over
+        0.35   count 1
+        0.45   say 150
+        0.54   hear a 200
+        0.54   count 1
+    """,
+    "this node was Active for long and is superseded": """
+        0      hear a 200
+        0.35   take over
+        0.35   say 150
+        99.0   say 150
+        99.05  hear c 220
+        99.05  count 1
+    """,
+    "this node goes in order": """
+        0      say 150
+        0.1    say 0
+        9      hear c 100
+        9      count 0
+    """,
+    "a farewell that is repeated when another has begun changes nothing": """
+        0      say 150
+        0.1    say 0
+        0.102  hear c 100
+        0.103  say 0
+        0.5    hear b 90
+        0.5    count 1
+    """,
+    "this node was stopped, and hears who took over from it": """
+        0      say 200
+        5      hear b 150
+        5      count 1
+        5.01   say 200
+        5.01   count 1
+    """,
+    "it forgets its own silence when the others do, which heard of it at once": """
+        0      say 200
+        90     hear b 150
+        90     count 1
+        180.29 count 1
+        180.31 count 0
+    """,
+    "an agent that comes back was not asleep: what took over from it counts as of when it is heard": """
+        100    resume
+        138    hear b 150
+        317.9  count 1
+        318.1  count 0
+    """,
+    "a node that has just started has nobody to say farewell to": """
+        0      say 0
+        0      count 0
+        1      hear a 200
+        1      count 0
+    """,
+}
+
+
+@pytest.mark.parametrize("name", TRANSCRIPTS)
+def test_transcript(name: str) -> None:
+    play(TRANSCRIPTS[name])
+
+
+def test_the_deadline_is_when_the_count_changes() -> None:
+    failures = play("0 hear a 200\n0.35 hear b 150")
+    assert failures.deadline == 0.35 + WINDOW
+    assert counted(failures, failures.deadline) == 0
+    assert failures.deadline is None
+
+
+def test_nothing_is_remembered_of_times_to_come() -> None:
+    failures = play("0 say 200\n0.26 hear b 150")
+    assert failures.remembered == (1, 0.26), "it spoke before the time that others wait was over"
+
+
+def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
+    earlier = play("""
+        0    hear a 200
+        0.35 hear b 150
+        9    take over
+        9    count 2
+    """)
+    assert earlier.remembered == (2, 9.0)
+    failures = SilentFailures(WINDOW)
+    failures.recall(earlier.remembered, 10.0)
+    assert (counted(failures, 10.0), failures.deadline) == (2, 9.0 + WINDOW)
+    assert (counted(failures, 9.0 + WINDOW), failures.deadline) == (1, 9.0 + WINDOW + PACE)
+    assert counted(failures, 9.0 + WINDOW + PACE) == 0
+    assert [failures.deadline, failures.remembered] == [None, (2, 9.0)], "the next life forgets by itself"
+
+
+def test_an_earlier_life_that_was_silent_had_counted_until_then() -> None:
+    failures = SilentFailures(WINDOW)
+    failures.recall(Count(1, 0.0), WINDOW + 0.5)
+    failures.resumed(WINDOW + 0.5)
+    assert counted(failures, WINDOW + 0.5) == 0
+    failures.heard(NODES["a"], 200, INTERVAL, WINDOW + 0.6)
+    assert counted(failures, WINDOW + 0.6) == 2, "and so have others, when it fell silent"
+
+
+def test_who_dies_while_others_are_forgotten_is_followed_by_one_more_than_it_counted() -> None:
+    failures = play("""
+        0      hear a 200
+        0.35   hear b 150
+        0.7    hear c 100
+        1.05   hear a 200
+        1.05   count 3
+        182.0  hear a 200
+        182.0  count 2
+        182.4  hear a 200
+        182.75 hear b 150           # a was heard when two counted, for a moment
+        182.75 count 3
+    """)
+    assert counted(failures, 182.75 + WINDOW) == 2
+
+
+def test_no_more_is_counted_than_there_can_be_prepends() -> None:
+    failures = SilentFailures(WINDOW)
+    for number in range(2 * MOST):
+        failures.took_over(number / 100)
+    assert counted(failures, 2.0) == MOST
+    failures.recall(Count(2**53, 2.0), 2.0)
+    assert counted(failures, 2.0) == MOST
+    assert counted(failures, 2.0 + WINDOW + MOST * PACE) == 0
+
+
+def test_what_is_yet_to_come_is_not_recalled() -> None:
+    failures = SilentFailures(WINDOW)
+    assert failures.remembered is None
+    failures.recall(Count(2, 10.1), 10.0)
+    assert counted(failures, 10.0) == 0
+    assert failures.deadline is None
+
+
+def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:
+    failures = SilentFailures(WINDOW)
+    failures.heard(NODES["a"], 200, 1.0, 0.0)
+    failures.heard(NODES["b"], 150, 0.1, 1.0 * QUIET)
+    assert counted(failures, 3.0) == 0
+    failures.heard(NODES["a"], 200, 1.0, 3.0)
+    assert counted(failures, 3.0) == 1
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c"]),
+            st.sampled_from([0, 100, 200]),
+            st.floats(0.01, 5, allow_nan=False),
+        ),
+        max_size=40,
+    )
+)
+@example([("a", 200, 0.01), ("b", 200, 5.0)] + [("b", 200, 4.7)] * 38)
+@example([("a", 200, 0.01), ("b", 200, 5.0)] + [("b", 200, 5.0)] * 35 + [("b", 200, 2.0), ("c", 100, 1.0)])
+def test_all_observers_come_to_the_same_number(adverts: list[tuple[str, int, float]]) -> None:
+    """Whether a node hears an advert or has sent it makes no difference; when it is forgotten, only to who slept."""
+    everybody = {name: SilentFailures(WINDOW) for name in ("a", "b", "c", "d")}
+    slept: set[str] = set()
+    now, active = 0.0, ""
+    for sender, priority, pause in adverts:
+        now += pause
+        for name, failures in everybody.items():
+            if name == sender:
+                before = counted(failures, now)
+                silent = counted(everybody["d"], now)
+                everybody["d"].heard(NODES[sender], priority, INTERVAL, now)
+                if counted(everybody["d"], now) > silent:
+                    failures.took_over(now)
+                    slept |= {active} - {sender}
+                failures.sent(priority, INTERVAL, now)
+                if name not in slept:
+                    assert counted(failures, now) - before == counted(everybody["d"], now) - silent
+            elif name != "d":
+                failures.heard(NODES[sender], priority, INTERVAL, now)
+        active = sender
+        assert len({counted(failures, now) for name, failures in everybody.items() if name not in slept}) == 1
+        assert max(counted(failures, now) for failures in everybody.values()) == counted(everybody["d"], now)
+
+
+# Takeover time
+
+START = 1_800_000_000
+
+
+class Story(TakeoverTime):
+    """One node's view."""
+
+    def hear(self, at: float, name: str, priority: int = 100) -> None:
+        self.heard(NODES[name], priority, START + at)
+
+    def become(self, at: float) -> int:
+        """Active; since when it says that it is."""
+        self.begin(START + at)
+        assert self.active_since is not None
+        return self.active_since - START
+
+
+def test_the_first_one_tells_the_time() -> None:
+    one = Story()
+    assert one.become(0.9) == 0
+    assert one.become(1.1) == 1
+
+
+def test_who_takes_over_within_a_second_takes_the_next_one() -> None:
+    one = Story()
+    one.hear(0.1, "a")
+    one.hear(0.2, "a")
+    assert one.become(0.3) == 1, "however often it was heard"
+    one.hear(0.4, "b")
+    assert one.become(0.5) == 3
+    one.hear(20.9, "a")
+    assert one.become(21.1) == 21, "it began in the second before"
+
+
+def test_the_same_one_may_follow_this_node_or_itself() -> None:
+    one = Story()
+    one.hear(0.1, "a")
+    assert one.become(0.2) == 1
+    one.hear(0.3, "a")
+    assert one.become(0.5) == 3
+    one.hear(5.1, "a")
+    one.hear(5.2, "b", LEAVING)
+    one.hear(5.3, "a")
+    assert one.become(5.4) == 6, "another one's farewell is none of its"
+    one.hear(10.1, "a")
+    one.hear(10.2, "a", LEAVING)
+    one.hear(10.3, "a")
+    assert one.become(10.4) == 12
+
+
+def test_two_that_are_heard_in_turn_do_not_take_the_time_to_come() -> None:
+    one = Story()
+    for _ in range(20):
+        one.hear(0.1, "a")
+        one.hear(0.1, "b")
+    assert one.become(0.2) == AHEAD
+    assert one.become(AHEAD) == AHEAD + 1
+
+
+def test_a_clock_that_was_ahead_does_not_count() -> None:
+    one = Story()
+    one.hear(0, "a")
+    assert one.become(-AHEAD) == -AHEAD + 3
+    assert one.become(-3600) == -3600
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 0.2)), max_size=AHEAD))
+def test_all_who_hear_the_same_come_to_the_same(begun: list[tuple[str, float]]) -> None:
+    """Few that begin within a second: each takes another one, whether it is heard or begins itself."""
+    views = {name: Story() for name in "abc"}
+    now, last = 0.0, None
+    taken = []
+    for name, pause in begun:
+        now += pause
+        if name == last:
+            continue
+        taken.append(views[name].become(now))
+        for other in views.keys() - {name}:
+            views[other].hear(now, name)
+        last = name
+    assert len(set(taken)) == len(taken)
+    assert taken == sorted(taken)
+
+
+def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:
+    """Its successor is Active since a later time by the same clock, and its route has to win over a stale one."""
+    one = Story()
+    assert not one.follow_clock(START), "it has never been Active"
+    one.become(0.0)
+    found = [(one.follow_clock(START + at), one.active_since) for at in (-AHEAD, 3600.0, -3600.0, -3599.0)]
+    assert found == [(False, START), (False, START), (True, START - 3600), (False, START - 3600)]
+
+
+# From both to attributes
+
+
+def test_the_context_of_a_route_is_what_was_remembered() -> None:
+    history = TakeoverHistory(WINDOW)
+    assert history.context(parting=True) == PARTING
+    history.failures.recall(Count(2, 0.0), 1.0)
+    history.time.begin(START)
+    assert history.context(parting=False) == RouteContext(START, 2)
+
+
+def test_the_next_hops_of_neighbours_are_the_same_in_every_state() -> None:
+    one = Session(ip_address("192.0.2.1"))
+    whole = Attributes(med=5, neighbors=(one,), next_hops=((one, "2001:db8::1"),))
+    assert derived_standby(whole).next_hops == derived_leaving(whole).next_hops == whole.next_hops
+
+
+@given(ATTRIBUTES)
+def test_leaving_is_worse_in_some_respect_and_better_in_none(active: Attributes) -> None:
+    worse = derived_leaving(active)
+    assert worse.med == LARGEST
+    assert (active.med or 0) < LARGEST
+    assert worse.local_preference == 0
+    assert len(set(worse.communities)) == len(worse.communities)
+    assert set(worse.communities) == {*active.communities, GRACEFUL_SHUTDOWN}
+    assert len(worse.as_path) == len(active.as_path) + (2 if active.as_path else 0)
+    assert worse.as_path[-len(active.as_path) or len(worse.as_path) :] == active.as_path
+    assert (worse.next_hop, worse.neighbors) == (active.next_hop, active.neighbors)
+
+
+def test_leaving_prepends_the_first_as_of_the_path() -> None:
+    assert derived_leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65010, 65020)
+    assert derived_leaving(Attributes()).as_path == ()
+
+
+def test_route_policy() -> None:
+    active = Attributes(med=50)
+    policy = RoutePolicy.derived(active)
+    assert policy.at(Level.ACTIVE) == active
+    assert policy.at(Level.LEAVING, PARTING) == derived_leaving(active)
+    yielding = replace(active, med=LARGEST)
+    assert policy.at(Level.LEAVING) == yielding, "no more than a worse MED until another's route has arrived"
+    forms = (active, derived_standby(active), yielding, derived_leaving(active))
+    assert policy.routes(VIP) == tuple(Route(VIP, form) for form in forms)
+    assert all(one != other for one, other in pairwise(policy.at(level) for level in Level))
+
+
+def test_prepended() -> None:
+    assert prepended((), 0, 65010) == ()
+    assert prepended((), 3, 65010) == (65010,) * 4
+    assert prepended((65010, 65020), 2, None) == (65010, 65010, 65010, 65020)
+    with pytest.raises(ValueError, match="not known"):
+        prepended((), 1, None)
+
+
+@given(ATTRIBUTES, st.none() | st.just(65010))
+def test_derived_levels_are_in_order(active: Attributes, local_as: int | None) -> None:
+    active = replace(active, med=min(active.med or 0, LARGEST - 2))
+    policy = RoutePolicy.derived(active, local_as=local_as)
+    for internal in (True, False):
+        ranks = [policy.rank(level, internal=internal) for level in Level]
+        assert ranks == sorted(set(ranks))
+
+
+def test_takeover_by_med() -> None:
+    policy = RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}))
+    now = 1_800_000_000
+    assert policy.at(Level.ACTIVE, RouteContext(active_since=now)).med == LARGEST - now
+    assert policy.at(Level.ACTIVE, RouteContext(active_since=now + 1)).med == LARGEST - now - 1, "the later, the better"
+    assert (policy.at(Level.STANDBY).med, policy.at(Level.LEAVING, PARTING).med) == (LARGEST - 1, LARGEST)
+    for lost in (None, 0, 1):
+        assert policy.at(Level.ACTIVE, RouteContext(active_since=lost)).med == LARGEST - 2, (
+            "better than standby, whatever the clock"
+        )
+    assert policy.at(Level.ACTIVE, RouteContext(active_since=1 << 40)).med == 0
+    soft = policy.at(Level.LEAVING, RouteContext(active_since=now)).med
+    assert soft == LARGEST - now, "a successor's is better anyway, and a dead node's must not be"
+    assert [one.attributes.med for one in policy.routes(VIP)] == [LARGEST - 1, LARGEST], "nobody knows the time"
+    assert policy.rank(Level.ACTIVE, internal=False) < policy.rank(Level.STANDBY, internal=False)
+
+
+def test_takeover_by_prepend() -> None:
+    path = prepended((), 3, 65010)
+    policy = RoutePolicy.derived(Attributes(as_path=path), frozenset({Takeover.PREPEND}), 3, 65010)
+    lengths = [len(policy.at(Level.ACTIVE, RouteContext(silent_failures=count)).as_path) for count in range(6)]
+    assert lengths == [4, 3, 2, 1, 1, 1]
+    assert (len(policy.at(Level.STANDBY).as_path), len(policy.at(Level.LEAVING, PARTING).as_path)) == (5, 6)
+    assert len(policy.at(Level.LEAVING, RouteContext(silent_failures=1)).as_path) == 3, "as long as it was announced"
+    assert [len(one.attributes.as_path) for one in policy.routes(VIP)] == [4, 3, 2, 1, 5, 4, 6]
+
+
+def test_what_leaves_keeps_its_med_where_its_own_table_takes_that_away() -> None:
+    policy = RoutePolicy(Attributes(med=50), derived_standby(Attributes()), Attributes(med=None, local_preference=0))
+    assert policy.at(Level.LEAVING).med == LARGEST
+
+
+@pytest.mark.parametrize(("configured", "standing_by"), [(None, 1), (200, 1), (1, 1), (0, 0)])
+def test_a_standby_is_no_preferred_way_whatever_an_active_here_would_be(
+    configured: int | None, standing_by: int
+) -> None:
+    """The Active is another node, whose preference nobody here knows."""
+    assert derived_standby(Attributes(local_preference=configured)).local_preference == standing_by
+
+
+def test_backups_do_not_tie_among_themselves() -> None:
+    assert derived_standby(Attributes(), priority=150).med == LARGEST - 151
+    assert RoutePolicy.derived(Attributes(), priority=200).standby.med == LARGEST - 201
+
+
+@pytest.mark.parametrize(
+    ("active", "takeover", "prepends"),
+    [
+        (Attributes(med=5), Takeover.MED, 0),
+        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 0),
+        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 2),
+        (Attributes(as_path=(65010, 65010)), Takeover.MED, 1),
+    ],
+)
+def test_contradictory_policies(active: Attributes, takeover: Takeover, prepends: int) -> None:
+    with pytest.raises(ValueError, match=r"prepends|MED"):
+        RoutePolicy.derived(active, frozenset({takeover}), prepends)

@@ -1,0 +1,69 @@
+"""The paths to the peers, and which of them deliver."""
+
+from errno import ENETUNREACH
+
+from exavrrp.backoff import RETRIES
+from exavrrp.ports import PathsChanged
+from exavrrp.vrrp.router import Role
+from exavrrp.ways import MUTE_ADVERTS, SOURCE_ADVERTS
+from tests.ports import INTERVAL, LINKS, OTHER, PEER, given_active, given_backup, router
+
+
+def test_a_path_that_goes_quiet_is_told_and_copies_are_counted() -> None:
+    rig = given_backup()
+    for _ in range(5):
+        rig.hear(250, interface=1).after(INTERVAL)
+    assert rig.log.told("path-quiet") == [{"router": "web", "peer": str(PEER), "interface": "eth1"}]
+    rig.hear(250, interface=2)
+    assert rig.log.told("path-restored") == [{"router": "web", "peer": str(PEER), "interface": "eth1"}]
+    heard = rig.router().instance.copies.peers[PEER]
+    assert heard.counts == {1: 6, 2: 1}, "once in given_backup"
+
+
+def test_what_leads_to_a_peer_is_what_the_routes_say() -> None:
+    rig = given_backup()
+    assert rig.router().ways.links == {PEER: LINKS, OTHER: LINKS}
+
+
+def test_a_source_that_comes_back_in_time_was_never_lost() -> None:
+    rig = given_active()
+    rig.paths.sourceless = True
+    rig.handle(PathsChanged()).after((SOURCE_ADVERTS - 0.5) * INTERVAL)
+    rig.paths.sourceless = False
+    rig.handle(PathsChanged()).after(INTERVAL)
+    assert rig.role() is Role.ACTIVE
+
+
+def test_who_takes_part_again_while_it_is_cut_off_is_out_again_before_it_takes_over() -> None:
+    rig = given_backup()
+    rig.node.commands.drain("web")
+    rig.paths.links, rig.paths.isolated = (), True
+    rig.handle(PathsChanged()).after((SOURCE_ADVERTS + 1) * INTERVAL)
+    rig.node.commands.undrain("web")
+    rig.after(SOURCE_ADVERTS * INTERVAL)
+    assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["adverts"])
+
+
+def test_who_is_cut_off_does_not_take_part_again_before_there_is_a_way() -> None:
+    rig = given_backup()
+    rig.paths.links, rig.paths.isolated = (), True
+    rig.handle(PathsChanged()).after(SOURCE_ADVERTS * INTERVAL + 0.1)
+    assert rig.faults() == ["adverts"]
+    rig.after(RETRIES[0])
+    assert rig.faults() == ["adverts"]
+
+
+def test_a_standby_that_is_cut_off_keeps_what_is_announced() -> None:
+    rig = given_backup(router(standby="announce"))
+    rig.paths.links, rig.paths.isolated = (), True
+    rig.handle(PathsChanged()).after(SOURCE_ADVERTS * INTERVAL + 0.1)
+    assert (rig.faults(), rig.bound()) == ([], True)
+
+
+def test_a_node_without_a_way_to_peers_that_it_hears_is_not_alone() -> None:
+    rig = given_active()
+    rig.paths.links = ()
+    rig.mute(ENETUNREACH).handle(PathsChanged())
+    for _ in range(MUTE_ADVERTS + 1):
+        rig.hear(100).after(INTERVAL)
+    assert rig.faults() == ["adverts"]
