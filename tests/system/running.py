@@ -378,7 +378,7 @@ class Bird:
         return {name: len(path[1].split()) if path else 0 for name, path in paths.items()}
 
     def via(self, address: str) -> dict[str, set[int]]:
-        """By host: the MEDs with which it announces ``address``."""
+        """By host: the MEDs with which it announces ``address``, in one session at least: BIRD hears of them singly."""
         found: dict[str, set[int]] = {}
         for session, med in self.routes(address).items():
             found.setdefault(session[0], set()).add(med)
@@ -516,6 +516,24 @@ class Host:
         """Has ExaBGP reload its configuration (SIGUSR1), which is written anew."""
         self._write_neighbors()
         self.exabgp.send_signal(signal.SIGUSR1)
+
+    def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """A command of ours beside the agent, as soon as one listens: an agent answers a while after its start."""
+        wait_until((self.directory / "run" / "control.sock").exists, lambda: f"an agent:\n{self.log.tell()}")
+        command = [*AGENT, words[0], "--config", str(self.directory / "exavrrp.toml"), *words[1:]]
+        with self.namespace:
+            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
+
+    def ask(self, *words: str) -> str:
+        """What such a command says; fails with its words if it fails."""
+        done = self.call(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def document(self) -> dict[str, Any]:
+        """What ``exavrrp status --json`` says."""
+        found: dict[str, Any] = json.loads(self.ask("status", "--json"))
+        return found
 
     @property
     def agent(self) -> int:

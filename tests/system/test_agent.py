@@ -420,8 +420,9 @@ def test_an_agent_that_was_killed_knows_who_fell_silent_before(fabric: Fabric, l
     mark = b.log.mark()
     os.kill(b.agent, signal.SIGKILL)
     b.log.wait("route-announced", mark, state="active")
-    wait_until(lambda: fabric.bird.via(fabric.vip).get("b") == {running.MED}, "b to serve again")
-    assert fabric.bird.lengths(fabric.vip) == {"a0": before, "a1": before, "b0": before - 1, "b1": before - 1}
+    served = {"a0": before, "a1": before, "b0": before - 1, "b1": before - 1}
+    wait_until(lambda: fabric.bird.lengths(fabric.vip) == served, lambda: f"b to serve again:\n{fabric.told()}")
+    wait_until(lambda: fabric.bird.via(fabric.vip).get("b") == {running.MED}, "the MED of an Active")
 
 
 SECOND = "2001:db8:53::99"
@@ -943,9 +944,9 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
     assert any("web: service" in str(one["detail"]) for one in a.log.all("transition") if one["router"] == "web4")
     service.touch()
     wait_until(moved("a"), lambda: f"both at a again: {fabric.told()}")
-    ask(a, "drain", "web4", "--wait")
+    a.ask("drain", "web4", "--wait")
     assert moved("b")()
-    ask(a, "undrain", "web")
+    a.ask("undrain", "web")
     wait_until(moved("a"), lambda: f"both at a once more: {fabric.told()}")
 
 
@@ -960,8 +961,8 @@ def test_a_script_of_keepalived_is_told_of_every_transition(fabric: Fabric) -> N
     script.chmod(0o755)
     a.configure(f'notify = ["{script}"]')
     fabric.start()
-    ask(a, "drain", "--wait")
-    ask(a, "undrain")
+    a.ask("drain", "--wait")
+    a.ask("undrain")
     a.becomes("active")
     fabric.settled("a")
     a.exabgp.terminate()
@@ -982,14 +983,8 @@ def test_an_address_that_another_interface_has_too_is_told(fabric: Fabric) -> No
     fabric.start()
     remark = a.log.wait("address-elsewhere")["detail"]
     assert remark == f"{fabric.vip} is on eth0 too, where this node answers for it even as a Backup: remove it"
-    assert remark in ask(a, "status")
+    assert remark in a.ask("status")
     a.namespace.ip(f"addr del {on_eth0}")
-    assert "eth0" not in ask(a, "status")
+    assert "eth0" not in a.ask("status")
     assert a.bound()
     assert not b.log.all("address-elsewhere")
-
-
-def ask(host: Host, *words: str) -> str:
-    """Runs a command of ours beside the agent of ``host``; what it says."""
-    command = [*running.AGENT, words[0], "--config", str(host.directory / "exavrrp.toml"), *words[1:]]
-    return host.namespace.run(*command)

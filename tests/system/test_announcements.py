@@ -3,9 +3,6 @@
 Real ExaBGP 4.2 and 5.0, and what BIRD has in its tables beside what our own status says.
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,29 +31,15 @@ def fabric(namespace: Callable[[], Namespace], need: Need, request: pytest.Fixtu
         yield built
 
 
-def ask(host: Host, *words: str) -> "subprocess.CompletedProcess[str]":
-    """The status of a host, by its command."""
-    command = [sys.executable, "-m", "exavrrp", "status", *words, "--config", str(host.directory / "exavrrp.toml")]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=running.LIMIT)
-
-
-def document(host: Host) -> dict[str, Any]:
-    """What ``exavrrp status --json`` says."""
-    done = ask(host, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def status(host: Host) -> dict[str, Any]:
     """What it says of its router."""
-    found: dict[str, Any] = document(host)["routers"][0]
+    found: dict[str, Any] = host.document()["routers"][0]
     return found
 
 
 def told_sessions(host: Host) -> dict[str, tuple[bool | None, bool | None, list[str]]]:
     """By neighbour: whether its session is up, whether it is told of our routes, and for which routers it counts."""
-    return {one["peer"]: (one["up"], one["told"], one["counts_for"]) for one in document(host)["sessions"]}
+    return {one["peer"]: (one["up"], one["told"], one["counts_for"]) for one in host.document()["sessions"]}
 
 
 def peer(host: Host, number: int) -> str:
@@ -90,7 +73,7 @@ def test_who_is_refused_does_not_take_the_address_from_who_is_not(fabric: Fabric
     assert (told["role"], told["bound"], told["level"]) == ("initialize", False, None)
     assert any("refuses" in one and "api" in one for one in told["faults"])
     assert not a.log.moves(), "it never took part"
-    assert ask(a, "--is-active", "web").returncode == 3
+    assert a.call("status", "--is-active", "web").returncode == 3
     assert fabric.bird.via(b.vip) == {"b": {MED}}
     assert not [one for one in b.log.all("transition") if one["before"] == "active"]
 
@@ -119,12 +102,12 @@ def test_without_sessions_as_a_condition_it_is_told_and_no_more(fabric: Fabric) 
     found = status(a)
     assert (found["role"], found["bound"], found["level"], found["wanted"]) == ("active", True, None, "active")
     assert (found["accepted"], found["faults"]) == (False, [])
-    assert "bound, not announced, to be announced as active" in ask(a).stdout
-    asked = ask(a, "--is-active", "web")
+    assert "bound, not announced, to be announced as active" in a.ask("status")
+    asked = a.call("status", "--is-active", "web")
     assert (asked.returncode, asked.stdout) == (3, "active, not announced\n")
     a.list_in(0, 1)
     a.log.wait("route-announced")
-    assert ask(a, "--is-active", "web").stdout == "active\n"
+    assert a.call("status", "--is-active", "web").stdout == "active\n"
     wait_until(lambda: fabric.bird.via(a.vip) == {"a": {MED}}, "the route")
 
 
@@ -139,9 +122,9 @@ def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric,
     found = status(a)
     assert (found["level"], found["accepted"], found["faults"]) == ("active", True, [])
     assert found["untold"] == [f"{untold['neighbor']} from {untold['local']}"]
-    assert f"not told of its routes: {untold['neighbor']}" in ask(a).stdout
+    assert f"not told of its routes: {untold['neighbor']}" in a.ask("status")
     ends = f"session {untold['neighbor']} from {untold['local']}"
-    assert f"{ends}: up, not told of our routes, so it does not count" in ask(a).stdout
+    assert f"{ends}: up, not told of our routes, so it does not count" in a.ask("status")
     assert sorted(told_sessions(a).values()) == [(True, False, []), (True, True, ["web"])]
     assert told_sessions(a)[untold["neighbor"]] == (True, False, [])
     mark = a.log.mark()
@@ -154,7 +137,7 @@ def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric,
     assert list(told_sessions(a).values()) == [(True, True, ["web"])] * 2
     fabric.bird.ask("disable a1")
     wait_until(lambda: told_sessions(a)[untold["neighbor"]] == (False, None, []), "its session down")
-    assert f"{ends}: down" in ask(a).stdout
+    assert f"{ends}: down" in a.ask("status")
 
 
 @both_lines
@@ -205,10 +188,8 @@ def test_a_leaving_route_that_is_refused_delays_no_handover(fabric: Fabric, line
     b.start(line)
     b.becomes("backup")
     wait_until(lambda: fabric.bird.routes(a.vip) == {"a0": MED}, "the route of a")
-    command = [sys.executable, "-m", "exavrrp", "drain", "--wait", "--config", str(a.directory / "exavrrp.toml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=running.LIMIT)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert fabric.bird.via(b.vip) == {"b": {MED}}
+    a.ask("drain", "--wait")
+    wait_until(lambda: fabric.bird.via(b.vip) == {"b": {MED}}, "the route of b alone")
     assert not a.bound()
     assert status(a)["faults"] == []
 
@@ -240,7 +221,7 @@ def test_a_family_of_a_group_that_is_refused_takes_the_other_one_along(fabric: F
         return [fabric.bird.via(vip) for vip in vips.values()]
 
     wait_until(lambda: announced() == [{"b": {MED}}] * 2, "both at b")
-    assert {one["role"] for one in document(a)["routers"]} == {"initialize"}
+    assert {one["role"] for one in a.document()["routers"]} == {"initialize"}
     assert not a.log.moves()
     mark = a.log.mark()
     a.other_listing = (0, 1)
@@ -271,10 +252,10 @@ def test_a_session_that_was_never_up_and_what_a_session_carries_are_in_the_statu
     a.neighbors = nowhere
     a.start(line)
     a.becomes("active")
-    wait_until(lambda: [one for one in document(a)["sessions"] if one["counts_for"]], "its sessions")
-    found = {one["peer"]: (one["up"], one["families"]) for one in document(a)["sessions"]}
+    wait_until(lambda: [one for one in a.document()["sessions"] if one["counts_for"]], "its sessions")
+    found = {one["peer"]: (one["up"], one["families"]) for one in a.document()["sessions"]}
     assert found == {peer(a, 0): (True, [6]), peer(a, 1): (True, [6]), "10.9.9.9": (False, None)}
-    assert "session 10.9.9.9 from 10.1.0.2: down" in ask(a).stdout
+    assert "session 10.9.9.9 from 10.1.0.2: down" in a.ask("status")
 
 
 @both_lines
@@ -290,8 +271,8 @@ def test_a_session_that_does_not_carry_the_family_does_not_count(fabric: Fabric,
     b.becomes("active")
     a.start(line)
     assert "without IPv6 unicast" in a.log.wait("check-changed", result="failing")["detail"]
-    assert "counts for no virtual router, carries IPv4" in ask(a).stdout
-    assert fabric.bird.via(b.vip) == {"b": {MED}}
+    assert "counts for no virtual router, carries IPv4" in a.ask("status")
+    wait_until(lambda: fabric.bird.via(b.vip) == {"b": {MED}}, "the route of b alone")
     assert not a.log.moves()
 
 

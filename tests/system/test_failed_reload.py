@@ -1,6 +1,5 @@
 """A failed reload of ExaBGP: it ends its agent, starts no other one, and keeps its sessions and our routes."""
 
-import json
 import os
 import signal
 import time
@@ -14,7 +13,6 @@ import pytest
 from tests.system import running
 from tests.system.conftest import NOBODY, Namespace, Need
 from tests.system.running import Fabric, Host, Line, Monitor, ended, wait_until
-from tests.system.test_agent import ask
 from tests.system.test_containers import TWO, contain, need_other_users
 
 pytestmark = pytest.mark.system
@@ -136,7 +134,7 @@ def test_a_reload_that_fails_moves_nothing_and_is_repaired_by_one_that_does_not(
     alone(caretaker)
     fabric.sniffer.wait(3, a.source, via="a0", since=time.time())
     fabric.settled("a")
-    document = json.loads(ask(a, "status", "--json"))
+    document = a.document()
     assert {one["up"] for one in document["sessions"]} == {None}, "nobody tells a caretaker"
     remarks = document["routers"][0]["remarks"]
     assert "reload ExaBGP" in remarks[0]
@@ -270,7 +268,7 @@ def test_what_has_to_be_given_up_ends_exabgp(fabric: Fabric, line: Line, why: st
         case "sick":
             service.unlink()
         case "drained":
-            assert "drained" in ask(a, "drain", "--wait")
+            assert "drained" in a.ask("drain", "--wait")
         case "told to end":
             os.kill(caretaker, signal.SIGTERM)
         case _:
