@@ -1,4 +1,4 @@
-"""What a node does for the commands (``control.Service``): drains, and its ``View``; pure."""
+"""What a node does for the requests of the control socket (``control.Service``): drains, and its ``View``; pure."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -9,7 +9,7 @@ from exavrrp.virtual_router import VirtualRouter
 
 
 class Commands:
-    """What the commands ask for."""
+    """Carries the requests out; what needs a file or the operating system is ``agent.py``'s."""
 
     def __init__(
         self,

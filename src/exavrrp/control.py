@@ -1,21 +1,24 @@
-"""What the commands and the agent say to each other: one JSON document a line, each with the version of the protocol.
+"""The protocol of the control socket: one JSON document a line, each with the version of the protocol.
 
-A connection carries one request. What comes back is ``error``, or ``status``, or the two of a command: with ``wait``
-first ``begun``, then a ``progress`` each time that a router's outcome changes, and in any case ``done`` as the last
-line. A line that is not understood is answered with what is wrong with it, so that ``socat`` and a newer or older
-exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever) and passed over
-in answers (a newer agent may say more).
+``system/control.py`` is the agent's end, ``system/client.py`` the other one, which the commands in ``cli/`` use;
+``Service`` is what the agent's end asks of the node, and ``commands.py`` does it.
 
-This file also owns the two notes that an agent leaves on disk for the one that follows it (``Life``, ``Drains``) and
-what a drain is: for how long, and whether it outlives a restart. It must not know of sockets, files and clocks; times
-are seconds since the epoch and come in as arguments.
+A connection carries one request. The answer to ``status`` is one ``status``. The answer to ``drain`` and ``undrain``
+ends with ``done``; for a drain with ``wait`` a ``begun`` comes first, and then a ``progress`` each time that a router's
+outcome changes. An ``error`` is the last line of any request that was not carried out. A line that cannot be decoded is
+answered with what is wrong with it, so that ``socat`` and a newer or older exavrrp find out. Unknown fields are refused
+in requests (a misspelt ``seconds`` would drain for ever) and ignored in answers (a newer agent may have more).
+
+This file also has the two state files that an agent leaves for the next one (``Life``, ``Drains``) and what a drain is:
+for how long, and whether it outlives a restart. No sockets, files or clocks here; times are arguments, in seconds since
+the epoch.
 """
 
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -48,7 +51,7 @@ Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
 
 
 class Service(Protocol):
-    """What the agent does for the commands."""
+    """What the node does for the requests: ``commands.Commands``, and in tests ``tests/system/commanded.py``."""
 
     def names(self) -> Sequence[str]:
         """Of the virtual routers, in the order of the configuration."""
@@ -177,7 +180,7 @@ def encode(document: Request | Answer) -> bytes:
 def request(line: bytes) -> Request:
     """The request in a line (its end may be there or not). Raises Misunderstood."""
     head: _Head = _decoded(line, _Head, "this is no request")
-    kinds = [kind.__struct_config__.tag for kind in (Drain, Undrain, Status)]
+    kinds = [kind.__struct_config__.tag for kind in get_args(Request)]
     if head.version != VERSION:
         raise Misunderstood(
             f"the agent speaks version {VERSION} of the protocol, not {head.version}; use the exavrrp that it came with"

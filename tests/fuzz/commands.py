@@ -9,6 +9,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
@@ -103,10 +104,11 @@ def _notes() -> list[bytes]:
 
 
 def _words() -> list[bytes]:
-    asked = (control.Drain, control.Undrain, control.Status)
+    asked = get_args(control.Request)
     answered = (control.Done, control.StatusAnswer, RouterView, SessionView)
     names = {field for kind in (*asked, *answered, control.Life, control.Drains) for field in kind.__struct_fields__}
-    texts = {*names, "drain", "undrain", "status", "begun", "done", "error", "web", "\\ud800", "request", "answer"}
+    tags = {kind.__struct_config__.tag for kind in (*asked, *get_args(control.Answer))}
+    texts = {*names, *tags, "web", "\\ud800", "request", "answer"}
     numbers = ["-1", "1e308", "1e-9", "9" * 30, "null", "true", "[]", "{}", "[[", ":", ",", '"', "\\u0000", "\n"]
     return [json.dumps(one).encode() for one in sorted(texts)] + [one.encode() for one in numbers]
 
