@@ -44,7 +44,7 @@ INTERVALS = (0.01, 40.95)
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="lab/demo",
-        description="Builds a routed data centre in network namespaces, does something to it, shows what came of it.",
+        description="Builds a routed data centre in network namespaces, runs a scenario in it, shows the timeline.",
         epilog="Scenarios: lab/demo --list",
     )
     made.add_argument("scenario", nargs="?", default=DEFAULT_SCENARIO, choices=sorted(SCENARIOS), metavar="SCENARIO")
@@ -69,20 +69,18 @@ def parser() -> argparse.ArgumentParser:
         type=takeover,
         default=(),
         metavar="med|prepend|med,prepend",
-        help="how a new Active's route beats a dead one's (as the scenario needs)",
+        help="how a new Active's route beats a dead node's (as the scenario needs)",
     )
     made.add_argument("--repeat", type=positive, default=1, metavar="N", help="runs, each in a new lab (1)")
     made.add_argument("--family", type=int, choices=(4, 6), default=6, help="of the virtual address (6)")
     made.add_argument("--hold", type=hold_time, default=DEFAULT_HOLD, metavar="SECONDS", help="BGP hold time (9)")
     made.add_argument(
-        "--seed", type=positive, metavar="N", help="of the first run: ECMP hashes, the event's place (random)"
+        "--seed", type=positive, metavar="N", help="of the first run: ECMP hashes, when the event comes (random)"
     )
     made.add_argument(
         "--agent", type=Path, default=AGENT, metavar="PROGRAM", help="the agent to run (.venv/bin/exavrrp)"
     )
-    made.add_argument(
-        "--record", action="store_true", help="have the agents record, and what they recorded decided again"
-    )
+    made.add_argument("--record", action="store_true", help="have the agents record, and replay their recordings")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout: a list of runs")
     made.add_argument("--svg", type=Path, metavar="FILE", help="where the picture goes (lab/out/SCENARIO.svg)")
     made.add_argument(
@@ -167,7 +165,7 @@ def interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 
 CHAOS = "chaos"
-"No scenario, but all of them at random: it has a command line of its own."
+"No scenario: random faults, with a command line of its own."
 
 
 def main(arguments: Sequence[str]) -> int:

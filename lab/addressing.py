@@ -1,8 +1,8 @@
 """The plan: which machines exist, which addresses and AS numbers they have, and how they are wired.
 
 Pure values and arithmetic; nothing here touches the system. There are two sites. In `rack`, the three servers share two
-top-of-rack routers (ToRs); client and spine are one machine, since this site needs only one of each, and with two ToRs
-of different AS it also is the way from one ToR to the other:
+top-of-rack routers (ToRs); client and spine are one machine, since this site needs only one of each. As the two ToRs
+differ in their AS, it is also the path from one ToR to the other:
 
                          client, AS 65100
                    tor1 /                \\ tor2
@@ -23,8 +23,8 @@ In `racks`, each server has a rack of its own with two ToRs that share the rack'
                   node1      node2      node3                  an AS each (65011, 65012, 65013)
 
 `--server-as` chooses between one AS for all servers and one for each, in either site. An AS number may occur twice in
-`racks` without any `allowas-in`: servers are given no routes, and what a ToR is refused for its own AS in the path is
-the way through the other ToR of its rack, which the spines know without it.
+`racks` without any `allowas-in`: servers receive no routes, and the only routes that a ToR rejects for its own AS in
+the path lead through the other ToR of its rack, to which the spines have a path of their own.
 
 An interface of a router is called after the machine at its other end; a server's uplinks are eth0 and eth1, to the
 first and second ToR. Addresses come from the documentation ranges of RFC 3849 and RFC 5737, the IPv4 links from RFC
@@ -46,7 +46,7 @@ ServerAS = Literal["one", "distinct"]
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
 AGGREGATE: dict[Family, str] = {6: "2001:db8:53::/64", 4: "198.51.100.0/24"}
-"Of the virtual addresses; the routers at which their ways part announce it always, beside the addresses themselves."
+"Aggregate of the virtual addresses. The routers where the paths to the servers diverge always announce it."
 VIRTUAL_ROUTER = "web"
 VRID = 7
 
@@ -70,13 +70,13 @@ class Machine:
 
 SERVERS = tuple(Machine(f"node{n}", 10 + n) for n in (1, 2, 3))
 TORS = tuple(Machine(f"tor{n}", n) for n in (1, 2))
-"In both sites they lead to node1."
+"In both sites node1 is below them."
 OTHER_TORS = tuple(Machine(f"tor{n}", n) for n in (3, 4, 5, 6))
 SPINES = tuple(Machine(f"spine{n}", 20 + n) for n in (1, 2))
 CLIENT = Machine("client", 100)
 
 PRIORITIES = {"node1": 200, "node2": 150, "node3": 100}
-"Distinct, so that every election has one right outcome."
+"Distinct, so that every election has one correct outcome."
 
 SERVERS_AS, CLIENT_AS, SPINES_AS, RACK_AS = 65010, 65100, 65200, 65000
 "Of all servers (the first of them has the next number, if they are distinct); RACK_AS comes before that of rack 1."
@@ -116,7 +116,7 @@ HOST: dict[Family, int] = {4: 32, 6: 128}
 
 @dataclass(frozen=True)
 class Site:
-    """How the machines are wired, and whose AS is whose."""
+    """How the machines are wired, and their AS numbers."""
 
     layout: Layout
     server_as: ServerAS
@@ -133,12 +133,12 @@ class Site:
 
     @property
     def routers(self) -> tuple[Machine, ...]:
-        """Those that forward between others, from the top down; not the client."""
+        """The machines that forward between others, from the top down; not the client."""
         return (*self.spines, *self.tors)
 
     @property
     def gates(self) -> tuple[Machine, ...]:
-        """The routers next to the client, at which the ways to the servers part: these decide where a packet goes."""
+        """The routers next to the client, where the paths diverge: they decide which server gets a packet."""
         return self.spines or self.tors
 
     @property

@@ -1,7 +1,7 @@
 """The whole lab: topology, routers, servers, observers; starts it, waits until it is up, removes it.
 
-Owns: the order in which things start, and what "it works" means before anything is measured. Must not know:
-scenarios; they call this.
+Owns: the order of the start, and the conditions that hold before anything is measured. Must not know: scenarios, which
+call it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from lab.topology import Namespace, Topology
 START_LIMIT = 60.0
 "Seconds; a busy machine with two cores needs about 5."
 ROW = 50
-"A node serves when it has answered so many probes in a row (0.1 s of them, each source port three times)."
+"So many probes in a row (0.1 s, each source port three times) answered by one node: it serves."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class Fabric:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A command that runs."""
+    """A command of exavrrp that runs."""
 
     time: float
     server: Machine
@@ -97,8 +97,8 @@ class DataCentre:
         self.await_fabric()
 
     def add_twins(self) -> Site:
-        """Gives each server a second session to the router of its first uplink, and returns the site. Before `start`,
-        which is to be given a plan with it.
+        """Adds a second session from each server to the router of its first uplink, and returns the new site. To be
+        called before `start`, whose plan must contain that site.
         """
         assert not self.servers
         site = replace(self.fabric.site, twins=True)
@@ -110,12 +110,14 @@ class DataCentre:
         return site
 
     def disable(self, link: Link, address: Address, *, off: bool = True) -> None:
-        """Has the router of a link end its session to this address of the member's, or accept it again."""
+        """Has the router of a link shut its session to this address of the member, or (not `off`) enable it again."""
         namespace = self.topology[link.router.name]
         disable(self.fabric.site, namespace, self.fabric.router, self.directory, (link.member, address), off=off)
 
     def hashed_uplink(self) -> Link:
-        """The uplink that node1's kernel would choose for all its adverts to node2. First asked for before `start`."""
+        """The uplink that node1's kernel would choose for all its adverts to node2. The first call must precede
+        `start`.
+        """
         if self._hashed is None:
             assert not self.servers
             node1, node2, _ = SERVERS
@@ -124,8 +126,8 @@ class DataCentre:
         return self._hashed
 
     def await_fabric(self) -> None:
-        """Waits until every router and the client reach every server's own address over every way, IPv4 and IPv6:
-        all sessions are up.
+        """Waits until every router and the client reach every server's own address over every path, IPv4 and IPv6: all
+        sessions are up.
         """
         self.processes.await_condition("all BGP sessions", START_LIMIT, self._fabric_complete)
 
@@ -133,7 +135,7 @@ class DataCentre:
         return fabric_complete(self.topology, self.fabric.site)
 
     def best_path(self, router: Machine) -> tuple[int, ...]:
-        """The AS path of the best route to the virtual address, as a router's daemon knows it; (): it knows none."""
+        """The AS path of the best route to the virtual address in a router's daemon; () without a route."""
         family = self.fabric.family
         prefix = f"{VIRTUAL_ADDRESS[family]}/{HOST[family]}"
         return best_path(self.topology[router.name], self.fabric.router, self.directory, prefix)
@@ -171,7 +173,7 @@ class DataCentre:
         self._await(f"{node} answering", limit, lambda: record.answered_in_a_row(node) >= ROW)
 
     def await_serving_locally(self, node: str, limit: float) -> None:
-        """Waits until `node` answers the probes that a server itself sends, as long."""
+        """Waits until `node` answers the probes that a server itself sends, for a tenth of a second."""
         record = self.observers.local
         row = ROW * LOCAL_PROBES_PER_SECOND // PROBES_PER_SECOND
         self._await(f"{node} answering locally", limit, lambda: record.answered_in_a_row(node) >= row)
@@ -203,13 +205,13 @@ class DataCentre:
         return int(said[-1].field("process"))
 
     def command(self, server: Machine, *words: str) -> float:
-        """Gives a command of exavrrp on a server; returns when. Whoever gives it waits with `await_command`."""
+        """Starts a command of exavrrp on a server; returns the time. `await_command` waits for its end."""
         now = time.time()
         self._given = Given(now, server, " ".join(words), self.servers[server.name].start_command(*words))
         return now
 
     def await_command(self, limit: float) -> Command:
-        """Waits until the command given last has ended, and notes what came of it."""
+        """Waits until the command that was started last has ended, and records its result."""
         assert self._given is not None
         given, self._given = self._given, None
         self._await(f"the end of exavrrp {given.words}", limit, lambda: given.program.ended)
@@ -221,7 +223,7 @@ class DataCentre:
         return command
 
     def await_actives(self, nodes: Collection[str], limit: float) -> None:
-        """Waits until each of these nodes holds itself to be Active."""
+        """Waits until each of these nodes is Active by its own log."""
         self._await(
             f"Active: {', '.join(nodes)}",
             limit,
@@ -229,19 +231,19 @@ class DataCentre:
         )
 
     def watch(self, seconds: float) -> None:
-        """Lets the lab run on for a while, as the measurement demands."""
+        """Lets the lab run for so many seconds, and goes on observing."""
         end = time.monotonic() + seconds
         self._await("the end of the observation", seconds + 5, lambda: time.monotonic() >= end)
 
     def await_seen(self, what: str, limit: float, condition: Callable[[], bool]) -> None:
-        """Waits until a condition holds that the scenario looks at itself."""
+        """Waits until a condition of the scenario holds."""
         self._await(what, limit, condition)
 
     def await_phase(self, server: Machine, interval: float, share: float) -> None:
         """Returns when this share (0 to 1) of the time between two of a server's adverts has passed."""
         self.observers.refresh()
         adverts = [each.time for each in self.observers.adverts if each.source == str(self._source(server))]
-        # Reading is a little behind; the next advert but one is surely still to come.
+        # Reading lags a little; the next advert but one is certainly still to come.
         target = adverts[-1] + (2 + share) * interval
         time.sleep(max(target - time.time(), 0))
 
@@ -256,7 +258,7 @@ class DataCentre:
         return self.incident(self.servers[server.name].power_on(), server, POWER_ON)
 
     def ask_counters(self, server: Machine) -> None:
-        """Has a server's agent log what it has counted (SIGUSR1), and waits for that."""
+        """Has a server's agent log its counters (SIGUSR1), and waits until it has."""
 
         def logged(event: str) -> list[AgentEvent]:
             return [each for each in self.observers.agents if (each.node, each.event) == (server.name, event)]
@@ -266,7 +268,7 @@ class DataCentre:
         self.await_seen(f"the counters of {server.name}", 10, lambda: len(logged("counters")) > before)
 
     def incident(self, when: float, where: Machine, what: str) -> float:
-        """Notes what a scenario did to a machine; returns when."""
+        """Records what a scenario did to a machine; returns `when`."""
         self.observers.incidents.append(Incident(when, where.name, what))
         return when
 
@@ -276,7 +278,7 @@ class DataCentre:
         return self.observers.facts()
 
     def replay(self, agent: Path, facts: Facts) -> tuple[Recording, ...]:
-        """Has what every agent recorded decided again."""
+        """Replays the recording of every agent."""
         return tuple(replay(agent, server.recording, name, facts.agents) for name, server in self.servers.items())
 
     def remove(self) -> None:
@@ -307,7 +309,7 @@ class DataCentre:
         return all(hops.get(each.name) == site.ways(each, server) for each in (*site.gates, CLIENT))
 
     def describe(self) -> str:
-        """Where everything stands, for a message about what did not happen."""
+        """The state of nodes and routes, for the message of a condition that was not met."""
         found = standings(self.observers.incidents, self.observers.agents)
         lines = [f"  {server.name}: {found.get(server.name, Standing())}" for server in SERVERS]
         for name, hops in hops_after(self.observers.routes).items():
@@ -316,7 +318,7 @@ class DataCentre:
 
 
 def fabric_complete(topology: Topology, site: Site) -> bool:
-    """Whether every router and the client reach every server's own address over every way, IPv4 and IPv6."""
+    """Whether every router and the client reach every server's own address over every path, IPv4 and IPv6."""
 
     def reaches(machine: Machine, family: Family) -> bool:
         hops = kernel_hops(topology[machine.name], family)
@@ -326,6 +328,6 @@ def fabric_complete(topology: Topology, site: Site) -> bool:
 
 
 def kernel_hops(namespace: Namespace, family: Family) -> dict[str, tuple[str, ...]]:
-    """The interfaces, sorted, by which a machine's kernel reaches each destination of its main table."""
+    """Destination → the interfaces, sorted, over which a machine's kernel reaches it (main table)."""
     table = namespace.run("ip", f"-{family}", "-o", "route", "show").splitlines()
     return {line.split()[0]: tuple(sorted(set(re.findall(r"\bdev (\S+)", line)))) for line in table if line}

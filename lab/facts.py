@@ -136,7 +136,7 @@ class Incident:
 
 
 POWER_OFF, POWER_ON = "power off", "power on"
-"Incidents that end and begin the life of everything on a machine."
+"Incidents with which all processes of a machine end, and start."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A node's state as its agent has logged it last."""
+    """A node's state by the last log lines of its agent."""
 
     state: str = "off"
     "off, initialize, backup, active"
@@ -223,7 +223,7 @@ def hops_after(changes: Iterable[RouteChange]) -> dict[str, tuple[str, ...]]:
 
 
 def take_change(hops: dict[str, tuple[str, ...]], change: RouteChange) -> None:
-    """What `hops_after` gives after one more change."""
+    """Updates the result of `hops_after` by one more change."""
     if change.deleted:
         remaining = set(hops.get(change.machine, ())) - set(change.hops)
         hops[change.machine] = tuple(sorted(remaining))

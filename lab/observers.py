@@ -30,7 +30,7 @@ from lab.topology import NETNS, Topology
 
 PROBES_PER_SECOND = 500
 LOCAL_PROBES_PER_SECOND = 100
-"From a server itself: enough to see where they go."
+"From a server itself: enough to see which node answers."
 
 
 class Tail:
@@ -86,7 +86,7 @@ class Observers:
     def hashed_way(self, source: Machine, destination: Machine) -> str:
         """The ToR over which the kernel's ECMP hash sends all packets of protocol 112 from one server to another.
 
-        Only before the agents run: it is found out with packets that they would complain about.
+        Only before the agents run: it is measured with packets that they would log.
         """
         addresses = [str(end.loopback(self._family)) for end in (source, destination)]
         knock = self._instrument(source.name, "knock", *addresses)
@@ -101,7 +101,7 @@ class Observers:
         return self._knocks[0].tor
 
     def start_attacker(self, machine: Machine, tapped: Machine, rate: int, seconds: float) -> Program:
-        """An attacker on a machine, who records what crosses a router, and forges adverts from SIGUSR1 on."""
+        """An attacker on a machine: it records the adverts that cross a router, and forges adverts from SIGUSR1 on."""
         ends = [self._address, *(str(server.loopback(self._family)) for server in SERVERS)]
         ears = NETNS / self._topology[tapped.name].name
         return self._instrument(machine.name, "attacker", str(ears), str(rate), str(seconds), str(VRID), *ends)
@@ -130,7 +130,7 @@ class Observers:
         self.refresh()
 
     def refresh(self) -> None:
-        """Takes in what has been written since the last call."""
+        """Reads what has been written since the last call."""
         for tail, take in self._followed:
             for line in tail.lines():
                 take(line)

@@ -3,8 +3,8 @@
 Owns: how a program gets into a namespace, where its output goes, and that none outlives the lab. Must not know what the
 programs are.
 
-Every program is started through `setpriv --pdeathsig KILL`: the kernel ends it when the lab is killed. (A program
-that changes its user loses that; the next lab's start finds such a one by its namespace.) Nothing runs as a daemon in
+Every program is started through `setpriv --pdeathsig KILL`: the kernel ends it when the lab is killed. (A program that
+changes its user loses this setting; the next lab that starts finds it by its namespace.) Nothing runs as a daemon in
 the background.
 """
 
@@ -23,11 +23,11 @@ ENVIRONMENT = {"PATH": PATH, "LANG": "C.UTF-8", "TZ": "UTC", "HOME": "/"}
 "Nothing of the caller's environment: a PYTHONPATH or LD_PRELOAD must not change what is measured."
 
 POLL = 0.01
-"Seconds between looks at a condition that nothing announces."
+"Seconds between polls of a condition."
 
 
 class Late(LabError):
-    """What was waited for did not come within its limit."""
+    """A condition was not met within its limit."""
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class Program:
     output: Path
     log: Path
     may_end: bool = False
-    "somebody has asked it to"
+    "it has been asked to"
 
     def last_words(self, lines: int = 8) -> str:
         """The end of stderr, and of stdout if stderr has nothing."""
@@ -101,13 +101,13 @@ class Processes:
             time.sleep(POLL)
 
     def forget(self, namespace: Namespace) -> None:
-        """Lets go of the programs of a machine that was powered off."""
+        """Forgets the programs of a machine that was powered off."""
         for program in [program for program in self.programs if program.namespace is namespace]:
             program.process.kill()
             self.let_go(program)
 
     def ending(self, program: Program) -> None:
-        """From now on this program may end: somebody asked it to."""
+        """From now on the end of this program is expected: it has been asked to end."""
         program.may_end = True
 
     def let_go(self, program: Program) -> None:

@@ -1,6 +1,6 @@
-"""What the agents recorded, decided again by `exavrrp replay`, and compared with what their logs say was decided.
+"""Replays the agents' recordings (`exavrrp replay`), and compares the decisions with their logs.
 
-Owns: how a replay is asked for, and what it has to say. Must not know: the lab that the recordings come from.
+Owns: the call of `exavrrp replay` and the reading of its output. Must not know: the lab that the recordings come from.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LIMIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A change of state, as logs and replays tell it."""
+    """A transition, by a log or a replay."""
 
     router: str
     before: str
@@ -31,7 +31,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What has become of one agent's."""
+    """One agent's recording, replayed."""
 
     node: str
     replayed: tuple[Decision, ...]
@@ -49,7 +49,7 @@ class Recording:
 
 
 def replay(agent: Path, file: Path, node: str, log: Iterable[AgentEvent]) -> Recording:
-    """Has a recording decided again, and compares that with what the node's agent has logged."""
+    """Replays a recording, and compares its transitions with those that the node's agent has logged."""
     argv = [str(agent), "replay", "--transitions", str(file)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT, check=False)
     replayed = decisions(done.stdout)
@@ -71,6 +71,6 @@ _DECISION = re.compile(r"\S+ (\S+): (\w+) → (\w+) \(([\w-]+)(?:: (.*))?\)")
 
 
 def decisions(told: str) -> tuple[Decision, ...]:
-    """What `exavrrp replay --transitions` prints of them."""
+    """The transitions that `exavrrp replay --transitions` prints."""
     found = (_DECISION.fullmatch(line) for line in told.splitlines())
     return tuple(Decision(*(part or "" for part in match.groups())) for match in found if match)

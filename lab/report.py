@@ -87,7 +87,7 @@ def command_document(command: Command) -> dict[str, Any]:
 
 
 def local_document(facts: Facts, timeline: Timeline) -> dict[str, Any] | None:
-    """What became of the probes that a server itself sent, since the event; None if none were sent."""
+    """The result of the probes that a server itself has sent since the event; None if there were none."""
     probes = [probe for probe in facts.local if probe.sent >= timeline.event]
     if not probes:
         return None
@@ -200,9 +200,7 @@ def move_words(move: Move) -> str:
 
 
 def said_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str, str]]:
-    """The ends of commands, and what agents say of drains, checks and themselves after the event: ms after it, where,
-    what.
-    """
+    """Ends of commands, and the agents' log events on drains, checks and starts: ms after the event, machine, words."""
     found = [
         (each.ended, each.machine, f"exavrrp {each.words.split()[0]} ends with {each.status}")
         for each in facts.commands
@@ -245,7 +243,7 @@ def first_sessions(agents: Sequence[AgentEvent]) -> list[AgentEvent]:
 
 
 def local_moments(timeline: Timeline, facts: Facts) -> list[tuple[float, str]]:
-    """Who began to answer a server's own probes, and when (ms after the event)."""
+    """The nodes that began to answer a server's own probes, and when (ms after the event)."""
     found = []
     before = timeline.old
     for probe in facts.local:

@@ -2,19 +2,19 @@
 
 Owns: the daemons' configuration files and command lines. Must not know: scenarios, the agent.
 
-What both are told, and why:
-- eBGP over the link addresses, one session per family. Everything is imported; routers and client give each other
-  everything (the client may be the spine, too), servers are given nothing: they have static default routes.
+What both are configured to do, and why:
+- eBGP over the link addresses, one session per family. Everything is imported; routers and client announce everything
+  to each other (the client may be the spine, too), and nothing to servers, which have static default routes.
 - ECMP over paths of equal length even through different AS (BIRD: merge paths; FRR: multipath-relax).
-- The routers at which the ways to the servers part (the rack's ToRs, the racks' spines) announce the aggregate of the
-  virtual addresses. When an address moves, the rest of the fabric thus keeps leading to them, and only they must have
-  learned the new route before packets arrive. This matters with FRR, whose bgpd lets every change wait 50 ms in a queue
+- The routers where the paths to the servers diverge (the rack's ToRs, the racks' spines) announce the aggregate of the
+  virtual addresses. When an address moves, the rest of the fabric goes on forwarding to them, and only they need the
+  new route before packets arrive. This matters with FRR, whose bgpd lets every change wait 50 ms in a queue
   (bgp_process_queue_init), at each hop.
 - MED is compared among servers that share an AS, the default of both. Where each server has its own, the routers are
-  told to compare it all the same (BIRD: med metric; FRR: always-compare-med).
+  configured to compare it all the same (BIRD: med metric; FRR: always-compare-med).
 - No graceful restart: it would keep a dead server's addresses alive.
-- Short timers towards dead or returning neighbours (reconnect, error wait), so that a comeback is not the router's
-  waiting time.
+- Short retry timers towards dead or returning neighbours (reconnect, error wait), so that a comeback does not measure
+  the router's timer.
 - Updates are sent at once (FRR: advertisement-interval 0, the value of its datacenter profile).
 """
 
@@ -70,7 +70,9 @@ protocol bgp {name} {{
 }}
 """
 BIRD_OTHER = {4: "ipv6 { import all; export none; };", 6: "ipv4 { import all; export none; extended next hop on; };"}
-"""For servers whose one session to a router carries both families; those that offer one get one."""
+"""A server may carry both families over its one session to a router; the session of a server that offers one family has
+one.
+"""
 
 
 def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
@@ -98,8 +100,8 @@ def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
 
 
 def zebra_configuration(machine: Machine) -> str:
-    """Without nexthop objects: the kernel removes a group of them when the links of all its members were without a
-    carrier, FRR 8.4 does not notice, and the kernel rejects what zebra routes over that group later.
+    """Without nexthop objects. The kernel removes a nexthop group when all its links have lost their carrier. FRR 8.4
+    does not notice, and the kernel then rejects zebra's routes over that group.
     """
     return f"hostname {machine.name}\nno zebra nexthop kernel enable\n"
 
@@ -147,13 +149,13 @@ def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
 
 
 def own_prefixes(site: Site, machine: Machine, family: Family) -> list[str]:
-    """What a router or the client announces of its own."""
+    """The prefixes that a router or the client originates."""
     prefixes = [f"{machine.loopback(family)}/{HOST[family]}"]
     return [*prefixes, AGGREGATE[family]] if machine in site.gates else prefixes
 
 
 def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine, Address, Address]]:
-    """The BGP sessions of a router or the client: the peer, our address, its address."""
+    """The BGP sessions of a router or the client: the peer, the local address, the peer's address."""
     found: list[tuple[Machine, Address, Address]] = []
     for link in site.links_of(machine):
         ours = link.address_of_router(family)
@@ -163,7 +165,7 @@ def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine
 
 
 def bird_name(site: Site, machine: Machine, peer: Machine, remote: Address) -> str:
-    """What BIRD calls its session to an address of a neighbour's."""
+    """BIRD's name of its session to an address of a neighbour."""
     second = any(link.second_address == remote for link in site.links_of(machine))
     return f"{peer.name}{'_second' if second else ''}_{remote.version}"
 
@@ -171,7 +173,7 @@ def bird_name(site: Site, machine: Machine, peer: Machine, remote: Address) -> s
 def disable(
     site: Site, namespace: Namespace, daemon: Daemon, directory: Path, session: tuple[Machine, Address], *, off: bool
 ) -> None:
-    """Has a router end its session to an address of a neighbour's (`off`), or accept it again."""
+    """Has a router shut its session to an address of a neighbour (`off`), or enable it again."""
     machine, (peer, remote) = namespace.machine, session
     match daemon:
         case "bird":
@@ -187,7 +189,7 @@ def disable(
 
 
 def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
-    """Starts the daemons of the routers and the client; that they work is seen by the routes they install."""
+    """Starts the daemons of the routers and the client. Whether they work shows in the routes that they install."""
     assert all(namespace.machine in (*site.routers, CLIENT) for namespace in namespaces)
     match daemon:
         case "bird":
@@ -200,7 +202,7 @@ def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, p
 
 
 def start_again(site: Site, namespace: Namespace, daemon: Daemon, processes: Processes, hold: int) -> None:
-    """Starts what speaks BGP on a router anew, after it has ended; FRR's zebra has lived on."""
+    """Restarts the BGP daemon of a router after its end; FRR's zebra still runs."""
     match daemon:
         case "bird":
             _start_bird(site, namespace, processes, hold)
@@ -229,7 +231,7 @@ def _frr_directory(machine: Machine, directory: Path) -> Path:
 
 
 def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes, hold: int) -> None:
-    """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra tries again only after ten seconds."""
+    """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra retries only after ten seconds."""
     directories = [_frr_directory(namespace.machine, processes.directory) for namespace in namespaces]
     for namespace, directory in zip(namespaces, directories, strict=True):
         directory.mkdir(mode=0o755)
@@ -247,8 +249,8 @@ def _start_frr_daemon(
     """One daemon of one namespace, as root.
 
     zebra insists that its user is a member of the group it was built for (frrvty), which root is not, and a user
-    namespace has no other user than root. So each daemon is shown a group file in which root is, in a mount namespace
-    of its own.
+    namespace has no other user than root. So each daemon gets a group file with root in it, in a mount namespace of its
+    own.
     """
     group, file = directory / "group", directory / f"{daemon}.conf"
     group.write_text(re.sub(r"^(frrvty|frr):.*$", r"\1:x:0:root", GROUP_FILE.read_text(), flags=re.MULTILINE))
@@ -259,11 +261,11 @@ def _start_frr_daemon(
 
 
 SPEAKER: dict[Daemon, str] = {"bird": "bird", "frr": "bgpd"}
-"The program of each that speaks BGP."
+"The program of each that is the BGP daemon."
 
 
 def best_path(namespace: Namespace, daemon: Daemon, directory: Path, prefix: str) -> tuple[int, ...]:
-    """The AS path by which a router's daemon knows a prefix best, nearest AS first; () if it does not know it."""
+    """The AS path of a router's best route to a prefix, nearest AS first; () without a route."""
     machine = namespace.machine
     match daemon:
         case "bird":
@@ -306,7 +308,7 @@ def bird_candidates(said: str) -> set[str]:
 
 
 def frr_candidates(said: str, addresses: Mapping[str, str]) -> set[str]:
-    """From `show bgp ipv6 unicast PREFIX json`; `addresses`: whose each address of a neighbour is."""
+    """From `show bgp ipv6 unicast PREFIX json`; `addresses`: address of a neighbour → its name."""
     paths = json.loads(said or "{}").get("paths", [])
     peers = (path.get("peer", {}).get("peerId", "") for path in paths)
     return {addresses[peer] for peer in peers if peer in addresses}

@@ -1,6 +1,6 @@
-"""One scenario, run as often as asked for, each time in a new data centre; and what was measured.
+"""Runs one scenario as often as ordered, each time in a new data centre, and returns the measurements.
 
-Owns: the sequence build, start, prepare, wait, strike, outcome, collect; the event's place within the advert timer;
+Owns: the sequence build, start, prepare, wait, strike, outcome, collect; the event's position in the advert interval;
 keeping logs of a run that went wrong. Must not know: how results are shown.
 """
 
@@ -42,17 +42,17 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One run, and what was random in it."""
+    """One run, and its random choices."""
 
     run: Run
     seed: int
     "of the machines' ECMP hashes"
     phase: float
-    "the event's place in the Active's advert timer: 0 at an advert, 1 at the next"
+    "the event's position in the Active's advert interval: 0 at an advert, 1 at the next"
     plan: ServerPlan
     "as the scenario made it"
     recordings: tuple[Recording, ...] = ()
-    "what was recorded, decided again"
+    "the agents' recordings, replayed"
 
 
 def run_all(order: Order, say: Callable[[str], None]) -> list[Result]:
@@ -67,15 +67,15 @@ def run_all(order: Order, say: Callable[[str], None]) -> list[Result]:
 
 
 LATEST = 0.95
-"Cutting a link takes a few ms, in which the next advert must not slip out and turn the latest place into the earliest."
+"The last position. Cutting a link takes a few ms; an advert that leaves meanwhile would turn it into the first one."
 
 
 def phases(seed: int, runs: int) -> list[float]:
-    """Where in the advert timer the event of each run comes, as a share of the interval.
+    """The position of each run's event in the advert interval, 0 to 1.
 
-    A takeover from silence takes up to a whole interval more or less, depending on this. A set-up that always takes
-    equally long would always hit the same place, and a few random ones can come to lie together: so one somewhere in
-    each of `runs` equal parts, in random order.
+    A takeover by Active_Down_Timer takes up to a whole interval more or less, depending on it. A set-up that always
+    takes equally long would always hit the same position, and a few random positions can cluster. So the interval is
+    divided into `runs` equal parts; each run gets a random position in a part of its own, in random order.
     """
     randomness = random.Random(seed)
     shares = [min((part + randomness.random()) / runs, LATEST) for part in range(runs)]
@@ -145,8 +145,8 @@ def logs_kept(lab: DataCentre, name: str, say: Callable[[str], None]) -> Iterato
 
 
 def keep_logs(directory: Path, name: str) -> Path:
-    """Copies everything the programs wrote to where it survives the lab; returns where, the lab's own directory if it
-    can't.
+    """Copies the output of all programs to a directory that survives the lab, and returns that directory; if it cannot,
+    the lab's own.
     """
     kept = OUT / f"{name}-{time.strftime('%H%M%S')}-{os.getpid()}-logs"
     try:

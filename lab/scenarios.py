@@ -5,7 +5,7 @@ A scenario is one class in the registry: a name, a one-line summary, what it exp
 
     plan     how the servers differ from the usual (before they run, but in the wired topology)
     prepare  what happens before the measurement
-    arm      makes the event ready; what it returns makes it happen, at once, and says when that was
+    arm      makes the event ready; its result, when called, triggers it at once and returns the time
     outcome  waits until the consequences are over
     judge    the violated expectations over all runs, in words
 
@@ -60,7 +60,7 @@ def skew_time(interval: float, node: Machine = NODE2) -> float:
 
 
 Strike = Callable[[], float]
-"Does it; returns when (seconds since the epoch)."
+"Triggers the event; returns its time (seconds since the epoch)."
 
 
 class Scenario(ABC):
@@ -85,7 +85,7 @@ class Scenario(ABC):
 
     @abstractmethod
     def arm(self, lab: DataCentre) -> Strike:
-        """Makes the event ready."""
+        """Prepares the event."""
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         """Raises Late when the consequences do not come."""
@@ -116,9 +116,9 @@ def median_outage(runs: Sequence[Run]) -> float:
 
 
 def check_takeover(runs: Sequence[Run], new: Machine, reason: str) -> list[str]:
-    """In every run `new` is Active at the end, and the first who became Active did so for this reason.
+    """In every run `new` is Active at the end, and the first node that became Active did so for this reason.
 
-    (On a busy machine node3 can be awake before node2, whose deadline is only 20 ms earlier; node2 then takes over.)
+    (On a busy machine node3's timer can fire before node2's, which is due only 20 ms earlier; node2 then takes over.)
     """
     violations = []
     for number, run in enumerate(runs, 1):
@@ -157,7 +157,7 @@ def check_end(runs: Sequence[Run], node: Machine) -> list[str]:
 
 
 def check_quiet(runs: Sequence[Run]) -> list[str]:
-    """In no run did anybody make a transition."""
+    """No node made a transition in any run."""
     return [
         f"run {number}: {each.node} went from {each.before} to {each.after} ({each.reason}), but nobody should"
         for number, run in enumerate(runs, 1)

@@ -1,4 +1,4 @@
-"""Announcements that ExaBGP does not accept, or not for every neighbour: what the routers' tables say decides.
+"""Announcements that ExaBGP refuses, for all neighbours or for some. Judged by the routers' tables.
 
 node1, which has the best priority, was off. When it comes back, the neighbours in its exabgp.conf do not list the agent
 in their `api { processes [ … ] }`, or only one of them does. Its sessions come up all the same.
@@ -25,8 +25,8 @@ from lab.scenarios import (
 )
 from lab.servers import ServerPlan
 
-PATIENCE = 3.0
-"Seconds to go on looking: ExaBGP's second refusal comes after one."
+WATCHED = 3.0
+"Seconds to go on observing: ExaBGP's second refusal comes after one."
 
 
 class Unlisted(Comeback):
@@ -45,12 +45,12 @@ class Unlisted(Comeback):
         return lambda: lab.incident(lab.power_on(NODE1), NODE1, f"{self.listed} of 2 neighbors list its agent")
 
     def await_tables(self, lab: DataCentre) -> None:
-        """Waits until each router next to a server has the route of node2 alone; says what they have."""
+        """Waits until each router next to a server has the route of node2 alone, and prints the routes."""
 
         def alone() -> bool:
             return all(servers <= {NODE2.name} for servers in lab.tables().values())
 
-        lab.watch(PATIENCE)
+        lab.watch(WATCHED)
         lab.await_seen("no route of node1 in any table", HANDOVER_LIMIT, alone)
         for router, servers in lab.tables().items():
             lab.say(f"{router} has routes of {', '.join(sorted(servers)) or 'nobody'}")

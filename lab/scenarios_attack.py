@@ -1,9 +1,9 @@
-"""Somebody in the fabric who forges adverts: what authentication is worth.
+"""An attacker in the fabric forges adverts: what authentication prevents.
 
-A machine that nobody has planned hangs on a top-of-rack router. It can write any source address into its packets (no
-router of the lab checks that), and it hears every advert that crosses its router. It knows everything but the key, and
-sends 1,000 adverts a second to each of them: recorded ones, forged ones, and mixtures of both.
-`attack-open` is the control: the same without authentication.
+A machine outside the plan is attached to a top-of-rack router. It can write any source address into its packets (no
+router of the lab checks that), and it receives every advert that crosses its router. It knows everything but the key,
+and sends 1,000 adverts a second to each of them: recorded ones, forged ones, and mixtures of both. `attack-open` is the
+control: the same without authentication.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ ATTACKER_LINK = Link(TORS[0], ATTACKER, "eth0")
 RATE = 1000
 "Adverts a second to each node."
 SECONDS = 5.0
-"That the attack lasts: some fifty intervals."
+"Seconds of the attack: some fifty intervals."
 OVER = re.compile(r"attack over: (\d+) adverts sent, \d+ a second")
 FORGED = {"auth-missing", "auth-mac"}
 WANTED = {NODE1.name: FORGED, NODE2.name: FORGED | {"auth-replay"}, NODE3.name: FORGED | {"auth-replay"}}
-"The reasons that must be counted. node1 hears no replay: its peers are Backups, of whom nothing was recorded."
+"The reasons that must be counted. node1 gets no replay: its peers are Backups, which have sent no advert."
 RECOVERY = 10.0
 "Seconds after an attack that has succeeded."
 
@@ -132,12 +132,12 @@ class AttackOpen(Attacked):
 
 
 def forged(run: Run) -> int:
-    """The adverts that the attacker has sent; 0 if the attack did not come to its end."""
+    """The adverts that the attacker has sent; 0 if the attack was not completed."""
     found = [match for each in run.facts.incidents if (match := OVER.fullmatch(each.what))]
     return int(found[0][1]) if found else 0
 
 
 def rejected(run: Run, node: str) -> dict[str, int]:
-    """What a node has rejected in its life, by reason, when it was asked after the attack."""
+    """Packets that a node has rejected since its start, by reason, read after the attack."""
     counted: list[AgentEvent] = [each for each in run.facts.agents if (each.node, each.event) == (node, "counters")]
     return dict(counted[-1].fields["rejected"]) if counted else {}

@@ -1,9 +1,9 @@
-"""What the fabric does to a service: nodes that fall silent with their links up, all uplinks at once, split elections.
+"""What the fabric does to a service: silent failures with all links up, all uplinks cut at once, split brain.
 
 What these have in common is that the routers and the election see different things. A mute node's routes stay in the
 routers until the BGP hold time, so that only a better route takes its place (the agent's `takeover`); a node without
-uplinks is gone for the routers long before a VRRP timer tells (`standby = "announce"`); and if only the adverts are
-lost, there are two Actives whom the routers reach equally well.
+uplinks is gone for the routers long before a VRRP timer expires (`standby = "announce"`); and if only the adverts are
+lost, there are two Actives that the routers reach equally well.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def dropped_on_leaving(match: str, node: Machine) -> str:
 
 
 def mute_rules(node: Machine) -> list[str]:
-    """For a ToR, at its port to the node. In the node itself every send would fail with EPERM, and a node that can tell
-    that it is mute is not mute.
+    """For a ToR, at its port to the node. In the node itself every send would fail with EPERM, so that the agent would
+    notice; it must not notice a silent failure.
     """
     neighbours = f"type filter hook output priority 0; oifname {node.name} drop;"
     return [
@@ -84,14 +84,14 @@ def check_elected(runs: Sequence[Run], plan: ServerPlan) -> list[str]:
 
 
 def with_takeover(usual: ServerPlan) -> ServerPlan:
-    """Where nothing is asked for: what works in every site."""
+    """Takeover by a shorter path, which works in every site, unless the command line names another one."""
     return usual if usual.takeover else replace(usual, takeover=("prepend",))
 
 
 @scenario
 class MuteNode(Takeover):
-    """The routers keep the mute node's route until its BGP sessions' hold time is over; VRRP has long decided. Only a
-    better route wins against it.
+    """The routers keep the mute node's route until the hold time of its BGP sessions is over, long after the election.
+    Until then only a better route wins.
     """
 
     name = "mute-node"
@@ -123,8 +123,8 @@ class MuteNode(Takeover):
 
 @scenario
 class MuteTwo(Scenario):
-    """The second to fall silent has a better route already than the first, and its successor needs a better one
-    still.
+    """The second node to fail silently already has a better route than the first. Its successor needs a still better
+    one.
     """
 
     name = "mute-two"
@@ -173,7 +173,7 @@ class MuteTwo(Scenario):
 
 
 SECOND = 1.5
-"Seconds between the first takeover and the second silence: an Active's MED tells the time in whole seconds."
+"Seconds from the first takeover to the second silent failure: an Active's MED encodes whole seconds."
 
 
 def moments_of_silence(run: Run) -> list[float]:
@@ -182,7 +182,7 @@ def moments_of_silence(run: Run) -> list[float]:
 
 
 def both_outages(run: Run) -> tuple[float, float]:
-    """How long after each of two silences nobody answered, in ms; one that did not come lasts for ever."""
+    """The outage after each of two silent failures, in ms; infinite for a second one that did not happen."""
     first, *later = moments_of_silence(run)
     if not later:
         return run.timeline.outage_ms, float("inf")
@@ -190,7 +190,7 @@ def both_outages(run: Run) -> tuple[float, float]:
 
 
 def lost_by_silence(run: Run) -> int:
-    """The probes lost in the outage that began with each silence."""
+    """The probes lost in the outages that began with a silent failure."""
     lost = 0
     for moment in moments_of_silence(run):
         begun = [each for each in run.timeline.outages if abs(each.start - moment) <= BUDGET_MS]
@@ -200,8 +200,8 @@ def lost_by_silence(run: Run) -> int:
 
 @scenario
 class MuteReturn(Takeover):
-    """A route made better by a silence must become as good as any other again, before there is nothing left to take
-    away from its path.
+    """After a silent failure the new Active's path is shorter. It must become an ordinary one again, before there is no
+    prepend left to remove at the next failure.
     """
 
     name = "mute-return"
@@ -230,7 +230,7 @@ class MuteReturn(Takeover):
         lab.watch(2 * TAIL)
 
     def _await_prepends(self, lab: DataCentre, wanted: int, limit: float) -> None:
-        """Waits until each router that decides knows a best path with so many prepends, and notes when it did."""
+        """Waits until the best path of each gate has so many prepends, and records when it had."""
         asn = lab.fabric.site.asn(NODE2)
         waiting = list(lab.fabric.site.gates)
 
@@ -252,12 +252,12 @@ class MuteReturn(Takeover):
 
 
 STALE_MARGIN = 2
-"Seconds for which a silence counts beyond the routers' hold time: theirs begins anew with each message."
+"Seconds for which a silent failure counts beyond the routers' hold time, which restarts with each message."
 
 
 @scenario
 class CutUplinks(Takeover):
-    """The routers see it at once. If Backups announce, they know another way already."""
+    """The routers see it at once. If Backups announce, they already know another path."""
 
     name = "cut-uplinks"
     summary = "all uplinks of the Active go down; the node itself runs on"
@@ -294,8 +294,8 @@ ADVERTS = "meta l4proto 112"
 
 @scenario
 class Partition(Scenario):
-    """Two Actives, whom the routers reach equally well. The later one's route is better until they hear each other
-    again, and then the weaker one goes.
+    """Two Actives that the routers reach equally well. The later one's route is better until adverts arrive again; then
+    the Active with the lower priority becomes Backup.
     """
 
     name = "partition"
@@ -352,7 +352,7 @@ HEALED = "hears adverts and is heard again"
 
 
 def wrong_moves(run: Run) -> list[str]:
-    """What the client saw other than: node1, node2 from its election on, and node1 from the end of the partition on."""
+    """The answering nodes, if not: node1, node2 from its election on, node1 from the end of the partition on."""
     moves = run.timeline.moves
     healed = next(((each.time - run.timeline.event) * 1e3 for each in run.facts.incidents if each.what == HEALED), 0.0)
     seen = [(each.before, each.after, each.start > healed) for each in moves]

@@ -1,8 +1,8 @@
 """The service: what users notice of maintenance, failed services, crashes and restarts; in most cases nothing.
 
-In most of these scenarios a node gives the address up, or starts over, while it could serve on. Then nothing has to be
-lost: the old Active answers until the new one does (make before break), and what a killed agent has left behind stays
-where it is until the election is decided. They are judged by every probe of every run, not by a median.
+In most of these scenarios a node gives the address up, or its agent restarts, while it could serve on. Then no probe
+may be lost: the old Active answers until the new one does (make before break), and what a killed agent has left behind
+stays in place until the election is decided. Every probe of every run is judged, not a median.
 
 `fail-check` is the exception. There the service itself is dead, so that every probe is lost until another node answers,
 and the time this may take is counted from its death.
@@ -85,7 +85,7 @@ class Planned(Scenario):
         return lambda: lab.incident(lab.command(NODE1, *words), NODE1, f"exavrrp {' '.join(words)}")
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
-        """Nothing is to be waited for when the command failed."""
+        """If the command failed, there is nothing to wait for."""
         if lab.await_command(COMMAND_LIMIT).status == 0:
             lab.await_at_rest(NODE1.name, HANDOVER_LIMIT)
             super().outcome(lab, plan)
@@ -217,7 +217,7 @@ def logged(run: Run, node: Machine, event: str) -> Iterable[AgentEvent]:
 
 
 class StartedAnew(Scenario):
-    """The agent on the Active ends and is started anew by ExaBGP, whose sessions stay."""
+    """The agent on the Active ends, and ExaBGP, whose sessions stay up, restarts it."""
 
     after = NODE1
 
@@ -261,8 +261,8 @@ class RestartExabgp(StartedAnew):
 
 @scenario
 class FailedReload(StartedAnew):
-    """ExaBGP then ends the agent and starts no other one, and keeps its sessions and our routes: for as long as that
-    lasts, both ToRs must know the way to node1, and to nobody else.
+    """ExaBGP then ends the agent and starts no other one, and keeps its sessions and our routes: meanwhile both ToRs
+    must have the route to node1, and no other.
     """
 
     name = "failed-reload"
@@ -304,7 +304,7 @@ REPAIRED = "SIGUSR1 for ExaBGP, its file is back"
 
 
 def failed_reload(number: int, run: Run) -> list[str]:
-    """What was not as before at the repair, or was not in between."""
+    """What had changed at the repair, or between the failed reload and the repair."""
     repaired = next(each.time for each in run.facts.incidents if each.what == REPAIRED)
     violations = []
     for tor in TORS:
@@ -321,11 +321,10 @@ def failed_reload(number: int, run: Run) -> list[str]:
 
 @scenario
 class SlowBgp(Comeback):
-    """The dangerous comeback: the others hear such a node, but their adverts do not reach it, since its own address is
-    not announced yet.
+    """The dangerous comeback: the peers receive the node's adverts, but theirs do not reach it, since its own address
+    is not announced yet.
 
-    It is its ToRs that do not take its connections; they need not be hindered from calling it, because ExaBGP does not
-    listen.
+    The ToRs drop its BGP connections. Theirs to it need no rule, because ExaBGP does not listen.
     """
 
     name = "slow-bgp"
@@ -358,7 +357,7 @@ class SlowBgp(Comeback):
 
 
 def premature(runs: Sequence[Run]) -> list[str]:
-    """In which runs node1 became Active before a BGP session of its was up."""
+    """Runs in which node1 became Active before one of its BGP sessions was up."""
     violations = []
     for number, run in enumerate(runs, 1):
         up = min(

@@ -1,7 +1,7 @@
 """BGP sessions that carry more than their own family, and several to one address.
 
-Where each server has one session per uplink, both families go over it. What is judged is not what the agents say, but
-what the routers' kernels have: the address by the router's own link to the Active, by the next hop of that session.
+Where each server has one session per uplink, both families go over it. Judged by the routers' kernel tables, not by the
+agents' logs: each router must reach the address over its own link to the Active, by the next hop of that session.
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class OneSession(Unmoved):
         lab.await_seen(what, SEEN, lambda: all(self._has(lab, one) == (one in there) for one in (*there, *gone)))
 
     def _has(self, lab: DataCentre, link: Link) -> bool:
-        """Whether the router's kernel leads the address over its own link, to our end of it."""
+        """Whether the router's kernel routes the address over its own link, to the node's address on it."""
         return leads(lab, link, link.address_of_member(6), self.family)
 
 
 def leads(lab: DataCentre, link: Link, hop: Address, family: Family = 6) -> bool:
-    """Whether the kernel of a link's router leads the virtual address over that link, to this address of its member."""
+    """Whether the kernel of a link's router routes the virtual address over it, to this address of its member."""
     prefix = f"{VIRTUAL_ADDRESS[family]}"
     table = lab.topology[link.router.name].run("ip", f"-{family}", "-o", "route", "show", prefix)
     return f"via {'' if family == 6 else 'inet6 '}{hop} dev {link.router_interface} " in f"{table} "
@@ -149,7 +149,7 @@ class SamePeer(Unmoved):
         return link, lab.fabric.site.ends(link, 6)
 
     def _await(self, lab: DataCentre, up: Sequence[Address]) -> None:
-        """Waits until the router's kernel leads to these ends of ours alone, and `status` says the same."""
+        """Waits until the router's kernel routes to exactly these addresses of node1, and `status` agrees."""
         link, ends = self._ends(lab)
         wanted = {one: one in up for one in ends}
         told = ", ".join(f"from {one}: {'up' if wanted[one] else 'down'}" for one in ends)
@@ -161,7 +161,9 @@ class SamePeer(Unmoved):
         lab.say(f"  {link.router.name}'s table and status agree: {link.address_of_router(6)} {told}")
 
     def _said(self, lab: DataCentre, link: Link) -> dict[str, tuple[bool, list[str]]]:
-        """By our end of each session to the router's address: whether it is up, and for whom it counts."""
+        """node1's address of each session to the router's → whether it is up, and the virtual routers that it counts
+        for.
+        """
         sessions = lab.servers[NODE1.name].status()["sessions"]
         there = [one for one in sessions if one["peer"] == str(link.address_of_router(6))]
         return {one["local"]: (one["up"], one["counts_for"]) for one in there}

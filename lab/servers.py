@@ -48,10 +48,10 @@ AGENT = ROOT / ".venv" / "bin" / "exavrrp"
 SERVICE_PORT = 7007
 
 Means = Literal["med", "prepend"]
-"How the route of a node that takes over beats a dead one's: the agent's `takeover`."
+"How the route of a node that takes over beats a dead node's: the agent's `takeover`."
 MEANS: tuple[Means, ...] = ("med", "prepend")
 PREPENDS = 3
-"Of a normal Active, if takeovers take them away: so many nodes may fall silent within `stale_for`."
+"Of an ordinary Active; a takeover by path removes one. So many nodes may fail silently within `stale_for`."
 
 Configuration = Callable[[Machine, "ServerPlan", Path], str]
 "The agent's configuration on a machine, with a directory of the server's own."
@@ -73,7 +73,7 @@ EXABGP_ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class ServerPlan:
-    """What the servers are told beyond the plan of addresses; a scenario may change it."""
+    """How the servers are configured beyond the plan of addresses; a scenario may change it."""
 
     family: Family
     interval: float
@@ -97,30 +97,30 @@ class ServerPlan:
     tables: tuple[str, ...] = ()
     "lines of TOML for further tables; $directory stands for a directory of the server's own"
     configuration: Configuration | None = None
-    "what the agent is told instead of one virtual router with all of the above"
+    "the agent's configuration in place of one virtual router with all of the above"
     unlisted: frozenset[tuple[str, str]] = frozenset()
     "servers, each with a router that is its neighbour, and whose stanza in exabgp.conf does not list the agent"
     record: bool = False
-    "the agents record what their elections are told"
+    "the agents record the events of their elections"
     carrier: Family | None = None
     "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
     @property
     def window(self) -> float:
-        """Seconds in which a silent takeover counts."""
+        """Seconds for which a silent failure counts."""
         return self.hold if self.stale_for is None else self.stale_for
 
     @property
     def compared_everywhere(self) -> bool:
-        """Whether the routers that decide see a new Active's route to be better than that of one which fell silent.
+        """Whether the gates prefer a new Active's route to that of a node that failed silently.
 
-        MED reaches the routers next to the servers, and no other: in `racks`, others decide.
+        MED reaches only the routers next to the servers; in `racks` these are not the gates.
         """
         return "prepend" in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
 
 
 def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
-    """What the agent is told; everything it keeps is below `directory`."""
+    """exavrrp.toml; all files of the agent are below `directory`."""
     peers = [peer.loopback(plan.family) for peer in SERVERS if peer is not machine]
     lines = [
         "[agent]",
@@ -157,7 +157,7 @@ def runtime_directory(directory: Path) -> Path:
 
 
 def preference(machine: Machine, plan: ServerPlan) -> list[str]:
-    """Lines for [virtual_router.web.bgp] by which one node's route is better than another's."""
+    """Lines for [virtual_router.web.bgp] that make one node's route better than another's."""
     lines = []
     if plan.standby or plan.takeover:
         lines.append(f"local_as = {plan.site.asn(machine)}")
@@ -270,16 +270,16 @@ class Server:
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     def unlist(self, *routers: str) -> None:
-        """From its next start or reload on, ExaBGP passes what the agent says on to its neighbours but for these.
+        """From its next start or reload on, ExaBGP sends the agent's announcements to all its neighbours but these.
 
-        4.2 uses a new list in a new session: with a reload those that are unlisted or listed again are set up anew, for
-        the hold time that we offer changes, too (and not the one that counts, the router's).
+        4.2 uses a new list in a new session only. So our hold time changes, too: then a reload resets the sessions of
+        the routers that are unlisted or listed again. The router's hold time is the smaller one, and stays in force.
         """
         self._plan = replace(self._plan, unlisted=frozenset((self.machine.name, router) for router in routers))
         self._configure_exabgp()
 
     def reread_exabgp(self) -> float:
-        """Has ExaBGP read its configuration again (SIGUSR1): its processes and its sessions stay; returns when."""
+        """Has ExaBGP read its configuration again (SIGUSR1): its processes and its sessions stay; returns the time."""
         assert self._exabgp is not None
         now = time.time()
         self._exabgp.process.send_signal(signal.SIGUSR1)
@@ -293,7 +293,7 @@ class Server:
 
     @property
     def recording(self) -> Path:
-        """What the agent records, if the plan says so."""
+        """The agent's recording, if the plan has one."""
         return self.directory / "recording"
 
     @property
@@ -318,7 +318,7 @@ class Server:
         self._service = self._processes.start(self.namespace, "echo", argv)
 
     def kill_service(self) -> float:
-        """SIGKILL for what this server serves; returns when that was."""
+        """SIGKILL for the echo service; returns the time."""
         assert self._service is not None
         now = time.time()
         self._processes.ending(self._service)
@@ -346,7 +346,7 @@ class Server:
         self._exabgp = self._processes.start(self.namespace, "exabgp", argv, EXABGP_ENVIRONMENT)
 
     def stop_exabgp(self) -> float:
-        """Asks ExaBGP to stop (SIGTERM), as `systemctl stop exabgp` does; returns when that was."""
+        """Asks ExaBGP to stop (SIGTERM), as `systemctl stop exabgp` does; returns the time."""
         assert self._exabgp is not None
         now = time.time()
         self._processes.ending(self._exabgp)
@@ -355,7 +355,7 @@ class Server:
 
     def reload_exabgp(self, number: signal.Signals = signal.SIGUSR2) -> float:
         """Asks ExaBGP for a full reload (SIGUSR2: its processes are ended and started anew, its sessions stay), or for
-        an ordinary one (SIGUSR1: what the file says anew counts); returns when.
+        an ordinary one (SIGUSR1: it reads its file anew); returns the time.
         """
         now = time.time()
         self.exabgp.process.send_signal(number)
@@ -371,8 +371,8 @@ class Server:
             self._hidden.rename(self._configuration)
 
     def arm_power_off(self) -> Callable[[], float]:
-        """What it returns cuts the power: first the carrier of both links goes, so that no FIN gets out, then every
-        process; it says when.
+        """Returns a function that cuts the power: first the carrier of both links goes, so that no FIN gets out, then
+        every process. It returns the time.
         """
         cut = Armed.ip(self.namespace)
         pids = sorted(pid for pid in self.namespace.pids() if pid != cut.pid)
@@ -380,8 +380,8 @@ class Server:
         def fire() -> float:
             now = time.time()
             cut.fire([f"link set {link.member_interface} down" for link in self._plan.site.uplinks(self.machine)])
-            # Stopped before any is killed: an agent must not live to see ExaBGP's end, and say something of it. And
-            # children first, since a stopped process group continues when the last parent outside it ends (setpgid(2)).
+            # Stopped before any is killed: an agent must not react to ExaBGP's end. Children first, since a stopped
+            # process group continues when the last parent outside it ends (setpgid(2)).
             for number in (signal.SIGSTOP, signal.SIGKILL):
                 for pid in reversed(pids):
                     with suppress(ProcessLookupError):
@@ -393,8 +393,8 @@ class Server:
         return fire
 
     def power_on(self) -> float:
-        """Links, addresses, the service, ExaBGP, with nothing on lo and an empty /run: what a boot does; returns when
-        the links began to come up.
+        """Links, addresses, the service, ExaBGP, with nothing on lo and an empty /run: what a boot does; returns the
+        time at which the links began to come up.
         """
         self.namespace.ip(["address flush dev lo", "address add 127.0.0.1/8 dev lo", "address add ::1/128 dev lo"])
         shutil.rmtree(self._runtime, ignore_errors=True)

@@ -211,7 +211,7 @@ class Plot:
         return y + height
 
     def probes(self, y: float, probes: Sequence[Probe]) -> None:
-        """Neighbouring probes with the same fate are one box; lost ones reach lower."""
+        """Consecutive probes with the same result are one box; lost ones reach lower."""
         shown = [(self.moment(probe.sent), probe.node) for probe in probes]
         inside = [(moment, who) for moment, who in shown if self.axis.start <= moment <= self.axis.end]
         changes = [index for index, (_, who) in enumerate(inside) if index == 0 or who != inside[index - 1][1]]
@@ -270,7 +270,7 @@ class Plot:
         self.flags(y, server)
 
     def flags(self, y: float, server: Machine) -> None:
-        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent said.
+        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent logged.
 
         Those that come too close for their words to stand side by side share one text.
         """

@@ -15,12 +15,12 @@ ms. An outage that has not ended when the probing stops runs to the last probe.
 **Phases**, each the first such moment: `last_advert` (the old Active's last advert arrives at a ToR), `elected`
 (another node's agent logs its transition to Active), `bound`, `announced` (ExaBGP has answered), `in_kernel_first`
 and `in_kernel` (the route to the new Active, and to nobody else, is in the kernel table of the first, of both routers
-at which the ways to the servers part: the rack's ToRs, the racks' spines), `client_route` (the client's kernel table
+where the paths to the servers diverge: the rack's ToRs, the racks' spines), `client_route` (the client's kernel table
 leads over both of them again), `first_answer` (the new Active's first answer to a probe sent after the event arrives at
 the client). None: it did not happen.
 
 **Moves.** Another node answers than before. Routers do not change over at the same moment, and until the last one has,
-probes are answered by one node or the other, depending on their way. Changes of the answering node that follow each
+probes are answered by one node or the other, depending on their path. Changes of the answering node that follow each
 other within SETTLED seconds are therefore one move, from the node that answered before the first of them to the one
 that answered after the last; its length is how long nodes took turns. A move from a node to itself is a flap.
 """
@@ -288,9 +288,7 @@ REROUTING_MARGIN = 0.002
 
 
 def count_rerouting(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int:
-    """Lost probes that were under way while a router on their way had taken a route out and not yet put the next one
-    in.
-    """
+    """Lost probes in flight while a router on their path had deleted a route and not yet added the next one."""
     gaps = table_gaps(routes)
     return sum(
         any(start - REROUTING_MARGIN <= probe.sent <= end + REROUTING_MARGIN for start, end in gaps) for probe in lost

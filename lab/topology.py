@@ -6,7 +6,7 @@ lab is alive, and the removal of what a killed lab left behind. Must not know: r
 Every lab has a directory RUN/<pid> and a locked file RUN/<pid>.lock; its namespaces are called
 exavrrp-<pid>-<machine>. So several labs can run side by side, and a namespace whose lab's file is not locked belongs
 to nobody: the next start ends the processes in it and removes it. The lock, not the pid, decides, because pids are
-used again.
+reused.
 
 Routers and the client learn everything by BGP. Servers have what servers have: addresses on lo and a static multipath
 default route over both uplinks. ExaBGP announces, it does not install routes.
@@ -49,12 +49,12 @@ SETTINGS: Mapping[str, str] = {
     # Addresses are usable at once; nothing in the lab can be a duplicate.
     "ipv6/conf/default/accept_dad": "0",
     "ipv6/conf/default/accept_ra": "0",
-    # A next hop whose cable is out is not used: what anybody with static multipath routes sets.
+    # A next hop whose cable is out is not used: as usual with static multipath routes.
     "ipv4/conf/all/ignore_routes_with_linkdown": "1",
     "ipv4/conf/default/ignore_routes_with_linkdown": "1",
     "ipv6/conf/all/ignore_routes_with_linkdown": "1",
     "ipv6/conf/default/ignore_routes_with_linkdown": "1",
-    # Packets may come in over either uplink, whichever one the answer would take.
+    # Packets may arrive over either uplink, whichever one the answer would take.
     "ipv4/conf/all/rp_filter": "0",
     "ipv4/conf/default/rp_filter": "0",
     # ECMP as a data centre's switches do it: over addresses, protocol and ports, each machine in its own way. With
@@ -164,7 +164,7 @@ class Topology:
             namespace.ip(boot(self._site, namespace.machine))
 
     def attach(self, link: Link) -> Namespace:
-        """Adds a machine below a router of the plan, which nobody has planned: with that link, and a default route."""
+        """Adds a machine outside the plan below a router of the plan: with this link, and a default route."""
         namespace = Namespace(link.member, f"exavrrp-{os.getpid()}-{link.member.name}")
         self._namespaces[link.member.name] = namespace
         router = self[link.router.name]

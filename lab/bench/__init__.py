@@ -6,9 +6,9 @@ itself, the peers are stand-ins: they only send and receive adverts. Read the fi
 
     plan.py        the virtual routers, both agents' configurations, what a stand-in sends (pure)
     readings.py    from /proc, captures and monitors to figures (pure)
-    standin.py     a peer that swallows adverts, and sends some of its own; runs inside the namespaces
-    capture.py     writes down when each advert came; runs inside the namespaces
-    prober.py      asks each virtual address until it answers; runs inside the namespaces
+    standin.py     a peer that discards adverts, and sends some of its own; runs inside the namespaces
+    capture.py     writes down when each advert arrived; runs inside the namespaces
+    prober.py      pings each virtual address until it answers; runs inside the namespaces
     arena.py       the namespaces, BIRD and the instruments, for one measurement
     agents.py      exavrrp under ExaBGP, keepalived: started, followed in their logs, measured
     profiling.py   where an agent spends its time, as text

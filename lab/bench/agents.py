@@ -44,7 +44,7 @@ class Terms:
 
 
 class Agent(ABC):
-    """One of them on one server."""
+    """An agent that is measured, on one server."""
 
     def __init__(self, arena: Arena, machine: Machine, terms: Terms, tail: Path) -> None:
         self.arena, self.machine, self.terms = arena, machine, terms
@@ -67,7 +67,7 @@ class Agent(ABC):
 
     @abstractmethod
     def _take(self, line: str) -> None:
-        """A line of its log."""
+        """Reads one line of its log."""
 
     @abstractmethod
     def _announced(self) -> bool:
@@ -212,21 +212,21 @@ class Keepalived(Agent):
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One who takes part in the race."""
+    """A program that is measured: exavrrp of one checkout, or keepalived."""
 
     name: str
     kind: type[Exavrrp] | type[Keepalived]
     program: Path
     paths: int
-    "over so many paths it sends a copy of each advert to each peer, and hears those of others"
+    "over so many paths it sends a copy of each advert to each peer, and receives those of others"
 
     @property
     def announces(self) -> bool:
-        """Whether somebody learns routes from it."""
+        """Whether it announces routes."""
         return self.kind is Exavrrp
 
     def on(self, arena: Arena, machine: Machine, terms: Terms) -> Agent:
-        """It, on a server; not started."""
+        """Its agent on a server; not started."""
         return self.kind(arena, machine, terms, self.program)
 
 
@@ -245,7 +245,7 @@ def keepalived_version(contender: Contender) -> str:
 
 
 def exavrrp(source: Path, directory: Path, name: str) -> Contender:
-    """That of a checkout; a program that starts it is made in `directory`."""
+    """exavrrp of a checkout; writes a program that starts it to `directory`."""
     package = source.resolve() / "src"
     if not (package / "exavrrp").is_dir():
         raise LabError(f"{source} is no checkout of exavrrp: {package / 'exavrrp'} is missing")

@@ -23,7 +23,7 @@ from lab.servers import ROOT, Armed
 from lab.topology import LabError, Topology
 
 HOLD = 30
-"BGP hold time, seconds: nothing here is about it, and daemons share two cores."
+"BGP hold time, seconds: long, as no measurement depends on it and the daemons share two cores."
 SEED = 1
 "Of the machines' ECMP hashes: each measurement has the same paths."
 LIMIT = 10.0
@@ -33,7 +33,7 @@ TOR1, _ = RACK.racks["node1"]
 
 
 Came = Callable[[Sequence[VirtualRouter], float], dict[str, float]]
-"When each virtual address came since a time, both in seconds since the epoch."
+"When each virtual address appeared after a time; both in seconds since the epoch."
 
 
 class Arena:
@@ -74,7 +74,7 @@ class Arena:
     def start_standin(
         self, machine: Machine, routers: int = 0, interval: float = 1.0, copies: int = 1, bursts: int = 1
     ) -> None:
-        """A peer that only swallows adverts or, with `routers`, is Active for these, and sends to node1."""
+        """A peer that only discards adverts or, with `routers`, is Active for these, and sends to node1."""
         words = [machine.name, NODE1.name, str(routers), str(interval), str(copies), str(bursts)]
         program = self._instrument(machine, "standin", *words)
         if routers:
@@ -86,7 +86,7 @@ class Arena:
         return sum(parse_bursts(program.output.read_text(), since, until) for program in self._senders)
 
     def pause(self) -> float | None:
-        """Seconds for which the Active stand-in has sent nothing, at most."""
+        """The longest time for which the Active stand-in has sent nothing, in seconds."""
         (program,) = self._senders
         return longest_pause(program.output.read_text())
 
@@ -97,7 +97,7 @@ class Arena:
         self.processes.forget(self.topology[machine.name])
 
     def start_capture(self) -> None:
-        """From now on the adverts that come to node2 are written down."""
+        """From now on the adverts that arrive at node2 are written down."""
         self._captures = self._instrument(NODE2, "capture")
 
     def captured(self, since: float, until: float) -> list[Capture]:
@@ -105,7 +105,7 @@ class Arena:
         return parse_captures(self._captures.output.read_bytes(), since, until)
 
     def start_prober(self, routers: int) -> Callable[[], dict[str, float]]:
-        """The first ToR asks all virtual addresses; what it returns says when each answered first."""
+        """Pings all virtual addresses from the first ToR; its result, when called, has each first answer's time."""
         program = self._instrument(TOR1, "prober", str(routers))
         self.processes.ending(program)
         return lambda: parse_answers(program.output.read_text())

@@ -1,6 +1,6 @@
-"""A peer's instrument: writes down each advert that comes to it, with the time that the kernel gave it.
+"""A peer's instrument: writes down each advert that it receives, with the kernel's time stamp.
 
-It looks ten times a second, so that thousands of adverts cost little. Records: `readings.RECORD`.
+It reads ten times a second, so that thousands of adverts cost little. Records: `readings.RECORD`.
 
     python -m lab.bench.capture
 """
@@ -17,7 +17,7 @@ from lab.instruments.sniffer import ETH_P_IP, ETH_P_IPV6, TIMESPEC, listen
 
 SO_RCVBUFFORCE = 33
 BUFFER = 32 << 20
-"Bytes; 1,020 adverts of 100 ms with what the kernel keeps of each are one of them."
+"Bytes; the 1,020 adverts of 100 ms, with the kernel's overhead for each, take about one MiB."
 PERIOD = 0.1
 
 

@@ -1,4 +1,4 @@
-"""The virtual routers of a measurement, how either agent is told of them, and the adverts of a stand-in.
+"""The virtual routers of a measurement, both agents' configurations of them, and the adverts of a stand-in.
 
 Pure: numbers in, text and bytes out.
 """
@@ -96,7 +96,7 @@ vrrp_instance {name} {{
 def keepalived_configuration(
     machine: Machine, routers: Sequence[VirtualRouter], interval: float, *, realtime: bool
 ) -> str:
-    """keepalived.conf with the same virtual routers. It hears adverts on eth0 only (2.2.7 wants an `interface`)."""
+    """keepalived.conf with the same virtual routers. It receives adverts on eth0 only (2.2.7 wants an `interface`)."""
     parts = ["global_defs {\n  vrrp_version 3\n", "  vrrp_rt_priority 1\n" if realtime else "", "}\n"]
     parts += [
         KEEPALIVED_INSTANCE.format(

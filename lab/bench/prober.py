@@ -1,6 +1,6 @@
-"""A router's instrument: asks each virtual address (ICMP echo) every 10 ms until it has answered once.
+"""A router's instrument: pings each virtual address (ICMP echo) every 10 ms until it has answered once.
 
-Where a router has no route to an address, asking costs a system call and no packet. It writes `TIME ADDRESS` for each
+Without a route to an address, a ping costs a system call and no packet. It writes `TIME ADDRESS` for each
 first answer, the time in ns since the epoch, and ends with the last one.
 
     python -m lab.bench.prober ROUTERS
@@ -31,7 +31,7 @@ def request(family: Family) -> bytes:
 
 
 def answers(family: Family, listener: socket.socket) -> set[str]:
-    """Who has answered since the last look."""
+    """The addresses that have answered since the last call."""
     found = set()
     with suppress(BlockingIOError):
         while True:

@@ -1,10 +1,11 @@
 """What is measured, and in which order: `lab/bench/run scale`.
 
-For each number of virtual routers all contenders come in turn, each as Active and as Backup in an arena of its own, as
-often as asked for: what the machine does beside it meets all of them. An agent is measured for `seconds`, once it has
-stood for `settle` seconds where it should be:
+For each number of virtual routers all contenders take turns, each as Active and as Backup in an arena of its own,
+`repeat` times: other load on the machine affects all of them. An agent is measured for `seconds`, once it has been in
+its role for `settle` seconds:
 
-- Active: it starts among peers that only swallow. Then SIGTERM (exavrrp: to its ExaBGP), and what it leaves on lo.
+- Active: it starts among peers that only discard adverts. Then SIGTERM (exavrrp: to its ExaBGP), and what it leaves on
+  lo.
 - Backup: a stand-in is Active for all virtual routers.
 - takeover: the same, and then the stand-in dies with its links.
 - three: three agents start at once, the best is to become Active for all, and nothing is to move after that.
@@ -31,8 +32,8 @@ from lab.bench.readings import lateness, percentile
 from lab.processes import Late
 from lab.servers import ExaBGPLine
 
-PATIENCE = 60.0
-"Seconds for what is awaited."
+WAIT_LIMIT = 60.0
+"Seconds to wait for a condition."
 MS = 1000.0
 MICRO = 1e6
 
@@ -91,7 +92,7 @@ class Load:
     load: float | None = None
     "the machine's load average of one minute, at the end of the measurement"
     failure: str = ""
-    "what did not come about"
+    "the condition that was not met"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class Three:
     moves_converging: int
     "transitions, all three; the least are four for each virtual router"
     moves_after: int
-    "transitions in the time that was watched then"
+    "transitions in the measurement after that"
     cpu: tuple[float, ...]
     "share of a core of each in that time"
     load: float
@@ -208,7 +209,7 @@ class Race:
         self._profile(agent, "active")
         stopped = time.monotonic()
         program = agent.stop()
-        self._arena.processes.await_condition("its end", PATIENCE, lambda: program.ended)
+        self._arena.processes.await_condition("its end", WAIT_LIMIT, lambda: program.ended)
         return replace(result, stop=time.monotonic() - stopped, left=agent.bound())
 
     def backup(self) -> Iterator[Result]:
@@ -233,15 +234,15 @@ class Race:
     def _takeover(self, agent: Agent) -> Takeover:
         addresses = self._arena.start_monitor(NODE1, "address")
         routes = self._arena.start_monitor(TOR1, "route")
-        # Where there never is a route, nobody needs to ask.
+        # Without routes there is nothing to ping.
         answers = self._arena.start_prober(self._count) if self._contender.announces else dict
         expected = self._count if self._contender.announces else 0
         time.sleep(self._order.settle)
         before, died = agent.moves, time.time()
         self._arena.power_off(NODE2)
-        with suppress(Late):  # what has come stands in the result
+        with suppress(Late):  # the result has what was reached
             self._arena.processes.await_condition(
-                "all to be taken over", PATIENCE, lambda: agent.serves() and len(answers()) == expected
+                "all to be taken over", WAIT_LIMIT, lambda: agent.serves() and len(answers()) == expected
             )
         bound, announced = (came(self._terms.routers, died) for came in (addresses, routes))
         answered = answers()
@@ -272,7 +273,7 @@ class Race:
             agent.start()
         with suppress(Late):
             self._arena.processes.await_condition(
-                "three to agree", PATIENCE, lambda: best.serves() and all(agent.stands_by() for agent in others)
+                "three to agree", WAIT_LIMIT, lambda: best.serves() and all(agent.stands_by() for agent in others)
             )
             converged = time.monotonic() - began
         time.sleep(self._order.settle)
@@ -298,10 +299,10 @@ class Race:
         return [agent.moves for agent in agents]
 
     def _start(self, agent: Agent, condition: Callable[[], bool], role: str) -> float:
-        """Seconds until it is where it should be; raises Late."""
+        """Seconds until it is in its role; raises Late."""
         began = time.monotonic()
         agent.start()
-        self._arena.processes.await_condition(f"all to be {role}", PATIENCE, condition)
+        self._arena.processes.await_condition(f"all to be {role}", WAIT_LIMIT, condition)
         return time.monotonic() - began
 
     def _watch(self, agent: Agent) -> tuple[float, float, float]:

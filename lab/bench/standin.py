@@ -1,8 +1,8 @@
-"""A peer that stands in for an agent: swallows every advert, and sends those of an Active if it is given routers.
+"""A peer that stands in for an agent: it discards every advert, and sends those of an Active if it is given routers.
 
 It has a raw socket that takes adverts and keeps none, so that the kernel does not answer them with an ICMP error. What
 it sends was computed before: all adverts in BURSTS equal parts of the interval, over the first COPIES uplinks each.
-Whoever falls behind does not catch up. It writes `TIME NUMBER` for each burst: ns since the epoch, packets.
+If it falls behind, it does not catch up. It writes `TIME NUMBER` for each burst: ns since the epoch, packets.
 
     python -m lab.bench.standin OWN RECEIVER ROUTERS INTERVAL COPIES BURSTS
 """
@@ -22,8 +22,8 @@ from lab.instruments.sniffer import RETURN, attach
 FAMILIES: dict[Family, socket.AddressFamily] = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
-def swallower(family: Family) -> socket.socket:
-    """Takes all adverts, and its filter drops them at once."""
+def sink(family: Family) -> socket.socket:
+    """Receives all adverts; its filter drops them at once."""
     made = socket.socket(FAMILIES[family], socket.SOCK_RAW, VRRP)
     attach(made, [(RETURN, 0, 0, 0)])
     return made
@@ -38,7 +38,7 @@ def sender(family: Family, receiver: Machine, uplink: int) -> socket.socket:
 
 
 def send(own: Machine, receiver: Machine, routers: int, interval: float, *, copies: int, bursts: int) -> None:
-    """For ever."""
+    """Sends for ever; `interval` in seconds."""
     senders = {(family, uplink): sender(family, receiver, uplink) for family in FAMILIES for uplink in range(copies)}
     packets = [
         (senders[family, uplink], packet)
@@ -61,8 +61,8 @@ def send(own: Machine, receiver: Machine, routers: int, interval: float, *, copi
 def main(own: str, receiver: str, *numbers: str) -> None:
     machines = {each.name: each for each in SERVERS}
     routers, copies, bursts = int(numbers[0]), int(numbers[2]), int(numbers[3])
-    swallowers = [swallower(family) for family in FAMILIES]
-    assert swallowers
+    sinks = [sink(family) for family in FAMILIES]
+    assert sinks
     if routers:
         send(machines[own], machines[receiver], routers, float(numbers[1]), copies=copies, bursts=bursts)
     signal.pause()

@@ -1,9 +1,9 @@
-"""Chaos: a random sequence of faults over three nodes that all serve, and a judge who wants each lost probe explained.
+"""Chaos: a random sequence of faults on three nodes that all serve, and a judge that wants each lost probe explained.
 
 `lab/demo chaos` is the way in. The scenarios of the lab ask what one fault costs; this asks what all of them cost, one
 after the other and in pairs, for as long as there is time. Read the files in this order:
 
-    service.py     the virtual addresses, who prefers which, and the agents' configuration (pure)
+    service.py     the virtual addresses, their nodes by priority, the agents' configuration (pure)
     faults.py      the kinds of fault, what each may cost and why, the sequence that a seed stands for (pure)
     records.py     what was recorded, as values (pure)
     arena.py       the data centre: started, supervised as systemd does, watched, waited for
@@ -13,8 +13,7 @@ after the other and in pairs, for as long as there is time. Read the files in th
     report.py      the result for people, and for programs (pure)
     run.py         from the empty data centre to the verdict; the command line
 
-Faults come in episodes: one fault, or two that overlap (which is said with everything that comes of it), then
-everything is healed, then all has to converge before the next one. So each gap can be told apart, and what follows from
-an earlier fault is never taken for the price of a later one. The seed gives the faults, their order and their lengths;
-when each one comes depends on how long convergence took.
+Faults come in episodes: one fault, or two that overlap (the report says so). Then everything is healed, and all has to
+converge before the next episode. So the effect of an earlier fault is never taken for that of a later one. The seed
+gives the faults, their order and their lengths; when each one comes depends on how long convergence took.
 """

@@ -120,7 +120,7 @@ class Arena:
     # Time passes
 
     def refresh(self) -> None:
-        """Takes in what has been written, restarts what has ended, weighs the agents when it is time."""
+        """Reads new output, restarts units that have ended, and measures the agents' memory when that is due."""
         for tail, take in self._followed:
             for line in tail.lines():
                 take(line)
@@ -130,7 +130,7 @@ class Arena:
             self._weigh()
 
     def watch(self, seconds: float) -> None:
-        """Lets everything run on for a while."""
+        """Lets everything run for so many seconds."""
         end = time.monotonic() + seconds
         self.await_condition("the end of the observation", seconds + 5, lambda: time.monotonic() >= end)
 
@@ -144,8 +144,8 @@ class Arena:
         self.processes.await_condition(what, limit, refreshed)
 
     def await_settled(self, limit: float) -> None:
-        """Waits until each service is served at home and nowhere else, every router leads there over every way, every
-        neighbour is told, and nothing else is in motion.
+        """Waits until each service is served at home and nowhere else, every router leads there over every path, every
+        neighbour gets the announcements, and nothing else is in motion.
         """
         try:
             self.await_condition("every service at home", limit, self._is_home)
@@ -165,7 +165,7 @@ class Arena:
         return all(hops.get(each.name) == site.ways(each, home) for each in (*site.gates, CLIENT))
 
     def describe(self) -> str:
-        """Where what is not settled stands."""
+        """The state of all that is not settled."""
         lines = [f"  {node} says that {neighbor} is not told" for node, neighbor, _ in sorted(self._untold)]
         for service in SERVICES:
             if not self.is_settled(service):
@@ -184,7 +184,7 @@ class Arena:
         return [pid for pid in self.topology[node].pids() if is_agent(pid)]
 
     def speaker(self, router: Machine) -> Program:
-        """What speaks BGP on a router."""
+        """The BGP daemon of a router."""
         name = SPEAKER[self.fabric.router]
         return next(each for each in self.processes.programs if (each.name, each.namespace.machine) == (name, router))
 
@@ -198,7 +198,7 @@ class Arena:
         start_again(self.fabric.site, self.topology[router.name], self.fabric.router, self.processes, self.fabric.hold)
 
     def forget(self, node: str) -> None:
-        """What a server's agents have said counts no more: another one is to say it."""
+        """Forgets the state that a server's agents have logged: another agent is to log it."""
         self.refresh()
         for service in SERVICES:
             self._standings.pop((node, service.name), None)
@@ -219,7 +219,7 @@ class Arena:
 
     def _start_exabgp(self, server: Server) -> None:
         server.start_exabgp()
-        self.processes.ending(server.exabgp)  # if it does, it is started anew
+        self.processes.ending(server.exabgp)  # if it ends, it is restarted
 
     def _supervise(self) -> None:
         for name, server in self.servers.items():
@@ -296,7 +296,7 @@ Untold = tuple[str, str, str]
 
 
 def untold_after(before: frozenset[Untold], event: AgentEvent) -> frozenset[Untold]:
-    """The sessions of which agents have said that the neighbour is not told, after one more line of their logs."""
+    """The sessions that, by the agents' logs, do not get the announcements, after one more line of a log."""
     session = (event.node, event.field("neighbor"), event.field("local"))
     match event.event:
         case "neighbor-unlisted":

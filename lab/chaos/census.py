@@ -49,7 +49,7 @@ class Node:
 class Census:
     nodes: Mapping[str, Node]
     hops: Mapping[str, Mapping[str, tuple[str, ...]]]
-    "of the routers at which the ways part and of the client: in the kernel, to each virtual address"
+    "of the routers where the paths diverge, and of the client: in the kernel, to each virtual address"
     candidates: Mapping[str, Mapping[str, frozenset[str]]]
     "of those routers: the servers from which BGP has a route to each virtual address, used or not"
 
@@ -76,7 +76,7 @@ def strangers(census: Census, site: Site) -> list[str]:
 
 
 def changes(before: Census, after: Census) -> list[str]:
-    """What there is more or less of than before, in words."""
+    """What has become more or less than before, in words."""
     found = []
     for name, node in before.nodes.items():
         later = after.nodes[name]
@@ -91,8 +91,10 @@ def changes(before: Census, after: Census) -> list[str]:
 
 
 RAW = 2 * (1 + len(UPLINKS) + 1)
-"""For each family one that hears, one for each uplink, one for want of any. They are made when first needed, and stay:
-how many there are depends on what has happened, but more would be a leak."""
+"""The most raw sockets of an agent: for each family one that receives, one for each uplink, and one without an
+interface. They are made when first needed, and stay. How many there are depends on the faults before; more would be a
+leak.
+"""
 
 
 def _differences(what: str, wanted: frozenset[str] | set[str], there: frozenset[str] | set[str]) -> list[str]:
@@ -155,7 +157,7 @@ def _sockets(listed: str) -> Counter[str]:
 
 
 def program(pid: int) -> str:
-    """What runs, without its arguments."""
+    """The program of a process, without its arguments."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -186,7 +188,7 @@ def descriptors(pid: int) -> Counter[str]:
 
 
 def _hops(arena: Arena, machine: Machine) -> dict[str, tuple[str, ...]]:
-    """By the name of the service, or the prefix that is none's."""
+    """By the name of the service; by prefix if it is no service's."""
     names = {str(service.address): service.name for service in SERVICES}
     found = {}
     for family in FAMILIES:

@@ -6,9 +6,10 @@ service that another node serves may lose nothing. The terms:
 
 - `takeover`: a dead Active's successor needs 3 × interval + Skew_Time until it is elected (RFC 9568 §6.1), and the
   routers need their `reaction` to carry its route into their kernels.
-- `resigned`: who says that it goes (priority 0) is succeeded after Skew_Time alone.
-- `reroute`: the routers turn from a cut way to another one, without an election.
-- 0 where the address stays bound and announced all the time: the kernel answers, whoever is killed or stopped above it.
+- `resigned`: a node that resigns (priority 0) is succeeded after Skew_Time alone.
+- `reroute`: the routers turn from a cut path to another one, without an election.
+- 0 where the address stays bound and announced all the time: the kernel answers, whichever process is killed or
+  stopped.
 
 The router's terms are measured ones (README): BIRD is done in 5 ms, FRR's bgpd lets each change wait 50 ms at each hop.
 
@@ -82,7 +83,7 @@ class Fault:
 
     @property
     def deafens(self) -> bool:
-        """Whether its node hears nothing, and is heard: it takes over what others serve."""
+        """Whether its node receives nothing while its adverts arrive: it takes over what others serve."""
         return self.kind is Kind.BLACK_HOLE and self.direction == "to" and self.uplinks == UPLINKS
 
     @property
@@ -150,7 +151,7 @@ class Terms:
 
     @property
     def circling(self) -> float:
-        """Packets between two routers that change over one after the other are sent back for so long."""
+        """Seconds for which packets loop between two routers that change their routes one after the other."""
         return 0.0 if self.router == "bird" else 0.1  # 50 ms at each of two hops
 
     @property
@@ -193,18 +194,18 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
         case Kind.BLACK_HOLE:
             return _cost_of_black_hole(fault, service, terms, overlapping=overlapping)
         case Kind.KILL_ROUTER:
-            return Cost(2 * terms.reroute, "the other routers find another way, and back")
+            return Cost(2 * terms.reroute, "the other routers find another path, and back")
         case Kind.UNFIT:
             return Cost(_resigned(service, terms), "resigned: Skew_Time; the routers' reaction, a group's twice")
         case Kind.UNLIST:
             return _cost_of_refusals(fault, service, terms, overlapping=overlapping)
         case Kind.STOP_EXABGP if overlapping:
-            return Cost(min(fault.lasts, STALL), "it may take over before it is known that its ExaBGP does not answer")
+            return Cost(min(fault.lasts, STALL), "it may take over before it knows that its ExaBGP does not answer")
         case Kind.FAILED_RELOAD:
-            why = "until the repair nothing; with it ExaBGP 5.0 sets its sessions up anew: another way, or resigned"
+            why = "until the repair nothing; with it ExaBGP 5.0 resets its sessions: another path, or resigned"
             return Cost(max(2 * terms.reroute, _resigned(service, terms)), why)
         case Kind.TAKE_ADDRESS if fault.service == service.name:
-            return Cost(REPAIR, "until it is put back")
+            return Cost(REPAIR, "until the address is bound again")
         case _:
             return NOTHING
 
@@ -224,12 +225,12 @@ def _cost_of_refusals(fault: Fault, service: Service, terms: Terms, *, overlappi
     """With ExaBGP 5.0 what was announced stays so. With 4.2 a new list counts in a new session (`Server.unlist`)."""
     anew = terms.exabgp == "4"
     if not fault.refuses:
-        return Cost(4 * terms.reroute, "twice its session is set up anew: another way, and back") if anew else NOTHING
+        return Cost(4 * terms.reroute, "its session is reset twice: another path, and back") if anew else NOTHING
     lost = _resigned(service, terms) if anew else 0.0
     if overlapping:
         why = "it may take over before it is refused for the second time; resigned"
         return Cost(lost + REFUSED + terms.resigned, why)
-    return Cost(lost, "its sessions are set up anew; resigned") if anew else NOTHING
+    return Cost(lost, "its sessions are reset; resigned") if anew else NOTHING
 
 
 REFUSED = 1.0
@@ -240,42 +241,44 @@ def _cost_of_cut(fault: Fault, service: Service, terms: Terms) -> Cost:
     """What a short cut of both may cost besides is measured (judge.py)."""
     if len(fault.uplinks) == 1:
         if service.family == 4:
-            return Cost(2 * terms.reroute, "the routers find another way, and back")
-        why = "the routers find another way, and back; a neighbour that was asked for too early is asked for once more"
+            return Cost(2 * terms.reroute, "the routers find another path, and back")
+        why = "the routers find another path, and back; a neighbour solicitation sent too early is sent once more"
         return Cost(2 * terms.reroute + SOLICITATION, why)
     # However short it is: the kernel may wait for up to a second before it reports a carrier again (linkwatch).
     return Cost(terms.takeover + (fault.lasts if fault.lasts < terms.takeover else 0.0), SILENCE)
 
 
 SOLICITATION = 1.0
-"Seconds between two of them (RetransTimer, RFC 4861 §10)."
+"Seconds between two neighbour solicitations (RetransTimer, RFC 4861 §10)."
 
 
 def _cost_of_black_hole(fault: Fault, service: Service, terms: Terms, *, overlapping: bool) -> Cost:
     if len(fault.uplinks) == 1:
-        why = "nobody but BGP's hold time looks for another way, and static routes never"
+        why = "only the BGP hold time ends the use of this path, and static routes never leave it"
         if not overlapping:
             return Cost(fault.lasts + terms.reroute, why)
-        # TCP sends again when as much time has passed as it has tried in vain already (RFC 6298 §5.5).
+        # TCP doubles its retransmission time-out: it may resume as late again as the hole lasted (RFC 6298 §5.5).
         behind = min(fault.lasts, terms.hold + HOLD_MARGIN)
-        return Cost(fault.lasts + behind + terms.reroute, f"{why}; what BGP had to say meanwhile comes as late again")
+        return Cost(fault.lasts + behind + terms.reroute, f"{why}; TCP delivers what BGP sent meanwhile as late again")
     if service.takeover and fault.direction != "to":
         return Cost(terms.takeover, f"{SILENCE}; the new route wins over the stale one")
     until = min(fault.lasts, terms.hold + HOLD_MARGIN)
     if fault.direction == "to":
-        return Cost(until + terms.takeover, "it is heard, but not reached, until its BGP sessions time out")
+        return Cost(
+            until + terms.takeover, "its adverts arrive, but packets do not reach it, until its BGP sessions time out"
+        )
     return Cost(until + terms.takeover, "its stale route stays until the BGP hold time is over")
 
 
 HOLD_MARGIN = 1.0
-"Seconds: each side counts from what it heard last, and looks at its timers once in a while."
+"Seconds: each side counts from the last message that it received, and checks its timers only from time to time."
 
 
 # The sequence
 
 
 def episodes(seed: int, cards: tuple[str, ...] = ()) -> Iterator[Episode]:
-    """Without end: all cards (or those named) in random order, then all of them again in another one."""
+    """An endless sequence: all cards (or those named) in random order, then again in another order."""
     random = Random(seed)
     deck = [card for card, count in COUNTS.items() if not cards or card in cards for _ in range(count)]
     assert deck, "no such card"
@@ -302,8 +305,9 @@ HOLD = 9
 "Seconds: the BGP hold time of the lab; ENDLESS is above it."
 ENDLESS = (HOLD + 1.5, HOLD + 4.0)
 KNOWN = 8.0
-"""Seconds until a node knows that it is refused: its agent looks every 5 at ExaBGP's configuration, the second refusal
-counts, one second after the first, and the machine is busy."""
+"""Seconds until a node knows that it is refused. Its agent polls ExaBGP's configuration every 5; the second refusal
+counts, one second after the first; and the machine is busy.
+"""
 NOTICED = (KNOWN, KNOWN + 5.0)
 DIRECTIONS: tuple[Direction, ...] = ("from", "to", "both")
 
@@ -346,7 +350,7 @@ def _take_address(random: Random) -> tuple[Fault, ...]:
 
 
 def _frozen_heir(random: Random) -> tuple[Fault, ...]:
-    """Who is to take over has an ExaBGP that does not answer."""
+    """The node that is to take over has an ExaBGP that does not answer."""
     service = random.choice(SERVICES)
     lasts = _length(random, (2.0, 6.0), ENDLESS)
     frozen = Fault(Kind.STOP_EXABGP, service.nodes[1], lasts)
@@ -364,7 +368,7 @@ def _unlist(number: int) -> Card:
 
 
 def _refused_heir(random: Random) -> tuple[Fault, ...]:
-    """Who is to take over has an ExaBGP that refuses what it announces, and may not know yet."""
+    """The node that is to take over has an ExaBGP that refuses its announcements, which it may not know yet."""
     service = random.choice(SERVICES)
     lasts = _length(random, NOTICED)
     refused = Fault(Kind.UNLIST, service.nodes[1], lasts, uplinks=UPLINKS)

@@ -37,7 +37,7 @@ DEATHS = 8
 RECONNECTION = 30.0
 "Seconds for the sessions that ExaBGP 5.0 sets up anew when its file is there again; it needs 0.1 to 2."
 NEXT_LIFE = 3.0
-"Seconds to wait for an agent to be started anew."
+"Seconds to wait for the restart of an agent."
 
 Heal = Callable[[], None]
 
@@ -104,7 +104,7 @@ class Hands:
         self._arena.forget(fault.machine)
 
     def _kill_agent_again(self, fault: Fault) -> None:
-        """Each as soon as it runs, until ExaBGP has enough of it."""
+        """Kills each agent as soon as it runs, until ExaBGP gives up."""
         program = self._arena.servers[fault.machine].exabgp
         killed: set[int] = set()
         for _ in range(DEATHS):
@@ -151,7 +151,7 @@ class Hands:
             server.restore_exabgp_configuration()
             server.reload_exabgp(signal.SIGUSR1)
             if self._arena.plan.exabgp == "5":
-                # It serves meanwhile as if nothing was to come: on a busy machine for a second.
+                # Until then the node serves as before, on a busy machine for a second.
                 sessions = connections + len(FAMILIES) * len(UPLINKS)
                 self._arena.await_condition(
                     "sessions set up anew", RECONNECTION, lambda: self._arena.connections[fault.machine] >= sessions

@@ -9,24 +9,24 @@ nothing, and those of a node that answered for the service at any time of this e
 time between probes. What a killed router needs until it can pass answers on again is measured from its kernel's table.
 Where two faults overlap, both concern every service.
 
-Two excuses remain, which are told and counted:
+Two excuses remain, which are reported and counted:
 
 - *The router's own.* BIRD changes a route by deleting and adding it, and loses what comes in between, also where
   nothing failed. If a router on the way had no route for at most `REPLACING` at the moment of every lost probe, it was
   that. And where two routers change over one after the other, packets between them are sent back: a single probe, if
   routers changed their routes within `MOVING` of it; with FRR those of `Terms.circling`, if one router changed its
   route before the first of them and another one after the last.
-- *The machine.* If the canary, who does nothing but wake up, was late since shortly before a gap, the allowance grows
-  by so much, and a change of the Active is told no more. It may be needed for `excuses` of them at most, together: a
+- *The machine.* If the canary, which does nothing but wake up, was late since shortly before a gap, the allowance grows
+  by so much, and a change of the Active is not reported. It may be needed for `excuses` of them at most, together: a
   machine that is always late shows nothing.
 
 A gap outside of all episodes, one that concerns no fault, and one that is too long are failures. So is a change of the
 Active on a node and for a service that nobody has touched, an episode after which not everything converges, anything
 left behind, and an agent that grows.
 
-Where ExaBGP refuses announcements, its agent has to name each neighbour that is not told, and a node which none of them
-hears must not be Active, both within `KNOWN`. And where no advert is lost, two nodes are Active for one service for no
-longer than adverts need to tell them.
+Where ExaBGP refuses announcements, its agent has to name each neighbour that does not get them, and a node that reaches
+none must not be Active, both within `KNOWN`. And where no advert is lost, two nodes are Active for one service for no
+longer than adverts need to end that.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MOVING = 0.1
 EARLY = 0.02
 "Seconds before a fault is said to begin, from the last answered probe on."
 GROWTH = 4096
-"KiB that an agent may grow in its life: first handovers, the tables of what it has said and heard."
+"KiB that an agent may grow in its life: first handovers, its tables of announcements and peers."
 GROWN_UP = 10.0
 "Seconds after its start in which an agent may grow as it likes."
 SHORTEST = 20.0
@@ -68,10 +68,10 @@ class Gap:
     end: float
     lost: int
     before: str | None
-    "who answered last"
+    "the node that answered last"
     after: str | None
     rerouted: bool
-    "whether it is the routers' own: each probe met one that replaced its route, or a few met two that moved"
+    "whether the routers caused it: each probe met one that replaced its route, or a few met two that moved"
 
     @property
     def seconds(self) -> float:
@@ -261,7 +261,7 @@ def _as_it_was(trouble: Trouble) -> Fault:
 
 
 def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
-    """How long a router had no route to the client, after somebody has killed what speaks BGP there.
+    """How long a router had no route to the client, after its BGP daemon was killed.
 
     The servers' routes are static: half of their answers go there all the same.
     """
@@ -273,7 +273,7 @@ def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapte
 def _unaware(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
     """How long a node whose links were down for a moment stayed Active without sessions.
 
-    Routers close them at once; its ExaBGP finds out when it sends something, and its adverts go on before anybody has
+    Routers close them at once; its ExaBGP notices when it sends something, and its adverts go on before any peer has
     missed them.
     """
     over = chronicle.end if chapter.settled is None else chapter.settled
@@ -312,7 +312,7 @@ def lateness(chronicle: Chronicle, start: float, end: float) -> float:
 
 
 def strays(chronicle: Chronicle) -> list[AgentEvent]:
-    """Who became Active on a node that was left alone, for a service that the struck node had nothing to do with.
+    """Transitions to Active on a node without a fault, for a service that does not concern the struck node.
 
     Only where faults do not overlap.
     """
@@ -346,7 +346,7 @@ def _words_of_stray(event: AgentEvent, chronicle: Chronicle) -> str:
 
 
 def unnamed(chronicle: Chronicle) -> list[str]:
-    """Agents that were not told of all neighbours in time that they hear nothing, in words."""
+    """Agents that did not name in time every neighbour that gets no announcements, in words."""
     found = []
     for chapter in chronicle.chapters:
         for trouble in chapter.troubles:
@@ -366,10 +366,10 @@ def unnamed(chronicle: Chronicle) -> list[str]:
 
 
 def usurped(chronicle: Chronicle) -> list[str]:
-    """Who was Active although its ExaBGP refused everything, and that had to be known, in words."""
+    """Nodes that were Active although their ExaBGP refused everything, and they had to know it, in words."""
     found = []
     for service in SERVICES:
-        held = tenures(chronicle, service)
+        held = active_periods(chronicle, service)
         for trouble in (each for chapter in chronicle.chapters for each in chapter.troubles if each.fault.refuses):
             known, over = _known(chronicle, trouble), chronicle.end if trouble.end is None else trouble.end
             for node, since, until in held:
@@ -386,7 +386,7 @@ def contested(chronicle: Chronicle) -> list[str]:
     """Where two nodes were Active for one service for too long, although every advert arrived, in words."""
     found = []
     for service in SERVICES:
-        for (one, begun, ended), (other, since, until) in combinations(tenures(chronicle, service), 2):
+        for (one, begun, ended), (other, since, until) in combinations(active_periods(chronicle, service), 2):
             start, end = max(begun, since), min(ended, until)
             chapter = next((each for each in reversed(chronicle.chapters) if each.start <= start), None)
             if one == other or chapter is None or not HARMLESS.issuperset(each.kind for each in chapter.episode.faults):
@@ -404,8 +404,10 @@ HARMLESS = frozenset({Kind.RELOAD, Kind.FAILED_RELOAD, Kind.UNLIST, Kind.TAKE_AD
 "Faults that stop no agent and lose no advert."
 
 
-def tenures(chronicle: Chronicle, service: Service) -> list[tuple[str, float, float]]:
-    """Who said to be Active for a service, since when and until when; an agent that starts is not yet."""
+def active_periods(chronicle: Chronicle, service: Service) -> list[tuple[str, float, float]]:
+    """Each time as Active for a service, by the agents' logs: node, beginning, end (seconds since the epoch). An agent
+    that starts is not Active yet.
+    """
     found = []
     begun: dict[str, float] = {}
     for event in chronicle.agents:

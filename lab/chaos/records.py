@@ -72,7 +72,7 @@ class Lateness:
     """The canary, which does nothing but wake up every few milliseconds, woke up late."""
 
     time: float
-    "when it should have"
+    "when it should have woken up"
     seconds: float
 
 
@@ -105,7 +105,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What an agent weighs."""
+    """The memory and descriptors of an agent."""
 
     time: float
     node: str

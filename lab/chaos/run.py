@@ -30,10 +30,10 @@ from lab.topology import LabError, lab_directory
 
 INTERVAL = 0.1
 CONVERGENCE = 90.0
-"""Seconds for everything to be at home again. ExaBGP 4.2 waits ever longer before it connects again, and never forgets
-how often it did; beside that it is 10."""
+"""Seconds for everything to be at home again. ExaBGP 4.2 reconnects with a back-off that it never resets; without it 10
+are enough."""
 QUIET = 6.0
-"Seconds of nothing before and after everything: the handover (hold and linger) takes 3."
+"Seconds without a fault before the first and after the last: the handover (hold and linger) takes 3."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -89,7 +89,7 @@ def main(options: argparse.Namespace, say: Callable[[str], None]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sequel:
-    """How long it goes on, and with what."""
+    """How long the chaos lasts, and its cards."""
 
     seconds: float
     cards: tuple[str, ...]

@@ -19,7 +19,7 @@ from lab.addressing import FAMILIES, HOST, SERVERS, Address, Family, Machine
 from lab.servers import PREPENDS, ServerPlan, runtime_directory
 
 PRIORITIES = (200, 150, 100)
-"By place in a service's order; distinct, so that every election has one right outcome."
+"By place in a service's order; distinct, so that every election has one correct outcome."
 CHECK_INTERVAL = 0.2
 FALL = 2
 "Failures in a row of the check before it counts."
@@ -47,7 +47,7 @@ class Service:
 
     @property
     def home(self) -> str:
-        """Who serves when nothing is wrong."""
+        """The node that serves when nothing is wrong."""
         return self.nodes[0]
 
     def priority(self, node: str) -> int:
@@ -69,7 +69,7 @@ def fitness(directory: Path) -> Path:
 
 
 def configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
-    """What the agent of one node is told; everything it keeps is below `directory`."""
+    """exavrrp.toml of one node; all files of its agent are below `directory`."""
     own = [str(machine.loopback(family)) for family in FAMILIES]
     peers = [str(peer.loopback(family)) for family in FAMILIES for peer in SERVERS if peer is not machine]
     lines = [
@@ -114,4 +114,4 @@ def _router(service: Service, machine: Machine, plan: ServerPlan) -> list[str]:
 
 
 STALE_MARGIN = 2
-"Seconds for which a silence counts beyond the routers' hold time: theirs begins anew with each message."
+"Seconds for which a silent failure counts beyond the routers' hold time, which restarts with each message."

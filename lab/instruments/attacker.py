@@ -1,11 +1,11 @@
-"""An attacker in the fabric: hears every advert that crosses a router, and sends adverts in anybody's name.
+"""An attacker in the fabric: receives every advert that crosses a router, and sends adverts in any node's name.
 
 It listens in the network namespace EARS (a router that is tapped) and sends from its own, with raw packets whose source
 it writes as it likes. From SIGUSR1 on it sends, for SECONDS, RATE adverts a second to each of the NODES, one kind
 after the other, each in the name of another node:
 
     replay   what that node has sent to this one, as it was, the latest and older ones; if it has sent nothing, what
-             another has sent to another, to whom that goes
+             another node has sent, to the node that it was for
     owner    priority 255, without a trailer          leave     priority 0, without a trailer
     better   the latest one with a higher priority, without a trailer
     splice   priority 255 behind the trailer of a recorded advert
@@ -39,7 +39,7 @@ OURS = "attacker"
 "The router's interface to us."
 CLONE_NEWNET = 0x40000000
 KEPT = 64
-"Recorded adverts of each pair that are played again."
+"Recorded adverts of each pair of nodes that are replayed."
 WRONG_KEY = b"not the key that they have agreed"
 Address = IPv4Address | IPv6Address
 
@@ -104,7 +104,7 @@ class Attacker:
         self._mouth = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
 
     def hear(self, listener: socket.socket) -> None:
-        """Takes in everything that waits."""
+        """Reads everything that waits."""
         ends = slice(12, 20) if self._virtual.version == 4 else slice(8, 40)
         protocol = 9 if self._virtual.version == 4 else 6
         while True:

@@ -1,7 +1,7 @@
 """The canary: wakes up every few milliseconds, and writes down when it was late.
 
-It wants next to nothing of a processor. Whenever it is late, so is everybody else of its priority, and a timer of the
-agent that rang late then is the machine's doing.
+It wants next to nothing of a processor. Whenever it is late, so is every other process of its priority: a timer of the
+agent that is late then is late because of the machine.
 
 It writes `TIME LATENESS`, both in ns: when it should have woken up, and how late it did, if that was TOO_LATE or more.
 

@@ -1,8 +1,8 @@
 """A UDP service on a server: answers each datagram from the address it was asked at, with the server's name appended.
 
 The address matters. A server that answered a probe for the virtual address from another address, or though it does
-not own the virtual address, would make a loss look like an answer or the other way round. So the reply's source is
-the destination of the question (IP_PKTINFO, IPV6_RECVPKTINFO); if the address has gone meanwhile, the kernel refuses
+not own the virtual address, would make a loss look like an answer or the other way round. So the reply's source is the
+destination of the request (IP_PKTINFO, IPV6_RECVPKTINFO); if the address has gone meanwhile, the kernel refuses
 and nothing is sent.
 
     python echo.py NAME PORT
@@ -33,8 +33,8 @@ def listen(family: socket.AddressFamily, port: int) -> socket.socket:
 
 
 def asked_at(level: int, kind: int, data: bytes) -> tuple[int, int, bytes] | None:
-    """The control message that makes the reply leave from the address the question came to, by whatever interface is
-    right.
+    """The control message that makes the reply leave from the address the request was sent to, over the interface that
+    routing chooses.
     """
     if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO):
         return level, kind, data[:16] + struct.pack("@I", 0)

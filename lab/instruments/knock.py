@@ -1,8 +1,8 @@
 """Sends packets of protocol 112 that are no adverts (all zeros), as a raw socket bound to SOURCE does: to see which
-way the kernel's ECMP hash sends them. (`ip route get … ipproto 112` cannot say: the kernel takes TCP, UDP and ICMP
+path the kernel's ECMP hash chooses. (`ip route get … ipproto 112` cannot say: the kernel takes TCP, UDP and ICMP
 there only.)
 
-One packet every PERIOD until it is ended; all take the same way.
+One packet every PERIOD until it is ended; all take the same path.
 
     python knock.py SOURCE DESTINATION
 """

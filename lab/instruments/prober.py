@@ -5,8 +5,8 @@ left. They take turns among SOCKETS source ports, so that ECMP spreads them over
 the kernel's (SO_TIMESTAMPNS), which a busy machine does not delay.
 
 It writes `s NUMBER TIME` for each probe sent and `a NUMBER TIME NAME` for each answer, times in ns. A probe that the
-client's own kernel refuses for want of a route counts as sent: nobody answered it. On SIGTERM it stops sending, waits
-LAST_ANSWERS for what is still on its way, and ends.
+client's own kernel refuses for want of a route counts as sent, and as lost. On SIGTERM it stops sending, waits
+LAST_ANSWERS for answers in flight, and ends.
 
     python prober.py SOURCE TARGET PORT RATE [FIRST_PORT]
 """

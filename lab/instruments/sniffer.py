@@ -3,7 +3,7 @@ it.
 
 A packet socket per IP version, with a kernel filter on protocol 112, so that the probes passing through cost nothing.
 Such a socket sees what comes in, not what goes out: each copy of an advert appears once, at the first router on its
-way.
+path.
 
 It writes `TIME INTERFACE SOURCE DESTINATION VRID PRIORITY`, the time in ns, taken by the kernel.
 
@@ -53,7 +53,7 @@ def listen(ethertype: int) -> socket.socket:
         ],
     )
     listener.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    # It has listened since it was made, to everything; what came before the filter is not ours.
+    # The socket has received everything since it was made; what came before the filter is dropped.
     listener.settimeout(0)
     with suppress(BlockingIOError):
         while True:

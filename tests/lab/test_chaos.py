@@ -17,7 +17,7 @@ from lab.chaos import report
 from lab.chaos.arena import concerned, untold_after
 from lab.chaos.census import Census, Node, changes, strangers
 from lab.chaos.faults import CARDS, COUNTS, KNOWN, NODES, PAIRABLE, UPLINKS, Episode, Fault, Kind, Terms, cost, episodes
-from lab.chaos.judge import GROWTH, RESOLUTION, costs, judge, lives, strays, tenures
+from lab.chaos.judge import GROWTH, RESOLUTION, active_periods, costs, judge, lives, strays
 from lab.chaos.records import Chapter, Chronicle, Lateness, Stream, Trouble, Weight
 from lab.chaos.run import parser
 from lab.chaos.service import BY_NAME, SERVICES, configuration
@@ -369,7 +369,7 @@ def test_an_agent_that_starts_or_stops_is_not_active() -> None:
         AgentEvent(BEGIN + 6, "node2", "agent-stopped", {}),
         elected(7, "node3", "web"),
     ]
-    held = [(node, since - BEGIN, until - BEGIN) for node, since, until in tenures(found, WEB)]
+    held = [(node, since - BEGIN, until - BEGIN) for node, since, until in active_periods(found, WEB)]
     assert held == [("node1", 1, 4), ("node2", 5, 6), ("node3", 7, 20)]
 
 
