@@ -14,7 +14,7 @@ from exavrrp.ways import MUTE_ADVERTS
 from tests.ports import INTERVAL, OTHER, PEER, SECOND, Rig, given_active, router
 
 
-def test_a_farewell_is_repeated_until_the_router_is_closed() -> None:
+def test_priority_zero_is_repeated_until_the_router_is_closed() -> None:
     """Then its wire is closed, and so are the numbers that it would sign with."""
     for closed in (False, True):
         rig = given_active()
@@ -25,7 +25,7 @@ def test_a_farewell_is_repeated_until_the_router_is_closed() -> None:
         assert rig.done.count("send web 0") == (1 if closed else 1 + len(FAREWELLS))
 
 
-def test_a_farewell_is_not_repeated_by_who_is_active_again() -> None:
+def test_priority_zero_is_not_repeated_once_the_router_is_active_again() -> None:
     """The owner of the addresses is, as soon as it takes part."""
     rig = Rig(router(priority=255)).start().session()
     rig.node.commands.drain("web")
@@ -35,7 +35,7 @@ def test_a_farewell_is_not_repeated_by_who_is_active_again() -> None:
     assert rig.done.count("send web 0") == 1
 
 
-def test_a_node_that_is_mute_and_backup_by_then_has_nothing_to_give_up() -> None:
+def test_a_mute_node_that_is_backup_by_then_has_nothing_to_give_up() -> None:
     rig = given_active().mute().after((MUTE_ADVERTS - 1) * INTERVAL)
     (armed,) = rig.clock.armed
     rig.clock.now = armed
@@ -45,7 +45,7 @@ def test_a_node_that_is_mute_and_backup_by_then_has_nothing_to_give_up() -> None
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
 
 
-def test_who_resigns_is_not_heard_to_live() -> None:
+def test_a_resignation_is_no_sign_of_life() -> None:
     """So the last node may serve on without a route to it."""
     rig = given_active()
     rig.hear(100).after((MUTE_ADVERTS - 0.5) * INTERVAL)
@@ -54,7 +54,7 @@ def test_who_resigns_is_not_heard_to_live() -> None:
     assert (rig.role(), rig.done.count("send web 0")) == (Role.ACTIVE, 0), "nor was it anything else meanwhile"
 
 
-def test_a_session_to_another_router_keeps_nobody_from_being_alone() -> None:
+def test_a_session_to_another_router_does_not_make_a_peer_reachable() -> None:
     rig = given_active()
     rig.paths.links = ()
     rig.mute(ENETUNREACH).session(SECOND).after(10 * INTERVAL)

@@ -79,7 +79,7 @@ def test_the_file_that_advice_is_tried_in_is_good(problems: Problems) -> None:
     assert problems(followed(())) == ()
 
 
-def test_what_is_suggested_is_read_without_a_complaint(problems: Problems) -> None:
+def test_every_suggestion_is_a_valid_configuration(problems: Problems) -> None:
     refused = {word: told for word, entry in FOREIGN.items() if (told := problems(followed(entry.lines)))}
     assert not refused
     denied = {word: entry.denied for word, entry in FOREIGN.items() if entry.denied is not None}
@@ -90,7 +90,7 @@ def test_what_is_suggested_is_read_without_a_complaint(problems: Problems) -> No
         assert line.text != FOREIGN[word].lines[0].text
 
 
-def test_every_entry_says_something_and_can_be_found() -> None:
+def test_every_entry_has_a_text_and_can_be_reached() -> None:
     for word, entry in FOREIGN.items():
         kind, _, plain = word.rpartition(".")
         assert plain == plain.lower().replace("-", "_")
@@ -149,7 +149,7 @@ DENIALS = (
 
 @pytest.mark.parametrize("kind", TABLES.values())
 @pytest.mark.parametrize("denied", [*(f"{one}{{}}" for one in DENIALS), "{}_disabled", "{}_off", "{}_never"])
-def test_what_denies_a_key_is_never_taken_for_it(kind: type[msgspec.Struct], denied: str) -> None:
+def test_a_negated_key_is_never_taken_for_the_key(kind: type[msgspec.Struct], denied: str) -> None:
     for key in kind.__struct_fields__:
         assert nearest(denied.format(key), kind.__struct_fields__) != key
 
@@ -167,19 +167,19 @@ def test_what_denies_a_key_is_never_taken_for_it(kind: type[msgspec.Struct], den
         ("preempt", "nopreempt"),
     ],
 )
-def test_the_other_end_of_a_scale_is_never_taken_for_this_one(word: str, known: str) -> None:
+def test_the_opposite_of_a_key_is_never_taken_for_the_key(word: str, known: str) -> None:
     assert nearest(word, [known]) is None
 
 
 @pytest.mark.parametrize("kind", TABLES.values())
-def test_a_slip_of_the_pen_is_still_understood(kind: type[msgspec.Struct]) -> None:
+def test_a_typing_error_is_still_understood(kind: type[msgspec.Struct]) -> None:
     for key in kind.__struct_fields__:
         for slip in (key[:-2] + key[-1], key.replace("_", "-"), key.upper(), key + "s"):
             if len(key) > 6 and slip not in kind.__struct_fields__:
                 assert nearest(slip, kind.__struct_fields__) == key
 
 
-def test_of_very_many_names_none_is_guessed() -> None:
+def test_among_very_many_keys_none_is_guessed() -> None:
     assert nearest("web", ["web1"] * (MOST_KNOWN + 1)) is None
 
 
@@ -232,7 +232,7 @@ def test_of_very_many_names_none_is_guessed() -> None:
         ),
     ],
 )
-def test_what_is_said(problems: Problems, table: str, key: str, value: str, text: str) -> None:
+def test_the_message(problems: Problems, table: str, key: str, value: str, text: str) -> None:
     tables = base(table)
     tables[table][key] = value
     [problem] = problems(written(tables))
@@ -264,7 +264,7 @@ CARRIED = [word for word, entry in FOREIGN.items() if entry.takes is Takes.SAME 
     word=st.sampled_from(CARRIED),
     value=st.one_of(st.integers(), st.floats(), st.booleans(), st.text(), st.floats(0, 100), st.integers(0, 300)),
 )
-def test_a_value_that_is_taken_over_is_one_that_we_accept(problems: Problems, word: str, value: object) -> None:
+def test_a_suggested_value_is_one_that_we_accept(problems: Problems, word: str, value: object) -> None:
     line = FOREIGN[word].lines[0]
     wanted = next(kind for kind, (_, header) in KINDS.items() if header == line.table)
     advice = advise(wanted, word.rpartition(".")[2], value, wanted.__struct_fields__)

@@ -14,7 +14,7 @@ def tried(audience: Audience, session: Session, listed: bool) -> bool:
     return audience.answered(session, listed, 0.0)
 
 
-def test_who_comes_up_is_tried_once() -> None:
+def test_a_session_that_comes_up_is_tested_once() -> None:
     audience = Audience()
     audience.came_up(ONE)
     assert audience.due == [ONE]
@@ -29,7 +29,7 @@ def test_who_comes_up_is_tried_once() -> None:
     assert (audience.due, audience.knows_deaf(ONE)) == ([ONE], False), "a new session is another matter"
 
 
-def test_who_goes_down_is_forgotten() -> None:
+def test_a_session_that_goes_down_is_forgotten() -> None:
     audience = Audience()
     audience.came_up(ONE)
     audience.went_down(ONE)
@@ -41,7 +41,7 @@ def test_who_goes_down_is_forgotten() -> None:
     assert not audience.knows_deaf(ONE)
 
 
-def test_trials_that_come_to_nothing_are_tried_again_with_back_off() -> None:
+def test_inconclusive_tests_are_retried_with_back_off() -> None:
     audience = Audience()
 
     def waits() -> float | None:
@@ -60,7 +60,7 @@ def test_trials_that_come_to_nothing_are_tried_again_with_back_off() -> None:
     assert (audience.due, waits()) == ([ONE], None)
 
 
-def test_all_are_tried_again() -> None:
+def test_all_sessions_are_tested_again() -> None:
     audience = Audience()
     tried(audience, ONE, listed=True)
     audience.try_again([ONE, OTHER])

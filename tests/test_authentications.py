@@ -238,7 +238,7 @@ def test_a_table_that_does_not_exist(read: Reader, router: str, agent: str, key:
     assert message in found[1]
 
 
-def test_none_is_no_name(read: Reader) -> None:
+def test_none_is_not_allowed_as_a_name(read: Reader) -> None:
     (found,) = problems(read, GOOD, more=f"[authentication.none]\n{GOOD}\n")
     assert found == ("authentication.none", '"none" stands for no authentication; write another name')
 
@@ -259,9 +259,7 @@ def test_a_table_whose_keys_are_all_there_is(read: Reader) -> None:
         ),
     ],
 )
-def test_what_looks_like_protection_and_is_none_is_a_warning(
-    read: Reader, table: str, agent: str, key: str, message: str
-) -> None:
+def test_apparent_protection_is_a_warning(read: Reader, table: str, agent: str, key: str, message: str) -> None:
     (warning,) = read(table, agent=agent).warnings
     assert warning.key == key
     assert message in warning.message

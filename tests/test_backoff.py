@@ -6,7 +6,7 @@ from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, VIP, given_active
 
 
-def test_what_is_lost_again_is_tried_again_once() -> None:
+def test_a_second_loss_causes_one_retry() -> None:
     rig = given_active()
     for _ in range(2):
         rig.handle(ports.AddressLost(VIP, OSError(1, "no")))
@@ -16,7 +16,7 @@ def test_what_is_lost_again_is_tried_again_once() -> None:
     assert rig.faults() == []
 
 
-def test_what_has_succeeded_is_tried_again_as_soon_as_at_first() -> None:
+def test_a_success_resets_the_back_off() -> None:
     rig = given_active()
     for _ in range(3):
         rig.handle(ports.AddressLost(VIP, OSError(1, "no")))
@@ -26,7 +26,7 @@ def test_what_has_succeeded_is_tried_again_as_soon_as_at_first() -> None:
         assert (rig.role(), rig.bound()) == (Role.ACTIVE, True)
 
 
-def test_what_fails_for_ever_is_tried_again_for_ever() -> None:
+def test_retries_never_end() -> None:
     rig = given_active()
     for _ in range(len(RETRIES) + 2):
         rig.handle(ports.AddressLost(VIP, OSError(1, "no")))
@@ -34,7 +34,7 @@ def test_what_fails_for_ever_is_tried_again_for_ever() -> None:
     assert rig.faults() == []
 
 
-def test_a_retry_before_its_time_takes_the_place_of_the_one_that_was_pending() -> None:
+def test_an_early_retry_replaces_the_pending_one() -> None:
     rig = given_active().mute()
 
     def fault(wanted: list[str]) -> float:

@@ -42,13 +42,13 @@ class Care:
         return self.rig.why()
 
 
-def test_it_serves_on_what_is_announced() -> None:
+def test_it_goes_on_serving_what_is_announced() -> None:
     care = Care(given_active())
     care.rig.after(4 * INTERVAL)
     assert (care.rig.role(), care.rig.bound(), care.why(), care.ends) == (Role.ACTIVE, True, None, [])
 
 
-def test_it_goes_on_with_what_checks_and_sessions_have_said() -> None:
+def test_it_keeps_the_results_of_checks_and_the_states_of_sessions() -> None:
     tables = router(checks=["fit"]), check("fit", fall=2)
     care = Care(given_active(*tables, checks=["fit"]), *tables)
     assert care.rig.holds() == []
@@ -56,7 +56,7 @@ def test_it_goes_on_with_what_checks_and_sessions_have_said() -> None:
     assert care.rig.faults() == ["check"]
 
 
-def test_it_does_not_wait_for_answers_that_never_come() -> None:
+def test_it_does_not_wait_for_exabgp_s_answers() -> None:
     before = given_active()
     before.node.commands.drain("web")
     before.hear(100).after(5)
@@ -65,7 +65,7 @@ def test_it_does_not_wait_for_answers_that_never_come() -> None:
     assert care.rig.holds() == []
 
 
-def test_who_is_not_announced_stays_out_and_hears_its_peers() -> None:
+def test_a_router_that_is_not_announced_stays_out_and_receives_adverts() -> None:
     tables = router(1), router(2)
     before = given_backup(*tables, heard=None)
     before.after(2.0).hear(250, "web2").after(2.0)
@@ -77,7 +77,7 @@ def test_who_is_not_announced_stays_out_and_hears_its_peers() -> None:
     assert care.rig.node.reception.rejected == {}
 
 
-def test_a_better_node_takes_over_only_with_the_end_of_exabgp() -> None:
+def test_a_better_node_takes_over_only_after_the_end_of_exabgp() -> None:
     care = Care(given_active())
     care.rig.hear(250)
     assert care.why() is None, "a successor may come"
@@ -87,7 +87,7 @@ def test_a_better_node_takes_over_only_with_the_end_of_exabgp() -> None:
     assert (care.rig.node.over, care.rig.bound()) == (True, False)
 
 
-def test_after_its_patience_it_gives_up_as_soon_as_it_has_to() -> None:
+def test_after_the_hold_it_gives_up_as_soon_as_it_has_to() -> None:
     tables = router(checks=["fit"]), check("fit")
     care = Care(given_active(*tables, checks=["fit"]), *tables)
     care.rig.after(GRACE + 1)
@@ -96,7 +96,7 @@ def test_after_its_patience_it_gives_up_as_soon_as_it_has_to() -> None:
     assert (care.why(), care.ends) == (f"web is not to be announced any more{ONLY_THE_END}", [True])
 
 
-def test_what_exabgp_had_not_confirmed_is_given_up_when_nobody_comes() -> None:
+def test_an_unconfirmed_announcement_is_given_up_if_no_successor_comes() -> None:
     before = given_active()
     before.speaker.answers = False
     before.hear(250)
@@ -107,7 +107,7 @@ def test_what_exabgp_had_not_confirmed_is_given_up_when_nobody_comes() -> None:
     assert care.why() == f"web may be announced or not{ONLY_THE_END}"
 
 
-def test_what_a_predecessor_could_not_withdraw_is_withdrawn_by_the_end_of_exabgp() -> None:
+def test_a_withdraw_that_a_predecessor_failed_to_send_ends_exabgp() -> None:
     """The agent was killed, its successor's withdraw was not answered either, and then a reload failed."""
     before = Rig()
     before.memory.offered = {"web"}
@@ -129,7 +129,7 @@ def test_an_exabgp_that_announces_nothing_is_left_alone() -> None:
     assert (care.why(), care.ends) == (None, [])
 
 
-def test_it_reminds_people_from_the_end_of_its_patience_on() -> None:
+def test_it_logs_reminders_after_the_hold() -> None:
     care = Care(given_active())
     care.rig.after(GRACE - 0.01)
     assert care.rig.log.told("exabgp-detached") == []

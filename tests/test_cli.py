@@ -203,7 +203,7 @@ def test_each_command_of_the_list_is_there(name: str) -> None:
 # check
 
 
-def test_check_says_nothing_about_a_good_file(write: Write) -> None:
+def test_check_prints_nothing_for_a_good_file(write: Write) -> None:
     told = call("check", "--elsewhere", write(GOOD))
     assert (told.exit_code, told.output) == (0, "")
 
@@ -255,14 +255,14 @@ def complaints(path: Path, told: str) -> list[tuple[int, str]]:
     return found
 
 
-def test_check_says_all_that_is_wrong_one_line_each(write: Write) -> None:
+def test_check_prints_every_mistake_on_a_line_of_its_own(write: Write) -> None:
     path = write(BAD)
     told = call("check", path)
     assert (told.exit_code, told.stdout) == (1, "")
     assert complaints(path, told.stderr) == MISTAKES
 
 
-def test_check_warns_of_what_is_hardly_meant(write: Write) -> None:
+def test_check_warns_of_probable_mistakes(write: Write) -> None:
     path = write(GOOD + '[check.idle]\ncommand = ["/bin/true"]\n')
     told = call("check", "--elsewhere", path)
     assert (told.exit_code, told.stdout) == (0, "")
@@ -271,7 +271,7 @@ def test_check_warns_of_what_is_hardly_meant(write: Write) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="what root finds here")
-def test_check_says_what_would_keep_run_from_its_work(write: Write) -> None:
+def test_check_prints_what_would_keep_run_from_starting(write: Write) -> None:
     path = write(GOOD.replace("{directory}/run", "/dev/null/run"))
     told = call("check", path)
     assert told.exit_code == 1
@@ -289,7 +289,7 @@ def test_check_prints_a_configuration_that_loads_back(write: Write, tmp_path: Pa
     assert call("check", "--print", "--elsewhere", again).stdout == told.stdout
 
 
-def test_check_prints_what_the_terminal_has_no_letters_for(write: Write) -> None:
+def test_check_prints_characters_that_the_terminal_lacks(write: Write) -> None:
     path = write(GOOD + 'notify_fifo = "/run/été"\n')
     asked = [sys.executable, "-m", "exavrrp", "check", "--print", "--elsewhere", str(path)]
     told = subprocess.run(asked, env={"PYTHONIOENCODING": "ascii"}, capture_output=True, check=True)
@@ -357,7 +357,7 @@ def test_run_begins_nothing_with_a_bad_file(write: Write, tmp_path: Path, text: 
         assert complaints(path, "\n".join(lines)) == MISTAKES
 
 
-def test_run_without_exabgp_says_who_is_to_start_it(write: Write, tmp_path: Path) -> None:
+def test_run_without_exabgp_prints_that_exabgp_has_to_start_it(write: Write, tmp_path: Path) -> None:
     done = process("run", "--config", write(GOOD))
     assert (done.returncode, done.stdout) == (1, "")
     assert "agent-start-failed" in done.stderr
@@ -388,7 +388,7 @@ def test_run_logs_its_warnings_in_that_form_too(write: Write) -> None:
     assert end["event"] == "agent-start-failed"
 
 
-def test_run_says_what_to_do_about_a_state_directory_that_cannot_be_made(write: Write, tmp_path: Path) -> None:
+def test_run_names_the_remedy_for_a_state_directory_that_cannot_be_made(write: Write, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = write(GOOD.replace("{directory}/run", "{directory}/file/run"))
     command = [sys.executable, "-m", "exavrrp", "run", "--config", str(path)]

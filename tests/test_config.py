@@ -576,7 +576,7 @@ def test_every_kind_of_check_is_read(read: Any) -> None:
     assert found == set(get_args(Probe))
 
 
-def test_what_health_wants_to_know_of_a_check(read: Any) -> None:
+def test_a_check_as_health_needs_it(read: Any) -> None:
     extra = {"reverse": "true", "initial": '"wait"', "rise": "4", "fall": "5", "file_value": "true"}
     [check] = read(written(with_check({**FILE, **extra}))).checks
     assert check.vitality() == Vitality(4, 5, Initial.WAIT, reverse=True, valued=True)
@@ -880,12 +880,12 @@ def test_a_path_that_cannot_be_read_gives_one_line(tmp_path: Path, name: str, me
     assert message in problem.message
 
 
-def test_what_is_nested_deeply_enough_for_us_is_looked_at(read: Any) -> None:
+def test_nesting_is_read_as_deep_as_our_tables_go(read: Any) -> None:
     [_, problem] = problems(read, f"[agent]\nsources = {'[' * 14}{']' * 14}")
     assert problem.message.startswith("holds [[[[[[")
 
 
-def test_of_a_file_of_nothing_but_mistakes_enough_are_told(read: Any) -> None:
+def test_of_a_file_full_of_mistakes_a_limited_number_is_reported(read: Any) -> None:
     """In a time that does not grow with the square of their number."""
     found = problems(read, "[agent]\n" + "".join(f"nothing{number} = 1\n" for number in range(60000)))
     assert found[0].message == f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
@@ -905,7 +905,7 @@ def test_of_a_file_of_nothing_but_mistakes_enough_are_told(read: Any) -> None:
     ],
     ids=lambda text: str(text)[:30],
 )
-def test_no_mistake_takes_more_than_a_few_lines_to_tell(read: Any, text: str) -> None:
+def test_no_message_is_longer_than_a_few_lines(read: Any, text: str) -> None:
     assert max(len(str(problem)) for problem in problems(read, text)) < 1500
 
 
@@ -1011,7 +1011,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     )
 
 
-def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
+def test_a_router_inherits_keys_of_the_agent(read: Any) -> None:
     text = written(
         changed(
             (AGENT, "interfaces", '["eth0", "eth1"]'),
@@ -1034,7 +1034,7 @@ def test_a_router_takes_from_its_agent_what_it_does_not_say(read: Any) -> None:
     assert (four.interfaces, four.advert_interval, four.learned_interval_max) == (("eth2",), 2.0, 20.0)
 
 
-def test_patience_follows_the_interval_up_to_what_an_advert_can_say(read: Any) -> None:
+def test_the_learned_interval_follows_the_interval_up_to_the_most_an_advert_can_carry(read: Any) -> None:
     web, four = read(written(changed((WEB, "advert_interval", "0.07"), (FOUR, "advert_interval", "5")))).routers
     assert (web.learned_interval_max, four.learned_interval_max) == (0.7, 40.95)
 
@@ -1079,7 +1079,7 @@ def test_levels_are_derived_from_the_active_one(read: Any) -> None:
     assert found.leaving.communities == ("1:2", GRACEFUL_SHUTDOWN)
 
 
-def test_each_level_may_say_its_own(read: Any) -> None:
+def test_each_level_may_have_its_own_attributes(read: Any) -> None:
     found = policy(
         read,
         ANNOUNCED,
@@ -1166,12 +1166,12 @@ ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
         ([(WEB, "sessions_neighbors", '["192.0.2.9"]')], "sessions_neighbors", ENDED_OTHERWISE),
     ],
 )
-def test_what_a_next_hop_cannot_be(read: Any, changes: list[tuple[str, str, str]], key: str, message: str) -> None:
+def test_invalid_next_hops(read: Any, changes: list[tuple[str, str, str]], key: str, message: str) -> None:
     found = problems(read, written(changed(*changes)))
     assert [(one.key.endswith(key), message in one.message) for one in found] == [(True, True)], found
 
 
-def test_where_a_route_does_not_go(read: Any) -> None:
+def test_neighbours_that_do_not_get_a_route(read: Any) -> None:
     """What is named elsewhere and not told, and what the other end has to have agreed upon."""
     counted = (WEB, "sessions_neighbors", '["192.0.2.1", "192.0.2.9"]')
     (warning,) = read(written(changed(NEXT_HOPS, counted))).warnings
@@ -1182,7 +1182,7 @@ def test_where_a_route_does_not_go(read: Any) -> None:
 
 
 @pytest.mark.parametrize("path", [(AGENT, "local_as", "65010"), (BGP, "as_path", "[65010]")])
-def test_takeover_by_prepend_needs_but_our_as_number(read: Any, path: tuple[str, str, str]) -> None:
+def test_takeover_by_prepend_needs_only_our_as_number(read: Any, path: tuple[str, str, str]) -> None:
     found = policy(read, path, (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
     assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
     assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
@@ -1317,7 +1317,7 @@ def test_a_program_of_notify_is_looked_at_as_well(read: Any) -> None:
     assert {problem.message for problem in found} == {'begins with "/usr/bin/absent", which does not exist'}
 
 
-def test_what_the_host_raises_is_passed_on(read: Any) -> None:
+def test_errors_of_the_host_are_passed_on(read: Any) -> None:
     def broken() -> Collection[Address]:
         raise PermissionError
 
@@ -1375,7 +1375,7 @@ def test_what_the_host_raises_is_passed_on(read: Any) -> None:
         ),
     ],
 )
-def test_what_is_legal_but_hardly_meant_is_a_warning(
+def test_a_probable_mistake_is_a_warning(
     read: Any, changes: list[tuple[str, str, str | None]], key: str, message: str
 ) -> None:
     [warning] = read(written(changed(*changes))).warnings
@@ -1402,7 +1402,7 @@ GROUPED = [(WEB, "group", '"g"'), (FOUR, "group", '"g"'), (FOUR, "priority", Non
         ([(FOUR, "preempt_delay", "5")], "four.preempt_delay", "is 5.0, but 0.0 in virtual_router.web"),
     ],
 )
-def test_a_group_that_is_hardly_meant_is_a_warning(
+def test_a_probable_mistake_in_a_group_is_a_warning(
     read: Any, changes: list[tuple[str, str, str | None]], key: str, message: str
 ) -> None:
     assert read(written(changed(*GROUPED))).warnings == ()
@@ -1413,7 +1413,7 @@ def test_a_group_that_is_hardly_meant_is_a_warning(
     assert warning.line is not None
 
 
-def test_a_sync_group_is_told_what_it_is_here(read: Any) -> None:
+def test_a_sync_group_of_keepalived_leads_to_group(read: Any) -> None:
     [problem] = problems(read, written(GOOD) + '[vrrp_sync_group.web]\ngroup = ["a", "b"]\n')
     assert 'unknown key; write, for example, group = "web" in [virtual_router.NAME]; in each' in problem.message
 
@@ -1444,11 +1444,11 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
         ],
     ],
 )
-def test_what_is_well_meant_is_no_warning(read: Any, changes: list[tuple[str, str, str | None]]) -> None:
+def test_an_intended_configuration_has_no_warning(read: Any, changes: list[tuple[str, str, str | None]]) -> None:
     assert read(written(changed(*changes))).warnings == ()
 
 
-def test_what_is_announced(read: Any) -> None:
+def test_announced_prefixes(read: Any) -> None:
     web, four = read(written(changed((WEB, "unlisted_addresses", '["2001:db8:53::2"]')))).routers
     assert web.unlisted_addresses == (IPv6Address("2001:db8:53::2"),)
     assert web.all_addresses == (IPv6Address("2001:db8:53::1"), IPv6Address("2001:db8:53::2"))
@@ -1519,7 +1519,7 @@ def test_whatever_is_in_the_file_a_state_directory_is_a_path_or_a_mistake(scratc
 # The effective configuration
 
 
-def test_effective_says_what_will_be_found_at_start(read: Any) -> None:
+def test_effective_names_what_the_host_decides_at_start(read: Any) -> None:
     configuration = read(written(changed((AGENT, "sources", None))))
     text = effective(configuration)
     assert "# source: found at start, the only global IPv6 address on lo that is no VIP" in text

@@ -95,7 +95,7 @@ def test_a_request_is_one_line_that_a_person_can_write() -> None:
         (b'{"version": 1, "request": "drain", "x": ' + b"[" * 60000, "recursion"),
     ],
 )
-def test_what_is_not_understood_is_said(line: bytes, message: str) -> None:
+def test_an_invalid_request_is_answered_with_its_mistake(line: bytes, message: str) -> None:
     assert message in told(request, line)
 
 
@@ -142,15 +142,15 @@ def test_times_in_answers_are_written_as_rfc_3339_wants_them() -> None:
         ),
     ],
 )
-def test_an_answer_that_is_not_understood_is_said(line: bytes, message: str) -> None:
+def test_an_invalid_answer_is_reported_with_its_mistake(line: bytes, message: str) -> None:
     assert message in told(answer, line)
 
 
-def test_an_answer_may_say_more_than_we_know() -> None:
+def test_unknown_fields_of_an_answer_are_ignored() -> None:
     assert answer(b'{"answer": "error", "version": 1, "message": "no", "colour": "red"}') == Error(message="no")
 
 
-def test_an_older_agent_says_nothing_of_sessions() -> None:
+def test_an_older_agent_s_answer_has_no_sessions() -> None:
     line = b'{"answer":"status","version":1,"release":"1","process":9,"time":"2026-11-22T12:00:00Z","routers":[]}'
     assert answer(line) == StatusAnswer(release="1", process=9, time=NOON, routers=(), sessions=())
 
@@ -281,7 +281,7 @@ def test_a_drain_lasts_as_long_as_was_asked_for() -> None:
     assert drained(None, Drain(persist=False), 1000.0) == Drained(None, persistent=False)
 
 
-def test_the_last_word_counts() -> None:
+def test_the_last_drain_counts() -> None:
     before = Drained(1060.0, persistent=False)
     assert drained(before, Drain(), 1000.0) == Drained(None, persistent=True)
     assert drained(before, Drain(seconds=5), 1000.0) == Drained(1005.0, persistent=True)
@@ -293,7 +293,7 @@ def test_a_drain_until_the_restart_does_not_end_a_maintenance() -> None:
     assert drained(before, Drain(seconds=60, persist=False), 1000.0) == Drained(1060.0, persistent=True)
 
 
-def test_what_lasts_is_what_is_persistent() -> None:
+def test_only_persistent_drains_are_saved() -> None:
     held = {
         "a": Drained(5.0, persistent=True),
         "b": Drained(5.0, persistent=False),
@@ -321,13 +321,13 @@ def test_a_duration_is_a_number_and_a_unit(text: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "90", "h", "2 h", "2h ", "-2h", "2H", "2w", "1h,5m", "٣h", "1e3s", "2h\n", "x" * 999]
 )
-def test_what_is_no_duration_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_duration_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no duration; write a number and a unit: 90s, 30m, 2h, 1h30m or 2d"):
         duration(text)
 
 
 @pytest.mark.parametrize("text", ["0s", "0h0m", "367d", "999999999d"])
-def test_a_duration_of_nothing_or_for_ever_is_refused(text: str) -> None:
+def test_a_duration_out_of_range_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is out of range; write more than 0s and at most 366d"):
         duration(text)
 
@@ -348,7 +348,7 @@ def test_whatever_is_written_a_duration_is_in_range_or_refused(text: str) -> Non
 # Notes
 
 
-def test_a_life_counts_under_the_very_same_exabgp_only() -> None:
+def test_a_state_file_counts_under_the_same_exabgp_process_only() -> None:
     written = Life(
         boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"}, silences={"web": (2, 1.5)}
     )
@@ -361,7 +361,7 @@ def test_a_life_counts_under_the_very_same_exabgp_only() -> None:
     assert not read.is_foreign("b1", (700, 12345))
 
 
-def test_who_does_not_know_its_exabgp_has_inherited_nothing() -> None:
+def test_without_a_known_exabgp_nothing_is_inherited() -> None:
     unknown = Life(boot=None, exabgp=None, routers={"web": "active"})
     assert life(note(unknown)).announced(None, None) == frozenset()
     assert life(note(unknown)).announced("b1", None) == frozenset()

@@ -159,7 +159,7 @@ class Dialogue:
         assert self.conversation.settled
 
 
-def test_start_clears_every_form_a_predecessor_may_have_used() -> None:
+def test_the_start_withdraws_every_form_that_a_predecessor_may_have_used() -> None:
     dialogue = Dialogue(A)
     dialogue.want()
     told: list[str] = []
@@ -174,14 +174,14 @@ def test_start_clears_every_form_a_predecessor_may_have_used() -> None:
     assert dialogue.conversation.deadline is None
 
 
-def test_nothing_is_said_before_anything_is_wanted() -> None:
+def test_nothing_is_sent_before_there_is_a_desired_set() -> None:
     dialogue = Dialogue()
     assert dialogue.said() == []
     assert dialogue.conversation.deadline is None
     assert not dialogue.conversation.settled
 
 
-def test_what_changes_is_said_and_nothing_else() -> None:
+def test_only_changes_are_sent() -> None:
     dialogue = Dialogue(A, B)
     dialogue.conversation.change({A: route(A)})
     assert dialogue.said() == [], "nothing before the first wish for all"
@@ -211,7 +211,7 @@ def settle(dialogue: Dialogue) -> list[str]:
     return told
 
 
-def test_a_prefix_that_stays_hears_nothing_of_others_that_come_and_go() -> None:
+def test_changes_of_other_prefixes_do_not_touch_a_prefix_that_stays() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -244,7 +244,7 @@ def test_a_prefix_that_stays_hears_nothing_of_others_that_come_and_go() -> None:
     assert settle(dialogue) == []
 
 
-def test_before_anything_is_wanted_what_is_ours_may_be_anything() -> None:
+def test_before_there_is_a_desired_set_our_prefixes_may_change_freely() -> None:
     dialogue = Dialogue(A)
     to_one = Route(B, Attributes(neighbors=(Session(N1),)))
     dialogue.conversation.own([*forms(A, B)])
@@ -291,7 +291,7 @@ def test_neighbours_that_new_forms_do_not_name_are_withdrawn_from() -> None:
     assert all("withdraw" in line and str(N1) in line for line in withdraws)
 
 
-def test_one_session_is_named_when_nobody_names_all_to_its_neighbour_any_more() -> None:
+def test_a_single_session_is_named_once_no_form_names_its_neighbour() -> None:
     dialogue = Dialogue(A)
     every, other, one = (Route(A, Attributes(neighbors=(named,))) for named in (Session(N1), Session(N2), S1))
     dialogue.conversation.own([every])
@@ -372,7 +372,7 @@ def test_another_form_has_to_wait_for_the_withdraw_of_the_last() -> None:
     assert all(line.startswith(f"neighbor {N1}") or str(N1) in line for line in told)
 
 
-def test_what_comes_back_before_it_is_forgotten_goes_on() -> None:
+def test_a_prefix_that_returns_before_it_is_forgotten_keeps_its_state() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -387,7 +387,7 @@ def test_what_comes_back_before_it_is_forgotten_goes_on() -> None:
     assert dialogue.conversation.settled
 
 
-def test_what_is_gone_is_forgotten_when_it_stands_in_no_queue() -> None:
+def test_a_removed_prefix_is_forgotten_when_it_is_in_no_queue() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A), route(B))
@@ -412,7 +412,7 @@ def test_what_is_gone_is_forgotten_when_it_stands_in_no_queue() -> None:
         dialogue.conversation.change({A: None})
 
 
-def test_a_withdraw_that_may_not_have_been_heard_is_not_forgotten() -> None:
+def test_a_withdraw_that_may_have_missed_a_neighbour_is_not_forgotten() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A))
@@ -426,7 +426,7 @@ def test_a_withdraw_that_may_not_have_been_heard_is_not_forgotten() -> None:
     assert withdraw in told, "tried again"
 
 
-def test_what_changes_alike_between_two_writes_is_one_command() -> None:
+def test_equal_changes_between_two_writes_are_one_command() -> None:
     """However many virtual routers tell of it, each for itself."""
     dialogue = Dialogue(A, B)
     dialogue.clear()
@@ -444,7 +444,7 @@ def test_what_changes_alike_between_two_writes_is_one_command() -> None:
         dialogue.hear("done")
 
 
-def test_a_wish_is_said_once() -> None:
+def test_a_desired_route_is_sent_once() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -457,7 +457,7 @@ def test_a_wish_is_said_once() -> None:
     assert dialogue.conversation.deadline is None
 
 
-def test_the_last_wish_replaces_what_waits() -> None:
+def test_the_last_desired_route_replaces_the_waiting_one() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -470,7 +470,7 @@ def test_the_last_wish_replaces_what_waits() -> None:
     assert dialogue.hear("done") == [Answered(A, route(A, Level.LEAVING))]
 
 
-def test_a_wish_and_back_while_it_is_unanswered_is_said_again() -> None:
+def test_a_change_and_its_reversal_while_unanswered_are_sent_again() -> None:
     """ExaBGP may answer the first before it has read that we changed our mind: only the last answer counts."""
     dialogue = Dialogue(A)
     dialogue.clear()
@@ -483,7 +483,7 @@ def test_a_wish_and_back_while_it_is_unanswered_is_said_again() -> None:
     assert dialogue.hear("done") == [Answered(A, route(A))]
 
 
-def test_withdraw_in_every_form_since_the_last() -> None:
+def test_a_withdraw_is_sent_in_every_form_since_the_last_withdraw() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     for level in (Level.ACTIVE, Level.LEAVING):
@@ -513,7 +513,7 @@ def test_different_addresses_do_not_wait_for_each_other() -> None:
     ]
 
 
-def test_what_is_alike_goes_out_in_one_line() -> None:
+def test_equal_routes_go_out_in_one_line() -> None:
     dialogue = Dialogue(A, B, C)
     dialogue.clear()
     dialogue.want(route(A), route(B), route(C))
@@ -538,7 +538,7 @@ def test_a_refusal_of_many_is_that_of_one_of_them() -> None:
     assert events == [Refused(A, lines[0], 1), Answered(B, route(B))]
 
 
-def test_what_may_have_been_anothers_answer_is_asked_for_behind_a_probe() -> None:
+def test_an_answer_that_may_belong_to_another_command_is_verified_behind_a_probe() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A), route(B, Level.LEAVING))
@@ -551,7 +551,7 @@ def test_what_may_have_been_anothers_answer_is_asked_for_behind_a_probe() -> Non
     assert dialogue.said() == [V5.announce(route(B), EXPLICIT), V5.PROBE, V5.announce(route(A)), V5.PROBE]
 
 
-def test_silence_of_many_is_told_of_each() -> None:
+def test_an_unanswered_command_for_many_is_reported_for_each() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A), route(B))
@@ -669,7 +669,7 @@ def test_next_hops_of_their_own_go_in_lanes() -> None:
         dialogue.want(Route(C, replace(policy.active, next_hops=own[:1])))
 
 
-def test_neighbours_that_do_not_hear_us_need_no_withdraw() -> None:
+def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
     """Another form named them; those that are to have the route have it."""
     active, standby = Attributes(med=1, neighbors=(S1,)), Attributes(med=9, neighbors=(S2,))
     policy = RoutePolicy(active, standby, standby)
@@ -796,7 +796,7 @@ def test_a_lane_that_is_refused_leaves_the_prefix_to_the_others() -> None:
     assert answer([], 60.0)[-1] == Answered(C, active)
 
 
-def test_a_variant_that_comes_round_again_too_soon_is_said_once_more() -> None:
+def test_a_variant_that_is_reused_too_soon_is_sent_once_more() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     known = set()
@@ -847,7 +847,7 @@ def test_dialect(version: str, dialect: Dialect, known: bool) -> None:
     assert dialogue.conversation.dialect is dialect
 
 
-def test_what_a_predecessor_left_is_not_for_us() -> None:
+def test_answers_to_a_predecessor_are_ignored() -> None:
     dialogue = Dialogue(A, greeted=False)
     dialogue.want(route(A))
     dialogue.said()
@@ -914,7 +914,7 @@ def test_a_version_asked_for_before_a_new_beginning_does_not_end_it() -> None:
 # Missing answers
 
 
-def test_stall_reports_once_asks_ever_more_rarely_and_says_only_the_last_wish() -> None:
+def test_a_stall_is_reported_once_probed_with_back_off_and_followed_by_the_last_desired_route_only() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A))
@@ -939,7 +939,7 @@ def test_stall_reports_once_asks_ever_more_rarely_and_says_only_the_last_wish() 
     assert dialogue.said() == []
 
 
-def test_a_stall_is_known_before_anything_is_wanted() -> None:
+def test_a_stall_is_detected_before_there_is_a_desired_set() -> None:
     """A node whose ExaBGP does not answer must not take over what it could not announce."""
     dialogue = Dialogue(A, pulse=PULSE)
     dialogue.clear()
@@ -974,7 +974,7 @@ def test_after_a_pause_of_our_own_exabgp_has_time_for_an_answer() -> None:
     assert dialogue.conversation.resting
 
 
-def test_a_command_is_as_good_as_a_sign_of_life() -> None:
+def test_an_answer_to_a_command_is_a_heartbeat() -> None:
     dialogue = Dialogue(A, pulse=BACKOFF[0])
     dialogue.clear()
     dialogue.want(route(A))
@@ -986,7 +986,7 @@ def test_a_command_is_as_good_as_a_sign_of_life() -> None:
     assert dialogue.said() == [V5.announce(route(A)), V5.PROBE], "the one that fences it"
 
 
-def test_a_stall_in_the_middle_of_a_new_beginning_is_told_too() -> None:
+def test_a_stall_during_a_resync_is_reported_too() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     assert dialogue.hear("done") == [Odd('"done" answers nothing; saying everything again')]
@@ -1000,7 +1000,7 @@ def test_a_stall_in_the_middle_of_a_new_beginning_is_told_too() -> None:
     assert dialogue.hear("done") == [Resumed()]
 
 
-def test_after_an_answer_too_many_each_route_is_announced_in_other_words() -> None:
+def test_after_a_surplus_answer_each_route_is_announced_in_another_variant() -> None:
     """ExaBGP leaves out the same words, and a withdraw in its queue might stand behind what they have said before."""
     dialogue, router = Dialogue(A), Router()
     dialogue.clear()
@@ -1068,7 +1068,7 @@ def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
     }
 
 
-def test_nobody_waits_for_a_command_that_is_never_answered() -> None:
+def test_a_command_that_is_never_answered_blocks_no_other() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1090,7 +1090,7 @@ def test_nobody_waits_for_a_command_that_is_never_answered() -> None:
         assert dialogue.now == pytest.approx(started + patience)
 
 
-def test_refused_is_tried_again_ever_more_rarely_until_the_wish_changes() -> None:
+def test_a_refused_route_is_retried_with_back_off_until_the_desired_route_changes() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1124,7 +1124,7 @@ def test_a_question_that_is_not_answered_to_its_end() -> None:
     assert events == [Answered(A, route(A))]
 
 
-def test_a_refusal_of_what_is_wanted_no_more_delays_nothing() -> None:
+def test_a_refusal_of_a_route_that_is_no_longer_desired_delays_nothing() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1134,7 +1134,7 @@ def test_a_refusal_of_what_is_wanted_no_more_delays_nothing() -> None:
     assert V5.announce(route(A, Level.LEAVING)) in dialogue.said()
 
 
-def test_patience_begins_anew_after_a_success() -> None:
+def test_a_success_resets_the_back_off_of_retries() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     for _ in range(3):
@@ -1169,7 +1169,7 @@ def test_continuous_traffic_is_verified_too() -> None:
     assert questions == 1
 
 
-def test_an_answer_too_many_makes_a_new_beginning() -> None:
+def test_a_surplus_answer_causes_a_resync() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1186,7 +1186,7 @@ def test_an_answer_too_many_makes_a_new_beginning() -> None:
     assert dialogue.said() == []
 
 
-def test_an_answer_too_many_before_anything_was_wanted() -> None:
+def test_a_surplus_answer_before_there_is_a_desired_set() -> None:
     dialogue = Dialogue(A)
     (odd,) = dialogue.hear("error")
     assert isinstance(odd, Odd)
@@ -1232,13 +1232,13 @@ def test_neighbours_by_summary_and_as_they_change() -> None:
     assert dialogue.conversation.established == {S2}
 
 
-def test_rows_that_are_none() -> None:
+def test_invalid_rows_of_a_summary_are_ignored() -> None:
     dialogue = Dialogue(A)
     ask(dialogue)
     assert dialogue.hear(HEADING, "one two three established 1 1", f"{N1} established", "", "done") == []
 
 
-def test_a_change_during_a_summary_is_the_truth() -> None:
+def test_a_change_during_a_summary_overrides_it() -> None:
     dialogue = Dialogue(A, greeted=False)
     dialogue.said()
     dialogue.hear("exabgp 4.2.25", "done")
@@ -1288,7 +1288,7 @@ def test_two_sessions_to_one_neighbour_are_two() -> None:
     assert dialogue.hear(state(T1, "up")) == [Neighbor(T1, established=True)]
 
 
-def test_one_goes_and_the_other_comes_and_nobody_tells() -> None:
+def test_one_session_replaces_another_without_a_notification() -> None:
     """Where a neighbour lacks ``neighbor-changes``; the one that comes first, lest there be none for a moment."""
     dialogue = shared([S1])
     dialogue.wait()
@@ -1309,7 +1309,7 @@ def test_both_are_gone_as_soon_as_a_summary_has_neither() -> None:
 
 
 @pytest.mark.parametrize("answer", [["error"], ["done"], [*summary(), "done"]], ids=["5.0", "nothing", "4.2"])
-def test_a_session_whose_ends_are_not_told_counts_by_its_neighbour(answer: list[str]) -> None:
+def test_a_session_with_an_unknown_local_end_counts_by_its_neighbour(answer: list[str]) -> None:
     """4.2 does not answer where it cannot (an AS number that is ``auto``); the next question shows it."""
     dialogue = Dialogue(A, greeted=False, pulse=PULSE)
     dialogue.said()
@@ -1337,7 +1337,7 @@ def test_our_end_is_not_known_before_it_has_connected() -> None:
     assert dialogue.hear(state(Session(N1), "up")) == [Neighbor(Session(N1), established=True)]
 
 
-def test_everything_is_said_again_in_other_words_when_a_neighbour_comes_up() -> None:
+def test_every_route_is_sent_again_in_another_variant_when_a_neighbour_comes_up() -> None:
     dialogue = Dialogue(A, B)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1384,7 +1384,7 @@ def test_neighbours_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_o
     assert dialogue.hear("done") == [Answered(A, route(A))]
 
 
-def test_a_session_that_only_the_summary_tells_of_is_a_new_one() -> None:
+def test_a_session_that_only_the_summary_shows_is_new() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     ask(dialogue)
@@ -1408,7 +1408,7 @@ def test_sessions_that_were_up_before_us_are_no_reason_to_repeat() -> None:
     assert dialogue.said() == []
 
 
-def test_a_coming_neighbour_before_anything_is_wanted() -> None:
+def test_a_neighbour_that_comes_up_before_there_is_a_desired_set() -> None:
     dialogue = Dialogue(A)
     dialogue.hear(state(S1, "up"))
     assert dialogue.said() == []
@@ -1429,7 +1429,7 @@ def tried(dialogue: Dialogue, session: Session = S1) -> str:
     return whole(trial)
 
 
-def test_what_cannot_be_written_yet_rings_no_alarm_again_and_again() -> None:
+def test_a_full_pipe_does_not_make_the_alarm_spin() -> None:
     dialogue = served(A)
     dialogue.wait()
     deadline = dialogue.conversation.deadline
@@ -1464,7 +1464,7 @@ def served(*networks: Network) -> Dialogue:
     return dialogue
 
 
-def test_a_neighbour_that_comes_up_is_asked_whether_it_hears_us() -> None:
+def test_a_neighbour_that_comes_up_is_tested_for_listing_us() -> None:
     dialogue = served(A)
     assert tried(dialogue) == V5.announce(route(A), EXPLICIT), "what was said last: it changes nothing"
     assert refuse(dialogue, "error") == [Listed(S1, listed=False)]
@@ -1487,13 +1487,13 @@ def test_a_trial_waits_until_a_prefix_is_at_rest() -> None:
     assert (detail, whole(trial)) == (V5.DETAIL, repeat)
 
 
-def test_a_trial_that_is_never_answered_was_not_heard() -> None:
+def test_an_unanswered_test_counts_as_not_listed() -> None:
     dialogue = served(A)
     tried(dialogue)
     assert refuse(dialogue) == [Listed(S1, listed=False)]
 
 
-def test_one_trial_that_fails_is_no_news() -> None:
+def test_one_failed_test_is_not_reported() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.hear("error", *summary(S1))
@@ -1501,7 +1501,7 @@ def test_one_trial_that_fails_is_no_news() -> None:
     assert dialogue.hear("done", *summary(S1)) == [Listed(S1, listed=True)]
 
 
-def test_what_changes_during_a_trial_is_said_behind_it() -> None:
+def test_a_change_during_a_test_is_sent_after_it() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.want(route(A, Level.LEAVING))
@@ -1510,7 +1510,7 @@ def test_what_changes_during_a_trial_is_said_behind_it() -> None:
     assert dialogue.said() == [V5.announce(route(A, Level.LEAVING))]
 
 
-def test_who_is_gone_before_its_answer_is_nobody() -> None:
+def test_a_session_that_ends_before_its_answer_has_no_result() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.hear(state(S1, "down"))
@@ -1528,7 +1528,7 @@ def refused(dialogue: Dialogue) -> None:
     dialogue.hear("error", HEADING, "done")
 
 
-def test_what_is_refused_is_announced_by_nobody_until_it_is_sent_again() -> None:
+def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
     dialogue = Dialogue(A)
     dialogue.clear()
     assert not dialogue.conversation.may_announce([A])
@@ -1540,7 +1540,7 @@ def test_what_is_refused_is_announced_by_nobody_until_it_is_sent_again() -> None
     assert dialogue.conversation.may_announce([A]), "it is not answered yet"
 
 
-def test_what_was_tried_alone_may_be_announced_whatever_becomes_of_the_session() -> None:
+def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -> None:
     dialogue = Dialogue(A, pulse=PULSE)
     dialogue.clear()
     dialogue.want(route(A))
@@ -1581,7 +1581,7 @@ def test_addresses_are_spelt_as_exabgp_spells_them() -> None:
     assert dialogue.said()[0].startswith("neighbor 2001:db8:0::1 local-ip 2001:db8:0::2 announce ")
 
 
-def test_another_configuration_has_everybody_asked_again() -> None:
+def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.hear("done", *summary(S1))
@@ -1612,7 +1612,7 @@ def test_another_configuration_has_everybody_asked_again() -> None:
     assert dialogue.hear("error", *summary(S1)) == [Listed(S1, listed=False)]
 
 
-def test_who_does_not_hear_us_is_asked_ever_more_rarely() -> None:
+def test_a_neighbour_that_does_not_list_us_is_tested_with_back_off() -> None:
     dialogue = served(A)
     trial = tried(dialogue)
     refuse(dialogue, "error")
@@ -1626,7 +1626,7 @@ def test_who_does_not_hear_us_is_asked_ever_more_rarely() -> None:
     assert dialogue.said() != [], "it has missed something"
 
 
-def test_a_configuration_that_is_not_told_changes_nothing() -> None:
+def test_an_unknown_configuration_changes_nothing() -> None:
     dialogue = served(A)
     while V5.CONFIGURATION not in (lines := dialogue.said()):
         dialogue.hear(*summary() * lines.count(V5.PROBE))
@@ -1660,7 +1660,7 @@ def static(network: Network, peer: object = N1, word: str = "") -> str:
 
 
 @pytest.mark.parametrize("word", ["neighbor ", ""], ids=["exabgp4", "exabgp5"])
-def test_what_comes_back_unasked_is_withdrawn_again(word: str) -> None:
+def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     """A reload (SIGUSR1) announces what a static section has, and tells nobody."""
     dialogue = served(A)
     tried(dialogue)
@@ -1681,7 +1681,7 @@ def test_what_comes_back_unasked_is_withdrawn_again(word: str) -> None:
     assert surveyed(dialogue) == (False, []), "nothing that should not be there"
 
 
-def test_who_does_not_hear_us_announces_what_it_likes() -> None:
+def test_a_route_at_a_neighbour_that_does_not_list_us_is_left_alone() -> None:
     """It would be withdrawn again and again for nothing."""
     dialogue = served(A)
     dialogue.want()
@@ -1692,7 +1692,7 @@ def test_who_does_not_hear_us_announces_what_it_likes() -> None:
     assert surveyed(dialogue, static(A), static(A, N2)) == (True, [])
 
 
-def test_what_is_wanted_since_the_look_is_not_withdrawn() -> None:
+def test_a_route_desired_since_the_poll_is_not_withdrawn() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.hear("done", *summary(S1))
@@ -1707,7 +1707,7 @@ def test_what_is_wanted_since_the_look_is_not_withdrawn() -> None:
     assert dialogue.said() == []
 
 
-def test_what_is_ours_in_other_parts_since_the_look_is_not_withdrawn_because_of_it() -> None:
+def test_a_prefix_split_differently_since_the_poll_is_not_withdrawn() -> None:
     dialogue = served(A)
     tried(dialogue)
     dialogue.hear("done", *summary(S1))
@@ -1721,7 +1721,7 @@ def test_what_is_ours_in_other_parts_since_the_look_is_not_withdrawn_because_of_
     assert not [one for one in dialogue.hear("done", static(A), "done", *summary(S1)) if isinstance(one, Odd)]
 
 
-def test_a_look_costs_a_thousandth_of_the_time_and_never_holds_a_command_up_for_long() -> None:
+def test_a_poll_costs_a_thousandth_of_the_time_and_delays_no_command_for_long() -> None:
     dialogue = served(A)
     dialogue.want()
     while lines := dialogue.said():
@@ -1734,7 +1734,7 @@ def test_a_look_costs_a_thousandth_of_the_time_and_never_holds_a_command_up_for_
     assert not any(surveyed(dialogue)[0] for _ in range(1000))
 
 
-def test_which_sessions_there_are_and_what_they_carry() -> None:
+def test_sessions_and_the_families_that_they_carry() -> None:
     """From the answer for both ends; 4.2 and 5.0 have columns of other widths."""
     dialogue = served(A)
     dialogue.configured.clear()
@@ -1834,7 +1834,7 @@ VOCABULARY = [
     st.lists(st.sampled_from(VOCABULARY).map(lambda line: line.encode() + b"\n") | st.binary(max_size=60), max_size=60),
     st.randoms(use_true_random=False),
 )
-def test_no_bytes_make_it_raise_or_babble(data: list[bytes], chance: random.Random) -> None:
+def test_no_bytes_make_it_raise_or_send_without_end(data: list[bytes], chance: random.Random) -> None:
     dialogue = Dialogue(A, B, C, greeted=chance.random() < 0.8)
     lines = Lines(200)
     for piece in data:
@@ -2115,7 +2115,7 @@ TestAnyOrder = AnyOrder.TestCase
 TestAnyAnswer = AnyAnswer.TestCase
 
 
-def test_the_order_in_a_queue_is_that_of_the_wishes() -> None:
+def test_the_order_in_a_queue_is_that_of_the_desired_routes() -> None:
     """A session that comes up gets the last wish even from what was queued before anybody noticed."""
     dialogue, router = Dialogue(A), Router()
     dialogue.clear()

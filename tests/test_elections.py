@@ -7,7 +7,7 @@ from exavrrp.vrrp.router import Active, Role
 from tests.ports import INTERVAL, Rig, given_active, given_backup, router
 
 
-def test_after_a_pause_the_latest_deadline_says_what_is_read_first() -> None:
+def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
     """An alarm of presence has been missed, and then a Backup's patience: packets that came between them count."""
     rig = given_backup()
     (team,) = rig.node.elections.teams
@@ -20,7 +20,7 @@ def test_after_a_pause_the_latest_deadline_says_what_is_read_first() -> None:
         assert rig.transport.asked.pop() == known
 
 
-def test_an_advert_that_is_late_by_an_interval_waits_for_what_has_come() -> None:
+def test_an_advert_that_is_an_interval_late_waits_for_received_packets() -> None:
     """Somebody may have taken over; in time, it waits for nobody."""
     rig = given_active()
     rig.transport.asked.clear()
@@ -41,7 +41,7 @@ def test_a_recording_can_make_the_routers_anew() -> None:
     assert team.first == "web"
 
 
-def test_whoever_was_told_anything_because_of_an_event_of_another_one_is_woken_too(
+def test_a_router_that_another_one_s_event_concerns_is_woken_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = given_active(router(1), router(2))
@@ -56,7 +56,7 @@ def test_whoever_was_told_anything_because_of_an_event_of_another_one_is_woken_t
     assert rig.role("web2") is Role.ACTIVE
 
 
-def test_the_first_member_whose_time_comes_wakes_all() -> None:
+def test_the_first_deadline_of_a_member_wakes_the_group() -> None:
     rig = given_active(router(1, group="both"), router(2, group="both"))
     for name, deadline in (("web", 2000.0), ("web2", 1900.0)):
         rig.router(name).instance.router.state = Active(deadline, 200)

@@ -273,7 +273,7 @@ def test_an_alarm_for_something_else_takes_nothing_over() -> None:
 
 @pytest.mark.parametrize("fault", [Fault.CHECK, Fault.BIND, Fault.ADVERTS])
 @pytest.mark.parametrize("name", [V4, V6])
-def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
+def test_a_fault_of_one_member_faults_all(name: str, fault: Fault) -> None:
     one = world()
     node, other = one.nodes[0], ({V4, V6} - {name}).pop()
     node.do(events.Failed(name, fault, "broken"))
@@ -290,7 +290,7 @@ def test_one_in_fault_faults_all(name: str, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("name", [V6, V4])
-def test_all_have_said_that_they_go_before_the_first_is_unbound(name: str) -> None:
+def test_all_members_resign_before_the_first_is_unbound(name: str) -> None:
     """To unbind takes time, in which nobody else could begin to take the other one over."""
     one = world()
     told = one.nodes[0].group.handle(events.Failed(name, Fault.CHECK, "sick"), one.now)
@@ -308,7 +308,7 @@ def test_addresses_that_cannot_be_bound_give_back_both_in_order() -> None:
     assert one.nodes[0].bound == {V4: False, V6: False}
 
 
-def test_what_one_waits_for_all_wait_for() -> None:
+def test_a_hold_of_one_member_holds_all() -> None:
     one = World((Nature((150, 150)), Nature()))
     node = one.nodes[0]
     node.do(events.Held(V4, Hold.WAITING, "web"))
@@ -358,7 +358,7 @@ def test_the_least_ceiling_counts_for_all(name: str) -> None:
 
 @pytest.mark.parametrize("order", [(V4, V6), (V6, V4)])
 @pytest.mark.parametrize("first", [0, 1])
-def test_a_tie_in_which_the_families_disagree_ends(order: tuple[str, str], first: int) -> None:
+def test_a_tie_with_a_different_winner_in_each_family_ends(order: tuple[str, str], first: int) -> None:
     one = World((Nature(), Nature()), first=first, order=order)
     one.lost = {(sender, name) for sender in (0, 1) for name in (V4, V6)}
     one.pass_(10)
@@ -368,7 +368,7 @@ def test_a_tie_in_which_the_families_disagree_ends(order: tuple[str, str], first
     assert actives(one) == [BOTH, set()], "the first member decides"
 
 
-def test_a_tie_is_decided_by_another_member_when_the_first_hears_nobody() -> None:
+def test_a_tie_is_decided_by_another_member_when_the_first_receives_no_advert() -> None:
     one = World((Nature(), Nature()))
     one.lost = {(sender, name) for sender in (0, 1) for name in (V4, V6)}
     one.pass_(10)
@@ -392,7 +392,7 @@ def test_a_first_member_that_has_decided_long_ago_is_waited_for_anew() -> None:
     assert actives(one) == [set(), BOTH]
 
 
-def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_heard() -> None:
+def test_a_node_superseded_for_one_member_hands_over_all_members() -> None:
     one = world()
     node = one.nodes[0]
     node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
@@ -401,7 +401,7 @@ def test_who_is_superseded_for_one_member_hands_over_all_to_the_one_that_was_hea
     assert stages == {V4: relieved, V6: relieved}
 
 
-def test_who_is_superseded_for_one_member_while_all_release_has_left_for_all() -> None:
+def test_a_node_superseded_for_one_member_while_all_release_leaves_all() -> None:
     one = world(Nature((150, 150), handover=Handover.BREAK_BEFORE_MAKE), Nature())
     node = one.nodes[0]
     node.do(events.Held(V4, Hold.DRAIN, "drained"))
@@ -410,7 +410,7 @@ def test_who_is_superseded_for_one_member_while_all_release_has_left_for_all() -
     assert set(node.roles.values()) == {INITIALIZE}
 
 
-def test_each_says_priority_0_when_it_has_unbound() -> None:
+def test_each_member_sends_priority_0_once_it_is_unbound() -> None:
     one = world(Nature((150, 150), preempt=False, handover=Handover.BREAK_BEFORE_MAKE), Nature())
     node = one.nodes[0]
     withdrawn: list[events.Event] = []
@@ -439,7 +439,7 @@ def test_each_says_priority_0_when_it_has_unbound() -> None:
     assert actives(one) == [set(), BOTH], "without waiting for three intervals"
 
 
-def test_who_goes_at_once_does_not_hurry_who_unbinds_first() -> None:
+def test_a_member_that_leaves_at_once_does_not_hurry_one_that_unbinds_first() -> None:
     one = world(Nature((150, 150), preempt=False), Nature())
     node = one.nodes[0]
     six = node.group.members[V6].presence
@@ -469,7 +469,7 @@ def test_a_node_that_was_stopped_for_a_while_gives_way_whole() -> None:
     assert one.nodes[0].active == set()
 
 
-def test_one_that_stalls_takes_the_others_with_it() -> None:
+def test_a_stalled_member_takes_the_others_with_it() -> None:
     one = world()
     node = one.nodes[0]
     # One of them is told something at a moment when only its own advert is overdue.
@@ -500,7 +500,7 @@ def test_a_stop_and_its_end() -> None:
     assert all(member.finished for member in node.group.members.values())
 
 
-def test_what_a_predecessor_left_goes_on() -> None:
+def test_a_predecessor_s_addresses_and_routes_are_served_on() -> None:
     one = World((Nature(), Nature()))
     node = Node(0, Nature(), one)
     for name in (V4, V6):

@@ -212,7 +212,7 @@ def test_a_term_reads_as_part_of_a_sum() -> None:
         (True, Initial.PASS, "+++", "uup"),
     ],
 )
-def test_only_a_presumption_of_the_best_is_not_given_up_at_once(
+def test_only_the_presumed_best_value_is_not_given_up_at_once(
     reverse: bool, initial: Initial, results: str, verdicts_: str
 ) -> None:
     assert verdicts(Vitality(rise=3, fall=2, initial=initial, reverse=reverse), results) == verdicts_
@@ -239,7 +239,7 @@ def test_a_reversed_weight_counts_the_other_way_round(weight: int, passing: str,
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("weight", [-50, 0, 50])
-def test_before_its_first_result_a_check_says_what_it_is_presumed_to(weight: int, reverse: bool) -> None:
+def test_before_its_first_result_a_check_has_its_presumed_value(weight: int, reverse: bool) -> None:
     bad, good = told(of(weight, reverse=reverse), a=reverse), told(of(weight, reverse=reverse), a=not reverse)
     for initial, same in ((Initial.FAIL, bad), (Initial.PASS, good)):
         judgement = of(weight, reverse=reverse, initial=initial).judge("web")
@@ -248,7 +248,7 @@ def test_before_its_first_result_a_check_says_what_it_is_presumed_to(weight: int
 
 
 @pytest.mark.parametrize("weight", [-50, 0, 50])
-def test_a_router_waits_for_a_check_that_is_presumed_to_say_nothing(weight: int) -> None:
+def test_a_router_waits_for_a_check_without_a_presumed_value(weight: int) -> None:
     subject = of(weight, initial=Initial.WAIT)
     judgement = subject.judge("web")
     assert [term.check for term in judgement.waiting] == ["a"]
@@ -303,7 +303,7 @@ def test_a_number_with_weight_zero_decides_by_being_zero(reverse: bool) -> None:
 # Other routers and checks
 
 
-def test_a_check_that_asks_the_same_keeps_what_is_known_of_it() -> None:
+def test_a_check_with_the_same_probe_keeps_its_state() -> None:
     health = Health({"web": Subject(150, {"a": -10})}, {"a": Vitality(rise=1, fall=3)})
     health.result("a", passed=True)
     health.result("a", passed=False, detail="once")

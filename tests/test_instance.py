@@ -109,7 +109,7 @@ def test_an_alarm_that_rings_early_does_nothing() -> None:
     assert serving().timeout(PATIENCE + 0.5) == []
 
 
-def test_a_new_priority_is_told_at_once() -> None:
+def test_a_new_priority_is_advertised_at_once() -> None:
     one = serving()
     assert one.prioritise(90, PATIENCE) == [Advertise(90)]
     assert one.router.priority == 90
@@ -118,7 +118,7 @@ def test_a_new_priority_is_told_at_once() -> None:
 # What a node that fell silent leaves in the routers
 
 
-def test_who_takes_over_from_silence_is_announced_better_for_a_while() -> None:
+def test_a_takeover_after_a_silent_failure_is_announced_better_for_a_while() -> None:
     one = instance()
     one.start(0.0)
     hear(one, 200, 0.0)
@@ -132,11 +132,11 @@ def test_who_takes_over_from_silence_is_announced_better_for_a_while() -> None:
     assert one.takeovers.failures.number == 0
 
 
-def test_the_first_active_of_all_takes_over_from_nobody() -> None:
+def test_the_first_active_has_no_failed_predecessor() -> None:
     assert serving().takeovers.failures.number == 0
 
 
-def test_a_backup_counts_the_silences_of_others() -> None:
+def test_a_backup_counts_silent_failures_of_others() -> None:
     one = instance()
     one.start(0.0)
     hear(one, 200, 1.0, OTHER)
@@ -146,7 +146,7 @@ def test_a_backup_counts_the_silences_of_others() -> None:
     assert one.takeovers.failures.number == 2, "who takes over from one who took over from silence needs more"
 
 
-def test_who_took_over_while_our_agent_was_replaced_has_done_so_from_silence() -> None:
+def test_a_takeover_during_our_restart_counts_as_a_silent_failure() -> None:
     one = instance()
     one.inherit(0.0, announced=True, active=True)
     one.start(0.0)
@@ -159,7 +159,7 @@ def test_who_took_over_while_our_agent_was_replaced_has_done_so_from_silence() -
     assert other.takeovers.failures.number == 0, "it was on its way out"
 
 
-def test_what_a_predecessor_has_counted_counts_until_its_time_is_over() -> None:
+def test_silent_failures_that_a_predecessor_counted_expire_in_time() -> None:
     one = instance()
     one.takeovers.failures.recall(Count(2, 400.0), 500.0)
     assert one.takeovers.failures.number == 2
@@ -198,7 +198,7 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
     assert role(one) is BACKUP
 
 
-def test_after_a_stall_the_hold_begins_when_another_is_heard() -> None:
+def test_after_a_stall_the_hold_begins_with_another_active_s_advert() -> None:
     one = serving()
     assert told(one.timeout(20.0)) == [(BACKUP, Why.STALLED), Step.ANNOUNCE]
     assert state(one) == Leaving(None, Stage.AWAITING), "a Backup is promoted or hears a successor: no ceiling"
@@ -258,7 +258,7 @@ def test_a_drain_resigns_and_serves_on_until_another_does() -> None:
     assert told(one.release(Hold.DRAIN, 60.0)) == [(BACKUP, Why.STARTUP)]
 
 
-def test_a_drain_that_nobody_takes_over_is_undone_without_a_gap() -> None:
+def test_a_drain_without_a_successor_is_undone_without_a_gap() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     undone = one.timeout(4.0 + CEILING)
@@ -271,7 +271,7 @@ def test_a_drain_that_nobody_takes_over_is_undone_without_a_gap() -> None:
     assert one.bound(soon) == [Step.ANNOUNCE]
 
 
-def test_a_drain_with_break_before_make_that_nobody_takes_over_is_undone() -> None:
+def test_a_drain_with_break_before_make_and_no_successor_is_undone() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     assert one.hold(Hold.DRAIN, "drained", 4.0) == [Step.WITHDRAW]
     one.withdrawn(4.0)
@@ -288,7 +288,7 @@ def test_an_undrain_while_break_before_make_releases_takes_part_at_once() -> Non
 
 
 @pytest.mark.parametrize("advert", [150, None], ids=["superseded", "stalled"])
-def test_who_is_superseded_while_break_before_make_releases_is_not_active_once_more(advert: int | None) -> None:
+def test_superseded_while_break_before_make_releases_it_does_not_become_active_again(advert: int | None) -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     one.hold(Hold.DRAIN, "drained", 4.0)
     later = 4.01 if advert else 14.0
@@ -300,7 +300,7 @@ def test_who_is_superseded_while_break_before_make_releases_is_not_active_once_m
     assert one.timeout(later + SETTLE) == [Step.UNBIND]
 
 
-def test_who_is_superseded_while_it_releases_because_it_became_worse_is_a_backup_at_once() -> None:
+def test_superseded_while_releasing_for_a_lower_priority_it_is_backup_at_once() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(hear(one, 150, 4.01)) == [(BACKUP, Why.SUPERSEDED)]
@@ -322,7 +322,7 @@ def test_an_owner_that_is_superseded_when_it_releases_for_good_no_longer_is_a_ba
     assert role(one) is BACKUP
 
 
-def test_an_owner_that_takes_part_again_before_it_has_unbound_binds() -> None:
+def test_an_owner_that_takes_part_again_before_it_is_unbound_binds() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, priority=255)
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert told(one.timeout(14.0)) == [(BACKUP, Why.STALLED), (INITIALIZE, Why.DRAIN)]
@@ -351,14 +351,14 @@ def test_a_priority_that_changes_while_it_releases_is_in_no_advert(preempt: bool
     assert one.router.priority == 50
 
 
-def test_who_must_not_run_twice_and_is_not_bound_yet_leaves_at_once() -> None:
+def test_break_before_make_that_is_not_bound_yet_leaves_at_once() -> None:
     one = instance(Handover.BREAK_BEFORE_MAKE)
     one.start(0.0)
     one.timeout(PATIENCE)
     assert told(one.hold(Hold.DRAIN, "drained", PATIENCE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
 
 
-def test_who_is_drained_when_it_wakes_late_is_no_candidate() -> None:
+def test_a_node_drained_when_its_timer_is_late_is_no_candidate() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
     effects = told(one.hold(Hold.DRAIN, "drained", 14.0))
     assert effects == [(BACKUP, Why.STALLED), Step.WITHDRAW, (INITIALIZE, Why.DRAIN)]
@@ -372,7 +372,7 @@ def test_a_backup_that_still_withdraws_what_it_served_is_drained_at_once() -> No
     assert one.timeout(4.02 + SETTLE) == [Step.UNBIND]
 
 
-def test_a_backup_that_is_drained_waits_for_nobody() -> None:
+def test_a_drained_backup_waits_for_no_successor() -> None:
     one = instance()
     one.start(0.0)
     assert told(one.hold(Hold.DRAIN, "drained", 1.0)) == [(INITIALIZE, Why.DRAIN)]
@@ -391,7 +391,7 @@ def test_a_fault_during_a_drain_does_not_make_it_a_success() -> None:
     assert told(one.clear(Fault.CHECK, 60.0)) == [(BACKUP, Why.STARTUP)]
 
 
-def test_a_drain_that_somebody_takes_over_is_never_undone() -> None:
+def test_a_drain_with_a_successor_is_never_undone() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     hear(one, 50, 4.1)
@@ -400,7 +400,7 @@ def test_a_drain_that_somebody_takes_over_is_never_undone() -> None:
     assert one.holds == {Hold.DRAIN: "drained"}
 
 
-def test_who_is_drained_again_does_not_wait_anew() -> None:
+def test_a_second_drain_does_not_restart_the_wait() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert one.hold(Hold.DRAIN, "drained again", 10.0) == []
@@ -426,7 +426,7 @@ def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
     assert Step.WITHDRAW not in one.timeout(4.0 + CEILING)
 
 
-def test_break_before_make_says_priority_0_last_also_when_it_became_worse() -> None:
+def test_break_before_make_sends_priority_0_last_also_with_a_lower_priority() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     assert one.prioritise(50, 4.0) == [Step.WITHDRAW]
     assert one.prioritise(40, 4.0) == []
@@ -436,7 +436,7 @@ def test_break_before_make_says_priority_0_last_also_when_it_became_worse() -> N
     assert one.router.priority == 40
 
 
-def test_who_takes_part_again_before_it_has_unbound_is_as_much_worse() -> None:
+def test_a_node_that_rejoins_before_it_is_unbound_keeps_the_lower_priority() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
     assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE)]
@@ -464,7 +464,7 @@ def test_a_standby_is_announced_while_it_is_a_backup() -> None:
     assert told(one.hold(Hold.DRAIN, "drained", 1.0)) == [(INITIALIZE, Why.DRAIN), Step.WITHDRAW]
 
 
-def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
+def test_a_router_with_a_lower_priority_hands_over_without_preemption() -> None:
     one = serving(preempt=False)
     effects = told(one.prioritise(50, 4.0))
     assert effects == [RESIGN, (BACKUP, Why.PRIORITY_LOWERED), Step.ANNOUNCE]
@@ -475,7 +475,7 @@ def test_a_router_that_became_worse_hands_over_where_nobody_preempts() -> None:
 # Other settings
 
 
-def test_another_interval_is_said_at_once() -> None:
+def test_another_interval_is_advertised_at_once() -> None:
     one = serving()
     assert one.configure(settings(interval=0.5), handing_over(), STALE, 4.0) == [Advertise(PRIORITY)]
     assert one.deadline == 4.5
@@ -501,7 +501,7 @@ def test_standby_that_is_switched_on_for_an_active_is_what_it_leaves_behind() ->
     assert one.presence.level is Level.STANDBY
 
 
-def test_who_is_out_of_the_election_stays_out_of_standby() -> None:
+def test_a_router_out_of_the_election_does_not_announce_as_standby() -> None:
     one = instance()
     assert one.configure(settings(), handing_over(standby=True), STALE, 0.0) == []
     one.fault(Fault.CHECK, "web failing", 0.0)
@@ -531,7 +531,7 @@ GENTLE = {Fault.SESSIONS, Fault.GROUP, Fault.ANNOUNCEMENT}
 
 
 @pytest.mark.parametrize("fault", sorted(GENTLE - {Fault.ANNOUNCEMENT}))
-def test_who_is_only_unreachable_still_answers_packets_in_flight(fault: Fault) -> None:
+def test_an_unreachable_node_still_answers_packets_in_flight(fault: Fault) -> None:
     one = serving()
     assert told(one.fault(fault, "no session is up", 4.0)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE), Step.WITHDRAW]
     one.withdrawn(4.0)
@@ -550,7 +550,7 @@ def refused(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
     return one
 
 
-def test_who_is_refused_stays_bound_until_it_is_withdrawn_and_another_one_serves() -> None:
+def test_a_refused_router_stays_bound_until_it_is_withdrawn_and_another_node_serves() -> None:
     one = refused()
     hear(one, 50, 10.0)
     assert (state(one), one.deadline) == (Stranded(LINGER, relieved=True), None)
@@ -563,7 +563,7 @@ def test_who_is_refused_stays_bound_until_it_is_withdrawn_and_another_one_serves
     assert state(other) == Lingering(1000.0 + LINGER)
 
 
-def test_who_is_refused_and_then_accepted_takes_part_again() -> None:
+def test_a_refused_router_that_is_accepted_takes_part_again() -> None:
     one = refused()
     one.withdrawn(5.0)
     assert told(one.clear(Fault.ANNOUNCEMENT, 5.0)) == [(BACKUP, Why.STARTUP)]
@@ -572,7 +572,7 @@ def test_who_is_refused_and_then_accepted_takes_part_again() -> None:
     assert one.bound(5.0 + PATIENCE) == [Step.ANNOUNCE]
 
 
-def test_who_is_accepted_again_and_kept_out_by_something_else_lets_go_of_the_address() -> None:
+def test_an_accepted_router_with_another_fault_unbinds_the_address() -> None:
     one = refused()
     one.hold(Hold.DRAIN, "drained", 4.5)
     one.withdrawn(5.0)
@@ -580,18 +580,18 @@ def test_who_is_accepted_again_and_kept_out_by_something_else_lets_go_of_the_add
     assert state(one) == Lingering(5.0 + LINGER)
 
 
-def test_who_must_not_run_twice_does_not_wait_for_another_node_to_be_refused() -> None:
+def test_break_before_make_does_not_wait_for_another_node_when_it_is_refused() -> None:
     one = refused(Handover.BREAK_BEFORE_MAKE)
     assert state(one) == Withdrawing(4.0 + presence.ANSWER_LIMIT, SETTLE)
 
 
-def test_who_is_refused_and_sick_is_unbound_soon() -> None:
+def test_a_refused_router_with_a_failing_check_is_unbound_soon() -> None:
     one = refused()
     assert one.fault(Fault.CHECK, "broken", 5.0) == []
     assert state(one) == Withdrawing(5.0 + ANSWER_LIMIT, SETTLE)
 
 
-def test_who_is_sick_and_refused_is_unbound_soon() -> None:
+def test_a_router_with_a_failing_check_that_is_refused_is_unbound_soon() -> None:
     one = serving()
     one.fault(Fault.CHECK, "broken", 4.0)
     assert one.fault(Fault.ANNOUNCEMENT, "refused", 4.5) == []
@@ -695,7 +695,7 @@ def test_a_stop_with_break_before_make_resigns_last() -> None:
     assert one.finished
 
 
-def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() -> None:
+def test_a_predecessor_s_service_goes_on_if_no_node_has_taken_over() -> None:
     one = instance()
     assert one.inherit(0.0, announced=True) == [Step.ANNOUNCE]
     assert state(one) == Leaving(None, Stage.AWAITING)
@@ -706,7 +706,7 @@ def test_what_a_predecessor_served_is_served_on_until_nobody_has_taken_over() ->
     assert one.bound(soon) == [Step.ANNOUNCE]
 
 
-def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
+def test_a_predecessor_s_service_is_handed_over_if_another_node_has_taken_over() -> None:
     one = instance()
     one.inherit(0.0, announced=True)
     one.start(0.0)
@@ -714,7 +714,7 @@ def test_what_a_predecessor_served_is_handed_over_when_another_does() -> None:
     assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
 
 
-def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() -> None:
+def test_a_node_that_received_an_advert_before_its_start_waits_as_any_backup() -> None:
     one = instance()
     one.inherit(0.0, announced=True)
     one.hold(Hold.WAITING, "checks", 0.0)
@@ -724,7 +724,7 @@ def test_who_has_heard_another_before_it_begins_is_as_patient_as_any_backup() ->
     assert one.router.deadline == 0.2 + PATIENCE
 
 
-def test_who_begins_again_is_as_patient_as_any_backup() -> None:
+def test_a_node_that_starts_again_waits_as_any_backup() -> None:
     one = instance()
     one.inherit(0.0, announced=True)
     one.start(0.0)
@@ -734,7 +734,7 @@ def test_who_begins_again_is_as_patient_as_any_backup() -> None:
     assert one.router.deadline == 0.2 + PATIENCE, "what it served a moment ago is longer ago now"
 
 
-def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() -> None:
+def test_a_predecessor_s_service_ends_with_a_stop_before_the_election() -> None:
     one = instance()
     one.inherit(0.0, announced=True)
     one.hold(Hold.WAITING, "checks", 0.0)
@@ -746,7 +746,7 @@ def test_what_a_predecessor_served_ends_with_a_stop_before_the_election_began() 
     assert one.finished
 
 
-def test_what_cannot_be_served_on_is_withdrawn_before_it_is_unbound() -> None:
+def test_leftovers_that_cannot_be_served_are_withdrawn_before_they_are_unbound() -> None:
     one = instance()
     assert one.inherit(0.0, announced=False) == [Step.WITHDRAW]
     assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
@@ -768,7 +768,7 @@ def test_leftovers_whose_withdraw_is_refused_stay_bound_until_another_serves() -
     assert one.timeout(STALE + LINGER) == [Step.UNBIND]
 
 
-def test_who_begins_while_leftovers_linger_has_nothing_to_release() -> None:
+def test_a_node_that_starts_while_leftovers_linger_has_nothing_to_release() -> None:
     one = instance(Handover.BREAK_BEFORE_MAKE)
     one.inherit(0.0, announced=False)
     one.hold(Hold.WAITING, "waiting for a check", 0.0)
@@ -779,7 +779,7 @@ def test_who_begins_while_leftovers_linger_has_nothing_to_release() -> None:
     assert role(one) is BACKUP
 
 
-def test_who_takes_over_while_leftovers_linger_is_bound() -> None:
+def test_a_takeover_while_leftovers_linger_binds() -> None:
     """The alarm of both at once: a process that was stopped for a while."""
     one = instance(Handover.BREAK_BEFORE_MAKE)
     one.inherit(0.0, announced=False)
@@ -810,14 +810,14 @@ def test_when_the_time_for_a_stop_is_over_nothing_is_left() -> None:
     assert other.finished
 
 
-def test_who_has_not_started_does_not_begin_when_a_fault_is_over() -> None:
+def test_the_end_of_a_fault_does_not_start_a_router_before_its_start() -> None:
     one = instance()
     one.fault(Fault.CHECK, "not yet known", 0.0)
     assert one.clear(Fault.CHECK, 1.0) == []
     assert role(one) is INITIALIZE
 
 
-def test_who_stops_cannot_be_drained_any_more() -> None:
+def test_a_stopping_router_cannot_be_drained() -> None:
     one = serving()
     stop(one, 4.0)
     before = state(one)
@@ -826,7 +826,7 @@ def test_who_stops_cannot_be_drained_any_more() -> None:
     assert one.deadline == 4.75
 
 
-def test_who_has_stopped_does_not_begin_again() -> None:
+def test_a_stopped_router_does_not_start_again() -> None:
     one = serving()
     one.fault(Fault.CHECK, "broken", 4.0)
     one.withdrawn(4.0)
@@ -868,7 +868,7 @@ def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
 # Paths
 
 
-def test_a_path_that_goes_quiet_is_told_and_decides_nothing() -> None:
+def test_a_quiet_path_is_reported_and_decides_nothing() -> None:
     one = instance()
     one.start(0.0)
     seconds = range(1, 8)
@@ -1099,7 +1099,7 @@ def test_whatever_happens(one: Instance, history: list[Happening], inherited: bo
 
 
 @given(one=INSTANCES, history=HISTORIES, answers=st.booleans(), last_words=HISTORIES)
-def test_who_stops_is_finished_in_the_end(
+def test_a_stop_always_finishes(
     one: Instance, history: list[Happening], answers: bool, last_words: list[Happening]
 ) -> None:
     world = lived(one, history)
@@ -1117,9 +1117,7 @@ def test_who_stops_is_finished_in_the_end(
 
 
 @given(one=INSTANCES, history=HISTORIES, last_words=HISTORIES)
-def test_who_stops_is_finished_when_time_is_over(
-    one: Instance, history: list[Happening], last_words: list[Happening]
-) -> None:
+def test_a_stop_finishes_within_its_limit(one: Instance, history: list[Happening], last_words: list[Happening]) -> None:
     world = lived(one, history)
     world.carry_out(stop(one, world.now))
     for happen in last_words:

@@ -37,7 +37,7 @@ def memory(last: Life | None, *, boot: str | None = "b1", exabgp: tuple[int, int
     return made
 
 
-def test_what_the_same_exabgp_announces_is_recalled() -> None:
+def test_announcements_of_the_same_exabgp_are_recalled() -> None:
     known = memory(LIFE)
     assert known.recall() == {"web"}, "a standby has nothing to go on with"
     assert (known.was_active("web"), known.was_active("mail"), known.was_active("dns")) == (True, False, False)
@@ -47,7 +47,7 @@ def test_what_the_same_exabgp_announces_is_recalled() -> None:
     assert not known.is_foreign
 
 
-def test_another_exabgp_announces_nothing_and_the_election_counts_all_the_same() -> None:
+def test_under_another_exabgp_only_the_election_s_memory_counts() -> None:
     known = memory(LIFE, exabgp=OTHER)
     assert (known.recall(), known.may_be_announced("dns"), known.is_foreign) == (frozenset(), False, True)
     assert (known.was_active("web"), known.since("web"), known.silent("web")) == (True, 1_800_000_000, (2, 17.5))
@@ -64,7 +64,7 @@ def test_after_a_boot_nothing_counts(boot: str | None) -> None:
     )
 
 
-def test_the_next_note_says_what_is_announced_and_all_that_may_be() -> None:
+def test_the_next_note_has_what_is_announced_and_what_may_be() -> None:
     known = memory(None)
     known.may_bind([VIP, ip_address("192.0.2.53")])
     routes = [Route(NETWORK, ATTRIBUTES), Route(GONE, ATTRIBUTES)]
@@ -87,7 +87,7 @@ def test_the_next_note_says_what_is_announced_and_all_that_may_be() -> None:
     assert memory(LIFE).names([NETWORK]), "which were not noted"
 
 
-def test_what_the_configuration_names_no_more_is_forgotten() -> None:
+def test_prefixes_that_are_not_configured_any_more_are_forgotten() -> None:
     known = memory(None)
     known.may_bind([VIP, ip_address("2001:db8:54::9")])
     known.may_announce("web", [Route(NETWORK, ATTRIBUTES), Route(GONE, ATTRIBUTES)])
@@ -97,6 +97,6 @@ def test_what_the_configuration_names_no_more_is_forgotten() -> None:
     assert read.forgotten(here, foreign=True) == Forgotten(bound)
 
 
-def test_what_is_no_address_is_misunderstood() -> None:
+def test_an_invalid_address_in_the_note_is_refused() -> None:
     with pytest.raises(Misunderstood, match="not a note of this version"):
         understood(msgspec.structs.replace(LIFE, addresses=("somewhere",)))

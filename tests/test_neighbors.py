@@ -8,7 +8,7 @@ PEER, OTHER, OURS, OURS_TOO = map(ip_address, ("10.255.0.1", "10.255.0.2", "10.0
 ALL, ONE, TWO = Session(PEER), Session(PEER, OURS), Session(PEER, OURS_TOO)
 
 
-def test_who_is_named_covers_all_sessions_to_it_and_a_pair_one() -> None:
+def test_an_address_covers_all_sessions_to_it_and_a_pair_covers_one() -> None:
     assert ALL.covers(ONE)
     assert ALL.covers(TWO)
     assert ONE.covers(ONE)

@@ -198,7 +198,7 @@ def test_whatever_happens(settings: Settings, history: list[tuple[float | None, 
 
 
 @given(settings=SETTINGS, history=HISTORY, how=st.sampled_from([Event.SUPERSEDED, Event.DEMOTED, Event.INCAPABLE]))
-def test_who_gives_up_is_gone_in_the_end(
+def test_a_release_always_ends_with_nothing_bound(
     settings: Settings, history: list[tuple[float | None, Event]], how: Event
 ) -> None:
     world = lived(settings, history)
@@ -233,7 +233,7 @@ def test_break_before_make_ends_soon_and_in_order(
 
 
 @given(settings=SETTINGS, history=HISTORY)
-def test_who_is_promoted_serves(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
+def test_a_promotion_always_ends_in_serving(settings: Settings, history: list[tuple[float | None, Event]]) -> None:
     world = lived(settings, history)
     world.step(Event.PROMOTED)
     world.step(Event.BOUND)
@@ -252,7 +252,7 @@ def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings
         assert steps == [Step.WITHDRAW]
 
 
-def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
+def test_a_time_limit_shortens_timers_and_lengthens_none() -> None:
     slow = Settings(Handover.MAKE_BEFORE_BREAK, hold=8, linger=4, ceiling=60, stale=90)
     fast = replace(slow, hold=1, linger=0.5, ceiling=2, stale=2)
     cases: list[tuple[State, State]] = [
@@ -272,7 +272,7 @@ def test_a_hurry_shortens_what_is_under_way_and_lengthens_nothing() -> None:
         assert (presence.state, presence.settings) == (after, fast)
 
 
-def test_in_a_hurry_a_refusal_strands_nobody() -> None:
+def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
     """The process is about to end: it does not stay bound until another node serves."""
     presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
     for event in (Event.PROMOTED, Event.BOUND):

@@ -94,11 +94,11 @@ def test_lines_do_not_depend_on_how_the_bytes_arrive(data: bytes, cuts: list[int
     assert all(len(line) <= 20 for line in told)
 
 
-def test_what_the_longest_line_holds_is_more_than_an_update() -> None:
+def test_the_longest_line_holds_more_than_an_update() -> None:
     assert LONGEST_LINE > 4096 * 2
 
 
-def test_it_greets_and_says_what_is_wanted_at_the_end_of_the_turn() -> None:
+def test_it_greets_and_sends_the_desired_set_at_the_end_of_the_turn() -> None:
     ends = Ends()
     assert ends.take() == GREETING
     ends.greet()
@@ -120,7 +120,7 @@ def test_it_greets_and_says_what_is_wanted_at_the_end_of_the_turn() -> None:
     assert (ends.pump.settled, ends.pump.established) == (True, frozenset())
 
 
-def test_what_is_flushed_is_said_now_and_not_again() -> None:
+def test_flushed_commands_are_sent_now_and_not_again() -> None:
     ends = Ends().greet()
     ends.pump.flush()
     assert ends.take() == b"", "nothing is wanted"
@@ -131,7 +131,7 @@ def test_what_is_flushed_is_said_now_and_not_again() -> None:
     assert ends.take() == b""
 
 
-def test_nothing_is_said_before_it_begins() -> None:
+def test_nothing_is_sent_before_the_start() -> None:
     pump = Pump(lambda _: None, bytes, len)
     pump.own([route(A)])
     pump.set([route(A)])
@@ -155,7 +155,7 @@ def test_the_rest_is_written_when_there_is_room_and_nothing_before_it() -> None:
     ends.greet()
 
 
-def test_what_changes_while_there_is_no_room_is_said_once_and_behind_the_rest() -> None:
+def test_changes_while_the_pipe_is_full_are_sent_once_and_after_the_rest() -> None:
     ends = Ends().greet()
     ends.pump.set([])
     ends.clock.turn()
@@ -173,7 +173,7 @@ def test_what_changes_while_there_is_no_room_is_said_once_and_behind_the_rest() 
     assert (str(A) in first, str(B) in second) == (True, True)
 
 
-def test_an_end_that_is_gone_is_told_once() -> None:
+def test_a_closed_pipe_is_reported_once() -> None:
     for broken, why in (
         (b"", "end of file on stdin"),
         (ConnectionResetError(104, "Connection reset by peer"), "stdin: Connection reset by peer"),
@@ -197,7 +197,7 @@ def test_a_write_that_fails_is_the_end() -> None:
     assert ends.clock.armed == []
 
 
-def test_who_is_told_may_close_and_wish() -> None:
+def test_a_listener_may_close_the_pump_and_change_the_desired_set() -> None:
     told: list[Event] = []
 
     def listen(event: Event) -> None:
@@ -215,7 +215,7 @@ def test_who_is_told_may_close_and_wish() -> None:
     assert b"announce " in ends.take()
 
 
-def test_what_waits_is_read_before_time_counts_as_passed() -> None:
+def test_waiting_answers_are_read_before_time_counts_as_passed() -> None:
     """After a pause of ours the answers are there, and nobody is blamed for their lateness."""
     ends = Ends().greet()
     ends.pump.set([route(A)])
@@ -227,7 +227,7 @@ def test_what_waits_is_read_before_time_counts_as_passed() -> None:
     assert Answered(A, route(A)) in ends.told[before:]
 
 
-def test_a_sign_of_life_is_asked_for() -> None:
+def test_a_heartbeat_is_requested() -> None:
     ends = Ends().greet()
     ends.clock.run(ends.clock.now + PULSE + 0.1)
     assert V5.PROBE.encode() in ends.take()
@@ -241,14 +241,14 @@ def test_a_listener_that_closes_when_the_alarm_rings_ends_it() -> None:
     assert (ends.take(), ends.clock.armed) == (b"", [])
 
 
-def test_a_flood_keeps_nobody_from_the_alarms() -> None:
+def test_a_flood_does_not_delay_the_alarm() -> None:
     ends = Ends().greet()
     ends.reads = 0
     ends.say(*[b"{}\n"] * (BATCH + 3))
     assert (ends.reads, len(ends.waiting)) == (BATCH, 3)
 
 
-def test_a_line_without_end_is_left_out_and_told() -> None:
+def test_a_line_without_end_is_dropped_and_reported() -> None:
     ends = Ends()
     ends.say(*[b"x" * 16384] * 5)
     assert ends.told == [Odd(f"a line of more than {LONGEST_LINE} bytes was left out")]

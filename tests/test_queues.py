@@ -5,7 +5,7 @@ import pytest
 from exavrrp.queues import Queue
 
 
-def test_what_comes_of_an_item_waits_for_its_end() -> None:
+def test_items_put_while_one_is_handled_wait_for_its_end() -> None:
     done: list[str] = []
 
     def deal(item: str) -> None:

@@ -42,7 +42,7 @@ def counted(rig: Rig) -> dict[Reason, int]:
     return dict(rig.node.reception.rejected)
 
 
-def test_each_source_hears_the_peers_of_its_routers() -> None:
+def test_each_source_accepts_the_peers_of_its_routers() -> None:
     tables = router(1), router(2, peers=["2001:db8:ff::14"])
     assert sources(configuration(*tables).routers) == {SOURCE: {PEER, OTHER, ip_address("2001:db8:ff::14")}}
 
@@ -55,7 +55,7 @@ def test_an_advert_is_for_the_router_of_its_number_if_that_one_has_the_peer() ->
     assert rig.log.told("packet-rejected")[0]["source"] == PEER
 
 
-def test_what_is_like_the_last_advert_is_heard_like_it() -> None:
+def test_an_advert_equal_to_the_last_one_is_handled_like_it() -> None:
     rig = Rig().start()
     for _ in range(3):
         rig.hear(250)
@@ -65,7 +65,7 @@ def test_what_is_like_the_last_advert_is_heard_like_it() -> None:
     assert (rig.router().adverts.counts["received"], counted(rig)) == (4, {Reason.UNKNOWN_SOURCE: 1})
 
 
-def test_a_packet_that_differs_in_its_hop_limit_alone_is_looked_at_anew() -> None:
+def test_a_packet_that_differs_in_its_hop_limit_alone_is_decoded_again() -> None:
     agent = table("agent", sources=[str(SOURCE)], peers=[str(PEER)], advert_interval=INTERVAL, max_hops=1)
     rig = Rig(agent, router()).start().hear(250)
     near = rig.arrival(250)
@@ -74,7 +74,7 @@ def test_a_packet_that_differs_in_its_hop_limit_alone_is_looked_at_anew() -> Non
     assert (rig.router().adverts.counts["received"], counted(rig)) == (1, {Reason.HOP_LIMIT: 1})
 
 
-def test_no_more_adverts_are_known_again_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_adverts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reception, "MOST_KNOWN", 2)
     read: list[int] = []
 
@@ -89,7 +89,7 @@ def test_no_more_adverts_are_known_again_than_there_is_room_for(monkeypatch: pyt
     assert (rig.router().adverts.counts["received"], read) == (5, [101, 102, 103, 101])
 
 
-def test_reasons_are_told_once_but_those_of_authentication_once_for_each_peer() -> None:
+def test_a_rejection_is_logged_once_a_reason_and_for_authentication_once_a_peer() -> None:
     rig = Rig().start()
     for reason in (Reason.LENGTH, Reason.AUTH_MISSING):
         for peer in (PEER, OTHER):
@@ -98,7 +98,7 @@ def test_reasons_are_told_once_but_those_of_authentication_once_for_each_peer() 
     assert keys == [Reason.LENGTH, Reason.LENGTH, (Reason.AUTH_MISSING, PEER), (Reason.AUTH_MISSING, OTHER)]
 
 
-def test_who_is_believed_is_told_at_the_start() -> None:
+def test_the_authentication_mode_is_logged_at_the_start() -> None:
     rig = Rig(*guarded("receive-only"))
     rig.node.reception.begin()
     assert rig.log.told("authentication-enabled") == [
@@ -118,7 +118,7 @@ def test_who_is_believed_is_told_at_the_start() -> None:
     assert rig.log.lines == []
 
 
-def test_only_what_is_signed_is_believed_where_that_is_asked_for() -> None:
+def test_only_signed_adverts_are_accepted_where_that_is_configured() -> None:
     rig = Rig(*guarded()).start()
     rig.hear(250).hear(250, "web2")
     Peer(rig).speaks()
@@ -133,7 +133,7 @@ def test_only_what_is_signed_is_believed_where_that_is_asked_for() -> None:
     assert open_to_all.node.reception.senders(open_to_all.router()) == {}
 
 
-def test_a_packet_is_as_old_as_when_it_came() -> None:
+def test_the_age_of_a_packet_counts_from_its_arrival() -> None:
     """What waited in a socket during a pause was fresh when the kernel got it."""
     rig = Rig(*guarded()).start()
     peer = Peer(rig)
@@ -146,7 +146,7 @@ def test_a_packet_is_as_old_as_when_it_came() -> None:
 
 
 @pytest.mark.parametrize(("ahead", "told"), [(3.0, "3 s ahead of ours"), (-3.0, "3 s behind ours"), (2.0, None)])
-def test_a_peer_whose_clock_is_off_is_named_before_it_is_not_heard_any_more(ahead: float, told: str | None) -> None:
+def test_a_peer_whose_clock_is_off_is_named_before_its_adverts_are_rejected(ahead: float, told: str | None) -> None:
     rig = given_backup(*guarded(), heard=None)
     Peer(rig, ahead).speaks()
     assert counted(rig) == {}
@@ -156,7 +156,7 @@ def test_a_peer_whose_clock_is_off_is_named_before_it_is_not_heard_any_more(ahea
 
 
 @pytest.mark.parametrize(("step", "way"), [(10.0, "forward by 10.0"), (-10.0, "back by 10.0"), (CLOCK_SET - 0.1, None)])
-def test_a_clock_that_is_set_is_told(step: float, way: str | None) -> None:
+def test_a_step_of_our_clock_is_logged(step: float, way: str | None) -> None:
     rig = given_backup(*guarded(), heard=None)
     rig.node.reception.realtime()
     rig.after(1.0)
@@ -168,7 +168,7 @@ def test_a_clock_that_is_set_is_told(step: float, way: str | None) -> None:
     assert told == ([] if way is None else [f"the realtime clock was set {way}"])
 
 
-def test_where_nobody_signs_the_clock_is_nobodys_concern() -> None:
+def test_without_authentication_the_clock_is_not_watched() -> None:
     rig = given_backup()
     rig.node.reception.realtime()
     rig.offset = 10.0

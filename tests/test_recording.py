@@ -205,7 +205,7 @@ def _with(line: bytes, **values: Any) -> bytes:
         ([encode(HEAD).replace(b'"interval":0.1', b'"interval":0')], 1, "Expected `float` > 0.0"),
     ],
 )
-def test_what_is_not_understood_is_said(found: list[bytes], number: int, message: str) -> None:
+def test_an_invalid_line_is_reported_with_its_mistake(found: list[bytes], number: int, message: str) -> None:
     line, said = damage(*found)
     assert line == number
     assert message in said

@@ -160,14 +160,14 @@ def after(bench: Bench, seconds: float) -> list[float]:
     return [round(one - bench.starts[0], 3) for one in bench.starts]
 
 
-def test_a_verdict_that_may_change_is_asked_for_at_the_fast_interval() -> None:
+def test_a_check_that_may_change_runs_at_the_fast_interval() -> None:
     good, bad = (0.01, 0.0, True), (0.01, 0.0, False)
     bench = Bench(check(fast_interval=0.1), [good, good, bad, bad, bad, bad, good, good, good, good])
     # The third is bad: two more follow at once and decide; the seventh is good, and one more decides.
     assert after(bench, 6.5) == [0, 1, 2, 2.1, 2.2, 3.2, 4.2, 4.3, 5.3, 6.3]
 
 
-def test_a_change_that_does_not_come_leads_back_to_the_ordinary_interval() -> None:
+def test_without_a_change_the_ordinary_interval_returns() -> None:
     good, bad = (0.01, 0.0, True), (0.01, 0.0, False)
     assert after(Bench(check(fast_interval=0.1), [good, bad, good]), 4.3) == [0, 1, 1.1, 2.1, 3.1, 3.2, 4.2]
 
@@ -248,7 +248,7 @@ def test_the_last_results_of_a_program_that_may_not_be_run_any_more_stand_for_a_
     assert len(bench.distrusted) == REFUSAL_GRACE - 1
 
 
-def test_a_program_that_is_put_right_is_run_again_and_nothing_was_lost() -> None:
+def test_a_repaired_program_is_run_again_without_a_change() -> None:
     bench = Bench(check(), [(0.01, 0.0, True)], refused=(2.5, 100.5))
     bench.loop.run(bench.loop.now + 102)
     assert bench.verdict() is Verdict.PASSING

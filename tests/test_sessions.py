@@ -24,7 +24,7 @@ def up(sessions: Sessions, session: Session) -> list[Result]:
     return sessions.listed(session, listed=True)
 
 
-def test_nothing_is_told_until_enough_sessions_are_up() -> None:
+def test_no_result_is_reported_until_enough_sessions_are_up() -> None:
     sessions = Sessions({"web": Requirement(2)})
     assert up(sessions, A) == []
     assert sessions.heard(A, established=False) == []
@@ -32,7 +32,7 @@ def test_nothing_is_told_until_enough_sessions_are_up() -> None:
     assert up(sessions, B) == [Result("web", passed=True, detail="2 up, 2 needed")]
 
 
-def test_then_every_change_is_told() -> None:
+def test_after_that_every_change_is_reported() -> None:
     sessions = Sessions({"web": Requirement(1)})
     up(sessions, A)
     assert up(sessions, B) == [Result("web", passed=True, detail="2 up, 1 needed")]
@@ -41,7 +41,7 @@ def test_then_every_change_is_told() -> None:
     assert up(sessions, B) == [Result("web", passed=True, detail="1 up, 1 needed")]
 
 
-def test_when_patience_is_over_what_is_there_counts() -> None:
+def test_after_the_start_up_hold_the_present_sessions_count() -> None:
     sessions = Sessions({"web": Requirement(1), "dns": Requirement(1)})
     assert sessions.give_up_waiting("web") == [Result("web", passed=False, detail="0 up, 1 needed")]
     assert sessions.give_up_waiting("web") == [], "told already"
@@ -110,7 +110,7 @@ def test_two_sessions_to_one_neighbour_count_twice() -> None:
     assert sessions.heard(D, established=False) == [Result("web", passed=False, detail="0 up, 1 needed")]
 
 
-def test_a_session_counts_when_it_is_known_to_be_told() -> None:
+def test_a_session_counts_once_its_neighbour_is_known_to_list_us() -> None:
     sessions = Sessions({"web": Requirement(1)})
     assert sessions.heard(A, established=True) == []
     assert sessions.listed(A, listed=True) == [Result("web", passed=True, detail="1 up, 1 needed")]
@@ -132,7 +132,7 @@ def test_a_session_whose_other_end_becomes_known_counts_on() -> None:
     assert not sessions.heard(A, established=False)[0].passed
 
 
-def test_sessions_that_are_up_and_not_told_are_not_waited_for() -> None:
+def test_sessions_to_neighbours_that_do_not_list_us_are_not_awaited() -> None:
     sessions = Sessions({"web": Requirement(2)})
     up(sessions, A)
     sessions.heard(B, established=True)
@@ -141,7 +141,7 @@ def test_sessions_that_are_up_and_not_told_are_not_waited_for() -> None:
     assert sessions.listed(B, listed=True) == [Result("web", passed=True, detail="2 up, 2 needed")]
 
 
-def test_who_is_not_told_concerns_those_for_whom_it_would_count() -> None:
+def test_an_unlisted_neighbour_concerns_the_routers_that_it_would_count_for() -> None:
     sessions = Sessions({"web": Requirement(1, family=6)})
     for one in (A, C):
         sessions.heard(one, established=True)
@@ -186,7 +186,7 @@ def test_a_session_whose_ends_become_known_is_one() -> None:
     assert [(one.session, one.up) for one in sessions.standings()] == [(C, False), (nameless, True)]
 
 
-def test_the_check_that_they_are_has_a_name_that_no_table_can_have() -> None:
+def test_the_name_of_their_check_is_no_valid_table_name() -> None:
     assert re.fullmatch(NAME, check_of("web")) is None
 
 

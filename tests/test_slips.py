@@ -96,7 +96,7 @@ SLIPS: list[tuple[str, int, str, str]] = [
 
 
 @pytest.mark.parametrize(("text", "line", "key", "message"), SLIPS, ids=lambda value: str(value)[-30:])
-def test_a_slip_is_answered_with_the_line_that_was_meant(
+def test_a_syntax_error_is_reported_with_the_intended_line(
     problems: Problems, text: str, line: int, key: str, message: str
 ) -> None:
     [problem] = problems(text)
@@ -167,7 +167,7 @@ virtual_server 192.0.2.1 80 {
 """
 
 
-def test_a_keepalived_conf_is_gone_through_word_by_word(problems: Problems) -> None:
+def test_each_keyword_of_a_keepalived_conf_is_reported(problems: Problems) -> None:
     first, *found = problems(KEEPALIVED)
     assert first.message.startswith("not TOML: this is a keepalived.conf; write TOML instead, as said below")
     told = {one.key: one.message for one in found}
@@ -197,7 +197,7 @@ def test_a_keepalived_conf_is_gone_through_word_by_word(problems: Problems) -> N
     assert "0011" not in str(found)
 
 
-def test_of_a_very_long_keepalived_conf_enough_is_told(problems: Problems) -> None:
+def test_of_a_very_long_keepalived_conf_a_limited_number_is_reported(problems: Problems) -> None:
     text = "vrrp_instance a {\n" + "state MASTER\n" * 2 * MOST_PROBLEMS + "}\n"
     assert len(problems(text)) == MOST_PROBLEMS + 1
 
@@ -211,11 +211,11 @@ def test_of_a_very_long_keepalived_conf_enough_is_told(problems: Problems) -> No
         "[agent]\nauth_pass 00112233445566778899aabb",
     ],
 )
-def test_what_may_be_a_secret_is_not_repeated(problems: Problems, text: str) -> None:
+def test_a_possible_secret_is_not_repeated(problems: Problems, text: str) -> None:
     assert "00112233" not in str(problems(text))
 
 
 @given(text=st.text(st.sampled_from("[]{}=:;,.\"'#! \n\tab01-_“"), max_size=80), line=st.integers(1, 9) | st.none())
-def test_whatever_it_is_something_or_nothing_is_said(text: str, line: int | None) -> None:
+def test_any_text_gives_a_message_or_none(text: str, line: int | None) -> None:
     for slip in explain(text, line, "Invalid value"):
         assert slip.message.isprintable()

@@ -284,12 +284,12 @@ def test_the_deadline_is_when_the_count_changes() -> None:
     assert failures.deadline is None
 
 
-def test_nothing_is_remembered_of_times_to_come() -> None:
+def test_nothing_in_the_future_is_remembered() -> None:
     failures = play("0 say 200\n0.26 hear b 150")
     assert failures.remembered == (1, 0.26), "it spoke before the time that others wait was over"
 
 
-def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
+def test_failures_counted_before_a_restart_expire_as_they_would_have() -> None:
     earlier = play("""
         0    hear a 200
         0.35 hear b 150
@@ -305,7 +305,7 @@ def test_what_an_earlier_life_has_counted_ends_as_it_would_have() -> None:
     assert [failures.deadline, failures.remembered] == [None, (2, 9.0)], "the next life forgets by itself"
 
 
-def test_an_earlier_life_that_was_silent_had_counted_until_then() -> None:
+def test_a_predecessor_that_fell_silent_had_counted_until_then() -> None:
     failures = SilentFailures(WINDOW)
     failures.recall(Count(1, 0.0), WINDOW + 0.5)
     failures.resumed(WINDOW + 0.5)
@@ -314,7 +314,7 @@ def test_an_earlier_life_that_was_silent_had_counted_until_then() -> None:
     assert counted(failures, WINDOW + 0.6) == 2, "and so have others, when it fell silent"
 
 
-def test_who_dies_while_others_are_forgotten_is_followed_by_one_more_than_it_counted() -> None:
+def test_the_successor_of_a_node_that_fails_during_expiry_counts_one_more() -> None:
     failures = play("""
         0      hear a 200
         0.35   hear b 150
@@ -330,7 +330,7 @@ def test_who_dies_while_others_are_forgotten_is_followed_by_one_more_than_it_cou
     assert counted(failures, 182.75 + WINDOW) == 2
 
 
-def test_no_more_is_counted_than_there_can_be_prepends() -> None:
+def test_the_count_is_limited_to_the_number_of_prepends() -> None:
     failures = SilentFailures(WINDOW)
     for number in range(2 * MOST):
         failures.took_over(number / 100)
@@ -340,7 +340,7 @@ def test_no_more_is_counted_than_there_can_be_prepends() -> None:
     assert counted(failures, 2.0 + WINDOW + MOST * PACE) == 0
 
 
-def test_what_is_yet_to_come_is_not_recalled() -> None:
+def test_times_in_the_future_are_not_recalled() -> None:
     failures = SilentFailures(WINDOW)
     assert failures.remembered is None
     failures.recall(Count(2, 10.1), 10.0)
@@ -348,7 +348,7 @@ def test_what_is_yet_to_come_is_not_recalled() -> None:
     assert failures.deadline is None
 
 
-def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:
+def test_the_silent_node_s_interval_decides_how_long_to_wait() -> None:
     failures = SilentFailures(WINDOW)
     failures.heard(NODES["a"], 200, 1.0, 0.0)
     failures.heard(NODES["b"], 150, 0.1, 1.0 * QUIET)
@@ -369,7 +369,7 @@ def test_the_interval_that_is_waited_for_is_the_silent_one_s() -> None:
 )
 @example([("a", 200, 0.01), ("b", 200, 5.0)] + [("b", 200, 4.7)] * 38)
 @example([("a", 200, 0.01), ("b", 200, 5.0)] + [("b", 200, 5.0)] * 35 + [("b", 200, 2.0), ("c", 100, 1.0)])
-def test_all_observers_come_to_the_same_number(adverts: list[tuple[str, int, float]]) -> None:
+def test_all_observers_count_the_same(adverts: list[tuple[str, int, float]]) -> None:
     """Whether a node hears an advert or has sent it makes no difference; when it is forgotten, only to who slept."""
     everybody = {name: SilentFailures(WINDOW) for name in ("a", "b", "c", "d")}
     slept: set[str] = set()
@@ -412,13 +412,13 @@ class Story(TakeoverTime):
         return self.active_since - START
 
 
-def test_the_first_one_tells_the_time() -> None:
+def test_the_first_takeover_time_is_the_clock_s() -> None:
     one = Story()
     assert one.become(0.9) == 0
     assert one.become(1.1) == 1
 
 
-def test_who_takes_over_within_a_second_takes_the_next_one() -> None:
+def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:
     one = Story()
     one.hear(0.1, "a")
     one.hear(0.2, "a")
@@ -429,7 +429,7 @@ def test_who_takes_over_within_a_second_takes_the_next_one() -> None:
     assert one.become(21.1) == 21, "it began in the second before"
 
 
-def test_the_same_one_may_follow_this_node_or_itself() -> None:
+def test_a_node_may_take_over_from_this_node_or_from_itself() -> None:
     one = Story()
     one.hear(0.1, "a")
     assert one.become(0.2) == 1
@@ -445,7 +445,7 @@ def test_the_same_one_may_follow_this_node_or_itself() -> None:
     assert one.become(10.4) == 12
 
 
-def test_two_that_are_heard_in_turn_do_not_take_the_time_to_come() -> None:
+def test_two_actives_received_in_turn_do_not_use_up_future_seconds() -> None:
     one = Story()
     for _ in range(20):
         one.hear(0.1, "a")
@@ -462,7 +462,7 @@ def test_a_clock_that_was_ahead_does_not_count() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 0.2)), max_size=AHEAD))
-def test_all_who_hear_the_same_come_to_the_same(begun: list[tuple[str, float]]) -> None:
+def test_nodes_that_receive_the_same_adverts_agree_on_the_takeover_time(begun: list[tuple[str, float]]) -> None:
     """Few that begin within a second: each takes another one, whether it is heard or begins itself."""
     views = {name: Story() for name in "abc"}
     now, last = 0.0, None

@@ -30,7 +30,7 @@ def test_who_is_drained_is_a_backup_to_notify_programs_and_who_is_in_fault_is_no
     assert [state for _, state, _ in rig.notifier.told][-1] is NotifyState.FAULT
 
 
-def test_who_takes_over_within_a_second_takes_the_next_one() -> None:
+def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:
     """The MED that tells the time of a takeover has whole seconds: two routes would be alike."""
     rig = Rig()
     one = rig.router()
