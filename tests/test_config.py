@@ -20,7 +20,7 @@ from exavrrp.config.diagnosis import MOST_PROBLEMS, SIZE_LIMIT, ConfigError
 from exavrrp.config.kinds import File, Http, Interface, Prefix, Probe, Process, Program, Tcp
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.config.places import places
-from exavrrp.health import Initial, Verdict, Vitality
+from exavrrp.health import CheckState, Initial, Verdict
 from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Attributes
@@ -579,8 +579,8 @@ def test_every_kind_of_check_is_read(read: Any) -> None:
 def test_a_check_as_health_needs_it(read: Any) -> None:
     extra = {"reverse": "true", "initial": '"wait"', "rise": "4", "fall": "5", "file_value": "true"}
     [check] = read(written(with_check({**FILE, **extra}))).checks
-    assert check.vitality() == Vitality(4, 5, Initial.WAIT, reverse=True, valued=True)
-    assert check.vitality().verdict is Verdict.UNKNOWN
+    assert check.state() == CheckState(4, 5, Initial.WAIT, reverse=True, valued=True)
+    assert check.state().verdict is Verdict.UNKNOWN
 
 
 def test_authorities_for_a_certificate_that_is_not_verified_are_a_mistake(read: Any) -> None:

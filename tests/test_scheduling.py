@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exavrrp.config import Check
 from exavrrp.config.kinds import Shell
-from exavrrp.health import Initial, Verdict, Vitality
+from exavrrp.health import CheckState, Initial, Verdict
 from exavrrp.system.checks.outcome import Outcome, Tell
 from exavrrp.system.checks.scheduling import REFUSAL_GRACE, Run, Schedule, following
 from exavrrp.system.privileges import Refused
@@ -87,7 +87,7 @@ class Probe:
 
 @dataclass
 class Bench:
-    """One check with the vitality that follows from its results."""
+    """One check with the state that follows from its results."""
 
     check: Check
     runs: list[tuple[float, float, bool]]
@@ -105,7 +105,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.loop = Loop()
-        self.vitality: Vitality = self.check.vitality()
+        self.state: CheckState = self.check.state()
         self._alive = 0
         self._opened = self.loop.now
         self.schedule = Schedule(self.check, self._begin, self._result, self._distrust)
@@ -116,7 +116,7 @@ class Bench:
             raise Refused("program", "everybody can change; chmod o-w it")
         seconds, after, passes = self.runs[len(self.starts) % len(self.runs)]
         self.starts.append(self.loop.now)
-        self.changing.append(self.vitality.changing)
+        self.changing.append(self.state.changing)
         self._alive += 1
         self.most = max(self.most, self._alive)
         probe = Probe(self.loop, gone)
@@ -139,15 +139,15 @@ class Bench:
         return self.schedule.distrusted
 
     def verdict(self) -> Verdict:
-        return self.vitality.verdict
+        return self.state.verdict
 
     def _distrust(self, name: str, why: str, seconds: float) -> None:
         assert (name, why) == ("it", "everybody can change; chmod o-w it")
         self.distrusted.append(seconds)
 
     def _result(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
-        self.vitality = self.vitality.after(passed, detail, value)
-        return self.vitality.changing
+        self.state = self.state.after(passed, detail, value)
+        return self.state.changing
 
 
 def check(**options: Any) -> Check:
@@ -186,7 +186,7 @@ def test_a_slow_run_is_waited_for_until_the_next_fast_beat() -> None:
 def test_a_run_that_cannot_be_ended_counts_as_failures_at_the_fast_interval() -> None:
     bench = Bench(check(fast_interval=0.1), [(0.0, 0.0, True), (0.05, 60.0, False)])
     bench.loop.run(bench.loop.now + 1.3)
-    assert bench.vitality.good is False
+    assert bench.state.good is False
     assert len(bench.starts) == 2
 
 
@@ -243,7 +243,7 @@ def test_the_last_results_of_a_program_that_may_not_be_run_any_more_stand_for_a_
     assert len(bench.starts) == 10, "it is not run"
     bench.loop.run(last + REFUSAL_GRACE + 2.5)
     assert bench.verdict() is Verdict.FAILING, "after as many failures as ever"
-    assert bench.vitality.detail == "cannot be started: everybody can change; chmod o-w it"
+    assert bench.state.detail == "cannot be started: everybody can change; chmod o-w it"
     assert bench.doubts() is None
     assert len(bench.distrusted) == REFUSAL_GRACE - 1
 

@@ -1,4 +1,4 @@
-"""The adverts that one virtual router sends: one copy to every peer over every way to it; pure."""
+"""The adverts that one virtual router sends: one copy to every peer over every path to it; pure."""
 
 import errno
 from collections import Counter
@@ -13,11 +13,11 @@ from exavrrp.vrrp.router import Role
 from exavrrp.ways import MUTE_ADVERTS, Ways
 
 FAREWELLS = (0.003, 0.006)
-"""Seconds after the first priority 0 at which it is repeated: nobody acknowledges it."""
+"""Seconds after the first priority 0 at which it is repeated: adverts are not acknowledged."""
 
 
 class Adverts:
-    """What leaves for the peers."""
+    """Sends the adverts of one virtual router."""
 
     def __init__(
         self,
@@ -61,13 +61,13 @@ class Adverts:
             self.send(LEAVING)
 
     def remind(self) -> None:
-        """An advert before its time, for we go on in another process: peers wait from now on."""
+        """Send an advert before its time, because another process goes on: the peers' timers restart with it."""
         advertised = self._common.instance.router.advertised
         if advertised is not None:
             self.send(advertised)
 
     def send(self, priority: int) -> None:
-        """Send one advert. If none has left for a while, that is a fault."""
+        """Send one advert. If none could be sent for a while, that is a fault."""
         reached = False
         errors: Counter[int] = Counter()
         for sent in self._copies(priority):
@@ -83,8 +83,8 @@ class Adverts:
             self._unsent = 0
             self._ways.retry.failures = 0
         elif NO_WAY.issuperset(errors) and self._ways.are_peers_gone():
-            # The peers have vanished from the routing table, and not we from the network. Where hosts learn the ways to
-            # each other by BGP, the last node has no route to its dead peers. It must serve on.
+            # The peers have vanished from the routing table, not this node from the network. Where hosts learn the
+            # routes to each other by BGP, the last node has no route to its dead peers. It must serve on.
             self._warn(
                 "peers-unreachable",
                 detail="there is no route to any peer, but BGP neighbors are reached; adverts go on when there is one",

@@ -1,15 +1,15 @@
-"""Trying again what has failed, ever more rarely; pure."""
+"""Retries with back-off; pure."""
 
 from collections.abc import Callable, Sequence
 
 from exavrrp.timers import Timer, Timers
 
 RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-"""Seconds before what failed is tried again; the last one for ever."""
+"""Seconds before each retry; the last one for ever."""
 
 
 class Backoff:
-    """One thing that is tried again when it has failed."""
+    """One action that is retried when it has failed."""
 
     def __init__(self, timers: Timers, delays: Sequence[float], attempt: Callable[[], None]) -> None:
         """``delays``: seconds after the first failure in a row, the second …, the last one for ever."""
@@ -22,16 +22,16 @@ class Backoff:
 
     @property
     def pending(self) -> bool:
-        """Whether it is to be tried again later."""
+        """Whether a retry is pending."""
         return self._timer is not None
 
     def failed(self) -> None:
-        """It has failed (once more): try again later."""
+        """The action has failed (again): retry later."""
         self.failures += 1
         self.later()
 
     def later(self) -> None:
-        """Try again as late as the failures so far demand; at once, if there were none."""
+        """Retry after the delay for the failures so far; at once, if there were none."""
         self.cancel()
         if self.failures:
             delay = self._delays[min(self.failures, len(self._delays)) - 1]
@@ -40,12 +40,12 @@ class Backoff:
             self.now()
 
     def now(self) -> None:
-        """Try again now, and not once more when it was to be tried later."""
+        """Retry now, in place of a pending retry."""
         self.cancel()
         self._attempt()
 
     def cancel(self) -> None:
-        """Do not try again."""
+        """Cancel the pending retry."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,7 +1,7 @@
-"""What a node that was told to end alone leaves to the caretaker that goes on in its memory; pure.
+"""The state of a node that was told to end alone, for the caretaker that goes on in its memory; pure.
 
-``Bequest`` knows what ExaBGP was told at that moment. From it and from what is decided later follows what a caretaker
-may keep announced: it cannot announce anything itself, and has one way to withdraw.
+``Bequest`` has what ExaBGP was sent until then. Together with later decisions it says what a caretaker may keep
+announced: a caretaker cannot announce anything, and can withdraw only by ending ExaBGP.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from exavrrp.sessions import Sessions
 
 @dataclass(frozen=True, slots=True)
 class Bequest:
-    """What a node that was told to end alone knows, for whoever goes on with it in the same memory."""
+    """The state of a node that was told to end alone, for the caretaker."""
 
     levels: Mapping[str, Level | None]
     """by the name of the router: how ExaBGP announces its addresses"""

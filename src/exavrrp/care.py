@@ -9,7 +9,7 @@ A ``Caretaker`` begins as a successor does, and knows what checks and sessions s
   that is the only way left to withdraw a route. This is not done before ``GRACE`` is over, in which a successor comes
   after an ordinary reload. Nor for a router whose announcement ExaBGP has never accepted: there is nothing to withdraw.
 
-Which BGP sessions live it cannot ask; that ExaBGP lives it looks at all the time.
+It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
 """
 
 from collections.abc import Callable, Collection

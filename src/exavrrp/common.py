@@ -12,10 +12,10 @@ from exavrrp.timers import Timers
 
 
 class Tell(Protocol):
-    """Takes an event of one member of a group."""
+    """Handles an event of one member of a group."""
 
     def __call__(self, event: events.OfOne, at: float | None = None) -> None:
-        """Deal with ``event`` now, or after what is being dealt with; as of ``at``, if that is given."""
+        """Handle ``event`` now, or after the event that is being handled; as of ``at``, if that is given."""
 
 
 @dataclass(slots=True)
@@ -23,12 +23,12 @@ class Common:
     """One virtual router, as each of its parts knows it."""
 
     configuration: Configuration
-    """no part keeps a copy: another configuration of the same router may take its place"""
+    """no part keeps a copy: another configuration may replace it"""
     instance: Instance
     timers: Timers
     log: LimitedLog
     tell: Tell
-    """nobody is told any more once the router is gone"""
+    """without effect once the router is gone"""
     history: History = field(default_factory=History)
 
     @property
@@ -37,13 +37,13 @@ class Common:
         return self.configuration.name
 
     def reach(self, phase: Phase) -> None:
-        """Something that follows from the last transition has been done."""
+        """A phase after the last transition has been completed."""
         self.history.reach(phase, self.timers.time())
 
     def fail(self, fault: Fault, detail: str) -> None:
-        """Tell that the router cannot serve."""
+        """Report that the router cannot serve."""
         self.tell(events.Failed(self.name, fault, detail))
 
     def recover(self, fault: Fault) -> None:
-        """Tell that this is over."""
+        """Report that ``fault`` is over."""
         self.tell(events.Recovered(self.name, fault))

@@ -84,11 +84,11 @@ class Drain(_Request, frozen=True, kw_only=True, tag="drain"):
 
     names: tuple[Name, ...] = ()
     seconds: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
-    """None: until somebody says undrain"""
+    """None: until undrain"""
     persist: bool = True
-    """whether an agent that follows this one is to stay out as well"""
+    """whether the next agent is to stay out as well"""
     wait: bool = False
-    """whether to be told what became of it"""
+    """whether the answer follows the drain to its outcome"""
 
 
 class Undrain(_Request, frozen=True, kw_only=True, tag="undrain"):
@@ -98,7 +98,7 @@ class Undrain(_Request, frozen=True, kw_only=True, tag="undrain"):
 
 
 class Status(_Request, frozen=True, kw_only=True, tag="status"):
-    """How all of them are."""
+    """The whole ``View``."""
 
 
 Request: TypeAlias = Drain | Undrain | Status
@@ -117,12 +117,12 @@ class Misunderstood(Exception):
 
 
 class Moved(Struct, frozen=True, kw_only=True):
-    """What a command means for one router."""
+    """The result of a command for one router."""
 
     name: str
     outcome: Outcome
     already: bool = False
-    """whether the command found it so"""
+    """whether it was so before the command"""
     until: datetime | None = None
     persistent: bool = False
 
@@ -146,11 +146,11 @@ class Progress(_Answer, frozen=True, kw_only=True, tag="progress"):
 
 
 class Done(_Answer, frozen=True, kw_only=True, tag="done"):
-    """The last line of a command: what became of each router, in the order of the configuration."""
+    """The last line of a command: the result for each router, in the order of the configuration."""
 
     routers: tuple[Moved, ...]
     warning: str | None = None
-    """what is not as it was asked for, with the remedy"""
+    """what could not be done as requested, with the remedy"""
 
 
 class StatusAnswer(View, frozen=True, kw_only=True, tag_field="answer", tag="status"):
@@ -164,7 +164,7 @@ class StatusAnswer(View, frozen=True, kw_only=True, tag_field="answer", tag="sta
 
 
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):
-    """The last line of anything: why nothing was done, with the remedy."""
+    """The last line of a refused request: why nothing was done, with the remedy."""
 
     message: str
 
@@ -226,7 +226,7 @@ def chosen(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What holds one router out of the election."""
+    """The drain of one router."""
 
     until: float | None
     """seconds since the epoch; None: no end of its own"""
@@ -238,10 +238,10 @@ class Drained:
 
 
 def drained(before: Drained | None, asked: Drain, now: float) -> Drained:
-    """What holds a router after ``asked``: the last word counts, with one exception.
+    """The drain of a router after the request ``asked``: the last request counts, with one exception.
 
-    A drain until the restart says nothing about what comes after it. So it leaves a persistent one persistent: the stop
-    of a unit must not end the maintenance that its host is in.
+    A drain until the restart does not end a persistent one: the stop of a unit must not end the maintenance of its
+    host.
     """
     if before is not None and asked.seconds is None and not asked.persist:
         return before
@@ -250,7 +250,7 @@ def drained(before: Drained | None, asked: Drain, now: float) -> Drained:
 
 
 def lasting(held: Mapping[str, Drained]) -> dict[str, float | None]:
-    """What an agent that follows this one has to know."""
+    """The drains that the next agent keeps: name → end in seconds since the epoch, or None."""
     return {name: one.until for name, one in held.items() if one.persistent}
 
 
@@ -289,36 +289,36 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Life(Struct, frozen=True, kw_only=True):
-    """What an agent has announced, and under which ExaBGP: true only for as long as that very process lives.
+    """What an agent has announced, and under which ExaBGP process. It holds only as long as that process runs.
 
-    And what it has counted of others (``silences``), which is true until the next boot.
+    And the silent failures of other nodes that it has counted (``silences``), which hold until the next boot.
     """
 
     version: Literal[1] = 1
     boot: str | None
     """the kernel's boot id"""
     exabgp: tuple[int, int] | None
-    """its process id, and when it was started in clock ticks since the boot: a pair that never comes again"""
+    """its process id, and its start time in clock ticks since the boot: a pair that is never reused"""
     routers: dict[Name, Name]
     """name → ``active``, ``standby`` or ``leaving``: how its addresses are announced"""
 
     offered: tuple[Name, ...] = ()
     """the routers that it may announce: it was told to, and has not confirmed the withdraw of all of it"""
     since: dict[Name, int] = {}
-    """name → whole seconds since the epoch at which it became Active: what its MED may be made from"""
+    """name → whole seconds since the epoch at which it became Active, from which its MED may follow"""
     silences: dict[Name, tuple[Number, Monotonic]] = {}
-    """name → how many nodes fell silent, and when the last one did: what its path may be made from"""
+    """name → how many nodes failed silently, and when the last one did, from which its path may follow"""
     addresses: tuple[str, ...] = ()
     """all that it may have bound, until the next boot"""
     announcements: tuple[Announcement, ...] = ()
     """all that it may have announced"""
 
     def is_under(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
-        """Whether ``exabgp`` is certainly the very one."""
+        """Whether ``exabgp`` is certainly the same process."""
         return None not in (boot, exabgp) and (boot, exabgp) == (self.boot, self.exabgp)
 
     def announced(self, boot: str | None, exabgp: tuple[int, int] | None) -> frozenset[str]:
-        """The routers that an ExaBGP still announces for this life as serving, if ``exabgp`` is the one.
+        """The routers that ExaBGP still announces as serving, if ``exabgp`` is the same process.
 
         A standby is not among them: it has not served, and nothing is lost when it is announced anew.
         """
@@ -327,7 +327,7 @@ class Life(Struct, frozen=True, kw_only=True):
         return frozenset(name for name, level in self.routers.items() if level != "standby")
 
     def is_foreign(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
-        """Whether ``exabgp`` is certainly another one, which announces nothing for this life."""
+        """Whether ``exabgp`` is certainly another process, which announces nothing of this."""
         return None not in (boot, exabgp, self.boot, self.exabgp) and (boot, exabgp) != (self.boot, self.exabgp)
 
 
@@ -340,7 +340,7 @@ class Drains(Struct, frozen=True, kw_only=True):
 
 
 def note(document: Life | Drains) -> bytes:
-    """As it is written to the disk: indented, for whoever looks at the file."""
+    """The document as it is written to the disk: indented, for people."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 

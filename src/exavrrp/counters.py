@@ -56,6 +56,6 @@ def _verified(router: RouterView) -> dict[str, dict[str, int | None]]:
 
 
 def pieces(**counted: Mapping[str, object]) -> Iterator[dict[str, dict[str, object]]]:
-    """What was counted, in pieces that each go into one line of the log; one even if there is nothing."""
+    """The counts, in pieces that each fit into one line of the log; one piece even without counts."""
     for begin in range(0, max(1, *map(len, counted.values())), PIECE):
         yield {name: dict(islice(counts.items(), begin, begin + PIECE)) for name, counts in counted.items()}

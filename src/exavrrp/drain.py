@@ -11,7 +11,7 @@ class Drain:
 
     def __init__(self, common: Common) -> None:
         self.kept = False
-        """whether the last one was undone because nobody took over"""
+        """whether the last one was cancelled because no node took over"""
         self._common = common
         self._told = False
 
@@ -27,7 +27,7 @@ class Drain:
 
     @property
     def outcome(self) -> Outcome:
-        """How far it has come."""
+        """The stage of the drain."""
         if not self.wanted:
             return Outcome.KEPT if self.kept else Outcome.SERVING
         return Outcome.DRAINED if self._over else Outcome.DRAINING
@@ -47,14 +47,14 @@ class Drain:
             common.tell(events.Released(common.name, Hold.DRAIN))
 
     def undone(self, waited: float) -> None:
-        """Nobody has taken over within so many seconds."""
+        """No node has taken over within ``waited`` seconds."""
         common, self.kept = self._common, True
         serving = "still serving" if common.instance.presence.bound else "not serving any more"
         detail = f"no successor within {waited:g} s: drain cancelled, {serving}"
         common.log.error("drain-cancelled", router=common.name, detail=detail)
 
     def look(self) -> None:
-        """It may have come to its end."""
+        """Check whether the drain is complete."""
         told, self._told = self._told, self._over
         if self._told and not told:
             self._common.log.info("drain-completed", router=self._common.name)

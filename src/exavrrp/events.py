@@ -1,9 +1,9 @@
-"""Everything that a group of virtual routers can be told: its whole input, as frozen values; pure.
+"""The events of a group of virtual routers: its whole input, as frozen values; pure.
 
-What happens to ``groups.Group`` depends on these events and their times alone. Who keeps them in order can do again
+The state of ``groups.Group`` depends on these events and their times alone. The same events in the same order repeat
 what a node has done: a simulation makes them up, a recording brings them back.
 
-An event says what has happened, or what somebody wants, and never what is to follow: that is the group's to decide.
+An event says what has happened, or what is requested, never what is to follow: that is the group's decision.
 Most are of one member, by ``name``. None is called like an event of ``vrrp.router`` or an effect: those follow from
 these. Their times are no part of them; durations are seconds.
 """
@@ -22,7 +22,7 @@ from exavrrp.vrrp.router import Why
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """All members are to take part as soon as nothing keeps any of them out."""
+    """All members take part as soon as no fault or hold keeps any of them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Rang:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A predecessor has counted silent failures of Actives of its addresses. Before any other event of it."""
+    """A predecessor has counted silent failures of Actives. Before any other event of this member."""
 
     name: str
     number: int
@@ -63,14 +63,14 @@ class Inherited:
 
     name: str
     announced: bool
-    """ExaBGP announces them still, as those of a router that serves; what of them was bound no more is put back"""
+    """whether ExaBGP still announces them as serving; addresses that are not bound any more are bound again"""
     active: bool = False
-    """whether it was announced as an Active's, which has fallen silent thus"""
+    """whether they were announced as an Active's, which has thus failed silently"""
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One copy of an advert that passed every check has come in for it."""
+    """One copy of an advert for it was received and accepted."""
 
     name: str
     source: Address
@@ -83,7 +83,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """Its effective priority, by itself, is now this: 1–254, or 255 for the address owner."""
+    """Its own effective priority is now this (before the group's): 1–254, or 255 for the address owner."""
 
     name: str
     priority: int
@@ -97,7 +97,7 @@ class Configured:
     election: router.Settings
     handover: presence.Settings
     stale_for: float
-    """seconds for which a node that fell silent may be announced by the routers still"""
+    """seconds for which routers may keep the route of a node that failed silently"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """It had better not serve; told again for another detail. A drain of one is a drain of all."""
+    """It should not serve although it could; sent again for another detail. A drain of one member drains all."""
 
     name: str
     hold: Hold
@@ -128,7 +128,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """That hold is over: a drain for all, another one for this member."""
+    """That hold is over: a drain for all members, any other one for this member."""
 
     name: str
     hold: Hold

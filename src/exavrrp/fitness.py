@@ -1,7 +1,7 @@
-"""What checks and BGP sessions say of each virtual router; pure.
+"""From the results of checks and the states of BGP sessions to each virtual router; pure.
 
-A result of a check may change what routers are worth, or whether they can serve (``health``). The BGP sessions that a
-router needs are a check like any other; its results follow from what ExaBGP tells of all sessions (``sessions``).
+A result of a check may change the priority of routers, or whether they can serve (``health``). The BGP sessions that a
+router needs are a check like any other; its results follow from the states of all sessions (``sessions``).
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import assert_never
 from exavrrp import ports, speaker
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
-from exavrrp.health import LEAST, Health, Initial, Subject, Vitality
+from exavrrp.health import LEAST, CheckState, Health, Initial, PrioritySpec
 from exavrrp.neighbors import Session
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.view import Moment
@@ -23,19 +23,19 @@ UNTOLD = (
 
 
 def used_checks(configuration: Configuration) -> list[Check]:
-    """The checks that any router names; nobody carries out others."""
+    """The checks that any router names; others are not run."""
     used = {name for router in configuration.routers for name in router.checks}
     return [check for check in configuration.checks if check.name in used]
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The results of a check, but for what ``health`` makes of them."""
+    """The last result of a check and its counts; the verdict is in ``health``."""
 
     at: Moment
     """when the last one came"""
     seconds: float
-    """what it took"""
+    """seconds that it took"""
     value: int | None
     passed: int
     """how many have passed"""
@@ -52,9 +52,9 @@ class Fitness:
         retry: Callable[[], None],
         moment: Callable[[], Moment],
     ) -> None:
-        """``judge`` takes the routers of which something may have changed; ``moment`` is now, by both clocks.
+        """``judge`` takes the routers whose priority or faults may have changed; ``moment`` is now, by both clocks.
 
-        ``retry`` is called when ExaBGP may accept now what it refused.
+        ``retry`` is called when ExaBGP may now accept what it refused before.
         """
         self.results: dict[str, Results] = {}
         """by the name of the check"""
@@ -72,9 +72,9 @@ class Fitness:
         self.health = Health({}, {})
 
     def take(self, configuration: Configuration, leaving: Iterable[str] = ()) -> None:
-        """Other routers and checks from now on; of those that are ``leaving`` nothing is asked.
+        """Other routers and checks from now on; those that are ``leaving`` are not judged any more.
 
-        A check that asks what one of those before has asked goes on with what that one knows.
+        A check with the same probe as one before goes on with the state of that one.
         """
         checks = used_checks(configuration)
         needed = {router.name: router.sessions() for router in configuration.routers}
@@ -87,14 +87,14 @@ class Fitness:
             if before.probe == check.probe
         }
         self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
-        judged = {name: self.health.judge(name) for name in self.health.subjects}
+        judged = {name: self.health.judge(name) for name in self.health.specs}
         self._checks = checks
         results = self.sessions.require(requirements)
         self.health.take(
-            {name: Subject(LEAST, {}) for name in leaving}
-            | {one.name: Subject(one.priority, _weights(configuration, one)) for one in configuration.routers},
-            {check.name: check.vitality() for check in checks}
-            | {check_of(name): Vitality(1, 1, initial=Initial.WAIT) for name in requirements},
+            {name: PrioritySpec(LEAST, {}) for name in leaving}
+            | {one.name: PrioritySpec(one.priority, _weights(configuration, one)) for one in configuration.routers},
+            {check.name: check.state() for check in checks}
+            | {check_of(name): CheckState(1, 1, initial=Initial.WAIT) for name in requirements},
             same | {check_of(name): check_of(name) for name in requirements},
         )
         self._count(results)
@@ -121,7 +121,7 @@ class Fitness:
         self._judge(affected)
 
     def hear(self, event: speaker.Neighbor | speaker.Listed | speaker.Configured | speaker.Reconfigured) -> None:
-        """Something of sessions is known."""
+        """ExaBGP has reported something about sessions."""
         match event:
             case speaker.Neighbor(session, established):
                 self.changed[session] = self._moment()

@@ -8,20 +8,21 @@ this node; on the wire there is nothing but ordinary VRRP, which knows no groups
 - *One priority*: all advertise the least of their effective priorities. Two nodes then compare the same way in every
   member's election. Different ones would leave each node better in one of them, and give way for ever.
 - *Active only when all would be*: a Backup whose time has come waits until that of all members has. As long as one of
-  them hears the Active, this node takes nothing: lost adverts of one family only move nothing.
-- *One that gives way takes all with it*: who is superseded for one member has lost the whole group, because the better
-  node is Active in all of its own. Their presence goes in the order of the configured handover, as ever: in break
-  before make each says that it goes when its own addresses are unbound. A new Active that was heard for one member is
-  the successor of all.
+  them receives the Active's adverts, this node does not take over: adverts that are lost in one family only change
+  nothing.
+- *One that gives way takes all with it*: a node that is superseded for one member gives up the whole group, because the
+  better node is Active in all of its own. Their presence goes in the order of the configured handover, as ever: in
+  break before make each member sends priority 0 when its own addresses are unbound. A new Active whose advert arrived
+  for one member is the successor of all.
 
-Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 ones may say the
-opposite of the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
-then by family: the same on every node). What another member says of it counts only when the first has heard nobody for
+Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 addresses may decide
+otherwise than the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
+then by family: the same on every node). The tie of another member counts only when the first has received no advert for
 an Active_Down_Interval.
 
-While adverts are lost: if no member hears the other node, both nodes are Active, in all members each. If they are lost
-in one direction only, the deaf node takes everything when it hears nobody, and the other stays if it is better. Never
-is one node Active for one member and its peer for the other, as ``tests/test_groups.py`` shows.
+While adverts are lost: if no member receives those of the other node, both nodes are Active, for all members each. If
+they are lost in one direction only, the node that receives none becomes Active for all, and the other one stays Active
+if it is better. A node is never Active for one member while its peer is Active for another (``tests/test_groups.py``).
 
 It must not know of sockets or clocks: ``events`` and their times are all that it goes by. An event of one member gives
 effects of several, in one list. What comes of one effect (addresses that cannot be bound fault the whole group) is an
@@ -52,7 +53,7 @@ class Group:
         self.members = {member.name: member for member in sorted(members, key=_rank)}
         self._first = next(iter(self.members.values()))
         self._alone = len(self.members) == 1
-        """whether there is nobody to move with, as for most: there may be hundreds of these"""
+        """whether it has one member only, as most groups: there may be hundreds of these"""
         self._priorities = {name: member.router.priority for name, member in self.members.items()}
         self._waiting: dict[str, str] = {}
         self._doubt = _Doubt()
@@ -115,7 +116,7 @@ class Group:
 
     def _start(self, now: float) -> Happened:
         happened = self._prioritise(now)
-        # What is known already to keep one out keeps out all: before the first of them begins.
+        # Known faults and holds of one member keep out all, before the first of them begins.
         happened += self._share_faults(now) + self._share_waiting(now)
         return happened + self._each(lambda member: member.start(now))
 
@@ -189,9 +190,9 @@ class Group:
         )
 
     def _give_way(self, happened: Happened, now: float) -> Happened:
-        """Who is still Active beside one that is Backup follows it for the reason that it had.
+        """A member that is still Active beside one that became Backup follows it, for the same reason.
 
-        Not so who is releasing itself (break before make): unless another node is Active, or this one was stopped.
+        Not if it is releasing itself (break before make), unless another node is Active or this one was stopped.
         """
         ends = [
             (name, effect)
@@ -215,7 +216,7 @@ class Group:
         return self._each(lambda member: member.prioritise(least, now) if member.router.priority != least else [])
 
     def _withhold(self) -> None:
-        """The alarm of those whose time comes last is the alarm of all."""
+        """The latest takeover deadline of the members is that of all."""
         due = self._due()
         for member in self.members.values():
             deadline = member.router.deadline
@@ -263,14 +264,14 @@ class Group:
 
 
 class _Doubt:
-    """How long another member than the first has said that a rival of our priority is the better one."""
+    """How long a member other than the first has received adverts of our priority that win by address."""
 
     def __init__(self) -> None:
         self._since: float | None = None
         self._last = 0.0
 
     def answered(self, now: float) -> None:
-        """The first member has heard a rival, and decides."""
+        """The first member has received such an advert, and decides."""
         self._since = now
         self._last = now
 

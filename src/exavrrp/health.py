@@ -1,8 +1,8 @@
-"""From the results of checks to what a virtual router is worth: an effective priority, or fault; pure.
+"""From the results of checks to the effective priority of a virtual router, or to a fault; pure.
 
-``Health`` owns two small things. Each check has a ``Vitality``: results go in, and only ``rise`` good ones or ``fall``
-bad ones in a row turn it over. And each router has a ``Subject``: its priority and the weights of its checks, from
-which a ``Judgement`` follows that can always be read as a sum. It must not know how a check is carried out, what time
+``Health`` owns two small things. Each check has a ``CheckState``: only ``rise`` good or ``fall`` bad results in a row
+change its verdict. And each router has a ``PrioritySpec``: its priority and the weights of its checks, from which an
+``Assessment`` follows that can always be read as a sum. It must not know how a check is carried out, what time
 it is, or what a router does with its priority.
 
 Weights mean what they mean in keepalived:
@@ -18,9 +18,9 @@ Weights mean what they mean in keepalived:
 The sum is clamped to 1–254: 0 and 255 have meanings of their own in VRRP (RFC 9568 §5.2.4). Priority 255, the owner of
 the addresses, is never changed by a weight; a fault holds for it too.
 
-What a check counts for before its first result is configured (``Initial``). By default it speaks against the router, so
-that a node which starts with a broken service never takes an address it cannot serve. The first result decides at once,
-without ``rise`` or ``fall``; only where the best is presumed, it takes as many bad results as ever to say otherwise. A
+The verdict of a check before its first result is configured (``Initial``). By default it counts as failing, so that a
+node which starts with a broken service never takes an address that it cannot serve. The first result decides at once,
+without ``rise`` or ``fall``; only a check that is presumed to pass needs ``fall`` bad results to fail. A
 check that is only missing its first result is called unknown in the explanation: nothing is known to be broken then.
 """
 
@@ -35,7 +35,7 @@ LEAST, MOST = 1, 254
 
 
 class Verdict(StrEnum):
-    """What is known of a check."""
+    """The verdict of a check."""
 
     UNKNOWN = "unknown"
     PASSING = "passing"
@@ -43,17 +43,17 @@ class Verdict(StrEnum):
 
 
 class Initial(StrEnum):
-    """What a check is presumed to say until its first result."""
+    """The presumed verdict of a check until its first result."""
 
     FAIL = "fail"
     PASS = "pass"  # noqa: S105 — no password
     WAIT = "wait"
-    """for nothing: the router is held out of the election until then"""
+    """none: the router is held out of the election until then"""
 
 
 @dataclass(frozen=True, slots=True)
-class Vitality:
-    """One check: its verdict, and how many results in a row have spoken against it."""
+class CheckState:
+    """One check: its verdict, and how many results in a row contradict it."""
 
     rise: int
     """good results in a row that make a failing check pass, at least 1"""
@@ -78,26 +78,26 @@ class Vitality:
 
     @property
     def changing(self) -> bool:
-        """Whether results have begun to speak against the verdict, which a few more in a row turn over."""
+        """Whether the last results contradict the verdict: a few more in a row change it."""
         return self.against > 0
 
     @property
     def needed(self) -> int:
-        """How many results in a row against the verdict turn it over."""
+        """How many contradicting results in a row change the verdict."""
         return self.fall if self.verdict is Verdict.PASSING else self.rise
 
     @property
     def good(self) -> bool:
-        """Whether it speaks for the router; before its first result, what it is presumed to say."""
+        """Whether it counts as passing; before its first result, as presumed."""
         if self.verdict is Verdict.UNKNOWN:
             return self.initial is Initial.PASS
         return (self.verdict is Verdict.PASSING) is not (self.reverse and not self.valued)
 
-    def knowing(self, other: "Vitality") -> "Vitality":
-        """As it is configured, with all that ``other`` has heard so far."""
+    def knowing(self, other: "CheckState") -> "CheckState":
+        """This configuration, with the results of ``other`` so far."""
         return replace(self, verdict=other.verdict, against=other.against, detail=other.detail, value=other.value)
 
-    def after(self, passed: bool, detail: str, value: int | None = None) -> "Vitality":
+    def after(self, passed: bool, detail: str, value: int | None = None) -> "CheckState":
         """The check after one more result; ``value`` is the number that came with it, if one did."""
         told = replace(self, detail=detail, value=self.value if value is None else value)
         spoken = Verdict.PASSING if passed else Verdict.FAILING
@@ -111,8 +111,8 @@ class Vitality:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """What a router brings along."""
+class PrioritySpec:
+    """The configured priority of a router, and the weights of its checks."""
 
     priority: int
     """1–255, as configured"""
@@ -121,8 +121,8 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
-    """What one check contributes."""
+class Contribution:
+    """What one check contributes to a priority."""
 
     check: str
     verdict: Verdict
@@ -136,7 +136,7 @@ class Term:
 
     @property
     def reason(self) -> str:
-        """Its verdict with what the check has said last: ``web failing (no answer within 1 s)``."""
+        """Its verdict with the detail of the last result: ``web failing (no answer within 1 s)``."""
         return f"{self.check} {self.verdict}{f' ({self.detail})' if self.detail else ''}"
 
     def __str__(self) -> str:
@@ -144,21 +144,21 @@ class Term:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """What a router is worth now, and why."""
+class Assessment:
+    """The effective priority of a router or its faults, and why."""
 
     base: int
     """the configured priority"""
-    terms: tuple[Term, ...]
+    terms: tuple[Contribution, ...]
     """one for each check of the router"""
 
     @property
-    def faults(self) -> tuple[Term, ...]:
+    def faults(self) -> tuple[Contribution, ...]:
         """The checks that make the router unfit; empty if it is fit."""
         return tuple(term for term in self.terms if term.fault)
 
     @property
-    def waiting(self) -> tuple[Term, ...]:
+    def waiting(self) -> tuple[Contribution, ...]:
         """The checks without whose first result the router must not take part in the election."""
         return tuple(term for term in self.terms if term.waiting)
 
@@ -191,23 +191,25 @@ class Health:
     """All checks and all routers of this node."""
 
     def __init__(
-        self, subjects: Mapping[str, Subject] | None = None, checks: Mapping[str, Vitality] | None = None
+        self, specs: Mapping[str, PrioritySpec] | None = None, checks: Mapping[str, CheckState] | None = None
     ) -> None:
-        """``subjects`` by the name of the router, ``checks`` by the name of the check, all that are in any weights."""
-        self.checks: dict[str, Vitality] = {}
-        self.take(subjects or {}, checks or {}, {})
+        """``specs`` by the name of the router, ``checks`` by the name of the check, all that are in any weights."""
+        self.checks: dict[str, CheckState] = {}
+        self.take(specs or {}, checks or {}, {})
 
-    def take(self, subjects: Mapping[str, Subject], checks: Mapping[str, Vitality], same: Mapping[str, str]) -> None:
+    def take(
+        self, specs: Mapping[str, PrioritySpec], checks: Mapping[str, CheckState], same: Mapping[str, str]
+    ) -> None:
         """Other routers and checks from now on; every router is to be judged anew.
 
-        ``same``: checks that ask what one of those before has asked, by the name of that one; its verdict is theirs.
+        ``same``: checks with the same probe as one before → the name of that one, whose state they take over.
         """
         known = {name: self.checks[before] for name, before in same.items() if before in self.checks}
-        self.subjects = subjects
+        self.specs = specs
         self.checks = {name: one.knowing(known[name]) if name in known else one for name, one in checks.items()}
         self._concerned: dict[str, list[str]] = {}
-        for name, subject in subjects.items():
-            for check in subject.weights:
+        for name, spec in specs.items():
+            for check in spec.weights:
                 self._concerned.setdefault(check, []).append(name)
 
     def result(self, check: str, *, passed: bool, detail: str = "", value: int | None = None) -> tuple[str, ...]:
@@ -217,33 +219,33 @@ class Health:
         self.checks[check] = self.checks[check].after(passed, detail, value)
         return tuple(name for name in affected if self._outcome(name) != before[name])
 
-    def judge(self, router: str) -> Judgement:
-        """What ``router`` is worth now."""
-        subject = self.subjects[router]
-        return Judgement(
-            subject.priority,
-            tuple(_term(name, weight, self.checks[name]) for name, weight in subject.weights.items()),
+    def judge(self, router: str) -> Assessment:
+        """The assessment of ``router`` now."""
+        spec = self.specs[router]
+        return Assessment(
+            spec.priority,
+            tuple(_term(name, weight, self.checks[name]) for name, weight in spec.weights.items()),
         )
 
     def _outcome(self, router: str) -> tuple[int, tuple[str, ...], tuple[tuple[str, Verdict], ...]]:
-        judgement = self.judge(router)
-        faults = tuple((term.check, term.verdict) for term in judgement.faults)
-        return judgement.priority, tuple(term.check for term in judgement.waiting), faults
+        assessment = self.judge(router)
+        faults = tuple((term.check, term.verdict) for term in assessment.faults)
+        return assessment.priority, tuple(term.check for term in assessment.waiting), faults
 
 
-def _term(check: str, weight: int, vitality: Vitality) -> Term:
-    if vitality.waiting:
-        return Term(check, vitality.verdict, 0, fault=False, detail=vitality.detail, waiting=True)
-    fault = weight == 0 and _is_fault(vitality)
-    signed = -weight if vitality.reverse else weight
-    if vitality.valued:
-        return Term(check, vitality.verdict, signed * vitality.value, fault, vitality.detail)
+def _term(check: str, weight: int, state: CheckState) -> Contribution:
+    if state.waiting:
+        return Contribution(check, state.verdict, 0, fault=False, detail=state.detail, waiting=True)
+    fault = weight == 0 and _is_fault(state)
+    signed = -weight if state.reverse else weight
+    if state.valued:
+        return Contribution(check, state.verdict, signed * state.value, fault, state.detail)
     most, least = max(signed, 0), min(signed, 0)
-    return Term(check, vitality.verdict, most if vitality.good else least, fault, vitality.detail)
+    return Contribution(check, state.verdict, most if state.good else least, fault, state.detail)
 
 
-def _is_fault(vitality: Vitality) -> bool:
-    """Whether a weight of 0 says that the router is unfit."""
-    if vitality.valued and vitality.verdict is not Verdict.UNKNOWN:
-        return not vitality.good or (vitality.value != 0) is not vitality.reverse
-    return not vitality.good
+def _is_fault(state: CheckState) -> bool:
+    """Whether a check of weight 0 is a fault."""
+    if state.valued and state.verdict is not Verdict.UNKNOWN:
+        return not state.good or (state.value != 0) is not state.reverse
+    return not state.good

@@ -1,6 +1,7 @@
-"""What has become of one virtual router: its last transitions, and how long after each of them what follows was done.
+"""The last transitions of one virtual router, and the seconds from each of them until its phases were completed.
 
-Whoever carries something out marks the phase. What is kept is bounded, and nothing depends on it but what people see.
+The part that completes a phase marks it (``reach``). The history is bounded, and only shown to people: nothing depends
+on it.
 """
 
 from collections import Counter, deque
@@ -15,12 +16,12 @@ KEPT = 4
 
 
 class Phase(StrEnum):
-    """What follows from a transition."""
+    """A phase after a transition."""
 
     BOUND = "bound"
     """the kernel accepts packets to the addresses"""
     ANNOUNCED = "announced"
-    """ExaBGP is told to announce them"""
+    """ExaBGP was sent the announcement"""
     CONFIRMED = "confirmed"
     """ExaBGP has carried that out"""
     WITHDRAWN = "withdrawn"
@@ -56,7 +57,7 @@ class History:
         self.counts[transition.after, transition.why] += 1
 
     def reach(self, phase: Phase, now: float) -> None:
-        """This was done ``now`` (monotonic seconds): it follows from the last transition."""
+        """The phase was completed ``now`` (monotonic seconds), after the last transition."""
         if not self.last:
             return
         past = self.last[0]

@@ -10,9 +10,9 @@ In break before make an Active that is to leave is *releasing* first (``vrrp.rou
 its own eyes, while its presence withdraws and unbinds. When nothing is bound any more, it says priority 0.
 
 Two kinds of things keep a router out. A *fault* says that this node cannot serve: what it serves is withdrawn at once.
-(Three of them are no sickness of the service itself: then the addresses stay bound for a while, for packets in flight.
+(Three of them leave the service itself intact: then the addresses stay bound for a while, for packets in flight.
 Where ExaBGP refuses our commands, they stay until it has withdrawn them and another node serves.) A *hold* says that it
-had better not, although it could: it leaves in the order of the configured handover, or does not begin; what a
+should not, although it could: it leaves in the order of the configured handover, or does not begin; what a
 predecessor left to it goes on serving meanwhile.
 
 The drain is the one hold that can fail. A node that was serving when it was asked to leave waits for an advert of
@@ -49,7 +49,7 @@ from exavrrp.vrrp.router import (
 
 @dataclass(frozen=True, slots=True)
 class Deserted:
-    """Nobody has taken over what was to be drained: the drain is undone."""
+    """No node has taken over from a drained router: the drain is undone."""
 
     waited: float
     """seconds"""
@@ -63,13 +63,13 @@ class Fault(StrEnum):
     """What makes a node unable to serve."""
 
     CHECK = "check"
-    """a health check says so"""
+    """a health check fails"""
     BIND = "bind"
     """the addresses cannot be bound, or were lost"""
     ADVERTS = "adverts"
-    """no advert leaves this node: nobody would know that we are Active"""
+    """no advert leaves this node, so no peer would know that we are Active"""
     SESSIONS = "sessions"
-    """too few BGP sessions are up: nobody knows the way to us"""
+    """too few BGP sessions are up, so routers have no route to us"""
     ANNOUNCEMENT = "announcement"
     """ExaBGP refuses our commands, or does not answer them: what it has not accepted is not announced"""
     GROUP = "group"
@@ -81,21 +81,21 @@ _GENTLE = {
     Fault.GROUP: presence.Event.UNWANTED,
     Fault.ANNOUNCEMENT: presence.Event.UNANNOUNCED,
 }
-"""The faults that are no sickness of the service itself, and what they mean for the addresses."""
+"""The faults that leave the service itself intact, and what they mean for the addresses."""
 
 
 class Hold(StrEnum):
     """What keeps a node that could serve out of the election."""
 
     WAITING = "waiting"
-    """checks that have not said anything yet, or BGP sessions that are still to come up"""
+    """checks without a first result, or BGP sessions that are still to come up"""
     DRAIN = "drain"
     """the operator's wish"""
 
 
 @dataclass(frozen=True, slots=True)
 class Hurry:
-    """How long a stop may take: what remains of the handover is fitted into it."""
+    """The time limit of a stop, into which the rest of the handover is fitted."""
 
     limit: float
     """seconds"""
@@ -116,7 +116,7 @@ class Instance:
     """Everything that one virtual router decides. All times are monotonic seconds."""
 
     def __init__(self, name: str, settings: router.Settings, handover: presence.Settings, stale_for: float) -> None:
-        """``stale_for``: seconds for which a node that fell silent may be announced by the routers still."""
+        """``stale_for``: seconds for which routers may keep the route of a node that failed silently."""
         self.name = name
         self.router = Router(settings)
         self.presence = Presence(handover)
@@ -148,13 +148,13 @@ class Instance:
 
     @property
     def awaited(self) -> bool:
-        """Whether a drain may still be undone, for want of anybody who takes over."""
+        """Whether a drain may still be undone because no node takes over."""
         return self._successor_by is not None
 
     def configure(
         self, settings: router.Settings, handover: presence.Settings, stale_for: float, now: float
     ) -> list[Effect]:
-        """The settings are these from now on; what is under way goes on by them. The priority is told by itself."""
+        """The settings are these from now on, also for a handover under way. The priority comes by ``prioritise``."""
         stood_by = self.presence.settings.standby
         self.takeovers.failures.window = stale_for
         self.presence.configure(handover, candidate=self.router.role is not Role.INITIALIZE)
@@ -164,7 +164,7 @@ class Instance:
         return effects
 
     def inherit(self, now: float, *, announced: bool, active: bool = False) -> list[Effect]:
-        """A predecessor has left our addresses bound or announced. To be told before ``start``.
+        """A predecessor has left our addresses bound or announced. To be called before ``start``.
 
         ``announced``: ExaBGP announces them still; we go on with them until the election is decided.
         ``active``: whether they were announced as an Active's.
@@ -188,7 +188,7 @@ class Instance:
         if self._kept_out or self.router.role is not Role.INITIALIZE:
             return []  # it may be releasing still: undrained before everything was unbound
         resuming, self._resuming = self._resuming and self.presence.awaiting, False
-        # From now on the election decides, not the ceiling: it promotes us or lets us hear a successor.
+        # From now on the election decides, not the ceiling: it promotes us, or a successor's advert arrives.
         return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
 
     def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
@@ -217,7 +217,7 @@ class Instance:
         return [*effects, *self._elect(self.router.releasing, now), *self._begin(now)]
 
     def abandon(self, now: float) -> list[Effect]:
-        """The time for a stop is over: clear what is left, without waiting for anybody."""
+        """The time for a stop is over: withdraw and unbind what is left at once."""
         return [*self._elect(self.router.releasing or Shutdown(), now), *self._inform(presence.Event.ABANDONED, now)]
 
     def timeout(self, now: float) -> list[Effect]:
@@ -236,7 +236,7 @@ class Instance:
         return [] if self._successor_by is None or now < self._successor_by else self.desert(now)
 
     def desert(self, now: float) -> list[Effect]:
-        """Nobody takes over what this router, or another one of the group, was to hand over: no drain any more."""
+        """No node takes over from this router, or from another member of its group: the drain is undone."""
         if Hold.DRAIN not in self.holds:
             return []
         effects: list[Effect] = [Deserted(self.presence.settings.ceiling)]
@@ -255,7 +255,7 @@ class Instance:
         return effects + self._recount(now)
 
     def succeeded(self, now: float) -> list[Effect]:
-        """Another node is Active: it was heard here, or by another router of the group."""
+        """Another node is Active: its advert arrived here, or at another member of the group."""
         if self.router.role is Role.ACTIVE:
             return []
         self._successor_by = None
@@ -280,7 +280,7 @@ class Instance:
         sick = self.faults.keys() - _GENTLE.keys()
         event = presence.Event.INCAPABLE if sick else _GENTLE[fault]
         why = Why.UNREACHABLE if fault in _GENTLE else Why.FAULT
-        # Told again if the router was Active; but a Backup, too, may still be announcing what it is about to give up.
+        # Presence needs the event again if the router was Active; a Backup, too, may still announce what it gives up.
         return [*self._elect(Shutdown(why, detail), now), *self._inform(event, now)]
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
@@ -338,15 +338,15 @@ class Instance:
                     effects += self._inform(consequence, now)
         releasing = event.shutdown if isinstance(event, Release) else state.releasing
         if releasing is not None and self.router.role is Role.BACKUP and self._kept_out:
-            # Superseded, or asleep, before everything was unbound. Nothing is to be said, but it is no candidate: it
-            # could be Active again before what it served is withdrawn and unbound.
+            # Superseded, or late after a pause, before everything was unbound. It sends no priority 0, but it is no
+            # candidate: it could become Active again before its addresses are withdrawn and unbound.
             effects += self._elect(releasing, now)
         return effects
 
     def _listen(self, action: router.Action, followed: bool, now: float) -> None:
         """Every node counts silent failures alike, its own adverts included.
 
-        ``followed``: whether there was an Active. The first one of all takes over from nobody.
+        ``followed``: whether there was an Active. The first Active of all has no predecessor.
         """
         match action:
             case Advertise(priority):
@@ -361,7 +361,7 @@ class Instance:
 
 
 def _consequences(transition: Transition) -> list[presence.Event]:
-    """What a change in the election means for the addresses."""
+    """The events of presence that follow from a transition."""
     match transition:
         case Transition(after=Role.ACTIVE):
             return [presence.Event.PROMOTED]

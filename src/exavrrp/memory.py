@@ -1,7 +1,6 @@
-"""What the process before has left for this one, and what this one leaves: the note without its file; pure.
+"""The state of the previous process, and that for the next one: the note without its file; pure.
 
-``Memory`` reads a note and makes the next one. Where that is kept, and how it gets there, is ``system.state``'s matter,
-and another one's in the simulation.
+``Memory`` reads a note and makes the next one. The file is ``system.state``'s; the simulation has its own.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,16 +18,16 @@ from exavrrp.vrrp.packet import Address
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What a note says, and what its texts stand for."""
+    """A note, parsed."""
 
     life: Life
     addresses: frozenset[Address]
-    """all that the last life, and those before it that it had to clear up after, may have bound"""
+    """all that the last process, and those before it that it had to clear up after, may have bound"""
     routes: tuple[Route, ...]
     """all that they may have announced"""
 
     def forgotten(self, configuration: Configuration, *, foreign: bool) -> Forgotten:
-        """What of it is not in ``configuration``; ``foreign``: it was under another ExaBGP than ours."""
+        """The addresses and routes that are not in ``configuration``; ``foreign``: it was under another ExaBGP."""
         ours = {network for router in configuration.routers for network in router.owned}
         left = () if foreign else tuple(route for route in self.routes if route.network not in ours)
         return Forgotten(self.addresses - configuration.addresses, left)
@@ -43,14 +42,14 @@ def understood(life: Life) -> Note:
 
 
 class Memory:
-    """What is known of the last life, and what is to be known of this one (``ports.Memory``, but for ``note``)."""
+    """The state of the last process, and that of this one for the next (``ports.Memory``, but for ``note``)."""
 
     def __init__(self, exabgp: tuple[int, int] | None = None) -> None:
         """``exabgp``: the process that announces for us, by number and start time; None: not known yet."""
         self.boot: str | None = None
         self.exabgp = exabgp
         self.is_foreign = False
-        """whether the last life was certainly under another ExaBGP, and this one announces nothing for it"""
+        """whether the last process certainly ran under another ExaBGP, and ours announces nothing of it"""
         self._announced: frozenset[str] = frozenset()
         self._offered: frozenset[str] = frozenset()
         self._last = Life(boot=None, exabgp=None, routers={})
@@ -70,31 +69,31 @@ class Memory:
             self._named = frozenset(prefix for one in last.announcements for prefix in one.prefixes)
 
     def recall(self) -> frozenset[str]:
-        """The routers that were announced in the last life, if this very ExaBGP announces them still."""
+        """The routers that were announced by the last process, if this ExaBGP process still announces them."""
         return self._announced
 
     def names(self, networks: Collection[Network]) -> bool:
-        """Whether the last life may have announced any of these, as far as it was noted."""
+        """Whether the last process may have announced any of these, by its note."""
         return not self._named or not self._named.isdisjoint(map(str, networks))
 
     def was_active(self, router: str) -> bool:
-        """Whether ``router`` was announced as an Active's at the end of the last life, if that was in this boot."""
+        """Whether ``router`` was announced as an Active's when the last process ended, in this boot."""
         return self._last.routers.get(router) == "active"
 
     def may_be_announced(self, router: str) -> bool:
-        """Whether this very ExaBGP had not confirmed in the last life that it announces nothing of ``router``."""
+        """Whether this ExaBGP process had not confirmed to the last process that it announces nothing of ``router``."""
         return router in self._offered
 
     def since(self, router: str) -> int | None:
-        """When ``router`` became Active in the last life, in whole seconds since the epoch, if it was noted."""
+        """When ``router`` became Active in the last process, in whole seconds since the epoch, if noted."""
         return self._last.since.get(router)
 
     def silent(self, router: str) -> tuple[int, float] | None:
-        """How many nodes fell silent in earlier lives of this boot, and when the last one did, in monotonic seconds."""
+        """Silent failures counted since the boot, and when the last one was, in monotonic seconds."""
         return self._last.silences.get(router)
 
     def may_bind(self, addresses: Iterable[Address]) -> None:
-        """All that this life may bind; for the next ``note``."""
+        """All that this process may bind; for the next ``note``."""
         self._addresses = tuple(sorted(map(str, addresses)))
 
     def may_announce(self, router: str, routes: Iterable[Route]) -> None:
@@ -108,7 +107,7 @@ class Memory:
         silences: Mapping[str, tuple[int, float]] | None = None,
         offered: Collection[str] = (),
     ) -> Life:
-        """The note that says this of the routers (as of ``ports.Memory.note``), and all that may be theirs."""
+        """The next note: these states of the routers (as of ``ports.Memory.note``), and all that may be theirs."""
         announced = {name: str(level) for name, level in levels.items() if level is not None}
         return Life(
             boot=self.boot,
@@ -123,7 +122,7 @@ class Memory:
 
 
 def _announcements(routes: Iterable[Route]) -> Iterator[Announcement]:
-    """Those that share their attributes together."""
+    """The routes, grouped by attributes."""
     prefixes: dict[Attributes, list[str]] = {}
     for route in routes:
         prefixes.setdefault(route.attributes, []).append(route.prefix)

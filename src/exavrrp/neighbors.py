@@ -1,8 +1,8 @@
 """Which BGP session is which: a pair of addresses, our own and the neighbour's; pure.
 
 One router may be a neighbour more than once: two sessions to its loopback address, each from another address of ours,
-or two routers that are both called fe80::1, each on another link. ExaBGP tells its neighbours apart by both addresses,
-and so does everybody here. It must not know of configuration, of commands, or of which session is up.
+or two routers that are both called fe80::1, each on another link. ExaBGP identifies its neighbours by both addresses,
+and so does all code here. It must not know of configuration, of commands, or of which session is up.
 """
 
 from collections.abc import Iterable
@@ -17,11 +17,12 @@ class Session:
 
     peer: Address
     local: Address | None = None
-    """our end. None: any, where sessions are chosen; not known, in what ExaBGP tells (``local-address auto`` before it
-    has connected)"""
+    """our end. None: any, where sessions are chosen; unknown, in ExaBGP's answers (``local-address auto`` before it has
+    connected)
+    """
 
     def covers(self, other: "Session") -> bool:
-        """Whether ``other`` is among those that this one chooses. An end that is not known may be any."""
+        """Whether this one selects ``other``. An unknown end matches any."""
         return self.peer == other.peer and (self.local == other.local or None in (self.local, other.local))
 
     def __str__(self) -> str:

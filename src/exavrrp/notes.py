@@ -1,6 +1,6 @@
-"""What a successor has to know, written down whenever it changes; pure.
+"""The state file for the next agent, written whenever it changes; pure.
 
-A note names all routers. So many changes in one moment are one note, and after a slow one the next waits, for a
+A note has all routers. So many changes at one moment are one note, and after a slow write the next one waits for a
 multiple of its time.
 """
 
@@ -13,17 +13,17 @@ from exavrrp.virtual_router import VirtualRouter
 from exavrrp.work import Work
 
 NOTE_PAUSE = 10
-"""Times that a note for a successor took, for which the next one waits: it names all routers."""
+"""The next note waits for so many times the duration of the last one: each has all routers."""
 
 
 class _Line(NamedTuple):
-    """What is noted of one router."""
+    """One router in a note."""
 
     level: Level | None
     since: int | None
     failures: Count | None
     offered: bool
-    """whether ExaBGP may announce it, whatever is wanted"""
+    """whether ExaBGP may announce it, whatever is desired"""
 
 
 class Notes:
@@ -49,7 +49,7 @@ class Notes:
             self.write_soon()
 
     def forget(self, name: str) -> None:
-        """There is nothing of this router any more."""
+        """The router is gone."""
         del self._lines[name]
         self._memory.may_announce(name, ())
         self.write_soon()

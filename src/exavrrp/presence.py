@@ -11,14 +11,14 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   known everywhere makes routers prefer a detour over each other to the same node, and packets circle (seen with FRR);
 - giving up while still able to serve, *break before make*: withdraw, unbind. The election says priority 0 when nothing
   is bound any more (``instance``), so that no other node starts before this one has stopped, unless it did so already;
-- giving up because it cannot serve: withdraw at once, unbind ``SETTLE`` after ExaBGP has confirmed that: whoever is
-  sent here meanwhile is refused by the service, and not sent round in circles by a host that knows no such address.
-  Break before make unbinds without waiting: the other nodes have been told to start. So does everybody where the
-  address itself was lost, or the process is about to end;
-- giving up because nobody should come here any more, although it could serve (its BGP sessions are gone): withdraw at
-  once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
-- giving up because ExaBGP does not carry out what it is told: routers may have a route to us that nobody can withdraw,
-  so stay bound until ExaBGP has confirmed the withdraw and another node was heard to serve, however long that takes
+- giving up because it cannot serve: withdraw at once, unbind ``SETTLE`` after ExaBGP has confirmed that: packets that
+  still arrive are refused by the service, and do not loop on a host without the address.
+  Break before make unbinds without waiting: the other nodes have received priority 0. So does make before break where
+  the address itself was lost, or the process is about to end;
+- giving up because no packet should be sent here any more, although it could serve (its BGP sessions are down):
+  withdraw at once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
+- giving up because ExaBGP does not carry out our commands: routers may have a route to us that cannot be withdrawn, so
+  stay bound until ExaBGP has confirmed the withdraw and another Active's advert has arrived, however long that takes
   (the last node that could serve stays bound). Not so in break before make: such a service must not run twice;
 - coming after a predecessor that was killed while it served: stay as it left things, announced as leaving, until the
   election is decided; and after one that cannot be continued: withdraw what it may have announced, only then unbind;
@@ -26,7 +26,7 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   is a Backup, so that the routers can switch over by themselves. What would end in absence ends in this instead.
 
 It must not know of packets, sockets or BGP attributes. As in ``vrrp.router`` a timer is a deadline in the state, and an
-event with its time gives an ordered list of steps. The caller takes the steps in order and reports what came of them.
+event with its time gives an ordered list of steps. The caller carries out the steps in order and reports their results.
 """
 
 from dataclasses import dataclass, replace
@@ -80,7 +80,7 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Asked to be bound; announced at most as before."""
+    """To be bound; announced at most as before."""
 
     level: Level | None
     goal: Level
@@ -103,11 +103,11 @@ class Stage(StrEnum):
     """How far a handover has come."""
 
     AWAITING = "awaiting"
-    """nobody was heard yet who takes over"""
+    """no successor's advert has arrived yet"""
     RELIEVED = "relieved"
-    """another Active was heard; its route is on its way"""
+    """an advert of another Active has arrived; its route is propagating"""
     PARTING = "parting"
-    """its route has arrived; ours is to be taken by nobody any more"""
+    """its route has arrived; ours must not be chosen any more"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Lingering:
 
 @dataclass(frozen=True, slots=True)
 class Stranded:
-    """Bound; ExaBGP does not carry out what it is told, so that routers may have a route to us, or there is none."""
+    """Bound; ExaBGP does not carry out our commands, so that routers may have a route to us."""
 
     linger: float
     """seconds to stay bound when both has happened"""
@@ -173,17 +173,17 @@ class Event(Enum):
     PROMOTED = auto()
     """the router became Active"""
     SUPERSEDED = auto()
-    """another router is Active, and was heard; we could serve on"""
+    """an advert of another Active has arrived; we could serve on"""
     DEMOTED = auto()
-    """the router is Active no longer, and no other was heard; we could serve on"""
+    """the router is not Active any more, and no other Active's advert has arrived; we could serve on"""
     INCAPABLE = auto()
     """this node cannot serve"""
     ABANDONED = auto()
-    """there is no time left for any order"""
+    """there is no time left for a handover in order"""
     UNWANTED = auto()
-    """this node could serve, but is to be sent nothing any more: it is unreachable, or breaks before others make"""
+    """this node could serve, but must get no more packets: it is unreachable, or breaks before make"""
     UNANNOUNCED = auto()
-    """this node could serve, but ExaBGP neither announces nor withdraws what it is told"""
+    """this node could serve, but ExaBGP carries out neither announcements nor withdraws"""
     BOUND = auto()
     """the addresses are on the interface, verified"""
     UNBOUND = auto()
@@ -193,7 +193,9 @@ class Event(Enum):
     SUCCESSOR = auto()
     """an advert of another Active was heard"""
     KEEP = auto()
-    """what is announced as leaving stays until the election is decided: nobody came, or the router takes part again"""
+    """the addresses stay announced as leaving until the election is decided: no successor came, or the router takes
+    part again
+    """
     TIMEOUT = auto()
     """the alarm for ``Presence.deadline`` rang"""
 
@@ -237,12 +239,12 @@ class Presence:
 
     @property
     def awaiting(self) -> bool:
-        """Whether it serves on as leaving, and nobody was heard yet who takes over."""
+        """Whether it serves on as leaving, and no successor's advert has arrived yet."""
         return isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING
 
     @property
     def relieved(self) -> bool:
-        """Whether it serves on as leaving, and another node was heard that takes over."""
+        """Whether it serves on as leaving, and a successor's advert has arrived."""
         return isinstance(self.state, Leaving) and self.state.stage is not Stage.AWAITING
 
     @property
@@ -262,7 +264,7 @@ class Presence:
     def hurry(self, settings: Settings, now: float) -> None:
         """From ``now`` on ``settings`` count, also for what is under way; they must not be slower.
 
-        The process is about to end: nobody stays bound for want of another node.
+        The process is about to end: the addresses do not stay bound for want of another node.
         """
         self.settings = settings
         self._hurried = True
@@ -446,7 +448,7 @@ class Presence:
         return [Step.WITHDRAW]
 
     def _clear(self) -> list[Step]:
-        """Withdraw and unbind what is there, without waiting for anybody."""
+        """Withdraw and unbind at once, without waiting for an answer or a successor."""
         steps = []
         if self.level is not None:
             steps.append(Step.WITHDRAW)
@@ -495,5 +497,5 @@ class Presence:
         return []
 
     def _end_stranding(self, state: Stranded, now: float) -> None:
-        """When no packet can come here any more that another node is not there for, those in flight are left."""
+        """Once the withdraw is confirmed and another node serves, only packets in flight are left."""
         self.state = Lingering(now + state.linger) if state.withdrawn and state.relieved else state

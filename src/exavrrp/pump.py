@@ -1,11 +1,11 @@
-"""A conversation with ExaBGP at work: lines are read and written, its alarm is set, and what comes of it is told; pure.
+"""A conversation with ExaBGP at work: reads and writes lines, sets its alarm, reports events; pure.
 
 ``Pump`` stands between ``speaker.Conversation`` and the two ends of the pipes, which it is given as functions: those of
 descriptors (``system.exabgp``), or of a model of ExaBGP in the simulation. Whoever owns the ends calls ``readable`` and
 ``writable``.
 
-Writing is bounded by the conversation, which is asked for more only when everything before has been taken. What happens
-is told as events, in order; who is told may call ``set`` and ``close``.
+Writing is bounded by the conversation, which is asked for more only when everything before has been taken. Events are
+reported in order; their receiver may call ``set`` and ``close``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,14 +18,14 @@ from exavrrp.speaker.dialects import Dialect
 from exavrrp.timers import Timer
 
 LONGEST_LINE = 64 * 1024
-"""Bytes. What we need are lines of at most 400; the longest of all tell a received UPDATE, of 4 KiB as hexadecimals."""
+"""Bytes. We need lines of at most 400; the longest of all have a received UPDATE of 4 KiB in hexadecimal."""
 
 BATCH = 8
 """Reads in one wake-up, so that a flood cannot keep the event loop from its timers."""
 
 
 class Lines:
-    """Bytes → lines. A line that is too long is left out as a whole; ``dropped`` counts them."""
+    """Bytes → lines. A line that is too long is dropped as a whole; ``dropped`` counts them."""
 
     def __init__(self, longest: int = LONGEST_LINE) -> None:
         self.dropped = 0
@@ -69,7 +69,7 @@ class Pump:
         """
         self.conversation = Conversation()
         self.unwritten = b""
-        """what was said, and is not taken yet"""
+        """what was written, and is not taken yet"""
         self._tell = tell
         self._read_from = read
         self._write_to = write
@@ -81,7 +81,7 @@ class Pump:
 
     @property
     def dialect(self) -> Dialect | None:
-        """``None`` until ExaBGP has told its version."""
+        """``None`` until ExaBGP has sent its version."""
         return self.conversation.dialect
 
     @property
@@ -91,36 +91,36 @@ class Pump:
 
     @property
     def settled(self) -> bool:
-        """Whether ExaBGP has carried out everything that was wanted last."""
+        """Whether ExaBGP has carried out everything that is desired."""
         return self.conversation.settled
 
     @property
     def wanted(self) -> Mapping[Network, Route]:
-        """What is wanted announced; every other prefix of ours is to be withdrawn."""
+        """The desired routes; every other prefix of ours is to be withdrawn."""
         return self.conversation.wanted
 
     @property
     def owes(self) -> bool:
-        """Whether something is wanted that nobody has tried to write."""
+        """Whether a desired change has not been written yet."""
         return self._called and not self._pumping
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP has carried out what was wanted last for each of these prefixes."""
+        """Whether ExaBGP has carried out what is desired of each of these prefixes."""
         return self.conversation.has_carried_out(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP may announce any of these prefixes because of what it was told."""
+        """Whether ExaBGP may announce any of these prefixes because of what it was sent."""
         return self.conversation.may_announce(networks)
 
     def begin(self, clock: Clock) -> None:
-        """Begin to talk."""
+        """Greet ExaBGP; from now on the alarm is set."""
         self._clock = clock
         self._pump()
 
     def own(self, ours: Iterable[Route]) -> None:
         """These prefixes may be announced from now on, in these forms (``Conversation.own``).
 
-        Not only those of the configuration: also what somebody remembers that a predecessor announced. Raises
+        Not only those of the configuration: also those that a predecessor announced. Raises
         ValueError, and then nothing has changed.
         """
         self.conversation.own(ours)
@@ -129,7 +129,7 @@ class Pump:
     def set(self, wanted: Iterable[Route]) -> None:
         """Wants exactly these of our prefixes announced, and like this; every other one of ours withdrawn.
 
-        Until the first call nothing is said about any. Raises KeyError for a prefix that is not ours.
+        Until the first call no command is sent about any. Raises KeyError for a prefix that is not ours.
         """
         self.conversation.set(wanted)
         self._pump_soon()
@@ -149,25 +149,25 @@ class Pump:
             self._clock.call_soon(self._pump_called)
 
     def flush(self) -> None:
-        """Says what is to be said now, and not at the end of this turn of the loop."""
+        """Writes what is due now, and not at the end of this turn of the loop."""
         if self.owes:
             self._pump_called()
 
     def close(self) -> None:
-        """Lets go of ExaBGP; what it has been told stays as it is. Nothing is told any more."""
-        self.flush()  # there will be no end of this turn for us
+        """Lets go of ExaBGP, which goes on announcing what it was sent. No event is reported any more."""
+        self.flush()  # the end of this turn will not come
         self._clock = None
         self._set_alarm()
 
     # In
 
     def readable(self) -> None:
-        """Something has come, or the end."""
+        """Data has come, or the end of the pipe."""
         self._read()
         self._pump()
 
     def _read(self) -> None:
-        """Hands over what waits; afterwards it may be closed: ExaBGP is gone, or a listener closed us."""
+        """Reads what waits; afterwards it may be closed: ExaBGP is gone, or the receiver of an event closed it."""
         for _ in range(BATCH):
             if self._clock is None:
                 return
@@ -196,7 +196,7 @@ class Pump:
                 self._tell(event)
 
     def _lost(self, why: str) -> None:
-        """ExaBGP is gone; told once."""
+        """ExaBGP is gone; reported once."""
         self.close()
         self._tell(Gone(why))
 
@@ -209,8 +209,8 @@ class Pump:
             self._pump()
 
     def _pump(self) -> None:
-        """Writes what is to be said as far as it is taken, and sets the alarm anew."""
-        self._pumping = True  # a listener may want something in the middle of it
+        """Writes what is due as far as the pipe takes it, and sets the alarm anew."""
+        self._pumping = True  # the receiver of an event may change what is desired in the middle of it
         try:
             while self._clock is not None and not self.unwritten:
                 lines = self.conversation.transmit(self._clock.time())

@@ -1,7 +1,7 @@
-"""One after the other: what comes up while something is dealt with waits for its end; pure.
+"""A queue of events: one that arrives while another is handled waits for its end; pure.
 
-That is what keeps effects in order. An event gives a list of effects; what comes of one of them is an event of its own,
-and must not be dealt with before the list is done.
+This keeps effects in order. An event gives a list of effects; the result of one of them is an event of its own, and
+must not be handled before the list is done.
 """
 
 from collections import deque
@@ -21,13 +21,13 @@ class Queue(Generic[Item]):
 
     @property
     def busy(self) -> bool:
-        """Whether an item is being dealt with."""
+        """Whether an item is being handled."""
         return self._busy
 
     def put(self, item: Item) -> None:
-        """Deal with ``item`` and with what comes of it, now; called from within ``deal``, later.
+        """Handle ``item`` and all that is put meanwhile, now; called from within ``deal``, later.
 
-        Raises what ``deal`` raises; the items behind that one are dealt with when the next one is put.
+        Raises what ``deal`` raises; the items behind that one are handled when the next one is put.
         """
         self._items.append(item)
         if self._busy:

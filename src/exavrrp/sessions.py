@@ -1,23 +1,23 @@
 """Whether enough BGP sessions are up for an address to be worth announcing; pure.
 
-A node that nobody hears over BGP cannot serve, however well its service is. ``Sessions`` turns what ExaBGP tells of its
-neighbours into results of one check for each virtual router (``health`` has the rest): passed while at least so many of
-the neighbours that count are Established. It must not know what a failed check does, or what time it is.
+A node whose routes reach no router cannot serve, however well its service is. ``Sessions`` turns the states of ExaBGP's
+sessions into results of one check for each virtual router (``health`` has the rest): passed while at least so many of
+the sessions that count are Established. It must not know what a failed check does, or what time it is.
 
-At the start nothing is known, and a node that was booted may need a while until its sessions are up. Until then, or
-until the caller says that its patience is over, nothing is told: no result is neither a good nor a bad one, and the
-router waits.
+At the start nothing is known, and after a boot the sessions may need a while to come up. Until then, or until the
+caller ends the start-up hold (``give_up_waiting``), no result is reported, and the router stays on hold.
 
-An ExaBGP that has stalled counts as having no session: it cannot announce anything, and whether its sessions live is
-nobody's knowledge. What was known before counts again as soon as it answers; what has changed it tells by itself.
+An ExaBGP that has stalled counts as having no session: it cannot announce anything, and the state of its sessions is
+unknown. The last known states count again as soon as it answers; ExaBGP reports changes by itself.
 
-A session is a pair of addresses (``neighbors.Session``): two to one router count twice. One whose neighbour ExaBGP does
-not tell of our routes (its ``api`` does not list us) is of no use, however Established it is: it does not count, and as
-long as nobody knows whether it is told, it does not count either.
+A session is a pair of addresses (``neighbors.Session``): two to one router count twice. A session whose neighbour does
+not get our routes (its ``api`` does not list us) is of no use, even if Established: it does not count. Nor does a
+session of which this is unknown yet.
 
 Which sessions count, if none are named: those of the family of the addresses. With ``next-hop self`` the others
-cannot announce them (ExaBGP has no next hop of the right family there). With a next hop of its own any session may.
-None counts whose ends have not agreed upon that family: ExaBGP takes the route for it (``done``), and sends nothing.
+cannot announce them (ExaBGP has no next hop of the right family there). With a next hop of its own any session can. A
+session whose ends have not negotiated that family does not count: ExaBGP accepts the route for it (``done``), and sends
+nothing.
 """
 
 from collections.abc import Collection, Mapping
@@ -28,7 +28,7 @@ from exavrrp.neighbors import Session, ordered
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """What one virtual router needs."""
+    """The sessions that one virtual router needs."""
 
     minimum: int
     """sessions that must be up, at least 1"""
@@ -53,7 +53,7 @@ class Requirement:
         return len(up) >= self.minimum, told
 
     def counts(self, session: Session) -> bool:
-        """Whether it would be one of them."""
+        """Whether ``session`` would be one of them."""
         if self.neighbors:
             return any(one.covers(session) for one in self.neighbors)
         return self.family in (None, session.peer.version)
@@ -61,13 +61,13 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of one session, and who makes something of it."""
+    """The state of one session, and the routers that it counts for."""
 
     session: Session
     up: bool | None
-    """None: ExaBGP has stalled, and nobody knows"""
+    """None: unknown, as ExaBGP has stalled"""
     told: bool | None
-    """whether its neighbour hears of our routes; None: not known, as long as it is not up or has not been tried"""
+    """whether its neighbour gets our routes; None: unknown, while it is not up or not tested yet"""
     routers: tuple[str, ...]
     """for which it counts now"""
     families: tuple[int, ...] | None = None
@@ -89,7 +89,7 @@ def check_of(router: str) -> str:
 
 
 class Sessions:
-    """All BGP sessions of this node, and what each virtual router makes of them."""
+    """All BGP sessions of this node, and the results for each virtual router."""
 
     def __init__(self, requirements: Mapping[str, Requirement]) -> None:
         """``requirements``: by the name of the router; one that is not there needs no session."""
@@ -98,12 +98,12 @@ class Sessions:
         """those that have been up"""
         self._requirements = requirements
         self._waiting = set(requirements)
-        """the routers of which it is too early to say anything"""
+        """the routers in their start-up hold"""
         self.stalled = False
-        """whether ExaBGP does not answer, and nobody knows which sessions live"""
+        """whether ExaBGP has stalled, so that the states of sessions are unknown"""
         self._told: set[Session] = set()
         self.untold: set[Session] = set()
-        """those that are up, and whose neighbours ExaBGP tells nothing of us"""
+        """those that are up, and whose neighbours do not get our routes"""
         self._configured: Mapping[Session, frozenset[int] | None] = {}
         """those of ExaBGP's configuration, with the families that they carry"""
 
@@ -120,7 +120,7 @@ class Sessions:
             self.established.add(session)
             self._seen.add(session)
             if any(one.covers(session) for one in self._told):
-                self._told.add(session)  # known by another name until now, which goes down next
+                self._told.add(session)  # known without its local end until now; that one goes down next
         else:
             self.established.discard(session)
             self._told.discard(session)
@@ -128,7 +128,7 @@ class Sessions:
         return self._results()
 
     def listed(self, session: Session, *, listed: bool) -> list[Result]:
-        """Whether the neighbour of a session that is up is told of our routes is known now."""
+        """It is known now whether the neighbour of a session that is up gets our routes."""
         there, gone = (self._told, self.untold) if listed else (self.untold, self._told)
         there.add(session)
         gone.discard(session)
@@ -137,7 +137,7 @@ class Sessions:
     def configured(self, families: Mapping[Session, frozenset[int] | None]) -> list[Result]:
         """Which sessions ExaBGP's configuration has, and which families they carry (None: not known), is known now."""
         self._configured = families
-        self._seen.intersection_update(families)  # nobody needs those that were removed
+        self._seen.intersection_update(families)  # those that were removed are not needed
         return self._results()
 
     def _carries(self, session: Session, family: int | None) -> bool:
@@ -146,11 +146,11 @@ class Sessions:
 
     @property
     def are_told(self) -> bool:
-        """Whether any neighbour is known to hear of our routes."""
+        """Whether any neighbour is known to get our routes."""
         return bool(self._told)
 
     def untold_of(self, router: str) -> list[Session]:
-        """Those that would count for ``router`` if they were told; all, if it needs none."""
+        """The sessions that would count for ``router`` if their neighbours got our routes; all, if it needs none."""
         requirement = self._requirements.get(router)
         return sorted((one for one in self.untold if requirement is None or requirement.counts(one)), key=ordered)
 
@@ -182,13 +182,14 @@ class Sessions:
 
     def _results(self) -> list[Result]:
         results = [self._result(router) for router in self._requirements]
-        # Sessions that are up and not told are no reason to wait: they will not be told by and by.
+        # Sessions that are up, and whose neighbours do not list us, are no reason to wait: that does not change by
+        # itself.
         up = self._told | self.untold
         self._waiting -= {one.router for one in results if one.passed or self._requirements[one.router].met_by(up)[0]}
         return [one for one in results if one.router not in self._waiting]
 
     def give_up_waiting(self, router: str) -> list[Result]:
-        """The start-up hold of ``router`` is over: what is there counts."""
+        """The start-up hold of ``router`` is over: the present sessions count."""
         if router not in self._waiting:
             return []
         self._waiting.remove(router)

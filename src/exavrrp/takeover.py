@@ -1,10 +1,10 @@
-"""What the route of a new Active has to beat, and the attributes it beats it with; pure.
+"""The routes that a new Active's route has to beat, and the attributes with which it does; pure.
 
 A node that dies with its links up leaves its route in the routers until the BGP hold time, and a node that is
 superseded withdraws its own a little later. The route of a new Active has to win over both. There are two means, which
 can be used together (``Takeover``), and each remembers something:
 
-- the MED tells since when a node is Active (``TakeoverTime``): the later, the better;
+- the MED encodes the time at which a node became Active (``TakeoverTime``): the later, the better;
 - the path gets shorter by one with each silent failure (``SilentFailures``): the dead node's route was as good as the
   number of failures that counted when it died.
 
@@ -39,7 +39,7 @@ MOST = 64
 
 
 class Count(NamedTuple):
-    """What is remembered of silent failures."""
+    """The number of silent failures, and the time of the last one."""
 
     number: int
     latest: float
@@ -48,7 +48,7 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Advertiser:
-    """Who has sent the last advert."""
+    """The node that has sent the last advert."""
 
     source: Address | None
     """None: this node"""
@@ -62,7 +62,7 @@ class _Advertiser:
 class SilentFailures:
     """Counts the Actives of one virtual router that failed without priority 0. Times are seconds of a monotonic clock.
 
-    Whoever advertises is the Active. When another node begins to advertise, one of three things has happened:
+    The node that advertises is the Active. When another node begins to advertise, one of three things has happened:
 
     - the Active had sent priority 0: it leaves in order, and withdraws its route itself;
     - the Active was heard a moment ago: it was superseded, lives, and de-prefers its route itself;
@@ -70,11 +70,11 @@ class SilentFailures:
       intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
 
     Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
-    number. (A node that was stopped for a while counts itself when it hears who took over from it.) The number is
-    forgotten when no node has failed for a window that is at least as long as the hold time. No part of it is forgotten
-    earlier, because each route that a dead node has left is as good as the number that counted when it died. Then they
-    are forgotten one by one: when a path becomes longer by two at once, a detour over another router's old route looks
-    as short (seen with BIRD).
+    number. (A node that was stopped for a while counts its own failure when its successor's advert arrives.) The number
+    is forgotten when no node has failed for a window that is at least as long as the hold time. No part of it is
+    forgotten earlier, because each route that a dead node has left is as good as the number that counted when it died.
+    Then they are forgotten one by one: when a path becomes longer by two at once, a detour over another router's old
+    route looks as short (seen with BIRD).
     """
 
     def __init__(self, window: float) -> None:
@@ -108,7 +108,7 @@ class SilentFailures:
             self._active = _Advertiser(None, now, interval, priority == LEAVING)
 
     def took_over(self, now: float) -> None:
-        """This node has become Active because nothing was heard; before or after its first advert."""
+        """This node has become Active because no advert arrived; before or after its first advert."""
         self._add(self._other, now)
         # Our first advert is still to come, and the node that was followed is gone.
         if self._active is self._other:
@@ -117,19 +117,20 @@ class SilentFailures:
     def resumed(self, now: float) -> None:
         """An earlier process of this node was Active until a while ago; before anything else.
 
-        An interval of 0: whoever is heard before this process sends anything has taken over from a silent failure.
+        An interval of 0: a node whose advert arrives before this process sends one has taken over from a silent
+        failure.
         """
         self._active = _Advertiser(None, now, 0.0, gone=False)
 
     def recall(self, count: Count, now: float) -> None:
-        """What an earlier process of this node has counted; before anything else."""
+        """Take over the count of an earlier process of this node; before anything else."""
         if count.latest <= now:
             self._remember(count._replace(number=min(count.number, MOST)))
             self.recount(now)
 
     @property
     def remembered(self) -> Count | None:
-        """For a successor of this process, which forgets by itself; None: no node has failed yet."""
+        """For a successor of this process, which expires it by itself; None: no node has failed yet."""
         return self._count if self._count.number else None
 
     def recount(self, now: float) -> bool:
@@ -168,22 +169,22 @@ def _noticed(silent: _Advertiser, now: float) -> float:
 
 AHEAD = 3
 """Seconds, at most, by which a takeover time is later than the takeover. A clock that was ahead, or two nodes that are
-both Active and are heard in turn, must not take the time to come."""
+both Active and are heard in turn, must not use up future seconds."""
 
 
 class TakeoverTime:
     """Since when this node is Active, in whole seconds that no two Actives share. Times are seconds since the epoch.
 
     A MED has whole seconds. Two nodes that begin within one second would announce routes that are alike, and routers
-    would send packets to both. Hence a node that takes over takes a later second than the node before it, and all who
-    hear the same adverts come to the same.
+    would send packets to both. Hence a node that takes over takes a later second than the node before it, and all nodes
+    that receive the same adverts agree.
     """
 
     def __init__(self) -> None:
         self.active_since: int | None = None
         """the takeover time of this node, or of its process before; None: it has never been Active"""
         self._following: Address | None = None
-        """which other node was heard last as the Active"""
+        """the other node whose advert as Active was accepted last"""
         self._latest = 0
         """the second that the last node took which became Active"""
 
@@ -203,7 +204,7 @@ class TakeoverTime:
     def follow_clock(self, now: float) -> bool:
         """This node is Active: begin anew if the clock was set back, and say whether it was.
 
-        No successor's route could be better than one with a time to come.
+        No successor's route could be better than one with a future time.
         """
         ahead = self.active_since is not None and self.active_since > now + AHEAD
         if ahead:
@@ -233,7 +234,7 @@ class RouteContext:
 
 
 class TakeoverHistory:
-    """What one virtual router remembers of takeovers: everything that its own route depends on."""
+    """The takeovers that one virtual router remembers: everything that its own route depends on."""
 
     def __init__(self, stale_for: float) -> None:
         """``stale_for``: seconds for which routers may announce a node that failed silently."""
@@ -258,7 +259,7 @@ GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326 §5. As numbers: ExaBGP 4.2 and 5.0 do not know its name."""
 
 EARLIEST = 1_700_000_000
-"""Seconds since the epoch (November 2023): a clock that tells less is not set, see ``RoutePolicy.rank``."""
+"""Seconds since the epoch (November 2023): a clock before that is not set, see ``RoutePolicy.rank``."""
 
 
 def prepended(as_path: tuple[int, ...], times: int, local_as: int | None) -> tuple[int, ...]:
@@ -322,7 +323,7 @@ class RoutePolicy:
     prepends: int = 0
     """numbers at the beginning of ``active.as_path`` that silent failures may take away, one each"""
     local_as: int | None = None
-    """our own AS number, if it was told"""
+    """our own AS number, if it is configured"""
 
     def __post_init__(self) -> None:
         if Takeover.MED in self.takeover and self.active.med is not None:
@@ -365,8 +366,8 @@ class RoutePolicy:
     def _yielding(self, context: RouteContext) -> Attributes:
         """Worse than another Active where routers compare the MED, but no longer and no less preferred a way.
 
-        If the MED tells the time of the takeover, a successor's is better than ours in any case, and a dead node's is
-        worse: it stays.
+        If the MED encodes the takeover time, a successor's is better than ours in any case, and a dead node's is worse:
+        it stays.
         """
         if Takeover.MED in self.takeover:
             return self._active(context)
@@ -385,9 +386,9 @@ class RoutePolicy:
         return found
 
     def routes(self, network: Network) -> tuple[Route, ...]:
-        """Every way in which ``network`` may be announced that is known beforehand, the likeliest first.
+        """All routes to ``network`` that may be announced and are known beforehand, the likeliest first.
 
-        An Active whose MED is a time is not among them: only who remembers the time knows the route.
+        An Active whose MED is a time is not among them: the time is not known beforehand.
         """
         times = 0 if Takeover.MED in self.takeover else 1 + self.prepends
         active = [self._active(RouteContext(silent_failures=count)) for count in range(times)]
@@ -405,5 +406,5 @@ class RoutePolicy:
         length = len(found.as_path) or (0 if internal else 1)
         med = found.med or 0
         if level is Level.ACTIVE and Takeover.MED in self.takeover:
-            med = LARGEST - EARLIEST  # without regard for what the others are: that is the question
+            med = LARGEST - EARLIEST  # whatever the other attributes are
         return (LARGEST - preference if internal else 0, length, med)

@@ -1,4 +1,4 @@
-"""Everything that one node has arranged for later, of which only the next thing needs an alarm; pure.
+"""The timers of one node, of which only the next one needs an alarm; pure.
 
 ``Timers`` is a heap: whoever owns the clock asks for ``deadline``, arms one alarm for it, and calls ``ring`` when it
 is over. An ``Alarm`` is for a deadline that moves all the time, most often to a later moment (each advert of the Active
@@ -15,10 +15,10 @@ _Arguments = TypeVarTuple("_Arguments")
 
 
 class Timer(Protocol):
-    """Something that is to happen."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """It does not happen any more; nothing if it has happened."""
+        """Cancel the call; without effect if it has happened."""
 
 
 class _Entry:
@@ -80,7 +80,7 @@ class Alarm:
 
 
 class Timers:
-    """What is arranged for later. All times are monotonic seconds."""
+    """The scheduled calls. All times are monotonic seconds."""
 
     def __init__(self, time: Callable[[], float]) -> None:
         self.time = time
@@ -88,23 +88,23 @@ class Timers:
         self._count = 0
 
     def call_at(self, when: float, act: Callable[[*_Arguments], object], *args: *_Arguments) -> Timer:
-        """Have ``act`` happen at ``when``."""
+        """Call ``act`` at ``when``."""
         entry = _Entry(act, args)
         self.push(when, entry)
         return entry
 
     def call_later(self, delay: float, act: Callable[[*_Arguments], object], *args: *_Arguments) -> Timer:
-        """Have ``act`` happen in ``delay`` seconds."""
+        """Call ``act`` in ``delay`` seconds."""
         return self.call_at(self.time() + delay, act, *args)
 
     def push(self, when: float, entry: _Entry | Alarm) -> None:
-        """``entry`` comes up at ``when``; two of one moment in the order in which they were arranged."""
+        """``entry`` comes up at ``when``; two of one moment in the order in which they were scheduled."""
         self._count += 1
         heapq.heappush(self._heap, (when, self._count, entry))
 
     @property
     def deadline(self) -> float | None:
-        """When ``ring`` is to be called next; None: nothing is arranged."""
+        """When ``ring`` is to be called next; None: nothing is scheduled."""
         heap = self._heap
         while heap and heap[0][2].pending(heap[0][0]) is None:
             when, _, entry = heapq.heappop(heap)
@@ -112,9 +112,9 @@ class Timers:
         return heap[0][0] if heap else None
 
     def ring(self) -> None:
-        """Let everything happen that is due now; what is arranged meanwhile is for the next time.
+        """Make all calls that are due now; those scheduled meanwhile are for the next time.
 
-        What one of them raises is raised; the others stay due.
+        An exception of one of them is raised; the others stay due.
         """
         now, heap = self.time(), self._heap
         due: deque[tuple[float, int, _Entry | Alarm]] = deque()
@@ -129,7 +129,7 @@ class Timers:
                 heapq.heappush(heap, one)
 
     def pending(self) -> Iterator[Callable[..., object]]:
-        """Everything that is to happen, in no order."""
+        """All scheduled calls, in no order."""
         # An alarm that was moved to an earlier moment and back has two entries there; the second one will do nothing.
         for when, entry in dict.fromkeys((when, entry) for when, _, entry in self._heap):
             if (act := entry.pending(when)) is not None:

@@ -1,6 +1,6 @@
 """The turns of a node: events one after the other, and one alarm for everything that is due; pure.
 
-How late the alarm rings is what tells that a machine is too slow, or was stopped. Each ring costs a comparison and a
+A late alarm shows that the machine is too slow, or was stopped. Each ring costs a comparison and a
 count; they are kept a minute at a time, for an hour.
 """
 
@@ -22,7 +22,7 @@ takes over before three of them are missing."""
 
 @dataclass(slots=True)
 class _Minute:
-    """The alarms of one."""
+    """The alarms of one minute."""
 
     end: float
     alarms: int = 0
@@ -59,7 +59,7 @@ class Punctuality:
 
 
 class Turns:
-    """What makes the node do anything. All times are those of ``clock``."""
+    """The node's queue of events, and its alarm. All times are those of ``clock``."""
 
     def __init__(self, clock: Clock) -> None:
         self.timers = Timers(clock.time)
@@ -70,7 +70,7 @@ class Turns:
         self._closed = False
 
     def put(self, act: Callable[[], None]) -> None:
-        """Do this now; if something else is being done, after that."""
+        """Do this now; if an event is being handled, after that. What it raises is raised only in the first case."""
         self._queue.put(act)
 
     def _deal(self, act: Callable[[], None]) -> None:

@@ -18,7 +18,7 @@ class Moment(Struct, frozen=True):
     """One moment by two clocks."""
 
     time: datetime
-    """what the clock on the wall showed then, in UTC"""
+    """UTC, by the realtime clock"""
     monotonic: float
     """seconds of one boot (CLOCK_MONOTONIC): what ages are computed from"""
 
@@ -33,7 +33,7 @@ class Outcome(StrEnum):
     DRAINED = "drained"
     """it is out of the election, unbound and withdrawn"""
     KEPT = "kept"
-    """it was to leave, but nobody took over: it serves on, as if it had never been asked"""
+    """it was to leave, but no node took over: it serves on, as if it had not been drained"""
 
 
 class TermView(Struct, frozen=True, kw_only=True):
@@ -67,11 +67,13 @@ class PathView(Struct, frozen=True, kw_only=True):
 
 
 class PeerView(Struct, frozen=True, kw_only=True):
-    """What one router has heard of one peer. What is no counter is None if nothing was heard since we are Active."""
+    """One peer of a router, by its adverts. Values other than counters are None without an advert since we became
+    Active.
+    """
 
     address: str
     active: bool | None = None
-    """whether it is heard as an Active now; False: it has resigned, or fallen silent"""
+    """whether it is Active now, by its adverts; False: it has resigned, or fallen silent"""
     priority: int | None = None
     """in its last advert, and so are the next two"""
     interval: float | None = None
@@ -150,7 +152,7 @@ class RouterView(Struct, frozen=True, kw_only=True):
     accepted: bool = True
     """whether ExaBGP has carried out what is wanted"""
     untold: tuple[str, ...] = ()
-    """neighbors whose session is up, and whom ExaBGP tells nothing of what is announced"""
+    """neighbors whose session is up, and to which ExaBGP does not send our routes"""
     faults: tuple[str, ...] = ()
     """why it cannot serve, a sentence each"""
     holds: tuple[str, ...] = ()
@@ -173,7 +175,7 @@ class RouterView(Struct, frozen=True, kw_only=True):
     """the priority before any check; with the amounts of ``terms`` the effective one, but for clamping and the group"""
     terms: tuple[TermView, ...] = ()
     active: str | None = None
-    """the address of the Active, ours or a peer's, as far as it is heard; None: nobody is heard"""
+    """the address of the Active, ours or a peer's, by its adverts; None: no advert arrives"""
     down_interval: float | None = None
     """seconds without an advert of the Active after which it takes over, as a Backup (Active_Down_Interval)"""
     peers: tuple[PeerView, ...] = ()
@@ -195,13 +197,13 @@ class SessionView(Struct, frozen=True, kw_only=True):
     local: str | None
     """ours; None: not known, as with ``local-address auto`` where ExaBGP does not tell it"""
     up: bool | None
-    """whether it is Established; None: ExaBGP does not answer, and nobody knows"""
+    """whether it is Established; None: unknown, as ExaBGP does not answer"""
     told: bool | None = None
-    """whether the neighbor hears of our routes; None: not known, as long as the session is not up or not tried"""
+    """whether the neighbor gets our routes; None: unknown, while the session is not up or not tested"""
     counts_for: tuple[str, ...] = ()
     """the virtual routers that count it now (``min_sessions``), in the order of the configuration"""
     families: tuple[int, ...] | None = None
-    """4 (IPv4 unicast) and 6, as far as both ends have agreed upon them; None: not known, as long as it was not up"""
+    """4 (IPv4 unicast) and 6, as negotiated; None: unknown, as it was never up"""
     since: Moment | None = None
     """when it came up or went down last; None: not since the agent began"""
 
@@ -213,13 +215,13 @@ class CheckView(Struct, frozen=True, kw_only=True):
     verdict: str
     """``unknown``, ``passing`` or ``failing``"""
     against: int = 0
-    """results in a row that speak against the verdict"""
+    """results in a row that contradict the verdict"""
     needed: int
-    """how many of these in a row turn it over (``rise``, or ``fall``)"""
+    """how many of these in a row change it (``rise``, or ``fall``)"""
     at: Moment | None = None
-    """when the last result came, and so are the next three; None: there was none"""
+    """when the last result came. This and the next three are None without a result"""
     seconds: float | None = None
-    """what it took"""
+    """seconds that it took"""
     detail: str = ""
     value: int | None = None
     """the number that came with it"""
@@ -263,7 +265,7 @@ class ExaBGPView(Struct, frozen=True, kw_only=True):
     """The BGP speaker."""
 
     version: str | None = None
-    """None: it has not said so yet"""
+    """None: not known yet"""
     answers: bool = True
 
 

@@ -1,8 +1,7 @@
 """Describes a whole node as it is now: makes its ``View``; pure.
 
-What is counted and when things happened is kept where it happens: by routers, checks, sessions, transports. Here it is
-only put together, when somebody asks. Nothing depends on it. What the kernel is asked for (addresses) may fail; then it
-is unknown.
+Counters and times are kept by routers, checks, sessions and transports. Here they are only put together, on request.
+Nothing depends on them. The kernel may fail to list the addresses; then these are unknown.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -64,9 +63,9 @@ class Viewer:
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``moment`` is now, by both clocks."""
         self.trouble: str | None = None
-        """what is wrong with all routers. Nobody knows then whether sessions are still up"""
+        """what is wrong with all routers; the states of sessions are unknown then"""
         self.version: str | None = None
-        """of ExaBGP, when it has told it"""
+        """of ExaBGP, once it is known"""
         self._routers = routers
         self._fitness = fitness
         self._binding = binding
@@ -103,7 +102,7 @@ class Viewer:
         )
 
     def _present(self) -> Collection[Address] | None:
-        """What lo has; None: nobody knows."""
+        """The addresses on lo; None: unknown."""
         with suppress(OSError):
             return self._addresses.present()
         return None
@@ -124,14 +123,14 @@ class Viewer:
         self, router: VirtualRouter, now: float, present: Collection[Address] | None, remarks: tuple[str, ...]
     ) -> RouterView:
         configuration, election, history = router.configuration, router.instance.router, router.common.history
-        judgement = self._fitness.health.judge(router.name)
+        assessment = self._fitness.health.judge(router.name)
         peers = self._peers(router, now)
         return RouterView(
             name=router.name,
             vrid=configuration.vrid,
             role=election.role,
             priority=election.priority,
-            explanation=judgement.explain(),
+            explanation=assessment.explain(),
             addresses=tuple(map(_text, router.on_lo.addresses)),
             prefixes=tuple(map(_text, configuration.announce)),
             bound=bool(router.on_lo.wanted),
@@ -148,7 +147,7 @@ class Viewer:
             source=_text(configuration.source),
             group=configuration.group,
             since=history.last[0].at if history.last else router.began,
-            configured=judgement.base,
+            configured=assessment.base,
             terms=tuple(
                 TermView(
                     check=term.check,
@@ -158,7 +157,7 @@ class Viewer:
                     waiting=term.waiting,
                     detail=term.detail,
                 )
-                for term in judgement.terms
+                for term in assessment.terms
             ),
             active=_active(router, peers),
             down_interval=_down_interval(router),

@@ -1,7 +1,7 @@
-"""What can wait until the adverts that are due have been sent; pure.
+"""Work that can wait until the adverts that are due have been sent; pure.
 
-Hundreds of routers may have to take over at once. Whoever has must not fall silent because others are being bound,
-announced and noted: ``Work`` does such things in slices, one in each turn of the loop, and in between the loop looks at
+Hundreds of routers may have to take over at once. The new Actives must not fall silent while others are being bound,
+announced and noted: ``Work`` does such things in slices, one in each turn of the loop. In between, the loop handles
 what is due.
 """
 
@@ -58,5 +58,5 @@ class Work:
                 self._clock.call_soon(self._deal, self._slice)
 
     def drop(self) -> None:
-        """Do nothing of it any more."""
+        """Drop all of it."""
         self._waiting.clear()

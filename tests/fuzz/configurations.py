@@ -55,7 +55,7 @@ def _usable(found: Configuration) -> None:
                     dialect.announce(route, variant)
                     dialect.withdraw(route, variant)
     for check in found.checks:
-        check.vitality()
+        check.state()
         if isinstance(check.probe, Http):
             assert web.Answer(check.probe).request().endswith(b"\r\n\r\n")
 

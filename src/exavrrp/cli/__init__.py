@@ -2,9 +2,9 @@
 
 This package is the only one that prints, and it prints nothing to stdout while ``run`` is at work: that is ExaBGP's.
 
-Exit statuses: 0 good, 1 it failed (with what to do about it on stderr), 2 wrong usage. Of the commands that ask a
-running agent also 3: it answered, and the answer is no (nobody took over; the router is not Active; it looks after its
-addresses itself).
+Exit statuses: 0 success, 1 failure (with the remedy on stderr), 2 wrong usage. Of the commands that ask a running agent
+also 3: it answered, and the answer is no (no node took over; the router is not Active; the agent still looks after its
+addresses).
 """
 
 from importlib import import_module

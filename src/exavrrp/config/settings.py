@@ -12,7 +12,7 @@ from typing import Literal
 from exavrrp import presence
 from exavrrp.config.diagnosis import Problem
 from exavrrp.config.kinds import File, Probe
-from exavrrp.health import Initial, Vitality
+from exavrrp.health import CheckState, Initial
 from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
@@ -254,9 +254,9 @@ class Check:
         """Whether its weight is multiplied with a number that it reports."""
         return isinstance(self.probe, File) and self.probe.file_value
 
-    def vitality(self) -> Vitality:
+    def state(self) -> CheckState:
         """Its state before the first result."""
-        return Vitality(self.rise, self.fall, self.initial, self.reverse, self.valued)
+        return CheckState(self.rise, self.fall, self.initial, self.reverse, self.valued)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

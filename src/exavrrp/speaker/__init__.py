@@ -1,8 +1,9 @@
-"""The BGP speaker's side of the agent: what we want announced, what came of it, and which sessions are up; pure.
+"""The BGP speaker's side of the agent: the desired routes, ExaBGP's answers, and the sessions that are up; pure.
 
 ``conversation`` puts the parts together: ``prefixes`` and ``prefix`` (what is desired against what was sent),
-``variants`` (the order in ExaBGP's queues), ``channel`` (whose answer is it), ``neighbors`` (which sessions there are,
-and who hears us), ``greeting`` and ``dialects`` (the words, and what answers mean); ``events`` is what comes of it.
+``variants`` (the order in ExaBGP's queues), ``channel`` (which command an answer is to), ``neighbors`` (which sessions
+there are, and which neighbours get our routes), ``greeting`` and ``dialects`` (commands and answers); ``events`` is
+what it reports.
 ``system.exabgp`` has the pipes. To add a dialect, subclass ``dialects.Dialect``.
 """
 

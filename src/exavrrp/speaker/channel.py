@@ -1,4 +1,4 @@
-"""Whose answer is it, and when is none to be expected any more: the queue of what ExaBGP has not answered; pure.
+"""Which command an answer is to, and when no answer will come any more: the queue of unanswered commands; pure.
 
 ExaBGP answers ``done`` or ``error`` without saying to what. Commands about routes are carried out and answered in
 order, so a queue tells, as long as no answer is missing. Some are: a command that raises inside ExaBGP 4.2 is never
@@ -8,13 +8,14 @@ still in the queue were never answered. (``version`` would not do: it overtakes 
 
 If every command was answered, attribution was exact. If not, it may have been off by one since the queue was last
 empty: every prefix concerned is *unconfirmed* and is sent again, *fenced* by a probe before and one behind, so that its
-next answer, or the lack of one, is certainly its own. Nobody waits for that: a fence takes two lines.
+next answer, or the lack of one, is certainly its own. No other command waits for that: a fence takes two lines.
 
 **Silence.** When nothing was heard for ``ANSWER_LIMIT`` while something is unanswered, ExaBGP has stalled: every
 command in the queue is reported once, a probe is sent with exponential back-off and nothing else until anything comes.
-Then the answers that waited are still attributed, and what is desired last is sent once. So that a stall is known
-before something is desired, a probe is sent after each ``PULSE`` without a word. A stall is told (``Stalled``) when the
-second probe is not answered either: after a pause of our own, ExaBGP has time to answer one.
+Then the answers that waited are still attributed, and what is desired last is sent once. So that a stall is detected
+before something is desired, a heartbeat probe is sent after each ``PULSE`` without a line from ExaBGP. A stall is
+reported (``Stalled``) when the second probe is not answered either: after a pause of our own, ExaBGP has time to answer
+one.
 """
 
 from collections import Counter, deque
@@ -32,13 +33,13 @@ ANSWER_LIMIT = 1.0
 """Seconds. ExaBGP answers in about 1 ms, and within 0.4 s in the middle of 1,000 commands."""
 
 PULSE = 1.0
-"""Seconds without a word after which ExaBGP is asked for a sign of life; it needs 1 ms for it."""
+"""Seconds without a line from ExaBGP after which a heartbeat probe is sent; the answer takes 1 ms."""
 
 WINDOW = 100
 """Prefixes in unanswered commands, about: ExaBGP takes some 25 of them in a turn of its loop, so more gain nothing."""
 
 TRIES = 2
-"""Probes in a row without an answer after which a stall is told."""
+"""Probes in a row without an answer after which a stall is reported."""
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class Command:
     fenced: bool
     """one instruction only"""
     reported: bool = False
-    """whether its silence was"""
+    """whether the missing answer was reported"""
 
     @property
     def weight(self) -> int:
@@ -64,7 +65,7 @@ class Probe:
     rows: Counter[Address] = field(default_factory=Counter)
     """how many sessions to each neighbour are up"""
     changed: set[Session] = field(default_factory=set)
-    """sessions of which we have heard since"""
+    """sessions that have changed since"""
     weight = 1
 
     def read(self, line: str, dialect: Dialect) -> None:
@@ -119,7 +120,7 @@ Entry = Command | Probe | ConfigurationProbe | RoutesProbe | Trial
 
 
 class Channel:
-    """What was written and is not answered, and what its silence means. Times are those of one monotonic clock."""
+    """The commands that were written and are not answered yet. Times are those of one monotonic clock."""
 
     def __init__(self, pulse: float | None) -> None:
         self.pulse = pulse
@@ -129,16 +130,16 @@ class Channel:
         """whether ExaBGP answers commands (exabgp.api.ack); if not, what it has read counts as carried out"""
         self.stalled = False
         self.word = 0.0
-        """when anything was heard last"""
+        """when any line was received last"""
         self._heard = self._verified = 0.0
-        """when an answer was heard last, and when every answer was known to be its own"""
+        """when an answer was received last, and when every answer was last attributed with certainty"""
         self._stall_told = False
         self._probes, self._probed = 0, 0.0
         """since ExaBGP has stalled, and when the last one was due"""
 
     @property
     def head(self) -> Entry | None:
-        """What is answered next."""
+        """The entry that is answered next."""
         return self.queue[0] if self.queue else None
 
     @property
@@ -178,7 +179,7 @@ class Channel:
     # In
 
     def alive(self, now: float) -> None:
-        """An answer was heard."""
+        """An answer was received."""
         self._heard = now
         self.stalled = False
 
@@ -190,7 +191,7 @@ class Channel:
         return not self.queue
 
     def open(self, kind: type[Probe], now: float) -> list[Entry] | None:
-        """The answer to a probe begins: what was before it in the queue, and will not be answered any more."""
+        """The answer to a probe begins: returns the entries before it, which will not be answered any more."""
         self.alive(now)
         probe = next((one for one in self.queue if type(one) is kind and not one.opened), None)
         if not isinstance(probe, Probe):
@@ -203,7 +204,7 @@ class Channel:
         return lost
 
     def resumed(self) -> list[Event]:
-        """Whether what was told to have stalled answers again."""
+        """Reports that ExaBGP answers again, if a stall was reported."""
         told, self._stall_told = self._stall_told, False
         return [Resumed()] if told else []
 
@@ -240,7 +241,7 @@ class Channel:
         if self.stalled:
             return self._probe_again(now)
         if now < self._heard + ANSWER_LIMIT:
-            self.probe_due = True  # it answers, but has it answered everything?
+            self.probe_due = True  # it answers, but an answer may be missing
             return []
         return self._stall(now)
 
@@ -262,6 +263,6 @@ class Channel:
         return events
 
     def tell_stall(self, now: float) -> list[Event]:
-        """Once for each."""
+        """Reports a stall once."""
         told, self._stall_told = self._stall_told, True
         return [] if told else [Stalled(now - self.word)]

@@ -1,7 +1,8 @@
 """The conversation with ExaBGP: desired routes and its answers in, lines to write and events out; pure.
 
 ``Conversation`` puts the parts together: what is desired and due (``prefixes``), whose answer a line is (``channel``),
-which sessions there are and who hears us (``neighbors``), how it begins (``greeting``), in which words (``dialects``).
+which sessions there are and which neighbours get our routes (``neighbors``), how it begins (``greeting``), commands and
+answers by version (``dialects``).
 It knows nothing of descriptors, loops or clocks: lines and the time come in, ``transmit`` gives what is to be written
 now, ``deadline`` says when ``tick`` has to look again.
 """
@@ -32,23 +33,24 @@ from exavrrp.speaker.neighbors import Neighbors
 from exavrrp.speaker.prefixes import Prefixes
 
 SURVEY = 5.0
-"""Seconds between two looks at ExaBGP's configuration, about 45 lines a neighbour, and at what it announces."""
+"""Seconds between two polls of ExaBGP's configuration, about 45 lines a neighbour, and of its routes."""
 
 ROUTE_COST = 0.2
-"""Seconds between two looks at what ExaBGP announces, for each route in the last one, which holds commands up for
-0.0002 s (measured): for a thousandth of the time at most."""
+"""Seconds between two polls of ExaBGP's routes, for each route in the last one, which delays commands by 0.0002 s
+(measured): by a thousandth of the time at most.
+"""
 
 MOST_ROUTES = 1000
-"""Routes of ExaBGP's, beyond which nobody looks: it would hold a command up for more than 0.2 s."""
+"""Routes of ExaBGP, beyond which they are not polled: that would delay a command by more than 0.2 s."""
 
 
 class Survey:
-    """When ExaBGP's configuration is looked at, and what it announces."""
+    """When ExaBGP's configuration and its routes are polled."""
 
     def __init__(self) -> None:
         self.due = False
         self.again = False
-        """whether to look once more when everybody has been tried: ExaBGP may have another file by then"""
+        """whether to poll once more when all sessions have been tried: ExaBGP may have another file by then"""
         self._asked = self._routes_at = 0.0
 
     @property
@@ -59,7 +61,7 @@ class Survey:
         self.due, self._asked = True, now
 
     def wants_routes(self, now: float) -> bool:
-        """Whether enough time has passed for what the last look at the routes has cost."""
+        """Whether enough time has passed for the cost of the last poll of the routes."""
         return now >= self._routes_at
 
     def looked(self, count: int, now: float) -> None:
@@ -74,8 +76,8 @@ class Conversation:
     """
 
     def __init__(self, pulse: float | None = PULSE) -> None:
-        """``pulse``: seconds without a word after which a sign of life is asked for, None: never, and nobody is asked
-        whether it hears us.
+        """``pulse``: seconds without a line from ExaBGP after which a heartbeat probe is sent, None: never, and no
+        neighbour is tried.
         """
         self._prefixes = Prefixes()
         self._channel = Channel(pulse)
@@ -88,14 +90,14 @@ class Conversation:
     def own(self, ours: Iterable[Route]) -> None:
         """These may be announced from now on: every prefix in every form of it, the likeliest first.
 
-        Any route will do: not only those of a configuration, but also one that somebody remembers of a predecessor. A
+        Any route will do: not only those of a configuration, but also one of a predecessor. A
         prefix that stays is not touched, whatever its forms are now; what is desired of it next is announced without a
         withdraw. One that is ours no more is withdrawn, and known until that is confirmed (``Answered``) and nothing
         of it can stand in a queue of ExaBGP's any more. A new one is withdrawn until it is desired.
 
-        Raises ValueError when a prefix has a form for all neighbours and one for some: nobody knows who the others
-        are. So when it has one for all sessions to a neighbour and one for some of these. So, too, when these are the
-        forms before and now, unless it was ours no more in between, and is withdrawn. Then nothing has changed.
+        Raises ValueError when a prefix has a form for all neighbours and one for some: which the others are is unknown.
+        So when it has one for all sessions to a neighbour and one for some of these. So, too, when these are the forms
+        before and now, unless it was ours no more in between, and is withdrawn. Then nothing has changed.
         """
         self._prefixes.own(ours)
 
@@ -120,7 +122,7 @@ class Conversation:
 
     @property
     def dialect(self) -> Dialect | None:
-        """None until ExaBGP has told its version."""
+        """None until ExaBGP has sent its version."""
         return self._greeting.dialect
 
     @property
@@ -146,7 +148,7 @@ class Conversation:
 
     @property
     def resting(self) -> bool:
-        """Whether nothing is under way and nothing due but, by and by, a sign of life."""
+        """Whether nothing is under way, and nothing is due but a heartbeat probe."""
         neighbors, channel = self._neighbors, self._channel
         asking = self._greeting.under_way or channel.probe_due or self._survey.due
         asking = asking or neighbors.detail_due or neighbors.detail_at is not None or bool(neighbors.audience.retrials)
@@ -367,7 +369,7 @@ class Conversation:
         return []
 
     def _stray(self, done: bool) -> list[Event]:
-        """An answer too many: whatever was taken for an answer may have been another's. A new beginning."""
+        """A surplus answer: any answer so far may have been to another command. Resync."""
         self._neighbors.detail_due = self._neighbors.detail_due or self._channel.has(DetailProbe)
         self._neighbors.audience.try_again(self.established)
         self._greeting.begin_anew()
@@ -405,7 +407,7 @@ class Conversation:
         return [Reconfigured()]
 
     def _looked(self, routes: RoutesProbe, now: float) -> list[Event]:
-        """What ExaBGP announces is known: what it has withdrawn for us may be back, as a reload tells nobody."""
+        """ExaBGP's routes are known: what it has withdrawn for us may be back, as a reload reports nothing."""
         self._survey.looked(routes.count, now)
         hearing = self._neighbors.hearing
         events: list[Event] = []
@@ -428,7 +430,7 @@ class Conversation:
         if session not in self.established:
             return []
         deaf = audience.knows_deaf(session)
-        listed = bool(done) or not self._channel.acknowledged  # where ExaBGP answers nothing, nobody knows
+        listed = bool(done) or not self._channel.acknowledged  # where ExaBGP acknowledges nothing, it is unknown
         news = audience.answered(session, listed, now)
         if deaf and listed:
             self._prefixes.repeat_everything()

@@ -1,4 +1,4 @@
-"""What the BGP speaker tells: everything that comes of a conversation with ExaBGP; pure."""
+"""The events that the BGP speaker reports: everything that results from a conversation with ExaBGP; pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from exavrrp.routes import Network, Route
 
 @dataclass(frozen=True, slots=True)
 class Greeted:
-    """ExaBGP has told its version."""
+    """ExaBGP has sent its version."""
 
     version: str
     known: bool
@@ -26,7 +26,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Whether the neighbour of a session that is up hears of what we say; told once for each session, and on change."""
+    """Whether the neighbour of a session that is up gets our routes; reported once for each session, and on change."""
 
     session: Session
     listed: bool
@@ -34,10 +34,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """The sessions of ExaBGP's configuration, up or not; told at the start and on change."""
+    """The sessions of ExaBGP's configuration, up or not; reported at the start and on change."""
 
     families: Mapping[Session, frozenset[int] | None]
-    """by session: 4 for IPv4 unicast, 6 for IPv6 unicast, as both ends have agreed upon; None: it was never up"""
+    """by session: 4 for IPv4 unicast, 6 for IPv6 unicast, as negotiated; None: it was never up"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ class Reconfigured:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """ExaBGP has carried out the last wish for a prefix; it says so when the route is in its table, not when sent."""
+    """ExaBGP has carried out what is desired of a prefix: the route is in its table, which is not to say that it was
+    sent.
+    """
 
     network: Network
     route: Route | None
@@ -56,40 +58,40 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """ExaBGP answered ``error``; the reason is in its own log. Tried again by and by."""
+    """ExaBGP answered ``error``; the reason is in its own log. Retried with back-off."""
 
     network: Network
     line: str
     times: int
-    """failures of this very wish in a row; from the second one on it is certain that the answer was to it"""
+    """failures in a row of this desired route; from the second one on the answer was certainly to it"""
 
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A command was not answered in time, or ExaBGP went on without an answer. Tried again by and by."""
+    """A command was not answered in time, or ExaBGP went on without an answer. Retried with back-off."""
 
     network: Network
     line: str
     times: int
-    """as of ``Refused``; 0: ExaBGP has stalled, and answers nothing"""
+    """as in ``Refused``; 0: ExaBGP has stalled, and answers nothing"""
 
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """No question is answered: nothing can be announced or withdrawn, and nobody knows which sessions live."""
+    """No probe is answered: nothing can be announced or withdrawn, and the states of sessions are unknown."""
 
     seconds: float
-    """since it was heard last"""
+    """since its last line"""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """What was told to have stalled answers again."""
+    """ExaBGP answers again after a stall."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odd:
-    """Something that should not happen and is put right without help; for the log."""
+    """An anomaly that is repaired without help; for the log."""
 
     detail: str
 

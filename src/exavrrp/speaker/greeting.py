@@ -1,9 +1,9 @@
-"""How a conversation with ExaBGP begins, and begins anew; pure.
+"""The greeting that begins a conversation with ExaBGP, and resyncs it; pure.
 
 A predecessor may have left half a line in ExaBGP 4.2's buffer and commands in its queue. One write has a word that
 turns any half line into an error, ``reset`` (forget this process's queue; not answered) and ``version``, whose two
-lines of answer come together. What comes before them is not for us, what comes behind them is. Should an answer ever
-come that nothing was asked for, the same greeting makes a new beginning, and everything is sent again.
+lines of answer come together. What comes before them is not for us, what comes behind them is. After a surplus answer
+the same greeting resyncs the conversation, and everything is sent again.
 """
 
 from exavrrp.speaker.dialects import V5, Dialect, dialect_of, version_in
@@ -28,7 +28,7 @@ class Greeting:
         """versions, and how many answers end the greeting"""
 
     def begin_anew(self) -> None:
-        """Whatever was taken for an answer may have been another's."""
+        """Resync: any answer so far may have been to another command."""
         self.under_way, self.times, self._again = True, 0, False
 
     def transmit(self, now: float) -> list[str]:
@@ -68,9 +68,9 @@ class Greeting:
         return complete, self._version is not None or (complete is not None and line == "done")
 
     def answer(self, version: str) -> list[Event] | None:
-        """The version was told. None: that does not end a greeting.
+        """The version was answered. None: that does not end the greeting.
 
-        It was asked for more than once, or before the last new beginning.
+        It was requested more than once, or before the last resync.
         """
         self._answered = min(self._answered + 1, self._asked)
         if not self.under_way or self._answered < self._needed:

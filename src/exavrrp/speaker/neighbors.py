@@ -1,21 +1,21 @@
-"""Which BGP sessions there are, and whose neighbours hear of what is sent; pure.
+"""Which BGP sessions there are, and which of their neighbours get our routes; pure.
 
 **Which session?** Two sessions may lead to one neighbour's address, and the rows of a probe's answer name nothing else.
-So they are only counted: as many as we know of to each address, and all is well. If not (at the start nothing is
-known), and whenever two lead to one address, another question follows, whose answer has both ends of each session
-(``Dialect.DETAIL``). It is long, so it is no fence; it is asked at the start, after each change of ExaBGP's
-configuration and for each session that comes up, because it alone has the sessions that are down and the families that
-both ends have agreed upon. What ExaBGP tells of a session as it changes names both ends.
+So they are only counted. If their number for an address is not the one that we know (at the start none is known), or
+two lead to one address, another probe follows, whose answer has both ends of each session (``Dialect.DETAIL``). It is
+long, so it is no fence; it is sent at the start, after each change of ExaBGP's
+configuration and for each session that comes up, because it alone has the sessions that are down and the negotiated
+families. When a session changes, ExaBGP reports both ends.
 
-**Who hears it?** ExaBGP passes a command on to the neighbours whose ``api { processes [ … ] }`` lists the process that
-gave it, and answers ``done`` if there is one. Nothing says which. So each session that is up is *tried* by itself, with
-a probe before and one behind: what was sent last of one of our prefixes is sent to it alone, which changes nothing
-where it is known, and is answered ``error`` where we are not listed.
+**Which neighbours get our routes?** ExaBGP passes a command on to the neighbours whose ``api { processes [ … ] }``
+lists the process that gave it, and answers ``done`` if there is one. Nothing says which. So each session that is up is
+*tried* by itself, with a probe before and one behind: what was sent last of one of our prefixes is sent to it alone,
+which changes nothing where it is known, and is answered ``error`` where we are not listed.
 
 Which neighbours list us can change at any time without a word: at a reload (SIGUSR1) ExaBGP 5.0 uses the new list at
 once, 4.2 when the session has ended, and neither version resets the session for it. So the text of ``show neighbor
-configuration`` is compared with the last one now and then. It is not parsed: it names processes, and nobody has told us
-our own name. If it differs, every session is tried again.
+configuration`` is compared with the last one now and then. It is not parsed: it names processes, and we do not know our
+own name there. If it differs, every session is tried again.
 """
 
 from collections import Counter
@@ -32,11 +32,11 @@ from exavrrp.vrrp.packet import Address
 
 
 class Audience:
-    """The sessions that are up, and which of them hear of what is sent."""
+    """The sessions that are up, and which of their neighbours list us."""
 
     def __init__(self) -> None:
         self.retrials: dict[Session, float] = {}
-        """when those that did not hear us are to be tried again"""
+        """when those that do not list us are to be tried again"""
         self._known: dict[Session, bool] = {}
         self._due: dict[Session, None] = {}
         self._failures: dict[Session, int] = {}
@@ -44,26 +44,26 @@ class Audience:
 
     @property
     def due(self) -> list[Session]:
-        """Who is to be tried."""
+        """The sessions that are to be tried."""
         return list(self._due)
 
     def came_up(self, session: Session) -> None:
-        """It is up, or up anew: nothing is known of it."""
+        """The session is up, or up again: whether it lists us is unknown."""
         self._known.pop(session, None)
         self._failures.pop(session, None)
         self._due[session] = None
 
     def went_down(self, session: Session) -> None:
-        """Nothing is to be known of it."""
+        """Forget the session."""
         for known in (self._known, self._due, self._failures, self.retrials):
             known.pop(session, None)
 
     def is_tried(self, session: Session) -> None:
-        """The answer is awaited."""
+        """The trial was sent; its answer is awaited."""
         self._due.pop(session, None)
 
     def answered(self, session: Session, listed: bool, now: float) -> bool:
-        """What came of it; whether that is news. What came to nothing is tried again, with back-off.
+        """The result of a trial; returns whether it is news. A failed one is retried with back-off.
 
         One ``error`` is no news: as for any command it may have been another's, or ExaBGP was reloading.
         """
@@ -98,14 +98,14 @@ class Audience:
 
 
 class Neighbors:
-    """Every session that is up, and what ExaBGP tells of the others."""
+    """Every session that is up, and ExaBGP's reports of the others."""
 
     def __init__(self) -> None:
         self.established: set[Session] = set()
         self.audience = Audience()
         self.detail_due = False
         self.detail_at: float | None = None
-        """when the question for both ends is due again"""
+        """when the probe for both ends is due again"""
         self._families: dict[Session, frozenset[int] | None] = {}
         self._selectors: dict[Session, str] = {}
         """the words that choose a session, as ExaBGP spells the addresses: it compares text"""
@@ -114,12 +114,12 @@ class Neighbors:
         self._shared = False
         """whether two sessions lead to one neighbour"""
         self._vain = 0
-        """questions for both ends in a row that were in vain"""
+        """probes for both ends in a row that failed"""
         self._introduced = False
 
     @property
     def hearing(self) -> set[Address]:
-        """Neighbours of sessions that are up, and are not known not to hear us."""
+        """Neighbours of sessions that are up, but for those that are known not to list us."""
         return {one.peer for one in self.established if not self.audience.knows_deaf(one)}
 
     def selector(self, session: Session) -> str:
@@ -127,7 +127,7 @@ class Neighbors:
         return self._selectors.get(session) or selector(str(session.peer), None)
 
     def changed(self, session: Session, words: str, *, up: bool) -> list[Event]:
-        """ExaBGP tells it as it happens: an ``up`` is a new session, whatever was known."""
+        """ExaBGP reports a change: an ``up`` is a new session, whatever was known."""
         self._selectors[session] = words
         if up:
             self.audience.came_up(session)
@@ -136,7 +136,7 @@ class Neighbors:
         return self._are([session] if up else [], [*nameless, *([] if up else [session])])
 
     def _are(self, up: Iterable[Session], down: Iterable[Session]) -> list[Event]:
-        """Those first that are up, lest a node give up for a moment that is none."""
+        """Sessions that are up come first, lest the node give up for a moment in between."""
         coming = [one for one in up if one not in self.established]
         going = sorted(self.established.intersection(down), key=ordered)
         self.established.update(coming)

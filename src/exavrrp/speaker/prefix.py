@@ -2,7 +2,7 @@
 
 A withdraw is sent once for every form in which the prefix was announced since its last withdraw (``sent_forms``), and
 at the start for all forms there are: a predecessor may have used them. A form may name its neighbours; those that a new
-one does not name any more are told to withdraw, after the others were told of the new one (``Kind.WITHDRAW_REST``).
+one does not name any more get a withdraw, after the others got the new one (``Kind.WITHDRAW_REST``).
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ CERTAIN = 2
 
 FORMS = 16
 """Forms of one prefix remembered for its withdraw. Nothing stands behind the last one in any queue; the others are
-withdrawn too lest a neighbour that comes up hears of the prefix for a moment."""
+withdrawn too, lest a neighbour that comes up gets the prefix for a moment."""
 
 Form = tuple[Route, Variant]
 Neighbors = tuple[Session, ...]
@@ -89,11 +89,11 @@ class Prefix:
     """whether the last answer may have been another's, so that the next command is fenced"""
     unanswered: bool = False
     accepted: bool = False
-    """whether ExaBGP has announced it to anybody for us, and has not confirmed its withdraw since"""
+    """whether ExaBGP has announced it to any neighbour for us, and has not confirmed its withdraw since"""
     offered: bool = False
     """whether that may be so: an announcement was sent, and has neither been answered nor certainly been refused"""
     failures: dict[Neighbors, int] = field(default_factory=dict)
-    """refusals and silences in a row of what is desired, by the neighbours that the command named"""
+    """refusals and missing answers in a row of what is desired, by the neighbours that the command named"""
     withdrawn: dict[Neighbors, Form] = field(default_factory=dict)
     """the form that was withdrawn last since that is desired, by the neighbours that it named"""
 
@@ -172,7 +172,7 @@ class Prefix:
         return None
 
     def give_up_rest(self, neighbors: Neighbors) -> None:
-        """These do not hear us (any more): those that are to have the route have it all the same."""
+        """These do not list us (any more): those that are to have the route have it all the same."""
         while (other := self.surplus()) is not None and set(neighbors).issuperset(other[0].attributes.neighbors):
             self._forget(other)
 
@@ -197,7 +197,7 @@ class Prefix:
         return [form for form in self.sent_forms if not set(neighbors).issuperset(form[0].attributes.neighbors)]
 
     def turn_from(self, neighbors: Neighbors) -> bool:
-        """The withdraw from these has failed: whether others come first now, who have failed less often."""
+        """The withdraw from these has failed: whether others come first now, which have failed less often."""
         others = self._others(neighbors)
         if all(self.failures.get(form[0].attributes.neighbors, 0) >= self.failures[neighbors] for form in others):
             return False
@@ -206,7 +206,7 @@ class Prefix:
         return True
 
     def is_done_by_others(self, neighbors: Neighbors) -> bool:
-        """Whether others have withdrawn something, but none of these, who would hear us then."""
+        """Whether others have withdrawn something, but none of these, which would list us then."""
         return bool(self.withdrawn) and not any(set(neighbors).issuperset(named) for named in self.withdrawn)
 
     def do_without(self, neighbors: Neighbors) -> bool:

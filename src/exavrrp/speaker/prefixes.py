@@ -24,7 +24,7 @@ from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefi
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, Rotation
 
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
-"""Seconds until what was refused or not answered is tried again, the last one for ever."""
+"""Seconds until a refused or unanswered command is retried, the last one for ever."""
 
 BATCH = 50
 """Prefixes in one command. Both versions read 16 KiB at once and take longer lines (5.0 up to 1 MiB); 50 of them are
@@ -344,7 +344,7 @@ class Prefixes:
             return [failure]
         return [Answered(network, self.desired.get(network))] if failure.times == CERTAIN else []
 
-    # Whose answers were they?
+    # Which command was each answer to?
 
     def verify(self) -> None:
         """Every answer until now belongs to what we took it for, or has been doubted."""

@@ -1,7 +1,7 @@
-"""Asks a running agent, from another process.
+"""The client's end of the control socket, in the process of a command.
 
 The other end of ``system/control.py``: one connection, one request, its answers. It blocks, with limits; a command has
-nothing else to do. Everything that can go wrong becomes ``Unanswered``, a sentence for whoever typed the command.
+nothing else to do. Every failure becomes ``Unanswered``, a sentence for the user.
 """
 
 import socket
@@ -24,11 +24,11 @@ LONGEST = 1 << 26
 
 
 class Unanswered(Exception):
-    """The agent has not done what it was asked for: why, and the remedy."""
+    """The agent has not carried out the request: why, and the remedy."""
 
 
 class TooLate(Unanswered):
-    """It has not done it yet, and goes on."""
+    """The agent has not carried it out yet, and goes on."""
 
 
 def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
@@ -92,7 +92,7 @@ def _answers(connection: socket.socket, deadline: float | None) -> Iterator[Answ
         if not isinstance(found, (Begun, Progress)):
             return
         del received[: end + 1]
-        searched, timeout = 0, None  # who waits for a drain waits for as long as it takes
+        searched, timeout = 0, None  # a client waits for a drain as long as it takes
 
 
 def _read(connection: socket.socket, timeout: float | None, deadline: float | None) -> bytes:

@@ -1,12 +1,12 @@
-"""Takes the commands of people and scripts at a Unix socket, and keeps what they asked for.
+"""The agent's end of the control socket: takes requests, and keeps the drains.
 
 ``Control`` owns the socket ``state_directory/control.sock`` (0660: the agent's own user, and a group if one is
 configured), the ends of drains, and the note of drained routers. What a drain does is the agent's matter: ``Service``.
 
-No client can delay the engine. Each connection is a task of its own that carries one request: it has ``PATIENCE`` to
-send one line of bounded length and as long to take each answer, and is cut otherwise. An answer is made when it can be
-sent, so a client that waits costs nothing and a slow one skips what it has missed. Beyond ``CLIENTS`` at once the
-kernel lets the next ones wait. Somebody who goes away stops nothing: what was asked for is done.
+No client can delay the engine. Each connection is a task of its own that carries one request: it has ``PATIENCE``
+to send one line of bounded length and as long to take each answer, and is closed otherwise. An answer is made when it
+can be sent, so a client that waits costs nothing and a slow one skips what it has missed. Beyond ``CLIENTS`` at once
+the kernel lets the next ones wait. A client that disconnects stops nothing: its request is carried out.
 
 The note is forced to the disk in a thread: a disk may take seconds, an advert may not. It is written before the command
 is answered, so that the answer can say whether the drain outlives a restart, but after the drain has begun. While we
@@ -111,7 +111,7 @@ class Store(Protocol):
 
 
 class Control:
-    """The commands' side of the agent."""
+    """The control socket, the drains and their file."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class Control:
         self._missing: asyncio.TimerHandle | None = None
         self._inode = 0
         self._reachable = True
-        """whether it has not been said that the socket does not work"""
+        """whether no failure of the socket has been logged"""
         self._clients: set[asyncio.Task[None]] = set()
         self._held: dict[str, Drained] = {}
         self._ends: dict[str, asyncio.TimerHandle] = {}
@@ -145,9 +145,9 @@ class Control:
         self._turn = asyncio.Event()
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Recall the drains of the last life, and listen. To be called with the lock held.
+        """Recall the drains of the last process, and listen. To be called with the lock held.
 
-        Raises nothing: an agent that cannot be asked still does its work, and says that it cannot.
+        Raises nothing: an agent without a control socket still does its work; it logs that.
         """
         self._loop = loop
         self._store.open()
@@ -367,7 +367,7 @@ class Control:
         )
 
     async def _accompany(self, names: Iterable[str], connection: socket.socket) -> None:
-        """Tell each change until no router is on its way any more. Raises OSError once nobody listens."""
+        """Send each change until no router is draining any more. Raises OSError once the client is gone."""
         told = dict.fromkeys(names, Outcome.DRAINING)
         gone = asyncio.create_task(_heard(connection))
         try:
@@ -402,7 +402,7 @@ class Control:
             self._service.undrain(name)
 
     def _looked(self) -> None:
-        """Something has changed: a drain that was undone holds nobody any more; whoever waits looks again."""
+        """Something has changed: forget drains that were cancelled, and wake the clients that wait."""
         self._look = None
         known = set(self._service.names())
         self._forget([name for name in self._held if name in known and self._service.outcome(name) is Outcome.KEPT])
@@ -464,7 +464,7 @@ def most_clients() -> int:
 def _in_thread(
     save: Callable[[Mapping[str, float | None]], None], drained: Mapping[str, float | None]
 ) -> "asyncio.Future[None]":
-    """``save`` in a thread that nobody waits for at the end: with a dead disk, asyncio's own would never let us end."""
+    """``save`` in a daemon thread: with a dead disk, asyncio's own threads would never let us end."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -501,7 +501,7 @@ def _report(task: "asyncio.Task[Any]") -> None:
 
 
 async def _line(connection: socket.socket) -> bytes | None:
-    """The one line of a client; None if it has said nothing. Raises Misunderstood, OSError."""
+    """The one line of a client; None if it has sent nothing. Raises Misunderstood, OSError."""
     loop = asyncio.get_running_loop()
     received = b""
     try:
@@ -522,7 +522,7 @@ async def _line(connection: socket.socket) -> bytes | None:
 
 
 async def _heard(connection: socket.socket) -> bytes:
-    """Something that a client says after its line, or nothing: it is gone. Raises OSError."""
+    """What a client sends after its line; empty: it is gone. Raises OSError."""
     return await asyncio.get_running_loop().sock_recv(connection, 1)
 
 
@@ -545,6 +545,6 @@ async def _either(turn: asyncio.Event, gone: "asyncio.Task[bytes]") -> None:
 
 
 def _who(connection: socket.socket) -> str:
-    """Who is at the other end, for the log."""
+    """The client's user, for the log."""
     process, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return f"user {user}, process {process}"

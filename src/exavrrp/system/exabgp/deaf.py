@@ -1,12 +1,12 @@
-"""An ExaBGP that listens to us no longer, and goes on announcing what it was told last.
+"""An ExaBGP that does not read our commands any more, and goes on announcing what it was sent last.
 
 A reload whose file does not load (it is missing, not readable, empty, or wrong before the process stanza) makes ExaBGP
-forget its processes: it ends ours, starts no other, and keeps its sessions and our routes (4.2.21 to 5.0.15). Whoever
-goes on with the addresses then has one word left: to end ExaBGP, whose routes go with its sessions.
+forget its processes: it ends ours, starts no other, and keeps its sessions and our routes (4.2.21 to 5.0.15). The
+caretaker of the addresses then has one command left: to end ExaBGP, whose routes go with its sessions.
 
-``Deaf`` takes the place of ``pipes.ExaBGP`` for that. It knows which prefixes are announced, takes a wish that they
-are, in whatever form, for carried out, and cannot announce another one. One that is not wanted any more is withdrawn
-by the end of ExaBGP, once that is permitted (``may_end``).
+``Deaf`` takes the place of ``pipes.ExaBGP`` for that. It knows which prefixes are announced; a desired one of these, in
+whatever form, counts as carried out. It cannot announce another one. One that is not desired any more is withdrawn by
+the end of ExaBGP, once that is permitted (``may_end``).
 
 It signals ExaBGP by its process number, and only while that number still belongs to the process that started us: one
 with the same start time, and whose command is called exabgp.
@@ -28,7 +28,7 @@ from exavrrp.speaker import Answered, Event, Gone
 from exavrrp.timers import Timer
 
 LOOK = 0.02
-"""Seconds between two looks whether ExaBGP lives."""
+"""Seconds between two polls of whether ExaBGP runs."""
 
 END_LIMIT = 0.75
 """Seconds from SIGTERM to SIGKILL. An ExaBGP without a process of its own ends within 0.2 s, and closes its sessions at
