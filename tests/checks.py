@@ -6,7 +6,7 @@ from exavrrp.config import Check
 from exavrrp.config.kinds import Probe
 from exavrrp.health import Initial
 
-LONG = 60.0
+LONG = 600.0
 """Seconds that no test waits for."""
 
 

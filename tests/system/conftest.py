@@ -25,7 +25,7 @@ Fixtures and functions for every test file in this directory (mark such tests ``
     - ``host.path`` is a path that ``ip link set … netns PATH`` and ``nsenter --net=PATH`` accept.
 
 ``cable(a, "eth0", b, "eth1")``
-    A veth pair between two namespaces, both ends up.
+    A veth pair between two namespaces, both ends up, and what is sent into either arrives.
 
 ``pair``
     Two hosts, ``a`` and ``b``, with two cables (eth0–eth0, eth1–eth1), a loopback address per family, and equal-cost
@@ -53,6 +53,7 @@ import asyncio
 import contextlib
 import ctypes
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -78,8 +79,10 @@ CAP_NET_ADMIN, CAP_NET_RAW = 12, 13
 NOBODY = 65534
 SIOCGIFFLAGS, IFF_RUNNING, RTF_LOCAL = 0x8913, 0x40, 0x80000000
 _CAPABILITY_HEADER = struct.pack("=Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread
-LIMIT = 20.0
+LIMIT = 60.0
 """Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
+RUN_LIMIT = 5 * LIMIT
+"""Seconds a coroutine with many such waits may take."""
 
 _libc = ctypes.CDLL(None, use_errno=True)  # os.setns and os.unshare came with Python 3.12
 
@@ -170,6 +173,16 @@ class Namespace:
         with self:
             table = [line.split() for line in Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()]
         return {line[0] for line in table if int(line[8], 16) & RTF_LOCAL}
+
+    def await_carrier(self, interface: str) -> None:
+        """Returns when the kernel carries packets over an interface whose other end is up, too.
+
+        A worker of its own begins with that; until then they are dropped without a word.
+        """
+        end = time.monotonic() + LIMIT
+        while json.loads(self.run("ip", "-json", "link", "show", "dev", interface))[0]["operstate"] != "UP":
+            assert time.monotonic() < end, f"{interface} not up within {LIMIT:g} s"
+            time.sleep(0.001)
 
     def popen(self, command: Sequence[str], **options: Any) -> "subprocess.Popen[str]":
         """Starts a program inside, in a session of its own; it and its children are killed at the end of the test."""
@@ -262,6 +275,8 @@ def cable(left: Namespace, left_name: str, right: Namespace, right_name: str) ->
     """Connects two namespaces with a veth pair; both ends are up."""
     left.ip(f"link add {left_name} type veth peer name {right_name} netns {right.path}\nlink set {left_name} up")
     right.ip(f"link set {right_name} up")
+    left.await_carrier(left_name)
+    right.await_carrier(right_name)
 
 
 @dataclass(frozen=True)
@@ -313,12 +328,12 @@ def _cable() -> Callable[[Namespace, str, Namespace, str], None]:
 
 
 class Run(Protocol):
-    def __call__(self, coroutine: Coroutine[Any, Any, T], limit: float = LIMIT) -> T: ...
+    def __call__(self, coroutine: Coroutine[Any, Any, T], limit: float = RUN_LIMIT) -> T: ...
 
 
 @pytest.fixture
 def run() -> Run:
-    def run(coroutine: Coroutine[Any, Any, T], limit: float = LIMIT) -> T:
+    def run(coroutine: Coroutine[Any, Any, T], limit: float = RUN_LIMIT) -> T:
         unhandled: list[dict[str, Any]] = []
 
         async def limited() -> T:
@@ -342,8 +357,11 @@ def until() -> Until:
     async def until(condition: Callable[[], object], limit: float = LIMIT) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + limit
-        while not condition():
-            assert loop.time() < end, f"not within {limit:g} s"
+        while True:
+            late = loop.time() > end  # the last look is made after the limit: this process may have had no CPU
+            if condition():
+                return
+            assert not late, f"not within {limit:g} s"
             await asyncio.sleep(0.001)
 
     return until

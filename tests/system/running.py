@@ -36,14 +36,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from tests.system import conftest
 from tests.system.conftest import Namespace, Need, cable
 
 T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = (sys.executable, "-m", "exavrrp")
-LIMIT = 20.0
-"""Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
+LIMIT = conftest.LIMIT
 LOOK = 0.005
 """Seconds between two looks at what is awaited."""
 
@@ -52,10 +52,15 @@ Line = Literal["4", "5", "4.2.21", "5.0.8"]
 Family = Literal[4, 6]
 Record = dict[str, Any]
 
-INTERVAL = 0.1
-"""Seconds between adverts, unless a test says otherwise."""
+INTERVAL = 0.5
+"""Seconds between adverts, unless a test says otherwise: nobody is taken for dead, nor steps down by itself, who had no
+CPU for a second."""
 HOLD, LINGER = 0.3, 0.2
 """Seconds: a handover in a hurry, for tests."""
+PATIENT = 30.0
+"""Seconds of ``handover_hold`` where nothing is to be given up, whoever takes over for a moment."""
+BGP_HOLD = 180
+"""Seconds: longer than ExaBGP is stopped in any test."""
 VRID = 7
 VIP: dict[int, str] = {4: "192.0.2.53", 6: "2001:db8:53::1"}
 BITS = {4: 32, 6: 128}
@@ -73,8 +78,6 @@ EXABGP_ENVIRONMENT = {  # a shell passes no name with a dot on
     "exabgp_api_cli": "false",  # its named pipes would belong to the whole machine
     "exabgp_log_level": "INFO",
 }
-EXABGP_LIMIT = 2.0
-"""Seconds between ExaBGP's SIGTERM to a plugin and its SIGKILL."""
 
 
 def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit: float = LIMIT) -> T:
@@ -288,10 +291,15 @@ class Monitor:
         # Its row ("sk Eth Pid Groups …") shows that the kernel tells it about changes from now on. But it throws away
         # what it is told before it has read all links; it does not sleep until it has.
         listening = re.compile(rb"^\S+\s+0\s+%d\s+(?!00000000)" % process.pid, re.MULTILINE)
-        wait_until(lambda: listening.search(_read(Path(f"/proc/{process.pid}/net/netlink"))), "ip monitor")
-        wait_until(lambda: _read(Path(f"/proc/{process.pid}/stat")).rpartition(b") ")[2][:1] == b"S", "ip monitor")
+        wait_until(lambda: listening.search(read(Path(f"/proc/{process.pid}/net/netlink"))), "ip monitor")
+        wait_until(lambda: read(Path(f"/proc/{process.pid}/stat")).rpartition(b") ")[2][:1] == b"S", "ip monitor")
+        self._process = process
         self._lines = Lines(path)
         self._seen: list[tuple[float, bool, str]] = []
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(LIMIT)
 
     def changes(self, address: str, since: float = 0.0, having: str = "") -> list[tuple[float, bool]]:
         """(time, whether it is there from then on) of each change of ``address`` whose line has the text ``having``."""
@@ -337,13 +345,13 @@ class Bird:
         )
         with (directory / "bird.log").open("w") as log:
             host.popen([program, "-f", "-c", str(file), "-s", str(self._control)], stderr=log)
-        wait_until(self._control.exists, "BIRD")
+        wait_until(lambda: listens(self._control), "BIRD")
 
     @staticmethod
     def _session(name: str, number: int, family: int, suffix: str) -> str:
         return (
             f"protocol bgp {name}{number}{suffix} {{ local {uplink(name, number, family, router=True)} as 65000;"
-            f" neighbor {uplink(name, number, family)} as 65010; passive; hold time 12; error wait time 1, 1;"
+            f" neighbor {uplink(name, number, family)} as 65010; passive; hold time {BGP_HOLD}; error wait time 1, 1;"
             f" graceful restart off; ipv{family} {{ import all; export none; }}; }}\n"
         )
 
@@ -437,6 +445,8 @@ class Host:
         checks: Sequence[str] = (),
         priority: int | None = None,
         interval: float = INTERVAL,
+        hold: float = HOLD,
+        linger: float = LINGER,
     ) -> Path:
         """Writes exavrrp.toml with these further lines in the table of the router, of the agent, and at the end."""
         other = "b" if self.name == "a" else "a"
@@ -452,8 +462,8 @@ class Host:
             f"vrid = {VRID}",
             f"priority = {priority or PRIORITY[self.name]}",
             f'addresses = ["{self.vip}/{BITS[self.family]}"]',
-            f"handover_hold = {HOLD}",
-            f"linger = {LINGER}",
+            f"handover_hold = {hold}",
+            f"linger = {linger}",
             *router,
             "[virtual_router.web.bgp]",
             f"med = {MED}",
@@ -495,7 +505,7 @@ class Host:
             f"""neighbor {uplink(self.name, number, family, router=True)} {{
                     router-id {loopback(self.name, 4)};
                     local-address {uplink(self.name, number, family)};
-                    local-as 65010; peer-as 65000; hold-time 12;
+                    local-as 65010; peer-as 65000; hold-time {BGP_HOLD};
                     family {{ {self.families or f"ipv{family} unicast;"} }}
                     {api if number in listing else ""}
                     {self.static if number == 0 and family == self.family else ""}
@@ -518,11 +528,18 @@ class Host:
         self.exabgp.send_signal(signal.SIGUSR1)
 
     def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """A command of ours beside the agent, as soon as one listens: an agent answers a while after its start."""
-        wait_until((self.directory / "run" / "control.sock").exists, lambda: f"an agent:\n{self.log.tell()}")
+        """A command of ours beside the agent, as soon as one listens: an agent answers a while after its start.
+
+        Between two agents the socket of the one that is gone may be there still.
+        """
         command = [*AGENT, words[0], "--config", str(self.directory / "exavrrp.toml"), *words[1:]]
-        with self.namespace:
-            return subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
+
+        def answered() -> list["subprocess.CompletedProcess[str]"]:
+            with self.namespace:
+                done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT)
+            return [] if "no agent listens at" in done.stderr else [done]
+
+        return wait_until(answered, lambda: f"an agent:\n{self.log.tell()}")[0]
 
     def ask(self, *words: str) -> str:
         """What such a command says; fails with its words if it fails."""
@@ -566,8 +583,13 @@ class Host:
         return [
             pid
             for pid in processes(self.namespace)
-            if b"exavrrp\0run" in (_read(Path(f"/proc/{pid}/cmdline"))) and not is_zombie(pid)
+            if b"exavrrp\0run" in (read(Path(f"/proc/{pid}/cmdline"))) and not is_zombie(pid)
         ]
+
+
+SUMMARY = "show neighbor summary"
+HEADING = "Peer            AS        up/down state       |     #sent     #recvd\n"
+"""What ExaBGP answers to that, and with it a line for each neighbour."""
 
 
 class Alone:
@@ -596,6 +618,25 @@ class Alone:
         """Waits until the agent has said so many lines that begin with these words."""
         self._read_until(lambda: f"\n{self._said}".count(f"\n{words}") >= count, f"{count} × {words!r}")
 
+    def answer(self, count: int, words: str) -> None:
+        """Answers what the agent has said since it was greeted, as an ExaBGP without neighbours does that carries
+        everything out: up to so many lines that begin with these words.
+        """
+        answered = self._said[: self._said.index(SUMMARY)].count("\n")
+
+        def found() -> bool:
+            nonlocal answered, count
+            for line in self._said.split("\n")[answered:-1]:
+                answered += 1
+                self.tell(HEADING if line == SUMMARY else "")
+                self.tell("done\n")
+                count -= line.startswith(words)
+                if not count:
+                    return True
+            return False
+
+        self._read_until(found, f"{count} × {words!r}")
+
     def _read_until(self, said: Callable[[], bool], what: str) -> None:
         def found() -> bool:
             ready, _, _ = select.select([self.stdout], [], [], 0)
@@ -613,7 +654,7 @@ class Alone:
         """Answers the greeting as ExaBGP 5 does, and waits for the question that follows."""
         self.says("version")
         self.tell("exabgp 5.0.15\ndone\n")
-        self.says("show neighbor summary")
+        self.says(SUMMARY)
 
 
 class Fabric:
@@ -799,7 +840,14 @@ def ended(pid: int, limit: float = LIMIT) -> float:
         os.close(descriptor)
 
 
-def _read(path: Path) -> bytes:
+def listens(path: Path) -> bool:
+    """Whether somebody takes connections at a socket: it is there a moment earlier."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(path)) == 0
+
+
+def read(path: Path) -> bytes:
+    """What is in a file, and nothing if it is gone."""
     try:
         return path.read_bytes()
     except OSError:
@@ -807,4 +855,4 @@ def _read(path: Path) -> bytes:
 
 
 def is_zombie(pid: int) -> bool:
-    return b"\nState:\tZ" in _read(Path(f"/proc/{pid}/status"))
+    return b"\nState:\tZ" in read(Path(f"/proc/{pid}/status"))

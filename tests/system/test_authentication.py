@@ -7,6 +7,7 @@ packets it does not change, so only the signer of such a host is off.
 
 import contextlib
 import os
+import re
 import signal
 import socket
 import sys
@@ -299,7 +300,8 @@ def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric
     assert fabric.b.log.moves(marks["b"]) == []
     move(shift, 60)
     told = fabric.b.log.wait("packet-rejected", marks["b"], reason="auth-window", source=fabric.a.source)
-    assert "60 s ahead of our clock (window 5 s)" in told["detail"]
+    # Some seconds less where the machine was busy after it was signed.
+    assert re.search(r"\b(60|5\d) s ahead of our clock \(window 5 s\)", told["detail"])
     fabric.b.becomes("active", marks["b"])
     move(shift, 0)  # by more than the window: the numbers begin anew, and b does not hold the last ones against them
     fabric.b.becomes("backup", marks["b"])

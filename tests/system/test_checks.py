@@ -10,11 +10,11 @@ import pytest
 
 from tests.system import running
 from tests.system.conftest import Namespace, Need
-from tests.system.running import Alone, Fabric
+from tests.system.running import Alone, Fabric, wait_until
 
 pytestmark = pytest.mark.system
 
-PROMPT = ["interval = 0.05", "rise = 1", "fall = 1"]
+PROMPT = ["interval = 0.05", "timeout = 60", "rise = 1", "fall = 1"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_numbers_in_files_move_the_priority_and_closed_ports_fault_the_node(fabr
         ],
     )
     fabric.start()
-    assert a.log.all("health-assessed")[-1]["detail"] == "150"
+    wait_until(lambda: a.log.all("health-assessed")[-1]["detail"] == "150", a.log.tell)
 
     def says(number: int) -> int:
         """Puts the number into the file in one go; a writer that does not is read as no number for a moment."""
@@ -73,7 +73,8 @@ def test_a_change_is_decided_at_the_fast_interval(fabric: Fabric) -> None:
         checks=[
             "[check.port]",
             f'tcp = "[::1]:{port}"',
-            "interval = 1",
+            "interval = 10",
+            "timeout = 60",
             "fast_interval = 0.02",
             "rise = 30",
             "fall = 30",
@@ -125,7 +126,8 @@ def test_a_script_that_others_can_change_now_is_not_run_and_moves_nothing(fabric
     script.write_text("#!/bin/sh\n")
     script.chmod(0o755)
     a.configure(
-        'checks = ["script"]', checks=["[check.script]", f'command = ["{script}"]', "interval = 0.1", "fall = 2"]
+        'checks = ["script"]',
+        checks=["[check.script]", f'command = ["{script}"]', "interval = 0.1", "timeout = 60", "fall = 2"],
     )
     fabric.start()
 

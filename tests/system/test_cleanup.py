@@ -92,7 +92,7 @@ def test_what_an_earlier_configuration_named_is_unbound_under_another_exabgp(fab
     told = a.log.wait("leftovers-found", mark)
     assert (told["addresses"], told["prefixes"]) == ([fabric.vip], [])
     a.becomes("active", mark)
-    assert not a.bound()
+    wait_until(lambda: not a.bound(), fabric.told)
 
 
 def test_nothing_is_removed_where_an_agent_lives(fabric: Fabric) -> None:
@@ -127,7 +127,7 @@ def test_an_agent_that_is_about_to_end_is_waited_for(fabric: Fabric) -> None:
     lock.open()
     assert lock.take()
     a.namespace.ip(f"addr add {fabric.vip}/128 dev lo")
-    waiting = a.namespace.popen(command(a), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    waiting = a.namespace.popen(command(a, "--wait", "600"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: _holds_open(waiting.pid, str(lock.path)), "that the lock is asked for")
     assert a.bound()
     lock.release()

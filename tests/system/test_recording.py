@@ -89,7 +89,7 @@ def test_a_disk_that_holds_its_writer_delays_no_advert(fabric: Fabric, need: Nee
         size = file.stat().st_size
         frozen = at(a.log.all("transition")[-1])
         seen = len(fabric.sniffer.copies(a.source, via="a0", since=frozen))
-        fabric.sniffer.wait(seen + 20, a.source, via="a0", since=frozen)
+        fabric.sniffer.wait(seen + 6, a.source, via="a0", since=frozen)
         assert file.stat().st_size == size, "frozen still"
         assert b.log.moves(mark) == [], "and nobody missed an advert"
         disk.thaw()
