@@ -487,6 +487,7 @@ def test_lo_down_and_up(host: Namespace, run: Run, until: Until) -> None:
             await until(lambda: {SIX, OTHER_SIX} <= set(bound.repaired))
             host.ip("link set lo up")
             await quiet(bound, until)
+            await until(lambda: not bound.addresses.awaited)
             assert bound.addresses.present() == OURS
             for address in OURS:
                 [route] = json.loads(host.run("ip", "-j", f"-{address.version}", "route", "get", str(address)))
@@ -662,7 +663,7 @@ def test_what_is_undone_again_and_again_is_a_failure(
             # Whoever asks anew gets a new beginning.
             bound.addresses.set(frozenset({FOUR}))
             bound.addresses.set(frozenset({SIX, FOUR}))
-            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 0.5)
+            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 3.0)
             await fight()
             failed = time.monotonic()
             host.ip(f"addr del {SIX}/128 dev lo")

@@ -125,7 +125,7 @@ def test_nothing_piles_up_that_a_check_which_overruns_has_started(text: str) -> 
 def test_a_daemon_of_a_run_that_was_done_stays_and_is_reaped_when_it_ends(tmp_path: Path) -> None:
     begun = f"setsid sh -c 'mkdir {tmp_path}/begun; exec sleep {LONG}' & while ! [ -e {tmp_path}/begun ]; do :; done"
     # The first run has to be done in time, also on a busy machine.
-    runner = Runner(f"mkdir {tmp_path}/once || exec tail -f /dev/null; {begun}", timeout=1.5)
+    runner = Runner(f"mkdir {tmp_path}/once || exec tail -f /dev/null; {begun}", timeout=3.0)
     try:
         runner.overruns(2)
         [daemon] = sleeping()

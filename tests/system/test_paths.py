@@ -352,8 +352,7 @@ def test_changes_elsewhere_are_not_reported(pair: Pair, run: Run, until: Until) 
 def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Run, until: Until) -> None:
     """A router daemon installs 10,000 routes; at the very end one of our next hops goes.
 
-    Whatever time the storm takes, looks are rare; the processor time they take is a small part of it; and as the
-    kernel's buffer holds only some hundreds of notifications, most are never seen.
+    Whatever time the storm takes, looks are rare, and the processor time they take is a small part of it.
     """
 
     async def scenario() -> None:
@@ -371,7 +370,6 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
             await until(lambda: asked.names() == ["eth1"])
             await quiet(asked, until)
             took = time.monotonic() - started
-            assert asked.paths.overflows > 0
             assert asked.paths.refreshes <= 3 + took / paths_module.SPACING
             assert time.process_time() - used < 0.25 * took + 0.1
 

@@ -226,12 +226,12 @@ def test_a_timeout_is_a_failure_at_once_and_ends_the_whole_group(
     file = tmp_path / "pids"
 
     async def body() -> None:
-        async with running(shell(FAMILY.format(trap=trap, file=file), timeout=1.0)) as (_, results):
+        async with running(shell(FAMILY.format(trap=trap, file=file), timeout=3.0)) as (_, results):
             await until(lambda: results.told)
             if not trap:
                 assert not any(map(gone, pids(file)))  # the result does not wait for their end
-            assert results.told == [("web", False, "not done within 1 s")]
-            assert results.seconds[0] >= 1.0
+            assert results.told == [("web", False, "not done within 3 s")]
+            assert results.seconds[0] >= 3.0
             assert len(pids(file)) == 3
             await until(lambda: all(map(gone, pids(file))))
         assert len(results.told) == 1
@@ -352,14 +352,14 @@ def test_sub_second_intervals_keep_their_rhythm(run: "Run", until: "Until") -> N
 
 def test_intervals_missed_in_a_pause_are_not_made_up_for(run: "Run", until: "Until") -> None:
     async def body() -> None:
-        async with running(check("/bin/true", interval=1.0)) as (engine, results):
+        async with running(check("/bin/true", interval=100.0)) as (engine, results):
             await until(lambda: results.told)
             schedule = next(iter(engine._schedules.values()))
             assert schedule._timer is not None
             schedule._timer.cancel()
-            schedule._due = missed = asyncio.get_running_loop().time() - 10.5  # as if that much had passed unseen
+            schedule._due = missed = asyncio.get_running_loop().time() - 1050  # as if that much had passed unseen
             schedule._tick()
-            assert schedule._due == pytest.approx(missed + 11)
+            assert schedule._due == pytest.approx(missed + 1100)
             await until(lambda: len(results.told) > 1)
             assert len(results.told) == 2
 
@@ -382,12 +382,12 @@ def test_first_starts_are_spread_but_soon() -> None:
 
 def test_a_flood_of_output_is_read_slowly_and_not_kept(run: "Run", until: "Until") -> None:
     async def body() -> None:
-        async with running(check("/usr/bin/yes", "flood", timeout=0.5)) as (engine, results):
+        async with running(check("/usr/bin/yes", "flood", timeout=3.0)) as (engine, results):
             await until(lambda: (current := child(engine)) is not None and current._heard > 0)
             process = child(engine)
             assert process is not None
             await until(lambda: results.told)
-            assert results.told[0] == ("web", False, "not done within 0.5 s")
+            assert results.told[0] == ("web", False, "not done within 3 s")
             assert len(process._tail) <= TAIL
             assert CHUNK < process._heard <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
 

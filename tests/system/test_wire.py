@@ -286,9 +286,15 @@ def test_with_too_many_peers_everybody_is_heard(pair: Pair, run: Run, until: Unt
         try:
             assert not b.wire.filtered
             await introduce(until, a, b, "eth0")
-            for _ in range(100):
+
+            def heard() -> bool:
+                """One more, until so many have come: under load the kernel may drop some before any socket sees them,
+                for its queue is shared with everybody's namespaces.
+                """
                 assert a.send(b"x", there, "eth0") == [None]
-            await until(lambda: len(b.arrived) == 100)
+                return len(b.arrived) >= 100
+
+            await until(heard)
             assert b.wire.counters.unread == 0
         finally:
             a.wire.close()
