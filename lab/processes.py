@@ -88,7 +88,10 @@ class Processes:
         own.
         """
         give_up = time.monotonic() + limit
-        while not condition():
+        while True:
+            late = time.monotonic() > give_up  # the last look is made after the limit: we may have had no CPU
+            if condition():
+                return
             if dead := [program for program in self.programs if program.ended and not program.may_end]:
                 program = dead[0]
                 machine = program.namespace.machine.name
@@ -96,7 +99,7 @@ class Processes:
                     f"waiting for {what}: {program.name} on {machine} has ended"
                     f" (exit {program.process.returncode}):\n{program.last_words()}"
                 )
-            if time.monotonic() > give_up:
+            if late:
                 raise Late(f"{what}: not within {limit:g} s")
             time.sleep(POLL)
 

@@ -103,14 +103,15 @@ class Attack(Attacked):
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         violations = check_quiet(runs) + check_lossless(runs) + check_end(runs, NODE1)
         for number, run in enumerate(runs, 1):
-            sent, total = forged(run), 0
+            sent, total, lost = forged(run), 0, dropped(run)
             for node, wanted in WANTED.items():
                 counted = rejected(run, node)
                 total += sum(counted.values())
                 if missing := sorted(wanted - counted.keys()):
                     violations.append(f"run {number}: {node} has rejected nothing for {', '.join(missing)}")
-            if not 0 < sent == total:
-                violations.append(f"run {number}: {total} adverts were rejected of {sent} that were sent")
+            if not (sent and total <= sent <= total + lost):
+                missed = f" and at most {lost} not read" if lost else ""
+                violations.append(f"run {number}: {total} adverts were rejected{missed} of {sent} that were sent")
         return violations
 
 
@@ -135,6 +136,11 @@ def forged(run: Run) -> int:
     """The adverts that the attacker has sent; 0 if the attack was not completed."""
     found = [match for each in run.facts.incidents if (match := OVER.fullmatch(each.what))]
     return int(found[0][1]) if found else 0
+
+
+def dropped(run: Run) -> int:
+    """What found no room at the nodes in their lives: an agent that gets no CPU does not read."""
+    return sum(int(each.fields["overflowed"]) for each in run.facts.agents if each.event == "counters-wire")
 
 
 def rejected(run: Run, node: str) -> dict[str, int]:

@@ -31,6 +31,11 @@ def demo(*arguments: str, svg: Path) -> list[dict[str, Any]]:
     return document
 
 
+def calm(*arguments: str, svg: Path) -> list[dict[str, Any]]:
+    """The same, on a machine that does other things: nobody is taken for dead, nor steps down, who gets no CPU."""
+    return demo(*arguments, "--interval", "0.5", svg=svg)
+
+
 def namespaces() -> set[str]:
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     return {line.split()[0] for line in listed.splitlines() if line.startswith("exavrrp-")}
@@ -59,25 +64,26 @@ def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: P
 @pytest.mark.parametrize(
     "scenario",
     [
-        *("gray-path", "gray-path-single", "cut-uplink", "stop", "comeback", "nobody", "slow-bgp"),
-        pytest.param("stop-abrupt", marks=pytest.mark.alone),
+        *("gray-path", "gray-path-single", "stop", "comeback", "nobody", "slow-bgp"),
+        *(pytest.param(one, marks=pytest.mark.alone) for one in ("cut-uplink", "stop-abrupt")),
     ],
 )
 def test_scenario(scenario: str, tmp_path: Path) -> None:
-    (run,) = demo(scenario, svg=tmp_path / "picture.svg")
+    (run,) = calm(scenario, svg=tmp_path / "picture.svg")
     assert run["scenario"] == scenario
 
 
 @pytest.mark.parametrize("exabgp", ["4", "5"])
 @pytest.mark.parametrize("scenario", ["refused", "half-refused"])
 def test_what_exabgp_does_not_accept_takes_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
-    (run,) = demo(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    (run,) = calm(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
     assert (run["scenario"], run["moves"]) == (scenario, [])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("router", "exabgp"), [("bird", "5"), ("frr", "4")])
 def test_two_sessions_to_one_router_address_end_in_turn(router: str, exabgp: str, tmp_path: Path) -> None:
-    (run,) = demo("same-peer", "--router", router, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    (run,) = calm("same-peer", "--router", router, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
     assert (run["router"], run["moves"], run["transitions"]) == (router, [], [])
 
 
@@ -104,18 +110,18 @@ def test_what_routers_and_election_see_differently(words: tuple[str, ...], tmp_p
 
 def test_a_drain_loses_nothing_where_routers_are_slow(tmp_path: Path) -> None:
     """FRR lets a change wait for 50 ms: packets circled there when what left became worse than a detour at once."""
-    (run,) = demo("drain", "--router", "frr", svg=tmp_path / "picture.svg")
+    (run,) = calm("drain", "--router", "frr", svg=tmp_path / "picture.svg")
     assert run["probes_lost"] == 0
 
 
 @pytest.mark.parametrize(("scenario", "exabgp"), [("kill-agent", "4"), ("restart-exabgp", "5")])
 def test_an_agent_that_is_started_anew_loses_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
-    (run,) = demo(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    (run,) = calm(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
     assert run["probes_lost"] == 0
 
 
 def test_a_reload_that_fails_is_survived(tmp_path: Path) -> None:
-    (run,) = demo("failed-reload", "--exabgp", "4", svg=tmp_path / "picture.svg")
+    (run,) = calm("failed-reload", "--exabgp", "4", svg=tmp_path / "picture.svg")
     assert [each["before"] for each in run["transitions"] if each["node"] != "node1"] == []
 
 
@@ -127,10 +133,10 @@ def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
 
 
 def test_what_authentication_is_worth(tmp_path: Path) -> None:
-    (run,) = demo("attack", svg=tmp_path / "picture.svg")
+    (run,) = calm("attack", svg=tmp_path / "picture.svg")
     assert (run["transitions"], run["probes_lost"]) == ([], 0)
     assert all(sum(counted.values()) > 1000 for counted in run["rejected"].values())
-    (run,) = demo("attack-open", svg=tmp_path / "picture.svg")
+    (run,) = calm("attack-open", svg=tmp_path / "picture.svg")
     assert run["transitions"]
     assert run["probes_lost"] > 100
 
@@ -164,7 +170,7 @@ def test_chaos_leaves_no_gap_unexplained_and_nothing_behind(minutes: float, word
 
 def test_what_agents_record_is_decided_again(tmp_path: Path) -> None:
     """Of a drain; and of a killed node above."""
-    (run,) = demo("drain", "--record", svg=tmp_path / "picture.svg")
+    (run,) = calm("drain", "--record", svg=tmp_path / "picture.svg")
     assert run["scenario"] == "drain"
     decided_again(run)
 

@@ -45,6 +45,14 @@ def test_an_attack_that_changes_nothing_and_is_counted_is_as_expected() -> None:
     assert judged("attack", attacked()) == []
 
 
+def test_what_found_no_room_need_not_be_rejected() -> None:
+    facts = attacked(sent=301)
+    full = agent(409, "node2", "counters-wire", overflowed=2)
+    assert judged("attack", replace(facts, agents=[*facts.agents, full])) == []
+    (violation,) = judged("attack", replace(attacked(sent=303), agents=[*facts.agents, full]))
+    assert "300 adverts were rejected and at most 2 not read of 303 that were sent" in violation
+
+
 @pytest.mark.parametrize(
     ("facts", "words"),
     [
