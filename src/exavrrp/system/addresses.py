@@ -64,9 +64,9 @@ CALM = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 """Seconds between attempts for an address that cannot be kept right: doubled from the first to the longest."""
 
-ROUTED_WITHIN = 0.25
-"""Seconds we wait for the local routes of new addresses. A worker that is later than that waits for a kernel so busy
-that our own requests wait as well."""
+ROUTED_WITHIN = 2.0
+"""Seconds we wait for the local routes of new addresses. On a machine with a load of 15 the kernel's worker has taken
+0.6; who gives up then makes its peers elect once more, for nothing."""
 _GLANCE = 0.001
 """Seconds between two questions for such routes: the shortest time that the event loop waits."""
 
