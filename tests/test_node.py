@@ -72,7 +72,7 @@ def test_an_active_is_bound_before_it_is_announced() -> None:
     assert rig.take() == [BIND, ACTIVE]
 
 
-def test_nothing_is_begun_before_exabgp_has_answered() -> None:
+def test_no_election_starts_before_exabgp_has_answered() -> None:
     rig = Rig()
     rig.speaker.answers = False
     rig.start().session()
@@ -81,7 +81,7 @@ def test_nothing_is_begun_before_exabgp_has_answered() -> None:
     assert (rig.role(), rig.holds()) == (Role.BACKUP, [])
 
 
-def test_what_a_predecessor_served_is_served_on_until_the_election_is_decided() -> None:
+def test_a_predecessor_s_service_goes_on_until_the_election_is_decided() -> None:
     rig = Rig()
     rig.memory.announced = rig.memory.active = rig.memory.offered = {"web"}
     rig.memory.times = {"web": 1_700_000_000}
@@ -94,7 +94,7 @@ def test_what_a_predecessor_served_is_served_on_until_the_election_is_decided() 
     assert rig.take() == [ACTIVE]
 
 
-def test_what_is_served_on_and_was_removed_from_lo_is_put_back() -> None:
+def test_a_served_address_that_was_removed_from_lo_is_bound_again() -> None:
     rig = Rig()
     rig.memory.announced = rig.memory.offered = {"web"}
     rig.start()
@@ -102,7 +102,7 @@ def test_what_is_served_on_and_was_removed_from_lo_is_put_back() -> None:
     assert rig.take() == [LEFT, BIND]
 
 
-def test_what_is_left_of_an_exabgp_that_does_not_announce_it_any_more_is_withdrawn_then_unbound() -> None:
+def test_leftovers_that_exabgp_does_not_announce_any_more_are_withdrawn_then_unbound() -> None:
     rig = Rig()
     rig.addresses.lo = {VIP}
     rig.speaker.answers = False
@@ -115,7 +115,7 @@ def test_what_is_left_of_an_exabgp_that_does_not_announce_it_any_more_is_withdra
     assert not rig.router().announcement.may_be_announced
 
 
-def test_what_another_exabgp_announced_is_unbound_at_once() -> None:
+def test_leftovers_of_another_exabgp_are_unbound_at_once() -> None:
     rig = Rig()
     rig.addresses.lo = {VIP}
     rig.memory.is_foreign = True
@@ -126,7 +126,7 @@ def test_what_another_exabgp_announced_is_unbound_at_once() -> None:
     assert not rig.router().announcement.may_be_announced, "this one announces nothing, and is not to be ended for it"
 
 
-def test_what_a_predecessor_could_not_withdraw_may_be_announced_although_nothing_is_on_lo() -> None:
+def test_a_failed_withdraw_of_a_predecessor_may_be_announced_although_nothing_is_on_lo() -> None:
     """It was unbound for want of an answer, and killed. Whoever comes has to know, until the withdraw is confirmed."""
     rig = Rig()
     rig.memory.offered = {"web"}
@@ -142,20 +142,20 @@ def test_what_a_predecessor_could_not_withdraw_may_be_announced_although_nothing
     assert rig.memory.notes[-1][3] == set()
 
 
-def test_who_is_drained_stays_out_from_the_beginning() -> None:
+def test_a_drained_router_stays_out_from_the_start() -> None:
     rig = Rig(*TWO).start("web2").session().after(4 * INTERVAL)
     assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.INITIALIZE]
     assert rig.node.commands.outcome("web2") is Outcome.DRAINED
 
 
-def test_silent_takeovers_that_a_predecessor_has_counted_count() -> None:
+def test_silent_failures_counted_by_a_predecessor_count() -> None:
     rig = Rig()
     rig.memory.silences = {"web": (2, rig.clock.now - 1)}
     rig.start()
     assert rig.router().instance.takeovers.failures.number == 2
 
 
-def test_an_address_that_another_interface_has_is_told_at_the_start_and_in_the_status() -> None:
+def test_an_address_on_another_interface_is_reported_at_the_start_and_in_the_status() -> None:
     rig = Rig(router(1, addresses=[str(VIP), str(SECOND_VIP)]), router(2, addresses=["2001:db8:53::9"]))
     rig.addresses.others = {VIP: "eth0", FORMER: "eth0", SECOND_VIP: "eth1"}
     rig.start()
@@ -166,7 +166,7 @@ def test_an_address_that_another_interface_has_is_told_at_the_start_and_in_the_s
     assert [one.remarks for one in rig.node.view().routers] == [(), ()]
 
 
-def test_what_cannot_be_unbound_at_the_start_is_told_and_changes_nothing_else() -> None:
+def test_an_address_that_cannot_be_unbound_at_the_start_is_logged_and_changes_nothing_else() -> None:
     rig = Rig()
     rig.addresses.broken = OSError(errno.EPERM, "Operation not permitted")
     rig.start()
@@ -200,7 +200,7 @@ FORGOTTEN = ports.Forgotten(
 )
 
 
-def test_what_is_not_configured_any_more_is_withdrawn_then_unbound_then_forgotten() -> None:
+def test_a_prefix_that_is_not_configured_any_more_is_withdrawn_then_unbound_then_forgotten() -> None:
     rig = Rig(forgotten=FORGOTTEN)
     rig.addresses.lo = {FORMER}
     rig.speaker.answers = False
@@ -227,14 +227,14 @@ def test_what_is_not_configured_any_more_is_withdrawn_then_unbound_then_forgotte
     assert len(rig.memory.notes) == count + 1
 
 
-def test_what_only_may_be_bound_is_unbound_at_once() -> None:
+def test_an_address_that_is_not_announced_is_unbound_at_once() -> None:
     rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
     rig.addresses.lo = {FORMER}
     rig.start()
     assert rig.addresses.lo == set()
 
 
-def test_what_is_somebody_elses_by_now_stays() -> None:
+def test_an_address_that_has_another_owner_by_now_stays() -> None:
     rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
     rig.start()
     assert rig.log.told("leftovers-found") == []
@@ -244,7 +244,7 @@ def test_what_is_somebody_elses_by_now_stays() -> None:
     assert rig.faults() == []
 
 
-def test_what_is_forgotten_and_cannot_be_unbound_is_told() -> None:
+def test_a_former_address_that_cannot_be_unbound_is_logged() -> None:
     rig = Rig(forgotten=FORGOTTEN)
     rig.addresses.lo = {FORMER}
     rig.start()
@@ -253,7 +253,7 @@ def test_what_is_forgotten_and_cannot_be_unbound_is_told() -> None:
     assert rig.log.told("unbind-failed") == [{"detail": "Operation not permitted"}]
 
 
-def test_who_stops_before_it_is_confirmed_unbinds_it_at_the_end() -> None:
+def test_a_stop_before_the_withdraw_is_confirmed_unbinds_at_its_end() -> None:
     rig = Rig(forgotten=FORGOTTEN)
     rig.addresses.lo = {FORMER}
     rig.start().handle(ports.End("SIGINT"))
@@ -261,7 +261,7 @@ def test_who_stops_before_it_is_confirmed_unbinds_it_at_the_end() -> None:
     assert rig.addresses.lo == set()
 
 
-def test_who_is_replaced_before_it_is_confirmed_leaves_it_to_the_next_one() -> None:
+def test_a_replaced_agent_leaves_an_unconfirmed_withdraw_to_the_next_one() -> None:
     rig = Rig(forgotten=FORGOTTEN)
     rig.addresses.lo = {FORMER}
     rig.start().handle(ports.End(REPLACED))
@@ -315,14 +315,14 @@ def test_a_check_with_a_weight_changes_the_priority() -> None:
     assert rig.role() is Role.BACKUP
 
 
-def test_a_result_that_changes_nothing_is_not_logged_and_judges_nobody() -> None:
+def test_a_result_that_changes_nothing_is_not_logged_and_judges_no_router() -> None:
     rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"])
     before = list(rig.log.events)
     rig.check("fit", passed=True)
     assert rig.log.events == before
 
 
-def test_a_check_is_wanted_soon_while_its_verdict_may_turn_over() -> None:
+def test_a_check_runs_sooner_while_its_verdict_may_change() -> None:
     rig = given_backup(router(checks=["fit"]), check("fit", fall=3), checks=["fit"])
     assert not rig.node.fitness.is_changing("fit")
     rig.check("fit", passed=False)
@@ -330,19 +330,19 @@ def test_a_check_is_wanted_soon_while_its_verdict_may_turn_over() -> None:
     assert rig.role() is Role.BACKUP
 
 
-def test_a_check_of_one_router_is_none_of_the_others() -> None:
+def test_a_check_of_one_router_does_not_concern_the_others() -> None:
     rig = given_active(router(1, checks=["fit"]), router(2), check("fit"), checks=["fit"])
     rig.check("fit", passed=False)
     assert [rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.ACTIVE]
 
 
-def test_who_waits_for_a_check_says_so() -> None:
+def test_a_router_that_waits_for_a_check_reports_it() -> None:
     rig = Rig(router(checks=["fit"]), check("fit", initial="wait")).start().session()
     assert rig.holds() == ["waiting for fit"]
     assert rig.check("fit", passed=True).role() is Role.BACKUP
 
 
-def test_a_check_that_is_distrusted_is_told_and_stands_in_the_status() -> None:
+def test_a_distrusted_check_is_logged_and_shown_in_the_status() -> None:
     rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"])
     rig.checks.doubts = {"fit": "everybody may write to it"}
     rig.handle(ports.Distrusted("fit", "everybody may write to it", 12.4))
@@ -369,7 +369,7 @@ def test_a_node_without_sessions_gives_up_but_stays_bound_for_packets_in_flight(
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
 
 
-def test_a_session_that_does_not_tell_its_neighbor_does_not_count() -> None:
+def test_a_session_to_a_neighbor_that_does_not_list_us_does_not_count() -> None:
     rig = given_active()
     rig.handle(speaker.Listed(SESSION, listed=False))
     assert rig.faults() == ["sessions"]
@@ -382,11 +382,11 @@ def test_a_session_that_does_not_tell_its_neighbor_does_not_count() -> None:
     assert rig.log.told("neighbor-listed") == [{"neighbor": str(SESSION.peer), "local": str(SESSION.local)}]
 
 
-def test_who_told_its_neighbor_all_the_time_is_not_worth_a_line() -> None:
+def test_a_neighbor_that_always_listed_us_is_not_logged() -> None:
     assert given_backup().log.told("neighbor-listed") == []
 
 
-def test_the_patience_of_the_start_ends_with_what_is_there() -> None:
+def test_the_start_up_hold_ends_with_the_present_sessions() -> None:
     rig = Rig(router(startup_hold=5.0)).start().after(4.9)
     assert rig.holds() == [WAITING]
     rig.after(0.2)
@@ -394,7 +394,7 @@ def test_the_patience_of_the_start_ends_with_what_is_there() -> None:
     assert rig.session().role() is Role.BACKUP
 
 
-def test_where_no_session_is_needed_none_is_waited_for() -> None:
+def test_a_router_that_needs_no_session_waits_for_none() -> None:
     rig = Rig(router(min_sessions=0)).start()
     assert rig.role() is Role.BACKUP
     rig.session().session(up=False)
@@ -410,7 +410,7 @@ def test_an_exabgp_that_stalls_counts_as_no_session() -> None:
     assert (rig.faults(), rig.log.events.count("exabgp-resumed")) == ([], 1)
 
 
-def test_sessions_are_told_by_both_ends() -> None:
+def test_sessions_are_reported_by_both_ends() -> None:
     rig = given_backup(router(1), router(2, min_sessions=0))
     rig.session(Session(SECOND.peer), listed=False)
     assert [(one.peer, one.local, one.up, one.told, one.counts_for) for one in rig.node.view().sessions] == [
@@ -435,14 +435,14 @@ def test_the_version_is_logged(known: bool, severity: str) -> None:
     assert rig.log.lines == [(severity, "exabgp-connected", {"version": "6.0.0", "known": known})]
 
 
-def test_what_is_odd_is_told_once_for_each_kind() -> None:
+def test_an_anomaly_is_logged_once_for_each_kind() -> None:
     rig = Rig().handle(speaker.Odd("12 lines are not understood"), speaker.Odd("345 lines are not understood"))
     first, second = rig.log.told("exabgp-anomaly")
     assert first["key"] == second["key"]
     assert first["detail"] != second["detail"]
 
 
-def test_an_announcement_that_is_refused_twice_is_a_fault_and_the_next_try_comes_later() -> None:
+def test_an_announcement_refused_twice_is_a_fault_and_is_retried_with_back_off() -> None:
     rig = given_backup(heard=None)
     rig.speaker.answers = False
     rig.after(4 * INTERVAL)
@@ -466,7 +466,7 @@ def test_an_announcement_that_is_refused_twice_is_a_fault_and_the_next_try_comes
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
 
 
-def test_an_exabgp_with_another_configuration_is_tried_again_at_once() -> None:
+def test_another_configuration_of_exabgp_causes_a_retry_at_once() -> None:
     rig = given_backup(*TWO, heard=None)
     rig.speaker.answers = False
     rig.after(2.0).hear(250, "web2").after(2.0)
@@ -511,7 +511,7 @@ def test_a_refusal_that_changes_what_may_be_announced_is_noted() -> None:
 # Paths
 
 
-def test_paths_that_moved_are_looked_at_once_it_is_started() -> None:
+def test_changed_paths_are_read_after_the_start() -> None:
     rig = given_active()
     rig.paths.links = LINKS[1:]
     rig.handle(ports.PathsChanged())
@@ -582,7 +582,7 @@ def test_a_session_that_comes_up_may_be_a_way_back() -> None:
 # Adverts
 
 
-def test_a_node_whose_adverts_cannot_be_sent_gives_up_and_tries_again() -> None:
+def test_a_node_whose_adverts_cannot_be_sent_gives_up_and_retries() -> None:
     rig = given_active().mute().after((MUTE_ADVERTS - 1) * INTERVAL)
     assert rig.role() is Role.ACTIVE
     rig.after(INTERVAL)
@@ -602,13 +602,13 @@ def test_one_copy_is_enough() -> None:
     assert rig.role() is Role.ACTIVE
 
 
-def test_the_last_node_serves_on_without_a_way_to_its_dead_peers() -> None:
+def test_the_last_node_serves_on_without_a_route_to_its_dead_peers() -> None:
     rig = given_active().mute(errno.ENETUNREACH).after(10 * INTERVAL)
     assert rig.role() is Role.ACTIVE
     assert rig.log.told("peers-unreachable")
 
 
-def test_a_better_node_is_given_way_to_in_order() -> None:
+def test_a_better_node_takes_over_in_order() -> None:
     rig = given_active()
     rig.follow(0.4)
     assert rig.role() is Role.BACKUP
@@ -621,7 +621,7 @@ def test_a_better_node_is_given_way_to_in_order() -> None:
     assert rig.take() == [UNBIND]
 
 
-def test_what_is_rejected_is_counted_and_told() -> None:
+def test_a_rejected_packet_is_counted_and_logged() -> None:
     rig = given_backup()
     rig.handle(ports.Discarded(Reason.IP_HEADER, None))
     rig.hear(100, source=ip_address("2001:db8::66"))
@@ -629,7 +629,7 @@ def test_what_is_rejected_is_counted_and_told() -> None:
     assert [line["reason"] for line in rig.log.told("packet-rejected")] == [Reason.IP_HEADER, Reason.UNKNOWN_SOURCE]
 
 
-def test_what_waits_in_the_sockets_is_heard_before_anybody_takes_over() -> None:
+def test_waiting_packets_are_read_before_a_takeover() -> None:
     rig = given_backup()
     rig.clock.run(rig.clock.now + 3.0)
     waiting, late = rig.arrival(250), rig.arrival(250, at=rig.clock.now + 60)
@@ -642,7 +642,7 @@ def test_what_waits_in_the_sockets_is_heard_before_anybody_takes_over() -> None:
 # Addresses
 
 
-def test_what_is_to_be_bound_at_once_is_bound_at_once() -> None:
+def test_addresses_due_at_once_are_bound_at_once() -> None:
     rig = given_backup(*TWO, heard=None)
     before = rig.addresses.batches
     rig.after(4 * INTERVAL)
@@ -663,7 +663,7 @@ def test_after_a_slow_batch_the_next_one_waits() -> None:
     assert rig.addresses.batches == began + 2
 
 
-def test_an_address_that_is_refused_gives_the_role_back_and_is_tried_again() -> None:
+def test_an_address_that_cannot_be_bound_gives_the_role_back_and_is_retried() -> None:
     rig = given_backup(*TWO, heard=None)
     rig.addresses.refused = {VIP}
     rig.after(4 * INTERVAL)
@@ -675,7 +675,7 @@ def test_an_address_that_is_refused_gives_the_role_back_and_is_tried_again() -> 
     assert rig.role() is Role.BACKUP
 
 
-def test_an_address_is_announced_when_the_kernel_takes_packets_to_it() -> None:
+def test_an_address_is_announced_once_the_kernel_accepts_packets_to_it() -> None:
     rig = given_backup(heard=None)
     rig.addresses.slow = {VIP}
     rig.after(4 * INTERVAL)
@@ -699,7 +699,7 @@ def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announce
     assert [event for event in rig.log.events if event.endswith("bound")] == ["address-unbound"]
 
 
-def test_an_address_that_somebody_removed_is_told() -> None:
+def test_a_removed_address_is_logged() -> None:
     rig = given_active().handle(ports.AddressRepaired(VIP))
     assert rig.log.told("address-repaired") == [
         {"address": str(VIP), "detail": "somebody removed or changed it on lo; put back"}
@@ -723,7 +723,7 @@ def test_the_withdraw_is_written_before_the_address_is_removed() -> None:
     assert order == [WITHDRAW, "flush", UNBIND]
 
 
-def test_in_break_before_make_the_address_is_unbound_when_the_farewell_is_sent() -> None:
+def test_break_before_make_sends_priority_zero_once_the_address_is_unbound() -> None:
     rig = given_active(router(handover="break-before-make"))
     rig.node.commands.drain("web")
     rig.after(0.1)
@@ -731,7 +731,7 @@ def test_in_break_before_make_the_address_is_unbound_when_the_farewell_is_sent()
     assert rig.done == []
 
 
-def test_who_could_not_be_bound_in_the_batch_of_another_router_is_followed_up_with_it() -> None:
+def test_a_bind_that_failed_in_the_batch_of_another_router_is_handled_with_it() -> None:
     """The first one lets go of the election, and has everything bound and unbound before it says so."""
     rig = given_active(router(1, handover="break-before-make"), router(2))
     rig.node.commands.drain("web")
@@ -748,7 +748,7 @@ def test_who_could_not_be_bound_in_the_batch_of_another_router_is_followed_up_wi
 # Groups and drains
 
 
-def test_who_names_a_group_moves_with_it() -> None:
+def test_a_router_moves_with_its_group() -> None:
     rig = given_active(*GROUP, router(3))
     assert rig.node.commands.together(["web2"]) == ("web", "web2")
     assert rig.node.commands.together(["web3"]) == ("web3",)
@@ -761,7 +761,7 @@ def test_who_names_a_group_moves_with_it() -> None:
     ]
 
 
-def test_a_drain_hands_over_and_ends_when_somebody_asks_for_that() -> None:
+def test_a_drain_hands_over_and_ends_with_undrain() -> None:
     rig = given_active()
     rig.node.commands.drain("web")
     rig.node.commands.drain("web")
@@ -780,7 +780,7 @@ def test_a_drain_hands_over_and_ends_when_somebody_asks_for_that() -> None:
     assert (rig.node.commands.outcome("web"), rig.log.events.count("drain-ended")) == (Outcome.SERVING, 1)
 
 
-def test_a_drain_that_nobody_takes_over_is_undone() -> None:
+def test_a_drain_without_a_successor_is_undone() -> None:
     rig = given_active(router(handover_ceiling=5.0))
     rig.node.commands.drain("web")
     rig.after(5.1)
@@ -828,7 +828,7 @@ def test_after_a_slow_note_the_next_one_waits() -> None:
     assert len(rig.memory.notes) == count + 1, "there is nothing new"
 
 
-def test_what_has_fallen_silent_is_noted() -> None:
+def test_silent_failures_are_noted() -> None:
     rig = given_backup(router(bgp={"stale_for": 60.0})).after(4 * INTERVAL)
     assert rig.role() is Role.ACTIVE
     assert rig.memory.notes[-1][2]["web"][0] == 1
@@ -837,7 +837,7 @@ def test_what_has_fallen_silent_is_noted() -> None:
 # The end
 
 
-def test_a_node_that_is_only_replaced_leaves_everything_and_reminds_its_peers() -> None:
+def test_a_replaced_agent_leaves_everything_and_sends_its_peers_an_advert() -> None:
     rig = given_active()
     rig.done.clear()
     rig.handle(ports.Terminated())
@@ -852,7 +852,7 @@ def test_a_node_that_is_only_replaced_leaves_everything_and_reminds_its_peers() 
     assert bequest.health is rig.node.fitness.health
 
 
-def test_who_still_lets_go_beside_a_backup_advertises_until_the_end() -> None:
+def test_a_router_that_still_releases_beside_a_backup_advertises_until_the_end() -> None:
     settings: dict[str, Any] = {"group": "both", "handover": "break-before-make", "advert_interval": 0.1}
     rig = given_active(router(1, **settings), router(2, **settings))
     rig.speaker.answers = False
@@ -869,14 +869,14 @@ def test_who_still_lets_go_beside_a_backup_advertises_until_the_end() -> None:
     assert rig.role("web2") is Role.ACTIVE, "it has not let go yet"
 
 
-def test_a_backup_that_is_replaced_has_nothing_to_remind_of() -> None:
+def test_a_replaced_backup_sends_no_advert() -> None:
     rig = given_backup()
     rig.done.clear()
     rig.handle(ports.Terminated()).after(TELL_TALE)
     assert rig.done == []
 
 
-def test_a_backup_that_is_told_to_end_takes_nothing_over_any_more() -> None:
+def test_a_terminated_backup_does_not_take_over_any_more() -> None:
     """ExaBGP may not read the announcement, and a caretaker would have to end it to be sure."""
     rig = given_backup().after(3.1 * INTERVAL)
     rig.handle(ports.Terminated()).after(TELL_TALE)
@@ -891,7 +891,7 @@ def test_a_backup_that_is_told_to_end_takes_nothing_over_any_more() -> None:
     assert (rig.bound(), rig.node.over, rig.node.abandoned) == (False, True, False)
 
 
-def test_what_exabgp_has_not_confirmed_is_bequeathed_as_doubtful() -> None:
+def test_an_unconfirmed_announcement_is_bequeathed_as_doubtful() -> None:
     rig = given_active()
     rig.speaker.answers = False
     rig.hear(250)
@@ -900,7 +900,7 @@ def test_what_exabgp_has_not_confirmed_is_bequeathed_as_doubtful() -> None:
     assert rig.node.bequest.doubtful == {"web"}
 
 
-def test_what_was_refused_and_is_tried_again_is_bequeathed_as_announced() -> None:
+def test_a_refused_announcement_that_is_retried_is_bequeathed_as_announced() -> None:
     rig = Rig(router(min_sessions=0)).start().session(listed=False)
     rig.speaker.answers = False
     rig.after(4 * INTERVAL)
@@ -912,7 +912,7 @@ def test_what_was_refused_and_is_tried_again_is_bequeathed_as_announced() -> Non
     assert rig.node.bequest.announced == {"web"}
 
 
-def test_a_sigterm_with_exabgps_word_is_an_orderly_stop() -> None:
+def test_a_sigterm_after_exabgp_s_shutdown_message_is_an_orderly_stop() -> None:
     rig = given_active()
     rig.handle(ports.Terminated(), speaker.Stopping()).after(TELL_TALE)
     assert rig.why() == "ExaBGP stops"
@@ -937,7 +937,7 @@ def test_an_orderly_stop_hands_over_withdraws_and_unbinds_within_its_limit() -> 
     assert rig.why() == "SIGINT"
 
 
-def test_a_stop_waits_for_the_farewells() -> None:
+def test_a_stop_waits_for_the_repeats_of_priority_zero() -> None:
     rig = given_backup().handle(ports.End("SIGINT"))
     assert not rig.node.over
     rig.after(2 * FAREWELLS[-1])
@@ -958,7 +958,7 @@ def test_a_stop_that_takes_too_long_is_abandoned() -> None:
     assert rig.changes > changes
 
 
-def test_an_address_that_cannot_be_removed_does_not_keep_a_stop() -> None:
+def test_an_address_that_cannot_be_removed_does_not_delay_a_stop() -> None:
     rig = given_active()
     rig.speaker.answers = False
     rig.handle(ports.End("SIGINT"))
@@ -968,7 +968,7 @@ def test_an_address_that_cannot_be_removed_does_not_keep_a_stop() -> None:
     assert rig.log.told("unbind-failed") == [{"router": "web", "detail": "Operation not permitted"}]
 
 
-def test_an_exabgp_that_is_gone_is_told_nothing_more() -> None:
+def test_no_command_is_sent_to_an_exabgp_that_is_gone() -> None:
     rig = given_active()
     rig.done.clear()
     rig.handle(speaker.Gone("end of file on stdin"))
@@ -982,7 +982,7 @@ def test_an_exabgp_that_is_gone_is_told_nothing_more() -> None:
     assert {one for one in rig.done if not one.startswith("send")} == {UNBIND}
 
 
-def test_a_node_that_stood_still_for_the_whole_stop_unbinds_without_a_word_to_an_exabgp_that_is_gone() -> None:
+def test_a_node_stopped_for_the_whole_limit_unbinds_without_a_command_to_an_exabgp_that_is_gone() -> None:
     rig = given_active()
     rig.done.clear()
     rig.handle(speaker.Gone("end of file on stdin"))
@@ -992,7 +992,7 @@ def test_a_node_that_stood_still_for_the_whole_stop_unbinds_without_a_word_to_an
     assert {one for one in rig.done if not one.startswith("send")} == {UNBIND}
 
 
-def test_a_node_that_stood_still_for_the_whole_stop_withdraws_before_it_unbinds() -> None:
+def test_a_node_stopped_for_the_whole_limit_withdraws_before_it_unbinds() -> None:
     rig = given_active()
     rig.handle(ports.End("SIGINT"))
     rig.done.clear()
@@ -1002,7 +1002,7 @@ def test_a_node_that_stood_still_for_the_whole_stop_withdraws_before_it_unbinds(
     assert [one for one in rig.done if not one.startswith("send")][:3] == [WITHDRAW, "flush", UNBIND]
 
 
-def test_what_an_exabgp_that_is_gone_has_not_answered_is_waited_for_no_more() -> None:
+def test_answers_of_an_exabgp_that_is_gone_are_not_awaited() -> None:
     rig = given_active()
     rig.speaker.answers = False
     rig.follow(0.1)
@@ -1041,7 +1041,7 @@ def test_nothing_happens_any_more_once_it_is_closed() -> None:
 # One thing after the other
 
 
-def test_what_comes_up_within_an_event_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_within_an_event_waits_for_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = given_active()
     inside: list[str] = []
 
@@ -1065,7 +1065,7 @@ def test_one_alarm_is_armed_for_the_whole_node() -> None:
     assert armed <= rig.clock.now + INTERVAL
 
 
-def test_an_earlier_deadline_takes_the_place_of_the_alarm() -> None:
+def test_an_earlier_deadline_moves_the_alarm() -> None:
     rig = given_backup()
     (before,) = rig.clock.armed
     rig.node.turns.timers.call_at(rig.clock.now + 0.01, lambda: None)
@@ -1106,7 +1106,7 @@ def test_a_slice_of_work_ends_before_an_advert_is_late_however_long_the_loop_was
     assert len(done) == 3, "half an interval"
 
 
-def test_a_bug_in_what_waits_does_not_keep_the_rest_from_being_done() -> None:
+def test_a_bug_in_waiting_work_does_not_stop_the_rest() -> None:
     rig = given_active()
     done: list[str] = []
     rig.node.work.soon(partial(setattr, None, "broken", 1))
@@ -1117,7 +1117,7 @@ def test_a_bug_in_what_waits_does_not_keep_the_rest_from_being_done() -> None:
     assert done == ["worked"]
 
 
-def test_every_event_is_recorded_with_what_came_of_it() -> None:
+def test_every_event_is_recorded_with_its_effects() -> None:
     recorded: list[tuple[str, events.Event, float, Happened | Exception]] = []
     rig = given_active(record=lambda *told: recorded.append(told))
     assert {team for team, *_ in recorded} == {"web"}
@@ -1141,7 +1141,7 @@ def test_adverts_are_sent_in_the_name_of_a_key_if_there_is_one() -> None:
     assert rig.transport.copies == [(peer, (name,)) for peer in (PEER, OTHER) for name in ("eth0", "eth1")]
 
 
-def test_status_tells_what_exabgp_has_accepted_and_what_is_wanted() -> None:
+def test_status_shows_what_exabgp_has_accepted_and_what_is_desired() -> None:
     rig = given_active(router(1, addresses=["2001:db8:53::1"], unlisted_addresses=["2001:db8:53::9"]), router(2))
     rig.speaker.answers = False
     rig.hear(250)

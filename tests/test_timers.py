@@ -25,7 +25,7 @@ class Time:
         self.timers.ring()
 
 
-def test_what_is_due_happens_in_order_and_once() -> None:
+def test_due_calls_are_made_in_order_and_once() -> None:
     time = Time()
     time.timers.call_at(2.0, time.note("second"))
     time.timers.call_at(1.0, time.note("first"))
@@ -42,7 +42,7 @@ def test_what_is_due_happens_in_order_and_once() -> None:
     assert time.timers.deadline is None
 
 
-def test_what_is_cancelled_does_not_happen() -> None:
+def test_a_cancelled_call_is_not_made() -> None:
     time = Time()
     one, other = (time.timers.call_at(1.0, time.note(name)) for name in ("one", "other"))
     one.cancel()
@@ -55,7 +55,7 @@ def test_what_is_cancelled_does_not_happen() -> None:
     assert time.timers.deadline is None
 
 
-def test_what_is_arranged_meanwhile_is_for_the_next_time() -> None:
+def test_a_call_scheduled_meanwhile_is_for_the_next_ring() -> None:
     time = Time()
     time.timers.call_at(1.0, time.timers.call_at, 0.0, time.note("early"))
     time.pass_(1.0)
@@ -65,7 +65,7 @@ def test_what_is_arranged_meanwhile_is_for_the_next_time() -> None:
     assert time.rung == [("early", 1.0)]
 
 
-def test_an_error_keeps_nothing_else_from_happening() -> None:
+def test_an_exception_does_not_stop_other_calls() -> None:
     time = Time()
     time.timers.call_at(1.0, int, "no number")
     time.timers.call_at(1.0, time.note("other"))

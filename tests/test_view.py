@@ -99,7 +99,7 @@ def test_no_more_transitions_are_kept_than_a_few() -> None:
 # Phases
 
 
-def test_a_takeover_says_when_it_was_bound_announced_and_confirmed() -> None:
+def test_a_takeover_has_the_times_of_bound_announced_and_confirmed() -> None:
     rig = given_backup(heard=None)
     rig.addresses.slow, rig.speaker.answers = {VIP}, False
     while seen(rig).role != "active":
@@ -122,7 +122,7 @@ def test_a_takeover_says_when_it_was_bound_announced_and_confirmed() -> None:
     assert list(seen(rig).last[0].phases) == ["bound", "announced", "confirmed"]
 
 
-def test_what_an_active_repeats_later_is_no_part_of_its_takeover() -> None:
+def test_later_announcements_of_an_active_are_no_part_of_its_takeover() -> None:
     rig = given_active()
     before = seen(rig).last[0].phases
     assert before.keys() == {"bound", "announced", "confirmed"}
@@ -133,7 +133,7 @@ def test_what_an_active_repeats_later_is_no_part_of_its_takeover() -> None:
     assert seen(rig).last[0].phases == before
 
 
-def test_a_handover_says_when_it_was_withdrawn_and_unbound() -> None:
+def test_a_handover_has_the_times_of_withdrawn_and_unbound() -> None:
     rig = given_active()
     rig.follow(60)
     phases = seen(rig).last[0].phases
@@ -150,7 +150,7 @@ def test_in_break_before_make_the_end_of_a_takeover_is_no_part_of_it() -> None:
     assert took_over.phases.keys() == {"bound", "announced", "confirmed"}
 
 
-def test_what_is_cleared_before_any_transition_follows_from_none() -> None:
+def test_phases_before_any_transition_belong_to_none() -> None:
     rig = Rig(router(checks=["fit"]), check("fit"))
     rig.addresses.lo, rig.memory.offered = {VIP}, {"web"}
     rig.start().after(5)
@@ -175,7 +175,7 @@ def test_a_priority_is_a_sum() -> None:
     assert 160 + sum(term.amount for term in found.terms) == found.priority
 
 
-def test_a_fault_and_what_is_waited_for_are_terms_too() -> None:
+def test_faults_and_awaited_checks_are_terms_too() -> None:
     rig = Rig(router(checks=["fit", "slow"]), check("fit"), check("slow", initial="wait")).start()
     rig.check("fit", passed=False, detail="broken")
     found = seen(rig)
@@ -210,7 +210,7 @@ def test_a_backup_knows_who_is_active_and_its_last_advert_on_each_path() -> None
     )
 
 
-def test_a_peer_that_was_never_heard_is_unknown() -> None:
+def test_a_peer_without_an_advert_is_unknown() -> None:
     rig = given_backup()
     assert peer(rig, OTHER) == PeerView(
         address=str(OTHER), paths=(PathView(interface="eth0"), PathView(interface="eth1"))
@@ -233,7 +233,7 @@ def test_a_path_that_never_delivered_is_quiet_and_has_no_age() -> None:
     assert (second.copies, second.quiet, second.age) == (0, True, None)
 
 
-def test_a_peer_that_comes_back_makes_no_path_younger_on_which_it_is_not_heard() -> None:
+def test_a_peer_that_returns_refreshes_only_the_paths_that_deliver() -> None:
     rig = given_backup(router(preempt=False), heard=None)
     rig.hear(250, interface=2).hear(250, interface=1).after(3)
     rig.hear(0, interface=1)
@@ -270,14 +270,14 @@ def test_an_active_does_not_know_its_peers() -> None:
     )
 
 
-def test_an_active_that_hears_another_says_so() -> None:
+def test_an_active_shows_another_active() -> None:
     rig = given_active().hear(100).after(0.5)
     assert (seen(rig).role, seen(rig).active) == ("active", str(SOURCE))
     assert (peer(rig).active, peer(rig).priority, peer(rig).age) == (True, 100, 0.5)
     assert peer(rig).paths[0] == PathView(interface="eth0", copies=1, age=0.5, quiet=False)
 
 
-def test_who_has_resigned_or_fallen_silent_is_active_no_more() -> None:
+def test_a_peer_that_resigned_or_fell_silent_is_not_active() -> None:
     rig = given_backup().hear(0)
     assert (seen(rig).active, peer(rig).active, peer(rig).priority) == (None, False, 0)
     rig.hear(250).after(3.25)
@@ -331,14 +331,14 @@ def test_an_address_that_is_there_unwanted_is_not_verified() -> None:
     assert (address.wanted, address.present, address.verified) == (False, True, False)
 
 
-def test_where_the_table_of_lo_cannot_be_read_nothing_is_known_of_it() -> None:
+def test_without_the_table_of_lo_addresses_are_unknown() -> None:
     rig = given_active()
     rig.addresses.unreadable = OSError(5, "no table")
     (address,) = seen(rig).on_lo
     assert (address.wanted, address.present, address.verified) == (True, None, None)
 
 
-def test_a_route_that_exabgp_has_not_confirmed_is_told_from_one_that_it_has() -> None:
+def test_confirmed_and_unconfirmed_routes_differ() -> None:
     rig = given_backup(router(addresses=[str(VIP), "2001:db8:53::9"]))
     rig.speaker.answers = False
     rig.after(10)
@@ -351,7 +351,7 @@ def test_a_route_that_exabgp_has_not_confirmed_is_told_from_one_that_it_has() ->
     assert (seen(rig).level, seen(rig).wanted, seen(rig).accepted) == (None, "active", False)
 
 
-def test_what_exabgp_takes_with_it_is_withdrawn() -> None:
+def test_routes_are_withdrawn_with_the_end_of_exabgp() -> None:
     rig = given_active()
     rig.handle(speaker.Gone("its pipe is closed"))
     rig.after(5)
@@ -381,7 +381,7 @@ def test_a_session_says_since_when_it_is_up_or_down() -> None:
     assert seen(rig).untold == (str(SECOND),)
 
 
-def test_a_check_has_its_last_result_and_what_speaks_against_its_verdict() -> None:
+def test_a_check_has_its_last_result_and_the_results_that_contradict_its_verdict() -> None:
     tables = [router(checks=["fit"]), router(2, checks=["fit"]), check("fit", fall=3, rise=2)]
     rig = Rig(*tables).start()
     (never,) = rig.node.view().checks
@@ -433,7 +433,7 @@ def test_exabgp_has_its_version_and_answers_or_not() -> None:
     assert [one.up for one in rig.node.view().sessions] == [None]
 
 
-def test_what_was_rejected_is_counted_by_its_reason() -> None:
+def test_rejected_packets_are_counted_by_reason() -> None:
     rig = given_backup()
     rig.hear(250, source=ip_address("2001:db8:ff::99"))
     assert rig.node.view().rejected == {"unknown-source": 1}
@@ -469,7 +469,7 @@ def test_an_alarm_that_rings_early_is_not_late() -> None:
     assert lateness((1000.0, 999.9999), now=1000.0) == Lateness(alarms=1, late=0, maximum=0.0)
 
 
-def test_what_is_older_than_an_hour_does_not_count() -> None:
+def test_alarms_older_than_an_hour_do_not_count() -> None:
     rings = [(0.0, 5.0), (MINUTE + 5.0, MINUTE + 5.5)]
     assert lateness(*rings, now=HOUR + 4.9).maximum == 5.0
     assert lateness(*rings, now=HOUR + 5.0) == Lateness(alarms=1, late=1, maximum=0.5)

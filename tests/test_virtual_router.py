@@ -7,7 +7,7 @@ from exavrrp.vrrp.router import Active, Initialize, Role, Transition, Why
 from tests.ports import EPOCH, INTERVAL, VIP, Rig, check, given_active, given_backup, router
 
 
-def test_an_advert_that_others_do_not_agree_with_is_told() -> None:
+def test_an_advert_that_differs_from_our_settings_is_logged() -> None:
     rig = given_backup()
     rig.hear(250, centiseconds=200)
     (line,) = [fields for _, event, fields in rig.log.lines if event == "interval-differs"]
@@ -21,7 +21,7 @@ def test_stop_is_the_last_word_to_notify_programs() -> None:
     assert rig.role() is Role.INITIALIZE
 
 
-def test_who_is_drained_is_a_backup_to_notify_programs_and_who_is_in_fault_is_not() -> None:
+def test_a_drained_router_is_backup_to_notify_programs_and_a_faulty_one_is_not() -> None:
     rig = given_active()
     rig.node.commands.drain("web")
     rig.clock.run()
@@ -60,7 +60,7 @@ def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:
     assert take_over(30.2) == 31
 
 
-def test_a_check_that_has_said_nothing_yet_is_waited_for_and_no_fault() -> None:
+def test_a_check_without_a_result_is_awaited_and_no_fault() -> None:
     """What a predecessor left would be cleared for it."""
     rig = Rig(router(checks=["fit"]), check("fit")).start().session()
     assert (rig.faults(), rig.holds()) == ([], ["waiting for fit"])
@@ -68,7 +68,7 @@ def test_a_check_that_has_said_nothing_yet_is_waited_for_and_no_fault() -> None:
     assert rig.faults() == ["check"]
 
 
-def test_what_of_leftovers_was_gone_is_bound_by_who_takes_over() -> None:
+def test_a_takeover_binds_missing_addresses_of_leftovers() -> None:
     rig = Rig(router(addresses=["2001:db8:53::1", "2001:db8:53::2"]))
     rig.memory.offered = {"web"}
     rig.addresses.lo = {VIP}

@@ -9,7 +9,7 @@ from exavrrp.ways import MUTE_ADVERTS, SOURCE_ADVERTS
 from tests.ports import INTERVAL, LINKS, OTHER, PEER, given_active, given_backup, router
 
 
-def test_a_path_that_goes_quiet_is_told_and_copies_are_counted() -> None:
+def test_a_quiet_path_is_logged_and_copies_are_counted() -> None:
     rig = given_backup()
     for _ in range(5):
         rig.hear(250, interface=1).after(INTERVAL)
@@ -20,7 +20,7 @@ def test_a_path_that_goes_quiet_is_told_and_copies_are_counted() -> None:
     assert heard.counts == {1: 6, 2: 1}, "once in given_backup"
 
 
-def test_what_leads_to_a_peer_is_what_the_routes_say() -> None:
+def test_the_paths_to_a_peer_follow_the_routes() -> None:
     rig = given_backup()
     assert rig.router().ways.links == {PEER: LINKS, OTHER: LINKS}
 
@@ -34,7 +34,7 @@ def test_a_source_that_comes_back_in_time_was_never_lost() -> None:
     assert rig.role() is Role.ACTIVE
 
 
-def test_who_takes_part_again_while_it_is_cut_off_is_out_again_before_it_takes_over() -> None:
+def test_a_router_that_rejoins_while_cut_off_leaves_again_before_it_takes_over() -> None:
     rig = given_backup()
     rig.node.commands.drain("web")
     rig.paths.links, rig.paths.isolated = (), True
@@ -44,7 +44,7 @@ def test_who_takes_part_again_while_it_is_cut_off_is_out_again_before_it_takes_o
     assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["adverts"])
 
 
-def test_who_is_cut_off_does_not_take_part_again_before_there_is_a_way() -> None:
+def test_a_router_that_is_cut_off_does_not_rejoin_without_a_path() -> None:
     rig = given_backup()
     rig.paths.links, rig.paths.isolated = (), True
     rig.handle(PathsChanged()).after(SOURCE_ADVERTS * INTERVAL + 0.1)
@@ -60,7 +60,7 @@ def test_a_standby_that_is_cut_off_keeps_what_is_announced() -> None:
     assert (rig.faults(), rig.bound()) == ([], True)
 
 
-def test_a_node_without_a_way_to_peers_that_it_hears_is_not_alone() -> None:
+def test_a_node_without_a_path_to_peers_whose_adverts_arrive_is_not_the_last_one() -> None:
     rig = given_active()
     rig.paths.links = ()
     rig.mute(ENETUNREACH).handle(PathsChanged())

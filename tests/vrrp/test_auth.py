@@ -172,7 +172,7 @@ def test_the_table_of_the_draft_is_ours() -> None:
 @families
 @pytest.mark.parametrize("mode", Mode)
 @pytest.mark.parametrize("what", FOUND)
-def test_what_was_changed_is_rejected_in_every_mode(family: int, mode: Mode, what: str) -> None:
+def test_a_changed_advert_is_rejected_in_every_mode(family: int, mode: Mode, what: str) -> None:
     it = vector(family)
     message, rest = tampered(it, what)
     by = guard(it, mode)
@@ -254,7 +254,7 @@ ORDER = [None, Mode.RECEIVE_ONLY, Mode.PERMISSIVE, Mode.ENFORCE]
 @families
 @pytest.mark.parametrize("sender", ORDER)
 @pytest.mark.parametrize("receiver", ORDER)
-def test_nodes_one_step_apart_hear_each_other(family: int, sender: Mode | None, receiver: Mode | None) -> None:
+def test_nodes_one_step_apart_accept_each_other(family: int, sender: Mode | None, receiver: Mode | None) -> None:
     it = vector(family)
     payload = Node(sender).sends(it)
     assert (len(payload) > len(it.message)) is (sender in {Mode.PERMISSIVE, Mode.ENFORCE})
@@ -262,7 +262,7 @@ def test_nodes_one_step_apart_hear_each_other(family: int, sender: Mode | None, 
     assert Node(receiver).hears(it, payload) is (Reason.AUTH_MISSING if deaf else None)
 
 
-def test_who_signs_and_who_does_not_is_counted() -> None:
+def test_signed_and_unsigned_adverts_are_counted() -> None:
     it = vector(4)
     by = guard(it, Mode.PERMISSIVE)
     for payload in (it.message, it.message, it.message + it.trailer):
@@ -299,7 +299,7 @@ def test_serial_number_arithmetic(later: int, earlier: int, does: bool) -> None:
     assert follows(Sequence(later), Sequence(earlier)) is does
 
 
-def test_a_number_tells_the_time() -> None:
+def test_a_sequence_number_encodes_the_time() -> None:
     assert sequence(0) == 0
     assert sequence(1.5) == 1 << 32 | 0x8000 << 16
     assert sequence((1 << 32) + 1) == 1 << 32, "seconds wrap in 2106"
@@ -395,7 +395,7 @@ def test_the_window_is_as_wide_on_both_sides(off: int) -> None:
     assert Receiver().hears(sequence(1000 + off), 1000.9) is expected
 
 
-def test_how_far_an_accepted_clock_is_off_is_known() -> None:
+def test_the_offset_of_an_accepted_clock_is_known() -> None:
     receiver = Receiver()
     for number, now, skew in ((1003, 1000.9, 3), (1004, 1006.5, -2)):
         assert receiver.hears(sequence(number), now) is None
@@ -404,7 +404,7 @@ def test_how_far_an_accepted_clock_is_off_is_known() -> None:
 
 
 @pytest.mark.parametrize(("off", "words"), [(-6, "6 s behind our clock"), (6, "6 s ahead of our clock")])
-def test_a_clock_that_is_off_is_told(off: int, words: str) -> None:
+def test_a_clock_that_is_off_is_reported(off: int, words: str) -> None:
     receiver = Receiver()
     rest = bytes(sign(KEY, sequence(1000 + off), receiver.it.source, receiver.it.message))
     with pytest.raises(Malformed, match=f"{receiver.it.source} signed it {words} .window 5 s."):
@@ -420,7 +420,7 @@ def test_a_number_is_accepted_once_and_none_before_it() -> None:
     assert receiver.hears(sequence(1000.5), 1000) is Reason.AUTH_REPLAY
 
 
-def test_each_sender_and_each_vrid_has_its_mark() -> None:
+def test_each_sender_and_each_vrid_has_its_replay_counter() -> None:
     receiver = Receiver()
     other = ip_address("2001:db8::99")
     assert receiver.hears(sequence(1003), 1000) is None
@@ -431,7 +431,7 @@ def test_each_sender_and_each_vrid_has_its_mark() -> None:
     assert len(receiver.marks) == 3
 
 
-def test_a_mark_survives_who_has_set_it() -> None:
+def test_a_replay_counter_outlives_its_process() -> None:
     first, second = Receiver(), Receiver()
     assert first.hears(sequence(1000), 1000) is None
     second.marks.update(first.marks)
@@ -439,7 +439,7 @@ def test_a_mark_survives_who_has_set_it() -> None:
     assert second.hears(sequence(1001), 1001) is None
 
 
-def test_a_mark_outside_the_window_does_not_count() -> None:
+def test_a_replay_counter_outside_the_window_does_not_count() -> None:
     # Both clocks were a day ahead, and have been corrected: the nodes are not deaf to each other for a day.
     receiver = Receiver()
     assert receiver.hears(sequence(87400), 87400) is None
@@ -449,7 +449,7 @@ def test_a_mark_outside_the_window_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(("skew", "most"), [(-4, 9), (0, 5), (4, 5)])
-def test_a_mark_counts_until_our_clock_is_set_back_by_more_than_the_window(skew: int, most: int) -> None:
+def test_a_replay_counter_counts_until_our_clock_is_set_back_by_more_than_the_window(skew: int, most: int) -> None:
     """Whatever the sender's clock says: what was recorded is not new again after a step within the window."""
     for back in (1, 2, most, most + 1):
         receiver = Receiver()
@@ -458,7 +458,7 @@ def test_a_mark_counts_until_our_clock_is_set_back_by_more_than_the_window(skew:
         assert receiver.hears(recorded, 2000 - back) is (Reason.AUTH_REPLAY if back <= most else None)
 
 
-def test_a_mark_of_another_age_does_not_count() -> None:
+def test_a_replay_counter_of_another_era_does_not_count() -> None:
     receiver = Receiver()
     receiver.marks[Flow(receiver.it.destination, receiver.it.source, 51)] = sequence(1000 + (1 << 31))
     assert receiver.hears(sequence(1000), 1000) is None
@@ -548,7 +548,7 @@ def test_a_secret_is_never_shown() -> None:
         lambda: policy(active=2),
     ],
 )
-def test_what_the_configuration_must_not_let_through(wrong: Callable[[], object]) -> None:
+def test_invalid_policies_raise(wrong: Callable[[], object]) -> None:
     with pytest.raises(AssertionError):
         wrong()
 
@@ -591,7 +591,7 @@ def verifier(datagram: Datagram, settings: Policy) -> Verifier:
 
 
 @given(it=signed())
-def test_what_is_signed_is_verified(it: tuple[Datagram, Advertisement, Policy, float, bool]) -> None:
+def test_every_signed_advert_is_verified(it: tuple[Datagram, Advertisement, Policy, float, bool]) -> None:
     datagram, advertisement, settings, now, _ = it
     by = verifier(datagram, settings)
     assert decode(datagram, anybody(datagram), by, now) == advertisement
