@@ -31,6 +31,7 @@ from exavrrp.reception import sources
 from exavrrp.roster import Ports, owned
 from exavrrp.routes import Network, Route
 from exavrrp.takeover import GRACEFUL_SHUTDOWN
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Flow
 from exavrrp.vrrp.auth import Sequence as Number
@@ -264,6 +265,7 @@ class Addresses:
 
     def __init__(self, rig: "Rig") -> None:
         self.lo: set[Address] = set()
+        self.preferred: set[Address] = set()
         self.refused: set[Address] = set()
         """what the kernel refuses to bind"""
         self.broken: OSError | None = None
@@ -283,15 +285,17 @@ class Addresses:
     def own(self, ours: frozenset[Address]) -> None:
         self.ours = ours
 
-    def set(self, wanted: frozenset[Address]) -> None:
+    def set(self, forms: Collection[VirtualAddress]) -> None:
         self.batches += 1
         self._rig.clock.now += self.takes
         if self.broken is not None:
             raise self.broken
+        wanted = {one.address for one in forms}
         refused = (wanted - self.lo) & self.refused
         for verb, some in (("unbind", self.lo - wanted), ("bind", wanted - self.lo - refused)):
             self._rig.done += [f"{verb} {address}" for address in sorted(some, key=int)]
-        self.lo = set(wanted - refused)
+        self.lo = wanted - refused
+        self.preferred = {one.address for one in forms if one.preferred} & self.lo
         self.awaited = self.lo & self.slow
         if refused:
             raise AddressError({one: OSError(EBUSY, "the kernel refuses") for one in sorted(refused, key=int)})

@@ -26,6 +26,7 @@ from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Attributes
 from exavrrp.sessions import Requirement
 from exavrrp.takeover import GRACEFUL_SHUTDOWN, RoutePolicy, Takeover
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
 Tables = dict[str, dict[str, str]]
@@ -1450,8 +1451,11 @@ def test_an_intended_configuration_has_no_warning(read: Any, changes: list[tuple
 
 def test_announced_prefixes(read: Any) -> None:
     web, four = read(written(changed((WEB, "unlisted_addresses", '["2001:db8:53::2"]')))).routers
-    assert web.unlisted_addresses == (IPv6Address("2001:db8:53::2"),)
-    assert web.all_addresses == (IPv6Address("2001:db8:53::1"), IPv6Address("2001:db8:53::2"))
+    assert web.virtual_addresses == (
+        VirtualAddress(IPv6Address("2001:db8:53::1")),
+        VirtualAddress(IPv6Address("2001:db8:53::2"), listed=False),
+    )
+    assert web.addresses == (IPv6Address("2001:db8:53::1"), IPv6Address("2001:db8:53::2"))
     assert web.election().addresses == (IPv6Address("2001:db8:53::1"),), "what adverts list"
     assert web.announce == (IPv6Network("2001:db8:53::1/128"), IPv6Network("2001:db8:53::2/128"))
     assert four.announce == (IPv4Network("192.0.2.53/32"),)

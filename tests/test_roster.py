@@ -434,7 +434,7 @@ def test_in_the_end_everything_is_as_configured_last(
     rig.after(3 * LEAVE_LIMIT)
     routers = rig.configuration.routers
     assert [(name, rig.role(name)) for name in rig.node.routers] == [(one.name, Role.ACTIVE) for one in routers]
-    assert rig.addresses.lo == {address for one in routers for address in one.all_addresses}
+    assert rig.addresses.lo == {address for one in routers for address in one.addresses}
     assert rig.speaker.wanted.keys() == {network for one in routers for network in one.announce}
     assert {route.network for route in rig.speaker.ours} == {network for one in routers for network in one.owned}
     assert rig.transports.peers == sources(routers)

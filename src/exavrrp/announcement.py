@@ -70,7 +70,7 @@ class Announcement:
         """The prefixes and attributes may be others now; ``bound``: whether its addresses are on lo."""
         after = self._common.configuration
         known = frozenset(before.announce) - self._withheld
-        if bound and set(before.all_addresses) != set(after.all_addresses):
+        if bound and set(before.addresses) != set(after.addresses):
             self._withheld = frozenset(after.announce) - known
         else:
             self._withheld &= frozenset(after.announce)

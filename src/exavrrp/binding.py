@@ -15,6 +15,7 @@ from exavrrp.backoff import RETRIES, Backoff
 from exavrrp.common import Common
 from exavrrp.history import Phase
 from exavrrp.instance import Fault
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address
 from exavrrp.work import Work
 
@@ -44,7 +45,7 @@ class OnLo:
     @property
     def addresses(self) -> tuple[Address, ...]:
         """All of them."""
-        return self._common.configuration.all_addresses
+        return self._common.configuration.addresses
 
     @property
     def bound(self) -> bool:
@@ -52,11 +53,12 @@ class OnLo:
         return self._common.instance.presence.bound
 
     @property
-    def wanted(self) -> Collection[Address]:
+    def wanted(self) -> Collection[VirtualAddress]:
         """What is wanted now. Nothing is bound only to be unbound when a predecessor's withdraw is confirmed."""
         if not self.bound:
             return ()
-        return self.addresses if self._left is None else self._left
+        all_of_them, left = self._common.configuration.virtual_addresses, self._left
+        return all_of_them if left is None else [one for one in all_of_them if one.address in left]
 
     def inherit(self, left: Collection[Address] | None) -> None:
         """What a predecessor has ``left`` is to be cleared; None: it is to stay, and what of it is gone is put back."""
@@ -123,7 +125,7 @@ class Binding:
         self._clock = clock
         self._work = work
         self._flush = flush
-        self._bound: set[Address] = set()
+        self._bound: dict[Address, VirtualAddress] = {}
         """what is wanted on lo"""
         self._asking: dict[OnLo, None] = {}
         """whose addresses are to be bound or unbound"""
@@ -168,28 +170,32 @@ class Binding:
     def set(self, changed: Iterable[OnLo]) -> OSError | None:
         """What ``changed`` want on lo, and what all others have there; what was refused is returned."""
         for one in changed:
-            self._bound.difference_update(one.addresses)
-            self._bound.update(one.wanted)
+            self._drop(one.addresses)
+            self._bound.update((wanted.address, wanted) for wanted in one.wanted)
         try:
-            self._addresses.set(frozenset(self._bound))
+            self._addresses.set(self._bound.values())
         except OSError as error:
             return error
         return None
 
     def keep(self, others: Iterable[Address]) -> None:
         """These stay on lo, too, although no router wants them: from the next change on."""
-        self._bound.update(others)
+        self._bound |= {address: VirtualAddress(address) for address in others}
 
     def remove(self, others: Iterable[Address]) -> OSError | None:
         """These are not to stay any more, unless a router has come to want them; what was refused is returned."""
-        wanted = {address for one in set(self.by_address.values()) for address in one.wanted}
-        self._bound.difference_update(address for address in others if address not in wanted)
+        wanted = {each.address for one in set(self.by_address.values()) for each in one.wanted}
+        self._drop(address for address in others if address not in wanted)
         return self.set(())
+
+    def _drop(self, addresses: Iterable[Address]) -> None:
+        for address in addresses:
+            self._bound.pop(address, None)
 
     def clear(self) -> None:
         """Nothing is to be there, whatever the routers want; they have not been told yet."""
         with suppress(OSError):  # tried again when they are
-            self._addresses.set(frozenset())
+            self._addresses.set(())
 
     def look(self) -> None:
         """The kernel may accept packets to addresses that were awaited."""

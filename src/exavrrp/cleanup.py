@@ -61,7 +61,7 @@ def _unbound(ours: frozenset[Address], directory: Path) -> list[Address]:
         found = addresses.present()
         if found and (exabgp := announcer(directory)) is not None:
             raise Served(f"ExaBGP (process {exabgp}) may still announce for an agent that is gone; stop ExaBGP first")
-        addresses.set(frozenset())
+        addresses.set(())
     finally:
         addresses.close()
         loop.close()

@@ -55,7 +55,7 @@ class Leftovers:
         """Know them before anything is decided. Raises OSError."""
         present = self._addresses.present()
         for router in routers:
-            self._inherit(router, present.intersection(router.configuration.all_addresses))
+            self._inherit(router, present.intersection(router.configuration.addresses))
         bound, routes = self._addresses.adopt(self._forgotten.addresses), self._forgotten.routes
         if bound or routes:
             told = {"addresses": sorted(map(str, bound)), "prefixes": sorted(route.prefix for route in routes)}

@@ -17,6 +17,7 @@ from typing import Protocol, TypeVarTuple
 
 from exavrrp.routes import Network, Route
 from exavrrp.timers import Timer
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address, Datagram, Reason
 
 _Arguments = TypeVarTuple("_Arguments")
@@ -241,10 +242,11 @@ class Addresses(Protocol):
         again, when it is not.
         """
 
-    def set(self, wanted: frozenset[Address]) -> None:
-        """Make lo carry, of ours, exactly ``wanted``. ``AddressesChanged`` follows whenever less is ``awaited``.
+    def set(self, wanted: Collection[VirtualAddress]) -> None:
+        """Make lo carry, of ours, exactly ``wanted``, each in its form, which is changed in place.
 
-        Raises ``AddressError`` after having done all that could be done, and any other ``OSError``.
+        ``AddressesChanged`` follows whenever less is ``awaited``. Raises ``AddressError`` after having done all that
+        could be done, and any other ``OSError``.
         """
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:

@@ -113,7 +113,7 @@ def _all(configuration: Configuration, leaving: Iterable[Team]) -> list[RouterCo
 
 def _claims(router: RouterConfiguration) -> set[object]:
     """What no two routers have in common."""
-    return {router.name, (router.source, router.vrid), *router.all_addresses, *router.owned}
+    return {router.name, (router.source, router.vrid), *router.addresses, *router.owned}
 
 
 class Roster:
@@ -185,7 +185,7 @@ class Roster:
         given.paths.set(dict.fromkeys(router.interfaces for router in routers))
         self._own(configuration, leaving, others)
         given.marks.set(flows(routers))
-        given.addresses.own(frozenset(address for router in routers for address in router.all_addresses))
+        given.addresses.own(frozenset(address for router in routers for address in router.addresses))
         given.notifier.set({router.name: router for router in routers}.values())
         given.checks.set(used_checks(configuration))
 
@@ -232,9 +232,9 @@ class Roster:
         self.by_network.update(dict.fromkeys(after.owned, router))
         for team in self._leaving:
             for one in team.routers:
-                one.give_up(after.all_addresses, after.owned)
+                one.give_up(after.addresses, after.owned)
         networks = [network for network in before.announce if network not in after.announce]
-        addresses = [address for address in before.all_addresses if address not in after.all_addresses]
+        addresses = [address for address in before.addresses if address not in after.addresses]
         taken = {network for one in new.routers for network in one.announce}
         self._shared.announcer.withdraw(network for network in networks if network not in taken)
         self._shared.binding.disown(addresses, router.on_lo)

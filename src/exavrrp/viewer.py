@@ -143,7 +143,7 @@ class Viewer:
             holds=tuple(detail for hold, detail in router.instance.holds.items() if hold is not Hold.DRAIN),
             remarks=remarks,
             outcome=router.drain.outcome,
-            family=configuration.all_addresses[0].version,
+            family=configuration.family,
             source=_text(configuration.source),
             group=configuration.group,
             since=history.last[0].at if history.last else router.began,
@@ -178,7 +178,7 @@ class Viewer:
         )
 
     def _on_lo(self, router: VirtualRouter, present: Collection[Address] | None) -> tuple[AddressView, ...]:
-        wanted, awaited = router.on_lo.wanted, self._addresses.awaited
+        wanted, awaited = {one.address for one in router.on_lo.wanted}, self._addresses.awaited
         return tuple(
             AddressView(
                 address=_text(one),

@@ -134,7 +134,7 @@ class VirtualRouter:
         common.tell(
             events.Configured(self.name, after.election(), after.handover_settings(), stale_for=after.stale_for)
         )
-        if before.all_addresses != after.all_addresses:
+        if before.virtual_addresses != after.virtual_addresses:
             self._shared.binding.add(self.on_lo)
             if self.on_lo.bound:
                 self.on_lo.bind()
@@ -144,8 +144,7 @@ class VirtualRouter:
         before = self.configuration
         self.common.configuration = replace(
             before,
-            addresses=tuple(one for one in before.addresses if one not in addresses),
-            unlisted_addresses=tuple(one for one in before.unlisted_addresses if one not in addresses),
+            virtual_addresses=tuple(one for one in before.virtual_addresses if one.address not in addresses),
             announce=tuple(one for one in before.announce if one not in networks),
         )
 

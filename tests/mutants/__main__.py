@@ -64,6 +64,7 @@ OWN = {
     "sessions.py": ("tests/test_sessions.py",),
     "neighbors.py": ("tests/test_neighbors.py", "tests/test_sessions.py"),
     "routes.py": ("tests/test_routes.py",),
+    "virtual_address.py": ("tests/test_virtual_address.py",),
     "speaker/channel.py": ("tests/test_conversation.py", "tests/test_audience.py"),
     "speaker/conversation.py": ("tests/test_conversation.py", "tests/test_audience.py"),
     "speaker/dialects.py": ("tests/test_conversation.py", "tests/test_routes.py"),

@@ -384,7 +384,7 @@ class Chaos:
     def _refuse(self) -> None:
         machine = self._anybody()
         router = self._random.choice(machine.configuration.routers)
-        address = self._random.choice(router.all_addresses)
+        address = self._random.choice(router.addresses)
         machine.log("the kernel refuses {}", address)
         machine.unbindable.add(address)
         self._lasting(lambda: machine.unbindable.discard(address), self._while())
@@ -392,7 +392,7 @@ class Chaos:
     def _remove(self) -> None:
         machine = self._anybody()
         router = self._random.choice(machine.configuration.routers)
-        machine.remove(self._random.choice(router.all_addresses))
+        machine.remove(self._random.choice(router.addresses))
 
     def _set_clock(self) -> None:
         machine = self._anybody()

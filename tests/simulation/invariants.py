@@ -208,7 +208,7 @@ class Invariants:
     def _may_be_announced(self, address: Address) -> bool:
         """Whether something is wrong, so that the address has to go without regard for ExaBGP's answer."""
         process = self._process
-        router = next(one for one in process.routers.values() if address in one.configuration.all_addresses)
+        router = next(one for one in process.routers.values() if address in one.configuration.addresses)
         if any(map(process.exabgp.is_stuck, prefixes_of(process.ground.configuration, address))):
             return True
         excuses = {Fault.BIND}
@@ -243,8 +243,9 @@ class Invariants:
                 self._unwanted.pop(router.name, None)
             if level is Level.ACTIVE and role is not Role.ACTIVE:
                 raise Violation(f"{router.name} is {role} and announced as active")
-            for address in router.configuration.all_addresses:
-                if (address in lo) is not (address in router.on_lo.wanted) and address not in ground.removed:
+            wanted = {one.address for one in router.on_lo.wanted}
+            for address in router.configuration.addresses:
+                if (address in lo) is not (address in wanted) and address not in ground.removed:
                     raise Violation(f"{address} is {'' if address in lo else 'not '}on lo, presence: {bound}")
         ground.grounded()
         for team in process.node.elections.teams:

@@ -30,6 +30,7 @@ from exavrrp.system import journal
 from exavrrp.system.addresses import FIRST_PAUSE
 from exavrrp.system.exabgp import Deaf
 from exavrrp.system.wire import BATCH, RECEIVE_BUFFER
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import LEAVING, Address, Datagram, Reason
@@ -256,8 +257,8 @@ class SimulatedAddresses:
     def own(self, ours: frozenset[Address]) -> None:
         pass
 
-    def set(self, wanted: frozenset[Address]) -> None:
-        self._wanted = wanted
+    def set(self, forms: Collection[VirtualAddress]) -> None:
+        self._wanted = wanted = frozenset(one.address for one in forms)
         process, ground = self._process, self._process.ground
         lo = ground.lo
         gone = frozenset(lo - wanted)

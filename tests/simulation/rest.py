@@ -122,7 +122,7 @@ def _is_described(number: int, machine: Machine, router: VirtualRouter, source: 
     assert machine.agent is not None
     assert machine.exabgp is not None
     seen, configuration = machine.agent.node.view().routers[number], router.configuration
-    there = {str(one) for one in configuration.all_addresses if one in machine.lo}
+    there = {str(one) for one in configuration.addresses if one in machine.lo}
     announced = {str(one) for one in configuration.announce if machine.exabgp.announces(one)}
     described = {one.address for one in seen.on_lo if one.verified}
     routes = {one.prefix for one in seen.routes if one.wanted is not None and one.confirmed}
@@ -158,13 +158,13 @@ def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str 
     if exabgp is None:
         return "no ExaBGP"
     if shape.standby and not machine.drained:
-        if instance.presence.state != Present(Level.STANDBY) or not machine.lo.issuperset(configuration.all_addresses):
+        if instance.presence.state != Present(Level.STANDBY) or not machine.lo.issuperset(configuration.addresses):
             return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
         wanted = router.configuration.route_policy.standby
         told = (route for one in configuration.announce for route in exabgp.routes(one))
         if any(route is None or not _is(route, wanted) for route in told):
             return "does not announce its standby"
-    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(configuration.all_addresses):
+    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(configuration.addresses):
         return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
     elif any(exabgp.announces(one) for one in configuration.announce):
         return "still announces"
@@ -183,7 +183,7 @@ def _is(route: Command, wanted: Attributes) -> bool:
 def _serves(machine: Machine, router: VirtualRouter) -> str | None:
     if router.instance.presence.state != Present(Level.ACTIVE):
         return f"{machine.name} is Active, and {router.instance.presence.state}"
-    if not machine.lo.issuperset(router.configuration.all_addresses):
+    if not machine.lo.issuperset(router.configuration.addresses):
         return f"{machine.name} is Active and not bound"
     exabgp = machine.exabgp
     assert exabgp is not None
@@ -195,7 +195,7 @@ def _serves(machine: Machine, router: VirtualRouter) -> str | None:
 
 def _is_reached(machine: Machine, router: VirtualRouter, fabric: Fabric) -> str | None:
     for number in range(len(fabric.routers)):
-        for address in router.configuration.all_addresses:
+        for address in router.configuration.addresses:
             best = fabric.best(number, address)
             if best != {machine.number}:
                 return f"router {number} sends packets for {address} to {sorted(best)}, not to {machine.number}"

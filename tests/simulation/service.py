@@ -89,7 +89,7 @@ class Service:
         self.move: Move | None = None
         """the one that is made"""
         self._addresses: tuple[Address, ...] = tuple(
-            address for router in machines[0].configuration.routers for address in router.all_addresses
+            address for router in machines[0].configuration.routers for address in router.addresses
         )
 
     def look(self) -> None:

@@ -32,9 +32,10 @@ from exavrrp.system.addresses import (
     global_on_loopback,
 )
 from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, Request
+from exavrrp.virtual_address import VirtualAddress
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 
     from exavrrp.vrrp.packet import Address
     from tests.system.conftest import Namespace, Run, Until
@@ -75,6 +76,9 @@ class Bound:
 
     def accept(self) -> None:
         self.accepted += 1
+
+    def want(self, wanted: Iterable[Address], *, preferred: bool = False) -> None:
+        self.addresses.set([VirtualAddress(one, preferred=preferred and one.version == 6) for one in wanted])
 
     def shown(self, interface: str = "lo") -> dict[str, dict[str, Any]]:
         """address/prefix → what iproute2 says of it, without those that every lo has."""
@@ -120,7 +124,7 @@ def host(namespace: Callable[[], Namespace]) -> Namespace:
 def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None:
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             shown = bound.shown()
             six, four = shown[f"{SIX}/128"], shown[f"{FOUR}/32"]
             assert six["deprecated"]
@@ -163,7 +167,7 @@ def test_a_service_on_a_bound_address_answers_the_network(
         async with binding(server) as bound:
             for state in ("up", "down", "up"):
                 server.ip(f"link set lo {state}")
-                bound.addresses.set(OURS)
+                bound.want(OURS)
                 await until(lambda: not bound.addresses.awaited)
                 with client:
                     asking = socket.socket(family, socket.SOCK_DGRAM)
@@ -191,7 +195,7 @@ def test_a_virtual_address_is_never_chosen_as_a_source(
 
     async def scenario() -> None:
         async with binding(left) as bound:
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             # By RFC 6724 rule 8 the virtual address would win toward its neighbour, were it not deprecated (rule 3).
             left.ip("route add 2001:db8:53::/64 dev eth0", "-6")
             [route] = json.loads(left.run("ip", "-j", "-6", "route", "get", "2001:db8:53::99"))
@@ -214,7 +218,7 @@ def test_an_ipv4_address_that_stands_before_the_own_one_is_no_source(
 
     async def scenario() -> None:
         async with binding(left) as bound:
-            bound.addresses.set(frozenset({FOUR}))
+            bound.want(frozenset({FOUR}))
             left.ip("addr flush dev lo\naddr add 127.0.0.1/8 dev lo")
             await reports(bound, 1, until)
             assert bound.has(FOUR)
@@ -236,13 +240,13 @@ def test_an_ipv4_address_of_another_scope_is_put_right(host: Namespace, run: Run
     async def scenario() -> None:
         async with binding(host) as bound:
             assert bound.addresses.present() == {FOUR, OTHER_FOUR}
-            bound.addresses.set(frozenset({FOUR, OTHER_FOUR}))
+            bound.want(frozenset({FOUR, OTHER_FOUR}))
             assert {one["scope"] for name, one in bound.shown().items() if name.endswith(("53/32", "54/32"))} == {
                 "host"
             }
             assert bound.has(FOUR)
             assert bound.has(OTHER_FOUR)
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert bound.addresses.present() == NOTHING
 
     with host:
@@ -258,14 +262,14 @@ def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
         host.ip(f"addr add {OTHER_FOUR}/32 dev lo")
         if not marks:
             monkeypatch.setattr(addresses_module, "_IFA_PROTO", -1)
         async with binding(host, frozenset({OTHER_SIX})) as bound:
             adopted = bound.addresses.adopt([FOUR, OTHER_FOUR, SIX])
             assert adopted == ({FOUR, SIX} if marks else {FOUR, SIX, OTHER_FOUR})
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.has(SIX)
             assert not bound.has(FOUR)
             assert bound.has(OTHER_FOUR) is marks
@@ -309,7 +313,7 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
     async def scenario() -> None:
         async with binding(host, frozenset({SIX, FOUR})) as bound:
             addresses = bound.addresses
-            addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             with watching(host) as changes:
                 addresses.own(frozenset({SIX, FOUR, OTHER_SIX}))
                 addresses.own(frozenset({SIX, OTHER_SIX}))
@@ -317,7 +321,7 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
                 host.ip(f"addr del {FOUR}/32 dev lo")
                 await until(lambda: bound.repaired == [FOUR])  # looked after as long as it is wanted
                 changes()
-                addresses.set(frozenset({SIX, FOUR, OTHER_SIX}))
+                bound.want(frozenset({SIX, FOUR, OTHER_SIX}))
                 assert addresses.present() == {SIX, FOUR, OTHER_SIX}
                 told: list[str] = []
 
@@ -328,16 +332,16 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
 
                 await until(is_told)
                 assert [str(OTHER_SIX) in line for line in told] == [True], "the new one was added"
-                addresses.set(frozenset({SIX, OTHER_SIX}))
+                bound.want(frozenset({SIX, OTHER_SIX}))
                 assert [str(FOUR) in line for line in changes()] == [True], "the old one was removed"
                 host.ip(f"addr add {FOUR}/32 dev lo")  # by somebody else
                 await quiet(bound, until)
-                addresses.set(frozenset({SIX}))
+                bound.want(frozenset({SIX}))
                 await quiet(bound, until)
                 assert bound.has(FOUR), "it is not ours any more"
                 assert addresses.present() == {SIX}
                 addresses.own(frozenset({SIX, FOUR}))
-                addresses.set(frozenset({SIX}))
+                bound.want(frozenset({SIX}))
                 assert not bound.has(FOUR), "it is again"
                 assert bound.has(SIX)
                 assert not [line for line in changes() if str(SIX) + "/" in line]
@@ -352,11 +356,11 @@ def test_what_was_never_bound_may_be_bound_by_others_when_it_is_ours_no_more(
 ) -> None:
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             bound.addresses.own(frozenset({SIX}))
             host.ip(f"addr add {FOUR}/32 dev lo")
             await quiet(bound, until)
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert bound.has(FOUR)
             assert not bound.has(SIX)
 
@@ -370,7 +374,7 @@ def test_before_anything_is_bound_only_the_last_set_counts(host: Namespace, run:
         async with binding(host) as bound:
             host.ip(f"addr add {FOUR}/32 dev lo\naddr add {OTHER_FOUR}/32 dev lo")
             bound.addresses.own(frozenset({SIX, OTHER_FOUR}))
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.has(FOUR), "nobody calls it ours any more"
             assert not bound.has(OTHER_FOUR)
 
@@ -386,7 +390,7 @@ def test_what_cannot_be_removed_stays_ours_until_it_can(host: Namespace, run: Ru
         async with binding(host, frozenset({FOUR, SIX})) as bound:
             host.ip("addr flush dev lo scope host\naddr add 192.0.2.53/24 dev lo\naddr add 192.0.2.77/24 dev lo")
             with pytest.raises(AddressError):
-                bound.addresses.set(frozenset({SIX}))
+                bound.want(frozenset({SIX}))
             bound.addresses.own(frozenset({SIX}))
             assert FOUR in bound.addresses.present()
             host.ip("addr del 192.0.2.77/24 dev lo")
@@ -394,7 +398,7 @@ def test_what_cannot_be_removed_stays_ours_until_it_can(host: Namespace, run: Ru
             assert bound.addresses.present() == {SIX}
             host.ip(f"addr add {FOUR}/32 dev lo")
             await quiet(bound, until)
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.has(FOUR)
 
     with host:
@@ -409,7 +413,7 @@ def test_the_set_is_the_whole_truth(host: Namespace, run: Run) -> None:
         async with binding(host) as bound:
             for size in (0, 2, 4, 1, 3, 0):
                 for wanted in itertools.combinations(sorted(OURS, key=str), size):
-                    bound.addresses.set(frozenset(wanted))
+                    bound.want(frozenset(wanted))
                     expected = {f"{a}/{a.max_prefixlen}" for a in map(ip_address, [*wanted, *FOREIGN])}
                     assert set(bound.shown()) == expected
             assert not bound.repaired
@@ -430,7 +434,7 @@ def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, unti
             await until(lambda: bound.addresses._watch.looks)
             await quiet(bound, until)
             assert bound.addresses.present() == {SIX, FOUR}
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.addresses.present() == {SIX}
             assert bound.has(ip_address("198.51.100.1"))
         assert bound.has(SIX)  # closing leaves lo as it is
@@ -449,7 +453,7 @@ def test_what_somebody_removed_is_back_within_100_ms(
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             loop = asyncio.get_running_loop()
             back: list[float] = []
             bound.addresses._repaired = lambda _address: back.append(loop.time())
@@ -482,7 +486,7 @@ def test_lo_down_and_up(host: Namespace, run: Run, until: Until) -> None:
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             host.ip("link set lo down")
             await until(lambda: {SIX, OTHER_SIX} <= set(bound.repaired))
             host.ip("link set lo up")
@@ -519,9 +523,9 @@ def test_lifetimes_are_put_right(
         async with binding(host) as bound:
             if when == "before":
                 host.ip(command.replace("change", "add"))
-                bound.addresses.set(frozenset({SIX, FOUR}))
+                bound.want(frozenset({SIX, FOUR}))
             else:
-                bound.addresses.set(frozenset({SIX, FOUR}))
+                bound.want(frozenset({SIX, FOUR}))
                 host.ip(command)
                 await until(lambda: bound.repaired == [address])
             entry = bound.shown()[f"{address}/{address.max_prefixlen}"]
@@ -539,11 +543,11 @@ def test_another_prefix_length_is_put_right(host: Namespace, run: Run) -> None:
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             assert f"{SIX}/128" in bound.shown()
             assert f"{SIX}/64" not in bound.shown()
             assert f"{FOUR}/32" in bound.shown()
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert not bound.addresses.present()
 
     with host:
@@ -558,11 +562,11 @@ def test_removing_ours_never_takes_a_foreign_one_along(host: Namespace, run: Run
     async def scenario() -> None:
         async with binding(host) as bound:
             with pytest.raises(AddressError, match=r"192\.0\.2\.53 on lo.*192\.0\.2\.200.*by hand") as caught:
-                bound.addresses.set(NOTHING)
+                bound.want(NOTHING)
             assert set(caught.value.failures) == {FOUR}
             assert "192.0.2.200/24" in bound.shown()
             host.ip("addr del 192.0.2.200/24 dev lo")
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert not bound.addresses.present()
 
     with host:
@@ -577,16 +581,16 @@ def test_the_same_address_elsewhere_is_not_ours(namespace: Callable[[], Namespac
 
     async def scenario() -> None:
         async with binding(left) as bound:
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
             assert bound.addresses.elsewhere() == {SIX: "eth0", FOUR: "eth0"}
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             assert set(bound.shown("lo")) == {f"{SIX}/128", f"{FOUR}/32"}
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert set(bound.shown("eth0")) == {f"{SIX}/64", f"{FOUR}/24"}
             left.ip(f"addr del {SIX}/64 dev eth0\naddr del {FOUR}/24 dev eth0")
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             assert bound.addresses.elsewhere() == {}
 
     with left:
@@ -597,7 +601,7 @@ def test_the_same_address_elsewhere_is_not_ours(namespace: Callable[[], Namespac
 def test_what_somebody_added_is_removed(host: Namespace, run: Run, until: Until) -> None:
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             host.ip(f"addr add {FOUR}/32 dev lo")
             await until(lambda: bound.repaired == [FOUR])
             assert bound.addresses.present() == {SIX}
@@ -617,7 +621,7 @@ def test_ipv6_disabled_is_said_clearly_and_ipv4_still_bound(
     async def scenario() -> None:
         async with binding(host) as bound:
             with pytest.raises(AddressError, match=r"2001:db8:53::1 on lo.*disabled.*disable_ipv6") as caught:
-                bound.addresses.set(frozenset({SIX, FOUR}))
+                bound.want(frozenset({SIX, FOUR}))
             assert caught.value.errno == errno.EACCES
             assert set(caught.value.failures) == {SIX}
             assert bound.addresses.present() == {FOUR}
@@ -640,7 +644,7 @@ def test_what_is_undone_again_and_again_is_a_failure(
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
 
             async def fight() -> None:
                 bound.repaired.clear()
@@ -661,8 +665,8 @@ def test_what_is_undone_again_and_again_is_a_failure(
             await until(lambda: FOUR in bound.repaired)
             assert not bound.has(SIX)
             # Whoever asks anew gets a new beginning.
-            bound.addresses.set(frozenset({FOUR}))
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 3.0)
             await fight()
             failed = time.monotonic()
@@ -681,7 +685,7 @@ def test_old_repairs_are_forgotten(host: Namespace, run: Run, until: Until, monk
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             for count in range(1, 2 * addresses_module.PATIENCE):
                 host.ip(f"addr del {SIX}/128 dev lo")
                 await reports(bound, count, until)
@@ -697,8 +701,8 @@ def test_callbacks_may_set(host: Namespace, run: Run, until: Until) -> None:
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses._repaired = lambda _address: bound.addresses.set(frozenset({OTHER_SIX}))
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.addresses._repaired = lambda _address: bound.want(frozenset({OTHER_SIX}))
+            bound.want(frozenset({SIX, FOUR}))
             host.ip(f"addr del {SIX}/128 dev lo\naddr del {FOUR}/32 dev lo")
             await until(lambda: bound.addresses.present() == {OTHER_SIX})
             await quiet(bound, until)
@@ -721,7 +725,7 @@ def test_more_notifications_than_fit_are_no_end(
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             await until(lambda: bound.addresses._watch.looks)
             await quiet(bound, until)
             many = [f"10.{n // 250}.{n % 250}.1/32" for n in range(1500)]
@@ -747,7 +751,7 @@ def test_what_happens_on_other_interfaces_costs_no_look(
 
     async def scenario() -> None:
         async with binding(left) as bound:
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             await until(lambda: bound.addresses._watch.looks and bound.addresses._watch._timer is None)
             before = bound.addresses._watch.looks
             left.ip("\n".join(f"addr add 10.0.{n}.1/24 dev eth0" for n in range(50)) + "\nlink set eth0 down")
@@ -770,12 +774,12 @@ def test_without_the_right_to_change_addresses(
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(NOTHING)  # nothing to do needs no right
+            bound.want(NOTHING)  # nothing to do needs no right
             host.ip("addr add 198.51.100.1/32 dev lo")
             await until(lambda: bound.addresses._watch.looks)
             await quiet(bound, until)
             with without_capability(CAP_NET_ADMIN), pytest.raises(AddressError, match="CAP_NET_ADMIN") as caught:
-                bound.addresses.set(OURS)
+                bound.want(OURS)
             assert set(caught.value.failures) == OURS
             # They stay wanted: a second later we try again, without anything on lo having changed.
             await until(lambda: set(bound.repaired) == OURS)
@@ -790,9 +794,9 @@ def test_two_capabilities_suffice(host: Namespace, run: Run, with_two_capabiliti
     def body() -> None:
         async def scenario() -> None:
             async with binding(host) as bound:
-                bound.addresses.set(OURS)
+                bound.want(OURS)
                 assert bound.addresses.present() == OURS
-                bound.addresses.set(NOTHING)
+                bound.want(NOTHING)
 
         run(scenario())
 
@@ -871,17 +875,17 @@ def test_bound_means_that_packets_are_accepted(
     async def scenario() -> None:
         async with binding(host) as bound:
             kernel.late = 3
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.has(SIX)
             assert bound.addresses.awaited == {SIX}
             await until(lambda: bound.accepted)
             assert not kernel.late
             assert not bound.addresses.awaited
-            bound.addresses.set(frozenset({SIX}))  # nothing is asked of what was local once
+            bound.want(frozenset({SIX}))  # nothing is asked of what was local once
             assert kernel.writes[GET_ROUTE] == 4
             kernel.late = 10_000
             monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", 0.25)
-            bound.addresses.set(frozenset({SIX, FOUR}))
+            bound.want(frozenset({SIX, FOUR}))
             assert bound.addresses.awaited == {FOUR}
             await until(lambda: bound.failed)
             assert [(address, error.errno) for address, error in bound.failed] == [(FOUR, errno.EAGAIN)]
@@ -901,7 +905,7 @@ def test_a_question_that_the_kernel_does_not_answer_is_asked_again(
     async def scenario() -> None:
         async with binding(host) as bound:
             kernel.late, kernel.mute = 1, 2
-            bound.addresses.set(frozenset({SIX}))
+            bound.want(frozenset({SIX}))
             assert bound.addresses.awaited == {SIX}
             await until(lambda: bound.accepted)
             assert not kernel.mute
@@ -917,7 +921,7 @@ def test_what_was_repaired_is_awaited_like_anything_else(
 ) -> None:
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             await quiet(bound, until)
             await until(lambda: not bound.addresses.awaited)
             kernel.late = 10_000  # until we have seen it
@@ -930,7 +934,7 @@ def test_what_was_repaired_is_awaited_like_anything_else(
             kernel.late = 10_000
             host.ip(f"addr del {FOUR}/32 dev lo")
             await until(lambda: bound.addresses.awaited == {FOUR})
-            bound.addresses.set(frozenset({SIX}))  # what is not wanted any more is not awaited either
+            bound.want(frozenset({SIX}))  # what is not wanted any more is not awaited either
             assert not bound.addresses.awaited
             kernel.late = 0
             await quiet(bound, until)
@@ -956,7 +960,7 @@ def test_many_addresses_are_one_batch(namespace: Callable[[], Namespace], run: R
             ):
                 kernel.writes.clear()
                 kernel.dumps = 0
-                bound.addresses.set(wanted)
+                bound.want(wanted)
                 assert len(bound.shown()) == len(wanted)
                 assert kernel.dumps == dumps
                 assert kernel.writes[kind] == dumps - 1
@@ -972,7 +976,7 @@ def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, kernel: 
     async def scenario() -> None:
         async with binding(host) as bound:
             with pytest.raises(AddressError, match="does not show it"):
-                bound.addresses.set(frozenset({SIX}))
+                bound.want(frozenset({SIX}))
 
     with host:
         run(scenario())
@@ -984,9 +988,9 @@ def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run, kernel: Ke
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses.set(OURS)
+            bound.want(OURS)
             kernel.meanwhile = lambda: host.ip("\n".join(f"addr del {one}/{one.max_prefixlen} dev lo" for one in OURS))
-            bound.addresses.set(NOTHING)
+            bound.want(NOTHING)
             assert not bound.addresses.present()
 
     with host:
@@ -998,7 +1002,7 @@ def test_set_before_open_is_an_error_of_the_system(host: Namespace) -> None:
     bound = Bound(host)
     bound.addresses.own(OURS)
     with pytest.raises(OSError, match="not open"):
-        bound.addresses.set(OURS)
+        bound.want(OURS)
 
 
 @pytest.mark.system

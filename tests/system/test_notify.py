@@ -28,6 +28,7 @@ from exavrrp.system import capabilities, children, notify
 from exavrrp.system.children import Child
 from exavrrp.system.notify import QUEUE, Notifier
 from exavrrp.takeover import RoutePolicy
+from exavrrp.virtual_address import VirtualAddress
 from tests.system.conftest import CAP_NET_ADMIN, make_ambient
 
 if TYPE_CHECKING:
@@ -56,7 +57,10 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "name": name,
         "vrid": 7,
         "priority": 100,
-        "addresses": (ip_address("2001:db8:53::1"), ip_address("2001:db8:53::2")),
+        "virtual_addresses": (
+            VirtualAddress(ip_address("2001:db8:53::1")),
+            VirtualAddress(ip_address("2001:db8:53::2")),
+        ),
         "announce": (ip_network("2001:db8:53::1"), ip_network("2001:db8:53::2")),
         "source": None,
         "peers": (),

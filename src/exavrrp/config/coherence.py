@@ -110,7 +110,7 @@ def _addresses_of_nodes(document: Document, agent: Agent, routers: tuple[Virtual
 
 def _virtual(router: VirtualRouter) -> Iterator[tuple[Keys, Address]]:
     """Every address of a router with its place."""
-    for key, addresses in (("addresses", router.addresses), ("unlisted_addresses", router.unlisted_addresses)):
+    for key, addresses in (("addresses", router.listed), ("unlisted_addresses", router.unlisted)):
         for index, address in enumerate(addresses):
             yield ("virtual_router", router.name, key, index), address
 
@@ -213,9 +213,7 @@ def _without_effect(document: Document, keys: Keys, router: VirtualRouter) -> No
 
 def _unannounced(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """Somebody else may announce it; most often it was forgotten."""
-    missing = [
-        address for address in router.all_addresses if not any(address in network for network in router.announce)
-    ]
+    missing = [address for address in router.addresses if not any(address in network for network in router.announce)]
     if missing:
         told = ", ".join(f'"{host_route(address)}"' for address in missing[:8]) + (", …" if len(missing) > 8 else "")
         document.warning(keys, f"covers every address but {told}, so nobody learns the way there; write that into it")
@@ -236,7 +234,7 @@ def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], 
 
 def _elsewhere(document: Document, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:
     """A Backup that asks a virtual address learns how the Active is."""
-    virtual = {address for router in routers for address in router.all_addresses}
+    virtual = {address for router in routers for address in router.addresses}
     for check in checks:
         for key, value in ((key.name, getattr(check.probe, key.name)) for key in fields(check.probe)):
             endpoint = value.endpoint if isinstance(value, Url) else value

@@ -74,7 +74,7 @@ def _with_sources(
     needed = {router.family for router in routers if router.addresses and _lacks_source(document, router)}
     if local_addresses is None or not needed or not document.sound(("agent", "sources")):
         return routers
-    virtual = {address for router in routers for address in router.all_addresses}
+    virtual = {address for router in routers for address in router.addresses}
     local = sorted(set(local_addresses()) - virtual, key=int)
     found: dict[int, Address] = {}
     for family in sorted(needed):

@@ -18,6 +18,7 @@ from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
 from exavrrp.sessions import Requirement
 from exavrrp.takeover import RoutePolicy
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp import auth, router
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
 
@@ -124,10 +125,8 @@ class VirtualRouter:
     vrid: int
     priority: int
     """1–255 before any check changes it"""
-    addresses: tuple[Address, ...]
-    """the virtual addresses that adverts list, at least one, all of one family"""
-    unlisted_addresses: tuple[Address, ...] = ()
-    """more of that family, which are bound and announced likewise"""
+    virtual_addresses: tuple[VirtualAddress, ...]
+    """what is bound while it serves, all of one family; those that adverts list come first, at least one"""
     announce: tuple[Network, ...]
     """what ExaBGP announces, of that family: prefixes with at least one of the addresses in each"""
     source: Address | None
@@ -183,17 +182,27 @@ class VirtualRouter:
     @property
     def family(self) -> int:
         """4 or 6"""
-        return self.addresses[0].version
+        return self.virtual_addresses[0].address.version
 
     @property
-    def all_addresses(self) -> tuple[Address, ...]:
-        """What is bound while it serves."""
-        return self.addresses + self.unlisted_addresses
+    def addresses(self) -> tuple[Address, ...]:
+        """What is bound while it serves, in whatever form."""
+        return tuple(one.address for one in self.virtual_addresses)
+
+    @property
+    def listed(self) -> tuple[Address, ...]:
+        """Those that adverts list."""
+        return tuple(one.address for one in self.virtual_addresses if one.listed)
+
+    @property
+    def unlisted(self) -> tuple[Address, ...]:
+        """The others."""
+        return tuple(one.address for one in self.virtual_addresses if not one.listed)
 
     @property
     def owned(self) -> tuple[Network, ...]:
         """Every prefix that may have been announced for it: before ``announce`` was configured, the host routes."""
-        return tuple(dict.fromkeys((*self.announce, *map(host_route, self.all_addresses))))
+        return tuple(dict.fromkeys((*self.announce, *map(host_route, self.addresses))))
 
     def election(self) -> router.Settings:
         """The settings of its election; the source must be known."""
@@ -203,7 +212,7 @@ class VirtualRouter:
             priority=self.priority,
             interval=self.advert_interval,
             source=self.source,
-            addresses=self.addresses,
+            addresses=self.listed,
             preempt=self.preempt,
             preempt_delay=self.preempt_delay,
             learned_maximum=self.learned_interval_max,
@@ -273,7 +282,7 @@ class Configuration:
     @property
     def addresses(self) -> frozenset[Address]:
         """All that may be bound."""
-        return frozenset(address for router in self.routers for address in router.all_addresses)
+        return frozenset(address for router in self.routers for address in router.addresses)
 
     def weights(self, virtual_router: VirtualRouter) -> dict[str, int]:
         """The checks of a router by name, each with its weight."""

@@ -20,7 +20,9 @@ def effective(configuration: Configuration) -> str:
     tables[0] += "" if configuration.agent.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
     for router in configuration.routers:
         header = f"virtual_router.{_key(router.name)}"
-        tables.append(_table(header, router, without=("name", "announce", "standby", "route_policy", "stale_for")))
+        without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for")
+        tables.append(_table(header, router, without))
+        tables[-1] += f"addresses = {_toml(router.listed)}\nunlisted_addresses = {_toml(router.unlisted)}\n"
         tables[-1] += f"standby = {_toml('announce' if router.standby else 'withdraw')}\n"
         tables[-1] += "" if router.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
         if router.source is None:

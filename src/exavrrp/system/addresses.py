@@ -14,12 +14,13 @@ addresses whose routes are not local yet are ``awaited``: we go on asking, and s
 Nothing is removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address
 that somebody deleted, or that went with ``ip link set lo down``, is back before anybody notices, and is reported.
 
-An IPv6 address is a /128 with preferred lifetime 0 (*deprecated*: it answers, but the host never chooses it as the
-source of its own connections) and without duplicate address detection. An IPv4 address is a /32 of scope host. It
-answers the network all the same: routes to local addresses do not depend on their scope. But the kernel looks for the
-source of a connection among addresses of a wider scope only (inet_select_addr in net/ipv4/devinet.c), so it does not
-matter whether a virtual address stands before the node's own on lo, which it does after somebody has flushed lo. Both
-carry the address protocol 112 (``IFA_PROTO``, since Linux 5.18), for people to see whose they are.
+An IPv6 address is a /128 without duplicate address detection. Unless it is to be ``preferred``, its preferred lifetime
+is 0 (*deprecated*: it answers, but the host never chooses it as the source of its own connections). An IPv4 address is
+a /32 of scope host. It answers the network all the same: routes to local addresses do not depend on their scope. But
+the kernel looks for the source of a connection among addresses of a wider scope only (inet_select_addr in
+net/ipv4/devinet.c), so it does not matter whether a virtual address stands before the node's own on lo, which it does
+after somebody has flushed lo. Both carry the address protocol 112 (``IFA_PROTO``, since Linux 5.18), for people to see
+whose they are.
 
 If something keeps undoing our work, we stop fighting after ``PATIENCE`` repairs: that is reported as a failure, and
 from then on we try again at growing intervals only.
@@ -30,7 +31,7 @@ import errno
 import socket
 import struct
 import sys
-from collections.abc import Callable, Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
@@ -50,6 +51,7 @@ from exavrrp.system.netlink import (
     attributes,
     messages,
 )
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import PROTOCOL, Address
 
 LOOPBACK = 1
@@ -104,6 +106,8 @@ class _Entry:
     index: int
     mark: int = 0
     """who made it (IFA_PROTO); 0: not told"""
+    preferred: int = _FOREVER
+    """seconds for which it is not deprecated"""
 
     @property
     def address(self) -> Address:
@@ -115,13 +119,14 @@ class _Entry:
         """Whether it is more than a host route."""
         return self.prefix != 8 * len(self.packed)
 
-    def is_right(self) -> bool:
+    def is_right(self, *, preferred: bool) -> bool:
         """Whether it is what we would have made of it (NODAD and the protocol only matter when it is made)."""
         if self.is_wider or not self.flags & IFA_F_PERMANENT:
             return False
         if len(self.packed) == 4:
             return self.scope == _RT_SCOPE_HOST
-        return bool(self.flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED) == IFA_F_DEPRECATED)
+        flags = self.flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED)
+        return (flags == 0 and self.preferred == _FOREVER) if preferred else flags == IFA_F_DEPRECATED
 
     def is_in_the_way(self) -> bool:
         """Whether it has to be removed before: no prefix length, scope or failed duplicate check can be changed.
@@ -169,7 +174,8 @@ class Addresses:
         self._ours: dict[bytes, Address] = {}
         self._leaving: Set[Address] = frozenset()
         """those of ``_ours`` that are so only until they are unbound"""
-        self._wanted: frozenset[Address] | None = None
+        self._wanted: Mapping[Address, bool] | None = None
+        """each with whether it is preferred"""
         self._accepted = accepted
         self._repaired = repaired
         self._failed = failed
@@ -218,7 +224,7 @@ class Addresses:
         if self._wanted is None:
             left = self._leaving
         else:
-            left = (self._leaving | self._wanted | self._troubles.keys()).intersection(self._ours.values())
+            left = (self._leaving | self._wanted.keys() | self._troubles.keys()).intersection(self._ours.values())
         self._leaving = left - ours
         self._ours = {address.packed: address for address in sorted(ours | left, key=_order)}
 
@@ -233,7 +239,7 @@ class Addresses:
         """Those of the wanted addresses that are there, but to which the kernel does not accept packets yet."""
         return self._awaited.keys()
 
-    def set(self, wanted: frozenset[Address]) -> None:
+    def set(self, wanted: Collection[VirtualAddress]) -> None:
         """Makes lo carry, of our addresses, exactly ``wanted``; returns when the kernel's table shows it.
 
         Those to which it does not accept packets yet are ``awaited`` then: ``accepted`` or ``failed`` follows. Raises
@@ -241,16 +247,17 @@ class Addresses:
         could not, and any other ``OSError`` when the table cannot be read. ``wanted`` stands in either case: the watch
         goes on trying. Asking for the same set again is cheap and has no effect.
         """
-        assert wanted.issubset(self._ours.values()), "only our own addresses may be bound"
-        previous, self._wanted = self._wanted, wanted
-        for address in self._ours.values() if previous is None else previous ^ wanted:
+        previous, self._wanted = self._wanted, {one.address: one.preferred for one in wanted}
+        named = self._wanted.keys()
+        assert named <= set(self._ours.values()), "only our own addresses may be bound"
+        for address, _ in (previous or {}).items() ^ self._wanted.items():
             self._troubles.pop(address, None)
             self._awaited.pop(address, None)
-        self._unrouted &= wanted
-        self._repairing &= wanted
+        self._unrouted &= named
+        self._repairing &= named
         wrong = self._wrong(present := self._present())
         failures = self._put_right(wrong, present) if wrong else {}
-        self._let_go(wanted | failures.keys())
+        self._let_go(named | failures.keys())
         if failures:
             for address in failures:
                 self._pause(address)
@@ -298,7 +305,8 @@ class Addresses:
             if address not in self._wanted:
                 to_do = bool(found)
             else:
-                to_do = address in self._unrouted or not any(entry.is_right() for entry in found)
+                preferred = self._wanted[address]
+                to_do = address in self._unrouted or not any(entry.is_right(preferred=preferred) for entry in found)
             if to_do:
                 wrong[address] = found
         return wrong
@@ -311,7 +319,7 @@ class Addresses:
         assert self._wanted is not None
         assert self._loop is not None
         refused = self._carry_out(wrong, present)
-        added = (wrong.keys() & self._wanted) - refused.keys()
+        added = (wrong.keys() & self._wanted.keys()) - refused.keys()
         self._unrouted -= added
         self._awaited.update(dict.fromkeys(added, self._loop.time() + ROUTED_WITHIN))
         self._ask_for_routes()
@@ -325,17 +333,17 @@ class Addresses:
         refused: dict[Address, OSError] = {}
         orders: list[tuple[Address, Request]] = []
         for address, found in wrong.items():
-            wanted = address in self._wanted
+            preferred = self._wanted.get(address)
             try:
                 for entry in found:
-                    if not wanted or entry.is_in_the_way():
+                    if preferred is None or entry.is_in_the_way():
                         self._look_what_hangs_on(entry, present)
                         orders.append((address, _removal(entry)))
             except OSError as error:
                 refused[address] = error
             else:
-                if wanted:
-                    orders.append((address, _addition(address)))
+                if preferred is not None:
+                    orders.append((address, _addition(address, preferred=preferred)))
         answers = self._kernel.together([order for _, order in orders])
         for (address, order), answer in zip(orders, answers, strict=True):
             if isinstance(answer, OSError) and (order.kind, answer.errno) != (_RTM_DELADDR, errno.EADDRNOTAVAIL):
@@ -395,7 +403,7 @@ class Addresses:
         except OSError:
             self._watch.look_after(FIRST_PAUSE)
             return
-        self._let_go(self._wanted | (wrong.keys() - due.keys()) | failures.keys())
+        self._let_go(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
         self._repairing |= due.keys() & self._awaited.keys()
         self._report(due.keys() - self._awaited.keys(), failures)
         if before - self._awaited.keys():
@@ -510,7 +518,9 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
         if len(longer := found.get(_IFA_FLAGS, b"")) == 4:
             flags = int.from_bytes(longer, sys.byteorder)
         mark = int.from_bytes(found.get(_IFA_PROTO, b""), sys.byteorder)
-        yield _Entry(address, prefix, flags, scope, index, mark)
+        lifetimes = found.get(_IFA_CACHEINFO, b"")
+        preferred = _LIFETIMES.unpack(lifetimes)[0] if len(lifetimes) == _LIFETIMES.size else _FOREVER
+        yield _Entry(address, prefix, flags, scope, index, mark, preferred)
 
 
 def is_local(answer: bytes) -> bool:
@@ -518,11 +528,11 @@ def is_local(answer: bytes) -> bool:
     return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
 
 
-def _addition(address: Address) -> Request:
+def _addition(address: Address, *, preferred: bool) -> Request:
     """Makes it what it should be, whether or not it is there."""
-    flags, preferred = (IFA_F_NODAD, 0) if address.version == 6 else (0, _FOREVER)
+    flags, lifetime = (IFA_F_NODAD, _FOREVER if preferred else 0) if address.version == 6 else (0, _FOREVER)
     body = _message(address, address.max_prefixlen, flags)
-    body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(preferred, _FOREVER, 0, 0))
+    body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(lifetime, _FOREVER, 0, 0))
     body += attribute(_IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
     return Request(_RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
 

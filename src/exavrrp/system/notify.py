@@ -312,7 +312,7 @@ class _Line:
             "EXAVRRP_REASON": self._current.reason,
             "EXAVRRP_PRIORITY": str(self._current.priority),
             "EXAVRRP_VRID": str(self.router.vrid),
-            "EXAVRRP_ADDRESSES": " ".join(map(str, self.router.all_addresses)),
+            "EXAVRRP_ADDRESSES": " ".join(map(str, self.router.addresses)),
             "EXAVRRP_VERSION": __version__,
         }
 

@@ -12,6 +12,7 @@ from exavrrp.config.tables.values import authentication, interfaces, listed, who
 from exavrrp.neighbors import Session, overlap
 from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import OWNER, Address
 
 MOST_ADDRESSES = {4: 255, 6: 88}
@@ -37,17 +38,20 @@ def read(
     interval = agent.advert_interval
     if table.advert_interval is not None:
         interval = whole_centiseconds(document, (*keys, "advert_interval"), table.advert_interval)
-    addresses = _addresses(document, (*keys, "addresses"), table.addresses)
-    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, addresses)
+    advertised = _addresses(document, (*keys, "addresses"), table.addresses)
+    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
+    addresses = (*advertised, *unlisted)
     family = addresses[0].version if addresses else None
     _preemption(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
         priority=table.priority,
-        addresses=addresses,
-        unlisted_addresses=unlisted,
-        announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, (*addresses, *unlisted)),
+        virtual_addresses=(
+            *(VirtualAddress(one) for one in advertised),
+            *(VirtualAddress(one, listed=False) for one in unlisted),
+        ),
+        announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, addresses),
         source=_source(document, (*keys, "source"), table.source, agent, family),
         peers=_peers(document, (*keys, "peers"), table.peers, agent, family),
         interfaces=interfaces(document, (*keys, "interfaces"), table.interfaces) or agent.interfaces,
@@ -83,7 +87,7 @@ def read(
             document,
             (*keys, "bgp"),
             table.bgp,
-            (*addresses, *unlisted),
+            addresses,
             agent.local_as,
             standby=table.standby == "announce",
             priority=table.priority,

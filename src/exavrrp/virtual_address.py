@@ -1,0 +1,30 @@
+"""What one virtual address is: how this host is to have it, and how others are told of it; pure.
+
+It is always on lo, so no field says where. What announces it is a matter of its router: one prefix may contain several
+addresses, and one address may be in several prefixes.
+
+Who asks what is there, or whose it is, means the bare address, whatever form it has. It must not know of netlink
+(``system.addresses``), or of when an address is wanted (``presence``).
+"""
+
+from dataclasses import dataclass
+
+from exavrrp.vrrp.packet import Address
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualAddress:
+    """One virtual address. Raises ValueError."""
+
+    address: Address
+    preferred: bool = False
+    """whether the host may choose it as the source of its own connections, for ever (preferred lifetime); IPv6 only
+
+    Nothing between never and for ever: the kernel would count a lifetime down from when it was bound or put right last.
+    """
+    listed: bool = True
+    """whether adverts list it"""
+
+    def __post_init__(self) -> None:
+        if self.preferred and self.address.version == 4:
+            raise ValueError(f"{self.address} is an IPv4 address, which is never a source")

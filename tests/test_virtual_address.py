@@ -1,0 +1,18 @@
+"""What a virtual address can be."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from exavrrp.virtual_address import VirtualAddress
+
+
+def test_an_ipv4_address_is_never_preferred() -> None:
+    with pytest.raises(ValueError, match=r"192\.0\.2\.53 is an IPv4 address, which is never a source"):
+        VirtualAddress(ip_address("192.0.2.53"), preferred=True)
+    assert VirtualAddress(ip_address("2001:db8:53::1"), preferred=True).preferred
+
+
+def test_it_is_listed_and_no_source_unless_somebody_says_so() -> None:
+    one = VirtualAddress(ip_address("192.0.2.53"))
+    assert (one.preferred, one.listed) == (False, True)
