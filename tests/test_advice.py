@@ -201,6 +201,14 @@ def test_among_very_many_keys_none_is_guessed() -> None:
         ("agent", "advert_int", "2", "write advert_interval = 2.0"),
         ("check.web", "advert_int", "2", "write advert_interval = 2.0 in [virtual_router.NAME]"),
         ("virtual_router.web", "virtual_router_id", "51", "write vrid = 51"),
+        ("virtual_router.web", "preferred_lft", '"forever"', 'write preferred_lifetime = "forever"'),
+        ("virtual_router.web", "preferred_lft", "0", "write preferred_lifetime = 0"),
+        (
+            "virtual_router.web",
+            "preferred_lft",
+            "600",
+            'write, for example, preferred_lifetime = "forever"; of all IPv6',
+        ),
         ("virtual_router.web", "virtual_router_id", "256", "write, for example, vrid = 7"),
         (
             "virtual_router.web",

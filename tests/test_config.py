@@ -253,6 +253,20 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
         '["192.0.2.99"]',
         "holds 192.0.2.99, but the addresses are IPv6; write a virtual router for IPv4 with the same group",
     ),
+    (WEB, "preferred_lifetime", "600", 'is 600; write 0 (never a source of the host\'s own connections) or "forever"'),
+    (WEB, "preferred_lifetime", "false", "is false; write 0 (never"),
+    (
+        FOUR,
+        "preferred_lifetime",
+        "0",
+        "is 0, but the addresses are IPv4, which are bound with scope host and so never a source; remove it",
+    ),
+    (
+        FOUR,
+        "preferred_lifetime",
+        '"forever"',
+        'is "forever", but the addresses are IPv4, which are bound with scope host and so never a source; remove it',
+    ),
     (BGP, "announce", '"2001:db8:53::/64"', 'is "2001:db8:53::/64"; write a list of prefixes: ["2001:db8:53::/64"]'),
     (BGP, "announce", "[]", "is []; write a list of prefixes"),
     (BGP, "announce", '["web"]', 'holds "web"; write a prefix such as "0.0.0.0/0", "192.0.2.0/24" or "2001:db8::/32"'),
@@ -1449,6 +1463,17 @@ def test_an_intended_configuration_has_no_warning(read: Any, changes: list[tuple
     assert read(written(changed(*changes))).warnings == ()
 
 
+def test_which_addresses_may_be_a_source(read: Any) -> None:
+    changes = [(WEB, "unlisted_addresses", '["2001:db8:53::2"]'), (WEB, "preferred_lifetime", '"forever"')]
+    configuration = read(written(changed(*changes)))
+    web, four = configuration.routers
+    assert [one.preferred for one in (*web.virtual_addresses, *four.virtual_addresses)] == [True, True, False]
+    tables = tomli.loads(effective(configuration))["virtual_router"]
+    assert tables["web"]["preferred_lifetime"] == "forever"
+    assert "preferred_lifetime" not in tables["four"], "it would be refused"
+    assert tomli.loads(effective(read(written(GOOD))))["virtual_router"]["web"]["preferred_lifetime"] == 0
+
+
 def test_announced_prefixes(read: Any) -> None:
     web, four = read(written(changed((WEB, "unlisted_addresses", '["2001:db8:53::2"]')))).routers
     assert web.virtual_addresses == (
@@ -1681,6 +1706,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 )
             ),
             **draw(optional(unlisted_addresses=st.just([next(texts[family])]))),
+            **draw(optional(preferred_lifetime=st.sampled_from([0, "forever"])) if family == v6 else st.just({})),
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }

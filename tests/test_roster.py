@@ -1,6 +1,7 @@
 """Another configuration takes the place of the one before, while the node works."""
 
 from errno import EADDRNOTAVAIL
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
@@ -97,6 +98,27 @@ def test_an_address_that_is_new_is_not_announced_before_the_kernel_accepts_packe
     rig.addresses.awaited.clear()
     rig.handle(ports.AddressesChanged())
     assert rig.take() == [f"announce {THIRD}/128 med 70"]
+
+
+def test_whether_an_address_is_preferred_changes_in_place() -> None:
+    rig = given_active()
+    assert rig.addresses.preferred == set()
+    rig.reconfigure(router(preferred_lifetime="forever"))
+    assert rig.take() == [], "nothing is unbound, withdrawn or said"
+    assert rig.addresses.preferred == rig.addresses.lo == {ip_address(FIRST)}
+    rig.reconfigure(router(preferred_lifetime=0))
+    assert rig.take() == []
+    assert rig.addresses.preferred == set()
+    assert rig.addresses.lo == {ip_address(FIRST)}
+
+
+def test_an_address_that_is_gone_stays_preferred_as_long_as_it_stays_bound() -> None:
+    rig = given_active(router(addresses=[FIRST, THIRD], preferred_lifetime="forever"))
+    rig.speaker.answers = False
+    rig.reconfigure(router(preferred_lifetime=0))
+    assert rig.addresses.preferred == {ip_address(THIRD)}
+    rig.speaker.answer()
+    assert rig.after(5).addresses.lo == {ip_address(FIRST)}
 
 
 def test_an_address_that_is_gone_is_withdrawn_and_stays_bound_until_that_is_confirmed_and_packets_have_passed() -> None:

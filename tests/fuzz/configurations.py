@@ -128,6 +128,7 @@ handover = "break-before-make"
 [virtual_router.c]
 vrid = 2
 addresses = ["2001:db8:53::1"]
+preferred_lifetime = "forever"
 priority = 255
 checks = ["d"]
 bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}

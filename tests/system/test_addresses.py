@@ -206,6 +206,47 @@ def test_a_virtual_address_is_never_chosen_as_a_source(
 
 
 @pytest.mark.system
+def test_a_preferred_one_may_be_a_source(namespace: Callable[[], Namespace], cable: Any, run: Run) -> None:
+    left, right = namespace(), namespace()
+    cable(left, "eth0", right, "eth0")
+    left.ip("addr add 2001:db8:aaaa::1/64 dev lo")
+
+    async def scenario() -> None:
+        async with binding(left) as bound:
+            left.ip("route add 2001:db8:53::/64 dev eth0", "-6")
+            sources = []
+            for preferred in (False, True):
+                bound.want({SIX}, preferred=preferred)
+                [route] = json.loads(left.run("ip", "-j", "-6", "route", "get", "2001:db8:53::99"))
+                sources.append(route["prefsrc"])
+            assert sources == ["2001:db8:aaaa::1", str(SIX)]
+
+    with left:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_whether_it_is_preferred_is_changed_in_place(host: Namespace, run: Run) -> None:
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.want(OURS)
+            with watching(host) as changes:
+                for preferred, lifetime in ((True, 0xFFFFFFFF), (False, 0)):
+                    bound.want(OURS, preferred=preferred)
+                    entry = bound.shown()[f"{SIX}/128"]
+                    assert entry["preferred_life_time"] == lifetime
+                    assert entry["valid_life_time"] == 0xFFFFFFFF
+                    assert "deprecated" in entry or preferred
+                assert not [line for line in changes() if line.startswith("Deleted")]
+                bound.want(OURS)
+                assert changes() == [], "it is right"
+            assert not bound.repaired
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
 @pytest.mark.parametrize("route", ["default dev eth0", "default via 198.51.100.1 dev eth0 onlink"])
 def test_an_ipv4_address_that_stands_before_the_own_one_is_no_source(
     namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until, route: str
@@ -531,6 +572,30 @@ def test_lifetimes_are_put_right(
             entry = bound.shown()[f"{address}/{address.max_prefixlen}"]
             assert entry["valid_life_time"] == 0xFFFFFFFF
             assert ("deprecated" in entry) is (address.version == 6)
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("lifetime", ["0", "600"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_preferred_lifetime_is_put_right(host: Namespace, run: Run, until: Until, lifetime: str, when: str) -> None:
+    """Also one that is counted down, and has not run out yet."""
+    command = f"{SIX}/128 dev lo valid_lft forever preferred_lft {lifetime}"
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            if when == "before":
+                host.ip(f"addr add {command}")
+                bound.want({SIX}, preferred=True)
+            else:
+                bound.want({SIX}, preferred=True)
+                host.ip(f"addr change {command}")
+                await until(lambda: bound.repaired == [SIX])
+            entry = bound.shown()[f"{SIX}/128"]
+            assert entry["preferred_life_time"] == entry["valid_life_time"] == 0xFFFFFFFF
+            assert "deprecated" not in entry
 
     with host:
         run(scenario())

@@ -307,6 +307,9 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         'unlisted_addresses = ["2001:db8:53::2/128"]',
         "of the family of addresses; the other family is a virtual router of the same group",
     ),
+    "preferred_lft": same(
+        ROUTER, 'preferred_lifetime = "forever"', "of all IPv6 addresses of the router, and no other number than 0"
+    ),
     "no_virtual_ipaddress": nothing("each virtual router has an address: a route to it is what moves"),
     **each("virtual_routes virtual_rules", NO_ROUTES),
     "promote_secondaries": nothing("each address is a /32 or /128, so none is another one's secondary"),

@@ -253,6 +253,11 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     ] = 100
     addresses: Virtual
     unlisted_addresses: Unlisted = ()
+    preferred_lifetime: Annotated[
+        # Any other one the kernel counts down, from when the address was bound or repaired last.
+        Literal[0, "forever"],
+        Meta(description='0 (never a source of the host\'s own connections) or "forever"'),
+    ] = 0
     source: AddressText | None = None
     peers: Peers | None = None
     interfaces: Interfaces | None = None

@@ -23,6 +23,9 @@ def effective(configuration: Configuration) -> str:
         without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for")
         tables.append(_table(header, router, without))
         tables[-1] += f"addresses = {_toml(router.listed)}\nunlisted_addresses = {_toml(router.unlisted)}\n"
+        if router.family == 6:
+            preferred = router.virtual_addresses[0].preferred
+            tables[-1] += f"preferred_lifetime = {_toml('forever' if preferred else 0)}\n"
         tables[-1] += f"standby = {_toml('announce' if router.standby else 'withdraw')}\n"
         tables[-1] += "" if router.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
         if router.source is None:

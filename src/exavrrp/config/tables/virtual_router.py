@@ -1,7 +1,9 @@
 """``[virtual_router.NAME]`` → settings, complete without its agent."""
 
+from typing import Literal
+
 from exavrrp.config import notation, schema
-from exavrrp.config.diagnosis import Document
+from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.kinds import program
 from exavrrp.config.places import Keys
 from exavrrp.config.settings import Agent, VirtualRouter
@@ -42,14 +44,15 @@ def read(
     unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
     addresses = (*advertised, *unlisted)
     family = addresses[0].version if addresses else None
+    preferred = _preferred(document, (*keys, "preferred_lifetime"), table.preferred_lifetime, family)
     _preemption(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
         priority=table.priority,
         virtual_addresses=(
-            *(VirtualAddress(one) for one in advertised),
-            *(VirtualAddress(one, listed=False) for one in unlisted),
+            *(VirtualAddress(one, preferred) for one in advertised),
+            *(VirtualAddress(one, preferred, listed=False) for one in unlisted),
         ),
         announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, addresses),
         source=_source(document, (*keys, "source"), table.source, agent, family),
@@ -130,6 +133,17 @@ def _unlisted(
                 " with the same group, and they move together",
             )
     return tuple(address for address in found if address.version == family and address not in addresses)
+
+
+def _preferred(document: Document, keys: Keys, lifetime: Literal[0, "forever"], family: int | None) -> bool:
+    """Whether the addresses may be a source of the host's own connections. IPv4 addresses, of scope host, never are."""
+    if family == 4 and keys in document:
+        document.problem(
+            keys,
+            f"is {shown(lifetime)}, but the addresses are IPv4, which are bound with scope host and so never a source;"
+            " remove it",
+        )
+    return lifetime == "forever" and family == 6
 
 
 def _announced(
