@@ -18,10 +18,15 @@ from contextlib import suppress
 
 IP_PKTINFO = 8
 "linux/in.h; Python has no name for it before 3.14."
+SO_RCVBUFFORCE = 33
+ROOM = 4 << 20
+"Bytes: for what comes while we wait for a CPU."
 
 
 def listen(family: socket.AddressFamily, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_DGRAM)
+    with suppress(PermissionError):  # root of a user namespace: the default has to do
+        listener.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
     if family == socket.AF_INET6:
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)

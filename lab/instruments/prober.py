@@ -5,8 +5,8 @@ left. They take turns among SOCKETS source ports, so that ECMP spreads them over
 the kernel's (SO_TIMESTAMPNS), which a busy machine does not delay.
 
 It writes `s NUMBER TIME` for each probe sent and `a NUMBER TIME NAME` for each answer, times in ns. A probe that the
-client's own kernel refuses for want of a route counts as sent, and as lost. On SIGTERM it stops sending, waits
-LAST_ANSWERS for answers in flight, and ends.
+client's own kernel refuses for want of a route counts as sent, and as lost. On SIGTERM it stops sending, and ends when
+every probe was answered, or none for LAST_ANSWERS.
 
     python prober.py SOURCE TARGET PORT RATE [FIRST_PORT]
 """
@@ -27,10 +27,12 @@ SOCKETS = 16
 FIRST_PORT = 40000
 FLUSH = 0.02
 "Seconds between writes of what was recorded."
-LAST_ANSWERS = 0.25
-"Seconds; a round trip in the lab takes less than 1 ms, queues behind a route change a few."
+LAST_ANSWERS = 2.0
+"Seconds; a round trip in the lab takes less than 1 ms, but who answers may have to wait for a CPU."
 NUMBER = struct.Struct("!Q")
-SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE, SO_TIMESTAMPNS = 33, 35
+ROOM = 4 << 20
+"Bytes: for what comes while we wait for a CPU."
 TIMESPEC = struct.Struct("@qq")
 
 
@@ -43,11 +45,15 @@ class Prober:
         self._sockets = [self._open(family, source, first_port + index) for index in range(SOCKETS)]
         self._lines: list[str] = []
         self._number = 0
+        self._unanswered: set[int] = set()
+        self._heard = 0.0
         self._sending = True
 
     def _open(self, family: socket.AddressFamily, source: str, port: int) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_DGRAM)
         opened.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+        with suppress(PermissionError):  # root of a user namespace: the default has to do
+            opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
         opened.bind((source, port))
         opened.settimeout(0)
         self._selector.register(opened, selectors.EVENT_READ)
@@ -55,18 +61,16 @@ class Prober:
 
     def stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._sending = False
+        self._heard = time.monotonic()
 
     def run(self) -> None:
-        start = time.monotonic()
-        flushed = start
-        end = float("inf")
-        while (now := time.monotonic()) < end:
+        start = flushed = now = time.monotonic()
+        while self._sending or (self._unanswered and now < self._heard + LAST_ANSWERS):
+            now = time.monotonic()
             due = start + self._number * self._period
             if self._sending and now >= due:
                 self._send()
                 continue
-            if not self._sending and end == float("inf"):
-                end = now + LAST_ANSWERS
             if now - flushed >= FLUSH:
                 self._flush()
                 flushed = now
@@ -82,12 +86,15 @@ class Prober:
         with suppress(OSError):
             self._sockets[self._number % SOCKETS].sendto(NUMBER.pack(self._number), self._target)
         self._lines.append(f"s {self._number} {now}\n")
+        self._unanswered.add(self._number)
         self._number += 1
 
     def _receive(self, source: socket.socket) -> None:
         with suppress(OSError):
             data, control, _, _ = source.recvmsg(256, 64)
             (number,) = NUMBER.unpack_from(data)
+            self._unanswered.discard(number)
+            self._heard = time.monotonic()
             seconds, nanoseconds = TIMESPEC.unpack(control[0][2])
             name = data[NUMBER.size :].decode()
             self._lines.append(f"a {number} {seconds * 1_000_000_000 + nanoseconds} {name}\n")
