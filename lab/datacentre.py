@@ -265,7 +265,7 @@ class DataCentre:
 
         before = len(logged("counters"))
         os.kill(int(logged("agent-started")[-1].field("process")), signal.SIGUSR1)
-        self.await_seen(f"the counters of {server.name}", 10, lambda: len(logged("counters")) > before)
+        self.await_seen(f"the counters of {server.name}", START_LIMIT, lambda: len(logged("counters")) > before)
 
     def incident(self, when: float, where: Machine, what: str) -> float:
         """Records what a scenario did to a machine; returns `when`."""
@@ -298,7 +298,7 @@ class DataCentre:
     def _settled(self, node: str) -> bool:
         found = standings(self.observers.incidents, self.observers.agents)
         for server in SERVERS:
-            standing = found.get(server.name, Standing())
+            standing = found.get(server.name)  # None: its agent has not begun
             serving = Standing("active", bound=True, announced=True)
             resting = (Standing("backup", bound=self._standby, announced=self._standby), Standing())
             if (standing != serving) if server.name == node else (standing not in resting):

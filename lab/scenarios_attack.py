@@ -20,6 +20,7 @@ from lab.datacentre import DataCentre
 from lab.facts import AgentEvent
 from lab.processes import Program
 from lab.scenarios import (
+    HANDOVER_LIMIT,
     NODE1,
     NODE2,
     NODE3,
@@ -57,7 +58,7 @@ class Attacked(Scenario):
 
     def arm(self, lab: DataCentre) -> Strike:
         program = lab.observers.start_attacker(ATTACKER, TORS[0], RATE, SECONDS)
-        lab.await_seen("the attacker to listen", 10, lambda: "listening" in program.output.read_text())
+        lab.await_seen("the attacker to listen", HANDOVER_LIMIT, lambda: "listening" in program.output.read_text())
         lab.attacker = program
 
         def strike() -> float:
@@ -70,7 +71,7 @@ class Attacked(Scenario):
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         assert lab.attacker is not None
-        lab.await_seen("the end of the attack", 4 * SECONDS + 10, lambda: _ended(lab.attacker))
+        lab.await_seen("the end of the attack", 4 * SECONDS + HANDOVER_LIMIT, lambda: _ended(lab.attacker))
         sent, rate = re.findall(r"^sent (\d+), (\d+) a second$", lab.attacker.output.read_text(), re.MULTILINE)[0]
         lab.incident(time.time(), ATTACKER, f"attack over: {sent} adverts sent, {rate} a second")
         for each in SERVERS:
