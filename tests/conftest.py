@@ -23,13 +23,13 @@ from hypothesis import Phase, settings
 if TYPE_CHECKING:
     from exavrrp.config import Problem
 
-# How long an example takes says more about the neighbours on a shared machine than about the code. For a longer search:
+# The time of an example depends more on the load of a shared machine than on the code. For a longer search:
 # pytest --hypothesis-profile=thorough.
 settings.register_profile("exavrrp", deadline=None, print_blob=True)
 settings.register_profile("thorough", settings.get_profile("exavrrp"), max_examples=5000)
 # For who waits for it (tests/run quick). Every branch is seen with a fifth of that, too.
 settings.register_profile("quick", settings.get_profile("exavrrp"), max_examples=25)
-# That it fails is all that is asked of a mutant, and not the least example.
+# For a mutant it is enough that a test fails; the least example is not needed.
 settings.register_profile("mutants", settings.get_profile("exavrrp"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("exavrrp")
 
@@ -39,7 +39,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Replay = Callable[[str], Iterable[str]]
-"""What comes out of one input line; raises ValueError for a line it does not understand."""
+"""The outputs of one input line; raises ValueError for an invalid line."""
 
 Transcript = Callable[[Path, Replay], None]
 
@@ -107,7 +107,7 @@ def transcript(request: pytest.FixtureRequest) -> Transcript:
 
 @pytest.fixture(scope="module")
 def problems(tmp_path_factory: pytest.TempPathFactory) -> Problems:
-    """All mistakes that a configuration is told of."""
+    """All problems of a configuration."""
     from exavrrp.config import ConfigError, load
 
     path = tmp_path_factory.mktemp("configuration") / "exavrrp.toml"

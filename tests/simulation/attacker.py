@@ -1,4 +1,4 @@
-"""Somebody who can send packets from any source address, and has seen everything, but does not know the keys.
+"""An attacker that can send packets from any source address and has seen all of them, but does not know the keys.
 
 ``Attacker`` owns what was recorded on the paths and the ways to forge an advert. What it sends is marked, so that
 ``invariants`` can tell: a forged packet must be rejected in every mode that claims to, and nothing that a node has
@@ -39,14 +39,14 @@ class Attacker:
         self._recorded: list[tuple[int, int, Packet]] = []
 
     def record(self, receiver: int, path: int, packet: Packet) -> None:
-        """A node has sent this to the receiver over that path."""
+        """Record a packet that a node has sent to the receiver over that path."""
         if len(self._recorded) < REMEMBERED:
             self._recorded.append((receiver, path, packet))
         elif self._random.random() < 0.1:
             self._recorded[self._random.randrange(REMEMBERED)] = receiver, path, packet
 
     def replay(self, calm: float | None = None) -> None:
-        """Something that was recorded is sent again.
+        """Replay a recorded packet.
 
         ``calm``: only what certainly must not count, because it has arrived (it was sent after this time, since when
         all do), or because it is too old, by what it says itself: clocks were off, and have been set.

@@ -135,7 +135,7 @@ class Chaos:
             end()
 
     def _while(self) -> float:
-        """Seconds that a trouble lasts: below, about and above what an election is patient for."""
+        """Seconds that a trouble lasts: below, about and above Active_Down_Interval."""
         interval = self._shape.interval
         return interval * self._random.choice((0.3, 1.0, 2.5, 3.5, 5.0, 9.0)) * self._random.uniform(0.5, 1.5)
 
@@ -191,12 +191,12 @@ class Chaos:
         ]
 
     def _deafen(self) -> None:
-        """One way between two nodes."""
+        """Cut one direction between two nodes."""
         (sender, receiver, _), _ = self._anywhere()
         self._cut(self._between(sender, receiver), "all paths of node{} to node{}", sender + 1, receiver + 1)
 
     def _silence(self) -> None:
-        """Nothing of one node arrives anywhere."""
+        """Cut everything that one node sends."""
         node = self._anybody().number
         self._cut(self._between(node, None), "everything from node{}", node + 1)
 
@@ -233,7 +233,7 @@ class Chaos:
             self._lasting(machine.repair, 1.0 + self._while())
 
     def _away(self, machine: Machine) -> None:
-        """ExaBGP is not started again for a while."""
+        """ExaBGP is restarted only after a while."""
         machine.wanted = False
 
         def back() -> None:

@@ -71,24 +71,24 @@ class Command:
 
 
 class Reader(Protocol):
-    """Who is at the other end."""
+    """The agent's end of the pipes."""
 
     @property
     def unwritten(self) -> bytes:
         """What it has yet to write."""
 
     def hear(self, data: bytes) -> None:
-        """Something has come in."""
+        """Data has arrived."""
 
     def eof(self) -> None:
-        """ExaBGP is not there any more."""
+        """ExaBGP is gone."""
 
     def room(self) -> None:
         """More can be written."""
 
 
 class Log(Protocol):
-    """Where it is told what happened."""
+    """The log of the simulation."""
 
     def __call__(self, template: str, *values: object) -> None: ...
 
@@ -110,7 +110,7 @@ class _Session:
     before: dict[Network, Command] = field(default_factory=dict)
     """what was announced before that"""
     missed: set[Network] = field(default_factory=set)
-    """whose withdraw it was not told, because it did not list the agent then"""
+    """prefixes whose withdraw did not reach it, because it did not list the agent then"""
 
 
 class ExaBGP:
@@ -158,11 +158,11 @@ class ExaBGP:
     # What the world wants to know
 
     def routes(self, network: Network) -> list[Command | None]:
-        """What each router has been, or is being, told of ``network``; None: nothing. Closed sessions left out."""
+        """The route to ``network`` that each router has got, or is getting; None: none. Without closed sessions."""
         return [one.table.get(network) for one in self._sessions if one.up and _carries(one, network)]
 
     def announces(self, network: Network) -> bool:
-        """Whether any neighbour is to know of ``network``."""
+        """Whether ``network`` is announced to any neighbour."""
         return any(network in one.table for one in self._sessions)
 
     def is_stuck(self, network: Network) -> bool:
@@ -181,12 +181,12 @@ class ExaBGP:
         return any(one is not None and one.announces and network in one.networks for one in commands)
 
     def announced(self) -> set[Network]:
-        """Every prefix that any neighbour is to know of."""
+        """Every prefix that is announced to any neighbour."""
         return {network for one in self._sessions for network in one.table}
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether no command is waiting."""
         return not self._working and not self._queue and not self._unread and not self._coming
 
     def is_up(self, router: int) -> bool:

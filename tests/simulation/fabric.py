@@ -2,7 +2,7 @@
 
 ``Fabric`` owns the tables of the top-of-rack routers. Each has a session to every node and picks by what the routes
 say: local preference (from iBGP neighbours), length of the path, MED (always compared), and takes all that tie; one
-that knows no way itself sends packets through the others, which are farther away. A session that is closed takes its
+without a route of its own sends packets through the others, which are farther away. A session that is closed takes its
 routes with it; a node that dies with its links up leaves them for the hold time, as real routers do. It must not know
 of elections, or of what a node meant to announce.
 """
@@ -42,7 +42,7 @@ class Router:
     generations: dict[int, int] = field(default_factory=dict)
     """how many sessions each node has had here"""
     holding: dict[int, Handle] = field(default_factory=dict)
-    """the hold timers of nodes that say nothing any more"""
+    """the hold timers of nodes that have gone silent"""
 
 
 class Fabric:
@@ -58,7 +58,7 @@ class Fabric:
         self._internal = internal
 
     def opened(self, router: int, node: int) -> None:
-        """A new session: whatever was known of this neighbour is not known any more."""
+        """A new session: the routes of this neighbour are forgotten."""
         self.closed(router, node)
         self.routers[router].sessions.add(node)
 
@@ -74,7 +74,7 @@ class Fabric:
                 self.changes += 1
 
     def muted(self, router: int, node: int) -> None:
-        """The neighbour has stopped without a word, and the link has not told."""
+        """The neighbour has stopped silently, with its link up."""
         one = self.routers[router]
         if node in one.sessions and node not in one.holding:
             one.holding[node] = self._world.after(self._hold, self.closed, router, node)

@@ -1,16 +1,17 @@
 """What must hold after every event, whatever befalls the nodes.
 
 ``Invariants`` watches one process: every advert that it sends, every transition, every address that it removes, every
-line that it writes to ExaBGP, every packet that it hears. ``grounded`` looks at what outlives a process. The promises:
+line that it writes to ExaBGP, every packet that it receives. ``grounded`` looks at what outlives a process. The
+promises:
 
-- an advert says more than farewell only if its router is Active, or has been within this very event;
+- an advert has a priority above 0 only if its router is Active, or was within this event;
 - a rejected packet changes nothing: no state, no timer, no alarm;
 - what was forged is rejected, and where authentication is enforced no signed advert is accepted twice (unless the node
   has lost its marks meanwhile, or its clock was set);
-- after a better advert was heard the router is not Active (in a group, an equal priority is for the first to judge);
-- nobody takes over from silence while packets wait unread that had come before its patience was over;
-- nor a node from which no way has led anywhere, for as long as it takes to notice, and that has nothing bound;
-- a router that has been silent for longer than the others wait says nothing more before it was Backup;
+- after a better advert was received the router is not Active (in a group, an equal priority is for the first to judge);
+- no router takes over by Active_Down_Timer while packets wait unread that had arrived before it was due;
+- nor a node that has had no route to any peer for as long as it takes to notice, and that has nothing bound;
+- a router that has been silent for longer than the others wait sends no advert before it was Backup;
 - answers do not storm: one for each advert of its own that a timer sent, and each is better than what it answers, so
   that of two nodes one has the last word;
 - addresses are on lo exactly when presence says so, and a router that is not Active announces nothing as Active;
@@ -52,20 +53,20 @@ HASTE = 1e-6
 
 
 @dataclass(slots=True)
-class _Tenure:
-    """One router, since it became Active."""
+class _Observation:
+    """What was observed of one router."""
 
     active: bool = False
     within: bool = False
     """whether it was Active at any moment of this turn"""
     said: float | None = None
-    """when it last said that it is Active; None: not yet"""
+    """when it last advertised as Active; None: not yet"""
     patient: float = 0.0
-    """until when it waits for the Active, as a Backup"""
+    """until when it waits for the Active as a Backup, seconds of the loop's clock"""
     wayless: float | None = None
-    """since when it has been a Backup that has nothing bound, and nobody to talk to; None: it is not"""
+    """since when it has been a Backup with nothing bound and no route to any peer; None: it is not"""
     answers: int = 0
-    """since an advert that nobody had asked for"""
+    """adverts in answer to others since the last one that a timer sent"""
 
 
 class Invariants:
@@ -73,7 +74,7 @@ class Invariants:
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self._tenures: dict[str, _Tenure] = {}
+        self._observations: dict[str, _Observation] = {}
         self._unwanted: dict[str, float] = {}
         """since when a router is not to be announced"""
         self._before: tuple[object, ...] = ()
@@ -82,8 +83,8 @@ class Invariants:
         self.refused = 0
         """genuine adverts that were rejected"""
 
-    def _tenure(self, router: str) -> _Tenure:
-        return self._tenures.setdefault(router, _Tenure())
+    def _observation(self, router: str) -> _Observation:
+        return self._observations.setdefault(router, _Observation())
 
     # Adverts
 
@@ -93,20 +94,20 @@ class Invariants:
         self._process.ground.log("{} says {}{}", router.name, priority, "" if heard is None else " (an answer)")
         if priority == LEAVING:
             return
-        tenure, now = self._tenure(router.name), self._process.loop.time()
+        seen, now = self._observation(router.name), self._process.loop.time()
         role = router.instance.router.role
-        if role is not Role.ACTIVE and not tenure.within:
+        if role is not Role.ACTIVE and not seen.within:
             raise Violation(f"{router.name} is {role} and advertises {priority}")
         settings = router.instance.router.settings
         patience = settings.interval + 3 * settings.interval + settings.interval
-        if tenure.said is not None and now - tenure.said > patience + HASTE:
-            raise Violation(f"{router.name} was silent for {now - tenure.said:.3f}s and goes on as Active")
-        tenure.said = now
+        if seen.said is not None and now - seen.said > patience + HASTE:
+            raise Violation(f"{router.name} was silent for {now - seen.said:.3f}s and goes on as Active")
+        seen.said = now
         if heard is None:
-            tenure.answers = 0
+            seen.answers = 0
             return
-        tenure.answers += 1
-        if tenure.answers > 1:
+        seen.answers += 1
+        if seen.answers > 1:
             raise Violation(f"{router.name} answers for the second time since its last advert")
         source, theirs = heard.datagram.source, heard.datagram.payload[PRIORITY]
         if (priority, int(settings.source)) <= (theirs, int(source)):
@@ -114,18 +115,18 @@ class Invariants:
 
     def transition(self, router: str, before: str, after: str, why: str) -> None:
         self.transitions += 1
-        tenure = self._tenure(router)
-        tenure.active = after == Role.ACTIVE
-        tenure.within = tenure.within or Role.ACTIVE in (before, after)
-        tenure.said = None if not tenure.active else tenure.said
+        seen = self._observation(router)
+        seen.active = after == Role.ACTIVE
+        seen.within = seen.within or Role.ACTIVE in (before, after)
+        seen.said = None if not seen.active else seen.said
         if before == Role.ACTIVE and (self._process.node.why or "").startswith(f"{router} is served by another node"):
             raise Violation(f"{router} is Active, and its caretaker ends ExaBGP because another node serves")
-        unread = sum(one.came < tenure.patient for one in self._process.inbox)
+        unread = sum(one.came < seen.patient for one in self._process.inbox)
         if after == Role.ACTIVE and why == Why.ACTIVE_DOWN_TIMEOUT and unread:
             raise Violation(f"{router} takes over from silence, and {unread} packets wait unread")
-        if after == Role.ACTIVE and why == Why.ACTIVE_DOWN_TIMEOUT and tenure.wayless is not None:
+        if after == Role.ACTIVE and why == Why.ACTIVE_DOWN_TIMEOUT and seen.wayless is not None:
             patience = SOURCE_ADVERTS * self._process.routers[router].configuration.advert_interval
-            if not self._process.ground.links() and tenure.patient > tenure.wayless + patience + HASTE:
+            if not self._process.ground.links() and seen.patient > seen.wayless + patience + HASTE:
                 raise Violation(f"{router} takes over from silence, and no way has led anywhere")
 
     # Packets
@@ -162,7 +163,7 @@ class Invariants:
         if packet.signed and packet.sent > self._process.ground.clock_set:
             accepted.add(payload)
         ours = router.instance.router
-        self._tenure(router.name).patient = ours.deadline or 0.0
+        self._observation(router.name).patient = ours.deadline or 0.0
         if ours.advertised is None:
             return
         first = self._process.node.elections.team_of[router.name].first
@@ -229,13 +230,13 @@ class Invariants:
         for router in process.routers.values():
             instance = router.instance
             bound, level, role = instance.presence.bound, instance.presence.level, instance.router.role
-            tenure = self._tenure(router.name)
-            tenure.within = role is Role.ACTIVE
-            tenure.patient = instance.router.deadline or 0.0
+            seen = self._observation(router.name)
+            seen.within = role is Role.ACTIVE
+            seen.patient = instance.router.deadline or 0.0
             if role is not Role.BACKUP or router.announcement.wanted() or ground.links():
-                tenure.wayless = None
-            elif tenure.wayless is None:
-                tenure.wayless = process.loop.time()
+                seen.wayless = None
+            elif seen.wayless is None:
+                seen.wayless = process.loop.time()
             if level is None:
                 self._unwanted.setdefault(router.name, process.loop.time())
                 self._is_withdrawn_in_time(router)

@@ -17,7 +17,7 @@ Address = IPv4Address | IPv6Address
 
 @dataclass(slots=True)
 class Path:
-    """One way from one node to another."""
+    """One directed path from one node to another."""
 
     delay: float
     """seconds, at least"""
@@ -95,7 +95,7 @@ class Network:
         self._world.after(delay, self._deliver, receiver, path, packet)
 
     def unclog(self, sender: int, receiver: int, path: int) -> None:
-        """What was kept arrives, all at once and in order."""
+        """The packets that were kept arrive, all at once and in order."""
         way = self.paths[sender, receiver, path]
         way.clogged = False
         kept, way.kept = way.kept, []
@@ -103,7 +103,7 @@ class Network:
             self._world.after(way.delay, self._deliver, receiver, path, packet)
 
     def heal(self) -> None:
-        """Everything arrives, at once and once."""
+        """Every packet arrives, at once and once."""
         for (sender, receiver, path), way in self.paths.items():
             if way.clogged:
                 self.unclog(sender, receiver, path)
@@ -111,7 +111,7 @@ class Network:
 
 
 def _damaged(packet: Packet, bit: int) -> Packet:
-    """One bit of it is another."""
+    """The packet with one bit changed."""
     payload = bytearray(packet.datagram.payload)
     payload[bit // 8] ^= 1 << bit % 8
     old = packet.datagram
