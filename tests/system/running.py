@@ -393,10 +393,14 @@ class Bird:
         return found
 
     def updates(self, session: str) -> int:
-        """How many announcements BIRD has received in a session, in its life."""
-        found = re.search(r"Import updates:\s+(\d+)", self.ask(f"show protocols all {session}"))
-        assert found, f"no session {session}"
-        return int(found[1])
+        """How many announcements BIRD has received in a session, in its life; as soon as it is up."""
+
+        def found() -> re.Match[str] | None:
+            return re.search(r"Import updates:\s+(\d+)", self.ask(f"show protocols all {session}"))
+
+        told = wait_until(found, f"session {session}")
+        assert told is not None
+        return int(told[1])
 
 
 @dataclass
