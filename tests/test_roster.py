@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import ports
+from exavrrp.adverts import FAREWELLS
+from exavrrp.node import STOP_LIMIT
 from exavrrp.presence import SETTLE
 from exavrrp.reception import sources
 from exavrrp.roster import LEAVE_LIMIT
@@ -322,7 +324,7 @@ def test_who_does_not_come_to_an_end_is_cleared() -> None:
     rig.reconfigure(router())
     rig.after(LEAVE_LIMIT + 1)
     assert f"unbind {SECOND}" in rig.take()
-    assert rig.node.commands.names() == ["web"]
+    assert (rig.node.commands.names(), rig.node.abandoned) == (["web"], False)
 
 
 def test_who_comes_back_before_it_has_left_begins_anew() -> None:
@@ -345,6 +347,40 @@ def test_nobody_comes_once_the_node_ends() -> None:
     assert rig.node.over
     assert rig.addresses.lo == set()
     assert not rig.speaker.wanted
+
+
+def test_a_stop_shortens_the_time_of_those_that_leave_already() -> None:
+    rig = given_active(router(), router(2))
+    rig.speaker.answers = False
+    rig.reconfigure(router()).after(1)
+    rig.handle(ports.End("SIGINT")).after(STOP_LIMIT)
+    assert (rig.node.over, rig.node.abandoned, rig.addresses.lo) == (True, True, set())
+
+
+def test_a_stop_takes_nothing_from_the_ports() -> None:
+    """Nor does it forget a router: what was counted is told at the very end."""
+    rig = given_active(router(), router(2))
+    rig.reconfigure(router())
+    rig.handle(ports.End("SIGINT"))
+    needed = rig.transport_peers(), rig.addresses.ours, rig.speaker.ours, rig.notifier.names
+    rig.after(STOP_LIMIT)
+    assert rig.node.over
+    assert needed == (rig.transport_peers(), rig.addresses.ours, rig.speaker.ours, rig.notifier.names)
+    assert rig.node.commands.names() == ["web", "web2"]
+
+
+def test_who_has_left_when_the_node_ends_is_not_waited_for() -> None:
+    rig = given_backup()
+    rig.reconfigure(router(vrid=8))
+    rig.clock.now += 2 * FAREWELLS[-1]
+    rig.node.turns.ring()  # it has left, and is to be dismissed in the next turn
+    rig.node.handle(ports.End("SIGINT"))
+    rig.after(2 * FAREWELLS[-1])
+    assert (rig.node.over, rig.node.abandoned) == (True, False)
+    assert rig.router().configuration.vrid == 1
+    changes = rig.changes
+    rig.handle(ports.PathsChanged())
+    assert rig.changes == changes, "it is over once"
 
 
 def test_what_was_given_up_is_unbound_with_the_rest_when_the_node_ends() -> None:

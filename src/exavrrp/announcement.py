@@ -218,8 +218,9 @@ class Announcer:
             self._speaker.change(one.change_wanted())
 
     def withdraw(self, networks: Iterable[Network]) -> None:
-        """Have it announce these no longer, which no router wants."""
-        self._speaker.change(dict.fromkeys(networks))
+        """Have it announce these no longer, whatever a router wants."""
+        if not self.gone:
+            self._speaker.change(dict.fromkeys(networks))
 
     def set(self, announcements: Iterable[Announcement]) -> None:
         """Have it announce what these want now, and nothing else of ours."""

@@ -192,10 +192,11 @@ class Binding:
         for address in addresses:
             self._bound.pop(address, None)
 
-    def clear(self) -> None:
-        """Nothing is to be there, whatever the routers want; they have not been told yet."""
+    def clear(self, others: Iterable[Address]) -> None:
+        """These are not to be there, whatever the routers want; they have not been told yet."""
+        self._drop(others)
         with suppress(OSError):  # tried again when they are
-            self._addresses.set(())
+            self._addresses.set(self._bound.values())
 
     def look(self) -> None:
         """The kernel may accept packets to addresses that were awaited."""

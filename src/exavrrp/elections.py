@@ -9,7 +9,7 @@ pause, proof of life is waiting there. An Active's advert alone does not wait fo
 than an interval: nobody can have taken over yet.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from exavrrp import events
@@ -96,7 +96,7 @@ class Elections:
         timers: Timers,
         after_adverts: Callable[[Callable[[], None]], None],
         catch_up: Callable[[float], None],
-        follow_up: Callable[[Iterable[VirtualRouter]], None],
+        follow_up: Callable[[Collection[Team]], None],
         record: Record | None = None,
     ) -> None:
         """``catch_up(until)`` deals with every packet that had come by then and is not read yet.
@@ -142,7 +142,7 @@ class Elections:
             touched, self._touched = self._touched, {}
             for one in touched:
                 one.settle()
-            self._follow_up(router for one in touched for router in one.routers)
+            self._follow_up(touched)
 
     def _deal(self, told: tuple[Team, events.Event, float | None]) -> None:
         team, event, at = told

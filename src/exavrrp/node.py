@@ -23,8 +23,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import assert_never
 
-from exavrrp import events, ports, speaker
-from exavrrp.adverts import FAREWELLS
+from exavrrp import ports, speaker
 from exavrrp.announcement import Announcer
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
@@ -73,11 +72,8 @@ class Node:
         self.why: str | None = None
         self.over = False
         self.started = False
-        self.abandoned = False
-        """whether the time for a stop was too short"""
         self.bequest: Bequest | None = None
         """once it is ``over``, if what was served is left in place"""
-        self._farewells_sent = False
         self._ports = given
         self.turns = Turns(given.clock)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
@@ -120,6 +116,7 @@ class Node:
             notes=self._notes,
             leftovers=self._leftovers,
             join=self._join,
+            left=self._finish,
         )
         self.routers = self._roster.routers
         self.commands = Commands(self.routers, self.elections, view=self.view, handle=self.handle)
@@ -172,6 +169,11 @@ class Node:
     def view(self) -> View:
         """All of it as it is now, for people and programs."""
         return self.viewer.view()
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether the time for a stop was too short."""
+        return self._roster.abandoned
 
     @property
     def gone(self) -> bool:
@@ -257,13 +259,13 @@ class Node:
 
     # What the routers share
 
-    def _follow_up(self, routers: Iterable[VirtualRouter]) -> None:
+    def _follow_up(self, teams: Collection[Team]) -> None:
         """Everything that has come of an event is done."""
-        for router in routers:
-            self._followed_up(router)
-        self._roster.look()
+        for team in teams:
+            for router in team.routers:
+                self._followed_up(router)
         self._ports.changed()
-        self._look_if_finished()
+        self._roster.look(teams)
 
     def _followed_up(self, router: VirtualRouter) -> None:
         self._notes.remember(router)
@@ -387,34 +389,7 @@ class Node:
     def _stop(self, why: str) -> None:
         """Every router leaves in its order; what is not finished after ``STOP_LIMIT`` is cleared."""
         self.log.info("agent-stopping", reason=why)
-        self.turns.timers.call_later(STOP_LIMIT, self._abandon)
-        self.turns.timers.call_later(2 * FAREWELLS[-1], self._have_sent_farewells)
-        for team in self.elections.teams:
-            self.elections.stop(team, why, STOP_LIMIT)
-
-    def _have_sent_farewells(self) -> None:
-        self._farewells_sent = True
-        self._look_if_finished()
-
-    def _look_if_finished(self) -> None:
-        if self._farewells_sent and not self.over and all(one.instance.finished for one in self.routers.values()):
-            self._finish()
-
-    def _abandon(self) -> None:
-        """The time for a stop is over."""
-        if self.over:
-            return
-        self.abandoned = True
-        self._let_go()
-        for team in self.elections.teams:
-            self.elections.tell_team(team, events.Abandon())
-        self._finish()
-
-    def _let_go(self) -> None:
-        """ExaBGP kills us soon: first what nobody else would do, and then what the routers have to say of it."""
-        self._announcer.set(())
-        self._announcer.flush()
-        self._binding.clear()
+        self._roster.leave(why, STOP_LIMIT)
 
     def _finish(self) -> None:
         self.over = True

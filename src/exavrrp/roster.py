@@ -3,11 +3,11 @@
 Another configuration may take the place of the one before while the node works, and the first one takes the place of
 nothing. A virtual router is the same as before if its name, family, VRID and source are, and those of all who move with
 it: it goes on with other settings, and only what has changed is done (``VirtualRouter.configure``). Every other one
-leaves in the order of a stop. One that has anything in common with those that leave (a name, a VRID of a source, an
-address, a prefix) begins when they are gone.
+leaves, in its order and within a limit. One that has anything in common with those that leave (a name, a VRID of a
+source, an address, a prefix) begins when they are gone. At a stop all leave, and nobody comes.
 
 ``Roster`` owns who is there, and hands each port the set that all of them need: first more, and when those that leave
-are gone, less. It must not know when a node starts or ends.
+are gone, less. It must not know why a node starts or ends.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -32,6 +32,9 @@ from exavrrp.vrrp.auth import Flow
 
 LEAVE_LIMIT = 10.0
 """Seconds for a router that is not configured any more to hand over in its order; nobody waits for it."""
+
+GONE = "not in the configuration any more"
+"""Why such a router leaves."""
 
 
 class Notifier(ports.Notifier, Protocol):
@@ -130,14 +133,20 @@ class Roster:
         notes: Notes,
         leftovers: Leftovers,
         join: Callable[[Team, Collection[str]], None],
+        left: Callable[[], None],
     ) -> None:
-        """``join`` is called with each team that is new, and those of its members that were drained before."""
+        """``join`` is called with each team that is new, and those of its members that were drained before.
+
+        ``left`` is called when all have left for good.
+        """
         self.routers: dict[str, VirtualRouter] = {}
         """by name, in the order of the configuration, those that leave among them"""
         self.by_network: dict[Network, VirtualRouter] = {}
         self.configuration: Configuration | None = None
         self.ending = False
-        """whether nobody comes any more"""
+        """whether nobody comes any more, and whoever has left stays known"""
+        self.abandoned = False
+        """whether the time was too short for somebody who had to leave"""
         self._given = given
         self._shared = shared
         self._elections = elections
@@ -146,9 +155,12 @@ class Roster:
         self._notes = notes
         self._leftovers = leftovers
         self._join = join
+        self._all_left = left
         leftovers.cleared = self._shrink
-        self._leaving: dict[Team, float | None] = {}
-        """those that are not configured any more, and when their last farewell has been sent; None: they are gone"""
+        self._leaving: dict[Team, float] = {}
+        """those that are to be there no longer, and when their last farewell has been sent"""
+        self._left: set[Team] = set()
+        """those of them that have left"""
         self._drained: set[str] = set()
         """routers that were drained when they had to leave: who takes their place stays out"""
 
@@ -167,8 +179,8 @@ class Roster:
                     self._hand_out(old, self._leaving)
                 raise
         self.configuration = new
-        for team in gone:
-            self._retire(team)
+        if gone:
+            self._retire(gone, GONE, LEAVE_LIMIT)
         if old is not None:
             self._change(old, new)
             self._own(new, self._leaving)
@@ -281,33 +293,58 @@ class Roster:
 
     # Who leaves
 
-    def _retire(self, team: Team) -> None:
-        timers = self._shared.timers
-        self._drained.update(router.name for router in team.routers if router.drain.wanted)
-        self._leaving[team] = timers.time() + 2 * FAREWELLS[-1]
-        timers.call_later(2 * FAREWELLS[-1], self._look_at, team)
-        timers.call_later(LEAVE_LIMIT, self._give_up, team)
-        self._elections.stop(team, "not in the configuration any more", LEAVE_LIMIT)
+    def leave(self, why: str, limit: float) -> None:
+        """All leave, within ``limit`` seconds, and stay known: this node stops. The ports keep what they have.
 
-    def _give_up(self, team: Team) -> None:
-        if team in self._leaving:
+        Those that were leaving already have no more time than the others.
+        """
+        self.ending = True
+        self._left.clear()  # they are counted with the others
+        self._retire(list(self._elections.teams), why, limit)
+
+    def _retire(self, teams: Collection[Team], why: str, limit: float) -> None:
+        """They leave in their order; who has not left after ``limit`` is cleared."""
+        timers = self._shared.timers
+        for team in teams:
+            self._drained.update(router.name for router in team.routers if router.drain.wanted)
+            self._leaving.setdefault(team, timers.time() + 2 * FAREWELLS[-1])
+        timers.call_later(limit, self._give_up, teams)
+        timers.call_later(2 * FAREWELLS[-1], self.look, teams)
+        for team in teams:
+            self._elections.stop(team, why, limit)
+
+    def _give_up(self, teams: Iterable[Team]) -> None:
+        """Their time is over: first what nobody else would do, and then what the routers have to say of it."""
+        late = [team for team in teams if team in self._leaving and team not in self._left]
+        if not late:
+            return
+        self.abandoned = self.ending
+        routers = [router for team in late for router in team.routers]
+        self._shared.announcer.withdraw(network for router in routers for network in router.announcement.networks)
+        self._shared.announcer.flush()
+        self._shared.binding.clear(address for router in routers for address in router.on_lo.addresses)
+        for team in late:
             self._elections.tell_team(team, events.Abandon())
 
-    def look(self) -> None:
-        """Somebody may have left."""
-        for team in list(self._leaving):
-            self._look_at(team)
-
-    def _look_at(self, team: Team) -> None:
-        said = self._leaving.get(team)
-        if said is not None and self._shared.timers.time() >= said and team.finished:
-            self._leaving[team] = None
-            self._shared.after_adverts(partial(self._dismiss, team))  # after what was put off for it
+    def look(self, teams: Iterable[Team]) -> None:
+        """These may have left, if they had to: out of the election, unbound, and their last farewell is sent."""
+        now = self._shared.timers.time()
+        left = [one for one in teams if one in self._leaving and now >= self._leaving[one] and one.finished]
+        left = [one for one in left if one not in self._left]
+        self._left.update(left)
+        if not self.ending:
+            for team in left:
+                self._shared.after_adverts(partial(self._dismiss, team))  # after what was put off for it
+        elif left and len(self._left) == len(self._leaving):
+            self._all_left()
 
     def _dismiss(self, team: Team) -> None:
         """It is gone: nothing of it is needed any more."""
+        if self.ending:
+            return
         assert self.configuration is not None
         del self._leaving[team]
+        self._left.remove(team)
         self._elections.remove(team)
         for router in team.routers:
             router.close()
