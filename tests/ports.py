@@ -27,8 +27,7 @@ from exavrrp.elections import Record
 from exavrrp.neighbors import Session
 from exavrrp.node import Event, Node
 from exavrrp.ports import ANY, AddressError, Arrival, Link, NotifyState, Sent
-from exavrrp.reception import sources
-from exavrrp.roster import Ports, owned
+from exavrrp.roster import Ports
 from exavrrp.routes import Network, Route
 from exavrrp.takeover import GRACEFUL_SHUTDOWN
 from exavrrp.virtual_address import VirtualAddress
@@ -529,8 +528,6 @@ class Rig:
                 record=record,
             ),
         )
-        self.transports.set(sources(self.configuration.routers))
-        self.speaker.own((*owned(self.configuration.routers), *forgotten.routes))
 
     def configured(self, *tables: str) -> None:
         """The configuration is this one."""

@@ -64,6 +64,31 @@ def test_a_node_that_finds_nothing_withdraws_everything_and_waits_for_its_sessio
     assert (rig.role(), rig.holds()) == (Role.BACKUP, [])
 
 
+def test_each_port_gets_its_first_set_at_the_start() -> None:
+    rig = Rig(router(checks=["fit"]), check("fit"), forgotten=FORGOTTEN)
+    assert not any((rig.transports.peers, rig.speaker.ours, rig.addresses.ours, rig.notifier.names, rig.checks.names))
+    rig.start()
+    assert rig.transport_peers() == {PEER, OTHER}
+    assert {route.network for route in rig.speaker.ours} == {PREFIX, FORMER_PREFIX, WIDER_PREFIX}
+    assert (set(rig.addresses.ours), rig.notifier.names, rig.checks.names) == ({VIP}, ["web"], ["fit"])
+
+
+def test_a_node_whose_source_cannot_be_used_does_nothing() -> None:
+    rig = Rig()
+    rig.transports.error = OSError(errno.EADDRNOTAVAIL, "cannot send adverts")
+    with pytest.raises(OSError, match="cannot send adverts"):
+        rig.start()
+    assert (rig.done, rig.node.started) == ([], False)
+
+
+def test_a_node_that_cannot_tell_what_is_on_lo_does_nothing() -> None:
+    rig = Rig()
+    rig.addresses.unreadable = OSError(errno.EPERM, "Operation not permitted")
+    with pytest.raises(OSError, match="cannot tell which addresses lo has: Operation not permitted"):
+        rig.start()
+    assert (rig.done, rig.node.started) == ([], False)
+
+
 def test_an_active_is_bound_before_it_is_announced() -> None:
     rig = Rig().start().session()
     rig.take()

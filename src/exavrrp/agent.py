@@ -19,11 +19,10 @@ from typing import Any, Protocol
 from exavrrp import __version__, counters, events, ports, recording, speaker
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
-from exavrrp.fitness import used_checks
 from exavrrp.groups import Happened
 from exavrrp.node import STOP_LIMIT, Node
 from exavrrp.reception import sources
-from exavrrp.roster import Ports, flows, owned
+from exavrrp.roster import Ports
 from exavrrp.system import capabilities, children, preflight, realtime
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.checks import Checks
@@ -116,7 +115,6 @@ class Agent:
         self._paths = Routing(lambda: self.node.handle(ports.PathsChanged()))
         self._checks = Checks(self._checked, self._distrusted)
         self._speaker = self._make_speaker()
-        self._speaker.own((*owned(configuration.routers), *self._forgotten.routes))
 
     def _make_speaker(self) -> Pipe:
         return ExaBGP(self._hear)
@@ -268,19 +266,16 @@ class Agent:
                 f"lacking {' and '.join(absent)}; {capabilities.remedy(capabilities.NEEDED)} (see exabgp/); an ExaBGP "
                 "that is root keeps them with exabgp.daemon.user=root only"
             )
-        self._open_marks(closing)
+        closing.callback(self._marks.close)
         if self._recorder is not None:
             self._open_recorder(self._recorder, loop, closing)
         try:
             self._addresses.open(loop)
             closing.callback(self._addresses.close)
-            self._addresses.own(self.configuration.addresses)
             self._transports.open(loop)
             closing.callback(self._transports.close)
-            self._transports.set(sources(self.configuration.routers))
             self._paths.open(loop)
             closing.callback(self._paths.close)
-            self._paths.set(router.interfaces for router in self.configuration.routers)
             closing.callback(self.node.close)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
@@ -289,19 +284,17 @@ class Agent:
         children.adopt(loop)
         closing.callback(children.release)
         self._notifier.open(loop)
-        self._notifier.set(self.configuration.routers)
         closing.push_async_callback(self._notifier.close)
         closing.callback(self._control.close)
         self._control.open(loop)
         self._checks.open(loop)
-        self._checks.set(used_checks(self.configuration))
         closing.push_async_callback(self._checks.close)
 
     def _start_node(self) -> None:
         try:
             self.node.start(self._control.drained())
         except OSError as error:
-            raise StartError(f"cannot tell which addresses lo has: {error.strerror or error}") from error
+            raise StartError(error.strerror or str(error)) from error
 
     def _open_recorder(self, recorder: Recorder, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
         try:
@@ -342,14 +335,6 @@ class Agent:
                 self.journal.info("memory-lock-granted")
             except OSError as error:
                 self.journal.warning("memory-lock-denied", detail=error.strerror)
-
-    def _open_marks(self, closing: AsyncExitStack) -> None:
-        """The numbers of all adverts that are signed or verified; the lock is held."""
-        numbered = flows(self.configuration.routers)
-        closing.callback(self._marks.close)
-        if numbered:
-            known = self._marks.set(numbered)
-            self.journal.info("replay-counters-loaded", file=str(self._marks.path), known=known, of=len(numbered))
 
     def _say_started(self) -> None:
         names = self.node.commands.names()

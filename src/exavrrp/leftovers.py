@@ -53,10 +53,13 @@ class Leftovers:
 
     def take(self, routers: Iterable[VirtualRouter]) -> None:
         """Know them before anything is decided. Raises OSError."""
-        present = self._addresses.present()
+        try:
+            present, bound = self._addresses.present(), self._addresses.adopt(self._forgotten.addresses)
+        except OSError as error:
+            raise OSError(error.errno, f"cannot tell which addresses lo has: {error.strerror or error}") from error
         for router in routers:
             self._inherit(router, present.intersection(router.configuration.addresses))
-        bound, routes = self._addresses.adopt(self._forgotten.addresses), self._forgotten.routes
+        routes = self._forgotten.routes
         if bound or routes:
             told = {"addresses": sorted(map(str, bound)), "prefixes": sorted(route.prefix for route in routes)}
             self._log.warning("leftovers-found", **told, detail="no more in the configuration: withdrawn, then unbound")

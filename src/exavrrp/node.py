@@ -93,23 +93,10 @@ class Node:
             log=given.log,
         )
         self.reception = Reception(given.marks, given.log, time=given.clock.time, realtime=given.realtime)
-        shared = Shared(
-            timers=self.turns.timers,
-            log=given.log,
-            tell=self.elections.tell,
-            realtime=self._realtime,
-            moment=self._moment,
-            notifier=given.notifier,
-            marks=given.marks,
-            binding=self._binding,
-            announcer=self._announcer,
-            is_connected=self._is_connected,
-            is_told=lambda: self.fitness.sessions.are_told,
-            after_adverts=self.work.soon,
-        )
         self._roster = Roster(
+            configuration,
             given,
-            shared,
+            self._shared(),
             elections=self.elections,
             fitness=self.fitness,
             reception=self.reception,
@@ -132,14 +119,29 @@ class Node:
             notifier=given.notifier,
             moment=self._moment,
         )
-        self._take(configuration)
+
+    def _shared(self) -> Shared:
+        given = self._ports
+        return Shared(
+            timers=self.turns.timers,
+            log=given.log,
+            tell=self.elections.tell,
+            realtime=self._realtime,
+            moment=self._moment,
+            notifier=given.notifier,
+            marks=given.marks,
+            binding=self._binding,
+            announcer=self._announcer,
+            is_connected=self._is_connected,
+            is_told=lambda: self.fitness.sessions.are_told,
+            after_adverts=self.work.soon,
+        )
 
     # Configuration
 
     @property
     def configuration(self) -> Configuration:
         """What it is to do."""
-        assert self._roster.configuration is not None
         return self._roster.configuration
 
     def reconfigure(self, new: Configuration) -> None:
@@ -153,7 +155,10 @@ class Node:
 
     def _take(self, new: Configuration) -> None:
         self._roster.take(new)
-        self.work.advert_interval = min((router.advert_interval for router in new.routers), default=1.0)
+        self._set_pace()
+
+    def _set_pace(self) -> None:
+        self.work.advert_interval = min(router.advert_interval for router in self.configuration.routers)
 
     def _join(self, team: Team, drained: Collection[str]) -> None:
         """It is new in the configuration; ``drained`` members are to stay out."""
@@ -318,10 +323,15 @@ class Node:
     # Start
 
     def start(self, drained: Collection[str] = ()) -> None:
-        """Clear what a predecessor left, then begin the elections; ``drained`` routers stay out. Raises OSError."""
+        """Clear what a predecessor left, then begin the elections; ``drained`` routers stay out.
+
+        The ports are open, and have no sets yet. Raises OSError if one cannot have what the configuration needs.
+        """
         self.turns.put(partial(self._start, drained))
 
     def _start(self, drained: Collection[str]) -> None:
+        self._roster.start()
+        self._set_pace()
         for name, remarks in self._binding.elsewhere().items():
             for remark in remarks:
                 self.log.warning("address-elsewhere", router=name, detail=remark)

@@ -1,10 +1,11 @@
 """The virtual routers of a node: those of its configuration, and those that leave; pure.
 
-Another configuration may take the place of the one before while the node works, and the first one takes the place of
-nothing. A virtual router is the same as before if its name, family, VRID and source are, and those of all who move with
-it: it goes on with other settings, and only what has changed is done (``VirtualRouter.configure``). Every other one
-leaves, in its order and within a limit. One that has anything in common with those that leave (a name, a VRID of a
-source, an address, a prefix) begins when they are gone. At a stop all leave, and nobody comes.
+The first configuration is there before the node begins, and each port gets its first set at the start. Another one may
+take the place of the one before while the node works. A virtual router is the same as before if its name, family, VRID
+and source are, and those of all who move with it: it goes on with other settings, and only what has changed is done
+(``VirtualRouter.configure``). Every other one leaves, in its order and within a limit. One that has anything in common
+with those that leave (a name, a VRID of a source, an address, a prefix) begins when they are gone. At a stop all leave,
+and nobody comes.
 
 ``Roster`` owns who is there, and hands each port the set that all of them need: first more, and when those that leave
 are gone, less. It must not know why a node starts or ends.
@@ -96,10 +97,10 @@ def flows(routers: Iterable[RouterConfiguration]) -> list[Flow]:
     ]
 
 
-def _teams(configuration: Configuration | None) -> dict[str, list[RouterConfiguration]]:
+def _teams(configuration: Configuration) -> dict[str, list[RouterConfiguration]]:
     """The routers that move together, by the name of their team; who names no group moves alone."""
     teams: dict[str, list[RouterConfiguration]] = {}
-    for router in () if configuration is None else configuration.routers:
+    for router in configuration.routers:
         # No router is called like a group: names have no spaces.
         teams.setdefault(router.name if router.group is None else f"group {router.group}", []).append(router)
     return teams
@@ -124,6 +125,7 @@ class Roster:
 
     def __init__(
         self,
+        configuration: Configuration,
         given: Ports,
         shared: Shared,
         *,
@@ -142,7 +144,7 @@ class Roster:
         self.routers: dict[str, VirtualRouter] = {}
         """by name, in the order of the configuration, those that leave among them"""
         self.by_network: dict[Network, VirtualRouter] = {}
-        self.configuration: Configuration | None = None
+        self.configuration = configuration
         self.ending = False
         """whether nobody comes any more, and whoever has left stays known"""
         self.abandoned = False
@@ -163,6 +165,11 @@ class Roster:
         """those of them that have left"""
         self._drained: set[str] = set()
         """routers that were drained when they had to leave: who takes their place stays out"""
+        self._found()
+
+    def start(self) -> None:
+        """Give each port its first set. Raises OSError, ValueError."""
+        self._hand_out(self.configuration, ())
 
     # Another configuration
 
@@ -171,19 +178,17 @@ class Roster:
         old, teams = self.configuration, _teams(new)
         staying = [team for team in self._elections.teams if team not in self._leaving]
         gone = [team for team in staying if _identities(team.configurations) != _identities(teams.get(team.name, ()))]
-        if old is not None:
-            try:
-                self._hand_out(new, [*self._leaving, *gone], owned(old.routers))
-            except (OSError, ValueError):
-                with suppress(OSError, ValueError):  # what they have already, most often
-                    self._hand_out(old, self._leaving)
-                raise
+        try:
+            self._hand_out(new, [*self._leaving, *gone], owned(old.routers))
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):  # what they have already, most often
+                self._hand_out(old, self._leaving)
+            raise
         self.configuration = new
         if gone:
             self._retire(gone, GONE, LEAVE_LIMIT)
-        if old is not None:
-            self._change(old, new)
-            self._own(new, self._leaving)
+        self._change(old, new)
+        self._own(new, self._leaving)
         self._know(new)
         self._found()
 
@@ -211,7 +216,6 @@ class Roster:
     def _shrink(self) -> None:
         """What nobody wanted is cleared."""
         if not self.ending:
-            assert self.configuration is not None
             self._own(self.configuration, self._leaving)
 
     def _know(self, configuration: Configuration) -> None:
@@ -257,7 +261,6 @@ class Roster:
 
     def _found(self) -> None:
         """Begin with those of the configuration that are not there, unless somebody has to leave before."""
-        assert self.configuration is not None
         if self.ending:
             return
         claimed = {one for team in self._leaving for router in team.configurations for one in _claims(router)}
@@ -275,7 +278,6 @@ class Roster:
             self._join(team, drained)
 
     def _make(self, configuration: RouterConfiguration) -> VirtualRouter:
-        assert self.configuration is not None
         source = configuration.source
         assert source is not None, "load() was given the addresses on lo"
         router = VirtualRouter(
@@ -342,7 +344,6 @@ class Roster:
         """It is gone: nothing of it is needed any more."""
         if self.ending:
             return
-        assert self.configuration is not None
         del self._leaving[team]
         self._left.remove(team)
         self._elections.remove(team)

@@ -33,6 +33,9 @@ class Silence:
     def warning(self, event: str, **fields: Any) -> None:
         raise AssertionError(event, fields)
 
+    def info(self, event: str, **fields: Any) -> None:
+        assert event == "replay-counters-loaded", fields
+
 
 class Case:
     """One advert, on its way from one node to another."""

@@ -23,8 +23,7 @@ from exavrrp.control import Life
 from exavrrp.memory import Memory, understood
 from exavrrp.node import SUCCEEDED, Node
 from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
-from exavrrp.reception import sources
-from exavrrp.roster import Ports, owned
+from exavrrp.roster import Ports
 from exavrrp.speaker import Event as ExaBGPEvent
 from exavrrp.system import journal
 from exavrrp.system.addresses import FIRST_PAUSE
@@ -407,9 +406,7 @@ class Process:
             announced = (router for router in configuration.routers if router.name in bequest.announced)
             networks = [network for router in announced for network in router.announce]
             self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), networks, self._hear)
-        self.pipes.own((*owned(configuration.routers), *forgotten.routes))
         self._transports = SimulatedTransports(self)
-        self._transports.set(sources(configuration.routers))
         given = Ports(
             clock=self.loop,
             realtime=ground.clock.realtime,

@@ -426,6 +426,11 @@ def test_whatever_is_in_a_file_reading_it_raises_nothing(scratch: Path, content:
 FLOWS = [Flow(HERE, HERE, 7), Flow(HERE, THERE, 7), Flow(IPv6Address("::1"), IPv6Address("::2"), 255)]
 
 
+def wrong(log: Told) -> list[str]:
+    """What was logged besides what was found."""
+    return [event for event in log.events() if event != "replay-counters-loaded"]
+
+
 @contextlib.contextmanager
 def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator[tuple[MarkFile, int]]:
     file = MarkFile(directory, log)
@@ -446,7 +451,7 @@ def test_marks_are_there_for_the_next_life(tmp_path: Path, log: Told) -> None:
     with marks(tmp_path, log) as (file, known):
         assert known == 3
         assert [file.get(flow) for flow in FLOWS] == [(1 << 64) - number for number in (1, 2, 3)]
-    assert log.events() == []
+    assert log.events() == ["replay-counters-loaded"] * 2
     assert (tmp_path / "marks").stat().st_mode & 0o777 == 0o600
 
 
@@ -491,7 +496,7 @@ def test_flows_come_and_go_and_the_others_keep_their_numbers(tmp_path: Path, log
     with marks(tmp_path, log, [*FLOWS, other]) as (file, known):
         assert known == 4, "all of it is there for the next life"
         assert file.get(FLOWS[1]) == 5
-    assert log.events() == []
+    assert wrong(log) == []
 
 
 def test_numbers_go_on_where_other_flows_cannot_be_written(tmp_path: Path, log: Told) -> None:
@@ -501,14 +506,14 @@ def test_numbers_go_on_where_other_flows_cannot_be_written(tmp_path: Path, log: 
         file[FLOWS[0]] = auth.Sequence(1)
         directory.rename(tmp_path / "elsewhere")
         assert file.set(FLOWS[:2]) == 1
-        assert log.events() == ["state-file-write-failed"]
+        assert wrong(log) == ["state-file-write-failed"]
         assert file.get(FLOWS[0]) == 1
         file[FLOWS[1]] = auth.Sequence(2)
         (tmp_path / "elsewhere").rename(directory)
         assert file.set(FLOWS) == 2
     with marks(directory, log) as (file, known):
         assert known == 2
-    assert log.events() == ["state-file-write-failed"]
+    assert wrong(log) == ["state-file-write-failed"]
 
 
 MARKED = """
@@ -542,7 +547,7 @@ def test_what_are_no_marks_is_logged_and_taken_for_none(tmp_path: Path, log: Tol
     with marks(tmp_path, log) as (file, known):
         assert known == 0
         file[FLOWS[0]] = auth.Sequence(9)
-    assert log.events() == ["state-file-ignored"]
+    assert wrong(log) == ["state-file-ignored"]
     with marks(tmp_path, log) as (_, known):
         assert known == 1
 
@@ -562,4 +567,4 @@ def test_marks_that_cannot_be_kept_do_for_this_life(tmp_path: Path, log: Told) -
         assert known == 0
         file[FLOWS[0]] = auth.Sequence(1)
         assert file.get(FLOWS[0]) == 1
-    assert log.events() == ["state-file-write-failed"]
+    assert wrong(log) == ["state-file-write-failed"]

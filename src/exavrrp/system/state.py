@@ -79,6 +79,9 @@ _MOST_MARKS = 1 << 24
 class Log(Protocol):
     """What is told to the operator."""
 
+    def info(self, event: str, **fields: object) -> None:
+        """Something to know."""
+
     def warning(self, event: str, **fields: object) -> None:
         """Something to look into."""
 
@@ -278,13 +281,16 @@ class MarkFile:
     def set(self, flows: Collection[Flow]) -> int:
         """Have room for exactly these flows from now on; how many of them were known. With the lock held.
 
-        The first call reads what the process before has left. Those that stay keep their numbers; those that are gone
-        are forgotten. The same flows again change nothing. Raises nothing: what cannot be written is logged, and the
-        numbers are good for this life.
+        The first call with any reads what the process before has left, and logs how many that are. Those that stay keep
+        their numbers; those that are gone are forgotten. The same flows again change nothing. Raises nothing: what
+        cannot be written is logged, and the numbers are good for this life.
         """
         if self._opened and self._slots.keys() == set(flows):
             return sum(1 for slot in self._slots.values() if self._numbers[slot])
         before = {flow: self._numbers[slot] for flow, slot in self._slots.items()} if self._opened else self._read()
+        first = not self._opened
+        if first and not flows:
+            return 0  # nobody needs a file
         self.close()
         self._opened = True
         found = {flow: before.get(flow, 0) for flow in flows}
@@ -300,7 +306,10 @@ class MarkFile:
             detail = f"{error.strerror or error}; what was recorded before a restart can be sent again after it"
             self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
             self._numbers = list(memoryview(fresh).cast("Q"))
-        return sum(1 for number in found.values() if number)
+        known = sum(1 for number in found.values() if number)
+        if first:
+            self._log.info("replay-counters-loaded", file=str(self.path), known=known, of=len(found))
+        return known
 
     def _read(self) -> dict[Flow, int]:
         """What the process before has left."""
