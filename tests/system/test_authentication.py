@@ -94,7 +94,7 @@ STEPS: list[tuple[str, tuple[int, ...], int]] = [
 """Mode, ids of the keys, and the active one."""
 
 
-PATIENT = 1.0
+PATIENT = 2.0
 """Seconds between adverts: nobody takes an agent for dead that is replaced."""
 
 
