@@ -27,6 +27,7 @@ from exavrrp.elections import Record
 from exavrrp.neighbors import Session
 from exavrrp.node import Event, Node
 from exavrrp.ports import ANY, AddressError, Arrival, Link, NotifyState, Sent
+from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.routes import Network, Route
 from exavrrp.takeover import GRACEFUL_SHUTDOWN
@@ -481,6 +482,17 @@ class Checks:
 
 
 # The node
+
+
+def recorder(lines: list[bytes]) -> Callable[[Configuration, Ports], Node]:
+    """What makes the node of a ``Rig`` so that it records into ``lines``."""
+
+    def make(configuration: Configuration, given: Ports) -> Node:
+        return Recording(given, lines.append).make(
+            partial(Node, configuration), configuration, release="1.0", process=4711
+        )
+
+    return make
 
 
 class Rig:

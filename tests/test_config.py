@@ -25,6 +25,7 @@ from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Attributes
 from exavrrp.sessions import Requirement
+from exavrrp.spelling import Lexicon, Pen
 from exavrrp.takeover import GRACEFUL_SHUTDOWN, RoutePolicy, Takeover
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
@@ -561,6 +562,7 @@ def test_every_kind_of_check_is_read(read: Any) -> None:
     def probe(check: dict[str, str]) -> Any:
         configuration = read(written(with_check(check)))
         assert read(effective(configuration)) == configuration
+        assert Lexicon().read(Configuration, Pen().spelled(configuration)) == configuration, "as it is recorded"
         found.add(type(configuration.checks[0].probe))
         return configuration.checks[0].probe
 

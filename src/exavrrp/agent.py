@@ -11,17 +11,15 @@ import signal
 import time
 import traceback
 from contextlib import AsyncExitStack, suppress
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from exavrrp import __version__, counters, events, ports, recording, speaker
+from exavrrp import __version__, counters, ports, recording, speaker
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
-from exavrrp.groups import Happened
 from exavrrp.node import STOP_LIMIT, Node
 from exavrrp.reception import sources
+from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.system import capabilities, children, preflight, realtime
 from exavrrp.system.addresses import Addresses
@@ -73,6 +71,8 @@ class Agent:
     """The whole process: everything that it opens it closes, in ``run``."""
 
     node: Node
+    cares = False
+    """whether it goes on with what another one in this memory has left"""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Agent:
         text: bytes | None = None,
         host: tuple[int, int] | None = None,
     ) -> None:
-        """``record``: the file to which everything that the elections are told is appended.
+        """``record``: the file to which everything that the node is told and asks is appended.
 
         ``text``: what ``configuration`` was read from, to be kept for the next agent of this ExaBGP.
         ``host``: the process of the ExaBGP that announces for us; if not given, our parent.
@@ -125,6 +125,13 @@ class Agent:
     def _make_node(self, given: Ports) -> Node:
         return Node(self.configuration, given)
 
+    def _recorded_node(self, given: Ports) -> Node:
+        if self._recorder is None:
+            return self._make_node(given)
+        return Recording(given, self._recorder.record).make(
+            self._make_node, self.configuration, release=__version__, process=os.getpid(), cares=self.cares
+        )
+
     def _ports(self, loop: asyncio.AbstractEventLoop) -> Ports:
         return Ports(
             clock=loop,
@@ -140,7 +147,6 @@ class Agent:
             marks=self._marks,
             checks=self._checks,
             changed=self._changed,
-            record=None if self._recorder is None else partial(self._record, self._recorder),
         )
 
     def _checked(self, name: str, passed: bool, detail: str, seconds: float, value: int | None = None) -> bool:
@@ -164,7 +170,7 @@ class Agent:
         """
         self._loop = loop = asyncio.get_running_loop()
         self._ending, self._over = asyncio.Event(), asyncio.Event()
-        self.node = node = self._make_node(self._ports(loop))
+        self.node = node = self._recorded_node(self._ports(loop))
         agent = self.configuration.agent
         drains = DrainFile(Path(agent.persistent_directory), self.journal)
         self._control = Control(
@@ -279,8 +285,6 @@ class Agent:
             closing.callback(self.node.close)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
-        if self._recorder is not None:
-            self._recorder.record(recording.encode(self._head()))
         children.adopt(loop)
         closing.callback(children.release)
         self._notifier.open(loop)
@@ -305,20 +309,6 @@ class Agent:
                 "write to, or leave out --record"
             ) from error
         closing.callback(recorder.close)
-
-    def _head(self) -> recording.Head:
-        return recording.Head(
-            release=__version__,
-            process=os.getpid(),
-            time=datetime.fromtimestamp(time.time(), UTC),
-            at=self._loop.time(),
-            teams=tuple(team.document() for team in self.node.elections.teams),
-        )
-
-    def _record(
-        self, recorder: Recorder, team: str, event: events.Event, now: float, happened: Happened | Exception
-    ) -> None:
-        recorder.record(recording.told(team, event, now, happened))
 
     def _get_ahead(self) -> None:
         """Of other processes, if that is wished and permitted; where it is not, we go on without."""

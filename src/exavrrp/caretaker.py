@@ -43,6 +43,8 @@ def run(configuration: Configuration, log: Journal, record: Path | None = None, 
 class Caretaker(Agent):
     """An agent whose ExaBGP is deaf."""
 
+    cares = True
+
     def __init__(
         self,
         configuration: Configuration,

@@ -17,13 +17,12 @@ from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.groups import Group, Happened
 from exavrrp.instance import Hurry
 from exavrrp.queues import Queue
-from exavrrp.recording import Team as TeamDocument
 from exavrrp.timers import Alarm, Timers
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.router import Role, Why
 
 Record = Callable[[str, events.Event, float, Happened | Exception], None]
-"""Takes down what a team was told, when, and what it answered; never waits."""
+"""Is told what a team was told, when, and what it answered; what follows from that comes after it."""
 
 
 class Team:
@@ -82,10 +81,6 @@ class Team:
         self._record(self.name, event, now, happened)
         for name, effect in happened:
             self._by_name[name].carry_out(effect)
-
-    def document(self) -> TeamDocument:
-        """What a recording has to know to make the group anew."""
-        return TeamDocument(name=self.name, members=tuple(router.document() for router in self.routers))
 
 
 class Elections:

@@ -18,10 +18,10 @@ replaced, sessions and routes stay (ExaBGP's SIGUSR2, or somebody's ``kill``); e
 word, and the successor goes on with it. Until there is one, and if there is none, a ``Caretaker`` does.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
-from functools import partial
-from typing import assert_never
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec, TypeAlias, assert_never
 
 from exavrrp import ports, speaker
 from exavrrp.announcement import Announcer
@@ -32,6 +32,7 @@ from exavrrp.config import Configuration
 from exavrrp.elections import Elections, Team
 from exavrrp.fitness import Fitness
 from exavrrp.leftovers import Leftovers
+from exavrrp.neighbors import ordered
 from exavrrp.notes import Notes
 from exavrrp.ports import Severity
 from exavrrp.reception import Reception
@@ -57,6 +58,28 @@ TELL_TALE = 0.15
 the line first; but where systemd sends SIGTERM to every process of a unit (KillMode=control-group), we hear both."""
 
 Event = ports.Event | speaker.Event
+
+_Arguments = ParamSpec("_Arguments")
+
+ENTRANCES: dict[str, Callable[..., None]] = {}
+"""The methods of a node through which anything comes in that it acts upon, by name."""
+
+
+_Entrance: TypeAlias = Callable[Concatenate["Node", _Arguments], None]
+
+
+def _entrance(method: _Entrance[_Arguments]) -> _Entrance[_Arguments]:
+    """One of them: who records is told of each call."""
+
+    @wraps(method)
+    def enter(self: "Node", *args: _Arguments.args, **more: _Arguments.kwargs) -> None:
+        act = partial(method, self, *args, **more)
+        if self._ports.entrance is None:
+            act()
+        else:
+            self._ports.entrance(method.__name__, (*args, *more.values()), act)
+
+    return ENTRANCES.setdefault(method.__name__, enter)
 
 
 class Node:
@@ -92,7 +115,7 @@ class Node:
             notes=self._notes,
             log=given.log,
         )
-        self.reception = Reception(given.marks, given.log, time=given.clock.time, realtime=given.realtime)
+        self.reception = Reception(given.marks, given.log, given.seals, time=given.clock.time, realtime=given.realtime)
         self._roster = Roster(
             configuration,
             given,
@@ -130,6 +153,7 @@ class Node:
             moment=self._moment,
             notifier=given.notifier,
             marks=given.marks,
+            seals=given.seals,
             binding=self._binding,
             announcer=self._announcer,
             is_connected=self._is_connected,
@@ -144,6 +168,7 @@ class Node:
         """What it is to do."""
         return self._roster.configuration
 
+    @_entrance
     def reconfigure(self, new: Configuration) -> None:
         """Put ``new`` in the place of the configuration before; what it does not change is not touched.
 
@@ -187,6 +212,7 @@ class Node:
 
     # Events in
 
+    @_entrance
     def handle(self, event: Event) -> None:
         """Deal with ``event`` now; if the node is dealing with another one, after that."""
         self.turns.put(partial(self._dispatch, event))
@@ -288,7 +314,8 @@ class Node:
                 self.reception.arrived(source, arrival)
 
     def _is_connected(self) -> bool:
-        return any(self._ports.paths.reaches(session.peer) for session in self.fitness.sessions.established)
+        established = sorted(self.fitness.sessions.established, key=ordered)
+        return any(self._ports.paths.reaches(session.peer) for session in established)
 
     def _moved(self) -> None:
         if self.started:
@@ -297,7 +324,8 @@ class Node:
 
     def _judge(self, routers: Collection[str]) -> None:
         if self.started:  # before that, nobody takes part; ``start`` judges all
-            for name in self.routers.keys() & set(routers):
+            wanted = frozenset(routers)
+            for name in [name for name in self.routers if name in wanted]:
                 self.work.soon(partial(self.routers[name].judge, self.fitness.health))
 
     # Routes
@@ -322,6 +350,7 @@ class Node:
 
     # Start
 
+    @_entrance
     def start(self, drained: Collection[str] = ()) -> None:
         """Clear what a predecessor left, then begin the elections; ``drained`` routers stay out.
 
@@ -408,17 +437,20 @@ class Node:
             self._binding.now()
         self._ports.changed()
 
+    @_entrance
     def clear(self) -> None:
         """After a bug what the routers believe may not be what is: once more what is wanted, which is nothing."""
         self._announce_all()
         self._announcer.flush()
         self._binding.set(router.on_lo for router in self.routers.values())
 
+    @_entrance
     def close(self) -> None:
         """No alarm rings any more: wires are closed, and so are the numbers that adverts would be signed with."""
         self.turns.close()
         self.work.drop()
 
+    @_entrance
     def write_note(self) -> None:
         """What a successor has to know, if that has changed since it was written last."""
         self._notes.write()

@@ -1,46 +1,71 @@
-"""Does again what a recording says was done: the same core, the same events, the same times; pure.
+"""Does again what a recording says was done: the same node, told the same, with ports that answer the same; pure.
 
-``replay`` makes the groups of each run anew, tells them what they were told, and says after each event what came of it.
-As the core depends on nothing else, the same transitions have to come of it as were recorded; the first ones that do
-not are a ``Difference``, and the end: another version decides otherwise, or the core knows of something that was not
-recorded. Where events were lost the rest of the run cannot be done again; it is told as it was recorded.
+``replay`` makes the node of each run anew from its configuration, lets everything come in that came in, and answers
+each question of the node as its ports did. As the node depends on nothing else, it has to ask and do the same, in the
+same order: what it binds, announces, sends, logs and notes. The first thing that is otherwise is a ``Difference``, and
+the end: another version decides otherwise, or a node depends on something that was not recorded. Only how often it
+looks at its clocks is its own business. Where lines were lost the rest of the run cannot be done again; what the log
+said of it is told as it was recorded. So it is with a caretaker whose predecessor is not in the recording.
 
 ``sentences`` says all this to people, in the words of the log. This file must not know of files and terminals.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never, get_type_hints
 
 from exavrrp import events
-from exavrrp.groups import Group, Happened
+from exavrrp.bequest import Bequest
+from exavrrp.care import Caretaker
+from exavrrp.config import Configuration
+from exavrrp.groups import Happened
 from exavrrp.instance import Deserted, Effect, Hold
+from exavrrp.node import ENTRANCES, Node
+from exavrrp.ports import Forgotten
 from exavrrp.presence import Step
-from exavrrp.recording import Change, Head, Lost, Told, Torn, broken, changes, read
+from exavrrp.recorded import Question, spelled, stand_ins
+from exavrrp.recording import BITS, NANOSECONDS, NO_LINE, Damaged, Head, Lost, Ticks, Told, Torn, broken, read
+from exavrrp.spelling import Document, Lexicon, Pen, number_of
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.router import Advertise, Notice, Transition
+
+TRANSITION = "transition"
+"""The event of the log that tells of one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """One event, done again; or, after a gap, as it was recorded."""
+    """One event of an election, done again."""
 
     time: datetime
     """by the clock on the wall, if it was not set since the run began"""
     team: str
     event: events.Event
     happened: Happened
-    """what came of it; nothing after a gap"""
-    then: tuple[Change, ...]
-    """the transitions among that"""
+    """what came of it"""
     broken: str | None
     """the exception of the core, if that came of it"""
 
 
 @dataclass(frozen=True, slots=True)
+class Logged:
+    """A line of the log, written again; or, after a gap, as it was recorded."""
+
+    time: datetime
+    event: str
+    fields: Mapping[str, Document]
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A caretaker goes on with what no run in this recording has left."""
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
-    """Something else has come of the event before than was recorded."""
+    """The node asks or does something else than was recorded."""
 
     number: int
     """of its line"""
@@ -48,43 +73,299 @@ class Difference:
     replayed: tuple[str, ...]
 
 
-Story: TypeAlias = Head | Done | Lost | Torn | Difference
+Story: TypeAlias = Head | Done | Logged | Lost | Torn | Orphan | Difference
 
 
 def replay(lines: Iterable[bytes]) -> Iterator[Story]:
     """What the recording tells; nothing follows a ``Difference``. Raises recording.Damaged."""
-    head: Head | None = None
-    groups: dict[str, Group] | None = None
+    run: _Run | None = None
     for number, line in read(lines):
-        if isinstance(line, Told):
-            assert head is not None, "read sees to it"
-            done = _do(line, head, groups)
-            yield done
-            if (done.then, done.broken) != (line.then, line.broken):
-                yield Difference(number, _outcome(line.then, line.broken), _outcome(done.then, done.broken))
-                return
+        if isinstance(line, Lost | Torn):
+            yield line
+            if run is not None and isinstance(line, Lost):
+                run.node = None
             continue
-        if isinstance(line, Head):
-            head, groups = line, {team.name: team.group() for team in line.teams}
-        elif isinstance(line, Lost):
-            groups = None
-        yield line
+        try:
+            if isinstance(line, Head):
+                before = run.node.bequest if line.cares and run is not None and run.node is not None else None
+                run = _Run(line)
+                yield line
+                if not run.make(number, before):
+                    yield Orphan()
+            else:
+                assert run is not None, "read sees to it"
+                run.tell(number, line)
+            yield from run.stories()
+        except _Otherwise as otherwise:
+            assert run is not None
+            yield from run.stories()
+            yield Difference(number, otherwise.recorded, otherwise.replayed)
+            return
 
 
-def _do(told: Told, head: Head, groups: dict[str, Group] | None) -> Done:
-    """``groups``: None after a gap."""
-    event, time = told.event(), head.moment(told.at)
-    if groups is None:
-        return Done(time, told.team, event, [], told.then, told.broken)
-    try:
-        happened = groups[told.team].handle(event, told.at)
-    except Exception as error:  # whatever it is, it is what came of the event
-        return Done(time, told.team, event, [], (), broken(error))
-    return Done(time, told.team, event, happened, changes(happened), None)
+class _Otherwise(Exception):
+    """Something else than was recorded."""
+
+    def __init__(self, recorded: str, replayed: str) -> None:
+        super().__init__(recorded, replayed)
+        self.recorded, self.replayed = (recorded,), (replayed,)
 
 
-def _outcome(then: Iterable[Change], broke: str | None) -> tuple[str, ...]:
-    return (*map(sentence, then), *([] if broke is None else [f"broken: {broke}"]))
+NOTHING = "nothing more"
+
+
+class _StandInPen(Pen):
+    """Nobody has secrets here."""
+
+    def secret(self, value: bytes | str | None) -> int | None:
+        return None if value is None else number_of(value)
+
+
+class _Timer:
+    def __init__(self, cancel: Callable[[], object]) -> None:
+        self._cancel = cancel
+
+    def cancel(self) -> None:
+        self._cancel()
+
+
+class _Run:
+    """One run of a node, done again: the stage that its ports are on (``recorded.Stage``)."""
+
+    def __init__(self, head: Head) -> None:
+        self.node: Node | None = None
+        """None: it cannot be done again"""
+        self._head = head
+        self._number = 0
+        self._pen, self._lexicon = _StandInPen(), Lexicon()
+        self._ticks, self._wall = Ticks(NANOSECONDS), Ticks(BITS)
+        self._now, self._realtime = head.at, head.time.timestamp()
+        self._at = head.at
+        self._did: deque[Document] = deque()
+        """what was recorded of this entry, and not asked again yet"""
+        self._arranged: dict[tuple[str, int], Callable[[], object]] = {}
+        self._count = 0
+        self._stories: list[Callable[[], Story]] = []
+
+    def stories(self) -> Iterator[Story]:
+        """What there is to be told since the last time. Raises Damaged."""
+        found, self._stories = self._stories, []
+        for one in found:
+            try:
+                story = one()
+            except (OverflowError, ValueError) as error:  # a time that is none
+                raise self._damaged(error) from None
+            yield story
+
+    def make(self, number: int, before: Bequest | None) -> bool:
+        """The node, if that can be done; ``before``: what the run before has left. Raises Damaged, _Otherwise."""
+        head = self._head
+        self._begin(number, head.at, head.did)
+        configuration = self._read(Configuration, head.configuration)
+        given = replace(stand_ins(self, None, self._read(Forgotten, head.forgotten)), record=self._record)
+        if head.cares and before is None:
+            return False
+
+        def make() -> None:
+            self.node = Node(configuration, given) if before is None else Caretaker(configuration, given, before, _end)
+
+        try:
+            make()
+        except (_Otherwise, Damaged):
+            raise
+        except Exception as error:  # settings that no configuration has
+            raise self._damaged(error) from None
+        self._finish(None, None)
+        return True
+
+    def tell(self, number: int, line: Told) -> None:
+        """One entry. Raises Damaged, _Otherwise."""
+        self._begin(number, line.at, line.did)
+        if self.node is None:
+            self._repeat(line)
+            return
+        broke = None
+        act = self._understood(line.told)
+        try:
+            act()
+        except (_Otherwise, Damaged):
+            raise
+        except Exception as error:  # whatever it is, it is what came of that
+            broke = broken(error)
+        self._finish(line.broken, broke)
+
+    def _begin(self, number: int, at: float, did: Iterable[Document]) -> None:
+        self._number, self._at, self._now = number, at, at
+        self._ticks.difference(at)
+        self._did = deque(did)
+
+    def _finish(self, recorded: str | None, replayed: str | None) -> None:
+        """Nothing more comes of it."""
+        self.changed()
+        if (asked := self._next()) is not None:
+            raise _Otherwise(_asked(*asked), NOTHING)
+        if recorded != replayed:
+            raise _Otherwise(f"broken: {recorded}", f"broken: {replayed}")
+
+    def _understood(self, told: list[Document]) -> Callable[[], object]:
+        """What came in, as a call."""
+        match told:
+            case ["alarm" | "soon" as kind, int() as number]:
+                if (kind, number) not in self._arranged:
+                    raise _Otherwise(f"{kind} {number}", "it was not arranged")
+                return self._arranged.pop((kind, number))
+            case [str() as name, *args] if name in ENTRANCES:
+                *hints, _ = get_type_hints(ENTRANCES[name]).values()
+                if len(hints) < len(args):
+                    raise self._damaged(f"{name} takes less")
+                given = [self._read(hint, one) for hint, one in zip(hints, args, strict=False)]
+                return lambda: getattr(self.node, name)(*given)
+            case _:
+                raise self._damaged(f"{told!r} is nothing that comes in")
+
+    def _read(self, kind: Any, document: Document) -> Any:
+        try:
+            return self._lexicon.read(kind, document)
+        except Exception as error:  # of whichever constructor
+            raise self._damaged(error) from None
+
+    def _damaged(self, reason: object) -> Damaged:
+        return Damaged(self._number, f"{NO_LINE}{reason}")
+
+    def _record(self, team: str, event: events.Event, now: float, happened: Happened | Exception) -> None:
+        broke = broken(happened) if isinstance(happened, Exception) else None
+        effects = [] if isinstance(happened, Exception) else happened
+        self._stories.append(lambda: Done(self._head.moment(now), team, event, effects, broke))
+
+    # What was recorded
+
+    def _next(self) -> tuple[str, Document, Document, Document] | None:
+        """The next question, but for times: its name, arguments, answer, exception; None: there is none any more."""
+        while self._did and self._is_time(self._did[0]):
+            self._take_time()
+        if not self._did:
+            return None
+        named = self._lexicon.meant(self._did.popleft())
+        match named:
+            case str() as name, [args]:
+                return name, args, None, None
+            case str() as name, [args, answer]:
+                return name, args, answer, None
+            case str() as name, [args, None, error]:
+                return name, args, None, error
+            case _:
+                raise self._damaged("a question without arguments")
+
+    @staticmethod
+    def _is_time(item: Document) -> bool:
+        one = item[0] if isinstance(item, list) and len(item) == 1 else item
+        return type(one) in (int, float)
+
+    def _take_time(self) -> None:
+        item = self._did.popleft()
+        try:
+            if isinstance(item, list):
+                self._realtime = self._wall.seconds(item[0])
+            else:
+                self._now = self._ticks.seconds(item)
+        except OverflowError as error:
+            raise self._damaged(error) from None
+
+    def _repeat(self, line: Told) -> None:
+        """Tell what the log said then."""
+        while (asked := self._next_that_is_known()) is not None:
+            name, args = asked
+            if name.startswith("log."):
+                self._log(args)
+        if line.broken is not None:
+            self._tell_log("internal-error", {"detail": line.broken})
+
+    def _next_that_is_known(self) -> tuple[str, Document] | None:
+        while self._did:
+            named = self._lexicon.meant(self._did.popleft())
+            if named is not None and isinstance(named[1], list) and named[1]:
+                return named[0], named[1][0]
+        return None
+
+    def _log(self, args: Document) -> None:
+        match args:
+            case [*_, str() as event, dict() as fields]:
+                self._tell_log(event, fields)
+            case [*_, str() as event]:
+                self._tell_log(event, {})
+
+    def _tell_log(self, event: str, fields: Mapping[str, Document]) -> None:
+        at = self._at
+        self._stories.append(lambda: Logged(self._head.moment(at), event, fields))
+
+    # Stage
+
+    def ask(self, question: Question, args: tuple[Any, ...], real: Callable[[], Any]) -> Any:  # noqa: ARG002
+        self.changed()
+        told = spelled(self._pen, question, args)
+        asked = self._next()
+        if asked is None:
+            raise _Otherwise(NOTHING, _asked(question.name, told))
+        if asked[:2] != (question.name, told):
+            raise _Otherwise(_asked(*asked), _asked(question.name, told))
+        _, _, answer, error = asked
+        if error is not None:
+            try:
+                raised = self._lexicon.error(error)
+            except Exception as reason:
+                raise self._damaged(reason) from None
+            raise raised
+        if question.name.startswith("log.") and TRANSITION not in told:
+            self._log(told)
+        return self._read(question.kind, answer)
+
+    def time(self) -> float:
+        if self._did and type(self._did[0]) in (int, float):
+            self._take_time()
+        return self._now
+
+    def realtime(self) -> float:
+        while self._did and type(self._did[0]) in (int, float):
+            self._take_time()
+        if self._did and self._is_time(self._did[0]):
+            self._take_time()
+        return self._realtime
+
+    def arrange(self, kind: str, when: float | None, act: Callable[[], object]) -> _Timer:  # noqa: ARG002
+        self._count += 1
+        key = kind, self._count
+        self._arranged[key] = act
+        return _Timer(lambda: self._arranged.pop(key, None))
+
+    def changed(self) -> None:
+        """What a port had for the node meanwhile comes in where it did."""
+        while self._did and isinstance(self._did[0], dict) and "told" in self._did[0]:
+            told = self._did.popleft()["told"]
+            self._understood(told if isinstance(told, list) else [told])()
+
+
+def _end(may: bool) -> None:
+    """Nobody ends an ExaBGP here."""
+
+
+def _asked(name: str, args: Document, *_answer: object) -> str:
+    """A question, for people."""
+    port, _, what = name.partition(".")
+    return f"{port} {what}: {', '.join(_leaves(args))}".removesuffix(": ")
+
+
+def _leaves(document: Document) -> Iterator[str]:
+    match document:
+        case list():
+            for one in document:
+                yield from _leaves(one)
+        case dict():
+            for key, one in document.items():
+                yield from (key, *_leaves(one)) if not key[:1].isupper() else _leaves(one)
+        case None:
+            yield "none"
+        case _:
+            yield f"{document}"
 
 
 # In words
@@ -96,10 +377,16 @@ def sentences(story: Story) -> list[str]:
 
 
 def transitions(story: Story) -> list[str]:
-    """The same, of events only the transitions."""
-    if isinstance(story, Done):
-        return [_line(f"{_stamp(story.time)} {one}") for one in _outcome(story.then, story.broken)]
-    return sentences(story)
+    """The same, of what was done only the transitions."""
+    match story:
+        case Done():
+            told = [_effect(name, effect) for name, effect in story.happened if isinstance(effect, Transition)]
+            told += [] if story.broken is None else [f"broken: {story.broken}"]
+            return [_line(f"{_stamp(story.time)} {one}") for one in told]
+        case Logged(event=event) if event != TRANSITION:
+            return []
+        case _:
+            return sentences(story)
 
 
 def _sentences(story: Story) -> list[str]:
@@ -110,17 +397,22 @@ def _sentences(story: Story) -> list[str]:
         case Done():
             return [
                 f"{_stamp(story.time)} {_event(story.team, story.event)}",
-                *(f"    {one}" for one in _effects(story)),
+                *(f"    {_effect(name, effect)}" for name, effect in story.happened),
+                *([] if story.broken is None else [f"    broken: {story.broken}"]),
             ]
+        case Logged(time, event, fields):
+            return [f"{_stamp(time)} {_logged(event, fields)}"]
         case Lost(count):
-            return [f"events lost here: {count}; the rest of this run is told as it was recorded"]
+            return [f"lines lost here: {count}; of the rest of this run the log is told as it was recorded"]
+        case Orphan():
+            return ["what its predecessor left is not recorded here; of this run the log is told as it was recorded"]
         case Torn():
             return ["the agent ended while it wrote the next line"]
         case Difference(number, recorded, replayed):
             return [
-                f"line {number}: something else has come of this",
-                *(f"    recorded: {one}" for one in recorded or ["no transition"]),
-                *(f"    replayed: {one}" for one in replayed or ["no transition"]),
+                f"line {number}: the node does something else",
+                *(f"    recorded: {one}" for one in recorded),
+                *(f"    replayed: {one}" for one in replayed),
             ]
         case _:
             assert_never(story)
@@ -131,25 +423,25 @@ def _line(text: str) -> str:
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
 
 
-def sentence(change: Change) -> str:
-    """As in the log."""
-    detail = f": {change.detail}" if change.detail else ""
-    return f"{change.router}: {change.before} → {change.after} ({change.why}{detail})"
+def _logged(event: str, fields: Mapping[str, Document]) -> str:
+    """As in the log; a transition in the words of an election."""
+    if event == TRANSITION:
+        router, before, after, reason, detail = (
+            fields.get(one, "?") for one in ("router", "before", "after", "reason", "detail")
+        )
+        return f"{router}: {before} → {after} ({reason}{f': {detail}' if detail else ''})"
+    told = (f"{name} {' '.join(_leaves(value))}" for name, value in fields.items())
+    return f"{event}: {', '.join(told)}".removesuffix(": ")
 
 
 def _stamp(time: datetime) -> str:
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _effects(done: Done) -> list[str]:
-    known = [_effect(name, effect) for name, effect in done.happened] or [sentence(one) for one in done.then]
-    return [*known, *([] if done.broken is None else [f"broken: {done.broken}"])]
-
-
 def _effect(name: str, effect: Effect) -> str:
     match effect:
         case Transition(before, after, why, detail):
-            return sentence(Change(name, before, after, why, detail))
+            return f"{name}: {before} → {after} ({why}{f': {detail}' if detail else ''})"
         case Advertise(priority):
             return f"{name}: advertise priority {priority}"
         case Step():

@@ -59,6 +59,10 @@ class Marks(auth.Marks, Protocol):
         """Have room for exactly these; how many of them were known. Those that stay keep their numbers."""
 
 
+Entrance = Callable[[str, tuple[object, ...], Callable[[], None]], None]
+"""Takes the name of a method of a node, its arguments, and what it does; which is done within the call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a node acts through."""
@@ -79,7 +83,12 @@ class Ports:
     """what the speaker has been told to know besides ``owned``"""
     changed: Callable[[], None]
     """called after events, when a command may have got what it waits for, or the node has ended"""
+    seals: auth.Seals = auth.HMAC
+    """who has the keys of signed adverts"""
     record: Record | None = None
+    """is told of the events of elections"""
+    entrance: Entrance | None = None
+    """is told of whatever comes in"""
 
 
 def owned(routers: Iterable[RouterConfiguration]) -> list[Route]:

@@ -22,12 +22,11 @@ from exavrrp.health import Health, Verdict
 from exavrrp.instance import Deserted, Effect, Fault, Hold, Instance
 from exavrrp.ports import Arrival, LimitedLog, Notifier, NotifyState, Paths, Severity, Transport
 from exavrrp.presence import Step
-from exavrrp.recording import Election, Member
 from exavrrp.routes import Network
 from exavrrp.sessions import check_of
 from exavrrp.timers import Timers
 from exavrrp.view import Moment
-from exavrrp.vrrp.auth import Marks, Policy, Signer
+from exavrrp.vrrp.auth import Marks, Policy, Seals, Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition
@@ -47,6 +46,7 @@ class Shared:
     """now, by both clocks"""
     notifier: Notifier
     marks: Marks
+    seals: Seals
     binding: Binding
     announcer: Announcer
     is_connected: Callable[[], bool]
@@ -104,21 +104,11 @@ class VirtualRouter:
         """What it is to do."""
         return self.common.configuration
 
-    def document(self) -> Member:
-        """What a recording has to know to make the instance anew."""
-        configuration = self.configuration
-        return Member(
-            name=self.name,
-            election=Election.of(configuration.election()),
-            handover=configuration.handover_settings(),
-            stale_for=configuration.stale_for,
-        )
-
     def _signer(self, configuration: Configuration, policy: Policy | None) -> Signer | None:
         if policy is None or not policy.signs:
             return None
         assert configuration.source is not None, "load() was given the addresses on lo"
-        return Signer(policy, configuration.source, configuration.vrid, self._shared.marks)
+        return Signer(policy, configuration.source, configuration.vrid, self._shared.marks, self._shared.seals)
 
     def configure(self, after: Configuration, paths: Paths, policy: Policy | None, ipv4_checksum: Ipv4Checksum) -> None:
         """Go on with another configuration of the same virtual router (name, family, VRID, source, group).

@@ -67,7 +67,7 @@ class Ways:
         for peer in configuration.peers:
             links = self._paths.toward(peer, configuration.source)
             if links != self.links.get(peer):
-                for gone in set(self.links.get(peer, ())) - set(links):
+                for gone in (one for one in self.links.get(peer, ()) if one not in links):
                     self._transport.forget(gone.index)
                 self.links[peer] = links
                 self.expected[peer] = tuple(link.index for link in links)

@@ -96,7 +96,7 @@ def first_packet(node: Node) -> float:
 def first_heard(recording: Path) -> float | None:
     """When the first advert was heard, in seconds of the monotonic clock."""
     lines = recording.read_bytes().split(b"\n")[:-1] if recording.exists() else []
-    return next((event["at"] for event in map(json.loads, lines) if "heard" in event), None)
+    return next((event["at"] for event in map(json.loads, lines) if "Arrived" in str(event.get("told"))), None)
 
 
 def compare_commands() -> None:

@@ -92,6 +92,7 @@ class Machine:
         self.drained: set[str] = set()
         self.verdicts = {check.name: True for check in configuration.checks}
         self.marks = Marks()
+        self.recordings: dict[Process, list[bytes]] | None = None
         self.accepted: set[bytes] = set()
         self.clock_set = 0.0
         self.removed: set[Address] = set()

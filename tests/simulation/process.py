@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 from exavrrp import ports
@@ -23,6 +25,7 @@ from exavrrp.control import Life
 from exavrrp.memory import Memory, understood
 from exavrrp.node import SUCCEEDED, Node
 from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
+from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.speaker import Event as ExaBGPEvent
 from exavrrp.system import journal
@@ -66,6 +69,8 @@ class Ground(Protocol):
     excused: set[Address]
     """what ExaBGP announces although it is not on lo, because something is wrong"""
     lateness: float
+    recordings: "dict[Process, list[bytes]] | None"
+    """what each process has recorded, after what a caretaker's predecessor has; None: nothing is recorded"""
 
     def log(self, template: str, *values: object) -> None:
         """For the transcript."""
@@ -422,10 +427,20 @@ class Process:
             checks=SimulatedChecks(),
             changed=self._changed,
         )
-        self.node = Node(configuration, given) if bequest is None else self._caretaker(given, bequest)
+        make = partial(Node, configuration) if bequest is None else partial(self._caretaker, bequest=bequest)
+        self.node = make(given) if ground.recordings is None else self._recorded(given, make, bequest)
         self._by_vrid = {
             (router.configuration.source, router.configuration.vrid): router for router in self.routers.values()
         }
+
+    def _recorded(self, given: Ports, make: Callable[[Ports], Node], bequest: Bequest | None) -> Node:
+        recordings = self.ground.recordings
+        assert recordings is not None
+        before = [lines for one, lines in recordings.items() if bequest is not None and one.node.bequest is bequest]
+        lines = recordings[self] = [*chain(*before)]
+        return Recording(given, lines.append).make(
+            make, self.ground.configuration, release="simulated", process=self.ground.number, cares=bequest is not None
+        )
 
     def _caretaker(self, given: Ports, bequest: Bequest) -> Caretaker:
         assert isinstance(self.pipes, Deaf)

@@ -8,6 +8,7 @@ to happen, then it will be the same for ever, by induction.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from exavrrp.backoff import RETRIES
 from exavrrp.elections import Team
@@ -238,9 +239,8 @@ def _arranged(node: Node) -> str | None:
 def _meant(handle: Handle) -> Callable[..., object]:
     """What is to be called in the end, by whichever loop."""
     loop = getattr(handle.act, "__self__", None)
-    if not isinstance(loop, Loop):
-        return handle.act
-    return Loop.meant(handle)
+    act = Loop.meant(handle) if isinstance(loop, Loop) else handle.act
+    return act.args[-1].func if isinstance(act, partial) else act  # of a node that is recorded
 
 
 def _is_advert(act: Callable[..., object]) -> bool:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,28 @@ def test_an_exabgp_that_accepts_nothing_is_not_ended_to_withdraw_it(history: int
 @pytest.mark.parametrize("history", range(4))
 def test_what_nobody_could_withdraw_is_known_to_every_successor(history: int) -> None:
     assert scenarios.nobody_can_withdraw(history), "the end of ExaBGP has withdrawn it"
+
+
+@pytest.mark.parametrize("place", [1, 3, 5, 8, 11, 12, -1, -2, -3, -4])
+def test_what_nodes_record_is_decided_again(place: int, tmp_path: Path) -> None:
+    """In another process, in which sets have another order; caretakers, successors and what befalls them included."""
+    simulation = Simulation(seeds.of_commit(seeds.commit())[place])
+    for machine in simulation.machines:
+        machine.recordings = {}
+    simulation.run()
+    recordings = [lines for machine in simulation.machines for lines in (machine.recordings or {}).values()]
+    assert recordings
+    file = tmp_path / "recording"
+    file.write_bytes(b"".join(chain.from_iterable(recordings)))
+    replayed = subprocess.run(
+        [sys.executable, "-m", "exavrrp", "replay", "--transitions", str(file)],
+        env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (replayed.returncode, replayed.stderr) == (0, "")
+    assert replayed.stdout.count(" began as process ") >= len(recordings)
 
 
 def test_a_seed_is_one_history() -> None:

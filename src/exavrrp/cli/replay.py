@@ -7,21 +7,21 @@ import click
 
 from exavrrp.cli.output import fail
 from exavrrp.recording import LINE_LIMIT, Damaged, Lost
-from exavrrp.replay import Difference, replay, sentences, transitions
+from exavrrp.replay import Difference, Orphan, replay, sentences, transitions
 
 
 @click.command("replay")
 @click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
 @click.option("--transitions", "brief", is_flag=True, help="Print only transitions, and why.")
 def command(path: Path, brief: bool) -> None:
-    """Decide the events in FILE, written by run --record, again, and print what comes of them.
+    """Decide all that is in FILE, written by run --record, again, and print what comes of it.
 
-    Exits with 0 if the transitions are the recorded ones, with 1 if one differs, or if events are missing.
+    Exits with 0 if the node does what is recorded, with 1 if anything differs, or if lines are missing.
     """
     whole = True
     try:
         for story in replay(_lines(path)):
-            wrong = isinstance(story, (Lost, Difference))
+            wrong = isinstance(story, Lost | Orphan | Difference)
             whole = whole and not wrong
             text = "\n".join(transitions(story) if brief else sentences(story))
             if wrong:

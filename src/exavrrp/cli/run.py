@@ -36,7 +36,7 @@ UMASK = 0o022
     "--record",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Append every event of the elections to FILE, for exavrrp replay.",
+    help="Append all that the node is told, asks and does to FILE, for exavrrp replay.",
 )
 def command(path: Path, log_format: str | None, record: Path | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""

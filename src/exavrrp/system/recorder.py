@@ -54,6 +54,8 @@ class Recorder:
         self._descriptor = -1
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._lost = 0
+        self._begin = b""
+        """what goes before everything"""
         # Each counter has one writer, so that neither needs a lock.
         self._handed_over = 0
         self._written = 0
@@ -71,12 +73,13 @@ class Recorder:
             os.close(self._descriptor)
             raise OSError(errno.EINVAL, "it is no ordinary file")
         if status.st_size and os.pread(self._descriptor, 1, status.st_size - 1) != b"\n":
-            self._hand_over(b"\n")  # a predecessor was killed while it wrote
+            self._begin = b"\n"  # a predecessor was killed while it wrote
+            self._handed_over += len(self._begin)
         self._thread.start()
 
     def record(self, line: bytes) -> None:
-        """Have ``line`` written, or count it; never waits."""
-        if self._waiting() + len(line) > BUFFER:
+        """Have ``line`` written, once it is open, or count it; never waits. One line is taken, however long it is."""
+        if self._waiting() and self._waiting() + len(line) > BUFFER:
             self._lost += 1
             return
         self._tell_lost()
@@ -109,6 +112,7 @@ class Recorder:
 
     def _work(self) -> None:
         going_on = True
+        self._write(self._begin)
         while going_on:
             going_on, chunk = self._next()
             self._write(chunk)

@@ -219,14 +219,35 @@ def _code(key: Key, number: Sequence, source: Address, message: bytes) -> bytes:
     return hmac.digest(key.secret, covered, "sha256")[:_CODE]
 
 
+class Seals(Protocol):
+    """Who makes codes, and compares them."""
+
+    def sign(self, key: Key, number: Sequence, source: Address, message: bytes) -> Trailer:
+        """See ``sign``."""
+
+    def verify(self, key: Key, trailer: Trailer, source: Address, message: bytes) -> bool:
+        """See ``verify``."""
+
+
+class Hmac:
+    """Whoever has the keys."""
+
+    sign = staticmethod(sign)
+    verify = staticmethod(verify)
+
+
+HMAC = Hmac()
+
+
 class Signer:
     """Signs what one virtual router sends from one source."""
 
-    def __init__(self, policy: Policy, source: Address, vrid: int, marks: Marks) -> None:
+    def __init__(self, policy: Policy, source: Address, vrid: int, marks: Marks, seals: Seals = HMAC) -> None:
         """``marks`` are read now, and written with each copy."""
         key = policy.key(policy.active)
         assert key is not None
         self._key = key
+        self._seals = seals
         self._window = policy.window
         self._source = source
         self._flow = Flow(source, source, vrid)
@@ -238,7 +259,7 @@ class Signer:
         """What is to follow ``message``, once: each copy needs its own, all with one ``realtime`` for one advert."""
         number = self._last = self._marks[self._flow] = self._next(realtime)
         self._advert = realtime
-        return bytes(sign(self._key, number, self._source, message))
+        return bytes(self._seals.sign(self._key, number, self._source, message))
 
     def _next(self, realtime: float) -> Sequence:
         clock, last = sequence(realtime), self._last
@@ -300,7 +321,7 @@ class Sender:
 class Verifier:
     """Verifies what comes for one source; a ``packet.Guard``. A VRID without a policy needs no trailer."""
 
-    def __init__(self, local: Address, policies: Mapping[int, Policy], marks: Marks) -> None:
+    def __init__(self, local: Address, policies: Mapping[int, Policy], marks: Marks, seals: Seals = HMAC) -> None:
         """``marks`` are read when a sender is heard for the first time, and written when its mark changes."""
         self.policies = dict(policies)
         """by VRID"""
@@ -308,6 +329,7 @@ class Verifier:
         """by address and VRID: those that have been heard"""
         self._local = local
         self._marks = marks
+        self._seals = seals
 
     def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Sequence | None:
         """See ``packet.Guard``; ``message`` has a header at least."""
@@ -325,7 +347,7 @@ class Verifier:
         key = policy.key(trailer.key)
         if key is None:
             raise Malformed(Reason.AUTH_UNKNOWN_KEY, f"{source} signs with key {trailer.key}")
-        if not verify(key, trailer, source, message):
+        if not self._seals.verify(key, trailer, source, message):
             raise Malformed(Reason.AUTH_MAC, f"not made with our key {key.id} for this advert of {source}")
         self._sender(source, message[1]).refuse_replay(trailer.sequence, policy.window, realtime)
         return trailer.sequence
