@@ -1,7 +1,7 @@
 """Another configuration takes the place of the one before, while the node works."""
 
 from errno import EADDRNOTAVAIL
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import pytest
 from hypothesis import given
@@ -497,3 +497,27 @@ def test_in_the_end_everything_is_as_configured_last(
     assert {route.network for route in rig.speaker.ours} == {network for one in routers for network in one.owned}
     assert rig.transports.peers == sources(routers)
     assert rig.notifier.names == [one.name for one in routers]
+
+
+def test_a_prefix_is_withdrawn_though_a_router_that_has_not_begun_is_to_take_it() -> None:
+    """It waits for its predecessor, which leaves; nobody announces the prefix until then."""
+    rig = given_active(*CONFIGURATIONS[0])
+    for number, pause in ((3, 0.0), (0, 1.0), (1, 0.0), (4, 1.0)):
+        rig.reconfigure(*CONFIGURATIONS[number])
+        rig.after(pause)
+        assert not announced_without_its_addresses(rig)
+    rig.after(3 * LEAVE_LIMIT)
+    assert rig.addresses.lo == {ip_address(FIRST), ip_address(SECOND), ip_address(THIRD)}
+    assert rig.speaker.wanted.keys() == {network for one in rig.configuration.routers for network in one.announce}
+
+
+def test_a_prefix_is_withdrawn_that_a_backup_takes() -> None:
+    """Only an Active would announce it; another node does."""
+    rig = given_active(*CONFIGURATIONS[3])
+    rig.hear(250, "web2")
+    assert rig.role("web2") is Role.BACKUP
+    rig.reconfigure(*CONFIGURATIONS[4])
+    for _ in range(20):
+        assert not announced_without_its_addresses(rig.hear(250, "web2").after(INTERVAL))
+    assert rig.speaker.wanted.keys() == {ip_network(f"{THIRD}/128")}
+    assert rig.addresses.lo == {ip_address(THIRD)}

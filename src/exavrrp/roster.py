@@ -238,6 +238,7 @@ class Roster:
 
     def _change(self, old: Configuration, new: Configuration) -> None:
         """Those that stay may have something else to do; of others nothing is touched."""
+        changed: list[tuple[VirtualRouter, RouterConfiguration]] = []
         for configuration in new.routers:
             router = self.routers.get(configuration.name)
             if router is None or self._elections.team_of[router.name] in self._leaving:
@@ -246,10 +247,12 @@ class Roster:
             if (before, router.policy, old.agent.ipv4_checksum) != (configuration, policy, checksum):
                 self._shared.log.info("router-reconfigured", router=router.name)
                 router.configure(configuration, self._given.paths[configuration.interfaces], policy, checksum)
-                self._leave_behind(router, before, new)
+                changed.append((router, before))
+        for router, before in changed:
+            self._leave_behind(router, before)
 
-    def _leave_behind(self, router: VirtualRouter, before: RouterConfiguration, new: Configuration) -> None:
-        """What it serves no longer is withdrawn, unless another router announces it, and stays bound until then."""
+    def _leave_behind(self, router: VirtualRouter, before: RouterConfiguration) -> None:
+        """What it serves no longer is withdrawn, unless another router takes it, and stays bound until then."""
         after = router.configuration
         for network in before.owned:
             if self.by_network.get(network) is router:
@@ -260,7 +263,7 @@ class Roster:
                 one.give_up(after.addresses, after.owned)
         networks = [network for network in before.announce if network not in after.announce]
         addresses = [address for address in before.addresses if address not in after.addresses]
-        taken = {network for one in new.routers for network in one.announce}
+        taken = {network for one in self.routers.values() for network in one.configuration.announce}
         self._shared.announcer.withdraw(network for network in networks if network not in taken)
         self._shared.binding.disown(addresses, router.on_lo)
         policy = before.route_policy.leaving
