@@ -521,3 +521,16 @@ def test_a_prefix_is_withdrawn_that_a_backup_takes() -> None:
         assert not announced_without_its_addresses(rig.hear(250, "web2").after(INTERVAL))
     assert rig.speaker.wanted.keys() == {ip_network(f"{THIRD}/128")}
     assert rig.addresses.lo == {ip_address(THIRD)}
+
+
+def test_nobody_comes_when_the_node_has_come_to_its_end_meanwhile() -> None:
+    rig = given_active()
+
+    def end_and_reconfigure() -> None:
+        rig.node.handle(ports.End("test"))
+        rig.reconfigure(router(), router(2))
+
+    rig.node.turns.put(end_and_reconfigure)
+    rig.after(LEAVE_LIMIT)
+    assert list(rig.node.routers) == ["web"]
+    assert rig.addresses.lo == set()

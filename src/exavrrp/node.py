@@ -179,8 +179,9 @@ class Node:
         self.turns.put(partial(self._take, new))
 
     def _take(self, new: Configuration) -> None:
-        self._roster.take(new)
-        self._set_pace()
+        if self.why is None:  # it may have come to its end since it was asked
+            self._roster.take(new)
+            self._set_pace()
 
     def _set_pace(self) -> None:
         self.work.advert_interval = min(router.advert_interval for router in self.configuration.routers)

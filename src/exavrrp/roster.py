@@ -273,8 +273,6 @@ class Roster:
 
     def _found(self) -> None:
         """Begin with those of the configuration that are not there, unless somebody has to leave before."""
-        if self.ending:
-            return
         claimed = {one for team in self._leaving for router in team.configurations for one in _claims(router)}
         found: list[Team] = []
         for name, configurations in _teams(self.configuration).items():

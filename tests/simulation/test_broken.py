@@ -139,7 +139,7 @@ def believes_every_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def believes_every_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "verify", lambda key, trailer, source, message: True)
+    monkeypatch.setattr(auth.Hmac, "verify", lambda self, key, trailer, source, message: True)
 
 
 def believes_old_adverts(monkeypatch: pytest.MonkeyPatch) -> None:
