@@ -73,11 +73,10 @@ def _entrance(method: _Entrance[_Arguments]) -> _Entrance[_Arguments]:
 
     @wraps(method)
     def enter(self: "Node", *args: _Arguments.args, **more: _Arguments.kwargs) -> None:
-        act = partial(method, self, *args, **more)
         if self._ports.entrance is None:
-            act()
+            method(self, *args, **more)
         else:
-            self._ports.entrance(method.__name__, (*args, *more.values()), act)
+            self._ports.entrance(method.__name__, (*args, *more.values()), partial(method, self, *args, **more))
 
     return ENTRANCES.setdefault(method.__name__, enter)
 

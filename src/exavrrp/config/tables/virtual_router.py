@@ -40,20 +40,16 @@ def read(
     interval = agent.advert_interval
     if table.advert_interval is not None:
         interval = whole_centiseconds(document, (*keys, "advert_interval"), table.advert_interval)
-    advertised = _addresses(document, (*keys, "addresses"), table.addresses)
-    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
-    addresses = (*advertised, *unlisted)
+    virtual_addresses = _virtual_addresses(document, keys, table)
+    addresses = tuple(one.address for one in virtual_addresses)
     family = addresses[0].version if addresses else None
-    preferred = _preferred(document, (*keys, "preferred_lifetime"), table.preferred_lifetime, family)
+    standby = table.standby == "announce"
     _preemption(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
         priority=table.priority,
-        virtual_addresses=(
-            *(VirtualAddress(one, preferred) for one in advertised),
-            *(VirtualAddress(one, preferred, listed=False) for one in unlisted),
-        ),
+        virtual_addresses=virtual_addresses,
         announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, addresses),
         source=_source(document, (*keys, "source"), table.source, agent, family),
         peers=_peers(document, (*keys, "peers"), table.peers, agent, family),
@@ -70,11 +66,7 @@ def read(
         sessions_neighbors=_counted(document, (*keys, "sessions_neighbors"), table),
         sessions_weight=table.sessions_weight,
         startup_hold=table.startup_hold,
-        authentication=(
-            agent.authentication
-            if table.authentication is None
-            else authentication(document, (*keys, "authentication"), table.authentication)
-        ),
+        authentication=_authentication(document, (*keys, "authentication"), table, agent),
         checks=document.texts((*keys, "checks"), table.checks, lambda name: defined(document, "check", name)),
         group=table.group,
         notify=_notified(document, (*keys, "notify"), table.notify, preflight_error),
@@ -85,18 +77,31 @@ def read(
         notify_fifo=table.notify_fifo,
         notify_socket=_notify_socket(document, keys, table),
         notify_timeout=table.notify_timeout,
-        standby=table.standby == "announce",
+        standby=standby,
         route_policy=bgp.read(
-            document,
-            (*keys, "bgp"),
-            table.bgp,
-            addresses,
-            agent.local_as,
-            standby=table.standby == "announce",
-            priority=table.priority,
+            document, (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=standby, priority=table.priority
         ),
         stale_for=table.bgp.stale_for,
     )
+
+
+def _virtual_addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> tuple[VirtualAddress, ...]:
+    """Those that adverts list, then the others."""
+    advertised = _addresses(document, (*keys, "addresses"), table.addresses)
+    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
+    family = next((one.version for one in (*advertised, *unlisted)), None)
+    preferred = _preferred(document, (*keys, "preferred_lifetime"), table.preferred_lifetime, family)
+    return (
+        *(VirtualAddress(one, preferred) for one in advertised),
+        *(VirtualAddress(one, preferred, listed=False) for one in unlisted),
+    )
+
+
+def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent) -> str | None:
+    """Its own, or that of the agent."""
+    if table.authentication is None:
+        return agent.authentication
+    return authentication(document, keys, table.authentication)
 
 
 def _addresses(document: Document, keys: Keys, texts: tuple[str, ...]) -> tuple[Address, ...]:
