@@ -3,7 +3,7 @@
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from exavrrp import ports, speaker
 from exavrrp.config import Configuration, Key, KeyFile
 from exavrrp.neighbors import Session
-from exavrrp.node import ENTRANCES
+from exavrrp.node import ENTRANCES, Node
 from exavrrp.ports import AddressError
 from exavrrp.recorded import WHOLE, stand_in
 from exavrrp.roster import Ports
 from exavrrp.routes import Attributes, Route, host_route
 from exavrrp.spelling import MOST_KNOWN, Lexicon, Pen
+from exavrrp.view import View
 from exavrrp.vrrp.packet import Datagram, Reason
-from tests.ports import SOURCE, Rig, given_active, recorder, router, table
+from tests.ports import INTERVAL, SOURCE, Rig, given_active, recorder, router, table
 
 PORTS = ("log", "transports", "paths", "addresses", "speaker", "notifier", "memory", "marks", "checks", "seals")
 KEY = bytes(range(32, 64))
@@ -119,7 +120,7 @@ def test_what_is_told_again_is_told_by_its_name() -> None:
     [
         (int, True), (int, "1"), (float, "much"), (str, None), (bytes, "0g"), (ports.Link, ["eth0"]),
         (ports.Link, {"Link": [1]}), (ports.Link, {"Link": {"index": 1}}),
-        (ports.Link, {"Sent": [1, None]}), (ports.Link, "Link:1"),
+        (ports.Link, {"Sent": [1, "eth0"]}), (ports.Link, "Link:1"),
         (ports.Event, {"Dreamt": []}), (ports.Event, {"End": [7]}), (OSError, {"OSError": [None]}),
         (OSError, {"AddressError": {}}), (tuple[int, int], [1]), (dict[str, int], 7), (int | None, "none"),
         (Reason, "unreasonable"), (ports.Forgotten, {"Forgotten": [[], 7]}),
@@ -193,6 +194,11 @@ def test_a_key_that_was_not_read_stays_so() -> None:
     assert Lexicon().read(Key, again(Pen().spelled(key))) == key
 
 
+def test_a_set_is_spelled_in_one_order() -> None:
+    names = [f"web{number}" for number in range(10, 40)]
+    assert Pen().spelled(frozenset(names)) == names
+
+
 def test_what_has_no_spelling_is_spelled_as_its_text() -> None:
     assert Pen().spelled(Path("/run/key")) == "/run/key"
 
@@ -206,3 +212,19 @@ def test_what_a_view_asks_is_not_noted() -> None:
     before = len(lines)
     assert rig.node.view().routers[0].role == "active"
     assert len(lines) == before
+
+
+def test_what_is_looked_at_when_something_has_changed_is_not_noted() -> None:
+    """The control socket asks for a View then, which asks the ports."""
+    plain: list[bytes] = []
+    given_active(make=recorder(plain)).hear(250).after(1.0)
+    looked: list[bytes] = []
+    views: list[View] = []
+
+    def make(configuration: Configuration, given: Ports) -> Node:
+        return recorder(looked)(configuration, replace(given, changed=lambda: views.append(rig.node.view())))
+
+    rig = Rig(make=make)
+    rig.start().session().after(4 * INTERVAL).hear(250).after(1.0)
+    assert views
+    assert looked == plain

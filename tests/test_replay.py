@@ -170,6 +170,13 @@ def test_another_answer_of_a_port_leads_to_a_difference() -> None:
     assert differences(others)
 
 
+def test_the_same_act_with_something_else_is_a_difference() -> None:
+    lines = takeover()
+    [difference] = differences(line.replace(b'"address-bound"', b'"address-unbound"') for line in lines)
+    assert difference.recorded[0].startswith("log info: address-unbound")
+    assert difference.replayed[0].startswith("log info: address-bound")
+
+
 def test_a_difference_may_be_in_the_making_of_the_node_and_in_how_an_entry_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
