@@ -314,6 +314,8 @@ class Machine:
         """What is announced is somebody's business, for as long as ExaBGP lives and has no agent."""
         if exabgp is not self.exabgp or exabgp.going or self.agent is not None:
             return  # who goes has closed its sessions
+        if not self.broken:
+            return  # one is started, as soon as ExaBGP is not stopped
         if exabgp.announced() and not self._others and exabgp is not self._ending:
             prefixes = ", ".join(sorted(map(str, exabgp.announced())))
             raise Violation(f"{self.name}: {prefixes} announced, and nobody looks after it")
