@@ -152,6 +152,10 @@ def test_the_rest_is_written_when_there_is_room_and_nothing_before_it() -> None:
     ends.room = 1 << 20
     ends.pump.writable()
     assert (ends.take(), ends.pump.unwritten) == (GREETING[8:], b"")
+    ends.room = -1
+    ends.pump.writable()
+    assert ends.told == [], "where nothing waits nothing is written"
+    ends.room = 1 << 20
     ends.greet()
 
 

@@ -204,7 +204,7 @@ class Pump:
 
     def writable(self) -> None:
         """The rest may be taken now."""
-        if self._clock is not None:
+        if self._clock is not None and self.unwritten:
             self._write()
             self._pump()
 

@@ -32,6 +32,9 @@ ADVERTS = 3600
 IN_FULL = 1000
 """One seed of so many lives through its hour."""
 
+LOOKS = 12
+"""Adverts at most between two looks at a world at rest: at both no question to ExaBGP may be open, of any node."""
+
 Watching = Callable[[Process], Invariants]
 
 
@@ -219,7 +222,7 @@ class Simulation:
                 raise Violation(f"at rest, and after an hour: {wrong}")
 
     def _settle(self, limit: float) -> None:
-        """Until nothing is pending but adverts, and one advert later everything is as it was.
+        """Until nothing is pending but adverts, and some adverts later everything is as it was.
 
         Nobody's state may change meanwhile, but within the bound for healing: a command that ExaBGP has begun in
         trouble may keep it from answering for a while yet, when everything else has found its place.
@@ -231,7 +234,10 @@ class Simulation:
             what = rest.pending(self.shape, self.world, self.machines)
             if what is None:
                 before, refused = rest.snapshot(self.machines, self.fabric), self.refused
-                self.world.run(self.world.now + interval)
+                for _ in range(LOOKS):  # by whole ones, until no question to ExaBGP is open again
+                    self.world.run(self.world.now + interval)
+                    if rest.pending(self.shape, self.world, self.machines) is None:
+                        break
                 after = rest.snapshot(self.machines, self.fabric)
                 # Backups alone, of whom each will be patient for a while, look as if they heard somebody.
                 what = rest.convergence(self.shape, self.machines, self.fabric)
