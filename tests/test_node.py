@@ -1217,3 +1217,14 @@ def test_a_second_choice_may_not_stand_where_a_first_one_is_announced() -> None:
     ]
     end = "web is to be announced as a second choice, and only the end of ExaBGP can withdraw it"
     assert found == [None, end]
+
+
+def test_work_that_waits_for_adverts_knows_how_often_they_are_due_from_the_start() -> None:
+    assert given_active(router(advert_interval=0.2), router(2, advert_interval=0.5)).node.work.advert_interval == 0.2
+
+
+def test_an_answer_that_does_not_come_is_called_so() -> None:
+    rig = given_active()
+    rig.handle(speaker.Silent(rig.networks[0], "announce", 2))
+    [told] = rig.log.told("route-not-accepted")
+    assert "does not answer for" in told["detail"]

@@ -534,3 +534,16 @@ def test_nobody_comes_when_the_node_has_come_to_its_end_meanwhile() -> None:
     rig.after(LEAVE_LIMIT)
     assert list(rig.node.routers) == ["web"]
     assert rig.addresses.lo == set()
+
+
+def test_a_stop_is_over_when_the_last_router_has_left() -> None:
+    rig = given_active(router(linger=0.1), router(2))
+    rig.hear(250, "web").after(2.5)
+    rig.handle(ports.End("test")).after(4 * FAREWELLS[-1])
+    assert rig.router("web").instance.finished
+    assert not rig.node.over, "the other one hands over still"
+    assert rig.after(STOP_LIMIT).node.over
+    assert not rig.addresses.lo
+    before = rig.changes
+    rig.hear(100, "web2")
+    assert rig.changes == before + 1, "it comes to its end once"
