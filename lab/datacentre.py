@@ -87,7 +87,8 @@ class DataCentre:
         """Routers and servers; returns when the fabric is complete. Raises LabError."""
         routers = [self.topology[each.name] for each in (*self.fabric.site.routers, CLIENT)]
         self._standby = plan.standby
-        start_routers(self.fabric.site, routers, self.fabric.router, self.processes, self.fabric.hold)
+        fabric, extended = self.fabric, (plan.carrier, plan.family) == (6, 4)
+        start_routers(fabric.site, routers, fabric.router, self.processes, fabric.hold, extended=extended)
         for each in SERVERS:
             server = Server(self.topology[each.name], plan, self.processes)
             self.servers[each.name] = server

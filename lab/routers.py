@@ -99,11 +99,14 @@ def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
     return "".join(parts)
 
 
-def zebra_configuration(machine: Machine) -> str:
-    """Without nexthop objects. The kernel removes a nexthop group when all its links have lost their carrier. FRR 8.4
-    does not notice, and the kernel then rejects zebra's routes over that group.
+def zebra_configuration(machine: Machine, *, extended: bool = False) -> str:
+    """Without nexthop objects, unless IPv4 routes have IPv6 next hops (`extended`).
+
+    The kernel removes a nexthop group when all its links have lost their carrier. FRR 8.4 does not notice, and the
+    kernel then rejects zebra's routes over that group. But without nexthop objects it routes IPv4 over an IPv6 next hop
+    by way of 169.254.0.1, for which it has no neighbor entry where servers send no router advertisements (RFC 4861).
     """
-    return f"hostname {machine.name}\nno zebra nexthop kernel enable\n"
+    return f"hostname {machine.name}\n" + ("" if extended else "no zebra nexthop kernel enable\n")
 
 
 def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
@@ -188,15 +191,26 @@ def disable(
             assert_never(daemon)
 
 
-def start_routers(site: Site, namespaces: Sequence[Namespace], daemon: Daemon, processes: Processes, hold: int) -> None:
-    """Starts the daemons of the routers and the client. Whether they work shows in the routes that they install."""
+def start_routers(
+    site: Site,
+    namespaces: Sequence[Namespace],
+    daemon: Daemon,
+    processes: Processes,
+    hold: int,
+    *,
+    extended: bool = False,
+) -> None:
+    """Starts the daemons of the routers and the client. Whether they work shows in the routes that they install.
+
+    `extended`: servers announce IPv4 with IPv6 next hops (RFC 8950).
+    """
     assert all(namespace.machine in (*site.routers, CLIENT) for namespace in namespaces)
     match daemon:
         case "bird":
             for namespace in namespaces:
                 _start_bird(site, namespace, processes, hold)
         case "frr":
-            _start_frr(site, namespaces, processes, hold)
+            _start_frr(site, namespaces, processes, hold, extended=extended)
         case _:
             assert_never(daemon)
 
@@ -230,12 +244,13 @@ def _frr_directory(machine: Machine, directory: Path) -> Path:
     return directory / f"{machine.name}.frr"
 
 
-def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes, hold: int) -> None:
+def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes, hold: int, *, extended: bool) -> None:
     """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra retries only after ten seconds."""
     directories = [_frr_directory(namespace.machine, processes.directory) for namespace in namespaces]
     for namespace, directory in zip(namespaces, directories, strict=True):
         directory.mkdir(mode=0o755)
-        _start_frr_daemon("zebra", zebra_configuration(namespace.machine), namespace, directory, processes)
+        configuration = zebra_configuration(namespace.machine, extended=extended)
+        _start_frr_daemon("zebra", configuration, namespace, directory, processes)
     sockets = [directory / ZEBRA_SOCKET for directory in directories]
     processes.await_condition("zebra's sockets", 10, lambda: all(socket.exists() for socket in sockets))
     for namespace, directory in zip(namespaces, directories, strict=True):

@@ -70,12 +70,21 @@ class OneSession(Unmoved):
         return check_quiet(runs) + check_outage(runs, REROUTE_MS)
 
     def _await_tables(self, lab: DataCentre, there: Sequence[Link], gone: Sequence[Link] = ()) -> None:
-        what = "the routers' tables " + ", ".join(f"{one.router.name} {'-+'[one in there]}" for one in (*there, *gone))
-        lab.await_seen(what, SEEN, lambda: all(self._has(lab, one) == (one in there) for one in (*there, *gone)))
+        """Waits for each router's daemon and kernel.
 
-    def _has(self, lab: DataCentre, link: Link) -> bool:
-        """Whether the router's kernel routes the address over its own link, to the node's address on it."""
-        return leads(lab, link, link.address_of_member(6), self.family)
+        A link that returns at once brings a route back to the kernel that the daemon had never lost, and soon will.
+        """
+        what = "the routers' tables " + ", ".join(f"{one.router.name} {'-+'[one in there]}" for one in (*there, *gone))
+
+        def seen() -> bool:
+            tables = lab.tables()
+            return all(
+                (NODE1.name in tables[one.router.name], leads(lab, one, one.address_of_member(6), self.family))
+                == (one in there, one in there)
+                for one in (*there, *gone)
+            )
+
+        lab.await_seen(what, SEEN, seen)
 
 
 def leads(lab: DataCentre, link: Link, hop: Address, family: Family = 6) -> bool:
