@@ -824,7 +824,7 @@ def test_the_times_of_variants_are_bounded() -> None:
         dialogue.want(Route(A, Attributes(med=med)))
         dialogue.said()
         dialogue.hear("done")
-    assert len(dialogue.conversation._prefixes.rotation.used) == REMEMBERED
+    assert len(dialogue.conversation.prefixes.rotation.used) == REMEMBERED
 
 
 # Greeting

@@ -57,4 +57,4 @@ def test_the_first_deadline_of_a_member_wakes_the_group() -> None:
     for name, deadline in (("web", 2000.0), ("web2", 1900.0)):
         rig.router(name).instance.router.state = Active(deadline, 200)
     (team,) = rig.node.elections.teams
-    assert team._group.deadline == 1900.0
+    assert team.group.deadline == 1900.0

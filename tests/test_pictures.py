@@ -157,7 +157,7 @@ def _handover_key(of: Presence) -> Hashable:
             found = (withdrawn, relieved)
         case _:
             found = (of.deadline is None,)
-    return (_handover(of), found, of._standing_by)
+    return (_handover(of), found, of.standing_by)
 
 
 # The page

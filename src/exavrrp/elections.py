@@ -41,7 +41,8 @@ class Team:
         self.routers = routers
         self.waits = False
         """whether what is due waits for the adverts of others"""
-        self._group = Group(name, [router.instance for router in routers])
+        self.group = Group(name, [router.instance for router in routers])
+        """their instances, which move together"""
         self._alarm = Alarm(timers, self._rang)
         self._ring = ring
         self._record = record or (lambda *_: None)
@@ -60,21 +61,21 @@ class Team:
     @property
     def first(self) -> str:
         """The member that decides a tie (``groups``)."""
-        return next(iter(self._group.members))
+        return next(iter(self.group.members))
 
     def _rang(self, due: float) -> None:
         self._ring(self, due)
 
     def settle(self) -> None:
         """An event has been dealt with, and all that came of it."""
-        self._alarm.set(None if self.waits else self._group.deadline)
+        self._alarm.set(None if self.waits else self.group.deadline)
         for router in self.routers:
             router.drain.look()
 
     def handle(self, event: events.Event, now: float) -> None:
         """Let the group decide, and carry out what follows."""
         try:
-            happened = self._group.handle(event, now)
+            happened = self.group.handle(event, now)
         except Exception as error:
             self._record(self.name, event, now, error)
             raise

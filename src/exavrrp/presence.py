@@ -219,7 +219,8 @@ class Presence:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: State = Absent()
-        self._standing_by = False
+        self.standing_by = False
+        """whether it announces as a standby while it does not serve"""
         self._hurried = False
 
     @property
@@ -259,7 +260,7 @@ class Presence:
         """
         if not self._hurried:
             self.settings = settings
-            self._standing_by = candidate and settings.standby
+            self.standing_by = candidate and settings.standby
 
     def hurry(self, settings: Settings, now: float) -> None:
         """From ``now`` on ``settings`` count, also for what is under way; they must not be slower.
@@ -329,13 +330,13 @@ class Presence:
         return ANSWER_LIMIT if self.settings.handover is Handover.BREAK_BEFORE_MAKE else self.settings.stale
 
     def _promoted(self) -> list[Step]:
-        self._standing_by = self.settings.standby
+        self.standing_by = self.settings.standby
         return self._bind(Level.ACTIVE)
 
     def _stand_by(self) -> list[Step]:
-        self._standing_by = self.settings.standby
+        self.standing_by = self.settings.standby
         match self.state:
-            case Absent() | Withdrawing() | Lingering() | Stranded() if self._standing_by:
+            case Absent() | Withdrawing() | Lingering() | Stranded() if self.standing_by:
                 return self._bind(Level.STANDBY)
             case _:
                 return []
@@ -360,7 +361,7 @@ class Presence:
     def _demoted(self, heard: bool, now: float) -> list[Step]:
         match self.state:
             case Binding(level=None):
-                if not self._standing_by:
+                if not self.standing_by:
                     return self._clear()
                 self.state = Binding(None, Level.STANDBY)
                 return []
@@ -378,7 +379,7 @@ class Presence:
                 assert_never(self.state)
 
     def _out(self, event: Event, now: float) -> list[Step]:
-        self._standing_by = False
+        self.standing_by = False
         match event:
             case Event.RETIRE:
                 return self._retire(now)
@@ -478,7 +479,7 @@ class Presence:
                 self.state = Leaving(now + self.settings.hold / 2, Stage.PARTING)
                 return [Step.ANNOUNCE]
             case Leaving(float(deadline)) if now >= deadline:
-                return self._announce(Level.STANDBY) if self._standing_by else self._withdraw(now)
+                return self._announce(Level.STANDBY) if self.standing_by else self._withdraw(now)
             case Withdrawing(deadline) if now >= deadline:
                 return self._withdrawn(now)
             case Lingering(deadline) if now >= deadline:

@@ -27,7 +27,7 @@ def response(data: bytes) -> None:
     outcome = None
     while choices and outcome is None:
         outcome = answer.feed(choices.take(size))
-        assert len(answer._body) <= web.MOST_READ
+        assert len(answer.body) <= web.MOST_READ
     outcome = outcome or answer.feed(b"")
     assert outcome is not None, "the server has gone, and the check waits"
     assert outcome.detail.isprintable()
@@ -68,7 +68,7 @@ def told(data: bytes) -> None:
     number = kernel.number(data[: kernel.NUMBER_BYTES])
     assert number.passed is (number.value is not None)
     assert number.detail.isprintable()
-    assert programs._last_line(data).isprintable()
+    assert programs.last_line(data).isprintable()
     text = data.decode("utf-8", "replace")
     meanings: list[Callable[[str], object]] = [
         *(notation.address, notation.unicast, notation.routed, notation.virtual, notation.prefix, notation.endpoint),

@@ -172,7 +172,7 @@ def _broken(_: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
 def server(data: bytes) -> None:
     """A client of the agent: what it sends arrives in one piece or, by the first byte, in two."""
     loop, kept = _loop(), Control(Path("/nowhere"), _Agent(), _Quiet(), _Quiet())
-    kept._loop = loop
+    kept.open(loop)  # nobody can connect there; the client below has a connection already
     choices = Choices(data)
     first = choices.take(choices.number(64))
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -181,15 +181,14 @@ def server(data: bytes) -> None:
         theirs.settimeout(0)
 
         async def talk() -> None:
-            attended = loop.create_task(kept._attend_to(ours))
+            attended = loop.create_task(kept.attend_to(ours))
             theirs.sendall(first)
             await asyncio.sleep(0)
             with suppress(OSError):
                 theirs.sendall(choices.rest())
                 theirs.shutdown(socket.SHUT_WR)
             await attended
-            if kept._writing is not None:
-                await kept._writing
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
         loop.run_until_complete(talk())
         kept.close()
@@ -212,7 +211,7 @@ def asking(data: bytes) -> None:
         theirs.sendall(data)
         theirs.close()
         with suppress(client.Unanswered, Misunderstood):
-            for answer in client._answers(ours, None):
+            for answer in client.answers(ours, None):
                 assert msgspec.json.encode(answer)
 
 

@@ -97,8 +97,8 @@ def _turn(conversation: Conversation, now: float) -> list[str]:
     assert all(line.isascii() and line.isprintable() for line in said)
     assert conversation.transmit(now) == []
     assert conversation.deadline is None or conversation.deadline > now, "the loop would spin"
-    assert len(conversation._prefixes.rotation.used) <= REMEMBERED
-    assert all(len(one.sent_forms) <= FORMS + 2 * len(one.homes) + 8 for one in conversation._prefixes.lanes.values())
+    assert len(conversation.prefixes.rotation.used) <= REMEMBERED
+    assert all(len(one.sent_forms) <= FORMS + 2 * len(one.homes) + 8 for one in conversation.prefixes.lanes.values())
     return said
 
 
@@ -134,7 +134,7 @@ def _heal(conversation: Conversation, lines: Lines, now: float, unread: list[str
     raise AssertionError("never carried out")
 
 
-def _state(peer: str, name: str) -> str:
+def session_state(peer: str, name: str) -> str:
     return f'{{ {HOST}, "type": "state", "neighbor": {{ "address": {_ends(peer)}, "state": "{name}" }} }}'
 
 
@@ -144,7 +144,7 @@ def _ends(peer: str) -> str:
 
 def _lines() -> list[str]:
     shutdown = f'{{ {HOST}, "type": "notification", "notification": "shutdown" }}'
-    states = [_state(peer, name) for peer in ("192.0.2.1", "2001:db8::1") for name in ("up", "down")]
+    states = [session_state(peer, name) for peer in ("192.0.2.1", "2001:db8::1") for name in ("up", "down")]
     return [
         "error",
         "exabgp 5.0.15",

@@ -136,7 +136,7 @@ ROUTER = "[virtual_router.r#]\nvrid=1\naddresses=['192.0.2.3']\n"
 ALONE = SMALL.format('"192.0.2.2"') + ROUTER.replace("#", "")
 CHECK = "[check.c#]\nprocess='a'\n"
 RECORD = netlink.HEADER.pack(16, 24, 2, 1, 0)
-UP, DOWN = (conversations._state("192.0.2.1", name) + "\n" for name in ("up", "down"))
+UP, DOWN = (conversations.session_state("192.0.2.1", name) + "\n" for name in ("up", "down"))
 HEAD = "HTTP/1.1 200 OK\r\n"
 
 SHAPES: Mapping[str, Shape] = {

@@ -87,7 +87,7 @@ def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def unbinds_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    clear = Presence._clear
+    clear = Presence._clear  # noqa: SLF001 — the planted mistake is in there
     monkeypatch.setattr(Presence, "_clear", lambda self: [step for step in clear(self) if step is not Step.WITHDRAW])
 
 
@@ -151,7 +151,7 @@ def never_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_deaf_to_the_better(monkeypatch: pytest.MonkeyPatch) -> None:
-    contend = Router._contend
+    contend = Router._contend  # noqa: SLF001 — the planted mistake is in there
 
     def deaf(self: Router, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
         return [] if self._is_better(state, source, advertisement) else contend(self, state, source, advertisement, now)
@@ -164,7 +164,7 @@ def splits_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
-    active = Router._active
+    active = Router._active  # noqa: SLF001 — the planted mistake is in there
 
     def hasty(self: Router, state: Active, event: Any, now: float) -> Any:
         return active(self, replace(state, deadline=min(state.deadline, now)), event, now)
@@ -282,7 +282,7 @@ def never_writes_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def takes_a_replacement_for_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    end = Node._end
+    end = Node._end  # noqa: SLF001 — the planted mistake is in there
     monkeypatch.setattr(Node, "_end", lambda self, why: end(self, "SIGTERM" if why == REPLACED else why))
 
 

@@ -38,6 +38,10 @@ Fixtures and functions for every test file in this directory (mark such tests ``
 ``until(condition)``
     Awaited, it waits until ``condition()`` is true and fails after a limit. No test sleeps for a guessed time.
 
+``elapse(seconds)``
+    The clock of every event loop jumps ahead: what was due meanwhile happens in the loop's next turn, as after a pause
+    of this process. The limits of ``run`` and ``until`` see that time pass, too: give ``run`` a longer one.
+
 ``with_two_capabilities(function)``
     Calls the function in a child process that is user nobody with CAP_NET_RAW and CAP_NET_ADMIN and nothing else, as a
     plugin runs under ExaBGP; what it raises fails the test.
@@ -365,6 +369,18 @@ def until() -> Until:
             await asyncio.sleep(0.001)
 
     return until
+
+
+@pytest.fixture
+def elapse(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    time, elapsed = asyncio.BaseEventLoop.time, 0.0
+
+    def elapse(seconds: float) -> None:
+        nonlocal elapsed
+        elapsed += seconds
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "time", lambda loop: time(loop) + elapsed)
+    return elapse
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import struct
 import subprocess
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyroute2.netlink.rtnl import RTM_GETADDR
 from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
 
 from exavrrp.ports import AddressError
@@ -68,14 +69,22 @@ class Bound:
     accepted: int = 0
     repaired: list[Address] = field(default_factory=list)
     failed: list[tuple[Address, OSError]] = field(default_factory=list)
+    when_repaired: Callable[[Address], None] = field(init=False)
+    """another one takes the place of ``repaired``"""
 
     def __post_init__(self) -> None:
+        self.when_repaired = self.repaired.append
         self.addresses = Addresses(
-            self.accept, self.repaired.append, lambda address, error: self.failed.append((address, error))
+            self.accept,
+            self.repair,
+            lambda address, error: self.failed.append((address, error)),
         )
 
     def accept(self) -> None:
         self.accepted += 1
+
+    def repair(self, address: Address) -> None:
+        self.when_repaired(address)
 
     def want(self, wanted: Iterable[Address], *, preferred: bool = False) -> None:
         self.addresses.set([VirtualAddress(one, preferred=preferred and one.version == 6) for one in wanted])
@@ -106,7 +115,7 @@ async def binding(host: Namespace, ours: frozenset[Address] = OURS) -> AsyncIter
 
 async def quiet(bound: Bound, until: Until) -> None:
     """Waits until the look that ends a burst is done."""
-    await until(lambda: bound.addresses._watch._timer is None)
+    await until(lambda: not bound.addresses.watch.pending)
 
 
 async def reports(bound: Bound, count: int, until: Until) -> None:
@@ -136,8 +145,9 @@ def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None
             assert (six["scope"], four["scope"]) == ("global", "host")
             # iproute2 6.1 does not show IFA_PROTO, and kernels before 5.18 have none.
             release = tuple(int(part) for part in os.uname().release.split(".")[:2])
-            dump = Request(addresses_module._RTM_GETADDR, bytes(8), NLM_F_DUMP)
-            answers = bound.addresses._kernel.ask(dump)
+            with closing(Conversation()) as kernel:
+                kernel.open()
+                answers = kernel.ask(Request(RTM_GETADDR, bytes(8), NLM_F_DUMP))
             table = [ifaddrmsg(HEADER.pack(16 + len(entry), 20, 0, 0, 0) + entry) for entry in answers]
             for entry in table:
                 entry.decode()
@@ -306,7 +316,7 @@ def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
             bound.want(frozenset({SIX, FOUR}))
         host.ip(f"addr add {OTHER_FOUR}/32 dev lo")
         if not marks:
-            monkeypatch.setattr(addresses_module, "_IFA_PROTO", -1)
+            monkeypatch.setattr(addresses_module, "IFA_PROTO", -1)
         async with binding(host, frozenset({OTHER_SIX})) as bound:
             adopted = bound.addresses.adopt([FOUR, OTHER_FOUR, SIX])
             assert adopted == ({FOUR, SIX} if marks else {FOUR, SIX, OTHER_FOUR})
@@ -472,7 +482,7 @@ def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, unti
     async def scenario() -> None:
         async with binding(host) as bound:
             host.ip("addr add 198.51.100.1/32 dev lo")
-            await until(lambda: bound.addresses._watch.looks)
+            await until(lambda: bound.addresses.watch.looks)
             await quiet(bound, until)
             assert bound.addresses.present() == {SIX, FOUR}
             bound.want(frozenset({SIX}))
@@ -497,7 +507,7 @@ def test_what_somebody_removed_is_back_within_100_ms(
             bound.want(OURS)
             loop = asyncio.get_running_loop()
             back: list[float] = []
-            bound.addresses._repaired = lambda _address: back.append(loop.time())
+            bound.when_repaired = lambda _address: back.append(loop.time())
 
             async def repair() -> float:
                 """Seconds from the removal to the repair."""
@@ -766,7 +776,7 @@ def test_callbacks_may_set(host: Namespace, run: Run, until: Until) -> None:
 
     async def scenario() -> None:
         async with binding(host) as bound:
-            bound.addresses._repaired = lambda _address: bound.want(frozenset({OTHER_SIX}))
+            bound.when_repaired = lambda _address: bound.want(frozenset({OTHER_SIX}))
             bound.want(frozenset({SIX, FOUR}))
             host.ip(f"addr del {SIX}/128 dev lo\naddr del {FOUR}/32 dev lo")
             await until(lambda: bound.addresses.present() == {OTHER_SIX})
@@ -791,14 +801,14 @@ def test_more_notifications_than_fit_are_no_end(
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.want(OURS)
-            await until(lambda: bound.addresses._watch.looks)
+            await until(lambda: bound.addresses.watch.looks)
             await quiet(bound, until)
             many = [f"10.{n // 250}.{n % 250}.1/32" for n in range(1500)]
             host.ip("\n".join(f"addr add {address} dev eth0" for address in many))
             host.ip(f"addr del {FOUR}/32 dev lo")
             assert not bound.repaired  # nothing of this has been read: the loop has not had its turn
             await until(lambda: bound.repaired == [FOUR])
-            assert bound.addresses._watch.overflows == 1
+            assert bound.addresses.watch.overflows == 1
             await quiet(bound, until)
             host.ip(f"addr del {SIX}/128 dev lo")
             await until(lambda: bound.repaired == [FOUR, SIX])
@@ -817,15 +827,13 @@ def test_what_happens_on_other_interfaces_costs_no_look(
     async def scenario() -> None:
         async with binding(left) as bound:
             bound.want(frozenset({SIX}))
-            await until(lambda: bound.addresses._watch.looks and bound.addresses._watch._timer is None)
-            before = bound.addresses._watch.looks
+            await until(lambda: bound.addresses.watch.looks and not bound.addresses.watch.pending)
+            before = bound.addresses.watch.looks
             left.ip("\n".join(f"addr add 10.0.{n}.1/24 dev eth0" for n in range(50)) + "\nlink set eth0 down")
             # Everything was read, and none of it was a reason to look.
-            waiting = bound.addresses._watch._socket
-            assert waiting is not None
-            await until(lambda: not select.select([waiting], [], [], 0)[0])
-            assert bound.addresses._watch._timer is None
-            assert bound.addresses._watch.looks == before
+            await until(lambda: not select.select([bound.addresses.watch], [], [], 0)[0])
+            assert not bound.addresses.watch.pending
+            assert bound.addresses.watch.looks == before
 
     with left:
         run(scenario())
@@ -841,7 +849,7 @@ def test_without_the_right_to_change_addresses(
         async with binding(host) as bound:
             bound.want(NOTHING)  # nothing to do needs no right
             host.ip("addr add 198.51.100.1/32 dev lo")
-            await until(lambda: bound.addresses._watch.looks)
+            await until(lambda: bound.addresses.watch.looks)
             await quiet(bound, until)
             with without_capability(CAP_NET_ADMIN), pytest.raises(AddressError, match="CAP_NET_ADMIN") as caught:
                 bound.want(OURS)

@@ -24,7 +24,7 @@ from exavrrp.config import VirtualRouter
 from exavrrp.ports import NotifyState
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
-from exavrrp.system import capabilities, children, notify
+from exavrrp.system import capabilities, children, descendants, notify
 from exavrrp.system.children import Child
 from exavrrp.system.notify import QUEUE, Notifier
 from exavrrp.takeover import RoutePolicy
@@ -308,14 +308,15 @@ def test_a_burst_is_told_in_order_and_ends_with_the_last(
 
 def test_routers_do_not_wait_for_each_other(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
     async def body() -> None:
-        slow = virtual_router("slow", notify=script("exec sleep 60", "slow"))
+        slow = virtual_router("slow", notify=script(f"echo $$ > {log_file}.slow; exec sleep 60", "slow"))
         quick = virtual_router("quick", notify=script(f'echo "$2 $3" >> {log_file}', "quick"))
         async with notifying(slow, quick) as (notifier, _):
             tell(notifier, MASTER, name="slow")
             tell(notifier, MASTER, BACKUP, name="quick")
             await until(lambda: notifier.counters() == {"quick": {"done": 2}})
-            notifier._lines["slow"]._child.end(0.0)  # type: ignore[union-attr]
-            await until(lambda: "slow" in notifier.counters())
+            await until(lambda: lines(Path(f"{log_file}.slow")))
+            os.kill(int(lines(Path(f"{log_file}.slow"))[0]), signal.SIGTERM)
+            await until(lambda: notifier.counters().get("slow") == {"failed": 1})
         assert lines(log_file) == ["quick MASTER", "quick BACKUP"]
 
     run(body())
@@ -588,7 +589,7 @@ def test_what_a_full_fifo_could_not_take_is_counted_at_the_end(run: "Run", until
         async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
             number = 0
-            while not notifier._fifos[str(fifo)]._waiting:
+            while number == notifier.counters().get(str(fifo), {}).get("written", 0):
                 notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
                 number += 1
         assert log.events() == ["notify-reader-lost"]
@@ -605,7 +606,7 @@ def test_the_reader_of_a_full_fifo_goes_away(run: "Run", until: "Until", tmp_pat
         async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
             number = 0
-            while not notifier._fifos[str(fifo)]._waiting:
+            while number == notifier.counters().get(str(fifo), {}).get("written", 0):
                 notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
                 number += 1
             os.close(reader)
@@ -701,7 +702,7 @@ def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
 ) -> None:
     gate = log_file.with_name("gate")
     os.mkfifo(gate)
-    program = script(f'echo "$2 $3" >> {log_file}; read -r x < {gate}')
+    program = script(f'echo $$ >> {log_file}.pids; echo "$2 $3" >> {log_file}; read -r x < {gate}')
     other = script(f'echo "other $2 $3" >> {log_file}', "other")
 
     async def body() -> None:
@@ -709,11 +710,10 @@ def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
         async with notifying(web) as (notifier, log):
             tell(notifier, MASTER, BACKUP)
             await until(lambda: lines(log_file) == ["web MASTER"])
-            child = notifier._lines["web"]._child
-            assert child is not None
+            [number] = map(int, lines(Path(f"{log_file}.pids")))
             for routers in ([web, dns], [dns, web], [web]):
                 notifier.set(routers)
-            assert notifier._lines["web"]._child is child, "the very process"
+            assert number in descendants.children(os.getpid()), "the very process"
             notifier.set([dns, web])
             tell(notifier, MASTER, name="dns")
             await until(lambda: "other dns MASTER" in lines(log_file))
@@ -721,9 +721,8 @@ def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
             await asyncio.to_thread(gate.write_text, "go on\n")
             await until(lambda: "web BACKUP" in lines(log_file))
             await asyncio.to_thread(gate.write_text, "go on\n")
-            await until(notifier._lines["web"].idle.is_set)
+            await until(lambda: notifier.counters() == {"web": {"done": 2}, "dns": {"done": 1}})
             assert lines(log_file) == ["web MASTER", "other dns MASTER", "web BACKUP"]
-            assert notifier.counters() == {"web": {"done": 2}, "dns": {"done": 1}}
             assert log.lines == []
 
     run(body())
@@ -745,7 +744,7 @@ def test_another_program_counts_from_the_next_start_on(
             await asyncio.to_thread(gate.write_text, "go on\n")
             # Nobody is told of the second one any more; that does not keep the third one waiting.
             await until(lambda: lines(log_file)[1:] == ["after "])
-            await until(notifier._lines["web"].idle.is_set)
+            await until(lambda: notifier.counters() == {"web": {"done": 2}})
 
     run(body())
 
@@ -759,17 +758,16 @@ def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
 
     async def body() -> None:
         web = virtual_router(notify=program)
+        before = set(descendants.children(os.getpid()))
         async with notifying(web) as (notifier, log):
             tell(notifier, MASTER, BACKUP, STOP)
             await until(lambda: lines(log_file) == ["MASTER"])
-            line = notifier._lines["web"]
             notifier.set([])
             await asyncio.to_thread(gate.write_text, "go on\n")
             await until(lambda: lines(log_file) == ["MASTER", "STOP"])
             await asyncio.to_thread(gate.write_text, "go on\n")
-            await until(line.idle.is_set)
+            await until(lambda: set(descendants.children(os.getpid())) == before)
             notifier.set([])
-            assert notifier._leaving == {}
             notifier.set([web])
             tell(notifier, STOP)  # it is another one: nothing was told of it
             await until(lambda: lines(log_file) == ["MASTER", "STOP", "STOP"])
@@ -816,14 +814,12 @@ def test_fifos_and_sockets_come_and_go(run: "Run", until: "Until", tmp_path: Pat
             ):
                 bound.bind(paths[2])
                 tell(notifier, MASTER, name="a")
-                channel = notifier._fifos[paths[0]]
                 notifier.set([one, two])
-                assert notifier._fifos[paths[0]] is channel
                 assert stat.S_ISFIFO(os.lstat(paths[1]).st_mode)
                 tell(notifier, BACKUP, name="a")
+                assert notifier.counters() == {paths[0]: {"written": 2}}, "the very channel"
                 assert reader.read(100) == b'INSTANCE "a" MASTER 100\nINSTANCE "a" BACKUP 100\n'
                 notifier.set([two, virtual_router("a", notify_socket=paths[2])])
-                assert channel._descriptor is None
                 tell(notifier, BACKUP, name="a")  # told already
                 tell(notifier, FAULT, name="a")
                 assert bound.recv(100) == b'INSTANCE "a" FAULT 100\n'
@@ -842,20 +838,20 @@ def test_at_the_end_stop_is_told_and_what_waits_before_it_dropped(
     run: "Run", until: "Until", script: Script, log_file: Path
 ) -> None:
     async def body() -> None:
-        program = script(f'echo "$3" >> {log_file}; [ "$3" != MASTER ] || exec sleep 60')
+        program = script(f'echo "$3 $$" >> {log_file}; [ "$3" != MASTER ] || exec sleep 60')
         notifier = Notifier(Log())
         notifier.open(asyncio.get_running_loop())
         notifier.set([virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop"))])
         tell(notifier, MASTER)
-        await until(lambda: lines(log_file) == ["MASTER"])
-        hanging = notifier._lines["web"]._child
-        assert hanging is not None
+        await until(lambda: lines(log_file))
+        [(state, hanging)] = [line.split() for line in lines(log_file)]
+        assert state == "MASTER"
         tell(notifier, BACKUP, FAULT, STOP)
         await notifier.close()
         await until(lambda: len(lines(log_file)) == 3)
-        assert sorted(lines(log_file)[1:]) == ["STOP", "stop"]
+        assert sorted(line.split()[0] for line in lines(log_file)[1:]) == ["STOP", "stop"]
         children_left = reap()
-        assert children_left.pop(hanging.number) == signal.SIGTERM, "as from keepalived"
+        assert children_left.pop(int(hanging)) == signal.SIGTERM, "as from keepalived"
         assert set(children_left.values()) == {0}
 
     run(body())
@@ -917,17 +913,16 @@ def test_a_cancelled_end_lets_go_at_once(run: "Run", until: "Until", script: Scr
     async def body() -> None:
         notifier = Notifier(Log())
         notifier.open(asyncio.get_running_loop())
-        notifier.set([virtual_router(notify=script(f'echo "$3" >> {log_file}; exec sleep 60'))])
+        notifier.set([virtual_router(notify=script(f"echo $$ >> {log_file}; exec sleep 60"))])
         tell(notifier, MASTER)
         await until(lambda: lines(log_file))
-        child = notifier._lines["web"]._child
-        assert child is not None
+        [number] = map(int, lines(log_file))
         closing = asyncio.ensure_future(notifier.close())
         await asyncio.sleep(0)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
-        os.kill(child.number, signal.SIGKILL)  # raises if it is gone
-        assert reap() == {child.number: signal.SIGKILL}
+        os.kill(number, signal.SIGKILL)  # raises if it is gone
+        assert reap() == {number: signal.SIGKILL}
 
     run(body())

@@ -58,7 +58,7 @@ async def asking(pair: Pair, version: int, only: list[str] | None = None) -> Asy
 
 async def quiet(asked: Asked, until: Until) -> None:
     """Waits until the look that ends a burst is done: nothing is pending any more."""
-    await until(lambda: asked.paths._watch._timer is None)
+    await until(lambda: not asked.paths.watch.pending)
 
 
 @pytest.mark.system
@@ -192,7 +192,7 @@ def test_routing_rules_by_source_are_obeyed(pair: Pair, run: Run, until: Until, 
             assert asked.names() == ["eth0", "eth1"]
             via = "10.0.1.2" if version == 4 else "fd00:1::2"
             pair.a.ip(f"route add {asked.peer} via {via} table 100", f"-{version}")
-            await until(lambda: asked.paths.refreshes)
+            await until(lambda: asked.paths.watch.looks)
             await quiet(asked, until)
             assert asked.names() == ["eth0", "eth1"]
             pair.a.ip(f"rule add from {asked.source} table 100 priority 100", f"-{version}")
@@ -314,7 +314,7 @@ def test_only_restricts(pair: Pair, run: Run, until: Until, version: int) -> Non
         async with asking(pair, version, ["eth1"]) as asked:
             assert asked.names() == ["eth1"]
             pair.route(0)
-            await until(lambda: asked.paths.refreshes)
+            await until(lambda: asked.paths.watch.looks)
             await quiet(asked, until)
             assert asked.names() == ["eth1"]
             assert asked.changes == 0
@@ -341,7 +341,7 @@ def test_changes_elsewhere_are_not_reported(pair: Pair, run: Run, until: Until) 
         async with asking(pair, 4) as asked:
             asked.names()
             pair.a.ip("route add 203.0.113.0/24 via 10.0.0.2\naddr add 198.51.100.1/32 dev lo")
-            await until(lambda: asked.paths.refreshes)
+            await until(lambda: asked.paths.watch.looks)
             await quiet(asked, until)
             assert asked.changes == 0
 
@@ -371,7 +371,7 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
             await until(lambda: asked.names() == ["eth1"])
             await quiet(asked, until)
             took = time.monotonic() - started
-            assert asked.paths.refreshes <= 3 + took / paths_module.SPACING
+            assert asked.paths.watch.looks <= 3 + took / paths_module.SPACING
             assert time.process_time() - used < 0.25 * took + 0.1
 
     with pair.a:
@@ -384,15 +384,15 @@ def test_a_lost_answer_is_asked_for_again(pair: Pair, run: Run, until: Until, mo
 
     async def scenario() -> None:
         async with asking(pair, 4) as asked:
-            real = asked.paths._kernel.ask
+            real = Conversation.ask
             failures = [OSError(errno.ENOBUFS, "no memory"), OSError(errno.ENOBUFS, "no memory")]
 
-            def ask(*arguments: Any) -> Any:
+            def ask(kernel: Conversation, request: Request) -> Any:
                 if failures:
                     raise failures.pop()
-                return real(*arguments)
+                return real(kernel, request)
 
-            monkeypatch.setattr(asked.paths._kernel, "ask", ask)
+            monkeypatch.setattr(Conversation, "ask", ask)
             assert asked.names() == []
             await until(lambda: asked.names() == ["eth0", "eth1"])
             assert not failures
@@ -417,13 +417,13 @@ def test_an_overflow_in_the_middle_of_nothing_else_is_a_look(
             host.ip("\n".join(f"addr add 10.{n // 250}.{n % 250}.1/32 dev lo" for n in range(2000)))
             await until(lambda: looks)
             assert watch.overflows == 1
-            await until(lambda: watch._timer is None)
+            await until(lambda: not watch.pending)
             seen = len(looks)
             host.ip("addr add 198.51.100.1/32 dev lo")
             # A look at once and a late one, for what the kernel announces before it does it; then no more.
             await until(lambda: len(looks) == seen + 2)
             assert looks[-1] - looks[-2] > settled / 2
-            assert watch._timer is None
+            assert not watch.pending
         finally:
             watch.close()
 
@@ -562,15 +562,14 @@ def test_sets_of_interfaces_come_and_go(pair: Pair, run: Run, until: Until) -> N
         one = routing["eth1",]
         assert [link.name for link in one.toward(peer, source)] == ["eth1"]
         assert routing[None] is every
-        looks = every.refreshes
+        looks = every.watch.looks
         routing.set([None, ("eth1",)])
-        assert every.refreshes == looks, "asked nothing"
+        assert every.watch.looks == looks, "asked nothing"
         pair.route(0)
         await until(lambda: [link.name for link in every.toward(peer, source)] == ["eth0"])
         routing.set([("eth1",)])
         assert routing.reaches(peer)
-        with pytest.raises(OSError, match="not open"):
-            every._kernel.ask(Request(18, b""))
+        assert not every.reaches(peer), "closed: it asks nobody any more"
         pair.route(1)
         await until(lambda: routing.reaches(peer) and changes)
         assert routing["eth1",] is one

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ from exavrrp.config.kinds import Program, Shell
 from exavrrp.system import children, descendants
 from exavrrp.system.checks import Checks, preflight_error
 from exavrrp.system.checks.outcome import DETAIL
-from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process, _last_line
-from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER
+from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process, last_line
+from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER, Schedule
 from tests import checks
 from tests.checks import LONG
 
@@ -85,9 +85,14 @@ def pids(path: Path) -> list[int]:
     return [int(line) for line in text.split("\n")[:-1]]
 
 
+def schedule(engine: Checks) -> Schedule:
+    """Of the first check."""
+    return next(iter(engine.schedules.values()))
+
+
 def child(engine: Checks) -> Process | None:
     """What the first check runs now."""
-    run = next(iter(engine._schedules.values()))._run
+    run = schedule(engine).run
     assert run is None or isinstance(run, Process)
     return run
 
@@ -130,7 +135,7 @@ def test_exit_status_and_last_line_are_the_result(
 
 @given(st.binary(max_size=TAIL) | st.text(max_size=TAIL).map(str.encode))
 def test_whatever_a_program_says_is_one_printable_line(output: bytes) -> None:
-    said = _last_line(output)
+    said = last_line(output)
     assert said.isprintable()
     assert len(said) <= DETAIL
 
@@ -324,15 +329,13 @@ def test_a_program_that_even_close_cannot_kill_is_left_after_a_limit(
         engine.open(loop)
         engine.set([shell(f"echo $$ >{file}; exec sleep {LONG}")])
         await until(lambda: pids(file))
-        run = child(engine)
-        assert run is not None
         monkeypatch.setattr(os, "killpg", lambda group, number: None)
         started = loop.time()
         await engine.close()
         assert CLOSING_LIMIT <= loop.time() - started < LONG
         monkeypatch.setattr(os, "killpg", kill)
         kill(pids(file)[0], signal.SIGKILL)
-        run._child._process.wait()
+        await asyncio.to_thread(os.waitpid, pids(file)[0], 0)
 
     run(body())
 
@@ -341,29 +344,30 @@ def test_sub_second_intervals_keep_their_rhythm(run: "Run", until: "Until") -> N
     async def body() -> None:
         loop = asyncio.get_running_loop()
         async with running(check("/bin/true", interval=0.1)) as (engine, results):
-            start = next(iter(engine._schedules.values()))._due
+            start = schedule(engine).due
             await until(lambda: len(results.told) >= 6)
             assert loop.time() >= start + 0.5
-            beats = (next(iter(engine._schedules.values()))._due - start) / 0.1
+            beats = (schedule(engine).due - start) / 0.1
             assert beats == pytest.approx(round(beats), abs=1e-6)  # not later by the duration of each run
 
     run(body())
 
 
-def test_intervals_missed_in_a_pause_are_not_made_up_for(run: "Run", until: "Until") -> None:
+def test_intervals_missed_in_a_pause_are_not_made_up_for(
+    run: "Run", until: "Until", elapse: Callable[[float], None]
+) -> None:
     async def body() -> None:
         async with running(check("/bin/true", interval=100.0)) as (engine, results):
             await until(lambda: results.told)
-            schedule = next(iter(engine._schedules.values()))
-            assert schedule._timer is not None
-            schedule._timer.cancel()
-            schedule._due = missed = asyncio.get_running_loop().time() - 1050  # as if that much had passed unseen
-            schedule._tick()
-            assert schedule._due == pytest.approx(missed + 1100)
+            missed = schedule(engine).due
+            elapse(1050.0 + missed - asyncio.get_running_loop().time())
+            for _ in range(2):  # turns of the loop: time for one beat, and not for ten
+                await asyncio.sleep(0)
+            assert schedule(engine).due == pytest.approx(missed + 1100)
             await until(lambda: len(results.told) > 1)
             assert len(results.told) == 2
 
-    run(body())
+    run(body(), 10 * LONG)
 
 
 def test_first_starts_are_spread_but_soon() -> None:
@@ -373,7 +377,7 @@ def test_first_starts_are_spread_but_soon() -> None:
         engine = Checks(Results())
         engine.open(asyncio.get_running_loop())
         engine.set([check("/bin/true", name=name, interval=interval) for name, interval in intervals])
-        starts = [schedule._due for schedule in engine._schedules.values()]
+        starts = [schedule.due for schedule in engine.schedules.values()]
         await engine.close()
         return [start - starts[0] for start in starts]
 
@@ -383,13 +387,13 @@ def test_first_starts_are_spread_but_soon() -> None:
 def test_a_flood_of_output_is_read_slowly_and_not_kept(run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with running(check("/usr/bin/yes", "flood", timeout=3.0)) as (engine, results):
-            await until(lambda: (current := child(engine)) is not None and current._heard > 0)
+            await until(lambda: (current := child(engine)) is not None and current.heard > 0)
             process = child(engine)
             assert process is not None
             await until(lambda: results.told)
             assert results.told[0] == ("web", False, "not done within 3 s")
-            assert len(process._tail) <= TAIL
-            assert CHUNK < process._heard <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
+            assert len(process.tail) <= TAIL
+            assert CHUNK < process.heard <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
 
     run(body())
 
@@ -399,15 +403,23 @@ def test_much_output_does_not_block_a_program(run: "Run", until: "Until") -> Non
     assert run(first(until, shell(script))) == ("web", True, "end")
 
 
-def test_a_program_that_closes_its_output_is_waited_for(run: "Run", until: "Until", tmp_path: Path) -> None:
+def test_a_program_that_closes_its_output_is_waited_for(
+    run: "Run", until: "Until", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = f"echo said; exec >&- 2>&-; mkdir {tmp_path}/closed; while [ -e {tmp_path}/closed ]; do sleep 0.01; done"
 
     async def body() -> None:
-        async with running(shell(script)) as (engine, results):
+        loop = asyncio.get_running_loop()
+        remove, removed = loop.remove_reader, threading.Event()
+
+        def ends(output: int) -> bool:
+            removed.set()
+            return remove(output)
+
+        monkeypatch.setattr(loop, "remove_reader", ends)
+        async with running(shell(script)) as (_, results):
             await until((tmp_path / "closed").exists)
-            process = child(engine)
-            assert process is not None
-            await until(lambda: process._output not in asyncio.get_running_loop()._selector.get_map())  # type: ignore[attr-defined]
+            await until(removed.is_set)
             assert results.told == []
             (tmp_path / "closed").rmdir()
             await until(lambda: results.told)
@@ -426,12 +438,11 @@ def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
         loop = asyncio.get_running_loop()
         async with running(shell(FAMILY.format(trap=trap, file=file))) as (engine, results):
             await until(lambda: len(pids(file)) == 3)
-            process = child(engine)
-            assert process is not None
             started = loop.time()
             await engine.close()
             assert loop.time() - started < LONG
-            assert process._child._process.returncode is not None
+            for number in pids(file):
+                assert number not in descendants.children(os.getpid()), "reaped"
             assert results.told == []
         await until(lambda: all(map(gone, pids(file))))
 
@@ -515,11 +526,11 @@ def test_a_program_that_was_done_while_we_were_away_has_not_timed_out(
     monkeypatch.setattr(children, "POLL", LONG)
 
     async def body() -> None:
+        before = set(descendants.children(os.getpid()))
         async with running(check("/bin/true", timeout=0.3)) as (engine, results):
-            await until(lambda: next(iter(engine._schedules.values()))._run)
-            process = child(engine)
-            assert process is not None
-            os.waitid(os.P_PID, process._child.number, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 — the loop is away
+            await until(lambda: child(engine))
+            [number] = set(descendants.children(os.getpid())) - before
+            os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 — the loop is away
             await until(lambda: results.told)
             assert results.told == [("web", True, "")]
 
@@ -580,21 +591,21 @@ def test_a_check_that_stays_keeps_its_beats_and_its_process(run: "Run", until: "
         async with running(slow, steady) as (engine, results):
             await until(lambda: pids(file))
             [number] = pids(file)
-            schedules = dict(engine._schedules)
+            schedules = dict(engine.schedules)
             for turn in range(10):
                 other = shell(f"sleep {LONG}", name="other", interval=1 + turn)
                 engine.set([steady, slow, other])
-                await until(lambda: engine._schedules["other"]._run is not None)
+                await until(lambda: engine.schedules["other"].run is not None)
             engine.set([slow, steady])
-            assert engine._schedules == schedules
+            assert engine.schedules == schedules
             count = len(told(results, "steady"))
             await until(lambda: len(told(results, "steady")) > count)
             assert pids(file) == [number]
             os.kill(number, 0)  # raises if it is gone
             assert not told(results, "other"), "none of them came to its end"
-            await until(lambda: all(one.finished.is_set() for one in engine._ending))
+            await until(lambda: all(one.finished.is_set() for one in engine.ending))
             engine.set([slow, steady])
-            assert engine._ending == []
+            assert engine.ending == []
 
     run(scenario())
 
@@ -617,7 +628,7 @@ def test_a_check_that_is_another_now_begins_when_the_last_one_has_ended(
             assert results.told == [("web", True, "")]
             engine.set([])
             await asyncio.sleep(CLOSING_LIMIT)
-            assert engine._schedules == {}
+            assert engine.schedules == {}
             assert len(pids(Path(f"{log}.pids"))) == 2, "begun once"
 
     run(scenario())
@@ -635,7 +646,7 @@ def test_what_has_not_begun_yet_need_not_be_ended(run: "Run", until: "Until", tm
             await until(lambda: pids(log))
             engine.set([shell(f"echo x >>{log}")])
             engine.set([])
-            [ending] = engine._ending
+            [ending] = engine.ending
             await until(ending.finished.is_set)
             await asyncio.sleep(CLOSING_LIMIT)
             assert len(pids(log)) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import threading
 import time
@@ -20,7 +21,7 @@ from exavrrp.vrrp.packet import PROTOCOL
 from tests.ports import Log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     from exavrrp.ports import Arrival
     from exavrrp.system.wire import Wire
@@ -44,10 +45,11 @@ class Host:
         self.others = [self.peer + 10 + number for number in range(2)]
         self.second = self.source + 20
         self.arrived: list[tuple[Address, Arrival]] = []
+        self.when_received: Callable[[Arrival], None] = lambda _: None
         self.rejected: list[tuple[Reason, Address | None]] = []
         self.log = Log()
         self.transports = Transports(
-            lambda source, arrival: self.arrived.append((source, arrival)),
+            self.receive,
             lambda reason, sender: self.rejected.append((reason, sender)),
             self.log,
         )
@@ -55,6 +57,10 @@ class Host:
         pair.a.ip("\n".join(f"addr add {one}/{bits} dev lo" for one in self.others))
         pair.b.ip(f"addr add {self.second}/{bits} dev lo")
         pair.a.ip(f"route add {self.second}/{bits} via {'10.0.0.2' if version == 4 else 'fd00:0::2'}", f"-{version}")
+
+    def receive(self, source: Address, arrival: Arrival) -> None:
+        self.arrived.append((source, arrival))
+        self.when_received(arrival)
 
     def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
         with self.pair.b:
@@ -90,12 +96,6 @@ async def hearing(pair: Pair, version: int) -> AsyncIterator[Host]:
         yield host
     finally:
         host.transports.close()
-
-
-def inode(wire: Wire) -> int:
-    """Of its socket: another one is another socket."""
-    assert wire._socket is not None
-    return wire._socket.fileno()
 
 
 class Traffic:
@@ -136,7 +136,7 @@ def test_peers_come_and_go_under_traffic_and_nothing_of_the_others_is_lost(
             changing, stranger = host.others
             host.set({host.source: [host.peer]})
             wire = host.transports[host.source]
-            descriptor = inode(wire)
+            descriptor = wire.fileno()
             with Traffic(host, host.peer, stranger) as traffic:
                 for number in range(CHANGES):
                     host.set({host.source: [host.peer, *([changing] if number % 2 == 0 else [])]})
@@ -144,7 +144,7 @@ def test_peers_come_and_go_under_traffic_and_nothing_of_the_others_is_lost(
                 await until(lambda: traffic.sent > 100)
             await until(lambda: len(host.came(host.peer)) == traffic.sent)
             assert set(host.came(host.peer).values()) == {1}, "each packet once"
-            assert inode(wire) == descriptor, "the same socket"
+            assert wire.fileno() == descriptor, "the same socket"
             assert wire.counters.overflowed == 0
             assert sum(host.came(stranger).values()) < traffic.sent / 2, "the kernel keeps strangers out"
 
@@ -187,7 +187,7 @@ def test_sources_come_and_go_beside_one_that_stays(pair: Pair, run: Run, until: 
             peers = {host.source: [host.peer]}
             host.set(peers)
             wire, second = host.transports[host.source], host.transports[host.second]
-            descriptor = inode(wire)
+            descriptor = wire.fileno()
             host.send(host.peer, b"too early", to=host.second)
             host.set(peers | {host.second: host.others})
             assert host.transports[host.second] is second, "the same as before"
@@ -195,13 +195,13 @@ def test_sources_come_and_go_beside_one_that_stays(pair: Pair, run: Run, until: 
             host.send(host.others[0], b"new", to=host.second)
             await until(lambda: host.came(host.others[0], to=host.second) == {b"new": 1})
             host.set(peers)
-            assert second._socket is None
+            assert second.fileno() == -1
             assert [source for source, _ in host.transports.items()] == [host.source]
             host.send(host.others[0], b"gone", to=host.second)
             host.send(host.peer, b"still here")
             await until(lambda: host.came(host.peer) == {b"still here": 1})
             assert host.came(host.others[0], to=host.second) == {b"new": 1}
-            assert inode(wire) == descriptor
+            assert wire.fileno() == descriptor
 
     run(scenario())
 
@@ -218,7 +218,7 @@ def test_an_impossible_source_changes_nothing(pair: Pair, run: Run, until: Until
                 host.set({host.second: [host.peer], host.source: host.others, absent: [host.peer]})
             assert caught.value.errno == errno.EADDRNOTAVAIL
             assert [source for source, _ in host.transports.items()] == [host.source]
-            assert host.transports[host.second]._socket is None
+            assert host.transports[host.second].fileno() == -1
             assert wire.peers == {host.peer}
             host.send(host.peer, b"heard")
             await until(lambda: host.came(host.peer) == {b"heard": 1})
@@ -231,8 +231,8 @@ def test_an_impossible_source_changes_nothing(pair: Pair, run: Run, until: Until
 
 def refuse(wire: Wire) -> None:
     """Have the kernel refuse another filter for good (SO_LOCK_FILTER)."""
-    assert wire._socket is not None
-    wire._socket.setsockopt(socket.SOL_SOCKET, 44, 1)
+    with socket.socket(fileno=os.dup(wire.fileno())) as same:
+        same.setsockopt(socket.SOL_SOCKET, 44, 1)
 
 
 @pytest.mark.system
@@ -266,7 +266,7 @@ def test_more_peers_than_a_filter_holds_and_back(pair: Pair, run: Run, until: Un
             stranger, _ = host.others
             host.set({host.source: [host.peer]})
             wire = host.transports[host.source]
-            descriptor = inode(wire)
+            descriptor = wire.fileno()
             assert wire.filtered
             with Traffic(host, host.peer) as traffic:
                 for number in range(10):
@@ -275,7 +275,7 @@ def test_more_peers_than_a_filter_holds_and_back(pair: Pair, run: Run, until: Un
                     await asyncio.sleep(0.01)
             await until(lambda: len(host.came(host.peer)) == traffic.sent)
             assert set(host.came(host.peer).values()) == {1}
-            assert inode(wire) == descriptor
+            assert wire.fileno() == descriptor
             host.set({host.source: [host.peer, *many]})
             host.set({host.source: [host.peer, *many[1:]]})
             assert [fields["source"] for fields in host.log.told("filter-failed")] == [str(host.source)] * 6
@@ -294,11 +294,11 @@ def test_who_is_let_in_may_change_within_a_callback(pair: Pair, run: Run, until:
             stranger, _ = host.others
             heard: list[bytes] = []
 
-            def receive(_: Address, arrival: Arrival) -> None:
+            def receive(arrival: Arrival) -> None:
                 heard.append(arrival.datagram.payload)
                 host.set({host.source: many})  # the socket for strangers is closed
 
-            host.transports._receive = receive
+            host.when_received = receive
             host.set({host.source: [host.peer]})
             with host.sender(stranger) as sender:
                 for number in range(3):

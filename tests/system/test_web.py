@@ -164,8 +164,8 @@ def test_no_answer_raises_anything_or_takes_more_than_its_share(
         outcome = reading.feed(whole[at : at + step])
         if outcome is not None:
             break
-        assert reading._read < MOST_READ
-        assert len(reading._body) <= MOST_READ
+        assert reading.read < MOST_READ
+        assert len(reading.body) <= MOST_READ
     if outcome is None:
         outcome = reading.feed(b"")
     assert outcome is not None, "the end is always an outcome"

@@ -79,7 +79,8 @@ class Conversation:
         """``pulse``: seconds without a line from ExaBGP after which a heartbeat probe is sent, None: never, and no
         neighbour is tried.
         """
-        self._prefixes = Prefixes()
+        self.prefixes = Prefixes()
+        """what is desired of each prefix of ours, and what has been sent"""
         self._channel = Channel(pulse)
         self._greeting = Greeting()
         self._neighbors = Neighbors()
@@ -99,26 +100,26 @@ class Conversation:
         So when it has one for all sessions to a neighbour and one for some of these. So, too, when these are the forms
         before and now, unless it was ours no more in between, and is withdrawn. Then nothing has changed.
         """
-        self._prefixes.own(ours)
+        self.prefixes.own(ours)
 
     def set(self, desired: Iterable[Route]) -> None:
         """Announce exactly these of our prefixes, and like this.
 
         Raises KeyError for a prefix that is not ours, ValueError as ``own``.
         """
-        self._prefixes.set(desired)
+        self.prefixes.set(desired)
 
     def change(self, desired: Mapping[Network, Route | None]) -> None:
         """Announce these of our prefixes like this, or withdraw them (None), and leave all others as before.
 
         Does nothing before the first ``set``. Raises KeyError for a prefix that is not ours, ValueError as ``own``.
         """
-        self._prefixes.change(desired)
+        self.prefixes.change(desired)
 
     @property
     def wanted(self) -> Mapping[Network, Route]:
         """What is desired; every other prefix of ours is to be withdrawn."""
-        return self._prefixes.desired
+        return self.prefixes.desired
 
     @property
     def dialect(self) -> Dialect | None:
@@ -133,18 +134,18 @@ class Conversation:
     @property
     def settled(self) -> bool:
         """Whether ExaBGP has carried out everything that is desired."""
-        return self._prefixes.has_carried_out()
+        return self.prefixes.has_carried_out()
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         """Whether ExaBGP has carried out what is desired of each of these prefixes; of one not ours nothing is."""
-        return self._prefixes.has_carried_out(networks)
+        return self.prefixes.has_carried_out(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether ExaBGP may announce any of these prefixes of ours because of what it was sent, a trial too.
 
         Not so if it has certainly refused that, or has carried out a withdraw since.
         """
-        return self._prefixes.may_announce(networks)
+        return self.prefixes.may_announce(networks)
 
     @property
     def resting(self) -> bool:
@@ -153,20 +154,20 @@ class Conversation:
         asking = self._greeting.under_way or channel.probe_due or self._survey.due
         asking = asking or neighbors.detail_due or neighbors.detail_at is not None or bool(neighbors.audience.retrials)
         asking = asking or (self._tries and bool(neighbors.audience.due))
-        return not asking and self._prefixes.is_idle and not channel.queue
+        return not asking and self.prefixes.is_idle and not channel.queue
 
     @property
     def _tries(self) -> bool:
         """Whether neighbours are tried at all."""
-        return self._channel.pulse is not None and self._prefixes.begun
+        return self._channel.pulse is not None and self.prefixes.begun
 
     # What is written
 
     def transmit(self, now: float) -> list[str]:
         """The lines to write now, in one piece. To be called only when everything before has been written."""
         channel, dialect = self._channel, self._greeting.dialect
-        self._prefixes.rotation.now = now
-        self._prefixes.rotation.written()
+        self.prefixes.rotation.now = now
+        self.prefixes.rotation.written()
         if dialect is None or self._greeting.under_way:
             return self._greeting.transmit(now)
         channel.begin(now)
@@ -180,7 +181,7 @@ class Conversation:
         if self._neighbors.detail_due and not channel.has(DetailProbe):
             self._neighbors.detail_due, self._neighbors.detail_at = False, None
             channel.send(lines, DetailProbe(), dialect.DETAIL, dialect, fenced=False)
-        commands = self._prefixes.next(channel.room)
+        commands = self.prefixes.next(channel.room)
         for instructions in commands:
             first, *others = instructions
             line = first.line(others, dialect)
@@ -197,15 +198,15 @@ class Conversation:
         self._survey.due = False
         self._channel.probe_due = True  # whose heading ends these answers, should they not come
         self._channel.send(lines, ConfigurationProbe(), dialect.CONFIGURATION, dialect, fenced=False)
-        if self._survey.wants_routes(now) and (withdrawn := self._prefixes.withdrawn()):
+        if self._survey.wants_routes(now) and (withdrawn := self.prefixes.withdrawn()):
             self._channel.send(lines, RoutesProbe(withdrawn), dialect.ROUTES, dialect, fenced=False)
 
     def _try(self, session: Session, lines: list[str], dialect: Dialect) -> None:
         """Ask whether its neighbour lists us, as soon as a prefix is at rest."""
-        lane = self._prefixes.lane_for(session)
+        lane = self.prefixes.lane_for(session)
         if lane is None:
             return  # not now: what is under way will be answered
-        announced, (route, variant) = self._prefixes.begin_trial(lane, session)
+        announced, (route, variant) = self.prefixes.begin_trial(lane, session)
         self._neighbors.audience.is_tried(session)
         line = (dialect.announce if announced else dialect.withdraw)(everywhere(route), variant)
         words = dialect.for_one(self._neighbors.selector(session), line)
@@ -218,7 +219,7 @@ class Conversation:
         """When ``tick`` has to be called; ``None``: not before something happens."""
         if self._greeting.under_way:
             return self._greeting.deadline
-        times = [*self._prefixes.times, *self._neighbors.audience.retrials.values()]
+        times = [*self.prefixes.times, *self._neighbors.audience.retrials.values()]
         times += [one for one in (self._neighbors.detail_at, self._channel.deadline) if one is not None]
         if not self._channel.queue and self._channel.pulse is not None:
             times.append(self._survey.deadline)
@@ -231,14 +232,14 @@ class Conversation:
             if events and self._greeting.times > TRIES and self.dialect is not None:
                 events += self._channel.tell_stall(now)
             return events
-        self._prefixes.tick(now)
+        self.prefixes.tick(now)
         neighbors, channel = self._neighbors, self._channel
         if neighbors.detail_at is not None and neighbors.detail_at <= now:
             neighbors.detail_due, neighbors.detail_at = True, None
         neighbors.audience.tick(now)
         if not channel.queue and channel.pulse is not None and now >= self._survey.deadline:
             self._survey.begin(now)
-        return channel.tick(now, due=bool(self._prefixes.due))
+        return channel.tick(now, due=bool(self.prefixes.due))
 
     # What is heard
 
@@ -324,12 +325,12 @@ class Conversation:
             case never:
                 assert_never(never)
         if channel.answered(now):
-            self._prefixes.verify()
+            self.prefixes.verify()
         return events
 
     def _commanded(self, command: Command, done: bool, now: float) -> list[Event]:
         events: list[Event] = []
-        prefixes, fenced, alone = self._prefixes, command.fenced, len(command.instructions) == 1
+        prefixes, fenced, alone = self.prefixes, command.fenced, len(command.instructions) == 1
         for one in command.instructions:
             if done:
                 events += prefixes.accepted(one, fenced=fenced, now=now)
@@ -346,9 +347,9 @@ class Conversation:
         events = [event for one in lost for event in self._unanswered(one, now)]
         commands = [one for one in lost if isinstance(one, Command)]
         if self._channel.acknowledged and not all(command.fenced for command in commands):
-            self._prefixes.doubt()
+            self.prefixes.doubt()
             events.append(Odd(f"{len(commands)} commands were not answered; asking again for each of them"))
-        self._prefixes.verify()
+        self.prefixes.verify()
         return events
 
     def _unanswered(self, entry: Entry, now: float) -> list[Event]:
@@ -363,7 +364,7 @@ class Conversation:
                 told = [
                     event
                     for one in entry.instructions
-                    for event in self._prefixes.lost(one, line, fenced=fenced, now=now)
+                    for event in self.prefixes.lost(one, line, fenced=fenced, now=now)
                 ]
                 return [] if entry.reported else told
         return []
@@ -375,7 +376,7 @@ class Conversation:
         self._greeting.begin_anew()
         self._channel.clear()
         self._survey.due = False
-        self._prefixes.forget_unanswered()
+        self.prefixes.forget_unanswered()
         return [Odd(f'"{"done" if done else "error"}" answers nothing; saying everything again')]
 
     # Neighbours
@@ -383,7 +384,7 @@ class Conversation:
     def _changed(self, session: Session, selector: str, *, up: bool) -> list[Event]:
         self._channel.changed(session)
         if up:
-            self._prefixes.repeat_everything()
+            self.prefixes.repeat_everything()
             self._neighbors.detail_due = self._neighbors.detail_due or self._channel.pulse is not None
         return self._neighbors.changed(session, selector, up=up)
 
@@ -392,7 +393,7 @@ class Conversation:
         told = self._neighbors.not_detailed(now) if probe is None else self._neighbors.detailed(probe, now)
         events, new = told
         if new:
-            self._prefixes.repeat_everything()
+            self.prefixes.repeat_everything()
         return events
 
     def _surveyed(self, survey: ConfigurationProbe) -> list[Event]:
@@ -402,7 +403,7 @@ class Conversation:
         if not changed:
             return []
         self._neighbors.audience.try_again(self.established)
-        self._prefixes.repeat_everything()
+        self.prefixes.repeat_everything()
         self._survey.again = True
         return [Reconfigured()]
 
@@ -412,20 +413,20 @@ class Conversation:
         hearing = self._neighbors.hearing
         events: list[Event] = []
         for (network, sessions), generation in routes.withdrawn.items():
-            prefix = self._prefixes.lanes.get((network, sessions))
+            prefix = self.prefixes.lanes.get((network, sessions))
             if prefix is None:
                 continue  # ours no more
             named = {one.peer for home, _ in prefix.homes for one in home.attributes.neighbors}
             peers = named & hearing if named else hearing
             if prefix.generation == generation and any((peer, network) in routes.announced for peer in peers):
-                self._prefixes.renew((network, sessions))
+                self.prefixes.renew((network, sessions))
                 detail = f"ExaBGP announces {network}, which was withdrawn: is it in a static section of exabgp.conf?"
                 events.append(Odd(f"{detail} Withdrawing it again"))
         return events
 
     def _tried(self, trial: Trial, done: bool | None, now: float) -> list[Event]:
         """What was tried with one neighbour was answered, or (None) never will be (4.2, as with any command)."""
-        self._prefixes.end_trial(trial.lane, done)
+        self.prefixes.end_trial(trial.lane, done)
         session, audience = trial.session, self._neighbors.audience
         if session not in self.established:
             return []
@@ -433,5 +434,5 @@ class Conversation:
         listed = bool(done) or not self._channel.acknowledged  # where ExaBGP acknowledges nothing, it is unknown
         news = audience.answered(session, listed, now)
         if deaf and listed:
-            self._prefixes.repeat_everything()
+            self.prefixes.repeat_everything()
         return [Listed(session, listed)] if news else []

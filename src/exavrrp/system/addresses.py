@@ -79,7 +79,7 @@ IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
     *(0x01, 0x02, 0x08, 0x20, 0x40, 0x80),
 )
 """linux/if_addr.h."""
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, _IFA_PROTO = 1, 2, 6, 8, 11
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 _RTA_DST = 1
 _RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 1, 5, 9
@@ -180,13 +180,14 @@ class Addresses:
         self._repaired = repaired
         self._failed = failed
         self._kernel = Conversation()
-        self._watch = Watch(
+        self.watch = Watch(
             (_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR),
             self._look,
             delay=0.0,
             spacing=SPACING,
             matters=concerns_loopback,
         )
+        """what notices changes of lo, and how often it has looked"""
         self._troubles: dict[Address, _Trouble] = {}
         self._awaited: dict[Address, float] = {}
         """until when (``loop.time()``)"""
@@ -200,16 +201,16 @@ class Addresses:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts to watch lo; changes nothing. Raises ``OSError`` when the kernel gives us no netlink socket."""
         self._loop = loop
-        self._watch.open(loop)
+        self.watch.open(loop)
         try:
             self._kernel.open()
         except OSError:
-            self._watch.close()
+            self.watch.close()
             raise
 
     def close(self) -> None:
         """Stops watching; leaves lo as it is."""
-        self._watch.close()
+        self.watch.close()
         self._kernel.close()
         if self._glance is not None:
             self._glance.cancel()
@@ -401,7 +402,7 @@ class Addresses:
             before = set(self._awaited)
             failures = self._put_right(due, present) if due else {}
         except OSError:
-            self._watch.look_after(FIRST_PAUSE)
+            self.watch.look_after(FIRST_PAUSE)
             return
         self._let_go(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
         self._repairing |= due.keys() & self._awaited.keys()
@@ -438,7 +439,7 @@ class Addresses:
         wait = trouble.last + trouble.pause - now
         if wait <= 0:
             return True
-        self._watch.look_after(wait)
+        self.watch.look_after(wait)
         return False
 
     def _undone(self, address: Address) -> bool:
@@ -458,7 +459,7 @@ class Addresses:
         trouble = self._troubles.setdefault(address, _Trouble())
         trouble.last = self._loop.time()
         trouble.pause = min(max(FIRST_PAUSE, trouble.pause * 2), LONGEST_PAUSE)
-        self._watch.look_after(trouble.pause)
+        self.watch.look_after(trouble.pause)
 
 
 def global_on_loopback() -> tuple[Address, ...]:
@@ -517,7 +518,7 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
             continue
         if len(longer := found.get(_IFA_FLAGS, b"")) == 4:
             flags = int.from_bytes(longer, sys.byteorder)
-        mark = int.from_bytes(found.get(_IFA_PROTO, b""), sys.byteorder)
+        mark = int.from_bytes(found.get(IFA_PROTO, b""), sys.byteorder)
         lifetimes = found.get(_IFA_CACHEINFO, b"")
         preferred = _LIFETIMES.unpack(lifetimes)[0] if len(lifetimes) == _LIFETIMES.size else _FOREVER
         yield _Entry(address, prefix, flags, scope, index, mark, preferred)
@@ -533,7 +534,7 @@ def _addition(address: Address, *, preferred: bool) -> Request:
     flags, lifetime = (IFA_F_NODAD, _FOREVER if preferred else 0) if address.version == 6 else (0, _FOREVER)
     body = _message(address, address.max_prefixlen, flags)
     body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(lifetime, _FOREVER, 0, 0))
-    body += attribute(_IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
+    body += attribute(IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
     return Request(_RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
 
 

@@ -195,7 +195,7 @@ class Child:
         self._signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=REAPING)
-        self._release()
+        self.leave()
 
     def leave(self) -> None:
         """Watch it no longer: it lives on without us, and ``ended`` is not called. Only before our own end."""

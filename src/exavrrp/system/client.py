@@ -39,7 +39,7 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
         try:
             connection.settimeout(ANSWER_TIMEOUT)
             connection.sendall(encode(request))
-            yield from _answers(connection, deadline)
+            yield from answers(connection, deadline)
         except TimeoutError:
             raise Unanswered(
                 f"the agent at {path} does not answer within {ANSWER_TIMEOUT:g} s; is it stopped?"
@@ -70,7 +70,7 @@ def _connect(connection: socket.socket, path: Path) -> None:
         raise Unanswered(f"{path} cannot be reached: {error.strerror or error}") from None
 
 
-def _answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:
+def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:
     """Each answer as it comes; ``deadline`` for the last one is a time of the monotonic clock, None: none.
 
     Raises Unanswered, Misunderstood, OSError (TimeoutError: no first answer).

@@ -161,6 +161,11 @@ class Control:
             self._arm(name)
         self._keep_listening()
 
+    @property
+    def clients(self) -> int:
+        """How many are attended to now."""
+        return len(self._clients)
+
     def drained(self) -> frozenset[str]:
         """The routers that stay out of the election from the start on."""
         return frozenset(self._held).intersection(self._service.names())
@@ -271,7 +276,7 @@ class Control:
                 self._pause = self._loop.call_later(ACCEPT_PAUSE, self._attend)
                 return
             connection.settimeout(0)
-            client = self._loop.create_task(self._attend_to(connection))
+            client = self._loop.create_task(self.attend_to(connection))
             self._clients.add(client)
             client.add_done_callback(self._left)
         self._attend()
@@ -284,7 +289,8 @@ class Control:
 
     # One client
 
-    async def _attend_to(self, connection: socket.socket) -> None:
+    async def attend_to(self, connection: socket.socket) -> None:
+        """Carry out the one request of a client, and answer it. Returns when that is done, or the client is gone."""
         with connection:
             try:
                 try:

@@ -243,6 +243,15 @@ class Watch:
             self._socket.close()
             self._socket = None
 
+    @property
+    def pending(self) -> bool:
+        """Whether a look is due; there is none after the one that ends a burst."""
+        return self._timer is not None
+
+    def fileno(self) -> int:
+        """Of the socket that notifications come from; -1 while it is closed."""
+        return -1 if self._socket is None else self._socket.fileno()
+
     def look_after(self, delay: float) -> None:
         """Asks for a look ``delay`` seconds from now (or as soon as ``spacing`` allows), if none is due earlier."""
         if self._loop is None or self._socket is None:

@@ -86,32 +86,23 @@ class Paths:
         self._changed = changed
         self._only = frozenset(only) if only else None
         self._kernel = Conversation()
-        self._watch = Watch(_GROUPS.values(), self._refresh, delay=DELAY, spacing=SPACING)
+        self.watch = Watch(_GROUPS.values(), self._refresh, delay=DELAY, spacing=SPACING)
+        """what notices changes of the routes, and how often it has looked"""
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
         self._held: dict[Address, bool] = {}
         self._names: dict[int, str] = {}
 
-    @property
-    def refreshes(self) -> int:
-        """How often the routes were looked at again."""
-        return self._watch.looks
-
-    @property
-    def overflows(self) -> int:
-        """How often the kernel had more to announce than its buffer holds (harmless)."""
-        return self._watch.overflows
-
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Raises ``OSError`` when the kernel gives us no netlink socket."""
-        self._watch.open(loop)
+        self.watch.open(loop)
         try:
             self._kernel.open()
         except OSError:
-            self._watch.close()
+            self.watch.close()
             raise
 
     def close(self) -> None:
-        self._watch.close()
+        self.watch.close()
         self._kernel.close()
 
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
@@ -128,7 +119,7 @@ class Paths:
                 self._known[pair] = self._ask(peer, source)
             except OSError:
                 self._known[pair] = self._restricted({})
-                self._watch.look_after(RETRY)
+                self.watch.look_after(RETRY)
         return self._known[pair]
 
     def holds(self, source: Address) -> bool:
@@ -166,7 +157,7 @@ class Paths:
             try:
                 now = self._ask(peer, source)
             except OSError:
-                self._watch.look_after(RETRY)
+                self.watch.look_after(RETRY)
                 continue
             if now != before:
                 self._known[peer, source] = now

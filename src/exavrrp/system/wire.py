@@ -139,6 +139,10 @@ class Wire:
         """Whose packets are let in."""
         return self._peers
 
+    def fileno(self) -> int:
+        """Of the socket that peers are heard on; -1 while the wire is closed."""
+        return -1 if self._socket is None else self._socket.fileno()
+
     def open(self, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
         """Starts to receive what ``peers`` send.
 

@@ -89,7 +89,7 @@ async def process(probe: Process) -> Outcome:
     for index, entry in enumerate(_numbers()):
         if index % SLICE == SLICE - 1:
             await asyncio.sleep(0)
-        found += _is_called(entry, name)
+        found += is_called(entry, name)
         if found >= probe.at_least:
             return Outcome(passed=True)
     many = "none runs" if not found else f"{found} of {probe.at_least} run"
@@ -101,9 +101,10 @@ def _numbers() -> list[str]:
         return [entry.name for entry in entries if entry.name.isdecimal()]
 
 
-def _is_called(entry: str, name: bytes) -> bool:
+def is_called(entry: str, name: bytes) -> bool:
+    """Whether the process with this number (as /proc has it) runs and has this name; False if it has ended."""
     try:
-        head, _, rest = _beginning_of_stat(entry).rpartition(b")")
+        head, _, rest = beginning_of_stat(entry).rpartition(b")")
         if head.partition(b"(")[2] != name[:_COMM] or rest.split()[:1] in ([b"Z"], [b"X"], []):
             return False
         if len(name) <= _COMM:
@@ -115,7 +116,8 @@ def _is_called(entry: str, name: bytes) -> bool:
     return any(word.rpartition(b"/")[2] == name for word in words[:2])
 
 
-def _beginning_of_stat(entry: str) -> bytes:
+def beginning_of_stat(entry: str) -> bytes:
+    """As much of a process's ``stat`` as has its name and state. Raises OSError when it has ended."""
     descriptor = os.open(f"/proc/{entry}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 256)

@@ -60,8 +60,10 @@ class Process:
         self._loop = loop
         self._tell_outcome: Tell | None = tell
         self._gone = gone
-        self._tail = b""
-        self._heard = 0
+        self.tail = b""
+        """the end of its output, at most ``TAIL`` bytes"""
+        self.heard = 0
+        """bytes of its output that have been read"""
         self._started = loop.time()
         self._child = Child(start, loop, self._ended, background=False, mark=f"{VARIABLE}={name}")
         self._output = self._child.output.fileno()
@@ -112,7 +114,7 @@ class Process:
         self._read()
         self._release()
         self._gone()
-        said = _last_line(self._tail)
+        said = last_line(self.tail)
         if status == 0:
             self._tell(passed=True, detail=said)
         else:
@@ -135,7 +137,7 @@ class Process:
         """Read; from the second pipe full on, with a pause after each read."""
         if not self._read():
             self._loop.remove_reader(self._output)
-        elif self._heard > CHUNK:
+        elif self.heard > CHUNK:
             self._loop.remove_reader(self._output)
             self._pause = self._loop.call_later(OUTPUT_PAUSE, self._listen)
 
@@ -145,12 +147,12 @@ class Process:
             read = os.read(self._output, CHUNK)
         except BlockingIOError:
             return True
-        self._heard += len(read)
-        self._tail = (self._tail + read)[-TAIL:]
+        self.heard += len(read)
+        self.tail = (self.tail + read)[-TAIL:]
         return bool(read)
 
 
-def _last_line(output: bytes) -> str:
+def last_line(output: bytes) -> str:
     """The last line that says something, printable and of bounded length."""
     lines = [line.strip() for line in output.decode("utf-8", "replace").splitlines()]
     return printable(next((line for line in reversed(lines) if line), ""))

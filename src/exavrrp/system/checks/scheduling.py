@@ -17,6 +17,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Protocol
@@ -84,13 +85,14 @@ class Checks:
     def __init__(self, result: Result, distrust: Distrust = _unheard) -> None:
         self._result = result
         self._distrust = distrust
-        self._schedules: dict[str, Schedule] = {}
-        self._ending: list[Run] = []
-        """of checks that are carried out no more, or differently"""
+        self.schedules: dict[str, Schedule] = {}
+        """of each check, by its name"""
+        self.ending: list[Run] = []
+        """runs of checks that are carried out no more, or differently; ``set`` drops those that have ended"""
 
     def distrusted(self) -> dict[str, str]:
         """The checks whose last results stand although their programs are not run any more, and why they are not."""
-        return {name: one.distrusted for name, one in self._schedules.items() if one.distrusted is not None}
+        return {name: one.distrusted for name, one in self.schedules.items() if one.distrusted is not None}
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Be ready. To be called in the main thread."""
@@ -104,30 +106,30 @@ class Checks:
         now, is ended and tells no result; another one begins when nothing is left of it, or ``CLOSING_LIMIT`` later.
         """
         wanted = {check.name: check for check in checks}
-        self._ending = [run for run in self._ending if not run.finished.is_set()]
-        gone = [name for name, one in self._schedules.items() if wanted.get(name) != one.check]
-        closed = {name: self._schedules.pop(name) for name in gone}
-        new = [check for name, check in wanted.items() if name not in self._schedules]
+        self.ending = [run for run in self.ending if not run.finished.is_set()]
+        gone = [name for name, one in self.schedules.items() if wanted.get(name) != one.check]
+        closed = {name: self.schedules.pop(name) for name in gone}
+        new = [check for name, check in wanted.items() if name not in self.schedules]
         now = self._loop.time()
         for index, check in enumerate(new):
-            schedule = self._schedules[check.name] = Schedule(check, _beginning(check), self._result, self._distrust)
+            schedule = self.schedules[check.name] = Schedule(check, _beginning(check), self._result, self._distrust)
             first = now + index * min(STAGGER, check.interval / len(new))
             before = closed.pop(check.name, None)
             run = None if before is None else before.close(partial(schedule.open, self._loop, first))
             if run is None:
                 schedule.open(self._loop, first)
             else:
-                self._ending.append(run)
+                self.ending.append(run)
                 self._loop.call_later(CLOSING_LIMIT, schedule.open, self._loop, first)
-        self._ending += [run for schedule in closed.values() if (run := schedule.close()) is not None]
+        self.ending += [run for schedule in closed.values() if (run := schedule.close()) is not None]
 
     async def close(self) -> None:
         """Start nothing more, end what runs, and reap it; no result is told any more. Takes CLOSING_LIMIT at most.
 
         A cancelled ``close`` kills at once what is left.
         """
-        runs = [run for schedule in self._schedules.values() if (run := schedule.close()) is not None]
-        runs += [run for run in self._ending if not run.finished.is_set()]
+        runs = [run for schedule in self.schedules.values() if (run := schedule.close()) is not None]
+        runs += [run for run in self.ending if not run.finished.is_set()]
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(CLOSING_LIMIT):
@@ -160,7 +162,10 @@ class Schedule:
         """when it could be run for the last time"""
         self._result = result
         self._begin = begin
-        self._run: Run | None = None
+        self.run: Run | None = None
+        """what runs now"""
+        self.due = math.inf
+        """when it is to run next (``loop.time()``)"""
         self._timer: asyncio.TimerHandle | None = None
         self._pace = check.interval
         self._closed = False
@@ -170,8 +175,8 @@ class Schedule:
         """Run at ``first`` for the first time, or now if that is over; does nothing when it is open, or closed."""
         if self._timer is None and not self._closed:
             self._loop = loop
-            self._due = first
-            self._timer = loop.call_at(self._due, self._tick)
+            self.due = first
+            self._timer = loop.call_at(self.due, self._tick)
 
     def close(self, then: Callable[[], None] | None = None) -> Run | None:
         """Start nothing more, and tell nothing more; what runs is asked to end. ``then``: when nothing is left of it.
@@ -182,28 +187,28 @@ class Schedule:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._run is not None:
+        if self.run is not None:
             self._then = then
-            self._run.silence()
-            self._run.end(CLOSING_GRACE)
-        return self._run
+            self.run.silence()
+            self.run.end(CLOSING_GRACE)
+        return self.run
 
     def _tick(self) -> None:
-        self._beat = following(self._due, self._pace, self._loop.time()) - self._pace
+        self._beat = following(self.due, self._pace, self._loop.time()) - self._pace
         self._arm()
-        if self._run is None:
+        if self.run is None:
             self._start()
-        elif self._run.overdue:
-            self._tell(Outcome(passed=False, detail=f"still there after {self._run.lasted():.1f} s"))
+        elif self.run.overdue:
+            self._tell(Outcome(passed=False, detail=f"still there after {self.run.lasted():.1f} s"))
 
     def _arm(self) -> None:
-        self._due = following(self._beat, self._pace, self._loop.time())
-        self._timer = self._loop.call_at(self._due, self._tick)
+        self.due = following(self._beat, self._pace, self._loop.time())
+        self._timer = self._loop.call_at(self.due, self._tick)
 
     def _start(self) -> None:
         self._started = self._loop.time()
         try:
-            self._run = self._begin(self._loop, self._tell, self._gone)
+            self.run = self._begin(self._loop, self._tell, self._gone)
             self._trusted, self.distrusted = self._started, None
         except Refused as refused:
             self._refuse(refused.text)
@@ -229,7 +234,7 @@ class Schedule:
             self._arm()
 
     def _gone(self) -> None:
-        self._run = None
+        self.run = None
         if self._then is not None:
             self._then()
 

@@ -37,9 +37,11 @@ class Answer:
         self._http = http
         self._sought = None if http.contains is None else http.contains.encode()
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD)
-        self._read = 0
+        self.read = 0
+        """bytes of the answer that have been taken in"""
         self._status: int | None = None
-        self._body = bytearray()
+        self.body = bytearray()
+        """what is kept of the body, to look for text in; at most ``MOST_READ`` bytes"""
 
     def request(self) -> bytes:
         """What to send."""
@@ -50,7 +52,7 @@ class Answer:
 
     def feed(self, data: bytes) -> Outcome | None:
         """The outcome, as soon as it is known; ``data`` is empty when the server has closed the connection."""
-        self._read += len(data)
+        self.read += len(data)
         try:
             self._connection.receive_data(data)
             while True:
@@ -62,7 +64,7 @@ class Answer:
                     return outcome
         except h11.RemoteProtocolError as error:
             return Outcome(passed=False, detail=printable(f"{self._prelude()}no HTTP: {error}"))
-        if self._read >= MOST_READ:
+        if self.read >= MOST_READ:
             return Outcome(passed=False, detail=f"{self._prelude()}{self._lack()} in the first {MOST_READ} bytes")
         return None
 
@@ -83,9 +85,9 @@ class Answer:
 
     def _search(self, data: bytes) -> Outcome | None:
         assert self._sought is not None
-        begin = max(0, len(self._body) - len(self._sought) + 1)
-        self._body += data
-        if self._body.find(self._sought, begin) < 0:
+        begin = max(0, len(self.body) - len(self._sought) + 1)
+        self.body += data
+        if self.body.find(self._sought, begin) < 0:
             return None
         return Outcome(passed=True, detail=f"status {self._status}")
 
