@@ -724,7 +724,9 @@ class Fabric:
 
     def start(self, line: Line = "5") -> None:
         """Starts both, and waits until a serves and b follows it."""
-        self.start_both(line)
+        for host in (self.a, self.b):  # in this order: b, which has begun first, would serve first, and hand over
+            host.start(line)
+            host.log.wait("transition")
         self.settled()
         # With the second advert the first has been heard. Nobody is followed before that.
         self.sniffer.wait(2, self.a.source, via="a0", since=at(self.b.log.wait("transition")))
