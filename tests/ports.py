@@ -543,6 +543,7 @@ class Rig:
 
     def configured(self, *tables: str) -> None:
         """The configuration is this one."""
+        self.tables = tables
         self.configuration = configuration(*(tables or (router(),)))
         self.numbered |= {one.vrid: one.name for one in self.configuration.routers}
         self.networks += [network for one in self.configuration.routers for network in one.owned]

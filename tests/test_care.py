@@ -1,6 +1,9 @@
 """The caretaker: it goes on with what is announced, and ends ExaBGP if it has to withdraw that."""
 
-from ipaddress import ip_network
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+
+import pytest
 
 from exavrrp import speaker
 from exavrrp.care import GRACE, REMEDY, REMINDER, Caretaker
@@ -18,7 +21,7 @@ ONLY_THE_END = ", and only the end of ExaBGP can withdraw it"
 class Care:
     """A caretaker, beginning with what the node of ``before`` has left."""
 
-    def __init__(self, before: Rig, *tables: str) -> None:
+    def __init__(self, before: Rig) -> None:
         before.handle(End(REPLACED))
         bequest = before.node.bequest
         assert bequest is not None
@@ -28,18 +31,192 @@ class Care:
         def make(configuration: Configuration, given: Ports) -> Node:
             return Caretaker(configuration, given, bequest, self.ends.append)
 
-        self.rig = Rig(*tables, make=make)
+        self.rig = Rig(*before.tables, make=make)
         levels, times, _, offered = before.memory.notes[-1]
         self.rig.memory.announced = {name for name, level in levels.items() if level in {"active", "leaving"}}
         self.rig.memory.active = {name for name, level in levels.items() if level == "active"}
         self.rig.memory.offered, self.rig.memory.times = offered, times
         self.rig.addresses.lo = set(before.addresses.lo)
-        self.rig.speaker.deaf = set(before.speaker.wanted)
+        routers = (one for one in self.rig.configuration.routers if one.name in bequest.announced)
+        self.rig.speaker.deaf = {network for one in routers for network in one.announce}
         self.rig.start()
+
+    def done(self) -> list[str]:
+        """What was done on the wire and on lo."""
+        return [one for one in self.rig.done if one.startswith(("send", "bind", "unbind"))]
 
     def why(self) -> str | None:
         """Why it ends, if it does."""
         return self.rig.why()
+
+
+def unanswered(*tables: str) -> Rig:
+    """A node that became Active a moment ago; ExaBGP has not answered its announcement, or whatever is sent later."""
+    rig = given_backup(*tables, heard=None)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    assert {rig.role(name) for name in rig.node.commands.names()} == {Role.ACTIVE}
+    return rig
+
+
+def refused_once() -> Rig:
+    """ExaBGP has refused its announcement, which is tried again."""
+    rig = unanswered()
+    rig.speaker.refuse(1)
+    return rig
+
+
+def unanswered_for_one_prefix() -> Rig:
+    """Of two prefixes one is announced."""
+    rig = unanswered(router(addresses=["2001:db8:53::1", "2001:db8:53::9"]))
+    rig.speaker.answer(PREFIX)
+    return rig
+
+
+def with_a_new_prefix() -> Rig:
+    """Another configuration has added one, which is not answered yet."""
+    rig = given_active()
+    rig.speaker.answers = False
+    return rig.reconfigure(router(addresses=["2001:db8:53::1", "2001:db8:53::9"]))
+
+
+def with_an_address_that_is_to_be_bound() -> Rig:
+    """Another configuration has added one that the kernel does not accept packets to yet."""
+    rig = given_active()
+    rig.addresses.slow = {ip_address("2001:db8:53::9")}
+    return rig.reconfigure(router(addresses=["2001:db8:53::1", "2001:db8:53::9"]))
+
+
+def withdrawn_in_between() -> Rig:
+    """Active again, after a withdraw that was not answered either."""
+    tables = router(checks=["fit"]), check("fit")
+    rig = given_active(*tables, checks=["fit"])
+    rig.speaker.answers = False
+    rig.check("fit", passed=False).check("fit", passed=True).after(4 * INTERVAL)
+    assert (rig.role(), rig.speaker.open) == (Role.ACTIVE, {PREFIX: None})
+    return rig
+
+
+def accepted_as_standby() -> Rig:
+    """A node that became Active a moment ago, and is announced as a second choice at least."""
+    rig = given_backup(router(standby="announce"), heard=None)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL)
+    assert (rig.role(), rig.speaker.open) == (Role.ACTIVE, {PREFIX: None})
+    return rig
+
+
+def accepted_as_leaving() -> Rig:
+    """The same, and it is announced as leaving at least."""
+    rig = given_active()
+    rig.hear(250).after(0.1)
+    rig.speaker.answers = False
+    rig.hear(0).after(INTERVAL)
+    assert (rig.role(), rig.speaker.open) == (Role.ACTIVE, {PREFIX: None})
+    return rig
+
+
+def accepted_as_active() -> Rig:
+    """It would leave, but it is announced as an Active at least, and nobody else is heard."""
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.hear(250)
+    return rig
+
+
+def refused_for_ever() -> Rig:
+    """Active, and certainly not announced: BGP has no say in that."""
+    rig = unanswered(router(min_sessions=0))
+    rig.session(listed=False)
+    rig.speaker.refuse(2)
+    return rig
+
+
+IN_DOUBT = (
+    unanswered,
+    refused_once,
+    unanswered_for_one_prefix,
+    with_a_new_prefix,
+    with_an_address_that_is_to_be_bound,
+    withdrawn_in_between,
+)
+CERTAIN = (given_active, accepted_as_standby, accepted_as_leaving, accepted_as_active, refused_for_ever)
+
+
+@pytest.mark.parametrize("make", IN_DOUBT)
+def test_an_active_of_which_nobody_may_know_leaves(make: Callable[[], Rig]) -> None:
+    """Else a node that is drained withdraws for it. What may be announced stays bound until that is over."""
+    before = make()
+    before.done.clear()
+    care = Care(before)
+    assert [one for one in before.done if one.startswith("send")] == ["send web 0"]
+    care.rig.after(GRACE - 0.01)
+    assert (care.rig.role(), care.done(), care.rig.bound(), care.why()) == (Role.INITIALIZE, [], True, None)
+    care.rig.after(0.02)
+    assert (care.why(), care.ends) == (f"web may be announced or not{ONLY_THE_END}", [True])
+
+
+def test_an_active_that_leaves_has_not_failed_silently() -> None:
+    """All nodes count alike: others have heard that it leaves, and who comes after it was not Active."""
+    before = unanswered()
+    before.handle(End(REPLACED))
+    assert before.memory.notes[-1][0] == {"web": "leaving"}
+
+
+@pytest.mark.parametrize("make", CERTAIN)
+def test_an_active_that_is_announced_in_any_form_goes_on(make: Callable[[], Rig]) -> None:
+    before = make()
+    before.done.clear()
+    care = Care(before)
+    assert "send web 0" not in before.done
+    care.rig.after(3 * INTERVAL)
+    assert (care.rig.role(), care.rig.bound(), care.why(), care.ends) == (Role.ACTIVE, True, None, [])
+
+
+def test_a_backup_whose_withdraw_is_not_answered_stays_out_without_a_word() -> None:
+    before = given_active()
+    before.speaker.answers = False
+    before.hear(250).follow(1.5)
+    assert before.speaker.open == {PREFIX: None}
+    before.done.clear()
+    care = Care(before)
+    care.rig.after(GRACE - 0.01)
+    assert (before.done, care.done(), care.rig.role(), care.why()) == ([], [], Role.INITIALIZE, None)
+    care.rig.after(0.02)
+    assert care.why() == f"web may be announced or not{ONLY_THE_END}"
+
+
+def test_a_group_stays_out_with_the_member_that_is_in_doubt() -> None:
+    tables = router(1, group="both"), router(2, group="both")
+    before = unanswered(*tables)
+    before.speaker.answer(PREFIX)
+    before.done.clear()
+    care = Care(before)
+    assert [one for one in before.done if one.startswith("send")] == ["send web 0", "send web2 0"]
+    care.rig.after(GRACE - 0.01)
+    assert [care.rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.INITIALIZE]
+    assert (care.done(), len(care.rig.addresses.lo)) == ([], 2)
+
+
+def test_in_break_before_make_nobody_is_told_before_it_is_unbound() -> None:
+    tables = router(handover="break-before-make")
+    before = unanswered(tables)
+    before.done.clear()
+    care = Care(before)
+    care.rig.after(GRACE - 0.01)
+    assert (before.done, care.done(), care.rig.bound()) == ([], [], True)
+
+
+def test_a_successor_takes_part_when_exabgp_has_answered() -> None:
+    """Whatever was in doubt when its predecessor was replaced, or killed."""
+    rig = Rig()
+    rig.memory.announced, rig.memory.active, rig.speaker.answers = {"web"}, {"web"}, False
+    rig.addresses.lo = {VIP}
+    rig.start().session()
+    assert (rig.role(), rig.bound(), rig.holds()) == (Role.INITIALIZE, True, ["waiting for ExaBGP's answer"])
+    rig.speaker.answer()
+    rig.after(2 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
 
 
 def test_it_goes_on_serving_what_is_announced() -> None:
@@ -50,7 +227,7 @@ def test_it_goes_on_serving_what_is_announced() -> None:
 
 def test_it_keeps_the_results_of_checks_and_the_states_of_sessions() -> None:
     tables = router(checks=["fit"]), check("fit", fall=2)
-    care = Care(given_active(*tables, checks=["fit"]), *tables)
+    care = Care(given_active(*tables, checks=["fit"]))
     assert care.rig.holds() == []
     care.rig.check("fit", passed=False).check("fit", passed=False)
     assert care.rig.faults() == ["check"]
@@ -70,7 +247,7 @@ def test_a_router_that_is_not_announced_stays_out_and_receives_adverts() -> None
     before = given_backup(*tables, heard=None)
     before.after(2.0).hear(250, "web2").after(2.0)
     assert [before.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.BACKUP]
-    care = Care(before, *tables)
+    care = Care(before)
     care.rig.after(5 * INTERVAL)
     assert [care.rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.INITIALIZE]
     care.rig.hear(100, "web2")
@@ -89,7 +266,7 @@ def test_a_better_node_takes_over_only_after_the_end_of_exabgp() -> None:
 
 def test_after_the_hold_it_gives_up_as_soon_as_it_has_to() -> None:
     tables = router(checks=["fit"]), check("fit")
-    care = Care(given_active(*tables, checks=["fit"]), *tables)
+    care = Care(given_active(*tables, checks=["fit"]))
     care.rig.after(GRACE + 1)
     assert care.why() is None
     care.rig.check("fit", passed=False)
@@ -97,10 +274,7 @@ def test_after_the_hold_it_gives_up_as_soon_as_it_has_to() -> None:
 
 
 def test_an_unconfirmed_announcement_is_given_up_if_no_successor_comes() -> None:
-    before = given_active()
-    before.speaker.answers = False
-    before.hear(250)
-    care = Care(before)
+    care = Care(unanswered())
     care.rig.after(GRACE - 0.01)
     assert care.why() is None
     care.rig.after(0.02)

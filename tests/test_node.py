@@ -874,6 +874,7 @@ def test_a_replaced_agent_leaves_everything_and_sends_its_peers_an_advert() -> N
     bequest = rig.node.bequest
     assert bequest is not None
     assert (bequest.levels, set(bequest.doubtful), set(bequest.announced)) == ({"web": Level.ACTIVE}, set(), {"web"})
+    assert bequest.accepted == {"web"}
     assert bequest.health is rig.node.fitness.health
 
 
@@ -922,7 +923,7 @@ def test_an_unconfirmed_announcement_is_bequeathed_as_doubtful() -> None:
     rig.hear(250)
     rig.handle(ports.End(REPLACED))
     assert rig.node.bequest is not None
-    assert rig.node.bequest.doubtful == {"web"}
+    assert rig.node.bequest.doubtful == rig.node.bequest.accepted == {"web"}
 
 
 def test_a_refused_announcement_that_is_retried_is_bequeathed_as_announced() -> None:
@@ -1184,21 +1185,21 @@ def test_what_a_caretaker_may_keep() -> None:
     rig = given_active()
     instance = rig.router().instance
 
-    def given_up(level: Level | None, *, doubtful: bool = False, announced: bool = True) -> str | None:
+    def given_up(level: Level | None, *, accepted: bool = True, announced: bool = True) -> str | None:
         bequest = Bequest(
             levels={"web": level},
-            doubtful=frozenset({"web"} if doubtful else ()),
+            doubtful=frozenset({"web"}),
             announced=frozenset({"web"} if announced else ()),
+            accepted=frozenset({"web"} if accepted and announced else ()),
             health=rig.node.fitness.health,
             sessions=rig.node.fitness.sessions,
         )
-        assert bequest.takes_part("web") is (announced or level is not None)
         return bequest.given_up("web", instance)
 
     end = ", and only the end of ExaBGP can withdraw it"
     assert given_up(Level.ACTIVE) is None
-    assert given_up(Level.ACTIVE, doubtful=True) == f"web may be announced or not{end}"
-    assert given_up(Level.ACTIVE, doubtful=True, announced=False) is None
+    assert given_up(Level.ACTIVE, accepted=False) == f"web may be announced or not{end}"
+    assert given_up(Level.ACTIVE, announced=False) is None
     rig.follow(0.1)
     assert given_up(Level.ACTIVE) == f"web is served by another node{end}"
     rig.follow(5)
@@ -1209,14 +1210,15 @@ def test_what_a_caretaker_may_keep() -> None:
 
 def test_a_second_choice_may_not_stand_where_a_first_one_is_announced() -> None:
     rig = given_backup(router(standby="announce")).follow(1.0)
-    bequest = partial(Bequest, doubtful=frozenset(), announced=frozenset({"web"}), health=rig.node.fitness.health)
+    web, fitness = frozenset({"web"}), rig.node.fitness
+    bequest = partial(Bequest, announced=web, accepted=web, health=fitness.health, sessions=fitness.sessions)
     instance = rig.router().instance
     found = [
-        bequest(levels={"web": level}, sessions=rig.node.fitness.sessions).given_up("web", instance)
-        for level in (Level.STANDBY, Level.ACTIVE)
+        bequest(levels={"web": level}, doubtful=doubtful).given_up("web", instance)
+        for level, doubtful in ((Level.STANDBY, frozenset[str]()), (Level.STANDBY, web), (Level.ACTIVE, frozenset()))
     ]
     end = "web is to be announced as a second choice, and only the end of ExaBGP can withdraw it"
-    assert found == [None, end]
+    assert found == [None, end, end]
 
 
 def test_work_that_waits_for_adverts_knows_how_often_they_are_due_from_the_start() -> None:

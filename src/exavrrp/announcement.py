@@ -45,6 +45,8 @@ class Announcement:
         """of which prefixes ExaBGP does not carry out the last wish, and what it does instead"""
         self._offered: dict[Network, bool] = {}
         """prefixes that ExaBGP may announce, and whether it may have accepted that already"""
+        self._accepted: frozenset[Network] = frozenset()
+        """prefixes that ExaBGP has announced, and has not been told to withdraw since"""
         self._withheld: frozenset[Network] = frozenset()
         """prefixes that are not to be announced before lo carries all addresses that are new"""
 
@@ -112,6 +114,8 @@ class Announcement:
 
     def change(self) -> None:
         """Have ExaBGP carry out what is wanted now."""
+        if self._common.instance.presence.level is None:
+            self._accepted = frozenset()
         self._announcer.announce(self)
         self.look()
 
@@ -139,6 +143,11 @@ class Announcement:
         Not so if it has refused the announcement, or confirmed the withdraw; what it has not answered for may be.
         """
         return bool(self._offered)
+
+    @property
+    def is_announced(self) -> bool:
+        """Whether ExaBGP certainly announces all of our prefixes, in the form that is wanted or in an earlier one."""
+        return self._accepted.issuperset(self.networks)
 
     def answered(self, network: Network) -> None:
         """ExaBGP has carried out what is wanted of one of our prefixes."""
@@ -182,6 +191,7 @@ class Announcement:
         level = common.instance.presence.level
         if not self.is_confirmed:
             return
+        self._accepted = frozenset(route.network for route in self.wanted())
         if level is not self.level:
             self.level = level
             self._common.reach(Phase.WITHDRAWN if level is None else Phase.CONFIRMED)

@@ -4,7 +4,7 @@
 announced: a caretaker cannot announce anything, and can withdraw only by ending ExaBGP.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from exavrrp.health import Health
@@ -23,12 +23,20 @@ class Bequest:
     """routers of which ExaBGP had not confirmed that"""
     announced: frozenset[str]
     """routers whose addresses ExaBGP announces, or may announce"""
+    accepted: frozenset[str]
+    """those of them whose addresses it certainly announces, in that form or in an earlier one"""
     health: Health
     sessions: Sessions
 
-    def takes_part(self, name: str) -> bool:
-        """Whether the router may go on in the election: it was to be announced, or may be all the same."""
-        return name in self.announced or self.levels[name] is not None
+    def takes_part(self, team: Iterable[str]) -> bool:
+        """Whether these routers, which move together, may go on in the election.
+
+        Each has to be announced for certain: other nodes withdraw for an Active of which nobody may know. Where it is
+        certain that one is not, although it was to be, BGP has no say in its election.
+        """
+        return all(
+            name in self.accepted or (name not in self.announced and self.levels[name] is not None) for name in team
+        )
 
     def given_up(self, name: str, instance: Instance) -> str | None:
         """Why what ExaBGP announces for a router, which is decided by ``instance``, must not stay; None if it may.
@@ -38,11 +46,11 @@ class Bequest:
         match instance.presence.level:
             case _ if name not in self.announced:
                 return None
-            case _ if name in self.doubtful:
+            case _ if name not in self.accepted:
                 why = "may be announced or not"
             case None:
                 why = "is not to be announced any more"
-            case Level.STANDBY if self.levels[name] is not Level.STANDBY:
+            case Level.STANDBY if self.levels[name] is not Level.STANDBY or name in self.doubtful:
                 why = "is to be announced as a second choice"
             case Level.LEAVING if instance.presence.relieved:
                 why = "is served by another node"

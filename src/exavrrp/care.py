@@ -4,7 +4,7 @@ A ``Caretaker`` begins as a successor does, and knows what checks and sessions s
 
 - It ends without a word when a successor asks for the lock: the repair is a good file and a reload.
 - It cannot announce anything. A router whose addresses are announced goes on with the announcement as it is; another
-  one stays out of the election.
+  one stays out of the election, and so does one of which that is in doubt (``Bequest``).
 - When one of its routers has to give up what is announced, all hand over as in an orderly stop, and it ends ExaBGP:
   that is the only way left to withdraw a route. This is not done before ``GRACE`` is over, in which a successor comes
   after an ordinary reload. Nor for a router whose announcement ExaBGP has never accepted: there is nothing to withdraw.
@@ -56,7 +56,7 @@ class Caretaker(Node):
         for router in team.routers:
             router.know_answers()  # it carries out nothing any more
             router.ways.look()  # adverts are heard, whether it takes part or not
-        if any(self._bequest.takes_part(router.name) for router in team.routers):
+        if self._bequest.takes_part(router.name for router in team.routers):
             super()._begin(team)
 
     def _terminated(self) -> None:

@@ -59,6 +59,11 @@ class Team:
         return all(router.instance.finished for router in self.routers)
 
     @property
+    def is_active(self) -> bool:
+        """Whether any member is Active."""
+        return any(router.instance.router.role is Role.ACTIVE for router in self.routers)
+
+    @property
     def first(self) -> str:
         """The member that decides a tie (``groups``)."""
         return next(iter(self.group.members))

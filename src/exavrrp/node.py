@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeAlias, assert_never
 
-from exavrrp import ports, speaker
+from exavrrp import events, ports, speaker
 from exavrrp.announcement import Announcer
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
@@ -31,10 +31,12 @@ from exavrrp.commands import Commands
 from exavrrp.config import Configuration
 from exavrrp.elections import Elections, Team
 from exavrrp.fitness import Fitness
+from exavrrp.instance import Hold
 from exavrrp.leftovers import Leftovers
 from exavrrp.neighbors import ordered
 from exavrrp.notes import Notes
 from exavrrp.ports import Severity
+from exavrrp.presence import Handover
 from exavrrp.reception import Reception
 from exavrrp.roster import Ports, Roster
 from exavrrp.routes import Network
@@ -52,6 +54,9 @@ REPLACED = "SIGTERM alone"
 
 SUCCEEDED = "succeeded"
 """Why a caretaker ended when a successor has come."""
+
+IN_DOUBT = "this agent ends, and ExaBGP has not answered whether it announces all addresses"
+"""Why an Active leaves although only the agent is to be replaced."""
 
 TELL_TALE = 0.15
 """Seconds after a SIGTERM in which ExaBGP's line ``shutdown`` or the end of its pipe tells that it goes, too. It writes
@@ -402,18 +407,31 @@ class Node:
         if not self.started:
             self._finish()
         elif why in {REPLACED, SUCCEEDED}:
-            for router in self.routers.values():
-                router.adverts.remind()
             self.bequest = self._bequeath() if why == REPLACED else None
+            for team in self.elections.teams:
+                self._hand_on(team)
             self._finish()
         else:
             self._stop(why)
+
+    def _hand_on(self, team: Team) -> None:
+        """Another process goes on with it. If that is to stay out, other nodes have to know.
+
+        Nobody is told in break before make: others begin when they hear that, and the addresses stay bound.
+        """
+        orders = {router.configuration.handover for router in team.routers}
+        if self.bequest is None or self.bequest.takes_part(router.name for router in team.routers):
+            for router in team.routers:
+                router.adverts.remind()
+        elif Handover.BREAK_BEFORE_MAKE not in orders and team.is_active:
+            self.elections.tell(events.Held(team.first, Hold.WAITING, IN_DOUBT))
 
     def _bequeath(self) -> Bequest:
         """What a caretaker has to know."""
         return Bequest(
             levels={name: router.instance.presence.level for name, router in self.routers.items()},
             doubtful=frozenset(name for name, one in self.routers.items() if not one.announcement.is_confirmed),
+            accepted=frozenset(name for name, one in self.routers.items() if one.announcement.is_announced),
             # What is tried again after a refusal no router hears of before it is answered.
             announced=frozenset(
                 name

@@ -91,6 +91,7 @@ OWN = {
         "tests/test_announcement.py",
         "tests/test_roster.py",
         "tests/test_node.py",
+        "tests/test_care.py",
         "tests/test_view.py",
     ),
     "drain.py": ("tests/test_virtual_router.py", "tests/test_node.py"),

@@ -18,6 +18,7 @@ promises:
 - what is announced is bound: no line that announces an address is written while that is not on lo; none is removed from
   lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out;
 - a caretaker has ExaBGP withdraw what it gives up (``UNWANTED``), by the end of ExaBGP, and only that;
+- it takes part for nothing that ExaBGP does not announce, unless BGP has no say in the election;
 - the members of a group are never Active and Backup at once.
 
 "Never two Actives" is none of them: paths that lose everything make two. Nor is "the best priority is Active".
@@ -242,6 +243,8 @@ class Invariants:
                 self._is_withdrawn_in_time(router)
             else:
                 self._unwanted.pop(router.name, None)
+            if role is not Role.INITIALIZE:
+                self._is_announced(router)
             if level is Level.ACTIVE and role is not Role.ACTIVE:
                 raise Violation(f"{router.name} is {role} and announced as active")
             wanted = {one.address for one in router.on_lo.wanted}
@@ -268,6 +271,15 @@ class Invariants:
         known = router.name in process.caring.announced  # that it knows what it should ``Machine`` sees to
         if known and any(map(process.exabgp.announces, router.configuration.announce)):
             raise Violation(f"{router.name} has given up {since:.2f}s ago, and is announced still")
+
+    def _is_announced(self, router: VirtualRouter) -> None:
+        """Who hears a caretaker withdraws for it, and it cannot announce anything."""
+        process = self._process
+        if process.caring is None or process.node.gone or router.name not in process.caring.announced:
+            return
+        absent = [one for one in router.configuration.announce if not process.exabgp.announces(one)]
+        if absent:
+            raise Violation(f"{router.name} takes part, and ExaBGP announces nothing for {absent[0]}")
 
     def stray_alarm(self, router: VirtualRouter) -> None:
         """An alarm rings although no time has come: nothing may follow from it."""

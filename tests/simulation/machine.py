@@ -287,11 +287,15 @@ class Machine:
         if agent is None or exabgp is None or exabgp.stopped or exabgp.going or self._others:
             return
         self.log("agent replaced")
+        self._detach(agent, exabgp)
+        self._spawn()
+
+    def _detach(self, agent: Process, exabgp: ExaBGP) -> None:
+        """It is told to end alone; of what it wrote ExaBGP may carry nothing out any more."""
         agent.terminate()
         agent.detach()
-        exabgp.forget(carry_out=True)
+        exabgp.forget(carry_out=exabgp.idle or self.world.random.random() < 0.5)
         self._others.append(agent)
-        self._spawn()
 
     def fail_reload(self) -> None:
         """ExaBGP reloads a file that does not load: SIGTERM without a word, and nobody after it."""
@@ -302,10 +306,7 @@ class Machine:
             return  # ``README``, Limits: nobody is there who could leave a caretaker behind
         self.log("a reload fails")
         self.broken = True
-        agent.terminate()
-        agent.detach()
-        exabgp.forget(carry_out=True)
-        self._others.append(agent)
+        self._detach(agent, exabgp)
         self.agent = None
         self._around.ground_moved(self)
         self.world.after(CARE, self._look_after, exabgp)
