@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, settings
 
+from tests.commit import commit, number_of
+
 if TYPE_CHECKING:
     from exavrrp.config import Problem
 
@@ -54,6 +56,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, help="simulate this seed alone, and show its transcript")
     parser.addoption("--seeds", type=int, default=0, help="simulate so many seeds, on all cores")
     parser.addoption("--first", type=int, default=0, help="the first one of --seeds")
+    parser.addoption(
+        "--one-in", type=int, default=1, metavar="N", help="one in N tests; which, follows from the commit"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +75,14 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     for mark in item.iter_markers():
         if place not in PLACES.get(mark.name, (place,)):
             raise pytest.UsageError(f"{item.nodeid} is marked {mark.name}; tests/run would not find it here")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    every: int = config.getoption("--one-in")
+    chosen = items[number_of(commit()) % every :: every]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
 
 
 def retell(text: str, replay: Replay) -> str:

@@ -6,13 +6,12 @@ every commit looks where none has looked before.
 
 import ctypes
 import signal
-import subprocess
 from collections.abc import Iterator
 from multiprocessing import get_context
 from os import cpu_count
-from pathlib import Path
 from typing import NamedTuple
 
+from tests.commit import number_of
 from tests.simulation.simulation import Simulation
 
 FIXED, FRESH = 150, 50
@@ -33,19 +32,9 @@ class Failure(NamedTuple):
     transcript: str
 
 
-def commit() -> str:
-    """The id of the commit that is tested; ``unknown`` outside a repository, and without git."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        told = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return "unknown"
-    return told.stdout.strip() if told.returncode == 0 else "unknown"
-
-
 def of_commit(name: str) -> list[int]:
     """The seeds for CI."""
-    first = int(name[:10], 16) if name != "unknown" else FIXED
+    first = number_of(name, FIXED)
     return [*range(FIXED), *range(first, first + FRESH)]
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commit import commit
 from tests.simulation import scenarios, seeds
 from tests.simulation.simulation import Simulation
 
@@ -33,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         config = metafunc.config
         chosen = config.getoption("--seed")
-        name = seeds.commit()
+        name = commit()
         if chosen is not None:
             metafunc.parametrize("seed", [chosen])
         elif config.getoption("--seeds"):
@@ -54,7 +55,7 @@ def test_seed(seed: int, request: pytest.FixtureRequest, capsys: pytest.CaptureF
         return
     failure = seeds.simulate(seed)
     if failure is not None:
-        pytest.fail(seeds.told(failure, seeds.commit()), pytrace=False)
+        pytest.fail(seeds.told(failure, commit()), pytrace=False)
 
 
 def test_many_seeds(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,7 +63,7 @@ def test_many_seeds(request: pytest.FixtureRequest, capsys: pytest.CaptureFixtur
     if not count:
         pytest.skip("asked for with --seeds N")
     first = request.config.getoption("--first")
-    name, begun, last = seeds.commit(), time.monotonic(), 0.0
+    name, begun, last = commit(), time.monotonic(), 0.0
     failed: list[int] = []
     with capsys.disabled():
         for done, failures in seeds.many(range(first, first + count)):
@@ -103,7 +104,7 @@ def test_what_nobody_could_withdraw_is_known_to_every_successor(history: int) ->
 @pytest.mark.parametrize("place", [1, 3, 5, 8, 11, 12, -1, -2, -3, -4])
 def test_what_nodes_record_is_decided_again(place: int, tmp_path: Path) -> None:
     """In another process, in which sets have another order; caretakers, successors and what befalls them included."""
-    simulation = Simulation(seeds.of_commit(seeds.commit())[place])
+    simulation = Simulation(seeds.of_commit(commit())[place])
     for machine in simulation.machines:
         machine.recordings = {}
     simulation.run()
