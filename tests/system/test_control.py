@@ -9,6 +9,7 @@ import grp
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import stat
@@ -393,25 +394,26 @@ def test_a_request_without_a_line_end_is_one_if_nothing_can_follow(tmp_path: Pat
 
 
 def test_who_never_ends_its_line_is_cut_and_delays_nobody(
-    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", 4.0)  # long enough for everybody else
+    monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here, await here.connect() as silent, await here.connect() as slow:
             slow.say(b'{"version"')
             assert isinstance(await here.ask(Status()), StatusAnswer)
+            elapse(LIMIT)
             for client in (silent, slow):
                 (found,) = await client.all()
-                assert found == Error(message="no whole line within 4 s; end the request with a line feed")
+                assert found == Error(message=f"no whole line within {LIMIT:g} s; end the request with a line feed")
 
     run(check())
 
 
 def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
-    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", 4.0)  # long enough for everybody else
+    monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here:
@@ -419,8 +421,9 @@ def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
             slow = socket.socket(socket.AF_UNIX)
             slow.connect(str(here.path))
             slow.sendall(encode(Status()))
-            await until(lambda: here.clients == 1)
+            await until(lambda: select.select([slow], [], [], 0)[0])  # its answer has begun
             assert isinstance(await here.ask(Status()), StatusAnswer), "this one takes all of it"
+            elapse(LIMIT)
             await until(lambda: here.clients == 0)
             slow.settimeout(LIMIT)
             taken = sum(len(chunk) for chunk in iter(lambda: slow.recv(1 << 20), b""))

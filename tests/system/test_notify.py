@@ -356,16 +356,23 @@ def test_the_engine_is_not_kept_waiting(
 # Programs that fail
 
 
-def test_a_program_that_hangs_is_ended_with_all_of_its_group(
-    run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def _short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that ignores SIGTERM is killed soon after it."""
     monkeypatch.setattr(notify, "GRACE", 0.1)
 
+
+@pytest.mark.usefixtures("_short_grace")
+def test_a_program_that_hangs_is_ended_with_all_of_its_group(
+    run: "Run", until: "Until", script: Script, log_file: Path, elapse: Callable[[float], None]
+) -> None:
     async def body() -> None:
         stubborn = f"trap '' TERM; sleep 60 & echo $$ $! >> {log_file}; wait; wait"
         router = virtual_router(notify_active=script(stubborn), notify=("/bin/true",), notify_timeout=4.0)
         async with notifying(router) as (notifier, log):
             tell(notifier, MASTER)
+            await until(lambda: lines(log_file))
+            elapse(4.0)
             await until(lambda: notifier.counters() == {"web": {"failed": 1, "done": 1}})
         [(event, fields)] = log.lines
         assert (event, fields["detail"], fields["state"]) == ("notify-failed", "not done within 4 s", MASTER)
