@@ -12,7 +12,8 @@ to the file. Commit them only if you understand each changed line.
 
 import os
 import signal
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,7 +72,7 @@ PLACES = {"system": ("system", "lab"), "simulation": ("simulation",), "mutants":
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    place = item.path.relative_to(Path(__file__).parent).parts[0]
+    place = _place(item)
     for mark in item.iter_markers():
         if place not in PLACES.get(mark.name, (place,)):
             raise pytest.UsageError(f"{item.nodeid} is marked {mark.name}; tests/run would not find it here")
@@ -83,6 +84,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = items[number_of(commit()) % every :: every]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
+
+
+def _place(item: pytest.Item) -> str:
+    """The file or directory in ``tests`` that the test is in."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
+
+
+UNCOVERED = {"lab", "system"}
+"""Where tests are about nothing that must be covered: to watch them would only cost time."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    trace = sys.gettrace()
+    if _place(item) in UNCOVERED:
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(trace)
 
 
 def retell(text: str, replay: Replay) -> str:
