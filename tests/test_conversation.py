@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -159,6 +160,36 @@ class Dialogue:
         assert self.conversation.settled
 
 
+def settle(dialogue: Dialogue) -> list[str]:
+    """Everything is answered ``done``; what was said."""
+    told: list[str] = []
+    while lines := dialogue.said():
+        told += lines
+        dialogue.hear(*(answer for line in lines for answer in ((HEADING, "done") if line == V5.PROBE else ("done",))))
+    return told
+
+
+def given_withdrawn(*networks: Network, **options: Any) -> Dialogue:
+    """ExaBGP has carried out the withdraws of the start; no route is desired. ``options`` as of ``Dialogue``."""
+    dialogue = Dialogue(*networks, **options)
+    dialogue.clear()
+    return dialogue
+
+
+def given_desired(*networks: Network, beside: Sequence[Network] = ()) -> Dialogue:
+    """Routes to these networks are desired, and no command has been sent yet; those ``beside`` are withdrawn."""
+    dialogue = given_withdrawn(*networks, *beside)
+    dialogue.want(*map(route, networks))
+    return dialogue
+
+
+def given_announced(*networks: Network, beside: Sequence[Network] = ()) -> Dialogue:
+    """ExaBGP has announced and confirmed routes to these networks; those ``beside`` are withdrawn."""
+    dialogue = given_desired(*networks, beside=beside)
+    settle(dialogue)
+    return dialogue
+
+
 def test_the_start_withdraws_every_form_that_a_predecessor_may_have_used() -> None:
     dialogue = Dialogue(A)
     dialogue.want()
@@ -202,20 +233,8 @@ def test_only_changes_are_sent() -> None:
         dialogue.conversation.change({ip_network("2001:db8::ff"): None})
 
 
-def settle(dialogue: Dialogue) -> list[str]:
-    """Everything is answered ``done``; what was said."""
-    told: list[str] = []
-    while lines := dialogue.said():
-        told += lines
-        dialogue.hear(*(answer for line in lines for answer in ((HEADING, "done") if line == V5.PROBE else ("done",))))
-    return told
-
-
 def test_changes_of_other_prefixes_do_not_touch_a_prefix_that_stays() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
-    settle(dialogue)
+    dialogue = given_announced(A)
     dialogue.conversation.own(forms(A, B))
     assert not dialogue.conversation.has_carried_out([A, B])
     told = settle(dialogue)
@@ -257,10 +276,7 @@ def test_before_there_is_a_desired_set_our_prefixes_may_change_freely() -> None:
 
 
 def test_other_attributes_need_no_withdraw_and_the_last_withdraw_names_them_all() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
-    settle(dialogue)
+    dialogue = given_announced(A)
     other = Route(A, Attributes(med=777))
     dialogue.conversation.own([other])
     assert settle(dialogue) == [], "the one before stays announced until another is desired"
@@ -306,10 +322,7 @@ def test_a_single_session_is_named_once_no_form_names_its_neighbour() -> None:
 
 
 def test_forms_that_cannot_follow_the_ones_before_change_nothing() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A), route(B))
-    settle(dialogue)
+    dialogue = given_announced(A, B)
     some = Route(A, Attributes(neighbors=(Session(N1),)))
     with pytest.raises(ValueError, match=str(A)):
         dialogue.conversation.own([*forms(C), some])
@@ -335,8 +348,7 @@ def test_next_hops_for_other_neighbours_have_to_wait_for_a_withdraw() -> None:
     both = (Session(N1), Session(N2))
     same = Route(A, Attributes(neighbors=both))
     apart = Route(A, Attributes(neighbors=both, next_hops=((both[0], "2001:db8::9"),)))
-    dialogue = Dialogue(B)
-    dialogue.clear()
+    dialogue = given_withdrawn(B)
     dialogue.conversation.own([same])
     dialogue.want(same)
     settle(dialogue)
@@ -353,10 +365,7 @@ def test_next_hops_for_other_neighbours_have_to_wait_for_a_withdraw() -> None:
 
 
 def test_another_form_has_to_wait_for_the_withdraw_of_the_last() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
-    settle(dialogue)
+    dialogue = given_announced(A)
     some = Route(A, Attributes(neighbors=(Session(N1),)))
     dialogue.conversation.own([])
     with pytest.raises(ValueError, match="to all neighbours in one form and to some in another"):
@@ -373,10 +382,7 @@ def test_another_form_has_to_wait_for_the_withdraw_of_the_last() -> None:
 
 
 def test_a_prefix_that_returns_before_it_is_forgotten_keeps_its_state() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
-    settle(dialogue)
+    dialogue = given_announced(A)
     dialogue.conversation.own([])
     dialogue.said()
     dialogue.conversation.own(forms(A))
@@ -388,10 +394,7 @@ def test_a_prefix_that_returns_before_it_is_forgotten_keeps_its_state() -> None:
 
 
 def test_a_removed_prefix_is_forgotten_when_it_is_in_no_queue() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A), route(B))
-    settle(dialogue)
+    dialogue = given_announced(A, B)
     dialogue.conversation.own(forms(B))
     settle(dialogue)
 
@@ -413,10 +416,7 @@ def test_a_removed_prefix_is_forgotten_when_it_is_in_no_queue() -> None:
 
 
 def test_a_withdraw_that_may_have_missed_a_neighbour_is_not_forgotten() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
-    settle(dialogue)
+    dialogue = given_announced(A, beside=[B])
     dialogue.conversation.own(forms(B))
     (withdraw,) = dialogue.said()
     dialogue.now += 2 * QUEUED
@@ -428,8 +428,7 @@ def test_a_withdraw_that_may_have_missed_a_neighbour_is_not_forgotten() -> None:
 
 def test_equal_changes_between_two_writes_are_one_command() -> None:
     """However many virtual routers tell of it, each for itself."""
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, B)
     for _ in range(3):
         for network in (A, B):
             dialogue.conversation.change({network: route(network)})
@@ -445,9 +444,7 @@ def test_equal_changes_between_two_writes_are_one_command() -> None:
 
 
 def test_a_desired_route_is_sent_once() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     assert dialogue.said() == [V5.announce(route(A))]
     dialogue.want(route(A))
     assert dialogue.said() == []
@@ -458,9 +455,7 @@ def test_a_desired_route_is_sent_once() -> None:
 
 
 def test_the_last_desired_route_replaces_the_waiting_one() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     assert len(dialogue.said()) == 1
     for wish in ([], [route(A, Level.LEAVING)], [], [route(A, Level.LEAVING)]):
         dialogue.want(*wish)
@@ -472,9 +467,7 @@ def test_the_last_desired_route_replaces_the_waiting_one() -> None:
 
 def test_a_change_and_its_reversal_while_unanswered_are_sent_again() -> None:
     """ExaBGP may answer the first before it has read that we changed our mind: only the last answer counts."""
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     dialogue.said()
     dialogue.want()
     dialogue.want(route(A))
@@ -484,8 +477,7 @@ def test_a_change_and_its_reversal_while_unanswered_are_sent_again() -> None:
 
 
 def test_a_withdraw_is_sent_in_every_form_since_the_last_withdraw() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     for level in (Level.ACTIVE, Level.LEAVING):
         dialogue.want(route(A, level))
         dialogue.said()
@@ -502,8 +494,7 @@ def test_a_withdraw_is_sent_in_every_form_since_the_last_withdraw() -> None:
 
 
 def test_different_addresses_do_not_wait_for_each_other() -> None:
-    dialogue = Dialogue(A, B, C)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, B, C)
     dialogue.want(route(A), route(B, Level.LEAVING), route(C))
     assert len(dialogue.said()) == 3
     assert dialogue.hear("done", "error", "done") == [
@@ -514,9 +505,7 @@ def test_different_addresses_do_not_wait_for_each_other() -> None:
 
 
 def test_equal_routes_go_out_in_one_line() -> None:
-    dialogue = Dialogue(A, B, C)
-    dialogue.clear()
-    dialogue.want(route(A), route(B), route(C))
+    dialogue = given_desired(A, B, C)
     together, alone = dialogue.said()
     assert together == V5.announce(route(A), also=[route(B)])
     assert alone == V5.announce(route(C)), "of another family"
@@ -527,9 +516,7 @@ def test_equal_routes_go_out_in_one_line() -> None:
 
 
 def test_a_refusal_of_many_is_that_of_one_of_them() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A), route(B))
+    dialogue = given_desired(A, B)
     assert len(dialogue.said()) == 1
     assert dialogue.hear("error") == []
     lines = [V5.announce(one) for one in (route(A), route(B))]
@@ -539,8 +526,7 @@ def test_a_refusal_of_many_is_that_of_one_of_them() -> None:
 
 
 def test_an_answer_that_may_belong_to_another_command_is_verified_behind_a_probe() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, B)
     dialogue.want(route(A), route(B, Level.LEAVING))
     dialogue.said()
     dialogue.hear("error", "done")
@@ -552,9 +538,7 @@ def test_an_answer_that_may_belong_to_another_command_is_verified_behind_a_probe
 
 
 def test_an_unanswered_command_for_many_is_reported_for_each() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A), route(B))
+    dialogue = given_desired(A, B)
     (line,) = dialogue.said()
     assert dialogue.wait() == [Silent(A, line, 0), Silent(B, line, 0)]
 
@@ -797,8 +781,7 @@ def test_a_lane_that_is_refused_leaves_the_prefix_to_the_others() -> None:
 
 
 def test_a_variant_that_is_reused_too_soon_is_sent_once_more() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     known = set()
     for number in range(len(variants(POLICY.active)) + 1):
         assert dialogue.conversation.deadline is None, number
@@ -818,8 +801,7 @@ def test_a_variant_that_is_reused_too_soon_is_sent_once_more() -> None:
 
 
 def test_the_times_of_variants_are_bounded() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     for med in range(REMEMBERED + 100):
         dialogue.want(Route(A, Attributes(med=med)))
         dialogue.said()
@@ -915,9 +897,7 @@ def test_a_version_asked_for_before_a_new_beginning_does_not_end_it() -> None:
 
 
 def test_a_stall_is_reported_once_probed_with_back_off_and_followed_by_the_last_desired_route_only() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A, beside=[B])
     dialogue.said()
     started = dialogue.now
     assert dialogue.wait() == [Silent(A, V5.announce(route(A)), 0)]
@@ -941,8 +921,7 @@ def test_a_stall_is_reported_once_probed_with_back_off_and_followed_by_the_last_
 
 def test_a_stall_is_detected_before_there_is_a_desired_set() -> None:
     """A node whose ExaBGP does not answer must not take over what it could not announce."""
-    dialogue = Dialogue(A, pulse=PULSE)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, pulse=PULSE)
     asleep = dialogue.now
     for _ in range(3):
         assert dialogue.wait() == []
@@ -963,8 +942,7 @@ def test_a_stall_is_detected_before_there_is_a_desired_set() -> None:
 
 
 def test_after_a_pause_of_our_own_exabgp_has_time_for_an_answer() -> None:
-    dialogue = Dialogue(A, pulse=PULSE)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, pulse=PULSE)
     dialogue.wait()
     assert dialogue.said() == [V5.PROBE]
     dialogue.now += 60  # both were stopped
@@ -975,8 +953,7 @@ def test_after_a_pause_of_our_own_exabgp_has_time_for_an_answer() -> None:
 
 
 def test_an_answer_to_a_command_is_a_heartbeat() -> None:
-    dialogue = Dialogue(A, pulse=BACKOFF[0])
-    dialogue.clear()
+    dialogue = given_withdrawn(A, pulse=BACKOFF[0])
     dialogue.want(route(A))
     dialogue.said()
     dialogue.hear("error")
@@ -987,8 +964,7 @@ def test_an_answer_to_a_command_is_a_heartbeat() -> None:
 
 
 def test_a_stall_during_a_resync_is_reported_too() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     assert dialogue.hear("done") == [Odd('"done" answers nothing; saying everything again')]
     assert dialogue.said() == [V5.RESET, V5.VERSION]
     again = Odd("ExaBGP does not answer; asking again for its version")
@@ -1028,8 +1004,7 @@ def test_an_exabgp_that_has_never_answered_has_not_stalled() -> None:
 
 
 def test_late_answers_are_attributed() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, B)
     leaving = route(B, Level.LEAVING)
     dialogue.want(route(A), leaving)
     dialogue.said()
@@ -1041,8 +1016,7 @@ def test_late_answers_are_attributed() -> None:
 
 def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
     """A is never answered, B is refused, C is done: for a moment that looks like A refused, B done, C silent."""
-    dialogue = Dialogue(A, B, C)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, B, C)
     dialogue.want(route(A), route(B, Level.LEAVING), route(C))
     assert len(dialogue.said()) == 3
     dialogue.hear("error", "done")
@@ -1069,9 +1043,7 @@ def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
 
 
 def test_a_command_that_is_never_answered_blocks_no_other() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A, beside=[B])
     dialogue.said()
     dialogue.wait()
     assert dialogue.said() == [V5.PROBE]
@@ -1091,9 +1063,7 @@ def test_a_command_that_is_never_answered_blocks_no_other() -> None:
 
 
 def test_a_refused_route_is_retried_with_back_off_until_the_desired_route_changes() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     assert dialogue.said() == [V5.announce(route(A))]
     dialogue.hear("error")
     assert dialogue.said() == [V5.PROBE], "was it A's answer at all?"
@@ -1111,8 +1081,7 @@ def test_a_refused_route_is_retried_with_back_off_until_the_desired_route_change
 
 def test_a_question_that_is_not_answered_to_its_end() -> None:
     """The next heading ends it: nothing is taken for its end that is not."""
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     ask(dialogue)
     dialogue.hear(HEADING)  # and its "done" never comes
     dialogue.wait()
@@ -1125,9 +1094,7 @@ def test_a_question_that_is_not_answered_to_its_end() -> None:
 
 
 def test_a_refusal_of_a_route_that_is_no_longer_desired_delays_nothing() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     dialogue.said()
     dialogue.want(route(A, Level.LEAVING))
     dialogue.hear("error")
@@ -1135,8 +1102,7 @@ def test_a_refusal_of_a_route_that_is_no_longer_desired_delays_nothing() -> None
 
 
 def test_a_success_resets_the_back_off_of_retries() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     for _ in range(3):
         dialogue.want(route(A))
         dialogue.said()
@@ -1153,9 +1119,7 @@ def test_a_success_resets_the_back_off_of_retries() -> None:
 
 def test_continuous_traffic_is_verified_too() -> None:
     """One answer is missing, and new commands keep the queue from ever being empty."""
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A, beside=[B])
     dialogue.said()  # never answered
     level = Level.LEAVING
     questions = 0
@@ -1170,9 +1134,7 @@ def test_continuous_traffic_is_verified_too() -> None:
 
 
 def test_a_surplus_answer_causes_a_resync() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A, beside=[B])
     dialogue.said()
     dialogue.hear("done")
     (odd,) = dialogue.hear("done")
@@ -1338,9 +1300,7 @@ def test_our_end_is_not_known_before_it_has_connected() -> None:
 
 
 def test_every_route_is_sent_again_in_another_variant_when_a_neighbour_comes_up() -> None:
-    dialogue = Dialogue(A, B)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A, beside=[B])
     dialogue.said()
     dialogue.hear("done")
     for variant in variants(POLICY.active)[1:]:
@@ -1355,9 +1315,7 @@ def test_every_route_is_sent_again_in_another_variant_when_a_neighbour_comes_up(
 
 def test_many_sessions_that_come_up_at_one_moment() -> None:
     """More often than there are variants, and still never in the words that ExaBGP heard last."""
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     (last,) = dialogue.said()
     dialogue.hear("done")
     for number in range(1, len(variants(POLICY.active))):
@@ -1369,9 +1327,7 @@ def test_many_sessions_that_come_up_at_one_moment() -> None:
 
 
 def test_neighbours_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_own() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
-    dialogue.want(route(A))
+    dialogue = given_desired(A)
     words = V5.announce(route(A))
     assert dialogue.said() == [words]
     dialogue.hear(state(S1, "up"), state(S2, "up"))
@@ -1385,8 +1341,7 @@ def test_neighbours_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_o
 
 
 def test_a_session_that_only_the_summary_shows_is_new() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     ask(dialogue)
     dialogue.hear(*summary(S1))
     assert dialogue.said() == [V5.DETAIL]
@@ -1430,7 +1385,7 @@ def tried(dialogue: Dialogue, session: Session = S1) -> str:
 
 
 def test_a_full_pipe_does_not_make_the_alarm_spin() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     dialogue.wait()
     deadline = dialogue.conversation.deadline
     assert deadline is None or deadline > dialogue.now, "the sign of life is due, and the pipe may be full"
@@ -1455,29 +1410,40 @@ def refuse(dialogue: Dialogue, *answer: str) -> list[Event]:
     return dialogue.hear(*answer, *summary(S1))
 
 
-def served(*networks: Network) -> Dialogue:
-    """These are announced, and nothing is under way."""
-    dialogue = Dialogue(*networks, pulse=PULSE)
-    dialogue.clear()
+def given_served(*networks: Network) -> Dialogue:
+    """As ``given_announced``, with a heartbeat, and nothing is under way."""
+    dialogue = given_withdrawn(*networks, pulse=PULSE)
     dialogue.want(*map(route, networks))
     dialogue.hear(*["done"] * len(dialogue.said()))
     return dialogue
 
 
+def given_tried(*networks: Network) -> Dialogue:
+    """As ``given_served``; the session S1 has come up, and its test is sent and not answered."""
+    dialogue = given_served(*networks)
+    tried(dialogue)
+    return dialogue
+
+
+def given_listed(*networks: Network) -> Dialogue:
+    """As ``given_tried``, and the neighbour takes our routes."""
+    dialogue = given_tried(*networks)
+    dialogue.hear("done", *summary(S1))
+    return dialogue
+
+
 def test_a_neighbour_that_comes_up_is_tested_for_listing_us() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     assert tried(dialogue) == V5.announce(route(A), EXPLICIT), "what was said last: it changes nothing"
     assert refuse(dialogue, "error") == [Listed(S1, listed=False)]
     assert tried(dialogue, S2)
     assert dialogue.hear("done", *summary(S1, S2)) == [Listed(S2, listed=True)]
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue.clear()
     assert tried(dialogue).startswith("withdraw "), "of what is withdrawn"
 
 
 def test_a_trial_waits_until_a_prefix_is_at_rest() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     dialogue.hear(state(S1, "up"))
     detail, repeat = dialogue.said()
     dialogue.hear(*extensive(S1))
@@ -1488,22 +1454,19 @@ def test_a_trial_waits_until_a_prefix_is_at_rest() -> None:
 
 
 def test_an_unanswered_test_counts_as_not_listed() -> None:
-    dialogue = served(A)
-    tried(dialogue)
+    dialogue = given_tried(A)
     assert refuse(dialogue) == [Listed(S1, listed=False)]
 
 
 def test_one_failed_test_is_not_reported() -> None:
-    dialogue = served(A)
-    tried(dialogue)
+    dialogue = given_tried(A)
     dialogue.hear("error", *summary(S1))
     next_trial(dialogue, S1)
     assert dialogue.hear("done", *summary(S1)) == [Listed(S1, listed=True)]
 
 
 def test_a_change_during_a_test_is_sent_after_it() -> None:
-    dialogue = served(A)
-    tried(dialogue)
+    dialogue = given_tried(A)
     dialogue.want(route(A, Level.LEAVING))
     assert dialogue.said() == []
     dialogue.hear("done", *summary(S1))
@@ -1511,8 +1474,7 @@ def test_a_change_during_a_test_is_sent_after_it() -> None:
 
 
 def test_a_session_that_ends_before_its_answer_has_no_result() -> None:
-    dialogue = served(A)
-    tried(dialogue)
+    dialogue = given_tried(A)
     dialogue.hear(state(S1, "down"))
     assert dialogue.hear("error", *summary()) == []
 
@@ -1529,8 +1491,7 @@ def refused(dialogue: Dialogue) -> None:
 
 
 def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     assert not dialogue.conversation.may_announce([A])
     dialogue.want(route(A))
     refused(dialogue)
@@ -1541,8 +1502,7 @@ def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
 
 
 def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -> None:
-    dialogue = Dialogue(A, pulse=PULSE)
-    dialogue.clear()
+    dialogue = given_withdrawn(A, pulse=PULSE)
     dialogue.want(route(A))
     refused(dialogue)
     dialogue.hear(state(S1, "up"))
@@ -1562,13 +1522,13 @@ def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -
 
 
 def test_a_prefix_of_its_own_family_is_tried_where_there_is_one() -> None:
-    dialogue = served(A, C)
+    dialogue = given_served(A, C)
     assert str(C) in tried(dialogue, S1), "an IPv4 session"
     dialogue.hear("done", *summary(S1))
 
 
 def test_addresses_are_spelt_as_exabgp_spells_them() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     session = Session(ip_address("2001:db8::1"), ip_address("2001:db8::2"))
 
     def spelt(*lines: str) -> list[str]:
@@ -1582,9 +1542,7 @@ def test_addresses_are_spelt_as_exabgp_spells_them() -> None:
 
 
 def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
-    dialogue = served(A)
-    tried(dialogue)
-    dialogue.hear("done", *summary(S1))
+    dialogue = given_listed(A)
 
     told: list[Event] = []
 
@@ -1613,7 +1571,7 @@ def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
 
 
 def test_a_neighbour_that_does_not_list_us_is_tested_with_back_off() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     trial = tried(dialogue)
     refuse(dialogue, "error")
     for patience in BACKOFF[1:4]:
@@ -1627,7 +1585,7 @@ def test_a_neighbour_that_does_not_list_us_is_tested_with_back_off() -> None:
 
 
 def test_an_unknown_configuration_changes_nothing() -> None:
-    dialogue = served(A)
+    dialogue = given_served(A)
     while V5.CONFIGURATION not in (lines := dialogue.said()):
         dialogue.hear(*summary() * lines.count(V5.PROBE))
         dialogue.wait()
@@ -1662,12 +1620,8 @@ def static(network: Network, peer: object = N1, word: str = "") -> str:
 @pytest.mark.parametrize("word", ["neighbor ", ""], ids=["exabgp4", "exabgp5"])
 def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     """A reload (SIGUSR1) announces what a static section has, and tells nobody."""
-    dialogue = served(A)
-    tried(dialogue)
-    dialogue.hear("done", *summary(S1))
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue = given_listed(A)
+    dialogue.clear()
     assert surveyed(dialogue, static(B, word=word), "what nobody knows") == (True, [])
     assert dialogue.said() == []
     (odd,) = surveyed(dialogue, static(B, word=word), static(A, word=word))[1]
@@ -1683,22 +1637,16 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
 
 def test_a_route_at_a_neighbour_that_does_not_list_us_is_left_alone() -> None:
     """It would be withdrawn again and again for nothing."""
-    dialogue = served(A)
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue = given_served(A)
+    dialogue.clear()
     tried(dialogue)
     refuse(dialogue, "error")
     assert surveyed(dialogue, static(A), static(A, N2)) == (True, [])
 
 
 def test_a_route_desired_since_the_poll_is_not_withdrawn() -> None:
-    dialogue = served(A)
-    tried(dialogue)
-    dialogue.hear("done", *summary(S1))
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue = given_listed(A)
+    dialogue.clear()
     assert looks(dialogue)
     dialogue.want(route(A))
     (told,) = dialogue.said()
@@ -1708,12 +1656,8 @@ def test_a_route_desired_since_the_poll_is_not_withdrawn() -> None:
 
 
 def test_a_prefix_split_differently_since_the_poll_is_not_withdrawn() -> None:
-    dialogue = served(A)
-    tried(dialogue)
-    dialogue.hear("done", *summary(S1))
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue = given_listed(A)
+    dialogue.clear()
     assert looks(dialogue)
     both = (Session(N1), Session(N2))
     dialogue.conversation.own([])
@@ -1722,10 +1666,8 @@ def test_a_prefix_split_differently_since_the_poll_is_not_withdrawn() -> None:
 
 
 def test_a_poll_costs_a_thousandth_of_the_time_and_delays_no_command_for_long() -> None:
-    dialogue = served(A)
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*["done"] * len(lines))
+    dialogue = given_served(A)
+    dialogue.clear()
     began = dialogue.now
     assert surveyed(dialogue, *[static(B)] * 100)[0]
     while not surveyed(dialogue, *[static(B)] * (MOST_ROUTES + 1))[0]:
@@ -1736,7 +1678,7 @@ def test_a_poll_costs_a_thousandth_of_the_time_and_delays_no_command_for_long() 
 
 def test_sessions_and_the_families_that_they_carry() -> None:
     """From the answer for both ends; 4.2 and 5.0 have columns of other widths."""
-    dialogue = served(A)
+    dialogue = given_served(A)
     dialogue.configured.clear()
     families = {
         S1: [
@@ -1776,8 +1718,7 @@ def test_encoder_text_is_named_and_its_shutdown_understood() -> None:
 
 
 def test_forms_are_bounded() -> None:
-    dialogue = Dialogue(A)
-    dialogue.clear()
+    dialogue = given_withdrawn(A)
     for med in range(100):
         dialogue.want(Route(A, Attributes(med=med)))
         dialogue.said()
