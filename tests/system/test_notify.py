@@ -11,8 +11,8 @@ import signal
 import socket
 import stat
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,12 +111,19 @@ class Log:
         return [event for event, _ in self.lines]
 
 
-@contextlib.asynccontextmanager
-async def notifying(*routers: VirtualRouter) -> AsyncIterator[tuple[Notifier, Log]]:
+def opened(*routers: VirtualRouter) -> tuple[Notifier, Log]:
+    """For these routers; the test closes it."""
     log = Log()
     notifier = Notifier(log)
     notifier.open(asyncio.get_running_loop())
     notifier.set(routers)
+    return notifier, log
+
+
+@contextlib.asynccontextmanager
+async def notifying(*routers: VirtualRouter) -> AsyncIterator[tuple[Notifier, Log]]:
+    """The same, closed at the end of the block."""
+    notifier, log = opened(*routers)
     try:
         yield notifier, log
     finally:
@@ -130,8 +137,25 @@ def tell(notifier: Notifier, *states: NotifyState, name: str = "web", priority: 
         before = state
 
 
+def fill(notifier: Notifier, full: Callable[[dict[str, int], int], bool]) -> int:
+    """Tell one transition after the other until ``full`` of the FIFO's counters and their number; that number."""
+    number = 0
+    while not full(next(iter(notifier.counters().values()), {}), number):
+        notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
+        number += 1
+    return number
+
+
+def one_line_waits(counts: dict[str, int], told: int) -> bool:
+    return counts.get("written", 0) < told
+
+
 def there_and_back(times: int) -> list[NotifyState]:
     return [MASTER if number % 2 else BACKUP for number in range(times)]
+
+
+def remove(path: str) -> None:
+    Path(path).unlink()
 
 
 def lines(path: Path) -> list[str]:
@@ -167,6 +191,33 @@ def _script(tmp_path: Path) -> Callable[..., tuple[str, ...]]:
 
 
 Script = Callable[..., tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Where a program waits: its line is ``gate.wait``."""
+
+    path: Path
+
+    @property
+    def wait(self) -> str:
+        return f"read -r x < {self.path}"
+
+    async def open(self) -> None:
+        """Let one program go on, as soon as it waits."""
+        await asyncio.to_thread(self.path.write_text, "go on\n")
+
+
+@pytest.fixture(name="gate")
+def _gate(tmp_path: Path) -> Gate:
+    os.mkfifo(tmp_path / "gate")
+    return Gate(tmp_path / "gate")
+
+
+@pytest.fixture(name="fifo")
+def _fifo(tmp_path: Path) -> str:
+    """The path of a FIFO that is not made yet."""
+    return str(tmp_path / "fifo")
 
 
 # Programs, as keepalived tells them
@@ -487,14 +538,13 @@ def test_what_root_must_not_run_is_not_run(
 # A FIFO
 
 
-def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until", tmp_path: Path) -> None:
-    fifo, read = tmp_path / "fifo", tmp_path / "read"
+def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until", tmp_path: Path, fifo: str) -> None:
+    read = tmp_path / "read"
 
     async def body() -> None:
-        routers = (virtual_router("web", notify_fifo=str(fifo)), virtual_router("four", notify_fifo=str(fifo)))
+        routers = (virtual_router("web", notify_fifo=fifo), virtual_router("four", notify_fifo=fifo))
         async with notifying(*routers) as (notifier, log):
-            assert fifo.is_fifo()
-            assert fifo.stat().st_mode & 0o777 == 0o600
+            assert os.lstat(fifo).st_mode == stat.S_IFIFO | 0o600
             reader = await asyncio.create_subprocess_exec(
                 "/bin/sh", "-c", f'while read -r line; do echo "$line" >> {read}; done < {fifo}'
             )
@@ -503,7 +553,7 @@ def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until",
             tell(notifier, BACKUP, FAULT, STOP, name="four", priority=90)
             os.close(descriptor)
             await until(lambda: len(lines(read)) == 5)
-            assert notifier.counters() == {str(fifo): {"written": 5}}
+            assert notifier.counters() == {fifo: {"written": 5}}
         assert await reader.wait() == 0, "the end of the agent is the end of the file"
         assert lines(read) == [
             'INSTANCE "web" BACKUP 150',
@@ -513,23 +563,21 @@ def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until",
             'INSTANCE "four" STOP 90',
         ]
         assert log.lines == []
-        assert fifo.is_fifo(), "it stays for our successor"
+        assert os.lstat(fifo).st_mode == stat.S_IFIFO | 0o600, "it stays for our successor"
 
     run(body())
 
 
-def test_a_fifo_that_nobody_reads_loses_lines_counted_and_logged_once(run: "Run", tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-
+def test_a_fifo_that_nobody_reads_loses_lines_counted_and_logged_once(run: "Run", fifo: str) -> None:
     async def body() -> None:
-        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+        async with notifying(virtual_router(notify_fifo=fifo)) as (notifier, log):
             tell(notifier, *there_and_back(50))
-            assert notifier.counters() == {str(fifo): {"dropped": 50}}
+            assert notifier.counters() == {fifo: {"dropped": 50}}
             assert log.events() == ["notify-reader-lost"]
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
             tell(notifier, FAULT)
             assert os.read(reader, 4096) == b'INSTANCE "web" FAULT 100\n'
-            assert log.lines[1:] == [("notify-reader-restored", {"path": str(fifo), "lines_dropped": 50})]
+            assert log.lines[1:] == [("notify-reader-restored", {"path": fifo, "lines_dropped": 50})]
             os.close(reader)
             tell(notifier, STOP)
             assert log.events() == ["notify-reader-lost", "notify-reader-restored", "notify-reader-lost"]
@@ -537,17 +585,15 @@ def test_a_fifo_that_nobody_reads_loses_lines_counted_and_logged_once(run: "Run"
     run(body())
 
 
-def test_a_reader_that_is_replaced_gets_what_follows(run: "Run", tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-
+def test_a_reader_that_is_replaced_gets_what_follows(run: "Run", fifo: str) -> None:
     async def body() -> None:
-        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, _):
+        async with notifying(virtual_router(notify_fifo=fifo)) as (notifier, _):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
             tell(notifier, BACKUP)
             os.close(reader)
-            fifo.unlink()
+            remove(fifo)
             tell(notifier, MASTER)
-            assert notifier.counters() == {str(fifo): {"written": 1, "dropped": 1}}
+            assert notifier.counters() == {fifo: {"written": 1, "dropped": 1}}
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)  # made anew
             tell(notifier, FAULT)
             assert os.read(reader, 4096) == b'INSTANCE "web" FAULT 100\n'
@@ -556,18 +602,11 @@ def test_a_reader_that_is_replaced_gets_what_follows(run: "Run", tmp_path: Path)
     run(body())
 
 
-def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(
-    run: "Run", until: "Until", tmp_path: Path
-) -> None:
-    fifo = tmp_path / "fifo"
-
+def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(run: "Run", until: "Until", fifo: str) -> None:
     async def body() -> None:
-        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+        async with notifying(virtual_router(notify_fifo=fifo)) as (notifier, log):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-            number = 0
-            while notifier.counters().get(str(fifo), {}).get("dropped", 0) < 10:
-                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
-                number += 1
+            number = fill(notifier, lambda counts, _: counts.get("dropped", 0) == 10)
             assert log.events() == ["notify-reader-lost"]
             assert "slower than the transitions" in str(log.lines[0][1]["detail"])
             got = b""
@@ -589,37 +628,27 @@ def test_a_full_fifo_gets_the_last_lines_in_order_when_there_is_room(
     run(body())
 
 
-def test_what_a_full_fifo_could_not_take_is_counted_at_the_end(run: "Run", until: "Until", tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-
+def test_what_a_full_fifo_could_not_take_is_counted_at_the_end(run: "Run", until: "Until", fifo: str) -> None:
     async def body() -> None:
-        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+        async with notifying(virtual_router(notify_fifo=fifo)) as (notifier, log):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-            number = 0
-            while number == notifier.counters().get(str(fifo), {}).get("written", 0):
-                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
-                number += 1
+            number = fill(notifier, one_line_waits)
         assert log.events() == ["notify-reader-lost"]
-        assert notifier.counters() == {str(fifo): {"written": number - 1, "dropped": 1}}
+        assert notifier.counters() == {fifo: {"written": number - 1, "dropped": 1}}
         os.close(reader)
 
     run(body())
 
 
-def test_the_reader_of_a_full_fifo_goes_away(run: "Run", until: "Until", tmp_path: Path) -> None:
-    fifo = tmp_path / "fifo"
-
+def test_the_reader_of_a_full_fifo_goes_away(run: "Run", until: "Until", fifo: str) -> None:
     async def body() -> None:
-        async with notifying(virtual_router(notify_fifo=str(fifo))) as (notifier, log):
+        async with notifying(virtual_router(notify_fifo=fifo)) as (notifier, log):
             reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-            number = 0
-            while number == notifier.counters().get(str(fifo), {}).get("written", 0):
-                notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
-                number += 1
+            fill(notifier, one_line_waits)
             os.close(reader)
             await until(lambda: log.lines)
             assert "nobody reads it" in str(log.lines[0][1]["detail"])
-            assert notifier.counters()[str(fifo)]["dropped"] == 1
+            assert notifier.counters()[fifo]["dropped"] == 1
 
     run(body())
 
@@ -705,11 +734,9 @@ def test_a_socket_that_is_absent_or_replaced(run: "Run", tmp_path: Path) -> None
 
 
 def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
-    run: "Run", until: "Until", script: Script, log_file: Path
+    run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
-    gate = log_file.with_name("gate")
-    os.mkfifo(gate)
-    program = script(f'echo $$ >> {log_file}.pids; echo "$2 $3" >> {log_file}; read -r x < {gate}')
+    program = script(f'echo $$ >> {log_file}.pids; echo "$2 $3" >> {log_file}; {gate.wait}')
     other = script(f'echo "other $2 $3" >> {log_file}', "other")
 
     async def body() -> None:
@@ -725,9 +752,9 @@ def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
             tell(notifier, MASTER, name="dns")
             await until(lambda: "other dns MASTER" in lines(log_file))
             tell(notifier, BACKUP)  # known already
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: "web BACKUP" in lines(log_file))
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: notifier.counters() == {"web": {"done": 2}, "dns": {"done": 1}})
             assert lines(log_file) == ["web MASTER", "other dns MASTER", "web BACKUP"]
             assert log.lines == []
@@ -736,11 +763,9 @@ def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
 
 
 def test_another_program_counts_from_the_next_start_on(
-    run: "Run", until: "Until", script: Script, log_file: Path
+    run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
-    gate = log_file.with_name("gate")
-    os.mkfifo(gate)
-    before = script(f'echo "before $3" >> {log_file}; read -r x < {gate}')
+    before = script(f'echo "before $3" >> {log_file}; {gate.wait}')
     after = script(f'echo "after $3" >> {log_file}', "after")
 
     async def body() -> None:
@@ -748,7 +773,7 @@ def test_another_program_counts_from_the_next_start_on(
             tell(notifier, MASTER, BACKUP, FAULT)
             await until(lambda: lines(log_file) == ["before MASTER"])
             notifier.set([virtual_router(notify_fault=after)])
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             # Nobody is told of the second one any more; that does not keep the third one waiting.
             await until(lambda: lines(log_file)[1:] == ["after "])
             await until(lambda: notifier.counters() == {"web": {"done": 2}})
@@ -757,11 +782,9 @@ def test_another_program_counts_from_the_next_start_on(
 
 
 def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
-    run: "Run", until: "Until", script: Script, log_file: Path
+    run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
-    gate = log_file.with_name("gate")
-    os.mkfifo(gate)
-    program = script(f'echo "$3" >> {log_file}; read -r x < {gate}')
+    program = script(f'echo "$3" >> {log_file}; {gate.wait}')
 
     async def body() -> None:
         web = virtual_router(notify=program)
@@ -770,15 +793,15 @@ def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
             tell(notifier, MASTER, BACKUP, STOP)
             await until(lambda: lines(log_file) == ["MASTER"])
             notifier.set([])
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: lines(log_file) == ["MASTER", "STOP"])
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: set(descendants.children(os.getpid())) == before)
             notifier.set([])
             notifier.set([web])
             tell(notifier, STOP)  # it is another one: nothing was told of it
             await until(lambda: lines(log_file) == ["MASTER", "STOP", "STOP"])
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: notifier.counters() == {"web": {"done": 1}})
             assert log.events() == ["notify-queue-full"]
 
@@ -786,11 +809,9 @@ def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
 
 
 def test_programs_of_a_router_that_comes_back_never_run_twice_at_once(
-    run: "Run", until: "Until", script: Script, log_file: Path
+    run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
-    gate = log_file.with_name("gate")
-    os.mkfifo(gate)
-    program = script(f'echo "begin $3" >> {log_file}; read -r x < {gate}; echo "end $3" >> {log_file}')
+    program = script(f'echo "begin $3" >> {log_file}; {gate.wait}; echo "end $3" >> {log_file}')
 
     async def body() -> None:
         web = virtual_router(notify=program)
@@ -800,9 +821,9 @@ def test_programs_of_a_router_that_comes_back_never_run_twice_at_once(
             notifier.set([])
             notifier.set([web])
             tell(notifier, BACKUP)
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: lines(log_file)[-1] == "begin BACKUP")
-            await asyncio.to_thread(gate.write_text, "go on\n")
+            await gate.open()
             await until(lambda: lines(log_file)[-1] == "end BACKUP")
             assert lines(log_file) == ["begin MASTER", "end MASTER", "begin BACKUP", "end BACKUP"]
 
@@ -846,9 +867,7 @@ def test_at_the_end_stop_is_told_and_what_waits_before_it_dropped(
 ) -> None:
     async def body() -> None:
         program = script(f'echo "$3 $$" >> {log_file}; [ "$3" != MASTER ] || exec sleep 60')
-        notifier = Notifier(Log())
-        notifier.open(asyncio.get_running_loop())
-        notifier.set([virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop"))])
+        notifier, _ = opened(virtual_router(notify=program, notify_stop=script(f"echo stop >> {log_file}", "stop")))
         tell(notifier, MASTER)
         await until(lambda: lines(log_file))
         [(state, hanging)] = [line.split() for line in lines(log_file)]
@@ -880,10 +899,7 @@ def test_at_the_end_programs_that_are_quick_are_waited_for(run: "Run", script: S
         routers = [
             virtual_router(name, notify=script(f'echo "$2 $3" >> {log_file}'), notify_stop=own) for name in ("a", "b")
         ]
-        log = Log()
-        notifier = Notifier(log)
-        notifier.open(asyncio.get_running_loop())
-        notifier.set(routers)
+        notifier, log = opened(*routers)
         tell(notifier, STOP, name="a")
         tell(notifier, STOP, name="b")
         await notifier.close()
@@ -895,22 +911,15 @@ def test_at_the_end_programs_that_are_quick_are_waited_for(run: "Run", script: S
     assert sorted(found) == ["a STOP", "b STOP", "stop", "stop"]
 
 
-def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
-    fifo = log_file.with_name("gate")
-    os.mkfifo(fifo)
-
+def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate) -> None:
     async def body() -> None:
-        slow = script(f"echo $$ > {log_file}.pid; read -r x < {fifo}; echo stopped >> {log_file}")
-        notifier = Notifier(Log())
-        notifier.open(asyncio.get_running_loop())
-        notifier.set([virtual_router(notify_stop=slow)])
+        slow = script(f"echo $$ > {log_file}.pid; {gate.wait}; echo stopped >> {log_file}")
+        notifier, _ = opened(virtual_router(notify_stop=slow))
         tell(notifier, STOP)
         await notifier.close()
         assert lines(log_file) == []
-        opener = threading.Thread(target=fifo.write_text, args=("go on\n",))
-        opener.start()
+        await gate.open()
         await until(lambda: lines(log_file) == ["stopped"])
-        opener.join()
 
     run(body())
     reap()
@@ -918,9 +927,7 @@ def test_a_program_outlives_the_agent(run: "Run", until: "Until", script: Script
 
 def test_a_cancelled_end_lets_go_at_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
     async def body() -> None:
-        notifier = Notifier(Log())
-        notifier.open(asyncio.get_running_loop())
-        notifier.set([virtual_router(notify=script(f"echo $$ >> {log_file}; exec sleep 60"))])
+        notifier, _ = opened(virtual_router(notify=script(f"echo $$ >> {log_file}; exec sleep 60")))
         tell(notifier, MASTER)
         await until(lambda: lines(log_file))
         [number] = map(int, lines(log_file))
