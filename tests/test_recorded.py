@@ -157,7 +157,7 @@ def test_every_method_of_every_port_is_asked_of_the_stage() -> None:
 
 
 def test_every_entrance_can_be_read_again() -> None:
-    assert ENTRANCES.keys() == {"handle", "start", "reconfigure", "write_note", "clear", "close"}
+    assert ENTRANCES.keys() == {"handle", "start", "reconfigure", "count", "write_note", "clear", "close"}
 
 
 # Secrets

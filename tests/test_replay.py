@@ -84,6 +84,7 @@ def life(*, end: Callable[[Rig], object] = lambda rig: rig.handle(ports.End("SIG
         rig.reconfigure(*tables[:2], check("fit"), SIGNED)
     rig.speaker.impossible = None
     rig.reconfigure(*tables[:2], check("fit"), SIGNED).after(12.0)
+    rig.node.count()
     end(rig)
     rig.node.close()
     rig.node.write_note()
@@ -131,7 +132,14 @@ def test_a_whole_life_is_decided_again() -> None:
     found = stories([*lines, *lines])
     assert not [sentences(one) for one in found if isinstance(one, Difference)]
     told = {one.event for one in found if isinstance(one, Logged)}
-    assert told >= {"leftovers-found", "address-elsewhere", "check-changed", "bind-failed", "agent-stopping"}
+    assert told >= {
+        "leftovers-found",
+        "address-elsewhere",
+        "check-changed",
+        "bind-failed",
+        "counters",
+        "agent-stopping",
+    }
     assert all(line.isprintable() for one in found for line in (*sentences(one), *transitions(one)))
 
 

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from exavrrp import __version__, counters, ports, recording, speaker
+from exavrrp import __version__, ports, recording, speaker
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.node import STOP_LIMIT, Node
@@ -179,7 +179,7 @@ class Agent:
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, node.handle, ports.Terminated())
         loop.set_exception_handler(self._broken)
-        loop.add_signal_handler(signal.SIGUSR1, self._count)
+        loop.add_signal_handler(signal.SIGUSR1, node.count)
         loop.add_signal_handler(signal.SIGHUP, self._decline_reload)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # a caretaker begins with what its predecessor ended with
         async with AsyncExitStack() as closing:
@@ -198,7 +198,7 @@ class Agent:
                 self._say_started()
                 self._start_node()
                 await self._serve()
-                self._count()
+                node.count()
         self.journal.info("agent-stopped", reason=node.why)
         if self._bug is not None:
             raise self._bug
@@ -349,8 +349,3 @@ class Agent:
 
     def _decline_reload(self) -> None:
         self.journal.warning("reload-declined", detail="SIGHUP does nothing; restart ExaBGP to use a new configuration")
-
-    def _count(self) -> None:
-        """Log what was counted: on SIGUSR1, and at the end."""
-        for event, fields in counters.events(self.node.view()):
-            self.journal.info(event, **fields)

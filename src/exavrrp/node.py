@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from functools import partial, wraps
 from typing import Concatenate, ParamSpec, TypeAlias, assert_never
 
-from exavrrp import events, ports, speaker
+from exavrrp import counters, events, ports, speaker
 from exavrrp.announcement import Announcer
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
@@ -204,6 +204,12 @@ class Node:
     def view(self) -> View:
         """All of it as it is now, for people and programs."""
         return self.viewer.view()
+
+    @_entrance
+    def count(self) -> None:
+        """Log what was counted: a recording holds it, and its replay comes to the same."""
+        for event, fields in counters.events(self.view()):
+            self.log.info(event, **fields)
 
     @property
     def abandoned(self) -> bool:

@@ -10,7 +10,7 @@ What is not to be shown (``repr=False``) is a secret: a number stands for it, th
 once (``{"Datagram:7": …}``) and is called by its name from then on (``"Datagram:7"``).
 """
 
-from collections import abc
+from collections import Counter, abc
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import MISSING, Field, fields, is_dataclass
@@ -238,13 +238,14 @@ class Lexicon:
 
     def _read_many(self, origin: type, args: tuple[Any, ...], document: Document) -> Any:
         if issubclass(origin, Mapping):
-            key, value = args
+            key, value, *_ = (*args, int)  # of a Counter only the keys' kind is written
             pairs = document.items() if isinstance(document, dict) else map(_list, _list(document))
-            return {self.read(key, one): self.read(value, other) for one, other in pairs}
+            found = {self.read(key, one): self.read(value, other) for one, other in pairs}
+            return Counter(found) if issubclass(origin, Counter) else found
         if issubclass(origin, tuple) and args[-1] is not ...:
             return tuple(self.read(kind, one) for kind, one in zip(args, _list(document), strict=True))
-        found = [self.read(args[0], one) for one in _list(document)]
-        return frozenset(found) if issubclass(origin, AbstractSet) else tuple(found)
+        items = [self.read(args[0], one) for one in _list(document)]
+        return frozenset(items) if issubclass(origin, AbstractSet) else tuple(items)
 
     def _read_struct(self, kind: Any, document: Document) -> Any:
         named = self.meant(document)

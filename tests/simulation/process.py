@@ -523,6 +523,7 @@ class Process:
 
     def _exit(self) -> None:
         if not self.loop.dead:
+            self.node.count()
             self.node.write_note()
             if isinstance(self.pipes, Deaf) and self.pipes.announced and self.node.why != SUCCEEDED:
                 self.ground.end_exabgp(self.exabgp)  # what ``Deaf.end`` does, but for the waiting

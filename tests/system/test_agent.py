@@ -196,16 +196,16 @@ def test_an_agent_that_cannot_know_what_lo_has_says_so_and_does_not_begin(fabric
 
 LATE = """
 from exavrrp import cli
-from exavrrp.agent import Agent
+from exavrrp.node import Node
 
-count = Agent._count
+count = Node.count
 
 def and_bind(self):
     count(self)
-    for router in self.node.routers.values():
+    for router in self.routers.values():
         router.on_lo.unbind()
 
-Agent._count = and_bind
+Node.count = and_bind
 cli.main()
 """
 """The command exavrrp, whose agent wants something of lo at the very end."""
