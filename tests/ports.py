@@ -325,8 +325,9 @@ class Speaker:
         self.wanted: dict[Network, Route] = {}
         self.open: dict[Network, None] = {}
         """what is not answered yet"""
-        self.tried: set[Network] = set()
-        """what it may announce besides what it has carried out, because it was tried"""
+        self.offered: set[Network] = set()
+        """what it may announce"""
+        self.inherited: list[Network] = []
         self.deaf: set[Network] | None = None
         """what it announces, if it listens no longer (``exabgp.Deaf``)"""
         self._rig = rig
@@ -337,6 +338,10 @@ class Speaker:
         before, self.ours = self.ours, list(ours)
         gone = {route.network for route in before} - {route.network for route in self.ours}
         self.change(dict.fromkeys(network for network in self.wanted if network in gone))
+
+    def inherit(self, networks: Iterable[Network]) -> None:
+        self.inherited += networks
+        self.offered.update(self.inherited)
 
     def set(self, wanted: Iterable[Route]) -> None:
         routes = {route.network: route for route in wanted}
@@ -355,6 +360,7 @@ class Speaker:
                 worse = " shutdown" if GRACEFUL_SHUTDOWN in route.attributes.communities else ""
                 self._rig.done.append(f"announce {network} med {route.attributes.med}{worse}")
                 self.wanted[network] = route
+                self.offered.add(network)
         if self.answers and self.open and self.deaf is None:
             self._rig.clock.call_soon(self.answer)
 
@@ -367,12 +373,13 @@ class Speaker:
         return self.open.keys().isdisjoint(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        return not self.tried.isdisjoint(networks)
+        return not (self.offered if self.deaf is None else self.deaf).isdisjoint(networks)
 
     def answer(self, *networks: Network) -> None:
         """``done`` to what is open of these; of none: to all."""
         for network in networks or list(self.open):
             self.open.pop(network, None)
+            self.offered &= self.wanted.keys() | self.open.keys()
             self._rig.node.handle(speaker.Answered(network, self.wanted.get(network)))
 
     def refuse(self, times: int, *, silent: bool = False) -> None:

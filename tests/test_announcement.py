@@ -4,10 +4,9 @@ from ipaddress import ip_network
 
 from exavrrp import speaker
 from exavrrp.announcement import REATTEMPTS
-from exavrrp.presence import Absent, Leaving, Present, Stage, Step
+from exavrrp.presence import Absent, Present
 from exavrrp.routes import Level
 from exavrrp.takeover import AHEAD
-from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.packet import LEAVING
 from exavrrp.vrrp.router import Advertise, Role, Transition, Why
 from tests.ports import EPOCH, INTERVAL, Rig, given_active, given_backup, router
@@ -46,83 +45,6 @@ def test_where_bgp_has_no_say_a_refusal_is_no_fault() -> None:
     rig = given_active(router(min_sessions=0))
     rig.handle(speaker.Refused(PREFIX, "announce", 2))
     assert rig.role() is Role.ACTIVE
-
-
-def announce(one: VirtualRouter, level: Level) -> None:
-    one.instance.presence.state = Leaving(None, Stage.AWAITING) if level is Level.LEAVING else Present(level)
-    one.carry_out(Step.ANNOUNCE)
-
-
-def withdraw(one: VirtualRouter) -> None:
-    one.instance.presence.state = Absent()
-    one.carry_out(Step.WITHDRAW)
-
-
-def unanswered() -> VirtualRouter:
-    """One whose ExaBGP answers nothing by itself; a refusal is nothing but a refusal."""
-    rig = Rig(router(min_sessions=0))
-    rig.speaker.answers = False
-    return rig.router()
-
-
-def may(one: VirtualRouter) -> bool:
-    return one.announcement.may_be_announced
-
-
-def test_what_was_accepted_may_be_announced_until_its_withdraw_is() -> None:
-    """A caretaker ends ExaBGP to withdraw it, and must not do that for nothing."""
-    one = unanswered()
-    assert not may(one)
-    announce(one, Level.ACTIVE)
-    assert may(one), "it was told, and has not answered"
-    one.announcement.answered(PREFIX)
-    announce(one, Level.LEAVING)
-    one.announcement.refused(PREFIX, 2)
-    withdraw(one)
-    one.announcement.refused(PREFIX, 2)
-    one.announcement.refused(PREFIX, 3, silent=True)
-    assert may(one)
-    one.announcement.answered(PREFIX)
-    assert not may(one)
-
-
-def test_what_was_never_accepted_is_not_announced() -> None:
-    one = unanswered()
-    announce(one, Level.ACTIVE)
-    one.announcement.refused(PREFIX, 1)
-    assert may(one), "that may have been the answer to another command"
-    one.announcement.refused(PREFIX, 2)
-    assert not may(one)
-    one.announcement.refused(PREFIX, 3)
-    withdraw(one)
-    one.announcement.refused(PREFIX, 2)
-    assert not may(one)
-    announce(one, Level.ACTIVE)
-    one.announcement.refused(PREFIX, 2)
-    one.announcement.answered(PREFIX)
-    assert may(one), "when it was said again"
-
-
-def test_what_was_never_answered_or_replaced_before_the_answer_may_be_announced() -> None:
-    one = unanswered()
-    announce(one, Level.ACTIVE)
-    one.announcement.refused(PREFIX, 2)
-    one.announcement.refused(PREFIX, 3, silent=True)
-    assert may(one)
-    announce(one, Level.LEAVING)
-    one.announcement.refused(PREFIX, 2)
-    assert may(one), "in the first form"
-
-
-def test_what_is_only_withdrawn_in_case_that_a_predecessor_has_announced_it_is_nothing_of_ours() -> None:
-    other = ip_network("2001:db8:53::9/128")
-    one = unanswered()
-    announce(one, Level.ACTIVE)
-    one.announcement.refused(PREFIX, 2)
-    one.announcement.refused(other, 2)
-    one.announcement.refused(other, 2, silent=True)
-    one.announcement.answered(other)
-    assert not may(one)
 
 
 def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:

@@ -128,6 +128,7 @@ def refused_for_ever() -> Rig:
     """Active, and certainly not announced: BGP has no say in that."""
     rig = unanswered(router(min_sessions=0))
     rig.session(listed=False)
+    rig.speaker.offered.clear()
     rig.speaker.refuse(2)
     return rig
 

@@ -1490,6 +1490,33 @@ def refused(dialogue: Dialogue) -> None:
     dialogue.hear("error", HEADING, "done")
 
 
+def answered(dialogue: Dialogue, answer: str) -> bool:
+    """All that is to be sent now has this answer; whether there is anything."""
+    lines = dialogue.said()
+    for line in lines:
+        dialogue.hear(*([HEADING, "done"] if line == V5.PROBE else [answer]))
+    return bool(lines)
+
+
+def cleared(dialogue: Dialogue) -> None:
+    """Everything is withdrawn, and ExaBGP confirms that."""
+    dialogue.want()
+    while answered(dialogue, "done"):
+        pass
+
+
+def deaf(*answer: str) -> Dialogue:
+    """What is wanted is certainly refused; a session comes up, and the same once more has this ``answer``."""
+    dialogue = given_withdrawn(A, pulse=PULSE)
+    dialogue.want(route(A))
+    refused(dialogue)
+    dialogue.hear(state(S1, "up"))
+    dialogue.said()
+    dialogue.hear(*extensive(S1), *answer, *summary(S1))
+    assert dialogue.conversation.may_announce([A]) is not bool(answer)
+    return dialogue
+
+
 def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
     dialogue = given_withdrawn(A)
     assert not dialogue.conversation.may_announce([A])
@@ -1502,12 +1529,7 @@ def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
 
 
 def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -> None:
-    dialogue = given_withdrawn(A, pulse=PULSE)
-    dialogue.want(route(A))
-    refused(dialogue)
-    dialogue.hear(state(S1, "up"))
-    dialogue.said()
-    dialogue.hear(*extensive(S1), "error", *summary(S1))
+    dialogue = deaf("error")
     for answer in ("error", "done"):
         assert not dialogue.conversation.may_announce([A])
         assert next_trial(dialogue, S1).startswith("announce ")
@@ -1515,9 +1537,76 @@ def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -
         dialogue.hear(*([state(S1, "down")] if answer == "done" else []), answer, *summary(S1))
     refused(dialogue)
     assert dialogue.conversation.may_announce([A]), "to the one that is down now"
-    dialogue.want()
-    while lines := dialogue.said():
-        dialogue.hear(*(line for told in lines for line in ([HEADING, "done"] if told == V5.PROBE else ["done"])))
+    cleared(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_what_was_accepted_may_be_announced_until_its_withdraw_is_confirmed() -> None:
+    dialogue = given_withdrawn(A)
+    dialogue.want(route(A))
+    assert dialogue.conversation.may_announce([A]), "not written yet: a note does not wait for that"
+    answered(dialogue, "done")
+    for wanted in ([route(A, Level.LEAVING)], []):
+        dialogue.want(*wanted)
+        for _ in range(6):
+            answered(dialogue, "error")
+            dialogue.wait()
+        assert dialogue.conversation.may_announce([A])
+    cleared(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_what_is_replaced_before_its_answer_is_certain_may_be_announced() -> None:
+    dialogue = given_withdrawn(A)
+    dialogue.want(route(A))
+    dialogue.said()
+    dialogue.hear("error")
+    dialogue.want(route(A, Level.LEAVING))
+    for _ in range(6):
+        answered(dialogue, "error")
+        dialogue.wait()
+    assert dialogue.conversation.may_announce([A]), "in the first form"
+
+
+def test_what_a_predecessor_announced_may_be_announced_until_it_is_withdrawn() -> None:
+    dialogue = Dialogue(A, B)
+    dialogue.conversation.inherit([A])
+    assert [dialogue.conversation.may_announce([one]) for one in (A, B)] == [True, False]
+    dialogue.clear()
+    assert not dialogue.conversation.may_announce([A])
+    with pytest.raises(KeyError):
+        dialogue.conversation.inherit([C])
+
+
+def test_a_refused_test_says_nothing_of_a_command_that_was_not_answered() -> None:
+    dialogue = deaf()
+    next_trial(dialogue, S1)
+    dialogue.hear("error", *summary(S1))
+    assert dialogue.conversation.may_announce([A])
+
+
+def test_a_test_without_an_answer_may_have_announced_it() -> None:
+    dialogue = deaf("error")
+    next_trial(dialogue, S1)
+    dialogue.hear(*summary(S1))
+    assert dialogue.conversation.may_announce([A])
+    cleared(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_a_test_whose_answer_is_not_known_may_have_announced_it() -> None:
+    dialogue = deaf("error")
+    next_trial(dialogue, S1)
+    dialogue.hear("error", *summary(S1))
+    dialogue.wait()
+    heartbeat, trial, _ = dialogue.said()
+    assert (heartbeat, whole(trial) == trial) == (V5.PROBE, False)
+    (odd,) = dialogue.hear("done")
+    assert isinstance(odd, Odd), "it answers nothing"
+    assert dialogue.conversation.may_announce([A])
+    dialogue.said()
+    dialogue.hear("error", "exabgp 5.0.15", "done")
+    cleared(dialogue)
     assert not dialogue.conversation.may_announce([A])
 
 

@@ -113,6 +113,7 @@ def test_a_predecessor_s_service_goes_on_until_the_election_is_decided() -> None
     rig.addresses.lo = {VIP}
     rig.start()
     assert rig.take() == [LEFT]
+    assert rig.speaker.inherited == [PREFIX], "it may be announced, also if we cannot announce it"
     assert rig.router().instance.takeovers.time.active_since == 1_700_000_000
     assert rig.log.told("leftovers-found")[0]["detail"] == "served on until the election is decided"
     rig.session().after(4 * INTERVAL)
@@ -473,17 +474,10 @@ def test_an_announcement_refused_twice_is_a_fault_and_is_retried_with_back_off()
     rig.after(4 * INTERVAL)
     rig.speaker.refuse(1)
     assert rig.role() is Role.ACTIVE, "that may have been the answer to something else"
-    assert (rig.log.told("command-refused")[0]["command"], rig.router().announcement.may_be_announced) == (
-        f"a command about {PREFIX}",
-        True,
-    )
+    assert rig.log.told("command-refused")[0]["command"] == f"a command about {PREFIX}"
     rig.speaker.refuse(2)
     assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["announcement"])
-    assert rig.router().announcement.may_be_announced, (
-        "a neighbor that hears us may have been told of it alone, when it was tried"
-    )
     rig.speaker.answer()
-    assert not rig.router().announcement.may_be_announced
     rig.hear(100)
     rig.after(REATTEMPTS[0] - 0.1)
     assert rig.faults() == ["announcement"]
@@ -511,23 +505,30 @@ def test_a_session_that_does_not_carry_the_family_does_not_count() -> None:
     assert rig.faults() == []
 
 
-def test_an_announcement_that_is_not_answered_may_be_announced() -> None:
+def test_an_announcement_that_is_not_answered_is_a_fault() -> None:
     rig = given_backup(heard=None)
     rig.speaker.answers = False
     rig.after(4 * INTERVAL)
     rig.speaker.refuse(2, silent=True)
     assert rig.faults() == ["announcement"]
     assert rig.log.told("command-unanswered")[0]["command"] == f"a command about {PREFIX}"
-    assert rig.router().announcement.may_be_announced
     assert rig.bound(), "routers may have a route to us"
 
 
 def test_a_refusal_that_changes_what_may_be_announced_is_noted() -> None:
-    """No neighbor hears us. Where BGP has no say in the election nobody else has to be told of it."""
-    rig = Rig(router(min_sessions=0)).start().session(listed=False)
+    """As long as an announcement is wanted, it is tried again, and may be accepted at any time."""
+    rig = given_backup(heard=None)
     rig.speaker.answers = False
     rig.after(4 * INTERVAL)
+    rig.speaker.offered.clear()
+    rig.speaker.refuse(1)
+    rig.clock.run()
     assert rig.memory.notes[-1][3] == {"web"}
+    rig.speaker.offered = {PREFIX}
+    rig.speaker.refuse(2)
+    rig.clock.run()
+    assert (rig.faults(), rig.memory.notes[-1][3]) == (["announcement"], {"web"})
+    rig.speaker.offered.clear()
     rig.speaker.refuse(2)
     rig.clock.run()
     assert rig.memory.notes[-1][3] == set()
@@ -926,16 +927,16 @@ def test_an_unconfirmed_announcement_is_bequeathed_as_doubtful() -> None:
     assert rig.node.bequest.doubtful == rig.node.bequest.accepted == {"web"}
 
 
-def test_a_refused_announcement_that_is_retried_is_bequeathed_as_announced() -> None:
+@pytest.mark.parametrize("may", [True, False])
+def test_what_exabgp_may_announce_is_bequeathed(may: bool) -> None:
     rig = Rig(router(min_sessions=0)).start().session(listed=False)
     rig.speaker.answers = False
     rig.after(4 * INTERVAL)
     rig.speaker.refuse(2)
-    assert not rig.router().announcement.may_be_announced
-    rig.speaker.tried = {PREFIX}
+    rig.speaker.offered = {PREFIX} if may else set()
     rig.handle(ports.End(REPLACED))
     assert rig.node.bequest is not None
-    assert rig.node.bequest.announced == {"web"}
+    assert rig.node.bequest.announced == ({"web"} if may else set())
 
 
 def test_a_sigterm_after_exabgp_s_shutdown_message_is_an_orderly_stop() -> None:

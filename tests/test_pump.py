@@ -104,6 +104,8 @@ def test_it_greets_and_sends_the_desired_set_at_the_end_of_the_turn() -> None:
     ends.greet()
     assert ends.told[0] == Greeted("5.0.15", known=True)
     assert ends.pump.dialect is V5
+    ends.pump.inherit([B])
+    assert ends.pump.may_announce([B])
     ends.pump.set([route(A), route(B)])
     ends.pump.change({B: None})
     assert (ends.take(), ends.pump.owes, dict(ends.pump.wanted)) == (b"", True, {A: route(A)})

@@ -1,9 +1,9 @@
 """What ExaBGP is to announce for one virtual router, and what it has made of that; pure.
 
 Routes are a wanted set, as the presence of the router and its policy say. ExaBGP answers each command, or refuses it,
-or says nothing. From that follows what may be announced, which a caretaker and a successor have to know, and whether
-this node can serve at all: what is refused again and again is a fault, and after that the address is taken ever more
-rarely. ``Announcer`` is ExaBGP for all routers, as long as it lives.
+or says nothing. From that follows whether this node can serve at all: what is refused again and again is a fault, and
+after that the address is taken ever more rarely. What ExaBGP may be announcing the speaker alone knows, which sends the
+commands (``ports.Speaker.may_announce``). ``Announcer`` is ExaBGP for all routers, as long as it lives.
 """
 
 from collections.abc import Callable, Iterable
@@ -27,24 +27,16 @@ new attempt takes the address from another node for as long as ``REFUSALS`` last
 class Announcement:
     """The routes of one virtual router."""
 
-    def __init__(
-        self, common: Common, announcer: "Announcer", is_told: Callable[[], bool], know_answers: Callable[[], None]
-    ) -> None:
-        """``is_told``: whether any BGP neighbour is known to hear of our routes.
-
-        ``know_answers`` is called when it is known that ExaBGP carries out our commands, or does not.
-        """
+    def __init__(self, common: Common, announcer: "Announcer", know_answers: Callable[[], None]) -> None:
+        """``know_answers`` is called when it is known that ExaBGP carries out our commands, or does not."""
         self.level: Level | None = None
         """as what ExaBGP has accepted to announce it"""
         self._common = common
         self._announcer = announcer
-        self._is_told = is_told
         self._know_answers = know_answers
         self._retry = Backoff(common.timers, REATTEMPTS, lambda: common.recover(Fault.ANNOUNCEMENT))
         self._refusals: dict[Network, str] = {}
         """of which prefixes ExaBGP does not carry out the last wish, and what it does instead"""
-        self._offered: dict[Network, bool] = {}
-        """prefixes that ExaBGP may announce, and whether it may have accepted that already"""
         self._accepted: frozenset[Network] = frozenset()
         """prefixes that ExaBGP has announced, and has not been told to withdraw since"""
         self._withheld: frozenset[Network] = frozenset()
@@ -77,7 +69,6 @@ class Announcement:
         else:
             self._withheld &= frozenset(after.announce)
         self._refusals = {network: how for network, how in self._refusals.items() if network in after.announce}
-        self._offered = {network: one for network, one in self._offered.items() if network in after.announce}
         if (before.announce, before.route_policy) != (after.announce, after.route_policy):
             self.announce() if self._common.instance.presence.level is not None else self.change()
 
@@ -101,14 +92,8 @@ class Announcement:
         """The prefixes of these routes."""
         return self._common.configuration.announce
 
-    def inherit(self, *, offered: bool) -> None:
-        """A predecessor may have announced it; ``offered``: whether this ExaBGP may."""
-        self._offered = dict.fromkeys(self.networks if offered else (), True)
-
     def announce(self) -> None:
         """Something is to be announced, or what is announced changes."""
-        # In place of what was not answered for, nobody knows what came of that.
-        self._offered = {network: network in self._offered for network in self.networks}
         self._common.reach(Phase.ANNOUNCED)
         self.change()
 
@@ -138,11 +123,8 @@ class Announcement:
 
     @property
     def may_be_announced(self) -> bool:
-        """Whether ExaBGP announces any of our prefixes, as far as can be known.
-
-        Not so if it has refused the announcement, or confirmed the withdraw; what it has not answered for may be.
-        """
-        return bool(self._offered)
+        """Whether ExaBGP may announce any of our prefixes (``ports.Speaker.may_announce``)."""
+        return self._announcer.may_announce(self)
 
     @property
     def is_announced(self) -> bool:
@@ -152,10 +134,6 @@ class Announcement:
     def answered(self, network: Network) -> None:
         """ExaBGP has carried out what is wanted of one of our prefixes."""
         self._refusals.pop(network, None)
-        if self._common.instance.presence.level is None:
-            self._offered.pop(network, None)
-        elif network in self.networks:
-            self._offered[network] = True
         self.look()
 
     def refused(self, network: Network, times: int, *, silent: bool = False) -> None:
@@ -164,20 +142,12 @@ class Announcement:
         ``silent``: it has not said so. With ``min_sessions = 0`` BGP has no say in the election: it is told, no more.
         """
         common = self._common
-        announced = common.instance.presence.level is not None
         self._refusals[network] = "does not answer for" if silent else "refuses"
-        if times < REFUSALS:
-            return
-        if announced and network in self.networks:
-            if silent:
-                self._offered.setdefault(network, False)
-            elif not self._offered.get(network, True) and not self._is_told():
-                del self._offered[network]  # who is told may have been told of it alone, when that was tried
-        if common.configuration.min_sessions == 0:
+        if times < REFUSALS or common.configuration.min_sessions == 0:
             return
         self._retry.cancel()
         if Fault.ANNOUNCEMENT not in common.instance.faults:
-            if announced:
+            if common.instance.presence.level is not None:
                 self._retry.failures += 1
             what = ", ".join(f"{how} {network}" for network, how in self._refusals.items())
             detail = f"ExaBGP {what}: see its log, and whether each neighbor lists this process in api {{ processes }}"
@@ -245,3 +215,7 @@ class Announcer:
     def has_carried_out(self, one: Announcement, networks: Iterable[Network]) -> bool:
         """Whether it has carried out what ``one`` wants of these; when it is gone, nothing else comes of that."""
         return not one.wanted() if self.gone else self._speaker.has_carried_out(networks)
+
+    def may_announce(self, one: Announcement) -> bool:
+        """Whether it may announce any prefix of ``one``, whatever that wants."""
+        return self._speaker.may_announce(one.networks)

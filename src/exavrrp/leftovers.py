@@ -84,12 +84,14 @@ class Leftovers:
         if announced:
             self._log.warning("leftovers-found", **told, detail="served on until the election is decided")
             router.instance.takeovers.time.active_since = memory.since(router.name)
+            self._speaker.inherit(router.configuration.announce)
             router.inherit(bound, announced=True, active=active)
         elif bound and memory.is_foreign:
             self._log.warning("leftovers-found", **told, detail="unbound: another ExaBGP announced them")
-            router.inherit((), announced=False, active=active, offered=False)
+            router.inherit((), announced=False, active=active)
         elif bound or doubtful:
             self._log.warning("leftovers-found", **told, detail="withdrawn, then unbound" if bound else "withdrawn")
+            self._speaker.inherit(router.configuration.announce)
             router.inherit(bound, announced=False, active=active)
 
     def _keep(self, forgotten: ports.Forgotten) -> None:

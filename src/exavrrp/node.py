@@ -161,7 +161,6 @@ class Node:
             binding=self._binding,
             announcer=self._announcer,
             is_connected=self._is_connected,
-            is_told=lambda: self.fitness.sessions.are_told,
             after_adverts=self.work.soon,
         )
 
@@ -438,13 +437,7 @@ class Node:
             levels={name: router.instance.presence.level for name, router in self.routers.items()},
             doubtful=frozenset(name for name, one in self.routers.items() if not one.announcement.is_confirmed),
             accepted=frozenset(name for name, one in self.routers.items() if one.announcement.is_announced),
-            # What is tried again after a refusal no router hears of before it is answered.
-            announced=frozenset(
-                name
-                for name, router in self.routers.items()
-                if router.announcement.may_be_announced
-                or self._ports.speaker.may_announce(router.configuration.announce)
-            ),
+            announced=frozenset(name for name, one in self.routers.items() if one.announcement.may_be_announced),
             health=self.fitness.health,
             sessions=self.fitness.sessions,
         )

@@ -42,7 +42,7 @@ class Notes:
         """Something may have changed for this router."""
         level, takeovers = router.instance.presence.level, router.instance.takeovers
         since, failures = takeovers.time.active_since, takeovers.failures.remembered
-        line = _Line(level, since, failures, router.announcement.may_be_announced)
+        line = _Line(level, since, failures, level is not None or router.announcement.may_be_announced)
         if self._lines.get(router.name) != line:
             self._lines[router.name] = line
             self._memory.may_announce(router.name, router.announcement.last())

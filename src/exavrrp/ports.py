@@ -276,6 +276,9 @@ class Speaker(Protocol):
         withdraw (other neighbours than all, or than before, have their own next hop); nothing has changed then.
         """
 
+    def inherit(self, networks: Iterable[Network]) -> None:
+        """A predecessor may have had it announce these prefixes of ours; to be called before ``set``."""
+
     def set(self, wanted: Iterable[Route]) -> None:
         """Want exactly these of our prefixes announced."""
 
@@ -289,7 +292,11 @@ class Speaker(Protocol):
         """Whether what was wanted last is so for each of these."""
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether it may announce any of these because of what it was told, and has not refused or withdrawn since."""
+        """Whether it may announce any of these prefixes of ours, whatever is wanted.
+
+        It may if an announcement was inherited, is wanted, or was written, to one neighbour alone too. Not so any more
+        once the announcement was certainly refused, or the withdraw confirmed.
+        """
 
 
 # Who else is told, and what is remembered

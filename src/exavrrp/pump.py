@@ -109,7 +109,7 @@ class Pump:
         return self.conversation.has_carried_out(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP may announce any of these prefixes because of what it was sent."""
+        """Whether ExaBGP may announce any of these prefixes (``Conversation.may_announce``)."""
         return self.conversation.may_announce(networks)
 
     def begin(self, clock: Clock) -> None:
@@ -125,6 +125,10 @@ class Pump:
         """
         self.conversation.own(ours)
         self._pump_soon()
+
+    def inherit(self, networks: Iterable[Network]) -> None:
+        """A predecessor may have had ExaBGP announce these. Raises KeyError for a prefix that is not ours."""
+        self.conversation.inherit(networks)
 
     def set(self, wanted: Iterable[Route]) -> None:
         """Wants exactly these of our prefixes announced, and like this; every other one of ours withdrawn.

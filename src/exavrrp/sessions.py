@@ -144,11 +144,6 @@ class Sessions:
         families = self._configured.get(session)
         return family is None or families is None or family in families
 
-    @property
-    def are_told(self) -> bool:
-        """Whether any neighbour is known to get our routes."""
-        return bool(self._told)
-
     def untold_of(self, router: str) -> list[Session]:
         """The sessions that would count for ``router`` if their neighbours got our routes; all, if it needs none."""
         requirement = self._requirements.get(router)

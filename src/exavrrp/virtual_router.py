@@ -51,8 +51,6 @@ class Shared:
     announcer: Announcer
     is_connected: Callable[[], bool]
     """whether a BGP neighbour whose session is up can be reached"""
-    is_told: Callable[[], bool]
-    """whether any BGP neighbour is known to hear of our routes"""
     after_adverts: Callable[[Callable[[], None]], None]
     """does something soon, but no advert that is due waits for more than a little of it"""
 
@@ -89,7 +87,7 @@ class VirtualRouter:
             realtime=shared.realtime,
             after_adverts=shared.after_adverts,
         )
-        self.announcement = Announcement(common, shared.announcer, shared.is_told, self.know_answers)
+        self.announcement = Announcement(common, shared.announcer, self.know_answers)
         self.on_lo = OnLo(common, shared.binding, self.announcement.bound)
         self.drain = Drain(common)
         self._awaited: list[str] = []
@@ -151,15 +149,11 @@ class VirtualRouter:
         """A predecessor has counted silent failures, the last one at ``latest`` by the clock."""
         self.common.tell(events.Recalled(self.name, number, self.common.timers.time() - latest))
 
-    def inherit(
-        self, bound: Collection[Address], *, announced: bool, active: bool = False, offered: bool = True
-    ) -> None:
+    def inherit(self, bound: Collection[Address], *, announced: bool, active: bool = False) -> None:
         """A predecessor has left our addresses ``announced`` by ExaBGP, or in doubt; ``active``: as an Active's.
 
         ``bound``: those of them that are to stay on lo, if they are not announced, until their withdraw is confirmed.
-        ``offered``: whether this ExaBGP may announce them at all.
         """
-        self.announcement.inherit(offered=offered)
         self.on_lo.inherit(None if announced else bound)
         self.common.tell(events.Inherited(self.name, announced, active))
 

@@ -29,6 +29,7 @@ from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
 from exavrrp.pump import Pump
 from exavrrp.routes import Level
 from exavrrp.sessions import Sessions
+from exavrrp.speaker import Conversation
 from exavrrp.speaker.prefixes import Prefixes
 from exavrrp.takeover import SilentFailures
 from exavrrp.virtual_router import VirtualRouter
@@ -360,10 +361,7 @@ def test_what_is_broken_is_found(broken: Break, first: int, finding: str, monkey
 
 
 def test_what_is_in_doubt_and_not_noted_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    inherit = VirtualRouter.inherit
-    monkeypatch.setattr(
-        VirtualRouter, "inherit", lambda self, bound, **more: inherit(self, bound, **(more | {"offered": False}))
-    )
+    monkeypatch.setattr(Conversation, "inherit", lambda self, networks: None)
     with pytest.raises(Violation, match="its caretaker does not know"):
         scenarios.nobody_can_withdraw(0)
 

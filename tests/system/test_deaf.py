@@ -80,7 +80,9 @@ def test_a_process_that_is_gone_is_no_exabgp_and_does_not_live() -> None:
 
 def test_what_is_announced_stays_and_nothing_else_can_be(stubborn: "subprocess.Popen[bytes]") -> None:
     deaf = Deaf(Parent(*identity(stubborn)), [ONE], lambda _: None)
+    deaf.inherit([OTHER])
     deaf.set([route(ONE), route(OTHER)])
+    assert [deaf.may_announce([one]) for one in (ONE, OTHER)] == [True, False]
     assert deaf.has_carried_out([ONE])
     assert not deaf.has_carried_out([OTHER])
     deaf.set([])

@@ -102,6 +102,10 @@ class Conversation:
         """
         self.prefixes.own(ours)
 
+    def inherit(self, networks: Iterable[Network]) -> None:
+        """A predecessor may have had ExaBGP announce these prefixes of ours. Raises KeyError for another one."""
+        self.prefixes.inherit(networks)
+
     def set(self, desired: Iterable[Route]) -> None:
         """Announce exactly these of our prefixes, and like this.
 
@@ -141,9 +145,10 @@ class Conversation:
         return self.prefixes.has_carried_out(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP may announce any of these prefixes of ours because of what it was sent, a trial too.
+        """Whether ExaBGP may announce any of these prefixes of ours to any neighbour.
 
-        Not so if it has certainly refused that, or has carried out a withdraw since.
+        It may from the moment that an announcement is desired (or inherited), until ExaBGP has confirmed the withdraw.
+        Not so if it has certainly refused the announcement, unless another one was replaced before its answer.
         """
         return self.prefixes.may_announce(networks)
 

@@ -89,9 +89,11 @@ class Prefix:
     """whether the last answer may have been another's, so that the next command is fenced"""
     unanswered: bool = False
     accepted: bool = False
-    """whether ExaBGP has announced it to any neighbour for us, and has not confirmed its withdraw since"""
+    """whether ExaBGP may have announced it for us or a predecessor, and has not confirmed its withdraw since"""
     offered: bool = False
-    """whether that may be so: an announcement was sent, and has neither been answered nor certainly been refused"""
+    """whether what is desired is to be announced, or was, and has neither been accepted nor certainly been refused"""
+    trying: bool = False
+    """whether an announcement to one neighbour alone is not answered yet"""
     failures: dict[Neighbors, int] = field(default_factory=dict)
     """refusals and missing answers in a row of what is desired, by the neighbours that the command named"""
     withdrawn: dict[Neighbors, Form] = field(default_factory=dict)
@@ -115,13 +117,19 @@ class Prefix:
 
     @property
     def may_be_announced(self) -> bool:
-        """Whether ExaBGP may announce it because of anything that was sent, a trial with one neighbour too."""
-        return self.accepted or self.offered
+        """Whether ExaBGP may announce it to any neighbour."""
+        return self.accepted or self.offered or self.trying
 
-    def tried(self, done: bool) -> None:
-        """What was sent last of it to one neighbour was answered, and certainly that."""
-        self.accepted = self.accepted or (done and self.offered)
-        self.offered = self.offered and done
+    def desire(self, route: Route | None) -> None:
+        """From now on ``route``. If that replaces an unanswered announcement, nobody knows what came of the latter."""
+        self.accepted = self.may_be_announced
+        self.desired, self.offered = route, route is not None
+        self.failures.clear()
+
+    def tried(self, done: bool | None) -> None:
+        """What was sent last of it to one neighbour was answered, and certainly that, or (None) never will be."""
+        self.accepted = self.accepted or (self.trying and done is not False)
+        self.trying = False
 
     def next(self, lane: Lane) -> Instruction:
         """What to send now; it counts as sent."""

@@ -165,9 +165,7 @@ class Prefixes:
                 self.desired[network] = route
             parts = {} if route is None else _lanes(route)
             for lane in lanes:
-                prefix = self.lanes[lane]
-                prefix.desired = parts.get(lane)
-                prefix.failures.clear()
+                self.lanes[lane].desire(parts.get(lane))
                 self.renew(lane)
                 changed.append(lane)
         self._choose_variants(changed)
@@ -190,8 +188,14 @@ class Prefixes:
         done = [one for one in lanes if one.carried_out]
         return len(done) == len(lanes) or (bool(done) and all(one.carried_out or one.is_refused for one in lanes))
 
+    def inherit(self, networks: Iterable[Network]) -> None:
+        """As of ``Conversation``. Raises KeyError."""
+        for network in networks:
+            for lane in self._of_network[network]:
+                self.lanes[lane].accepted = True
+
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP may announce any of these prefixes of ours because of anything that was sent."""
+        """As of ``Conversation``."""
         return any(
             self.lanes[lane].may_be_announced for network in networks for lane in self._of_network.get(network, ())
         )
@@ -227,6 +231,7 @@ class Prefixes:
         self._unverified.clear()
         for prefix in self.lanes.values():
             prefix.unanswered = False
+            prefix.tried(None)
         self.repeat_everything()
 
     @property
@@ -382,7 +387,7 @@ class Prefixes:
         meant = not named or any(one.covers(session) for one in named)
         prefix.unanswered = True
         if meant and prefix.sent is not None:
-            prefix.offered = True
+            prefix.trying = True
             return True, prefix.sent
         return False, prefix.sent_forms[-1]
 
@@ -390,8 +395,7 @@ class Prefixes:
         """It was answered, or (None) never will be: what is desired of it meanwhile can be sent."""
         prefix = self.lanes[lane]
         prefix.unanswered = False
-        if done is not None:
-            prefix.tried(done)
+        prefix.tried(done)
         if not prefix.carried_out and lane not in self._retries:
             self.due[lane] = None
 

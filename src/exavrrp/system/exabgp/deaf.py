@@ -92,6 +92,9 @@ class Deaf:
         """These may be announced; of others nothing is wanted, and none that is not announced already can be."""
         self._want(self.wanted & {route.network for route in ours})
 
+    def inherit(self, networks: Iterable[Network]) -> None:
+        """What it announces is known."""
+
     def set(self, wanted: Iterable[Route]) -> None:
         """Wants exactly these of our prefixes announced; in which form is beyond us."""
         self._want(frozenset(route.network for route in wanted))
