@@ -6,10 +6,10 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from exavrrp import speaker
-from exavrrp.care import GRACE, REMEDY, REMINDER, Caretaker
+from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
 from exavrrp.config import Configuration
 from exavrrp.node import REPLACED, SUCCEEDED, Node
-from exavrrp.ports import End, Terminated
+from exavrrp.ports import End, Succession, Terminated
 from exavrrp.roster import Ports
 from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, SESSION, VIP, Rig, check, given_active, given_backup, router
@@ -292,6 +292,39 @@ def test_a_withdraw_that_a_predecessor_failed_to_send_ends_exabgp() -> None:
     care = Care(before)
     care.rig.after(GRACE + 0.01)
     assert (care.why(), care.ends) == (f"web may be announced or not{ONLY_THE_END}", [True])
+
+
+def test_nothing_is_ended_while_a_successor_starts() -> None:
+    care = Care(given_active())
+    care.rig.hear(250).handle(Succession(starts=True)).follow(START_LIMIT - 0.01)
+    assert (care.why(), care.ends, care.rig.log.told("exabgp-detached")) == (None, [], [])
+    care.rig.handle(End(SUCCEEDED))
+    assert (care.rig.node.over, care.ends) == (True, [])
+
+
+def test_a_successor_that_does_not_get_to_its_start_is_not_waited_for() -> None:
+    care = Care(given_active())
+    care.rig.hear(250).handle(Succession(starts=True)).follow(GRACE + 0.1)
+    care.rig.handle(Succession(starts=False))
+    assert (care.rig.node.over, care.ends) == (False, [True])
+
+    care = Care(given_active())
+    care.rig.hear(250).handle(Succession(starts=True), Succession(starts=False))
+    assert care.why() is None, "another one may come"
+    care.rig.follow(GRACE)
+    assert (care.rig.node.over, care.ends) == (False, [True])
+
+
+def test_a_successor_that_hangs_is_not_waited_for() -> None:
+    care = Care(given_active())
+    care.rig.hear(250).handle(Succession(starts=True)).follow(START_LIMIT)
+    assert (care.rig.node.over, care.ends) == (False, [True])
+
+
+def test_patience_ends_once() -> None:
+    care = Care(given_active())
+    care.rig.after(GRACE).handle(Succession(starts=True), Succession(starts=False)).after(START_LIMIT)
+    assert len(care.rig.log.told("exabgp-detached")) == 1
 
 
 def test_an_exabgp_that_announces_nothing_is_left_alone() -> None:

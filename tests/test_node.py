@@ -896,6 +896,12 @@ def test_a_router_that_still_releases_beside_a_backup_advertises_until_the_end()
     assert rig.role("web2") is Role.ACTIVE, "it has not let go yet"
 
 
+def test_an_agent_waits_for_no_successor() -> None:
+    rig = given_active()
+    rig.handle(ports.Succession(starts=True), ports.Succession(starts=False))
+    assert (rig.why(), rig.role()) == (None, Role.ACTIVE)
+
+
 def test_a_replaced_backup_sends_no_advert() -> None:
     rig = given_backup()
     rig.done.clear()

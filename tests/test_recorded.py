@@ -57,6 +57,7 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     ports.Distrusted: st.builds(ports.Distrusted, texts, texts, st.floats(0, 9)),
     ports.DrainAsked: st.builds(ports.DrainAsked, texts, st.booleans()),
     ports.Terminated: st.builds(ports.Terminated),
+    ports.Succession: st.builds(ports.Succession),
     ports.End: st.builds(ports.End, texts),
     speaker.Greeted: st.builds(speaker.Greeted, texts, st.booleans()),
     speaker.Neighbor: st.builds(speaker.Neighbor, sessions, st.booleans()),

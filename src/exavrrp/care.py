@@ -7,7 +7,8 @@ A ``Caretaker`` begins as a successor does, and knows what checks and sessions s
   one stays out of the election, and so does one of which that is in doubt (``Bequest``).
 - When one of its routers has to give up what is announced, all hand over as in an orderly stop, and it ends ExaBGP:
   that is the only way left to withdraw a route. This is not done before ``GRACE`` is over, in which a successor comes
-  after an ordinary reload. Nor for a router whose announcement ExaBGP has never accepted: there is nothing to withdraw.
+  after an ordinary reload, nor while one starts (``START_LIMIT``). Nor for a router whose announcement ExaBGP has never
+  accepted: there is nothing to withdraw.
 
 It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
 """
@@ -24,6 +25,11 @@ from exavrrp.virtual_router import VirtualRouter
 GRACE = 0.9
 """Seconds for which nothing is ended. A successor needs 0.3 to 0.5 s on a busy machine; longer, and two nodes would
 announce an address for more than 2 s: the time in which ExaBGP tells why, this, and the longest hand-over of a stop."""
+
+START_LIMIT = 5.0
+"""Seconds for which nothing is ended while a successor is seen to start: ExaBGP has a child with our command line, as
+it has only after a reload that did not fail. On half a core one needs 1.6 s until it asks for the lock. What has to be
+withdrawn it withdraws itself; one that needs longer than this hangs."""
 
 REMINDER = 60.0
 """Seconds between two lines that say that ExaBGP has to be repaired."""
@@ -47,10 +53,13 @@ class Caretaker(Node):
         self._bequest = bequest
         self._may_end = may_end
         self._patient = True
+        self._in_grace = True
+        self._succession = False
 
     def _start(self, drained: Collection[str]) -> None:
         super()._start(drained)
-        self.turns.timers.call_later(GRACE, self._lose_patience)
+        self.turns.timers.call_later(GRACE, self._end_grace)
+        self.turns.timers.call_later(START_LIMIT, self._lose_patience)
 
     def _begin(self, team: Team) -> None:
         for router in team.routers:
@@ -62,7 +71,19 @@ class Caretaker(Node):
     def _terminated(self) -> None:
         self._end("SIGTERM")
 
+    def _see_successor(self, *, starts: bool) -> None:
+        self._succession = starts
+        if not (starts or self._in_grace):
+            self._lose_patience()
+
+    def _end_grace(self) -> None:
+        self._in_grace = False
+        if not self._succession:
+            self._lose_patience()
+
     def _lose_patience(self) -> None:
+        if not self._patient:
+            return
         self._patient = False
         for router in self.routers.values():
             self._see_whether_to_give_up(router)

@@ -14,17 +14,18 @@ import os
 import sys
 from pathlib import Path
 
-from exavrrp import care
+from exavrrp import care, ports
 from exavrrp.agent import Agent
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.node import SUCCEEDED, Node
 from exavrrp.roster import Ports
+from exavrrp.system import descendants
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.journal import Journal
 
 LOOK = 0.02
-"""Seconds between two looks at the lock."""
+"""Seconds between two looks at the lock, and at ExaBGP's children."""
 
 
 def run(configuration: Configuration, log: Journal, record: Path | None = None, text: bytes | None = None) -> None:
@@ -34,9 +35,11 @@ def run(configuration: Configuration, log: Journal, record: Path | None = None, 
     """
     agent = Agent(configuration, log, record, text)
     asyncio.run(agent.run())
+    number = os.getpid()
     if agent.bequest is not None and agent.exabgp is not None and os.fork() == 0:
         os.setsid()
-        asyncio.run(Caretaker(agent.node.configuration, log, record, agent.exabgp, agent.bequest).run())
+        given = (agent.node.configuration, log, record, agent.exabgp, agent.bequest)
+        asyncio.run(Caretaker(*given, predecessor=number).run())
         sys.exit()
 
 
@@ -52,10 +55,14 @@ class Caretaker(Agent):
         record: Path | None,
         host: tuple[int, int],
         bequest: Bequest,
+        *,
+        predecessor: int,
     ) -> None:
-        """``host``: the process of ExaBGP; ``bequest``: of the agent that ran in this memory."""
+        """``host``: the process of ExaBGP; ``bequest``, ``predecessor``: of the agent that ran in this memory."""
         self._given = bequest
         self._host = host
+        self._known = {predecessor, os.getpid()}
+        self._succession = False
         super().__init__(configuration, log, record, host=host)
 
     def _make_speaker(self) -> Deaf:
@@ -82,6 +89,12 @@ class Caretaker(Agent):
         self._loop.call_later(LOOK, self._look)
         if self._lock.asked():
             self._end(SUCCEEDED)
+            return
+        number, _ = self._host
+        starts = any(child not in self._known for child in descendants.alike(number))
+        if starts is not self._succession:
+            self._succession = starts
+            self.node.handle(ports.Succession(starts))
 
     async def _serve(self) -> None:
         await super()._serve()

@@ -253,6 +253,8 @@ class Node:
                 (drain.undo if undo else drain.begin)()
             case ports.Terminated():
                 self._terminated()
+            case ports.Succession(starts):
+                self._see_successor(starts=starts)
             case ports.End(why):
                 self._end(why)
             case _:
@@ -402,6 +404,9 @@ class Node:
         """SIGTERM. ExaBGP may read nothing any more, and nobody would know what came of a takeover."""
         self.elections.suspended = self.why is None
         self.turns.timers.call_later(TELL_TALE, self._end, REPLACED)
+
+    def _see_successor(self, *, starts: bool) -> None:
+        """Only a caretaker waits for one."""
 
     def _end(self, why: str) -> None:
         if self.why is not None:

@@ -464,6 +464,13 @@ class Terminated:
 
 
 @dataclass(frozen=True, slots=True)
+class Succession:
+    """ExaBGP has started another agent, which has not taken the lock yet; or that one has ended (not ``starts``)."""
+
+    starts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """The node is to end; ``why``: for people."""
 
@@ -481,6 +488,7 @@ Event = (
     | Distrusted
     | DrainAsked
     | Terminated
+    | Succession
     | End
 )
 

@@ -105,6 +105,7 @@ class Machine:
         self.listed = [True] * len(around.neighbors)
         """whether the configuration of ExaBGP lists the agent in each router's ``api``"""
         self.listed_since = 0.0
+        self.interpreter = INTERPRETER
         self.wanted = True
         """whether somebody starts ExaBGP again when it has ended"""
         self._around = around
@@ -160,6 +161,9 @@ class Machine:
 
     def is_asked(self, process: Process) -> bool:
         return any(other.waiting for other in (*self._others, self.agent) if other not in (None, process))
+
+    def has_agent(self, exabgp: ExaBGP) -> bool:
+        return self.agent is not None and self.agent.exabgp is exabgp
 
     def ended(self, process: Process, why: str) -> None:
         self.log("agent ended: {}", why)
@@ -264,7 +268,7 @@ class Machine:
         assert exabgp is not None
         self.agent = agent = Process(self, exabgp, self._around.watching)
         self.log("agent starts")
-        self.world.after(self.world.random.uniform(*INTERPRETER), agent.loop.turn, agent.begin)
+        self.world.after(self.world.random.uniform(*self.interpreter), agent.loop.turn, agent.begin)
 
     # What befalls the agent
 

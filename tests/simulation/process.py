@@ -93,6 +93,9 @@ class Ground(Protocol):
     def is_asked(self, process: "Process") -> bool:
         """Whether another process waits for the lock."""
 
+    def has_agent(self, exabgp: ExaBGP) -> bool:
+        """Whether this ExaBGP has one, which may be about to start."""
+
     def end_exabgp(self, exabgp: ExaBGP) -> None:
         """SIGTERM for it, when it has no process any more."""
 
@@ -393,6 +396,7 @@ class Process:
         self.loop = Loop(ground.world, ground.clock, ground.lateness, self._turned)
         self.waiting = False
         """whether it waits for the lock"""
+        self._succession = False
         self.locked = False
         """whether it holds the lock"""
         self.inbox: list[Waiting] = []
@@ -496,6 +500,9 @@ class Process:
             self.loop.call_later(LOOK, self._look)
             if self.ground.is_asked(self):
                 self.node.handle(ports.End(SUCCEEDED))
+            elif self._succession is not self.ground.has_agent(self.exabgp):
+                self._succession = not self._succession
+                self.node.handle(ports.Succession(self._succession))
 
     @property
     def resting(self) -> bool:

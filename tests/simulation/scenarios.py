@@ -25,6 +25,22 @@ def active(simulation: Simulation) -> Machine:
     )
 
 
+def a_successor_is_slow(seed: int) -> bool:
+    """It needs 1.6 s to start, and its predecessor's caretaker has something to withdraw meanwhile.
+
+    Whether ExaBGP was ended, although nothing is wrong with it.
+    """
+    simulation = begun(seed)
+    node = active(simulation)
+    exabgp = node.exabgp
+    node.interpreter = (1.6, 1.6)
+    node.replace_agent()
+    simulation.world.run(20.5)
+    node.check("fit", passes=False)
+    simulation.world.run(30.0)
+    return node.exabgp is not exabgp
+
+
 def nobody_can_withdraw(seed: int) -> bool:
     """A withdraw is not answered, the agent is killed when its addresses are gone, and then a reload fails.
 

@@ -101,6 +101,11 @@ def test_what_nobody_could_withdraw_is_known_to_every_successor(history: int) ->
     assert scenarios.nobody_can_withdraw(history), "the end of ExaBGP has withdrawn it"
 
 
+@pytest.mark.parametrize("history", range(4))
+def test_an_exabgp_whose_new_agent_starts_is_not_ended(history: int) -> None:
+    assert not scenarios.a_successor_is_slow(history)
+
+
 @pytest.mark.parametrize("place", [1, 3, 5, 8, 11, 12, -1, -2, -3, -4])
 def test_what_nodes_record_is_decided_again(place: int, tmp_path: Path) -> None:
     """In another process, in which sets have another order; caretakers, successors and what befalls them included."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exavrrp.system.descendants import bears, children, group, send, started, under
+from exavrrp.system.descendants import alike, bears, children, group, send, started, under
 from tests.system.running import wait_until
 
 RUNNER = """
@@ -145,3 +145,19 @@ def test_who_is_gone_has_nothing() -> None:
     assert under([child.pid]) == []
     assert not bears(child.pid, b"PATH=/bin")
     send(signal.SIGKILL, lambda: [child.pid])
+
+
+def test_who_runs_with_our_command_line_is_known_until_it_ends() -> None:
+    with subprocess.Popen(["/bin/sleep", LONG]) as other:
+        if (child := os.fork()) == 0:  # pragma: no cover
+            signal.pause()
+            os._exit(0)
+        try:
+            assert other.pid in children(os.getpid())
+            assert alike(os.getpid()) == [child]
+        finally:
+            os.kill(child, signal.SIGKILL)
+        wait_until(lambda: alike(os.getpid()) == [], "its end, although it is not reaped")
+        os.waitpid(child, 0)
+        other.kill()
+    assert alike(other.pid) == []

@@ -231,6 +231,42 @@ def test_what_was_never_accepted_does_not_end_exabgp(fabric: Fabric) -> None:
     fabric.settled("b")
 
 
+SLOW = """\
+import sys, time
+from pathlib import Path
+from exavrrp.cli import main
+
+if Path("{file}").exists():
+    time.sleep({seconds})
+main()
+"""
+"""An agent that needs longer to start while that file exists."""
+
+
+@pytest.mark.parametrize("line", running.LINES)
+def test_a_slow_successor_is_waited_for(fabric: Fabric, line: Line) -> None:
+    """What has to be given up meanwhile it gives up, and ExaBGP is not ended."""
+    a, b = fabric.a, fabric.b
+    service, slow, program = a.directory / "service", a.directory / "slow", a.directory / "agent.py"
+    service.touch()
+    program.write_text(SLOW.format(file=slow, seconds=2 * GRACE))
+    a.program = (sys.executable, str(program))
+    a.configure('checks = ["web"]', checks=["[check.web]", f'file = "{service}"', "interval = 0.05", "fall = 1"])
+    b.configure()
+    fabric.start(line)
+    slow.touch()
+    first, mark = a.agent, a.log.mark()
+    a.exabgp.send_signal(signal.SIGUSR2)
+    a.log.wait("caretaker-started", mark)
+    service.unlink()
+    ended(first)
+    a.log.wait("agent-started", mark)
+    fabric.settled("b")
+    assert a.exabgp.poll() is None
+    assert not a.log.all("exabgp-detached", mark)
+    assert [one["reason"] for one in a.log.all("agent-stopped", mark)] == ["SIGTERM alone", "succeeded"]
+
+
 # What has to be given up
 
 

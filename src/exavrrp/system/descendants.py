@@ -41,6 +41,17 @@ def children(process: int) -> list[int]:
     return found
 
 
+def alike(process: int) -> list[int]:
+    """Those of its children that run with our command line; ourselves, if we are one. None that has ended."""
+    found: list[int] = []
+    ours = _read("/proc/self/cmdline")
+    for child in children(process):
+        with contextlib.suppress(OSError):
+            if _read(f"/proc/{child}/cmdline") == ours:
+                found.append(child)
+    return found
+
+
 def started(process: int) -> int | None:
     """When a process was started, in clock ticks since the boot; None if it is gone."""
     try:
