@@ -45,7 +45,7 @@ def test_a_mute_node_that_is_backup_by_then_has_nothing_to_give_up() -> None:
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
 
 
-def test_a_resignation_is_no_sign_of_life() -> None:
+def test_priority_zero_does_not_count_as_a_live_peer() -> None:
     """So the last node may serve on without a route to it."""
     rig = given_active()
     rig.hear(100).after((MUTE_ADVERTS - 0.5) * INTERVAL)

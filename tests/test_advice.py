@@ -122,7 +122,7 @@ def test_a_word_of_another_tool_is_known_in_every_table(problems: Problems, tabl
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_key_of_ours_in_another_table_is_told_where_it_belongs(problems: Problems, table: str) -> None:
+def test_a_misplaced_key_is_reported_with_its_right_table(problems: Problems, table: str) -> None:
     words = {key for kind in KINDS for key in kind.__struct_fields__} - set(TABLES[table].__struct_fields__)
     for word, message in sayings(problems, table, words).items():
         named = re.findall(r"\[([a-z_]+(?:\.NAME)?(?:\.[a-z]+)*)\]", message)

@@ -174,7 +174,7 @@ def test_an_active_that_is_announced_in_any_form_goes_on(make: Callable[[], Rig]
     assert (care.rig.role(), care.rig.bound(), care.why(), care.ends) == (Role.ACTIVE, True, None, [])
 
 
-def test_a_backup_whose_withdraw_is_not_answered_stays_out_without_a_word() -> None:
+def test_a_backup_whose_withdraw_is_not_answered_stays_out_and_sends_nothing() -> None:
     before = given_active()
     before.speaker.answers = False
     before.hear(250).follow(1.5)
@@ -199,7 +199,7 @@ def test_a_group_stays_out_with_the_member_that_is_in_doubt() -> None:
     assert (care.done(), len(care.rig.addresses.lo)) == ([], 2)
 
 
-def test_in_break_before_make_nobody_is_told_before_it_is_unbound() -> None:
+def test_in_break_before_make_priority_zero_is_sent_after_the_unbind() -> None:
     tables = router(handover="break-before-make")
     before = unanswered(tables)
     before.done.clear()
@@ -370,7 +370,7 @@ def test_an_exabgp_that_is_gone_needs_no_end() -> None:
     assert (care.why(), care.ends) == ("ExaBGP is gone", [False])
 
 
-def test_its_status_says_what_is_wrong_and_that_nobody_knows_the_sessions() -> None:
+def test_its_status_names_the_fault_and_unknown_sessions() -> None:
     care = Care(given_active())
     (status,) = care.rig.node.view().routers
     assert status.remarks == (REMEDY,)

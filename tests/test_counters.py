@@ -88,7 +88,7 @@ def test_the_wires_count_by_peer_and_interface() -> None:
     ]
 
 
-def test_notify_programs_count_what_was_told() -> None:
+def test_notify_programs_count_their_notifications() -> None:
     rig = Rig()
     rig.notifier.counted = {"web": {"done": 2}, "/run/fifo": {"dropped": 1}}
     assert lines(rig, "counters-notify") == [{"notify": {"web": {"done": 2}, "/run/fifo": {"dropped": 1}}}]

@@ -37,7 +37,7 @@ def test_the_first_member_decides_a_tie() -> None:
     assert team.first == "web"
 
 
-def test_a_router_that_another_one_s_event_concerns_is_woken_too(
+def test_an_event_of_one_router_wakes_another_that_it_concerns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = given_active(router(1), router(2))

@@ -247,7 +247,7 @@ def test_lost_adverts_of_one_family_move_nothing(deaf: str) -> None:
     assert actives(one) == [BOTH, set()], "heard again for one member: the other gives way as well"
 
 
-def test_one_that_moves_alone_has_alarms_and_waits_like_all() -> None:
+def test_a_router_without_a_group_has_alarms_and_deadlines_too() -> None:
     settings = router.Settings(7, 100, INTERVAL, SOURCES[V6][0], (VIPS[V6],))
     handover = presence.Settings(Handover.MAKE_BEFORE_BREAK, hold=1.0, linger=2.0, ceiling=30.0, stale=180.0)
     alone = Instance(V6, settings, handover, 180.0)

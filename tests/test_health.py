@@ -100,7 +100,7 @@ def test_before_its_first_result_a_check_counts_as_failing() -> None:
     assert assessment.explain() == "150 - 50 (a unknown) = 100"
 
 
-def test_the_sum_is_clamped_and_says_so() -> None:
+def test_a_clamped_sum_is_marked_in_the_explanation() -> None:
     assert told(health(a=-253), a=False).explain() == "150 - 253 (a failing) = -103, clamped to 1"
     assert told(health(a=-253), a=False).priority == 1
     assert told(health(a=105), a=True).explain() == "150 + 105 (a passing) = 255, clamped to 254"
@@ -122,7 +122,7 @@ def test_a_router_waits_for_the_first_result_of_a_check_of_weight_zero() -> None
     assert told(one, b=True).faults == ()
 
 
-def test_a_known_failure_is_told_apart_from_an_unknown_check() -> None:
+def test_a_known_failure_differs_from_an_unknown_check() -> None:
     assert told(health(a=0, b=0), a=False).explain() == "fault: a failing (a said so), b unknown"
 
 

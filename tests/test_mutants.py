@@ -47,7 +47,7 @@ def test_every_suite_can_be_run_in_a_copy(tmp_path: Path) -> None:
 
 
 @pytest.mark.mutants
-def test_a_survivor_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_survivor_is_reported(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (1, "survivors: harmless\n")
     assert out.splitlines()[:2] == [f"{'harmless':45}SURVIVES", f"{'deadly':45}transcripts"]
@@ -55,14 +55,16 @@ def test_a_survivor_is_told(table: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.mutants
-def test_one_that_is_killed_is_told_with_its_killer(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_mutant_is_reported_with_the_suite_that_killed_it(
+    table: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, out, err = said(capsys, "deadly", "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (0, "")
     assert out.splitlines()[-1].split() == ["1", "transcripts"]
 
 
 @pytest.mark.mutants
-def test_one_that_loops_for_ever_is_killed_by_that(
+def test_a_mutant_that_loops_for_ever_is_killed(
     table: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mutants, "LIMIT", 5)

@@ -81,7 +81,7 @@ def test_a_node_whose_source_cannot_be_used_does_nothing() -> None:
     assert (rig.done, rig.node.started) == ([], False)
 
 
-def test_a_node_that_cannot_tell_what_is_on_lo_does_nothing() -> None:
+def test_a_node_that_cannot_read_the_addresses_on_lo_does_nothing() -> None:
     rig = Rig()
     rig.addresses.unreadable = OSError(errno.EPERM, "Operation not permitted")
     with pytest.raises(OSError, match="cannot tell which addresses lo has: Operation not permitted"):

@@ -105,7 +105,7 @@ def test_errors_come_back_as_they_were() -> None:
         assert str(back) == str(error).replace("\udcff", "\\udcff").replace("\\\\", "\\")
 
 
-def test_what_is_told_again_is_told_by_its_name() -> None:
+def test_a_value_recorded_twice_is_recorded_by_its_name() -> None:
     pen = Pen()
     [first, second] = [Datagram(SOURCE, SOURCE, 255, payload) for payload in (b"a", b"b")]
     assert pen.spelled(first) == {"Datagram:0": ["2001:db8:ff::11", "2001:db8:ff::11", 255, "61"]}
@@ -145,7 +145,7 @@ def methods(contract: Any) -> set[str]:
     )
 
 
-def test_every_method_of_every_port_is_asked_of_the_stage() -> None:
+def test_every_method_of_every_port_is_recorded() -> None:
     hints = get_type_hints(Ports)
     assert {"clock", "realtime", "forgotten", "changed", "record", "entrance", *PORTS} == {
         one.name for one in fields(Ports)
@@ -195,7 +195,7 @@ def test_a_key_that_was_not_read_stays_so() -> None:
     assert Lexicon().read(Key, again(Pen().spelled(key))) == key
 
 
-def test_a_set_is_spelled_in_one_order() -> None:
+def test_a_set_is_recorded_in_one_order() -> None:
     names = [f"web{number}" for number in range(10, 40)]
     assert Pen().spelled(frozenset(names)) == names
 

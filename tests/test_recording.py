@@ -62,7 +62,7 @@ def test_times_come_back_without_loss(times: list[float], whole: list[int], unit
     assert all(type(one) is int for one in told[len(times) :])
 
 
-def test_a_long_set_is_told_by_a_digest() -> None:
+def test_a_long_set_is_recorded_as_a_digest() -> None:
     long = [f"2001:db8::{number:x}/128" for number in range(20)]
     assert recording.shortened(long[:3]) == long[:3]
     assert recording.shortened(long) == recording.shortened(list(long)) != recording.shortened(long[:-1])

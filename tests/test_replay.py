@@ -99,7 +99,7 @@ def differences(lines: Iterable[bytes]) -> list[Difference]:
     return [one for one in replay(lines) if isinstance(one, Difference)]
 
 
-def test_a_takeover_is_told_in_order() -> None:
+def test_a_takeover_is_printed_in_order() -> None:
     told_as = [line.partition("Z ")[2] or line for story in replay(takeover()) for line in sentences(story)]
     assert told_as[0] == "exavrrp 1.0 began as process 4711"
     assert told_as[told_as.index("web: the alarm rang") :] == [
@@ -159,7 +159,7 @@ def _nothing(*_: object, **__: object) -> None:
         (Node, "_followed_up", _nothing, "memory silent: web2"),
     ],
 )
-def test_a_node_that_decides_otherwise_is_told(
+def test_a_node_that_decides_otherwise_is_reported(
     where: type, name: str, mistake: Callable[..., object], replayed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = life()
@@ -201,7 +201,7 @@ def test_a_difference_may_be_in_the_making_of_the_node_and_in_how_an_entry_ends(
     assert [(one.number, one.replayed) for one in differences(lines)] == [(1, ("addresses present",))]
 
 
-def test_an_entry_that_is_missing_is_told() -> None:
+def test_a_missing_entry_is_reported() -> None:
     lines = takeover()
     alarm = next(number for number, line in enumerate(lines) if b'"alarm"' in line)
     [difference] = differences(lines[:alarm] + lines[alarm + 1 :])
@@ -250,7 +250,7 @@ def test_what_a_port_has_for_a_busy_node_comes_in_again(monkeypatch: pytest.Monk
     assert any(isinstance(one, Logged) and one.event == "address-repaired" for one in stories(lines))
 
 
-def test_a_bug_comes_out_again_or_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reproduced_or_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     without = takeover()
     lines: list[bytes] = []
     rig = given_active(make=recorder(lines))
@@ -274,7 +274,7 @@ def test_a_bug_comes_out_again_or_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     assert difference.number == len(lines)
 
 
-def test_of_what_follows_a_gap_the_log_is_told_until_the_next_run() -> None:
+def test_after_a_gap_the_log_is_printed_until_the_next_run() -> None:
     lines = takeover()
     found = stories([*lines[:3], recording.lost(1), *lines[4:], *lines])
     gap = found.index(Lost(1))
@@ -324,7 +324,7 @@ def test_a_caretaker_goes_on_with_what_its_predecessor_has_left() -> None:
     ]
 
 
-def test_a_line_that_was_cut_off_is_said() -> None:
+def test_a_truncated_line_is_reported() -> None:
     lines = takeover()
     assert stories([*lines[:3], lines[3][:-20]])[-1] == Torn()
     assert sentences(Torn()) == ["the agent ended while it wrote the next line"]
@@ -334,7 +334,7 @@ def words(event: events.Event, *happened: Effect) -> list[str]:
     return sentences(Done(NOON, "web", event, [("web", one) for one in happened], None))
 
 
-def test_every_event_and_effect_has_its_words() -> None:
+def test_every_event_and_effect_has_a_sentence() -> None:
     settings = Rig().configuration.routers[0]
     advertisement = Advertisement(7, 80, 20, (VIP,))
     told: dict[events.Event, str] = {
@@ -514,7 +514,7 @@ def test_replay_ends_with_1_when_lines_are_missing(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_replay_says_what_it_cannot_read(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_replay_reports_what_it_cannot_read(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "recording"
     if content is not None:
         path.write_bytes(content)

@@ -38,7 +38,7 @@ def test_the_same_configuration_changes_nothing() -> None:
     assert len(rig.log.lines) == lines
 
 
-def test_who_is_not_named_by_the_change_is_not_touched() -> None:
+def test_a_reload_does_not_touch_unchanged_routers() -> None:
     rig = given_active(router(), router(2))
     rig.after(INTERVAL / 2)
     rig.take()
@@ -54,7 +54,7 @@ def test_who_is_not_named_by_the_change_is_not_touched() -> None:
 # Who stays
 
 
-def test_another_priority_is_said_at_once() -> None:
+def test_another_priority_is_advertised_at_once() -> None:
     rig = given_active()
     rig.reconfigure(router(priority=150))
     assert sent(rig) == ["send web 150"]
@@ -184,7 +184,7 @@ def test_a_prefix_in_place_of_a_host_route() -> None:
     assert rig.bound()
 
 
-def test_a_backup_s_addresses_may_be_others_without_a_word() -> None:
+def test_other_addresses_of_a_backup_send_nothing() -> None:
     rig = given_backup()
     rig.reconfigure(router(addresses=[SECOND]))
     assert rig.take() == [f"withdraw {SECOND}/128"], "whoever may have announced it"
@@ -192,7 +192,7 @@ def test_a_backup_s_addresses_may_be_others_without_a_word() -> None:
     assert f"bind {SECOND}" in rig.take()
 
 
-def test_other_peers_are_heard_and_those_before_no_longer() -> None:
+def test_new_peers_are_accepted_and_removed_peers_are_not() -> None:
     rig = given_backup(router(peers=[str(PEER)]))
     assert rig.transport_peers() == {PEER}
     rig.reconfigure(router(peers=[str(OTHER)]))
@@ -244,7 +244,7 @@ def test_another_weight_counts_at_once() -> None:
 # Who leaves, and who comes
 
 
-def test_who_is_gone_leaves_in_order() -> None:
+def test_a_removed_router_hands_over_in_order() -> None:
     rig = given_active(router(), router(2))
     rig.reconfigure(router())
     done = rig.after(LEAVE_LIMIT + 5).take()
@@ -256,7 +256,7 @@ def test_who_is_gone_leaves_in_order() -> None:
     assert rig.role() is Role.ACTIVE
 
 
-def test_nothing_happens_any_more_of_who_is_gone() -> None:
+def test_a_removed_router_does_nothing_more() -> None:
     rig = given_active(router(), router(2))
     rig.paths.sourceless = rig.paths.isolated = True
     rig.paths.links = ()
@@ -270,7 +270,7 @@ def test_nothing_happens_any_more_of_who_is_gone() -> None:
     assert rig.node.configuration is rig.configuration
 
 
-def test_who_is_gone_is_taken_over_from_without_a_gap() -> None:
+def test_a_removed_router_is_taken_over_from_without_a_gap() -> None:
     rig = given_active(router(), router(2, peers=[str(PEER), "2001:db8:ff::1f"]))
     needed, peers = rig.addresses.lo.copy(), rig.transport_peers()
     rig.reconfigure(router())
@@ -283,7 +283,7 @@ def test_who_is_gone_is_taken_over_from_without_a_gap() -> None:
     assert f"unbind {SECOND}" in rig.take()
 
 
-def test_who_is_new_waits_for_what_it_needs_and_takes_part() -> None:
+def test_a_new_router_waits_for_its_requirements_and_takes_part() -> None:
     rig = given_active()
     rig.reconfigure(router(), check("a"), router(2, checks=["a"]))
     assert rig.role("web2") is Role.INITIALIZE
@@ -300,7 +300,7 @@ def test_the_order_is_that_of_the_configuration() -> None:
     assert rig.node.commands.names() == ["web", "web2"]
 
 
-def test_who_takes_the_place_of_another_begins_when_that_one_has_left() -> None:
+def test_a_router_that_replaces_another_starts_when_that_has_stopped() -> None:
     rig = given_active()
     before = rig.router()
     rig.reconfigure(router(vrid=8))
@@ -318,7 +318,7 @@ def test_a_drain_outlives_a_change_of_place() -> None:
     assert (rig.router().configuration.vrid, rig.holds()) == (8, ["drained"])
 
 
-def test_who_does_not_come_to_an_end_is_cleared() -> None:
+def test_a_removed_router_that_does_not_stop_is_cleared() -> None:
     rig = given_active(router(), router(2))
     rig.speaker.answers = False
     rig.reconfigure(router())
@@ -327,7 +327,7 @@ def test_who_does_not_come_to_an_end_is_cleared() -> None:
     assert (rig.node.commands.names(), rig.node.abandoned) == (["web"], False)
 
 
-def test_who_comes_back_before_it_has_left_begins_anew() -> None:
+def test_a_router_that_comes_back_before_it_has_stopped_starts_anew() -> None:
     rig = given_active(router(), router(2))
     rig.reconfigure(router())
     rig.after(0.1)
@@ -369,7 +369,7 @@ def test_a_stop_takes_nothing_from_the_ports() -> None:
     assert rig.node.commands.names() == ["web", "web2"]
 
 
-def test_who_has_left_when_the_node_ends_is_not_waited_for() -> None:
+def test_a_stopped_router_does_not_delay_the_end_of_the_node() -> None:
     rig = given_backup()
     rig.reconfigure(router(vrid=8))
     rig.clock.now += 2 * FAREWELLS[-1]
@@ -418,7 +418,7 @@ def test_a_source_that_is_not_there_changes_nothing() -> None:
     assert rig.transports.peers.keys() == {SOURCE}
 
 
-def test_what_cannot_be_given_back_is_told() -> None:
+def test_a_failed_unbind_is_logged() -> None:
     rig = given_backup(router(), router(2))
     rig.reconfigure(router())
     rig.transports.error = OSError(EADDRNOTAVAIL, "the filter cannot be changed")

@@ -370,7 +370,7 @@ def test_the_outcome_of_a_drain_is_in_it() -> None:
     assert (seen(rig).outcome, seen(rig).holds) == (Outcome.DRAINED, ())
 
 
-def test_a_session_says_since_when_it_is_up_or_down() -> None:
+def test_a_session_shows_since_when_it_is_up_or_down() -> None:
     rig = given_backup()
     began = rig.clock.now
     rig.after(0.5).session(SECOND, listed=False).after(0.5).session(SESSION, up=False)
@@ -439,7 +439,7 @@ def test_rejected_packets_are_counted_by_reason() -> None:
     assert rig.node.view().rejected == {"unknown-source": 1}
 
 
-def test_a_router_says_where_it_belongs() -> None:
+def test_a_router_shows_its_group() -> None:
     rig = Rig(router(group="both"), router(2)).start()
     first, second = rig.node.view().routers
     assert (first.family, first.source, first.group, second.group) == (6, str(SOURCE), "both", None)
@@ -481,7 +481,7 @@ def test_no_more_than_an_hour_is_kept() -> None:
     assert lateness(*rings, now=2 * HOUR) == Lateness(alarms=59 * 6, late=0, maximum=0.0)
 
 
-def test_the_alarm_of_a_node_says_how_late_it_rang() -> None:
+def test_the_alarm_of_a_node_measures_its_lateness() -> None:
     rig = given_active()
     due = min(rig.clock.armed)
     rig.clock.now = due + 0.4

@@ -13,6 +13,6 @@ def test_an_ipv4_address_is_never_preferred() -> None:
     assert VirtualAddress(ip_address("2001:db8:53::1"), preferred=True).preferred
 
 
-def test_it_is_listed_and_no_source_unless_somebody_says_so() -> None:
+def test_by_default_it_is_listed_and_never_a_source() -> None:
     one = VirtualAddress(ip_address("192.0.2.53"))
     assert (one.preferred, one.listed) == (False, True)

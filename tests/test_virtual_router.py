@@ -14,7 +14,7 @@ def test_an_advert_that_differs_from_our_settings_is_logged() -> None:
     assert line["router"] == "web"
 
 
-def test_stop_is_the_last_word_to_notify_programs() -> None:
+def test_stop_is_the_last_notification() -> None:
     rig = given_active(router(handover="break-before-make"))
     rig.handle(ports.End("SIGINT")).after(1.0)
     assert [state for _, state, _ in rig.notifier.told] == [NotifyState.BACKUP, NotifyState.MASTER, NotifyState.STOP]

@@ -687,7 +687,7 @@ def test_what_somebody_added_is_removed(host: Namespace, run: Run, until: Until)
 
 @pytest.mark.system
 @pytest.mark.parametrize("where", ["lo", "all"])
-def test_ipv6_disabled_is_said_clearly_and_ipv4_still_bound(
+def test_disabled_ipv6_is_reported_and_ipv4_still_bound(
     host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 0.05)
@@ -1056,7 +1056,7 @@ def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, kernel: 
 
 
 @pytest.mark.system
-def test_removing_what_is_gone_is_no_error(host: Namespace, run: Run, kernel: Kernel) -> None:
+def test_removing_an_absent_address_is_no_error(host: Namespace, run: Run, kernel: Kernel) -> None:
     """Somebody else removed it between our look and our order."""
 
     async def scenario() -> None:

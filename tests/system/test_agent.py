@@ -161,7 +161,7 @@ def test_an_agent_that_can_no_longer_write_ends_by_itself(fabric: Fabric) -> Non
 
 
 @pytest.mark.parametrize("how", ["end of file", "SIGTERM", "SIGINT"])
-def test_a_backup_that_is_told_to_end_ends_at_once(fabric: Fabric, how: str) -> None:
+def test_a_backup_stops_at_once_on_sigterm(fabric: Fabric, how: str) -> None:
     fabric.a.configure(interval=10.0)  # it stays one meanwhile
     alone = Alone(fabric.a)
     alone.greet()
@@ -187,7 +187,7 @@ cli.main()
 """The command exavrrp, to which the kernel does not tell what lo has."""
 
 
-def test_an_agent_that_cannot_know_what_lo_has_says_so_and_does_not_begin(fabric: Fabric) -> None:
+def test_an_agent_that_cannot_read_the_addresses_on_lo_logs_it_and_does_not_start(fabric: Fabric) -> None:
     fabric.a.program = (sys.executable, "-c", BLIND)
     alone = Alone(fabric.a)
     assert "the table changed" in fabric.a.log.wait("agent-start-failed")["detail"]
@@ -234,7 +234,7 @@ def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
 
 
 @both_lines
-def test_an_exabgp_that_stood_still_is_told_the_last_wish_once(fabric: Fabric, line: Line) -> None:
+def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, line: Line) -> None:
     a, b, healthy = fabric.a, fabric.b, fabric.a.directory / "healthy"
     # With sessions needed, a node whose ExaBGP stands still takes nothing.
     a.configure("min_sessions = 0", 'checks = ["web"]', checks=check("web", healthy, weight=-100), interval=CALM)
@@ -409,7 +409,7 @@ def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: L
 
 
 @both_lines
-def test_an_agent_that_was_killed_knows_who_fell_silent_before(fabric: Fabric, line: Line) -> None:
+def test_a_killed_agent_still_knows_earlier_silent_failures(fabric: Fabric, line: Line) -> None:
     """The routers have the route of a node that died until their hold time is over, and a longer one would lose."""
     a, b = fabric.a, fabric.b
     for host in (a, b):
@@ -517,7 +517,7 @@ def test_leftovers_of_another_exabgp_are_cleared(fabric: Fabric, line: Line) -> 
     fabric.settled("a")
 
 
-def test_an_agent_that_stood_still_steps_down_before_it_says_anything(fabric: Fabric) -> None:
+def test_a_resumed_agent_steps_down_before_it_sends_anything(fabric: Fabric) -> None:
     a, b = fabric.a, fabric.b
     fabric.start()
     mark, agent = a.log.mark(), a.agent
@@ -966,7 +966,7 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
 # Who is told
 
 
-def test_a_script_of_keepalived_is_told_of_every_transition(fabric: Fabric) -> None:
+def test_a_script_of_keepalived_runs_at_every_transition(fabric: Fabric) -> None:
     a = fabric.a
     told = a.directory / "told"
     script = a.directory / "notify"
@@ -989,7 +989,7 @@ def test_a_script_of_keepalived_is_told_of_every_transition(fabric: Fabric) -> N
 
 
 @pytest.mark.parametrize("fabric", [4, 6], ids=["ipv4", "ipv6"], indirect=True)
-def test_an_address_that_another_interface_has_too_is_told(fabric: Fabric) -> None:
+def test_an_address_on_another_interface_is_logged(fabric: Fabric) -> None:
     a, b = fabric.a, fabric.b
     on_eth0 = f"{fabric.vip}/{BITS[fabric.family]} dev eth0"
     a.namespace.ip(f"addr add {on_eth0}")

@@ -74,7 +74,7 @@ def relist(fabric: Fabric, host: Host, line: Line, listing: tuple[int, ...], suf
 
 
 @both_lines
-def test_who_is_refused_does_not_take_the_address_from_who_is_not(fabric: Fabric, line: Line) -> None:
+def test_a_node_that_is_refused_does_not_preempt_one_that_is_not(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     b.start(line)
     b.becomes("active")
@@ -92,7 +92,7 @@ def test_who_is_refused_does_not_take_the_address_from_who_is_not(fabric: Fabric
 
 
 @both_lines
-def test_who_is_not_answered_is_as_good_as_refused(fabric: Fabric, line: Line) -> None:
+def test_a_node_without_an_answer_counts_as_refused(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     a.neighbors = CANNOT_CARRY
     a.start(line)
@@ -104,7 +104,7 @@ def test_who_is_not_answered_is_as_good_as_refused(fabric: Fabric, line: Line) -
     assert not a.bound()
 
 
-def test_without_sessions_as_a_condition_it_is_told_and_no_more(fabric: Fabric) -> None:
+def test_without_sessions_as_a_condition_it_is_only_logged(fabric: Fabric) -> None:
     """``min_sessions = 0``: BGP has no say in the election, but what is said of it is true."""
     a = fabric.a
     a.configure("min_sessions = 0")

@@ -176,7 +176,7 @@ def tap(fabric: Fabric) -> Iterator[Tap]:
 
 
 @both_families
-def test_marks_outlive_an_agent_that_is_killed(fabric: Fabric, tap: Tap) -> None:
+def test_replay_counters_outlive_a_killed_agent(fabric: Fabric, tap: Tap) -> None:
     """What was recorded before does not count afterwards, although the window is wide enough for it."""
     for host in (fabric.a, fabric.b):
         authenticate(host, more="window = 300")
@@ -282,7 +282,7 @@ def move(shift: Path, seconds: float) -> None:
     fresh.replace(shift)
 
 
-def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric: Fabric) -> None:
+def test_a_clock_that_was_set_is_logged_on_both_sides_and_recovers(fabric: Fabric) -> None:
     for host in (fabric.a, fabric.b):
         authenticate(host)
     shift = with_a_clock_of_its_own(fabric.a)
@@ -309,7 +309,7 @@ def test_a_clock_that_was_set_is_told_on_both_sides_and_comes_right_again(fabric
 
 
 @both_families
-def test_proof_of_life_that_waits_for_longer_than_the_window_counts(fabric: Fabric) -> None:
+def test_an_advert_that_waits_for_longer_than_the_window_counts(fabric: Fabric) -> None:
     """A Backup that was stopped for three windows takes over from nobody."""
     for host in (fabric.a, fabric.b):
         authenticate(host, more="window = 1")

@@ -63,7 +63,7 @@ def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
         ("-net_raw,-net_admin", "CAP_NET_ADMIN and CAP_NET_RAW"),
     ],
 )
-def test_an_agent_that_lacks_one_says_so_and_does_nothing(
+def test_an_agent_without_a_capability_logs_it_and_does_nothing(
     fabric: Fabric, need: Need, dropped: str, absent: str
 ) -> None:
     a = fabric.a

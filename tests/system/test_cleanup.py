@@ -136,7 +136,7 @@ def test_an_agent_that_is_about_to_end_is_waited_for(fabric: Fabric) -> None:
     assert not a.bound()
 
 
-def test_what_cannot_be_done_is_said(fabric: Fabric, need: Need) -> None:
+def test_a_failed_cleanup_is_reported(fabric: Fabric, need: Need) -> None:
     a = fabric.a
     path = a.configure()
     a.namespace.ip(f"addr add {fabric.vip}/128 dev lo")

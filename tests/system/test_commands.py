@@ -85,7 +85,7 @@ def test_drain_returns_at_once_unless_it_is_to_wait(agent: Commanded) -> None:
         assert (told.exit_code, told.stdout, told.stderr) == (0, f"web: {already}draining until undrain\n", "")
 
 
-def test_a_waiting_drain_tells_each_router_when_it_is_done(agent: Commanded) -> None:
+def test_a_waiting_drain_reports_each_router_when_it_is_drained(agent: Commanded) -> None:
     agent.double.becomes.clear()
     with begin(agent, "drain", "--wait") as process:
         assert process.stdout is not None
@@ -106,7 +106,7 @@ def test_a_waiting_drain_tells_each_router_when_it_is_done(agent: Commanded) -> 
         (["--until-restart"], "a restart"),
     ],
 )
-def test_drain_says_for_how_long(agent: Commanded, arguments: list[str], until: str) -> None:
+def test_drain_prints_its_duration(agent: Commanded, arguments: list[str], until: str) -> None:
     told = call(agent.configuration, "drain", "web", "--wait", *arguments)
     assert (told.exit_code, told.output) == (0, f"web: drained until {until}\n")
     noted = (
@@ -208,7 +208,7 @@ def test_status_is_one_line_a_router(agent: Commanded) -> None:
     )
 
 
-def test_status_of_an_older_agent_says_nothing_of_since(agent: Commanded) -> None:
+def test_status_of_an_older_agent_shows_no_times(agent: Commanded) -> None:
     assert call(agent.configuration, "status").stdout.splitlines() == [
         "web  active  150 - 50 (a failing) = 100  bound, announced as active",
         "dns  active  150 - 50 (a failing) = 100  bound, announced as active",
@@ -248,7 +248,7 @@ def test_status_is_one_line_a_session(agent: Commanded) -> None:
     assert call(agent.configuration, "status", "--is-active", "web").stdout == "active\n", "of a router, nothing else"
 
 
-def test_status_says_that_a_drain_was_undone(agent: Commanded) -> None:
+def test_status_shows_that_a_drain_was_undone(agent: Commanded) -> None:
     agent.double.becomes["web"] = Outcome.KEPT
     assert call(agent.configuration, "drain", "--wait", "web").exit_code == 3
     web, dns = call(agent.configuration, "status").stdout.splitlines()
@@ -356,7 +356,7 @@ def test_without_a_usable_configuration_the_agent_is_looked_for_where_it_is_by_d
 
 
 @pytest.mark.system
-def test_a_user_who_may_not_is_told_what_to_do(
+def test_a_user_without_access_gets_the_remedy(
     agent: Commanded, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None]
 ) -> None:
     need(reason="no user besides root in this user namespace", unless=has_other_users())

@@ -222,7 +222,7 @@ def test_what_capabilities_are_for(
 
 @pytest.mark.system
 @pytest.mark.parametrize("user", [0, NOBODY], ids=["root", "nobody"])
-def test_check_and_run_say_the_same_of_a_capability_that_is_missing(user: int, fabric: Fabric, need: Need) -> None:
+def test_check_and_run_report_a_missing_capability_alike(user: int, fabric: Fabric, need: Need) -> None:
     a = fabric.a
     a.directory.parent.chmod(0o755)
     contain(a, need, user=user, capabilities=("net_admin",), read_only=False)
@@ -242,9 +242,7 @@ def test_check_and_run_say_the_same_of_a_capability_that_is_missing(user: int, f
 
 @pytest.mark.system
 @pytest.mark.parametrize("user", [0, NOBODY], ids=["root", "nobody"])
-def test_check_and_run_say_the_same_of_a_directory_that_cannot_be_written(
-    user: int, fabric: Fabric, need: Need
-) -> None:
+def test_check_and_run_report_an_unwritable_directory_alike(user: int, fabric: Fabric, need: Need) -> None:
     a = fabric.a
     a.directory.parent.chmod(0o755)
     contain(a, need, user=user, capabilities=TWO, read_only=True)

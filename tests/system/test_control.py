@@ -177,7 +177,7 @@ def test_a_group_is_admitted(tmp_path: Path, run: Run) -> None:
     run(check())
 
 
-def test_a_group_that_there_is_not_is_said_and_nobody_else_let_in(tmp_path: Path, run: Run) -> None:
+def test_a_control_group_that_does_not_exist_is_logged_and_admits_nobody(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web", group="no-such-group") as here:
             assert here.log.detail("control-group-failed").startswith(
@@ -190,7 +190,7 @@ def test_a_group_that_there_is_not_is_said_and_nobody_else_let_in(tmp_path: Path
 
 
 @pytest.mark.system
-def test_a_group_that_the_agent_is_no_member_of_is_said(
+def test_a_control_group_that_the_agent_is_no_member_of_is_logged(
     tmp_path: Path, run: Run, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None]
 ) -> None:
     need(reason="no user besides root in this user namespace", unless=has_other_users())
@@ -207,7 +207,7 @@ def test_a_group_that_the_agent_is_no_member_of_is_said(
     with_two_capabilities(lambda: run(check()))
 
 
-def test_without_a_socket_the_agent_does_its_work_and_says_so(tmp_path: Path, run: Run) -> None:
+def test_without_a_socket_the_agent_works_and_logs_it(tmp_path: Path, run: Run) -> None:
     (tmp_path / "control.sock").mkdir()
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "drained.json").write_text('{"version": 1, "drained": {"web": null}}')
@@ -246,7 +246,7 @@ def test_a_socket_that_somebody_removes_is_made_again(
     run(check())
 
 
-def test_a_socket_whose_path_is_too_long_is_said(tmp_path: Path, run: Run) -> None:
+def test_a_socket_path_that_is_too_long_is_logged(tmp_path: Path, run: Run) -> None:
     directory = tmp_path / ("x" * 100)
     directory.mkdir()
 
@@ -260,7 +260,7 @@ def test_a_socket_whose_path_is_too_long_is_said(tmp_path: Path, run: Run) -> No
 # Requests and answers
 
 
-def test_a_status_says_what_the_agent_and_the_drains_are(tmp_path: Path, run: Run) -> None:
+def test_a_status_describes_the_agent_and_its_drains(tmp_path: Path, run: Run) -> None:
     now = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
     async def check() -> None:
@@ -316,7 +316,7 @@ def test_a_drain_of_what_is_drained_is_over_at_once(tmp_path: Path, run: Run) ->
     run(check())
 
 
-def test_undrain_says_what_was_drained(tmp_path: Path, run: Run) -> None:
+def test_undrain_names_what_was_drained(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web", "dns") as here:
             await here.ask(Drain(names=("dns",)))
@@ -341,7 +341,7 @@ def test_an_unknown_router_is_an_error_and_nothing_is_begun(tmp_path: Path, run:
     run(check())
 
 
-def test_who_asked_is_logged(tmp_path: Path, run: Run) -> None:
+def test_the_user_behind_a_command_is_logged(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here:
             await here.ask(Drain())
@@ -393,7 +393,7 @@ def test_a_request_without_a_line_end_is_one_if_nothing_can_follow(tmp_path: Pat
 # What clients cannot do
 
 
-def test_who_never_ends_its_line_is_cut_and_delays_nobody(
+def test_a_client_that_never_ends_its_line_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
     monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
@@ -410,7 +410,7 @@ def test_who_never_ends_its_line_is_cut_and_delays_nobody(
     run(check())
 
 
-def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
+def test_a_client_that_does_not_read_its_answer_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
     monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
@@ -433,7 +433,7 @@ def test_who_does_not_take_its_answer_is_cut_and_delays_nobody(
     run(check())
 
 
-def test_who_waits_and_says_more_is_cut(tmp_path: Path, run: Run, until: Until) -> None:
+def test_a_waiting_client_that_sends_more_is_cut(tmp_path: Path, run: Run, until: Until) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here, await here.connect() as client:
             client.say(encode(Drain(wait=True)))
@@ -554,7 +554,7 @@ def test_whatever_is_sent_is_answered_by_documents_or_not_at_all(busy: Commanded
     assert not busy.errors
 
 
-def test_a_bug_of_the_agent_is_told_to_the_loop(tmp_path: Path) -> None:
+def test_a_bug_of_the_agent_reaches_the_handler_of_the_loop(tmp_path: Path) -> None:
     async def check() -> None:
         raised: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: raised.append(context.get("exception")))
@@ -573,7 +573,7 @@ def test_a_bug_of_the_agent_is_told_to_the_loop(tmp_path: Path) -> None:
     asyncio.run(check())
 
 
-def test_closing_cuts_who_waits(tmp_path: Path, run: Run) -> None:
+def test_closing_cuts_waiting_clients(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here:
             client = await here.connect()
@@ -713,7 +713,7 @@ def test_a_drain_that_was_undone_is_not_kept(tmp_path: Path, run: Run, until: Un
     run(check())
 
 
-def test_a_change_is_not_carried_out_within_the_call_that_tells_of_it(tmp_path: Path, run: Run) -> None:
+def test_a_change_takes_effect_after_the_call_that_reports_it(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here:
             await here.ask(Drain())
@@ -751,7 +751,7 @@ class Disk:
         self.saved.append(drained)
 
 
-def test_a_drain_that_cannot_be_kept_is_done_and_says_so(tmp_path: Path, run: Run) -> None:
+def test_a_drain_that_cannot_be_saved_takes_effect_with_a_warning(tmp_path: Path, run: Run) -> None:
     disk = Disk(tmp_path, OSError(errno.EROFS, "Read-only file system"))
 
     async def check() -> None:
@@ -774,7 +774,7 @@ def test_a_drain_that_cannot_be_kept_is_done_and_says_so(tmp_path: Path, run: Ru
     run(check())
 
 
-def test_an_undrain_that_cannot_be_kept_says_so(tmp_path: Path, run: Run) -> None:
+def test_an_undrain_that_cannot_be_saved_takes_effect_with_a_warning(tmp_path: Path, run: Run) -> None:
     disk = Disk(tmp_path)
     disk.answers.set()
 

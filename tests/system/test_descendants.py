@@ -138,7 +138,7 @@ def test_a_daemon_of_a_run_that_was_done_stays_and_is_reaped_when_it_ends(tmp_pa
         runner.end()
 
 
-def test_who_is_gone_has_nothing() -> None:
+def test_an_ended_process_has_no_descendants() -> None:
     with subprocess.Popen(["/bin/true"]) as child:
         child.wait()
     assert (children(child.pid), started(child.pid), group(child.pid)) == ([], None, None)

@@ -153,7 +153,7 @@ whenever_it_answers = pytest.mark.usefixtures("_whenever_it_answers")
 
 
 @whenever_it_answers
-def test_greeting_and_first_wish(ends: Ends, run: "Run", until: "Until") -> None:
+def test_greeting_and_first_desired_set(ends: Ends, run: "Run", until: "Until") -> None:
     async def body() -> None:
         async with talking(ends.stdin, ends.stdout) as (exabgp, told):
             assert ends.hears() == f"{V5.THROWAWAY}\n{V5.RESET}\n{V5.VERSION}\n"
@@ -276,7 +276,7 @@ def test_broken_pipe(ends: Ends, run: "Run", until: "Until") -> None:
 
 
 @whenever_it_answers
-def test_a_listener_may_close_and_wish(ends: Ends, run: "Run", until: "Until") -> None:
+def test_a_callback_may_close_and_set(ends: Ends, run: "Run", until: "Until") -> None:
     async def body() -> None:
         told = Told()
 
@@ -647,7 +647,7 @@ system = pytest.mark.system
 
 @system
 @whenever_it_answers
-def test_announced_as_told(site: Site, run: "Run", until: "Until") -> None:
+def test_announced_as_desired(site: Site, run: "Run", until: "Until") -> None:
     attributes = Attributes(
         med=50,
         local_preference=300,
@@ -876,7 +876,7 @@ def test_an_ipv6_next_hop_that_was_not_agreed_upon(build: Build, run: "Run", unt
 
 @system
 @whenever_it_answers
-def test_what_is_refused_is_told_of_the_right_prefix(site: Site, run: "Run", until: "Until") -> None:
+def test_a_refusal_is_reported_for_the_right_prefix(site: Site, run: "Run", until: "Until") -> None:
     plugin = site.plugin()
     wrong = Route(OTHER6, Attributes(med=1, neighbors=(Session(NOWHERE),)))
 

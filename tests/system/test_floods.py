@@ -36,7 +36,7 @@ def attacker(site: Site) -> Iterator[Attacker]:
         yield made
 
 
-def test_strangers_stay_in_the_kernel(site: Site, attacker: Attacker) -> None:
+def test_packets_of_non_peers_stay_in_the_kernel(site: Site, attacker: Attacker) -> None:
     marks = [node.log.mark() for node in site.nodes]
     before = floods.counted(site.nodes[0])
     sent = attacker.flood(floods.strangers(site.plan.family), 10_000, SECONDS).wait()

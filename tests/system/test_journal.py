@@ -104,7 +104,7 @@ def test_text_has_the_time_and_the_level(text: Pipe) -> None:
 
 
 @pytest.mark.parametrize("form", ["text", "as_json"])
-def test_an_event_is_one_line_whatever_a_program_said(form: str, request: pytest.FixtureRequest) -> None:
+def test_an_event_is_one_line_whatever_a_program_printed(form: str, request: pytest.FixtureRequest) -> None:
     pipe = request.getfixturevalue(form)
     pipe.journal.error("internal-error", detail="Traceback\n  File one\nboom")
     (line,) = pipe.lines()
@@ -148,7 +148,7 @@ def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
 
 
 @given(value=st.text(max_size=6000), form=st.sampled_from(Format))
-def test_whatever_is_said_a_pipe_takes_it_whole(value: str, form: Format) -> None:
+def test_a_pipe_takes_every_line_whole(value: str, form: Format) -> None:
     pipe = Pipe(form)
     try:
         pipe.journal.info("check-changed", detail=value)
@@ -186,7 +186,7 @@ def test_what_was_counted_fits_into_lines(as_json: Pipe, peers: int) -> None:
             assert [found for one in lines for found in one[name].items()] == list(counts.items())
 
 
-def test_a_record_that_is_too_long_is_told_as_such(as_json: Pipe) -> None:
+def test_a_record_that_is_too_long_is_marked(as_json: Pipe) -> None:
     as_json.journal.info("counters", routers={"web": "x" * LONGEST})
     as_json.journal.info("next")
     long, following = as_json.records()
@@ -198,7 +198,7 @@ def test_a_record_that_is_too_long_is_told_as_such(as_json: Pipe) -> None:
 # What is repeated
 
 
-def test_what_is_repeated_is_said_once_in_a_while_with_its_number(as_json: Pipe) -> None:
+def test_a_repeated_event_is_rate_limited_with_its_count(as_json: Pipe) -> None:
     def rejected(key: str = "checksum") -> list[int]:
         as_json.journal.limited(key, Severity.WARNING, "packet-rejected", reason=key)
         return [one["count"] for one in as_json.records()]
@@ -216,7 +216,7 @@ def test_what_is_repeated_is_said_once_in_a_while_with_its_number(as_json: Pipe)
 # Who reads
 
 
-def test_a_full_pipe_drops_lines_and_says_so_when_it_is_read_again(as_json: Pipe) -> None:
+def test_a_full_pipe_drops_lines_and_logs_it_when_it_is_read_again(as_json: Pipe) -> None:
     as_json.shrink()
     for number in range(100):
         as_json.journal.info("line", number=number)
@@ -231,7 +231,7 @@ def test_a_full_pipe_drops_lines_and_says_so_when_it_is_read_again(as_json: Pipe
     assert "lines_dropped" not in told
 
 
-def test_text_says_how_many_lines_were_dropped(text: Pipe) -> None:
+def test_text_counts_dropped_lines(text: Pipe) -> None:
     text.shrink()
     for _ in range(200):
         text.journal.info("line", filler="x" * 100)
@@ -240,7 +240,7 @@ def test_text_says_how_many_lines_were_dropped(text: Pipe) -> None:
     assert text.lines()[0].endswith(f"lines_dropped={200 - kept}")
 
 
-def test_a_reader_who_is_gone_is_nobody_s_problem(text: Pipe) -> None:
+def test_a_closed_reader_does_no_harm(text: Pipe) -> None:
     os.close(text.reader)
     text.journal.info("line")
     text.reader = os.open("/dev/null", os.O_RDONLY)

@@ -273,7 +273,7 @@ def superseded(fabric: Fabric, peer: Keepalived) -> None:
     settled(fabric, fabric.b)
 
 
-def test_one_that_does_not_know_trailers_is_deaf_to_them_and_no_obstacle_to_receive_only(
+def test_a_peer_without_trailer_support_rejects_signed_adverts_but_not_receive_only(
     fabric: Fabric, keepalived: Callable[[int], Keepalived]
 ) -> None:
     """keepalived before 2.4.2 checks the exact length; so it has to go, or be new, before anybody signs."""

@@ -35,7 +35,7 @@ def test_the_directory_can_be_entered_by_others_whatever_the_umask(lock: Lock) -
         assert directory.stat().st_mode & 0o777 == 0o755
 
 
-def test_one_holds_it_and_the_other_is_told_who(lock: Lock) -> None:
+def test_the_second_agent_learns_who_holds_the_lock(lock: Lock) -> None:
     assert lock.take()
     second = Lock(lock.path.parent)
     second.open()

@@ -309,7 +309,7 @@ def test_what_a_program_gets(run: "Run", until: "Until", script: Script, log_fil
     assert str(ours) not in led_to, "a descriptor of ours"
 
 
-def test_the_same_state_is_told_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
+def test_the_same_state_is_notified_once(run: "Run", until: "Until", script: Script, log_file: Path) -> None:
     async def body() -> None:
         async with notifying(virtual_router(notify=script(f'echo "$3" >> {log_file}'))) as (notifier, _):
             tell(notifier, BACKUP, BACKUP, FAULT, FAULT, BACKUP)
@@ -336,7 +336,7 @@ def test_what_a_program_leaves_in_the_background_stays(
 # One after the other
 
 
-def test_a_burst_is_told_in_order_and_ends_with_the_last(
+def test_a_burst_is_notified_in_order_and_ends_with_the_last(
     run: "Run", until: "Until", script: Script, log_file: Path
 ) -> None:
     async def body() -> None:
@@ -442,7 +442,7 @@ def gone(number: int) -> bool:
     return about.rpartition(")")[2].split()[0] in "ZX"
 
 
-def test_a_program_that_is_missing_or_fails_is_logged_and_the_next_one_told(
+def test_a_missing_or_failing_program_is_logged_and_the_next_one_runs(
     run: "Run", until: "Until", script: Script, log_file: Path
 ) -> None:
     async def body() -> None:
@@ -538,7 +538,9 @@ def test_what_root_must_not_run_is_not_run(
 # A FIFO
 
 
-def test_a_fifo_is_made_and_its_reader_told_in_order(run: "Run", until: "Until", tmp_path: Path, fifo: str) -> None:
+def test_a_fifo_is_made_and_its_reader_gets_lines_in_order(
+    run: "Run", until: "Until", tmp_path: Path, fifo: str
+) -> None:
     read = tmp_path / "read"
 
     async def body() -> None:
@@ -733,7 +735,7 @@ def test_a_socket_that_is_absent_or_replaced(run: "Run", tmp_path: Path) -> None
 # Other routers, and other programs
 
 
-def test_a_router_that_stays_keeps_its_program_its_queue_and_what_it_was_told(
+def test_a_router_that_stays_keeps_its_program_its_queue_and_its_last_state(
     run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
     program = script(f'echo $$ >> {log_file}.pids; echo "$2 $3" >> {log_file}; {gate.wait}')
@@ -781,7 +783,7 @@ def test_another_program_counts_from_the_next_start_on(
     run(body())
 
 
-def test_of_a_router_that_is_gone_the_last_transition_is_told_still(
+def test_the_last_transition_of_a_removed_router_is_still_notified(
     run: "Run", until: "Until", script: Script, log_file: Path, gate: Gate
 ) -> None:
     program = script(f'echo "$3" >> {log_file}; {gate.wait}')
@@ -862,7 +864,7 @@ def test_fifos_and_sockets_come_and_go(run: "Run", until: "Until", tmp_path: Pat
 # The end
 
 
-def test_at_the_end_stop_is_told_and_what_waits_before_it_dropped(
+def test_at_the_end_stop_is_notified_and_the_queue_dropped(
     run: "Run", until: "Until", script: Script, log_file: Path
 ) -> None:
     async def body() -> None:

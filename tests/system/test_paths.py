@@ -379,7 +379,7 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
 
 
 @pytest.mark.system
-def test_a_lost_answer_is_asked_for_again(pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_answer_is_requested_again(pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     """Out of memory in the kernel, say: the old answer stands, and no notification is needed to ask once more."""
 
     async def scenario() -> None:
@@ -447,7 +447,7 @@ def test_asking_without_a_socket_is_an_error_of_the_system(need_root: None, pair
 
 
 @pytest.mark.system
-def test_the_kernels_own_words(namespace: Callable[[], Namespace]) -> None:
+def test_errors_carry_the_kernels_explanation(namespace: Callable[[], Namespace]) -> None:
     """An error carries the kernel's explanation (extended acknowledgement), not only its number."""
     conversation = Conversation()
     with namespace():

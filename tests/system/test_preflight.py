@@ -58,7 +58,7 @@ def told(configuration: Configuration) -> list[str]:
     return [f"{one.weight}: {one.text}" for one in findings(configuration)]
 
 
-def test_where_all_is_well_nothing_is_said(place: Path) -> None:
+def test_a_ready_host_gives_no_output(place: Path) -> None:
     assert told(configured(place)) == []
     assert not (place / "run").exists(), "nothing is made"
 
@@ -95,7 +95,7 @@ def test_what_this_host_does_not_have_is_named(place: Path) -> None:
     ]
 
 
-def test_whom_the_state_directory_belongs_to_is_who_should_be_asked(place: Path, need: Need) -> None:
+def test_the_owner_of_the_state_directory_is_the_user_to_check_for(place: Path, need: Need) -> None:
     mapped = Path("/proc/self/uid_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]
     need(reason="only real root can give directories away", unless=mapped)
     (place / "run").mkdir()
@@ -120,7 +120,7 @@ def test_fifos_that_nothing_can_be_written_to(place: Path) -> None:
     assert told(configured(place, fifo="file/fifo")) == [f"{key} {place}/file/fifo (Not a directory)"]
 
 
-def test_another_user_is_told_what_it_cannot_know(
+def test_another_user_gets_a_note_on_what_it_cannot_check(
     place: Path, with_two_capabilities: Callable[[Callable[[], None]], None]
 ) -> None:
     (place / "run").mkdir()

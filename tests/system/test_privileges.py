@@ -156,7 +156,7 @@ def test_an_unknown_user_is_named(run: "Run", probe: Program | Shell) -> None:
 
 
 @pytest.mark.system
-def test_who_is_not_root_runs_programs_as_nobody_else(
+def test_an_agent_without_root_runs_programs_as_itself(
     with_two_capabilities: Callable[[Callable[[], None]], None], nobody: str
 ) -> None:
     def body() -> None:
@@ -235,7 +235,7 @@ def test_every_link_on_the_way_to_a_program_is_looked_at(run: "Run", program: Pa
 
 
 @pytest.mark.system
-def test_a_sticky_folder_does_not_excuse_a_strangers_link(
+def test_a_link_of_another_user_in_a_sticky_folder_is_refused(
     run: "Run", program: Path, tmp_path: Path, nobody: str
 ) -> None:
     shared = tmp_path / "shared"
@@ -281,7 +281,7 @@ def test_the_user_of_a_check_may_own_its_program(run: "Run", program: Path, nobo
 
 
 @pytest.mark.system
-def test_who_may_not_execute_a_program_is_said_without_trying(program: Path, nobody: str) -> None:
+def test_a_program_that_its_user_may_not_execute_is_reported_without_a_run(program: Path, nobody: str) -> None:
     program.chmod(0o644)
     expected = f'begins with "{program}", which user root may not execute; chmod a+x {program}'
     assert preflight_error(Program((str(program),))) == ("command", expected)

@@ -408,7 +408,7 @@ def test_questions_never_overlap_and_overruns_fail(run: "Run", until: "Until", m
     run(body())
 
 
-def test_close_ends_a_question_and_tells_nothing(run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_ends_a_probe_and_reports_nothing(run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch) -> None:
     ended = asyncio.Event()
     begun = asyncio.Event()
 

@@ -134,7 +134,7 @@ def test_exit_status_and_last_line_are_the_result(
 
 
 @given(st.binary(max_size=TAIL) | st.text(max_size=TAIL).map(str.encode))
-def test_whatever_a_program_says_is_one_printable_line(output: bytes) -> None:
+def test_any_output_becomes_one_printable_line(output: bytes) -> None:
     said = last_line(output)
     assert said.isprintable()
     assert len(said) <= DETAIL
@@ -434,7 +434,7 @@ def test_a_program_that_closes_its_output_is_waited_for(
 
 
 @pytest.mark.parametrize("trap", ["exit 0", ""], ids=["obeys SIGTERM", "ignores SIGTERM"])
-def test_close_ends_and_reaps_what_runs_and_tells_nothing_more(
+def test_close_ends_and_reaps_running_programs_and_reports_nothing_more(
     run: "Run", until: "Until", tmp_path: Path, trap: str
 ) -> None:
     file = tmp_path / "pids"
@@ -660,7 +660,7 @@ def test_what_has_not_begun_yet_need_not_be_ended(run: "Run", until: "Until", tm
     run(scenario())
 
 
-def test_who_closes_waits_for_what_is_being_ended(run: "Run", until: "Until", tmp_path: Path) -> None:
+def test_close_waits_for_programs_that_are_being_ended(run: "Run", until: "Until", tmp_path: Path) -> None:
     log = tmp_path / "log"
 
     async def scenario() -> None:

@@ -135,7 +135,7 @@ def test_limits_are_enough(host: Host, need: Need) -> None:
     end(alone, host)
 
 
-def test_without_either_it_says_so_and_serves(host: Host, need: Need) -> None:
+def test_without_either_the_agent_logs_it_and_serves(host: Host, need: Need) -> None:
     alone = start(
         host,
         *(need("prlimit"), "--rtprio=0:0", "--memlock=8388608:8388608"),
@@ -153,7 +153,7 @@ def test_without_either_it_says_so_and_serves(host: Host, need: Need) -> None:
     end(alone, host)
 
 
-def test_who_does_not_ask_gets_neither(host: Host) -> None:
+def test_an_agent_that_does_not_ask_gets_neither(host: Host) -> None:
     alone = Alone(host)
     alone.greet()
     host.log.wait("address-bound")

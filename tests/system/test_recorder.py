@@ -132,7 +132,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, log: Told, run: "Run", kind:
     assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
 
 
-def test_a_full_disk_is_told_once_and_tried_again(full: Path, log: Told, run: "Run", until: "Until") -> None:
+def test_a_full_disk_is_logged_once_and_retried(full: Path, log: Told, run: "Run", until: "Until") -> None:
     path = full / "recording"
 
     async def record() -> None:
@@ -192,7 +192,7 @@ def test_a_disk_that_holds_its_writer_holds_nobody_else(
     assert not log.errors
 
 
-def test_what_was_lost_is_told_at_the_end_too(
+def test_lost_events_are_logged_at_the_end_too(
     full: Path, log: Told, run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder, "BUFFER", 1000)

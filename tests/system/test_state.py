@@ -66,14 +66,14 @@ def opened(directory: Path, log: Told) -> State:
 # This life
 
 
-def test_a_life_under_the_same_exabgp_knows_what_the_last_one_announced(tmp_path: Path) -> None:
+def test_an_agent_under_the_same_exabgp_knows_what_the_last_one_announced(tmp_path: Path) -> None:
     assert live(tmp_path, "web", "dns") == ""
     assert live(tmp_path) == "dns web"
     assert live(tmp_path, "mail") == "dns web", "reading changes nothing"
     assert live(tmp_path) == "mail"
 
 
-def test_a_life_under_another_exabgp_inherits_nothing(tmp_path: Path) -> None:
+def test_an_agent_under_another_exabgp_inherits_nothing(tmp_path: Path) -> None:
     assert live(tmp_path, "web") == ""
     between = 'import os, subprocess, sys; sys.exit(subprocess.run([sys.executable, "-c", *sys.argv[1:]]).returncode)'
     command = [sys.executable, "-c", between, LIVE, str(tmp_path)]
@@ -82,7 +82,7 @@ def test_a_life_under_another_exabgp_inherits_nothing(tmp_path: Path) -> None:
     assert live(tmp_path) == "web"
 
 
-def test_a_life_in_another_boot_inherits_nothing(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_agent_in_another_boot_inherits_nothing(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     opened(tmp_path, log).note({"web": "active"})
     assert opened(tmp_path, log).recall() == {"web"}
     (tmp_path / "boot_id").write_text("00000000-0000-0000-0000-000000000000\n")
@@ -113,9 +113,7 @@ def test_silent_takeovers_outlive_the_agent_and_its_exabgp(tmp_path: Path, log: 
 
 
 @pytest.mark.parametrize("now", ["another\n", ""])
-def test_nothing_of_a_life_outlives_a_boot(
-    tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch, now: str
-) -> None:
+def test_no_state_outlives_a_boot(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch, now: str) -> None:
     opened(tmp_path, log).note({"web": "active"}, {"web": 1_800_000_000}, {"web": (2, 1.5)})
     before = opened(tmp_path, log)
     assert (before.silent("web"), before.was_active("web")) == ((2, 1.5), True)
@@ -126,7 +124,7 @@ def test_nothing_of_a_life_outlives_a_boot(
     assert (later.silent("web"), later.was_active("web"), later.since("web")) == (None, False, None)
 
 
-def test_lives_of_unknown_boots_are_strangers(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_state_of_an_unknown_boot_is_not_inherited(tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "BOOT_ID", tmp_path / "nothing")
     opened(tmp_path, log).note({"web": "active"}, silences={"web": (2, 1.5)})
     later = opened(tmp_path, log)
@@ -159,7 +157,7 @@ def test_what_has_not_changed_is_not_written_again(tmp_path: Path, log: Told) ->
     assert life.path.stat().st_ino != first
 
 
-def test_a_note_that_cannot_be_written_is_said_and_tried_again(tmp_path: Path, log: Told) -> None:
+def test_a_state_file_that_cannot_be_written_is_logged_and_retried(tmp_path: Path, log: Told) -> None:
     now = [0.0]
     life = State(tmp_path, log, lambda: now[0])
     life.open()
@@ -193,7 +191,7 @@ def test_a_note_that_a_full_disk_does_not_take_does_not_leave_an_older_one_that_
         assert opened(tmp_path, log).recall() == frozenset()
 
 
-def test_a_configuration_is_kept_for_the_next_life_under_the_same_exabgp(
+def test_a_configuration_is_kept_for_the_next_agent_under_the_same_exabgp(
     tmp_path: Path, log: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = KeptConfiguration(tmp_path, log)
@@ -278,7 +276,7 @@ def noted(directory: Path, log: Told) -> None:
     life.note({"web": "active"})
 
 
-def test_what_the_last_life_has_left_is_known_to_the_word(tmp_path: Path, log: Told) -> None:
+def test_the_state_of_the_last_agent_is_read_exactly(tmp_path: Path, log: Told) -> None:
     noted(tmp_path, log)
     assert State(tmp_path, log).forgotten(naming()) == Forgotten(BOUND, ANNOUNCED)
     named = naming("2001:db8:53::1", "2001:db8:53::9")
@@ -321,7 +319,7 @@ def test_a_note_of_an_earlier_release_names_nothing(tmp_path: Path, log: Told) -
 
 
 @pytest.mark.parametrize("wrong", ['"addresses": ["web"]', '"announcements": [{"prefixes": ["192.0.2.1/24"]}]'])
-def test_a_note_with_what_is_no_address_is_ignored_and_said(tmp_path: Path, log: Told, wrong: str) -> None:
+def test_a_state_file_with_a_bad_address_is_ignored_and_logged(tmp_path: Path, log: Told, wrong: str) -> None:
     opened(tmp_path, log).note({"web": "active"})
     path = tmp_path / "state.json"
     key = wrong.partition(":")[0]
@@ -351,7 +349,7 @@ def test_drains_are_read_as_they_were_written(tmp_path: Path, log: Told) -> None
     assert log.lines == []
 
 
-def test_a_directory_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path, log: Told) -> None:
+def test_a_directory_that_cannot_be_made_is_logged_with_the_remedy(tmp_path: Path, log: Told) -> None:
     (tmp_path / "file").write_text("")
     file = DrainFile(tmp_path / "file" / "lib", log)
     file.open()
@@ -363,7 +361,7 @@ def test_a_directory_that_cannot_be_made_is_said_with_the_remedy(tmp_path: Path,
 
 
 @pytest.mark.system
-def test_a_directory_of_somebody_else_is_said(
+def test_a_directory_of_another_user_is_logged(
     tmp_path: Path, need: Need, with_two_capabilities: Callable[[Callable[[], None]], None], log: Told
 ) -> None:
     need(reason="no user besides root in this user namespace", unless=has_other_users())
@@ -393,7 +391,7 @@ FILES: list[tuple[str, Callable[[Path], object]]] = [
 
 
 @pytest.mark.parametrize("make", [make for _, make in FILES], ids=[name for name, _ in FILES])
-def test_what_is_no_note_is_ignored_and_said(tmp_path: Path, log: Told, make: Callable[[Path], object]) -> None:
+def test_a_bad_state_file_is_ignored_and_logged(tmp_path: Path, log: Told, make: Callable[[Path], object]) -> None:
     make(tmp_path / "state.json")
     make(tmp_path / "drained.json")
     assert opened(tmp_path, log).recall() == frozenset()
@@ -441,7 +439,7 @@ def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator
         file.close()
 
 
-def test_marks_are_there_for_the_next_life(tmp_path: Path, log: Told) -> None:
+def test_replay_counters_are_there_for_the_next_agent(tmp_path: Path, log: Told) -> None:
     with marks(tmp_path, log) as (file, known):
         assert known == 0
         assert [file.get(flow) for flow in FLOWS] == [None, None, None]
@@ -455,7 +453,7 @@ def test_marks_are_there_for_the_next_life(tmp_path: Path, log: Told) -> None:
     assert (tmp_path / "marks").stat().st_mode & 0o777 == 0o600
 
 
-def test_marks_of_as_many_peers_and_routers_as_one_source_can_have(tmp_path: Path, log: Told) -> None:
+def test_replay_counters_of_as_many_peers_and_routers_as_one_source_can_have(tmp_path: Path, log: Told) -> None:
     local = IPv6Address("2001:db8:ff::")
     flows = [Flow(local, local + peer, vrid) for vrid in range(1, 256) for peer in range(256)]
     with marks(tmp_path, log, flows) as (file, _):
@@ -465,7 +463,7 @@ def test_marks_of_as_many_peers_and_routers_as_one_source_can_have(tmp_path: Pat
         assert known == len(flows)
 
 
-def test_marks_follow_the_configuration(tmp_path: Path, log: Told) -> None:
+def test_replay_counters_follow_the_configuration(tmp_path: Path, log: Told) -> None:
     with marks(tmp_path, log) as (file, _):
         file[FLOWS[1]] = auth.Sequence(5)
     other = Flow(HERE, THERE, 8)
@@ -532,7 +530,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_marks_outlive_a_process_that_is_killed(tmp_path: Path, log: Told) -> None:
+def test_replay_counters_outlive_a_killed_process(tmp_path: Path, log: Told) -> None:
     done = subprocess.run([sys.executable, "-c", MARKED, str(tmp_path)], cwd=ROOT, check=False)
     assert done.returncode == -signal.SIGKILL
     with marks(tmp_path, log) as (file, _):
@@ -542,7 +540,7 @@ def test_marks_outlive_a_process_that_is_killed(tmp_path: Path, log: Told) -> No
 @pytest.mark.parametrize(
     "content", [b"", b"exavrrp marks 1\n.", b"exavrrp marks 2\n", state.MARKS + bytes(48), b"x" * 100]
 )
-def test_what_are_no_marks_is_logged_and_taken_for_none(tmp_path: Path, log: Told, content: bytes) -> None:
+def test_a_bad_replay_counter_file_is_logged_and_taken_for_empty(tmp_path: Path, log: Told, content: bytes) -> None:
     (tmp_path / "marks").write_bytes(content)
     with marks(tmp_path, log) as (file, known):
         assert known == 0
@@ -554,7 +552,7 @@ def test_what_are_no_marks_is_logged_and_taken_for_none(tmp_path: Path, log: Tol
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: state.MARKS + rest)))
-def test_whatever_the_marks_hold_reading_them_raises_nothing(tmp_path: Path, log: Told, content: bytes) -> None:
+def test_reading_replay_counters_never_raises(tmp_path: Path, log: Told, content: bytes) -> None:
     (tmp_path / "marks").write_bytes(content)
     with marks(tmp_path, log) as (file, known):
         assert known <= len(FLOWS)
@@ -562,7 +560,7 @@ def test_whatever_the_marks_hold_reading_them_raises_nothing(tmp_path: Path, log
         assert file.get(FLOWS[0]) == 1
 
 
-def test_marks_that_cannot_be_kept_do_for_this_life(tmp_path: Path, log: Told) -> None:
+def test_replay_counters_that_cannot_be_saved_serve_this_process(tmp_path: Path, log: Told) -> None:
     with marks(tmp_path / "missing", log) as (file, known):
         assert known == 0
         file[FLOWS[0]] = auth.Sequence(1)

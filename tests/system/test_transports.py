@@ -161,7 +161,7 @@ def test_peers_come_and_go_under_traffic_and_nothing_of_the_others_is_lost(
 
 @pytest.mark.system
 @both_families
-def test_a_peer_that_goes_is_a_stranger(pair: Pair, run: Run, until: Until, version: int) -> None:
+def test_a_removed_peer_is_no_peer_any_more(pair: Pair, run: Run, until: Until, version: int) -> None:
     async def scenario() -> None:
         async with hearing(pair, version) as host:
             gone, _ = host.others
@@ -286,7 +286,7 @@ def test_more_peers_than_a_filter_holds_and_back(pair: Pair, run: Run, until: Un
 
 
 @pytest.mark.system
-def test_who_is_let_in_may_change_within_a_callback(pair: Pair, run: Run, until: Until) -> None:
+def test_peers_may_change_within_a_callback(pair: Pair, run: Run, until: Until) -> None:
     many = [ip_address("2001:db8:aaaa::") + 7 * n for n in range(1100)]
 
     async def scenario() -> None:

@@ -122,7 +122,7 @@ def test_a_server_that_never_ends_is_given_up() -> None:
         (Http(Url(Endpoint(IPv4Address("192.0.2.1"), 81), "/health", tls=False), tls_verify=None), "192.0.2.1:81"),
     ],
 )
-def test_what_is_asked(asked: Http, host: str) -> None:
+def test_the_request_that_is_sent(asked: Http, host: str) -> None:
     assert Answer(asked).request().decode() == (
         f"GET /health HTTP/1.1\r\nHost: {host}\r\nUser-Agent: exavrrp\r\nAccept: */*\r\nConnection: close\r\n\r\n"
     )

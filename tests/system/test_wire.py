@@ -200,7 +200,7 @@ def test_traffic_class_is_that_of_routing_protocols(pair: Pair, run: Run, until:
 
 @pytest.mark.system
 @both_families
-def test_strangers_are_counted_and_some_are_named(pair: Pair, run: Run, until: Until, version: int) -> None:
+def test_non_peers_are_counted_and_some_are_named(pair: Pair, run: Run, until: Until, version: int) -> None:
     """The kernel keeps them from where the peers are heard: their flood takes no room there, and none of our time."""
     stranger = ip_address("10.0.1.1" if version == 4 else "fd00:1::1")
 
@@ -229,7 +229,7 @@ def test_strangers_are_counted_and_some_are_named(pair: Pair, run: Run, until: U
 
 
 @pytest.mark.system
-def test_a_stranger_is_known_behind_extension_headers(pair: Pair, run: Run, until: Until) -> None:
+def test_a_non_peer_is_recognised_behind_extension_headers(pair: Pair, run: Run, until: Until) -> None:
     async def scenario() -> None:
         with Ends(pair, 6) as (a, b), pair.a:
             a.send(b"known neighbours", b.wire.source, "eth0", "eth1")
@@ -621,7 +621,7 @@ def test_two_capabilities_suffice(pair: Pair, run: Run, until: Until, with_two_c
 
 
 @pytest.mark.system
-def test_without_the_right_to_raw_sockets_opening_says_so(
+def test_without_the_right_to_raw_sockets_open_raises(
     namespace: Callable[[], Namespace], run: Run, without_capability: Any
 ) -> None:
     """EPERM from open(), which the agent turns into advice."""

@@ -23,7 +23,7 @@ def counts(copies: Copies) -> dict[tuple[Address, int], int]:
     return {(address, index): count for address, peer in copies.peers.items() for index, count in peer.counts.items()}
 
 
-def test_both_paths_deliver_and_there_is_nothing_to_say() -> None:
+def test_both_paths_deliver_and_nothing_is_logged() -> None:
     copies = Copies()
     for tick in range(10):
         assert copies.heard(PEER, advert(1), EAST, BOTH, tick) == []
@@ -42,7 +42,7 @@ def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
     assert counts(copies) == {(PEER, EAST): 6, (PEER, WEST): 3}
 
 
-def test_a_path_that_never_delivered_is_quiet_after_the_same_patience() -> None:
+def test_a_path_that_never_delivered_is_reported_after_the_same_timeout() -> None:
     copies = Copies()
     said = [copies.heard(PEER, advert(0.1), EAST, BOTH, tick / 10) for tick in range(6)]
     assert said == [[], [], [], [], [PathQuiet(PEER, WEST)], []]

@@ -304,7 +304,7 @@ def test_of_two_faults_the_first_is_reported(family: int, first: Reason, second:
 
 @families
 @pytest.mark.parametrize("reason", FAULTS)
-def test_only_who_passes_every_check_raises_the_mark(family: int, reason: Reason) -> None:
+def test_only_an_advert_that_passes_every_check_raises_the_replay_counter(family: int, reason: Reason) -> None:
     flow = Flow(OWN[family], PEER[family], 7)
     marks = {flow: LAST}
     guard = Verifier(OWN[family], {7: Policy(Mode.ENFORCE, 5, (Key(1, SECRET),), 1)}, marks)
@@ -396,7 +396,7 @@ def test_parse_has_no_policy(family: int, reason: Reason) -> None:
 
 @families
 @pytest.mark.parametrize(("first", "second"), list(combinations_with_replacement(MEANINGLESS, 2)))
-def test_parse_rejects_what_says_nothing_for_the_first_fault(family: int, first: Reason, second: Reason) -> None:
+def test_parse_rejects_for_the_first_fault(family: int, first: Reason, second: Reason) -> None:
     with pytest.raises(Malformed) as caught:
         parse(MEANINGLESS[first](MEANINGLESS[second](DRAFTS[family])).datagram())
     assert caught.value.reason is first
@@ -423,7 +423,7 @@ def ipv4_packet(payload: bytes, options: bytes = b"", total: int | None = None, 
 
 
 @given(payload=st.binary(max_size=64), options=st.integers(0, 10), padding=st.binary(max_size=32))
-def test_the_ip_header_says_where_the_payload_begins_and_ends(payload: bytes, options: int, padding: bytes) -> None:
+def test_the_ip_header_bounds_the_payload(payload: bytes, options: int, padding: bytes) -> None:
     packet = ipv4_packet(payload, options=b"\x01" * (4 * options)) + padding
     assert strip_ipv4(packet) == Datagram(PEER[4], OWN[4], 64, payload)
 
