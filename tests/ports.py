@@ -58,7 +58,7 @@ INTERVAL = 1.0
 
 
 def table(name: str, **settings: object) -> str:
-    """A table of exavrrp.toml without what is None. What JSON writes of texts, numbers, lists and truth TOML reads."""
+    """A table of exavrrp.toml without keys that are None. JSON's strings, numbers, lists and booleans are TOML, too."""
     lines = (f"{key} = {json.dumps(value)}" for key, value in settings.items() if value is not None)
     return "\n".join([f"[{name}]", *lines, ""])
 
@@ -76,14 +76,14 @@ def router(number: int = 1, *, bgp: Mapping[str, object] | None = None, **settin
 
 
 def check(name: str, **settings: Any) -> str:
-    """A check of which one result decides, and that is a fault while it fails."""
+    """A check that a single result decides; while it fails, the router is at fault."""
     usual: dict[str, Any] = {"file": f"/run/{name}", "rise": 1, "fall": 1}
     return table(f"check.{name}", **(usual | settings))
 
 
 @lru_cache
 def configuration(*tables: str) -> Configuration:
-    """What the product makes of these tables and ``AGENT``."""
+    """The configuration read from these tables and ``AGENT``."""
     text = "\n".join(tables if any(one.startswith("[agent]") for one in tables) else (AGENT, *tables))
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "exavrrp.toml")
@@ -116,16 +116,16 @@ class Clock:
 
     @property
     def armed(self) -> list[float]:
-        """When alarms are due."""
+        """The times at which alarms are due."""
         return sorted(alarm.when for alarm in self._alarms if not alarm.cancelled)
 
     def turn(self) -> None:
-        """One turn of the loop: what was called for soon, and not what that calls for."""
+        """One turn of the loop: runs callbacks that are scheduled now, not those that they schedule."""
         for _ in range(len(self._soon)):
             self._soon.popleft()()
 
     def run(self, until: float | None = None) -> None:
-        """Everything that is to happen soon; and what is due until ``until``, which it is afterwards."""
+        """Run all callbacks, and all alarms due by ``until``; then it is ``until``."""
         while True:
             while self._soon:
                 self._soon.popleft()()
@@ -211,7 +211,7 @@ class Transport:
 
 
 class Transports:
-    """The only one there is."""
+    """The transports of a node with one source."""
 
     def __init__(self, only: Transport) -> None:
         self._only = only
@@ -376,21 +376,21 @@ class Speaker:
         return not (self.offered if self.deaf is None else self.deaf).isdisjoint(networks)
 
     def answer(self, *networks: Network) -> None:
-        """``done`` to what is open of these; of none: to all."""
+        """Answer ``done`` to the open commands for these prefixes, or to all without any."""
         for network in networks or list(self.open):
             self.open.pop(network, None)
             self.offered &= self.wanted.keys() | self.open.keys()
             self._rig.node.handle(speaker.Answered(network, self.wanted.get(network)))
 
     def refuse(self, times: int, *, silent: bool = False) -> None:
-        """``error``, or nothing, to everything that is open, so many times by now."""
+        """Answer all open commands with ``error``, or not at all; ``times`` counts the refusals in a row."""
         for network in list(self.open):
             kind = speaker.Silent if silent else speaker.Refused
             self._rig.node.handle(kind(network, f"a command about {network}", times))
 
 
 class Notifier:
-    """Who is told of transitions."""
+    """Collects notifications of transitions."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, NotifyState, str]] = []
@@ -410,7 +410,7 @@ class Notifier:
 
 
 class Memory:
-    """What a predecessor has left, and the notes for a successor."""
+    """The state file of a predecessor, and those written for a successor."""
 
     def __init__(self, rig: "Rig") -> None:
         self.announced: set[str] = set()
@@ -465,7 +465,7 @@ class Memory:
 
 
 class Marks(dict[Flow, Number]):
-    """The numbers of signed adverts."""
+    """The replay counters of signed adverts."""
 
     def set(self, flows: Collection[Flow]) -> int:
         for gone in [flow for flow in self if flow not in flows]:
@@ -474,7 +474,7 @@ class Marks(dict[Flow, Number]):
 
 
 class Checks:
-    """Who carries out the checks."""
+    """Runs no check; a test reports the results."""
 
     def __init__(self) -> None:
         self.doubts: dict[str, str] = {}
@@ -492,7 +492,7 @@ class Checks:
 
 
 def recorder(lines: list[bytes]) -> Callable[[Configuration, Ports], Node]:
-    """What makes the node of a ``Rig`` so that it records into ``lines``."""
+    """A factory for the node of a ``Rig`` that records into ``lines``."""
 
     def make(configuration: Configuration, given: Ports) -> Node:
         return Recording(given, lines.append).make(
@@ -549,7 +549,7 @@ class Rig:
         )
 
     def configured(self, *tables: str) -> None:
-        """The configuration is this one."""
+        """Set the configuration."""
         self.tables = tables
         self.configuration = configuration(*(tables or (router(),)))
         self.numbered |= {one.vrid: one.name for one in self.configuration.routers}
@@ -561,32 +561,32 @@ class Rig:
     # What happens
 
     def handle(self, *happening: Event) -> "Rig":
-        """These events, and all that comes of them at once."""
+        """Handle these events and everything that follows at once."""
         for event in happening:
             self.node.handle(event)
         self.clock.run()
         return self
 
     def start(self, *drained: str) -> "Rig":
-        """The node begins."""
+        """Start the node."""
         self.node.start(drained)
         self.clock.run()
         return self
 
     def reconfigure(self, *tables: str) -> "Rig":
-        """Another configuration takes the place of the one before."""
+        """Reload with another configuration."""
         self.configured(*tables)
         self.node.reconfigure(self.configuration)
         self.clock.run()
         return self
 
     def after(self, seconds: float) -> "Rig":
-        """So much later."""
+        """Let so many seconds pass."""
         self.clock.run(self.clock.now + seconds)
         return self
 
     def session(self, session: Session = SESSION, *, up: bool = True, listed: bool = True) -> "Rig":
-        """A BGP session comes up, or goes down; ``listed``: whether its neighbour hears of our routes."""
+        """A BGP session comes up, or goes down; ``listed``: whether its neighbour gets our routes."""
         self.handle(speaker.Neighbor(session, up))
         return self.handle(speaker.Listed(session, listed)) if up else self
 
@@ -607,7 +607,7 @@ class Rig:
         return self.handle(ports.Arrived(SOURCE, self.arrival(priority, name, source, **more)))
 
     def follow(self, seconds: float, priority: int = 250) -> "Rig":
-        """So much later, and a better node was Active all the time."""
+        """Let so many seconds pass in which a better node is Active."""
         end = self.clock.now + seconds
         while self.clock.now < end:
             for name in self.node.commands.names():
@@ -616,7 +616,7 @@ class Rig:
         return self
 
     def mute(self, error: int = EPERM) -> "Rig":
-        """No copy of an advert leaves any more."""
+        """From now on sending any advert fails."""
         self.transport.error = error
         return self
 
@@ -638,12 +638,12 @@ class Rig:
         return self.router(name).instance.router.priority
 
     def take(self) -> list[str]:
-        """What was done since the last look, but for adverts of an Active and what only makes sure (``flush``)."""
+        """Effects since the last call, without adverts of an Active and without ``flush``."""
         done, self.done = self.done, []
         return [one for one in done if one != "flush" and not (one.startswith("send") and not one.endswith(" 0"))]
 
     def transport_peers(self) -> set[Address]:
-        """Who is heard by our source."""
+        """The peers whose adverts our source accepts."""
         return set(self.transports.peers[SOURCE])
 
     def bound(self) -> bool:
@@ -651,7 +651,7 @@ class Rig:
         return VIP in self.addresses.lo
 
     def why(self) -> str | None:
-        """Why the node ends, if it does."""
+        """The reason of the node's end; None while it runs."""
         return self.node.why
 
 

@@ -19,7 +19,7 @@ ONLY_THE_END = ", and only the end of ExaBGP can withdraw it"
 
 
 class Care:
-    """A caretaker, beginning with what the node of ``before`` has left."""
+    """A caretaker that takes over from the node of ``before``."""
 
     def __init__(self, before: Rig) -> None:
         before.handle(End(REPLACED))
@@ -42,11 +42,11 @@ class Care:
         self.rig.start()
 
     def done(self) -> list[str]:
-        """What was done on the wire and on lo."""
+        """Effects on the wire and on lo."""
         return [one for one in self.rig.done if one.startswith(("send", "bind", "unbind"))]
 
     def why(self) -> str | None:
-        """Why it ends, if it does."""
+        """The reason of its end; None while it runs."""
         return self.rig.why()
 
 
@@ -67,7 +67,7 @@ def refused_once() -> Rig:
 
 
 def unanswered_for_one_prefix() -> Rig:
-    """Of two prefixes one is announced."""
+    """Of two prefixes, ExaBGP has confirmed one."""
     rig = unanswered(router(addresses=["2001:db8:53::1", "2001:db8:53::9"]))
     rig.speaker.answer(PREFIX)
     return rig
@@ -146,7 +146,7 @@ CERTAIN = (given_active, accepted_as_standby, accepted_as_leaving, accepted_as_a
 
 @pytest.mark.parametrize("make", IN_DOUBT)
 def test_an_active_of_which_nobody_may_know_leaves(make: Callable[[], Rig]) -> None:
-    """Else a node that is drained withdraws for it. What may be announced stays bound until that is over."""
+    """A drained node would withdraw in its favour. What may be announced stays bound until that is confirmed."""
     before = make()
     before.done.clear()
     care = Care(before)
@@ -209,7 +209,7 @@ def test_in_break_before_make_priority_zero_is_sent_after_the_unbind() -> None:
 
 
 def test_a_successor_takes_part_when_exabgp_has_answered() -> None:
-    """Whatever was in doubt when its predecessor was replaced, or killed."""
+    """Whatever was unconfirmed when its predecessor was replaced or killed."""
     rig = Rig()
     rig.memory.announced, rig.memory.active, rig.speaker.answers = {"web"}, {"web"}, False
     rig.addresses.lo = {VIP}

@@ -64,12 +64,12 @@ def write(tmp_path: Path) -> Write:
 
 
 def call(*arguments: object) -> Result:
-    """What the command did; an exception that is no exit is a failure."""
+    """Run the command in this process. An exception other than an exit fails the test."""
     return CliRunner().invoke(main, [str(one) for one in arguments], catch_exceptions=False)
 
 
 def process(*arguments: object, stdin: int = subprocess.DEVNULL) -> "subprocess.CompletedProcess[str]":
-    """The same as a process of its own."""
+    """The same in a process of its own."""
     command = [sys.executable, "-m", "exavrrp", *map(str, arguments)]
     return subprocess.run(command, stdin=stdin, capture_output=True, text=True, timeout=30, check=False)
 
@@ -127,7 +127,7 @@ ASKING = GROUP | {
 
 @contextmanager
 def answering(directory: Path, answer: bytes) -> Iterator[None]:
-    """An agent's socket in ``directory`` on which one request gets this answer."""
+    """A control socket in ``directory`` that gives one request this answer."""
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(directory / SOCKET))
         listening.listen()
@@ -146,7 +146,7 @@ def answering(directory: Path, answer: bytes) -> Iterator[None]:
 
 
 def imported(*arguments: object) -> set[str]:
-    """The modules that a command imports which ends well."""
+    """The modules that a successful command imports."""
     command = [sys.executable, "-c", IMPORTS, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
     return set(json.loads(done.stderr))
@@ -245,7 +245,7 @@ def test_run_does_not_begin_without_its_keys(write: Write) -> None:
 
 
 def complaints(path: Path, told: str) -> list[tuple[int, str]]:
-    """(line, key) of each mistake; every line of ``told`` has to be one."""
+    """(line, key) of each mistake; every line of ``told`` must report one."""
     found = []
     for line in told.splitlines():
         assert line.startswith(f"error: {path}:"), line

@@ -1,4 +1,4 @@
-"""The configuration: every mistake gives one line that names its key, its line and its remedy, and all come at once."""
+"""The configuration: each mistake gives one line with its key, line and remedy, and all are reported at once."""
 
 import contextlib
 import json
@@ -42,7 +42,7 @@ GOOD: Tables = {
 
 
 def changed(*changes: tuple[str, str, str | None]) -> Tables:
-    """GOOD with each (table, key, TOML) put in; no TOML takes the key out."""
+    """GOOD with each (table, key, TOML) set; None instead of TOML removes the key."""
     tables = {name: dict(content) for name, content in GOOD.items()}
     for table, key, toml in changes:
         content = tables.setdefault(table, {})
@@ -903,7 +903,7 @@ def test_nesting_is_read_as_deep_as_our_tables_go(read: Any) -> None:
 
 
 def test_of_a_file_full_of_mistakes_a_limited_number_is_reported(read: Any) -> None:
-    """In a time that does not grow with the square of their number."""
+    """The time must not grow with the square of their number."""
     found = problems(read, "[agent]\n" + "".join(f"nothing{number} = 1\n" for number in range(60000)))
     assert found[0].message == f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
     assert len(found) == MOST_PROBLEMS + 2
@@ -1125,7 +1125,7 @@ def test_each_level_may_have_its_own_attributes(read: Any) -> None:
 
 
 def test_next_hops_of_single_neighbours(read: Any) -> None:
-    """The neighbours that are named hear of the route, and count; all states have the same next hops."""
+    """The named neighbours get the route and count; all states have the same next hops."""
     table = '{ "192.0.2.1 from 192.0.2.2" = "2001:db8:1::2", "192.0.2.5" = "2001:db8:2::2" }'
     text = written(changed((BGP, "next_hop", table)))
     router = read(text).routers[0]
@@ -1834,7 +1834,7 @@ wild_files = st.one_of(
 
 
 def survives(path: Path) -> None:
-    """Whatever is in the file: it is good, and what is printed of it is the same again, or what is wrong is told."""
+    """Any file either loads, and loads equal from its printed form, or gives a list of mistakes."""
     for host in (
         {},
         {"local_addresses": lo("192.0.2.7", "2001:db8::7"), "preflight_error": lambda probe: ("weight", "is not here")},

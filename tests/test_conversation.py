@@ -58,7 +58,7 @@ T1 = Session(N1, ip_address("192.0.2.130"))
 
 
 def examples(most: int) -> int:
-    """So many, and as much of that as of all others in a quick run."""
+    """So many examples; in a quick run, scaled down as for all tests."""
     return most * min(settings().max_examples, 100) // 100
 
 
@@ -71,7 +71,7 @@ def forms(*networks: Network) -> list[Route]:
 
 
 def state(session: Session, name: str) -> str:
-    """The line in the words of 5.0.15."""
+    """The event of a session's state, as 5.0.15 writes it."""
     return (
         '{ "exabgp": "5.0.0", "time": 1.5, "host" : "h", "pid" : 1, "ppid" : 1, "counter": 1, "type": "state", '
         f'"neighbor": {{ "address": {{ "local": "{session.local}", "peer": "{session.peer}" }}, '
@@ -86,7 +86,7 @@ SHUTDOWN = (
 
 
 def extensive(*sessions: Session, down: Sequence[Session] = ()) -> list[str]:
-    """The answer to the question for both ends, in the form that 4.2 and 5.0 share."""
+    """The answer to the detailed poll of sessions, in the form that 4.2 and 5.0 share."""
     told: list[str] = []
     for one in (*sessions, *down):
         name = "IDLE" if one in down else "ESTABLISHED"
@@ -114,7 +114,7 @@ def talking(ours: Iterable[Route], pulse: float | None = PULSE) -> Conversation:
 
 
 class Dialogue:
-    """A conversation and its clock; answers are typed in by the test. Signs of life only where it is about them."""
+    """A conversation and its clock; the test supplies the answers. Heartbeats only where a test is about them."""
 
     def __init__(self, *networks: Network, greeted: bool = True, pulse: float | None = None) -> None:
         self.now = 100.0
@@ -139,13 +139,13 @@ class Dialogue:
         return self.conversation.transmit(self.now)
 
     def hear(self, *lines: str) -> list[Event]:
-        """What comes of it, but for ``configured``, which tells much and concerns few tests."""
+        """Feed these lines; the resulting events but ``Configured``, which concerns few tests."""
         events = [event for line in lines for event in self.conversation.feed(line, self.now)]
         self.configured += [event for event in events if isinstance(event, Configured)]
         return [event for event in events if not isinstance(event, Configured)]
 
     def wait(self) -> list[Event]:
-        """Until the deadline."""
+        """Let time pass until the deadline."""
         deadline = self.conversation.deadline
         assert deadline is not None
         assert deadline >= self.now
@@ -153,7 +153,7 @@ class Dialogue:
         return self.conversation.tick(self.now)
 
     def clear(self) -> None:
-        """As after the start: everything withdrawn, in all forms, and confirmed."""
+        """As after the start: all prefixes are withdrawn, in all forms, and ExaBGP has confirmed it."""
         self.want()
         while lines := self.said():
             self.hear(*["done"] * len(lines))
@@ -161,7 +161,7 @@ class Dialogue:
 
 
 def settle(dialogue: Dialogue) -> list[str]:
-    """Everything is answered ``done``; what was said."""
+    """Answer every command with ``done`` until none is left; the commands."""
     told: list[str] = []
     while lines := dialogue.said():
         told += lines
@@ -399,7 +399,7 @@ def test_a_removed_prefix_is_forgotten_when_it_is_in_no_queue() -> None:
     settle(dialogue)
 
     def again() -> list[str]:
-        """What is said when a session comes up."""
+        """The commands that are sent when a session comes up."""
         dialogue.hear(state(Session(N1, N2), "up"))
         return [line for line in settle(dialogue) if str(A) in line]
 
@@ -427,7 +427,7 @@ def test_a_withdraw_that_may_have_missed_a_neighbour_is_not_forgotten() -> None:
 
 
 def test_equal_changes_between_two_writes_are_one_command() -> None:
-    """However many virtual routers tell of it, each for itself."""
+    """However many virtual routers change, each on its own."""
     dialogue = given_withdrawn(A, B)
     for _ in range(3):
         for network in (A, B):
@@ -466,7 +466,7 @@ def test_the_last_desired_route_replaces_the_waiting_one() -> None:
 
 
 def test_a_change_and_its_reversal_while_unanswered_are_sent_again() -> None:
-    """ExaBGP may answer the first before it has read that we changed our mind: only the last answer counts."""
+    """ExaBGP may answer the first before it has read the second: only the last answer counts."""
     dialogue = given_desired(A)
     dialogue.said()
     dialogue.want()
@@ -575,7 +575,7 @@ def test_all_neighbours_and_some_do_not_mix() -> None:
 
 
 def test_other_neighbours_in_another_form() -> None:
-    """The new ones are told first; then those that are not wanted any more, in every form that they may have."""
+    """First announced to the new neighbours, then withdrawn from the others in every form that they may have."""
     both = Route(A, Attributes(med=1, neighbors=(T1, S2)))
     one = Route(A, Attributes(med=2, neighbors=(T1,)))
     other = Route(A, Attributes(med=2, neighbors=(S2,)))
@@ -621,7 +621,7 @@ def test_other_neighbours_in_another_form() -> None:
 
 
 def test_next_hops_of_their_own_go_in_lanes() -> None:
-    """One command for each set of neighbours, one answer to the wish; no lane waits for another."""
+    """One command for each set of neighbours, one event for the prefix; no lane waits for another."""
     own = ((S1, "192.0.2.2"), (T1, "192.0.2.130"))
     policy = RoutePolicy.derived(Attributes(med=1, neighbors=(S1, T1, S2), next_hops=own))
     dialogue = Dialogue(A)
@@ -654,7 +654,7 @@ def test_next_hops_of_their_own_go_in_lanes() -> None:
 
 
 def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
-    """Another form named them; those that are to have the route have it."""
+    """Only an earlier form named them. Those that are to have the route have it."""
     active, standby = Attributes(med=1, neighbors=(S1,)), Attributes(med=9, neighbors=(S2,))
     policy = RoutePolicy(active, standby, standby)
     dialogue = Dialogue(A)
@@ -677,7 +677,7 @@ def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
 @pytest.mark.parametrize("deaf", [(S1,), (S2,), (S1, S2)], ids=["active", "standby", "both"])
 @pytest.mark.parametrize("answered", [True, False], ids=["error", "silence"])
 def test_a_withdraw_needs_one_of_the_neighbours_that_the_states_name(deaf: tuple[Session, ...], answered: bool) -> None:
-    """Who does not list us has got nothing from us; where nobody does, nothing would be announced either."""
+    """A neighbour that does not list us has no route of ours. Where none does, no announcement would succeed either."""
     standby = Attributes(med=9, neighbors=(S2,))
     ladder = RoutePolicy(Attributes(med=1, neighbors=(S1,)), standby, standby)
     dialogue = Dialogue(A)
@@ -720,7 +720,7 @@ def test_a_withdraw_needs_one_of_the_neighbours_that_the_states_name(deaf: tuple
 
 
 def test_a_form_that_is_refused_where_another_was_withdrawn_is_refused() -> None:
-    """These neighbours do hear us: it was not for want of a list that ExaBGP has said ``error``."""
+    """These neighbours list us, so ``error`` has another cause."""
     standby = Attributes(med=9, neighbors=(S2,))
     ladder = RoutePolicy(Attributes(med=1, neighbors=(S1,)), standby, standby)
     dialogue = Dialogue(A)
@@ -741,7 +741,7 @@ def test_a_form_that_is_refused_where_another_was_withdrawn_is_refused() -> None
 
 
 def test_a_lane_that_is_refused_leaves_the_prefix_to_the_others() -> None:
-    """As one command for all neighbours is done when one of them hears it."""
+    """Likewise, one command for all neighbours is ``done`` when one of them takes it."""
     policy = RoutePolicy.derived(Attributes(med=1, neighbors=(S1, T1), next_hops=((T1, "192.0.2.130"),)))
     dialogue = Dialogue(A)
     dialogue.conversation = talking(policy.routes(C), None)
@@ -977,7 +977,7 @@ def test_a_stall_during_a_resync_is_reported_too() -> None:
 
 
 def test_after_a_surplus_answer_each_route_is_announced_in_another_variant() -> None:
-    """ExaBGP leaves out the same words, and a withdraw in its queue might stand behind what they have said before."""
+    """ExaBGP skips repeated words, and a withdraw in its queue might come after what they announced."""
     dialogue, router = Dialogue(A), Router()
     dialogue.clear()
     dialogue.want(route(A))
@@ -1015,7 +1015,7 @@ def test_late_answers_are_attributed() -> None:
 
 
 def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
-    """A is never answered, B is refused, C is done: for a moment that looks like A refused, B done, C silent."""
+    """A is never answered, B is refused, C is done. For a moment this looks like A refused, B done, C unanswered."""
     dialogue = given_withdrawn(A, B, C)
     dialogue.want(route(A), route(B, Level.LEAVING), route(C))
     assert len(dialogue.said()) == 3
@@ -1080,7 +1080,7 @@ def test_a_refused_route_is_retried_with_back_off_until_the_desired_route_change
 
 
 def test_a_question_that_is_not_answered_to_its_end() -> None:
-    """The next heading ends it: nothing is taken for its end that is not."""
+    """Only the next heading ends it."""
     dialogue = given_withdrawn(A)
     ask(dialogue)
     dialogue.hear(HEADING)  # and its "done" never comes
@@ -1164,7 +1164,7 @@ def test_a_surplus_answer_before_there_is_a_desired_set() -> None:
 
 
 def ask(dialogue: Dialogue) -> None:
-    """Has the conversation ask for a summary."""
+    """Have the conversation poll for a summary."""
     dialogue.hear("done")  # an answer too many
     assert dialogue.said() == [V5.RESET, V5.VERSION]
     dialogue.hear("exabgp 5.0.15", "done")
@@ -1251,7 +1251,7 @@ def test_two_sessions_to_one_neighbour_are_two() -> None:
 
 
 def test_one_session_replaces_another_without_a_notification() -> None:
-    """Where a neighbour lacks ``neighbor-changes``; the one that comes first, lest there be none for a moment."""
+    """The neighbour lacks ``neighbor-changes``. The new session comes first, so that there is always one."""
     dialogue = shared([S1])
     dialogue.wait()
     dialogue.said()
@@ -1272,7 +1272,7 @@ def test_both_are_gone_as_soon_as_a_summary_has_neither() -> None:
 
 @pytest.mark.parametrize("answer", [["error"], ["done"], [*summary(), "done"]], ids=["5.0", "nothing", "4.2"])
 def test_a_session_with_an_unknown_local_end_counts_by_its_neighbour(answer: list[str]) -> None:
-    """4.2 does not answer where it cannot (an AS number that is ``auto``); the next question shows it."""
+    """4.2 does not answer for an AS number that is ``auto``; the next poll shows the session."""
     dialogue = Dialogue(A, greeted=False, pulse=PULSE)
     dialogue.said()
     dialogue.hear("exabgp 4.2.25", "done")
@@ -1293,7 +1293,7 @@ def test_a_session_with_an_unknown_local_end_counts_by_its_neighbour(answer: lis
 
 
 def test_our_end_is_not_known_before_it_has_connected() -> None:
-    """``local-address auto``: ExaBGP says None."""
+    """With ``local-address auto`` ExaBGP reports None."""
     dialogue = Dialogue(A)
     assert dialogue.hear(state(Session(N1), "down"), state(S1, "up")) == [Neighbor(S1, established=True)]
     assert dialogue.hear(state(Session(N1), "up")) == [Neighbor(Session(N1), established=True)]
@@ -1314,7 +1314,7 @@ def test_every_route_is_sent_again_in_another_variant_when_a_neighbour_comes_up(
 
 
 def test_many_sessions_that_come_up_at_one_moment() -> None:
-    """More often than there are variants, and still never in the words that ExaBGP heard last."""
+    """More often than there are variants, and still never in the encoding that ExaBGP was sent last."""
     dialogue = given_desired(A)
     (last,) = dialogue.said()
     dialogue.hear("done")
@@ -1392,7 +1392,7 @@ def test_a_full_pipe_does_not_make_the_alarm_spin() -> None:
 
 
 def next_trial(dialogue: Dialogue, *sessions: Session) -> str:
-    """What is said to one neighbour alone the next time; other questions are answered meanwhile."""
+    """The next command to one neighbour alone; other commands are answered meanwhile."""
     while True:
         for line in dialogue.said():
             if whole(line) != line:
@@ -1402,7 +1402,7 @@ def next_trial(dialogue: Dialogue, *sessions: Session) -> str:
 
 
 def refuse(dialogue: Dialogue, *answer: str) -> list[Event]:
-    """The trial of ``S1`` under way, and the next one, fail: with this answer, or without one."""
+    """Let the trial of ``S1`` and the next one fail, with this answer or without any."""
     begun = dialogue.now
     assert dialogue.hear(*answer, *summary(S1)) == [], "once may have been another's answer"
     next_trial(dialogue, S1)
@@ -1480,7 +1480,7 @@ def test_a_session_that_ends_before_its_answer_has_no_result() -> None:
 
 
 def refused(dialogue: Dialogue) -> None:
-    """What is wanted is certainly refused, and nobody hears us: an ``error`` of its own after one that may not be."""
+    """ExaBGP certainly refuses the desired routes: an ``error`` that may be another command's, then one of its own."""
     dialogue.said()
     dialogue.hear("error")
     assert dialogue.conversation.may_announce([A]), "that may have been the answer to something else"
@@ -1636,7 +1636,7 @@ def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
     told: list[Event] = []
 
     def survey(*text: str) -> list[str]:
-        """What is said after ExaBGP has told this as its configuration."""
+        """The commands that are sent after ExaBGP has reported this as its configuration."""
         while V5.CONFIGURATION not in (lines := dialogue.said()):
             dialogue.hear(*summary(S1) * lines.count(V5.PROBE))
             dialogue.wait()
@@ -1683,7 +1683,7 @@ def test_an_unknown_configuration_changes_nothing() -> None:
 
 
 def looks(dialogue: Dialogue) -> bool:
-    """Goes on until ExaBGP's configuration is asked for; whether it is for what it announces, too."""
+    """Go on until ExaBGP's configuration is polled; whether its routes are polled, too."""
     established = dialogue.conversation.established
     while V5.CONFIGURATION not in (lines := dialogue.said()):
         for line in lines:
@@ -1695,20 +1695,20 @@ def looks(dialogue: Dialogue) -> bool:
 
 
 def surveyed(dialogue: Dialogue, *routes: str) -> tuple[bool, list[Event]]:
-    """The next of both looks: whether it was for these routes, too, and what came of it."""
+    """The next poll: whether it included the routes, and the events that followed."""
     looked = looks(dialogue)
     answers = ["done", *routes, "done"] if looked else ["done"]
     return looked, dialogue.hear(*answers, *summary(*dialogue.conversation.established))
 
 
 def static(network: Network, peer: object = N1, word: str = "") -> str:
-    """As 5.0 tells it; 4.2 has a word before the neighbour."""
+    """As 5.0 reports it; 4.2 has a word before the neighbour."""
     return f"{word}{peer} ipv{network.version} unicast {network} next-hop 2001:db8::2"
 
 
 @pytest.mark.parametrize("word", ["neighbor ", ""], ids=["exabgp4", "exabgp5"])
 def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
-    """A reload (SIGUSR1) announces what a static section has, and tells nobody."""
+    """A reload (SIGUSR1) announces what a static section has without an event."""
     dialogue = given_listed(A)
     dialogue.clear()
     assert surveyed(dialogue, static(B, word=word), "what nobody knows") == (True, [])
@@ -1725,7 +1725,7 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
 
 
 def test_a_route_at_a_neighbour_that_does_not_list_us_is_left_alone() -> None:
-    """It would be withdrawn again and again for nothing."""
+    """It would be withdrawn again and again in vain."""
     dialogue = given_served(A)
     dialogue.clear()
     tried(dialogue)
@@ -1880,7 +1880,7 @@ def test_no_bytes_make_it_raise_or_send_without_end(data: list[bytes], chance: r
 
 
 def spoken(line: str) -> tuple[str, str, list[str]]:
-    """Verb, words for the attributes, and prefixes of a command."""
+    """Verb, attributes and prefixes of a command."""
     verb, kind, *rest = line.split()
     if kind == "route":
         return verb, " ".join(rest[1:]), rest[:1]
@@ -1999,7 +1999,7 @@ class Model:
                 self.out.append("error")
 
     def run(self, most: int, fate: str) -> None:
-        """Carries out what was read. ``fate``: what becomes of each command."""
+        """Carry out what was read. ``fate``: what happens to each command."""
         for _ in range(min(most, len(self.queue))):
             line = self.queue.popleft()
             up = [one for one, it in self.sessions.items() if it.up]
@@ -2023,7 +2023,7 @@ class Model:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """Whatever happens in whatever order: once it ends, what was wanted last is what ExaBGP has and has confirmed."""
+    """Events in any order: in the end, ExaBGP has and has confirmed what was desired last."""
 
     honest = True
     """whether ExaBGP says only what it was asked, as all versions do"""
@@ -2039,7 +2039,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.turn()
 
     def turn(self) -> None:
-        """What the descriptors' side does after every event."""
+        """What the pump does after every event."""
         while lines := self.conversation.transmit(self.now):
             self.model.write(lines)
 
@@ -2130,7 +2130,7 @@ class AnyOrder(RuleBasedStateMachine):
 
 
 class AnyAnswer(AnyOrder):
-    """The same with answers that nobody asked for: what is confirmed may be wrong for a while, but not for ever."""
+    """The same with surplus answers: a confirmation may be wrong for a while, but not for ever."""
 
     honest = False
 
@@ -2146,7 +2146,7 @@ TestAnyAnswer = AnyAnswer.TestCase
 
 
 def test_the_order_in_a_queue_is_that_of_the_desired_routes() -> None:
-    """A session that comes up gets the last wish even from what was queued before anybody noticed."""
+    """A session that comes up ends with the last desired route, even from what was queued before."""
     dialogue, router = Dialogue(A), Router()
     dialogue.clear()
     for level in (Level.ACTIVE, Level.LEAVING, Level.ACTIVE, Level.STANDBY, Level.LEAVING, Level.ACTIVE):

@@ -8,7 +8,7 @@ from tests.ports import INTERVAL, Rig, given_active, given_backup, router
 
 
 def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
-    """An alarm of presence has been missed, and then a Backup's patience: packets that came between them count."""
+    """An alarm of presence and then Active_Down_Timer have expired unnoticed: packets received in between count."""
     rig = given_backup()
     (team,) = rig.node.elections.teams
     patience = rig.router().instance.router.deadline
@@ -21,7 +21,7 @@ def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
 
 
 def test_an_advert_that_is_an_interval_late_waits_for_received_packets() -> None:
-    """Somebody may have taken over; in time, it waits for nobody."""
+    """Another node may have taken over. An advert that is in time does not wait."""
     rig = given_active()
     rig.transport.asked.clear()
     rig.after(INTERVAL)

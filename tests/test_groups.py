@@ -291,7 +291,7 @@ def test_a_fault_of_one_member_faults_all(name: str, fault: Fault) -> None:
 
 @pytest.mark.parametrize("name", [V6, V4])
 def test_all_members_resign_before_the_first_is_unbound(name: str) -> None:
-    """To unbind takes time, in which nobody else could begin to take the other one over."""
+    """An unbind takes time, and no other node could take over the second router meanwhile."""
     one = world()
     told = one.nodes[0].group.handle(events.Failed(name, Fault.CHECK, "sick"), one.now)
     assert not {(V6, Step.UNBIND), (V4, Step.UNBIND)}.intersection(told), "that is later"
@@ -541,7 +541,7 @@ def _binds(number: int, name: str) -> Happening:
 
 
 def _goes(number: int, name: str) -> Happening:
-    """The addresses are lost, and cannot be put back."""
+    """The addresses are lost and cannot be bound again."""
     return _on(number, events.Unbound(name, "lost"))
 
 

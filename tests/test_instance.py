@@ -53,7 +53,7 @@ def advert(priority: int, interval: float = INTERVAL) -> Advertisement:
 
 
 def serving(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
-    """One that has taken over from silence at PATIENCE, and is bound. (An owner has begun before.)"""
+    """An Active that is bound: Active_Down_Timer expired at PATIENCE. (An owner was Active before.)"""
     one = instance(handover, **changes)
     one.start(0.0)
     one.timeout(PATIENCE)
@@ -341,7 +341,7 @@ def test_a_recovery_before_it_has_unbound_counts() -> None:
 
 @pytest.mark.parametrize("preempt", [True, False])
 def test_a_priority_that_changes_while_it_releases_is_in_no_advert(preempt: bool) -> None:
-    """A better router would begin before this one has unbound."""
+    """A better router would take over before this one has unbound."""
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=preempt)
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert one.prioritise(50, 4.01) == []
@@ -645,7 +645,7 @@ def test_addresses_that_cannot_be_bound_give_the_role_back() -> None:
 
 
 def test_addresses_that_are_not_wanted_cannot_be_lost() -> None:
-    """What could not be bound is reported late, when it is given up already."""
+    """A failed bind may be reported late, after the router has given up."""
     one = instance()
     one.start(0.0)
     assert one.unbound("lo has no IPv6", 1.0) == []
@@ -756,7 +756,7 @@ def test_leftovers_that_cannot_be_served_are_withdrawn_before_they_are_unbound()
 
 
 def test_leftovers_whose_withdraw_is_refused_stay_bound_until_another_serves() -> None:
-    """Routers may have the route that a predecessor had announced, and nobody can withdraw it."""
+    """Routers may still have the predecessor's route, and nobody can withdraw it."""
     one = instance()
     one.inherit(0.0, announced=False)
     one.start(0.0)
@@ -994,7 +994,7 @@ def _heard(priority: int, source: Address, interval: float, interface: int) -> H
 
 
 def _passes(seconds: float) -> Happening:
-    """Time in which nobody looks: the alarm rings late."""
+    """A pause of the process: the alarm rings late."""
 
     def happen(world: World) -> None:
         world.now += seconds
@@ -1004,7 +1004,7 @@ def _passes(seconds: float) -> Happening:
 
 
 def _lost(world: World) -> None:
-    """The addresses are removed, and cannot be put back."""
+    """The addresses are removed and cannot be bound again."""
     world.bound = False
     announced, world.announced = world.announced, None  # packets are lost, but that is not our doing
     effects = world.one.unbound("lost", world.now)
@@ -1080,7 +1080,7 @@ HISTORIES = st.lists(HAPPENINGS, max_size=40)
 
 
 def lived(one: Instance, history: list[Happening], *, inherited: bool | None = None) -> World:
-    """``inherited``: whether what a predecessor left is announced still; None: it left nothing."""
+    """``inherited``: whether the predecessor's routes are still announced; None: it left nothing."""
     world = World(one)
     if inherited is not None:
         world.bound = True

@@ -1,4 +1,4 @@
-"""What a note says of the last life, and what this one leaves."""
+"""The state file: what the last process left, and what this one leaves."""
 
 from ipaddress import ip_address, ip_network
 
@@ -29,7 +29,7 @@ LIFE = Life(
 
 
 def memory(last: Life | None, *, boot: str | None = "b1", exabgp: tuple[int, int] | None = OURS) -> Memory:
-    """As it is when this was the last note."""
+    """The memory of an agent that finds this state file."""
     made = Memory(exabgp)
     made.boot = boot
     if last is not None:

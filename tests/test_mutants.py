@@ -40,7 +40,7 @@ def test_every_mutant_has_its_place() -> None:
 
 @pytest.mark.mutants
 def test_every_suite_can_be_run_in_a_copy(tmp_path: Path) -> None:
-    """One that cannot be would take every mutant for dead, and end the hunt."""
+    """A suite that cannot run would count every mutant as killed."""
     tests = {test for module in mutants.OWN for suite in mutants.suites(module).values() for test in suite}
     assert set(mutants.SIMULATION) < tests
     assert mutants.Copy(tmp_path).passes(("--collect-only", *sorted(tests)))

@@ -102,7 +102,7 @@ def _elections(before: Router) -> Iterator[tuple[Router, Edge]]:
 
 
 def _last(router: Router) -> float:
-    """When something happened to it last, or a moment that is as good."""
+    """The time of its last event, or an equivalent one."""
     state = router.state
     return state.heard if isinstance(state, Backup) else state.deadline - 1 if isinstance(state, Active) else 0.0
 
@@ -188,7 +188,7 @@ def test_the_pictures_are_what_the_code_does(request: pytest.FixtureRequest) -> 
 
 
 def test_a_picture_has_every_state() -> None:
-    """The control: an exploration that ends early would draw a small picture, and be content with it."""
+    """The control: an exploration that ends early would draw a small picture, and pass."""
     drawn = {name for before, after, _ in election(100, preempt=False) for name in (before, after)}
     assert drawn == {"Initialize", "Backup", "Active", "Active_releasing"}
     states = {one.__name__ for one in get_args(presence.State)}

@@ -222,7 +222,7 @@ def test_a_release_always_ends_with_nothing_bound(
 def test_break_before_make_ends_soon_and_in_order(
     settings: Settings, history: list[tuple[float | None, Event]]
 ) -> None:
-    """What an Active that is releasing waits for."""
+    """An Active that is releasing waits for these steps."""
     world = lived(replace(settings, handover=Handover.BREAK_BEFORE_MAKE, standby=False), history)
     began = world.now
     world.step(Event.UNWANTED)

@@ -222,7 +222,7 @@ def test_a_listener_may_close_the_pump_and_change_the_desired_set() -> None:
 
 
 def test_waiting_answers_are_read_before_time_counts_as_passed() -> None:
-    """After a pause of ours the answers are there, and nobody is blamed for their lateness."""
+    """After a pause of ours the answers are waiting, and do not count as late."""
     ends = Ends().greet()
     ends.pump.set([route(A)])
     ends.clock.turn()

@@ -134,7 +134,7 @@ def test_only_signed_adverts_are_accepted_where_that_is_configured() -> None:
 
 
 def test_the_age_of_a_packet_counts_from_its_arrival() -> None:
-    """What waited in a socket during a pause was fresh when the kernel got it."""
+    """A packet that waited in a socket during a pause was fresh when the kernel received it."""
     rig = Rig(*guarded()).start()
     peer = Peer(rig)
     peer.ahead = -WINDOW - 1.0

@@ -1,4 +1,4 @@
-"""What a node is told and asks is recorded: of every port, and no secret of it."""
+"""Recording: events, and calls of every port with their answers, without secrets."""
 
 import json
 from base64 import b64encode
@@ -79,7 +79,7 @@ ALL = ports.Event | speaker.Event
 
 
 def again(document: Any) -> Any:
-    """As it comes out of a file."""
+    """The value as it is read back from a file."""
     return msgspec.json.decode(msgspec.json.encode(document))
 
 

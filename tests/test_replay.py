@@ -52,7 +52,7 @@ def takeover() -> list[bytes]:
 
 
 def life(*, end: Callable[[Rig], object] = lambda rig: rig.handle(ports.End("SIGTERM")).after(3.0)) -> list[bytes]:
-    """A node that sees a bit of everything."""
+    """A node with events of many kinds."""
     lines: list[bytes] = []
     tables = [router(1, checks=["fit"], authentication="nodes"), router(2, group="both"), router(3, group="both")]
     rig = Rig(*tables, check("fit"), SIGNED, make=recorder(lines), forgotten=Forgotten(frozenset({OTHER}), (FOREIGN,)))
@@ -144,7 +144,7 @@ def test_a_whole_life_is_decided_again() -> None:
 
 
 def _nothing(*_: object, **__: object) -> None:
-    """A mistake that many make."""
+    """A planted mistake: the method does nothing."""
 
 
 @pytest.mark.parametrize(

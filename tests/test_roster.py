@@ -140,7 +140,7 @@ def test_an_address_that_is_gone_is_withdrawn_and_stays_bound_until_that_is_conf
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_an_address_that_changes_hands_between_two_routers_stays_bound(first: int) -> None:
-    """Whichever of them comes first in the configuration."""
+    """In either order of the configuration."""
     rig = given_active(router(addresses=[FIRST, THIRD]), router(2))
     tables = [router(), router(2, addresses=[SECOND, THIRD])]
     rig.reconfigure(tables[first], tables[1 - first])
@@ -358,7 +358,7 @@ def test_a_stop_shortens_the_time_of_those_that_leave_already() -> None:
 
 
 def test_a_stop_takes_nothing_from_the_ports() -> None:
-    """Nor does it forget a router: what was counted is told at the very end."""
+    """It keeps every router, too: the counters are logged at the very end."""
     rig = given_active(router(), router(2))
     rig.reconfigure(router())
     rig.handle(ports.End("SIGINT"))
@@ -453,7 +453,7 @@ CONFIGURATIONS: tuple[tuple[str, ...], ...] = (
 
 
 def announced_without_its_addresses(rig: Rig) -> list[str]:
-    """What ExaBGP announces, or may announce, although no address in it is on lo."""
+    """Prefixes that ExaBGP announces, or may announce, without any of their addresses on lo."""
     return [
         str(network)
         for network in rig.speaker.wanted
@@ -476,7 +476,7 @@ def announced_without_its_addresses(rig: Rig) -> list[str]:
 def test_in_the_end_everything_is_as_configured_last(
     history: list[tuple[tuple[str, ...], float, int | None, bool]],
 ) -> None:
-    """An advert of some priority is heard now and then, and what ``a`` says changes."""
+    """Adverts of some priority come in now and then, and the configuration of ``a`` changes."""
     rig = given_active(*CONFIGURATIONS[0])
     for tables, pause, priority, passed in history:
         rig.reconfigure(*tables)

@@ -57,7 +57,7 @@ class Loop:
 
 @dataclass
 class Probe:
-    """A run that takes as long, and says, what its test wants."""
+    """A run whose duration and outcome the test sets."""
 
     loop: Loop
     gone: Callable[[], None]

@@ -122,7 +122,7 @@ def test_a_session_counts_once_its_neighbour_is_known_to_list_us() -> None:
 
 
 def test_a_session_whose_other_end_becomes_known_counts_on() -> None:
-    """It comes up under its new name, and then goes down under the one that it was known by."""
+    """It comes up under its new name, and then goes down under its old one."""
     sessions = Sessions({"web": Requirement(1)})
     nameless = Session(A.peer)
     up(sessions, nameless)

@@ -46,7 +46,7 @@ _LINE = re.compile(r"(?P<now>\d+(?:\.\d+)?)\s+(?P<what>hear|say|take over|resume
 
 
 def counted(failures: SilentFailures, now: float) -> int:
-    """What counts at ``now``."""
+    """The number of silent failures that count at ``now``."""
     failures.recount(now)
     return failures.number
 
@@ -406,7 +406,7 @@ class Story(TakeoverTime):
         self.heard(NODES[name], priority, START + at)
 
     def become(self, at: float) -> int:
-        """Active; since when it says that it is."""
+        """Become Active; the takeover time."""
         self.begin(START + at)
         assert self.active_since is not None
         return self.active_since - START
@@ -463,7 +463,7 @@ def test_a_clock_that_was_ahead_does_not_count() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 0.2)), max_size=AHEAD))
 def test_nodes_that_receive_the_same_adverts_agree_on_the_takeover_time(begun: list[tuple[str, float]]) -> None:
-    """Few that begin within a second: each takes another one, whether it is heard or begins itself."""
+    """Takeovers within one second have different times, whether this node's own or received ones."""
     views = {name: Story() for name in "abc"}
     now, last = 0.0, None
     taken = []
@@ -588,7 +588,7 @@ def test_what_leaves_keeps_its_med_where_its_own_table_takes_that_away() -> None
 def test_a_standby_is_no_preferred_way_whatever_an_active_here_would_be(
     configured: int | None, standing_by: int
 ) -> None:
-    """The Active is another node, whose preference nobody here knows."""
+    """The Active is another node, whose preference is not known here."""
     assert derived_standby(Attributes(local_preference=configured)).local_preference == standing_by
 
 

@@ -111,7 +111,7 @@ def test_an_alarm_that_moved_earlier_leaves_nothing_that_counts() -> None:
 @given(st.lists(st.tuples(st.floats(0, 9), st.one_of(st.none(), st.floats(0, 20)))))
 @example([(0.0, 2.0), (0.0, 1.0), (1.0, 2.0)])  # earlier, and back
 def test_an_alarm_rings_when_it_was_set_to_last(moves: list[tuple[float, float | None]]) -> None:
-    """At each look it has rung if and only if what it was set to last is over, and it is never forgotten."""
+    """At each look it has rung if and only if its last deadline has passed, and no deadline is lost."""
     time = Time()
     rung: list[float] = []
     alarm = Alarm(time.timers, rung.append)

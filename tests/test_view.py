@@ -1,4 +1,4 @@
-"""The description of a whole node is true at each moment: what it knows it says, and what it cannot know is unknown."""
+"""The View of a node is true at any time: what the node cannot know is unknown."""
 
 import json
 from datetime import UTC, datetime
@@ -449,7 +449,7 @@ def test_a_router_shows_its_group() -> None:
 
 
 def lateness(*rings: tuple[float, float], now: float) -> Lateness:
-    """What is told ``now`` of alarms that were due and rang then."""
+    """The lateness reported at ``now`` for alarms that were due and rang at these times."""
     punctuality = Punctuality()
     for due, rang in rings:
         punctuality.rang(due, rang)

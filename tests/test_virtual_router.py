@@ -31,7 +31,7 @@ def test_a_drained_router_is_backup_to_notify_programs_and_a_faulty_one_is_not()
 
 
 def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:
-    """The MED that tells the time of a takeover has whole seconds: two routes would be alike."""
+    """The MED of a takeover time has whole seconds: two routes would be equal."""
     rig = Rig()
     one = rig.router()
     one.ways.look()
@@ -61,7 +61,7 @@ def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:
 
 
 def test_a_check_without_a_result_is_awaited_and_no_fault() -> None:
-    """What a predecessor left would be cleared for it."""
+    """Otherwise the predecessor's leftovers would be cleared."""
     rig = Rig(router(checks=["fit"]), check("fit")).start().session()
     assert (rig.faults(), rig.holds()) == ([], ["waiting for fit"])
     rig.check("fit", passed=False)

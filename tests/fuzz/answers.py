@@ -45,7 +45,7 @@ def _responses() -> list[bytes]:
 
 
 def key(data: bytes) -> None:
-    """What may be the file of a key. It is never repeated."""
+    """Any content of a key file. No message may repeat it."""
     path = scratch() / "key"
     path.write_bytes(data)
     path.chmod(0o600)
@@ -64,7 +64,7 @@ def _keys() -> list[bytes]:
 
 
 def told(data: bytes) -> None:
-    """What files, programs and people tell in text."""
+    """Text from files, programs and people."""
     number = kernel.number(data[: kernel.NUMBER_BYTES])
     assert number.passed is (number.value is not None)
     assert number.detail.isprintable()

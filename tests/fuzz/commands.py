@@ -114,7 +114,7 @@ def _words() -> list[bytes]:
 
 
 class _Agent:
-    """Does at once what it is told."""
+    """A service that drains and undrains at once."""
 
     def __init__(self) -> None:
         self.outcomes = dict.fromkeys(("web", "db"), Outcome.SERVING)
@@ -139,7 +139,7 @@ class _Agent:
 
 
 class _Quiet:
-    """A log, and a store, of which nothing is left."""
+    """A log and a store that keep nothing."""
 
     path = Path("/nowhere/drained.json")
 
@@ -224,7 +224,7 @@ FLOWS = [auth.Flow(OURS, sender, vrid) for sender in (OURS, PEER) for vrid in (7
 
 
 def notes(data: bytes) -> None:
-    """Whatever the last life has left, this one begins."""
+    """Whatever state files the last process left, this one starts."""
     directory, log = scratch(), _Quiet()
     for name in ("state.json", "drained.json", "marks"):
         (directory / name).write_bytes(data)

@@ -44,7 +44,7 @@ ROUNDS = 400
 
 
 def exabgp(data: bytes) -> None:
-    """Whole conversations: anything said in any pieces at any time, wishes in between; then ExaBGP behaves.
+    """Whole conversations: any bytes in any pieces at any time, new desired sets in between; then a correct ExaBGP.
 
     Never an exception, a bounded memory, never a deadline that has passed and stays (the loop would spin), and in the
     end what was wanted is carried out, whatever came before.
@@ -103,7 +103,7 @@ def _turn(conversation: Conversation, now: float) -> list[str]:
 
 
 def _answers(said: list[str]) -> Iterator[str]:
-    """What an ExaBGP that behaves says to these lines."""
+    """The answers of a correct ExaBGP to these lines."""
     for line in said:
         match line:
             case _ if line == V5.VERSION:

@@ -101,7 +101,7 @@ def greeted() -> tuple[Conversation]:
 
 
 def conversed(data: bytes, conversation: Conversation) -> None:
-    """As ``pipes`` hands over what it has read at once."""
+    """All lines at once, as the pump hands them over."""
     for line in Lines().feed(data):
         conversation.feed(line, 0.0)
     conversation.transmit(0.0)

@@ -41,7 +41,7 @@ def let_others_in(directory: Path) -> None:
 
 
 class Told:
-    """A log that remembers."""
+    """Collects what is logged."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, object]]] = []
@@ -195,7 +195,7 @@ class Commanded:
 
 @contextmanager
 def commanded(directory: Path, *names: str, clock: Callable[[], float] = time.time) -> Iterator[Commanded]:
-    """One life of an agent."""
+    """An agent process."""
     agent = Commanded(directory, *names, clock=clock)
     agent.start()
     try:

@@ -1,4 +1,4 @@
-"""The addresses on lo, in real network namespaces, with everybody who may be in the way."""
+"""The addresses on lo, in real network namespaces, with other programs that change them."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ NEVER = 3600.0
 
 @pytest.fixture(autouse=True)
 def _no_limit_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel, or a test between two of its steps, takes is no matter, unless the limit is what is tested."""
+    """The time that the kernel, or a test between two steps, takes must not matter where no limit is tested."""
     monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", NEVER)
     monkeypatch.setattr(addresses_module, "CALM", NEVER)
 
@@ -309,7 +309,7 @@ def test_an_ipv4_address_of_another_scope_is_put_right(host: Namespace, run: Run
 def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
     host: Namespace, run: Run, monkeypatch: pytest.MonkeyPatch, *, marks: bool
 ) -> None:
-    """Somebody else may have made the same address since; only an old kernel does not tell."""
+    """Another program may have added the same address since; only an old kernel does not mark whose it is."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
@@ -772,7 +772,7 @@ def test_old_repairs_are_forgotten(host: Namespace, run: Run, until: Until, monk
 
 @pytest.mark.system
 def test_callbacks_may_set(host: Namespace, run: Run, until: Until) -> None:
-    """The agent's answer to a failure is another wanted set, from within the callback."""
+    """The agent answers a failure with another wanted set, from within the callback."""
 
     async def scenario() -> None:
         async with binding(host) as bound:

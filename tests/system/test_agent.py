@@ -482,7 +482,7 @@ def test_of_leftovers_that_are_to_be_cleared_nothing_else_is_bound(fabric: Fabri
 
 
 def test_leftovers_under_a_shell_are_not_taken_for_those_of_another_exabgp(fabric: Fabric) -> None:
-    """Each agent has another parent then, and ExaBGP announces all the same."""
+    """Each agent has another parent then, and ExaBGP still announces."""
     a = fabric.a
     shell = a.directory / "shell"  # one that does not say that the agent was killed
     shell.write_text("import subprocess, sys\nsubprocess.run(sys.argv[1:], check=False)\n")
@@ -498,7 +498,7 @@ def test_leftovers_under_a_shell_are_not_taken_for_those_of_another_exabgp(fabri
 
 @both_lines
 def test_leftovers_of_another_exabgp_are_cleared(fabric: Fabric, line: Line) -> None:
-    """Whoever died with its ExaBGP announces nothing any more: there is nothing to continue."""
+    """An agent that died with its ExaBGP announces nothing any more: there is nothing to continue."""
     a = fabric.a
     a.start(line)
     a.becomes("active")
@@ -737,7 +737,7 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
 
 
 def test_an_agent_that_is_earlier_than_its_source_waits_for_it(fabric: Fabric) -> None:
-    """If it ended, ExaBGP would end with it after the fifth time."""
+    """If it ended, ExaBGP would end after the fifth restart."""
     a = fabric.a
     a.namespace.ip(f"addr del {a.source} dev lo")
     a.start()
@@ -767,7 +767,7 @@ def test_a_node_without_a_route_to_a_peer_that_lives_leaves_the_address_to_it(fa
 
 
 def test_a_node_whose_source_is_gone_takes_nothing_over_and_keeps_nothing(fabric: Fabric) -> None:
-    """An IPv6 socket that is bound to it sends on, and hears nothing any more."""
+    """An IPv6 socket bound to it still sends, and receives nothing."""
     a, b = fabric.a, fabric.b
     fabric.start()
     marks = a.log.mark(), b.log.mark()

@@ -1,4 +1,4 @@
-"""What ExaBGP does not accept is not announced: the agent knows it, says it, and takes nothing from others with it.
+"""Routes that ExaBGP refuses: the agent knows and logs it, and does not preempt other nodes with them.
 
 Real ExaBGP 4.2 and 5.0, and what BIRD has in its tables beside what our own status says.
 """
@@ -33,13 +33,13 @@ def fabric(namespace: Callable[[], Namespace], need: Need, request: pytest.Fixtu
 
 
 def status(host: Host) -> dict[str, Any]:
-    """What it says of its router."""
+    """The status of its router."""
     found: dict[str, Any] = host.document()["routers"][0]
     return found
 
 
 def shown(host: Host, **wanted: object) -> dict[str, Any]:
-    """The same, as soon as it says this."""
+    """The same, once the status is this."""
     last: dict[str, Any] = {}
 
     def found() -> bool:
@@ -61,7 +61,7 @@ def peer(host: Host, number: int) -> str:
 
 
 def only(host: Host, number: int) -> list[str]:
-    """In a table of attributes: the neighbour over this uplink alone hears of it."""
+    """A line for a table of attributes: only the neighbour over this uplink gets the route."""
     return [f'neighbors = ["{peer(host, number)}"]']
 
 
@@ -105,7 +105,7 @@ def test_a_node_without_an_answer_counts_as_refused(fabric: Fabric, line: Line) 
 
 
 def test_without_sessions_as_a_condition_it_is_only_logged(fabric: Fabric) -> None:
-    """``min_sessions = 0``: BGP has no say in the election, but what is said of it is true."""
+    """``min_sessions = 0``: BGP does not count in the election, and its status is still true."""
     a = fabric.a
     a.configure("min_sessions = 0")
     a.listing = ()
@@ -153,7 +153,7 @@ def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric,
 def test_the_states_may_name_different_neighbors_if_those_of_the_active_list_the_agent(
     fabric: Fabric, line: Line
 ) -> None:
-    """One that hears nothing of us was told nothing: that nothing can be withdrawn there is no fault."""
+    """A neighbour that gets no routes of ours has none: that no withdraw succeeds there is no fault."""
     a = fabric.a
     a.configure(checks=[f'neighbors = ["{peer(a, 0)}"]', "[virtual_router.web.bgp.leaving]", *only(a, 1)])
     a.listing = (0,)

@@ -177,7 +177,7 @@ def tap(fabric: Fabric) -> Iterator[Tap]:
 
 @both_families
 def test_replay_counters_outlive_a_killed_agent(fabric: Fabric, tap: Tap) -> None:
-    """What was recorded before does not count afterwards, although the window is wide enough for it."""
+    """Packets recorded before are rejected afterwards, although they are within the window."""
     for host in (fabric.a, fabric.b):
         authenticate(host, more="window = 300")
     fabric.start()
@@ -233,7 +233,7 @@ def test_nothing_that_is_forged_moves_anything(fabric: Fabric, tap: Tap) -> None
 
 @both_families
 def test_a_path_that_is_slower_is_not_taken_for_an_attacker(fabric: Fabric, tap: Tap) -> None:
-    """One of the two ways is through this process, which is later than the other way with every copy."""
+    """One of the two paths leads through this process, which delivers each copy later than the other path."""
     for host in (fabric.a, fabric.b):
         authenticate(host)
     fabric.start()
@@ -310,7 +310,7 @@ def test_a_clock_that_was_set_is_logged_on_both_sides_and_recovers(fabric: Fabri
 
 @both_families
 def test_an_advert_that_waits_for_longer_than_the_window_counts(fabric: Fabric) -> None:
-    """A Backup that was stopped for three windows takes over from nobody."""
+    """A Backup that was stopped for three windows does not take over."""
     for host in (fabric.a, fabric.b):
         authenticate(host, more="window = 1")
     fabric.start()

@@ -39,7 +39,7 @@ def test_numbers_in_files_move_the_priority_and_closed_ports_fault_the_node(fabr
     wait_until(lambda: a.log.all("health-assessed")[-1]["detail"] == "150", a.log.tell)
 
     def says(number: int) -> int:
-        """Puts the number into the file in one go; a writer that does not is read as no number for a moment."""
+        """Write the number into the file at once; a partly written file would not be a number."""
         mark = a.log.mark()
         (a.directory / "new").write_text(f"{number}\n")
         (a.directory / "new").replace(load)
@@ -63,7 +63,7 @@ def test_numbers_in_files_move_the_priority_and_closed_ports_fault_the_node(fabr
 
 
 def test_a_change_is_decided_at_the_fast_interval(fabric: Fabric) -> None:
-    """At the ordinary one the 30 runs that decide would take longer than anything is waited for here."""
+    """At the ordinary interval the 30 deciding runs would take longer than any limit here."""
     a = fabric.a
     with a.namespace:
         server = socket.create_server(("::1", 0), family=socket.AF_INET6)

@@ -41,7 +41,7 @@ def agent(tmp_path: Path) -> Iterator[Commanded]:
 
 
 def call(path: Path, *arguments: str) -> Result:
-    """What the command did, with the configuration at ``path``."""
+    """Run the command with the configuration at ``path``."""
     return CliRunner().invoke(main, [*arguments, "--config", str(path)], catch_exceptions=False)
 
 
@@ -442,7 +442,7 @@ def test_an_answer_that_is_none_is_an_error(
     )
 )
 def test_whatever_is_answered_is_an_answer_or_unanswered(pieces: list[bytes]) -> None:
-    """And the last answer is one that ends the conversation."""
+    """The last answer is one that ends the request."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"".join(pieces))

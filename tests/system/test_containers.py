@@ -116,7 +116,7 @@ def _status(name: str) -> str:
 
 
 def checked(host: Host, name: str) -> tuple[str, str]:
-    """What has come of a check, and what it says."""
+    """The result of a check, and its output."""
 
     def found() -> list[running.Record]:
         return [one for one in host.log.all("check-changed") if one["check"] == name]

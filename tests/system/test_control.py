@@ -65,7 +65,7 @@ class Site:
         return self.control.clients
 
     def kept(self) -> dict[str, float | None]:
-        """What the file says."""
+        """The drains in the file."""
         found: dict[str, float | None] = json.loads(self.store.path.read_bytes())["drained"]
         return found
 
@@ -99,7 +99,7 @@ class Client:
         return answer(await self._reader.readline())
 
     async def ended(self) -> None:
-        """The other side closes, and says nothing more (with a reset, if it has not read all that we said)."""
+        """The other side closes without another line (with a reset, if it has not read all of ours)."""
         with suppress(ConnectionResetError):
             assert await self._reader.read() == b""
 
@@ -122,7 +122,7 @@ async def site(directory: Path, *names: str, **more: Any) -> AsyncIterator[Site]
 
 @pytest.fixture(autouse=True)
 def _patient_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may take long to put a note on its disk; what that means is for the tests that make it so."""
+    """A busy machine may write the note slowly; only the tests of a slow disk shorten this limit."""
     monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
 
 
@@ -730,7 +730,7 @@ def test_a_control_that_is_not_open_has_no_changes(tmp_path: Path) -> None:
 
 
 class Disk:
-    """A store on a disk that does not do what it should."""
+    """A store on a faulty disk."""
 
     def __init__(self, directory: Path, error: OSError | None = None) -> None:
         self.path = directory / "lib" / "drained.json"

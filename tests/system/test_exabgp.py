@@ -80,7 +80,7 @@ def forms(*networks: Network) -> list[Route]:
 
 
 class Told(list[Event]):
-    """A listener that remembers."""
+    """Collects events."""
 
     def __call__(self, event: Event) -> None:
         self.append(event)
@@ -145,7 +145,7 @@ NEVER = 3600.0
 
 @pytest.fixture
 def _whenever_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An ExaBGP that had no CPU for a second, or a test, is not taken for one that does not answer."""
+    """An ExaBGP, or a test, that had no CPU for a second does not count as unanswered."""
     monkeypatch.setattr(channel, "ANSWER_LIMIT", NEVER)
 
 
@@ -213,13 +213,13 @@ def test_only_a_pipe_will_do(ends: Ends, run: "Run") -> None:
 
 
 def test_a_reader_that_stops_does_not_stop_us(ends: Ends, run: "Run", until: "Until") -> None:
-    """The pipe to ExaBGP is full: we go on listening, remember the last wish only, and say it when there is room."""
+    """The pipe to ExaBGP is full: we go on reading, keep only the last desired set, and send it when there is room."""
     many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, 300)]
     heading = "Peer            AS        up/down state       |     #sent     #recvd"
     heard = Lines(2 * PIPE)
 
     def carry_out() -> list[str]:
-        """What ExaBGP does when it goes on: reads, and answers."""
+        """ExaBGP goes on: it reads, and answers."""
         lines = heard.feed(ends.hears().encode())
         for line in lines:
             ends.says(f"{heading}\ndone\n" if line.endswith(V5.PROBE) else "done\n")
@@ -420,7 +420,7 @@ class Router:
         wait_until(lambda: listens(self._control), "BIRD")
 
     def stop(self) -> None:
-        """Dies without a word; the kernel closes the sessions."""
+        """Kill BIRD; the kernel closes the sessions."""
         assert self._process is not None
         self._process.kill()
         self._process.wait()
@@ -448,7 +448,7 @@ class Router:
         return found.get(str(network), set())
 
     def has(self, *routes: Route) -> bool:
-        """Whether these and no others are here, by their MED."""
+        """Whether the router has exactly these routes, by their MED."""
         meds = {prefix: attributes.get("med") for prefix, attributes in self.routes().items()}
         return meds == {one.prefix: str(one.attributes.med) for one in routes}
 
@@ -721,7 +721,7 @@ def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> No
 @system
 @whenever_it_answers
 def test_two_sessions_to_one_neighbour(build: Build, run: "Run", until: "Until") -> None:
-    """Each is known by both ends: while it lives, by a successor that nobody tells anything, and by a command."""
+    """Each session is known by both ends: from events, by a successor from its first poll, and in a command."""
     site = build(twins=True)
     router = site.router
     router.start()
@@ -1047,7 +1047,7 @@ def test_a_repeat_is_sent_and_changes_nothing(build: Build, run: "Run", until: "
 @whenever_it_answers
 @pytest.mark.parametrize("level", Level)
 def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", level: Level) -> None:
-    """In the middle of a line, with commands unanswered; its routes do not outlive it."""
+    """Killed in the middle of a line, with commands unanswered. Its routes do not outlive it."""
     plugin = site.plugin()
 
     async def first() -> None:
@@ -1105,7 +1105,7 @@ def test_a_predecessor_that_was_killed_while_no_neighbour_was_up(
 
 @system
 def test_half_a_line_becomes_nothing(build: Build) -> None:
-    """4.2 keeps what a dead plugin left of a line and puts our first word behind it; wherever the line was cut."""
+    """4.2 keeps the start of a line from a dead plugin and appends our first word, wherever the line was cut."""
     site = build()
     plugin = site.plugin()
     full = Attributes(
@@ -1190,7 +1190,7 @@ def test_killed_exabgp(site: Site, run: "Run", until: "Until") -> None:
 @system
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("EXAVRRP_SEEDS", "1,2").split(",")])
 def test_any_order(build: Build, run: "Run", until: "Until", seed: int) -> None:
-    """Wishes, flaps and freezes in random order: in the end both routers have what was wanted last."""
+    """Changes, flaps and freezes in random order: in the end both routers have the last desired routes."""
     chance = random.Random(seed)
     site = build(routers=2)
     for router in site.routers:
@@ -1357,7 +1357,7 @@ def test_another_level_for_other_neighbours(build: Build, run: "Run", until: "Un
 @system
 @pytest.mark.parametrize("seed", [int(seed) for seed in os.environ.get("EXAVRRP_SEEDS", "1,2").split(",")])
 def test_rapid_changes_around_flaps(build: Build, run: "Run", until: "Until", seed: int) -> None:
-    """What stands in ExaBGP's queue when a session comes up leaves it in the right order, with nobody's help."""
+    """What is in ExaBGP's queue when a session comes up is sent in the right order, without a resync."""
     chance = random.Random(seed)
     site = build()
     site.router.start()

@@ -265,7 +265,7 @@ def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
 
 
 def fill(pipe: int) -> None:
-    """Writes into a pipe until it takes no more; what others do with it stays blocking."""
+    """Fill a pipe; for other processes it stays blocking."""
     own = os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY | os.O_NONBLOCK)
     with contextlib.suppress(BlockingIOError):
         while True:

@@ -119,7 +119,7 @@ class Keepalived:
         return now
 
     def told(self) -> list[str]:
-        """What it has logged about the virtual router."""
+        """Its log lines about the virtual router."""
         self._told += self._lines.fresh()
         return [text for line in self._told if (text := line.partition("(web) ")[2])]
 
@@ -179,7 +179,7 @@ def on_lo(host: Host, address: str) -> bool:
 
 
 def alone(fabric: Fabric, active: Host) -> None:
-    """For four intervals ``active`` advertises, and the other one does not."""
+    """Wait for four intervals in which only ``active`` advertises."""
     other = fabric.b if active is fabric.a else fabric.a
     since = time.time()
     times = [copy.at for copy in fabric.sniffer.wait(8 if active is fabric.a else 4, active.source, since=since)]
@@ -254,7 +254,7 @@ def test_it_preempts_us_and_hands_back_by_priority_zero_and_by_its_death(
 
 
 def superseded(fabric: Fabric, peer: Keepalived) -> None:
-    """The better keepalived starts, and we make way: announced as leaving, withdrawn, unbound, in this order."""
+    """The better keepalived starts and we hand over: announced as leaving, withdrawn, unbound, in this order."""
     agent = fabric.a
     end, mark = agent.log.mark(), peer.mark()
     peer.start()

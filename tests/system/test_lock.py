@@ -106,7 +106,7 @@ def test_a_child_of_the_holder_does_not_hold_it(lock: Lock) -> None:
 
 @pytest.mark.system
 def test_a_full_disk_keeps_nobody_from_the_lock(tmp_path: Path, need: Need, need_root: None) -> None:
-    """An agent that ends then is started anew: it must not fail, or ExaBGP would give up after a few of them."""
+    """ExaBGP restarts an agent that ends then. It must not fail, or ExaBGP would give up after a few restarts."""
     with disks.small(tmp_path, need):
         first, second = Lock(tmp_path), Lock(tmp_path)
         first.open()
@@ -173,7 +173,7 @@ def test_a_second_agent_refuses_and_changes_nothing(fabric: Fabric) -> None:
 
 @pytest.mark.system
 def test_a_second_process_of_the_same_exabgp_waits_and_steps_in(fabric: Fabric) -> None:
-    """If it ended, ExaBGP would end with it after the fifth time, and all sessions."""
+    """If it ended, ExaBGP would end after the fifth restart, and so would all sessions."""
     a = fabric.a
     a.stanzas = ("exavrrp", "again")
     fabric.start()

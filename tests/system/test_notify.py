@@ -112,7 +112,7 @@ class Log:
 
 
 def opened(*routers: VirtualRouter) -> tuple[Notifier, Log]:
-    """For these routers; the test closes it."""
+    """A notifier for these routers, which the test closes, and its log."""
     log = Log()
     notifier = Notifier(log)
     notifier.open(asyncio.get_running_loop())
@@ -122,7 +122,7 @@ def opened(*routers: VirtualRouter) -> tuple[Notifier, Log]:
 
 @contextlib.asynccontextmanager
 async def notifying(*routers: VirtualRouter) -> AsyncIterator[tuple[Notifier, Log]]:
-    """The same, closed at the end of the block."""
+    """The same; closes the notifier at the end of the block."""
     notifier, log = opened(*routers)
     try:
         yield notifier, log
@@ -138,7 +138,7 @@ def tell(notifier: Notifier, *states: NotifyState, name: str = "web", priority: 
 
 
 def fill(notifier: Notifier, full: Callable[[dict[str, int], int], bool]) -> int:
-    """Tell one transition after the other until ``full`` of the FIFO's counters and their number; that number."""
+    """Report transitions until ``full(counters of the FIFO, number of transitions)``; that number."""
     number = 0
     while not full(next(iter(notifier.counters().values()), {}), number):
         notifier.tell("web", MASTER if number % 2 else BACKUP, number, "INIT", "")
@@ -376,7 +376,7 @@ def test_routers_do_not_wait_for_each_other(run: "Run", until: "Until", script: 
 def test_the_engine_is_not_kept_waiting(
     run: "Run", until: "Until", script: Script, log_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``tell`` starts nothing; and between two starts the event loop has a turn, and time, for everything else."""
+    """``tell`` starts no program. Between two starts the event loop has a turn, and time, for everything else."""
 
     async def body() -> None:
         loop = asyncio.get_running_loop()
@@ -886,7 +886,7 @@ def test_at_the_end_stop_is_notified_and_the_queue_dropped(
 
 
 def reap() -> dict[int, int]:
-    """Statuses of the children that were left alone; in the agent's case init does that."""
+    """Reap the children that were left running, as init does for an agent's; their statuses."""
     found = {}
     with contextlib.suppress(ChildProcessError):
         while True:

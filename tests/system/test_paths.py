@@ -32,7 +32,7 @@ both_families = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 
 
 class Asked:
-    """Paths on host a, and how often they said that something changed."""
+    """Paths on host a, and how often they reported a change."""
 
     def __init__(self, pair: Pair, version: int, only: list[str] | None = None) -> None:
         self.source, self.peer = pair.of(version)
@@ -308,7 +308,7 @@ def test_a_renamed_interface_has_its_new_name(pair: Pair, run: Run, until: Until
 @pytest.mark.system
 @both_families
 def test_only_restricts(pair: Pair, run: Run, until: Until, version: int) -> None:
-    """And never leaves the choice to the kernel: it could take an interface that was not permitted."""
+    """The choice is never left to the kernel, which could take an interface that is not permitted."""
 
     async def scenario() -> None:
         async with asking(pair, version, ["eth1"]) as asked:
@@ -380,7 +380,7 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
 
 @pytest.mark.system
 def test_a_lost_answer_is_requested_again(pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Out of memory in the kernel, say: the old answer stands, and no notification is needed to ask once more."""
+    """The kernel is out of memory, say: the old answer stays in use, and we retry without a notification."""
 
     async def scenario() -> None:
         async with asking(pair, 4) as asked:

@@ -84,7 +84,7 @@ def test_a_prefix_moves_with_its_addresses(fabric: Fabric, line: running.Line) -
 
 @pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
 def test_what_the_configuration_names_no_more_is_withdrawn_and_then_unbound(fabric: Fabric, line: running.Line) -> None:
-    """The agent is killed, and its successor finds another configuration: nobody else knows what there is to clear."""
+    """The agent is killed, and its successor finds another configuration. Only the state file lists what to clear."""
     a, prefix = fabric.a, PREFIX[fabric.family]
     path = a.directory / "exavrrp.toml"
     path.write_text(path.read_text().replace("med =", 'communities = ["65010:1"]\nmed ='))
@@ -118,7 +118,7 @@ def test_what_the_configuration_names_no_more_is_withdrawn_and_then_unbound(fabr
 
 @pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
 def test_host_routes_of_an_earlier_configuration_are_withdrawn(fabric: Fabric, line: running.Line) -> None:
-    """They would draw packets away from every node that announces the prefix alone, for as long as ExaBGP lives."""
+    """They would attract packets away from any node that announces only the prefix, while ExaBGP runs."""
     a, prefix, bits = fabric.a, PREFIX[fabric.family], BITS[fabric.family]
     a.configure(f'unlisted_addresses = ["{UNLISTED[fabric.family]}"]')
     fabric.start(line)

@@ -43,7 +43,7 @@ def shell(script: str, **options: Any) -> Check:
 
 @dataclass
 class Results:
-    """What was told, in order."""
+    """The results, in order."""
 
     told: list[tuple[str, bool, str]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -86,12 +86,12 @@ def pids(path: Path) -> list[int]:
 
 
 def schedule(engine: Checks) -> Schedule:
-    """Of the first check."""
+    """The schedule of the first check."""
     return next(iter(engine.schedules.values()))
 
 
 def child(engine: Checks) -> Process | None:
-    """What the first check runs now."""
+    """The running process of the first check."""
     run = schedule(engine).run
     assert run is None or isinstance(run, Process)
     return run
@@ -553,7 +553,7 @@ def test_an_ignored_sigchld_does_not_make_every_check_pass(run: "Run", until: "U
 def test_a_thread_that_is_refused_starts_nothing_later(
     run: "Run", until: "Until", monkeypatch: Any, tmp_path: Path
 ) -> None:
-    """With as many processes as a user may have there is no thread either; the next start is good."""
+    """At the user's limit of processes no thread can be started either; the next start works."""
     children.release()
     refused = tmp_path / "refused"
     start = children.starter(("/usr/bin/touch", str(refused)), {})
@@ -585,7 +585,7 @@ def test_many_runs_leave_no_child_behind(run: "Run", until: "Until") -> None:
 
 
 def test_a_check_that_stays_keeps_its_beats_and_its_process(run: "Run", until: "Until", tmp_path: Path) -> None:
-    """Others come, change and go beside it while its program runs."""
+    """Other checks come, change and go while its program runs."""
 
     log = tmp_path / "log"
 
@@ -641,7 +641,7 @@ def test_a_check_that_is_another_now_begins_when_the_last_one_has_ended(
 
 
 def test_what_has_not_begun_yet_need_not_be_ended(run: "Run", until: "Until", tmp_path: Path) -> None:
-    """One that is another, and then gone, while the first one is being ended."""
+    """A check that changes, and is then removed, while the first program is being ended."""
 
     log = tmp_path / "log"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 
 class Told:
-    """A log that remembers."""
+    """Collects what is logged."""
 
     def __init__(self) -> None:
         self.errors: list[tuple[str, dict[str, object]]] = []

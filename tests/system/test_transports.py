@@ -99,7 +99,7 @@ async def hearing(pair: Pair, version: int) -> AsyncIterator[Host]:
 
 
 class Traffic:
-    """Numbered packets from some sources, one after the other, until it is told to end."""
+    """Numbered packets from these sources, in turn, until the end of the block."""
 
     def __init__(self, host: Host, *sources: Address) -> None:
         self.sent = 0
@@ -230,7 +230,7 @@ def test_an_impossible_source_changes_nothing(pair: Pair, run: Run, until: Until
 
 
 def refuse(wire: Wire) -> None:
-    """Have the kernel refuse another filter for good (SO_LOCK_FILTER)."""
+    """Make the kernel refuse any other filter for good (SO_LOCK_FILTER)."""
     with socket.socket(fileno=os.dup(wire.fileno())) as same:
         same.setsockopt(socket.SOL_SOCKET, 44, 1)
 

@@ -55,7 +55,7 @@ both_families = pytest.mark.parametrize("version", [4, 6], ids=["ipv4", "ipv6"])
 
 @dataclass
 class End:
-    """A wire in a namespace, and what came out of it."""
+    """A wire in a namespace, and what it has received and rejected."""
 
     host: Namespace
     wire: Wire
@@ -309,7 +309,7 @@ def test_with_too_many_peers_everybody_is_heard(pair: Pair, run: Run, until: Unt
 def test_nothing_slips_in_before_the_filter(
     pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    """A raw socket hears everybody, and about every address of its host, from the moment it is made."""
+    """From its creation, a raw socket receives from any source, for any address of its host."""
     here, there = pair.of(version)
     other = ip_address("10.0.1.2" if version == 4 else "fd00:1::2")
     attach = filters.attach
@@ -497,7 +497,7 @@ def test_one_drain_is_enough_for_all_deadlines_before_it(pair: Pair, run: Run, u
 @pytest.mark.system
 @both_families
 def test_a_flood_cannot_keep_the_loop_from_its_timers(pair: Pair, run: Run, until: Until, version: int) -> None:
-    """However much waits, the loop gets its turn after a bounded number of packets."""
+    """The loop gets its turn after a bounded number of packets."""
 
     async def scenario() -> None:
         with Ends(pair, version) as (a, b):
@@ -542,7 +542,7 @@ def test_what_the_kernel_had_to_drop_is_counted(pair: Pair, run: Run, until: Unt
 @pytest.mark.system
 @both_families
 def test_senders_hear_nothing(pair: Pair, run: Run, until: Until, version: int) -> None:
-    """Otherwise each would keep a buffer full of packets that nobody reads."""
+    """Otherwise each sender would hold a full buffer of packets that nobody reads."""
 
     async def scenario() -> None:
         with Ends(pair, version) as (a, b):

@@ -370,7 +370,7 @@ def test_a_sender_goes_on_where_its_predecessor_ended() -> None:
 
 
 class Receiver:
-    """One that hears adverts of VRID 51 which it can verify, and remembers them."""
+    """A receiver that verifies adverts of VRID 51, and collects them."""
 
     def __init__(self, window: int = 5) -> None:
         self.it = vector(6)

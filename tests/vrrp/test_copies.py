@@ -14,7 +14,7 @@ BOTH = (EAST, WEST)
 
 
 def advert(interval: float) -> Advertisement:
-    """One of a peer that sends so often."""
+    """An advert of a peer with this interval."""
     return Advertisement(1, 100, round(interval * 100), (ip_address("2001:db8:53::1"),))
 
 

@@ -271,7 +271,7 @@ def receiver(family: int) -> Expectation:
 
 
 def enforcing(family: int) -> Verifier:
-    """A guard who has heard an advert a moment ago."""
+    """A guard that has just accepted an advert."""
     policy = Policy(Mode.ENFORCE, 5, (Key(1, SECRET),), 1)
     return Verifier(OWN[family], {7: policy}, {Flow(OWN[family], PEER[family], 7): LAST})
 

@@ -100,7 +100,7 @@ PAUSES = st.one_of(
 
 @dataclass
 class Life:
-    """A router, its clock, and what must be true after every event."""
+    """A router, its clock, and the invariants after every event."""
 
     router: Router
     now: float = 0.0
@@ -176,7 +176,7 @@ class Life:
         assert role is self.router.role
 
     def check_deadline(self, before: State, event: Event, actions: list[Action]) -> None:
-        """A timer runs exactly when we take part; an Active's goes forward, and never without an advert."""
+        """A timer runs if and only if we take part. An Active's deadline only grows, and only with an advert."""
         router, deadline, now = self.router, self.router.deadline, self.now
         assert (deadline is None) == (router.role is Role.INITIALIZE)
         if deadline is None:
@@ -322,7 +322,7 @@ NUMBERS = st.lists(st.integers(1, 4), min_size=2, max_size=6)
     cause=st.sampled_from([Timeout(), Prioritise(99), Shutdown(), Shutdown(Why.FAULT)]),
 )
 def test_no_storm(numbers: list[int], priorities: list[int], roles: list[Role], speaker: int, cause: Event) -> None:
-    """However many are Active, and even if some share an address and a priority: one answer each, then peace."""
+    """Any number of Actives, even with equal address and priority: one answer each, then no more."""
     network = Network([router(number, priority) for number, priority in zip(numbers, priorities, strict=False)])
     for each, role in zip(network.routers, roles, strict=False):
         if role is not Role.INITIALIZE:
@@ -443,7 +443,7 @@ def test_a_lowered_priority_makes_us_wait_for_the_active_that_was_just_heard() -
 
 
 def assert_quiet(network: Network, interval: float) -> None:
-    """A long while in which nobody changes state, and all who listen listen to the same."""
+    """For a long time no router changes state, and all Backups follow the same Active."""
     settled = [each.role for each in network.routers]
     follows = [each.state.following for each in network.routers if isinstance(each.state, Backup)]
     for _ in range(30):
