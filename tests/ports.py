@@ -328,6 +328,8 @@ class Speaker:
         self.offered: set[Network] = set()
         """what it may announce"""
         self.inherited: list[Network] = []
+        self.asked = 0
+        """times that somebody wanted to know what it may announce"""
         self.deaf: set[Network] | None = None
         """what it announces, if it listens no longer (``exabgp.Deaf``)"""
         self._rig = rig
@@ -373,6 +375,7 @@ class Speaker:
         return self.open.keys().isdisjoint(networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
+        self.asked += 1
         return not (self.offered if self.deaf is None else self.deaf).isdisjoint(networks)
 
     def answer(self, *networks: Network) -> None:

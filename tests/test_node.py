@@ -534,6 +534,15 @@ def test_a_refusal_that_changes_what_may_be_announced_is_noted() -> None:
     assert rig.memory.notes[-1][3] == set()
 
 
+def test_a_backup_asks_only_once_whether_it_may_be_announced() -> None:
+    rig = given_active()
+    rig.hear(250).follow(10.0)
+    assert (rig.role(), rig.memory.notes[-1][3]) == (Role.BACKUP, set())
+    asked = rig.speaker.asked
+    rig.follow(10.0)
+    assert rig.speaker.asked == asked
+
+
 # Paths
 
 

@@ -155,7 +155,7 @@ def _nothing(*_: object, **__: object) -> None:
         (Sessions, "listed", lambda *_, **__: [], "nothing more"),
         (OnLo, "unbind", _nothing, "memory note: "),
         (Notes, "write", _nothing, "nothing more"),
-        (Ways, "look", _nothing, "speaker may_announce: "),
+        (Ways, "look", _nothing, "nothing more"),
         (Node, "_followed_up", _nothing, "memory silent: web2"),
     ],
 )

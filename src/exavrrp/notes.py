@@ -42,8 +42,12 @@ class Notes:
         """Something may have changed for this router."""
         level, takeovers = router.instance.presence.level, router.instance.takeovers
         since, failures = takeovers.time.active_since, takeovers.failures.remembered
-        line = _Line(level, since, failures, level is not None or router.announcement.may_be_announced)
-        if self._lines.get(router.name) != line:
+        before = self._lines.get(router.name)
+        # A Backup that may not be announced stays so, and is not asked for each advert (each question is recorded).
+        in_doubt = before is None or before.offered
+        offered = level is not None or (in_doubt and router.announcement.may_be_announced)
+        line = _Line(level, since, failures, offered)
+        if before != line:
             self._lines[router.name] = line
             self._memory.may_announce(router.name, router.announcement.last())
             self.write_soon()
