@@ -261,7 +261,7 @@ def test_a_better_node_takes_over_only_after_the_end_of_exabgp() -> None:
     assert care.why() is None, "a successor may come"
     care.rig.follow(GRACE)
     assert (care.why(), care.ends) == (f"web is served by another node{ONLY_THE_END}", [True])
-    care.rig.handle(speaker.Gone("ended")).after(2.0)
+    care.rig.handle(speaker.Disconnected("ended")).after(2.0)
     assert (care.rig.node.over, care.rig.bound()) == (True, False)
 
 
@@ -366,7 +366,7 @@ def test_a_sigterm_is_for_the_caretaker_itself() -> None:
 
 def test_an_exabgp_that_is_gone_needs_no_end() -> None:
     care = Care(given_active())
-    care.rig.handle(speaker.Gone("ended"))
+    care.rig.handle(speaker.Disconnected("ended"))
     assert (care.why(), care.ends) == ("ExaBGP is gone", [False])
 
 

@@ -23,6 +23,7 @@ from exavrrp.neighbors import Session
 from exavrrp.pump import Lines
 from exavrrp.routes import Attributes, Level, Network, Route
 from exavrrp.speaker import (
+    Anomaly,
     Answered,
     Configured,
     Conversation,
@@ -30,7 +31,6 @@ from exavrrp.speaker import (
     Greeted,
     Listed,
     Neighbor,
-    Odd,
     Reconfigured,
     Refused,
     Resumed,
@@ -849,7 +849,7 @@ def test_version_is_asked_for_again_and_answered_twice() -> None:
     assert dialogue.conversation.tick(dialogue.now) == []
     for _ in range(3):
         (odd,) = dialogue.wait()
-        assert isinstance(odd, Odd)
+        assert isinstance(odd, Anomaly)
         assert dialogue.said() == [V5.VERSION]
     assert dialogue.now == started + sum(BACKOFF[:3])
     dialogue.hear("error", "exabgp 5.0.15", "done")
@@ -869,7 +869,7 @@ def test_answers_switched_off(late: bool) -> None:
         assert dialogue.said() == [V5.VERSION]
     greeted, odd = dialogue.hear("exabgp 4.2.25" if late else "")
     assert greeted == Greeted("4.2.25", known=True)
-    assert isinstance(odd, Odd)
+    assert isinstance(odd, Anomaly)
     assert "exabgp.api.ack" in odd.detail
     assert dialogue.said() == [V5.PROBE, V4.announce(route(A)), V5.PROBE]
     # What it has read before it answers a question counts as carried out: nobody will ever know better.
@@ -965,9 +965,9 @@ def test_an_answer_to_a_command_is_a_heartbeat() -> None:
 
 def test_a_stall_during_a_resync_is_reported_too() -> None:
     dialogue = given_withdrawn(A)
-    assert dialogue.hear("done") == [Odd('"done" answers nothing; saying everything again')]
+    assert dialogue.hear("done") == [Anomaly('"done" answers nothing; saying everything again')]
     assert dialogue.said() == [V5.RESET, V5.VERSION]
-    again = Odd("ExaBGP does not answer; asking again for its version")
+    again = Anomaly("ExaBGP does not answer; asking again for its version")
     assert dialogue.wait() == [again]
     assert dialogue.said() == [V5.VERSION]
     assert dialogue.wait() == [again, Stalled(3.0)]
@@ -999,7 +999,7 @@ def test_an_exabgp_that_has_never_answered_has_not_stalled() -> None:
     dialogue = Dialogue(greeted=False)
     dialogue.said()
     for _ in range(5):
-        assert [type(event) for event in dialogue.wait()] == [Odd]
+        assert [type(event) for event in dialogue.wait()] == [Anomaly]
         dialogue.said()
 
 
@@ -1022,7 +1022,7 @@ def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
     dialogue.hear("error", "done")
     assert dialogue.said() == [V5.PROBE]
     (odd,) = dialogue.hear(HEADING, "done")
-    assert isinstance(odd, Odd)
+    assert isinstance(odd, Anomaly)
     told = dialogue.said()
     commands = [line for line in told if line != V5.PROBE]
     assert {line.split()[2] for line in commands} == {str(A), str(B), str(C)}
@@ -1138,7 +1138,7 @@ def test_a_surplus_answer_causes_a_resync() -> None:
     dialogue.said()
     dialogue.hear("done")
     (odd,) = dialogue.hear("done")
-    assert isinstance(odd, Odd)
+    assert isinstance(odd, Anomaly)
     assert dialogue.said() == [V5.RESET, V5.VERSION]
     assert dialogue.hear("done", HEADING, "exabgp 5.0.15", "done") == []
     told = dialogue.said()
@@ -1151,7 +1151,7 @@ def test_a_surplus_answer_causes_a_resync() -> None:
 def test_a_surplus_answer_before_there_is_a_desired_set() -> None:
     dialogue = Dialogue(A)
     (odd,) = dialogue.hear("error")
-    assert isinstance(odd, Odd)
+    assert isinstance(odd, Anomaly)
     assert dialogue.said() == [V5.RESET, V5.VERSION]
     (odd,) = dialogue.wait()
     assert dialogue.said() == [V5.VERSION]
@@ -1602,7 +1602,7 @@ def test_a_test_whose_answer_is_not_known_may_have_announced_it() -> None:
     heartbeat, trial, _ = dialogue.said()
     assert (heartbeat, whole(trial) == trial) == (V5.PROBE, False)
     (odd,) = dialogue.hear("done")
-    assert isinstance(odd, Odd), "it answers nothing"
+    assert isinstance(odd, Anomaly), "it answers nothing"
     assert dialogue.conversation.may_announce([A])
     dialogue.said()
     dialogue.hear("error", "exabgp 5.0.15", "done")
@@ -1714,7 +1714,7 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     assert surveyed(dialogue, static(B, word=word), "what nobody knows") == (True, [])
     assert dialogue.said() == []
     (odd,) = surveyed(dialogue, static(B, word=word), static(A, word=word))[1]
-    assert isinstance(odd, Odd)
+    assert isinstance(odd, Anomaly)
     assert f"{A}" in odd.detail
     assert dialogue.said()[0].startswith(f"withdraw route {A} ")
     assert dialogue.hear("done") == [Answered(A, None)]
@@ -1751,7 +1751,7 @@ def test_a_prefix_split_differently_since_the_poll_is_not_withdrawn() -> None:
     both = (Session(N1), Session(N2))
     dialogue.conversation.own([])
     dialogue.conversation.own([Route(A, Attributes(neighbors=both, next_hops=((both[0], "2001:db8::9"),)))])
-    assert not [one for one in dialogue.hear("done", static(A), "done", *summary(S1)) if isinstance(one, Odd)]
+    assert not [one for one in dialogue.hear("done", static(A), "done", *summary(S1)) if isinstance(one, Anomaly)]
 
 
 def test_a_poll_costs_a_thousandth_of_the_time_and_delays_no_command_for_long() -> None:
@@ -1802,7 +1802,7 @@ def test_encoder_text_is_named_and_its_shutdown_understood() -> None:
         "neighbor fe80::1 connected",
     ):
         (odd,) = dialogue.hear(line)
-        assert isinstance(odd, Odd)
+        assert isinstance(odd, Anomaly)
         assert "encoder json" in odd.detail
 
 

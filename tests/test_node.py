@@ -462,7 +462,7 @@ def test_the_version_is_logged(known: bool, severity: str) -> None:
 
 
 def test_an_anomaly_is_logged_once_for_each_kind() -> None:
-    rig = Rig().handle(speaker.Odd("12 lines are not understood"), speaker.Odd("345 lines are not understood"))
+    rig = Rig().handle(speaker.Anomaly("12 lines are not understood"), speaker.Anomaly("345 lines are not understood"))
     first, second = rig.log.told("exabgp-anomaly")
     assert first["key"] == second["key"]
     assert first["detail"] != second["detail"]
@@ -1013,7 +1013,7 @@ def test_an_address_that_cannot_be_removed_does_not_delay_a_stop() -> None:
 def test_no_command_is_sent_to_an_exabgp_that_is_gone() -> None:
     rig = given_active()
     rig.done.clear()
-    rig.handle(speaker.Gone("end of file on stdin"))
+    rig.handle(speaker.Disconnected("end of file on stdin"))
     assert (rig.why(), rig.node.gone) == ("ExaBGP is gone", True)
     assert rig.log.told("exabgp-disconnected") == [{"detail": "end of file on stdin"}]
     rig.after(STOP_LIMIT)
@@ -1027,7 +1027,7 @@ def test_no_command_is_sent_to_an_exabgp_that_is_gone() -> None:
 def test_a_node_stopped_for_the_whole_limit_unbinds_without_a_command_to_an_exabgp_that_is_gone() -> None:
     rig = given_active()
     rig.done.clear()
-    rig.handle(speaker.Gone("end of file on stdin"))
+    rig.handle(speaker.Disconnected("end of file on stdin"))
     rig.clock.now += 10.0
     rig.clock.run(rig.clock.now)
     assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, True, False)
@@ -1048,7 +1048,7 @@ def test_answers_of_an_exabgp_that_is_gone_are_not_awaited() -> None:
     rig = given_active()
     rig.speaker.answers = False
     rig.follow(0.1)
-    rig.handle(speaker.Gone("end of file on stdin")).after(STOP_LIMIT)
+    rig.handle(speaker.Disconnected("end of file on stdin")).after(STOP_LIMIT)
     assert (rig.node.over, rig.node.abandoned, rig.bound()) == (True, False, False)
 
 

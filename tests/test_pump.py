@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exavrrp.pump import BATCH, LONGEST_LINE, Lines, Pump
 from exavrrp.routes import Attributes, Network, Route
-from exavrrp.speaker import Answered, Event, Gone, Greeted, Odd
+from exavrrp.speaker import Anomaly, Answered, Disconnected, Event, Greeted
 from exavrrp.speaker.channel import PULSE
 from exavrrp.speaker.dialects import V5
 from tests.ports import Clock
@@ -186,7 +186,7 @@ def test_a_closed_pipe_is_reported_once() -> None:
     ):
         ends = Ends()
         ends.say(b"exabgp 5.0.15\ndone\n", broken, b"exabgp 4.2.25\n")
-        assert ends.told == [Greeted("5.0.15", known=True), Gone(why)]
+        assert ends.told == [Greeted("5.0.15", known=True), Disconnected(why)]
         ends.pump.set([route(A)])
         ends.pump.readable()
         ends.pump.writable()
@@ -199,7 +199,7 @@ def test_a_write_that_fails_is_the_end() -> None:
     ends.room = -1
     ends.pump.set([route(A)])
     ends.clock.turn()
-    assert ends.told[-1] == Gone("stdout: Broken pipe")
+    assert ends.told[-1] == Disconnected("stdout: Broken pipe")
     assert ends.clock.armed == []
 
 
@@ -243,7 +243,7 @@ def test_a_listener_that_closes_when_the_alarm_rings_ends_it() -> None:
     ends = Ends().greet()
     ends.waiting.append(b"")
     ends.clock.run(ends.clock.now + PULSE + 0.1)
-    assert ends.told[-1] == Gone("end of file on stdin")
+    assert ends.told[-1] == Disconnected("end of file on stdin")
     assert (ends.take(), ends.clock.armed) == (b"", [])
 
 
@@ -257,6 +257,6 @@ def test_a_flood_does_not_delay_the_alarm() -> None:
 def test_a_line_without_end_is_dropped_and_reported() -> None:
     ends = Ends()
     ends.say(*[b"x" * 16384] * 5)
-    assert ends.told == [Odd(f"a line of more than {LONGEST_LINE} bytes was left out")]
+    assert ends.told == [Anomaly(f"a line of more than {LONGEST_LINE} bytes was left out")]
     ends.say(b"x\nexabgp 5.0.15\ndone\n")
     assert ends.told[1:] == [Greeted("5.0.15", known=True)]

@@ -71,9 +71,9 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     speaker.Silent: st.builds(speaker.Silent, networks, texts, st.integers(0, 9)),
     speaker.Stalled: st.builds(speaker.Stalled, st.floats(0, 9)),
     speaker.Resumed: st.builds(speaker.Resumed),
-    speaker.Odd: st.builds(speaker.Odd, texts),
+    speaker.Anomaly: st.builds(speaker.Anomaly, texts),
     speaker.Stopping: st.builds(speaker.Stopping),
-    speaker.Gone: st.builds(speaker.Gone, texts),
+    speaker.Disconnected: st.builds(speaker.Disconnected, texts),
 }
 ALL = ports.Event | speaker.Event
 

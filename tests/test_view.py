@@ -353,7 +353,7 @@ def test_confirmed_and_unconfirmed_routes_differ() -> None:
 
 def test_routes_are_withdrawn_with_the_end_of_exabgp() -> None:
     rig = given_active()
-    rig.handle(speaker.Gone("its pipe is closed"))
+    rig.handle(speaker.Disconnected("its pipe is closed"))
     rig.after(5)
     (route,) = seen(rig).routes
     assert (route.wanted, route.confirmed) == (None, True)

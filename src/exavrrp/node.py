@@ -287,13 +287,13 @@ class Node:
             case speaker.Resumed():
                 self.log.info("exabgp-resumed")
                 self.fitness.stall(stalled=False)
-            case speaker.Odd(detail):
-                same = ("odd", detail.lstrip("0123456789"))  # what differs in a count alone is the same
+            case speaker.Anomaly(detail):
+                same = ("anomaly", detail.lstrip("0123456789"))  # what differs in a count alone is the same
                 self.log.limited(same, Severity.WARNING, "exabgp-anomaly", detail=detail)
             case speaker.Stopping():
                 self._announcer.gone = True
                 self._end("ExaBGP stops")
-            case speaker.Gone(why):
+            case speaker.Disconnected(why):
                 self.log.error("exabgp-disconnected", detail=why)
                 self._announcer.gone = True
                 self._end("ExaBGP is gone")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from exavrrp.neighbors import Session
 from exavrrp.ports import Clock
 from exavrrp.routes import Network, Route
-from exavrrp.speaker import Conversation, Event, Gone, Odd
+from exavrrp.speaker import Anomaly, Conversation, Disconnected, Event
 from exavrrp.speaker.dialects import Dialect
 from exavrrp.timers import Timer
 
@@ -192,7 +192,7 @@ class Pump:
         for line in self._lines.feed(data):
             self._tell_all(self.conversation.feed(line, now))
         if self._lines.dropped > dropped:
-            self._tell_all([Odd(f"a line of more than {LONGEST_LINE} bytes was left out")])
+            self._tell_all([Anomaly(f"a line of more than {LONGEST_LINE} bytes was left out")])
 
     def _tell_all(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -202,7 +202,7 @@ class Pump:
     def _lost(self, why: str) -> None:
         """ExaBGP is gone; reported once."""
         self.close()
-        self._tell(Gone(why))
+        self._tell(Disconnected(why))
 
     # Out
 

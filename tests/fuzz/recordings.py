@@ -26,7 +26,7 @@ def _lines() -> tuple[bytes, ...]:
     lines: list[bytes] = []
     rig = given_active(router(checks=["fit"]), check("fit"), checks=["fit"], make=recorder(lines))
     rig.hear(250).after(1.0).check("fit", passed=False)
-    rig.handle(ports.AddressLost(VIP, OSError(16, "busy")), speaker.Odd("2 lines"))
+    rig.handle(ports.AddressLost(VIP, OSError(16, "busy")), speaker.Anomaly("2 lines"))
     rig.reconfigure(router(2)).after(12.0).handle(ports.End("SIGTERM")).after(3.0)
     return tuple(lines)
 

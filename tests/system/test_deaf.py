@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from exavrrp.control import names_exabgp, start_time
 from exavrrp.routes import Attributes, Route
-from exavrrp.speaker import Answered, Event, Gone
+from exavrrp.speaker import Answered, Disconnected, Event
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.exabgp.deaf import lives
 from exavrrp.system.state import is_exabgp
@@ -99,7 +99,7 @@ def test_it_ends_and_if_it_does_not_it_is_killed(stubborn: "subprocess.Popen[byt
 
         def tell(event: Event) -> None:
             told.append(event)
-            if isinstance(event, Gone):
+            if isinstance(event, Disconnected):
                 gone.set()
 
         deaf = Deaf(Parent(*identity(stubborn)), [ONE], tell)
@@ -111,7 +111,7 @@ def test_it_ends_and_if_it_does_not_it_is_killed(stubborn: "subprocess.Popen[byt
 
     asyncio.run(body())
     assert stubborn.wait(LIMIT) == -signal.SIGKILL
-    assert told == [Answered(ONE, None), Gone("it has ended")]
+    assert told == [Answered(ONE, None), Disconnected("it has ended")]
 
 
 def test_an_exabgp_that_announces_nothing_of_ours_is_left_alone(stubborn: "subprocess.Popen[bytes]") -> None:

@@ -32,14 +32,14 @@ from exavrrp.neighbors import Session
 from exavrrp.pump import LONGEST_LINE, Lines
 from exavrrp.routes import Attributes, Level, Network, Route
 from exavrrp.speaker import (
+    Anomaly,
     Answered,
     Configured,
+    Disconnected,
     Event,
-    Gone,
     Greeted,
     Listed,
     Neighbor,
-    Odd,
     Refused,
     Silent,
     Stopping,
@@ -255,10 +255,10 @@ def test_end_of_file(ends: Ends, run: "Run", until: "Until") -> None:
         async with talking(ends.stdin, ends.stdout) as (exabgp, told):
             ends.close("write")
             await until(lambda: told)
-            assert told == [Gone("end of file on stdin")]
+            assert told == [Disconnected("end of file on stdin")]
             exabgp.set([route(VIP6)])
             await asyncio.sleep(0)
-            assert told == [Gone("end of file on stdin")]
+            assert told == [Disconnected("end of file on stdin")]
 
     run(body())
 
@@ -269,8 +269,8 @@ def test_broken_pipe(ends: Ends, run: "Run", until: "Until") -> None:
         async with talking(ends.stdin, ends.stdout) as (_exabgp, told):
             ends.close("read")
             ends.says("exabgp 5.0.15\ndone\n")
-            await until(lambda: told.of(Gone))
-            assert told == [Greeted("5.0.15", known=True), Gone("stdout: Broken pipe")]
+            await until(lambda: told.of(Disconnected))
+            assert told == [Greeted("5.0.15", known=True), Disconnected("stdout: Broken pipe")]
 
     run(body())
 
@@ -308,7 +308,7 @@ def test_a_line_without_end(ends: Ends, run: "Run", until: "Until") -> None:
                 ends.says(b"x" * 4096)
                 await asyncio.sleep(0)
             await until(lambda: told)
-            assert [type(event) for event in told] == [Odd]
+            assert [type(event) for event in told] == [Anomaly]
             ends.says("x\nexabgp 5.0.15\ndone\n")
             await until(lambda: told.of(Greeted))
 
@@ -690,7 +690,7 @@ def test_announced_as_desired(site: Site, run: "Run", until: "Until") -> None:
             exabgp.set([])
             await until(lambda: exabgp.settled)
             await until(site.router.has)
-            assert not told.of(Odd) + told.of(Refused) + told.of(Silent)
+            assert not told.of(Anomaly) + told.of(Refused) + told.of(Silent)
 
     run(body())
 
@@ -750,7 +750,7 @@ def test_two_sessions_to_one_neighbour(build: Build, run: "Run", until: "Until")
             router.tell("disable", "twin4")
             await until(lambda: exabgp.established == {first, six})
             await until(lambda: router.origins(VIP4) == {"up4"} and router.origins(OTHER4) == set())
-            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly)
 
     run(body())
 
@@ -777,7 +777,7 @@ def test_two_routers_that_are_called_alike(build: Build, run: "Run", until: "Unt
             await until(lambda: up(exabgp, two))
             one.tell("enable", "up6")
             await until(lambda: up(exabgp, one, two))
-            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly)
 
     run(body())
 
@@ -819,7 +819,7 @@ def test_one_session_to_each_router_for_both_families(build: Build, run: "Run", 
                 await until(partial(led, exabgp, level))
             exabgp.set([])
             await until(lambda: exabgp.settled and not any(router.routes() for router in site.routers))
-            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly)
 
     run(body())
 
@@ -848,7 +848,7 @@ def test_an_ipv4_route_with_an_ipv6_next_hop(build: Build, run: "Run", until: "U
             assert found[own.prefix]["next_hop"] == "10.0.0.2"
             exabgp.set([])
             await until(lambda: exabgp.settled and not router.routes())
-            assert not told.of(Refused) + told.of(Silent) + told.of(Odd)
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly)
 
     run(body())
 
@@ -869,7 +869,7 @@ def test_an_ipv6_next_hop_that_was_not_agreed_upon(build: Build, run: "Run", unt
             await until(lambda: up(exabgp, router) and exabgp.settled)
             await until(lambda: "mismatched address family (fd00::2 for ipv4)" in router.log.read_text())
             assert not router.routes()
-            assert not told.of(Refused) + told.of(Silent) + told.of(Odd), "ExaBGP says nothing of it"
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly), "ExaBGP says nothing of it"
 
     run(body())
 
@@ -957,7 +957,7 @@ def test_frozen_exabgp(site: Site, run: "Run", until: "Until") -> None:
             # What was said before the freeze was noticed, and the latest: nothing of the hundreds between.
             for network in (VIP6, VIP4):
                 assert len(site.router.updates(network)) - site.router.updates(network).count("ignored") <= 2
-            assert not told.of(Odd)
+            assert not told.of(Anomaly)
 
     run(body())
 
@@ -1072,7 +1072,7 @@ def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", l
             await until(lambda: exabgp.settled)
             await until(lambda: site.router.has(route(OTHER6)))
             assert up(exabgp, site.router), "nobody tells a plugin that was started again"
-            assert not told.of(Odd) + told.of(Refused) + told.of(Silent)
+            assert not told.of(Anomaly) + told.of(Refused) + told.of(Silent)
             exabgp.set([])
             await until(site.router.has)
             assert site.router.updates(VIP4) == [], "half a line"
@@ -1167,7 +1167,7 @@ def test_stopping(site: Site, run: "Run", until: "Until") -> None:
             site.exabgp.terminate()
             await until(lambda: told.of(Stopping))
             os.kill(plugin.pid, signal.SIGKILL)
-            await until(lambda: told.of(Gone))
+            await until(lambda: told.of(Disconnected))
 
     run(body())
 
@@ -1180,7 +1180,7 @@ def test_killed_exabgp(site: Site, run: "Run", until: "Until") -> None:
         async with talking(plugin.stdin, plugin.stdout) as (exabgp, told):
             await until(lambda: up(exabgp, site.router))
             site.exabgp.kill()
-            await until(lambda: told.of(Gone))
+            await until(lambda: told.of(Disconnected))
             assert not told.of(Stopping)
             await until(lambda: "up6: State changed to down" in site.router.log.read_text() or site.router.has())
 

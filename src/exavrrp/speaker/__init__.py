@@ -9,14 +9,14 @@ what it reports.
 
 from exavrrp.speaker.conversation import Conversation
 from exavrrp.speaker.events import (
+    Anomaly,
     Answered,
     Configured,
+    Disconnected,
     Event,
-    Gone,
     Greeted,
     Listed,
     Neighbor,
-    Odd,
     Reconfigured,
     Refused,
     Resumed,
@@ -26,15 +26,15 @@ from exavrrp.speaker.events import (
 )
 
 __all__ = [
+    "Anomaly",
     "Answered",
     "Configured",
     "Conversation",
+    "Disconnected",
     "Event",
-    "Gone",
     "Greeted",
     "Listed",
     "Neighbor",
-    "Odd",
     "Reconfigured",
     "Refused",
     "Resumed",

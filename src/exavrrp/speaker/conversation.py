@@ -27,7 +27,7 @@ from exavrrp.speaker.channel import (
     Trial,
 )
 from exavrrp.speaker.dialects import Change, Dialect, event_in, everywhere
-from exavrrp.speaker.events import Event, Listed, Odd, Reconfigured
+from exavrrp.speaker.events import Anomaly, Event, Listed, Reconfigured
 from exavrrp.speaker.greeting import Greeting
 from exavrrp.speaker.neighbors import Neighbors
 from exavrrp.speaker.prefixes import Prefixes
@@ -284,7 +284,7 @@ class Conversation:
         if events and not acknowledged:
             self._channel.acknowledged = False
             detail = "ExaBGP does not answer commands, so nobody knows what it refuses: set exabgp.api.ack to true"
-            events.append(Odd(detail))
+            events.append(Anomaly(detail))
         return events
 
     def _read(self, line: str, now: float) -> list[Event]:
@@ -353,7 +353,7 @@ class Conversation:
         commands = [one for one in lost if isinstance(one, Command)]
         if self._channel.acknowledged and not all(command.fenced for command in commands):
             self.prefixes.doubt()
-            events.append(Odd(f"{len(commands)} commands were not answered; asking again for each of them"))
+            events.append(Anomaly(f"{len(commands)} commands were not answered; asking again for each of them"))
         self.prefixes.verify()
         return events
 
@@ -382,7 +382,7 @@ class Conversation:
         self._channel.clear()
         self._survey.due = False
         self.prefixes.forget_unanswered()
-        return [Odd(f'"{"done" if done else "error"}" answers nothing; saying everything again')]
+        return [Anomaly(f'"{"done" if done else "error"}" answers nothing; saying everything again')]
 
     # Neighbours
 
@@ -426,7 +426,7 @@ class Conversation:
             if prefix.generation == generation and any((peer, network) in routes.announced for peer in peers):
                 self.prefixes.renew((network, sessions))
                 detail = f"ExaBGP announces {network}, which was withdrawn: is it in a static section of exabgp.conf?"
-                events.append(Odd(f"{detail} Withdrawing it again"))
+                events.append(Anomaly(f"{detail} Withdrawing it again"))
         return events
 
     def _tried(self, trial: Trial, done: bool | None, now: float) -> list[Event]:

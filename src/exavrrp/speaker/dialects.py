@@ -19,7 +19,7 @@ from ipaddress import ip_address, ip_network
 
 from exavrrp.neighbors import Session
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Network, Route
-from exavrrp.speaker.events import Odd, Stopping
+from exavrrp.speaker.events import Anomaly, Stopping
 from exavrrp.speaker.variants import BRIEF, Variant
 from exavrrp.vrrp.packet import Address
 
@@ -179,14 +179,14 @@ def version_in(line: str) -> str | None:
     return found[1] if found else None
 
 
-def event_in(line: str) -> Change | Stopping | Odd | None:
+def event_in(line: str) -> Change | Stopping | Anomaly | None:
     """What ExaBGP tells by itself: a session's state or its own end; as JSON, or in ``encoder text``."""
     if line.startswith("{"):
         return _json_event(line)
     if _TEXT_SHUTDOWN.fullmatch(line):
         return Stopping()
     if _TEXT_STATE.match(line):
-        return Odd("ExaBGP tells a neighbor's state as text, which is not read: set encoder json in its process")
+        return Anomaly("ExaBGP tells a neighbor's state as text, which is not read: set encoder json in its process")
     return None
 
 

@@ -90,7 +90,7 @@ class Resumed:
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
+class Anomaly:
     """An anomaly that is repaired without help; for the log."""
 
     detail: str
@@ -102,7 +102,7 @@ class Stopping:
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class Disconnected:
     """ExaBGP is not at the other end any more: nothing can be announced or withdrawn."""
 
     why: str
@@ -119,7 +119,7 @@ Event = (
     | Silent
     | Stalled
     | Resumed
-    | Odd
+    | Anomaly
     | Stopping
-    | Gone
+    | Disconnected
 )

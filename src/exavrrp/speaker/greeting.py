@@ -7,7 +7,7 @@ the same greeting resyncs the conversation, and everything is sent again.
 """
 
 from exavrrp.speaker.dialects import V5, Dialect, dialect_of, version_in
-from exavrrp.speaker.events import Event, Greeted, Odd
+from exavrrp.speaker.events import Anomaly, Event, Greeted
 from exavrrp.speaker.prefixes import backoff
 
 
@@ -57,7 +57,7 @@ class Greeting:
         self.times += 1
         self._sent_at = now
         self._again = True
-        return [Odd("ExaBGP does not answer; asking again for its version")]
+        return [Anomaly("ExaBGP does not answer; asking again for its version")]
 
     def feed(self, line: str) -> tuple[str | None, bool]:
         """A line that is no event: the version if that answer is complete now, and whether the line was part of it.

@@ -24,7 +24,7 @@ from typing import Protocol
 from exavrrp.control import start_time
 from exavrrp.ports import Clock
 from exavrrp.routes import Network, Route
-from exavrrp.speaker import Answered, Event, Gone
+from exavrrp.speaker import Answered, Disconnected, Event
 from exavrrp.timers import Timer
 
 LOOK = 0.02
@@ -148,7 +148,7 @@ class Deaf:
         gone, self.announced = self.announced - self.wanted, frozenset()
         for network in sorted(gone, key=str):
             self._tell(Answered(network, None))
-        self._tell(Gone("it has ended"))
+        self._tell(Disconnected("it has ended"))
 
 
 def lives(number: int, started: int) -> bool:
