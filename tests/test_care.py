@@ -8,7 +8,7 @@ import pytest
 from exavrrp import speaker
 from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
 from exavrrp.config import Configuration
-from exavrrp.node import REPLACED, SUCCEEDED, Node
+from exavrrp.node import REPLACED, STOP_LIMIT, SUCCEEDED, Event, Node
 from exavrrp.ports import End, Succession, Terminated
 from exavrrp.roster import Ports
 from exavrrp.vrrp.router import Role
@@ -206,6 +206,39 @@ def test_in_break_before_make_priority_zero_is_sent_after_the_unbind() -> None:
     care = Care(before)
     care.rig.after(GRACE - 0.01)
     assert (before.done, care.done(), care.rig.bound()) == ([], [], True)
+
+
+@pytest.mark.parametrize(
+    "events", [(speaker.Disconnected("EOF"),), (Terminated(), speaker.Stopping()), (End("SIGINT"),)]
+)
+@pytest.mark.parametrize("make", [unanswered, given_active])
+def test_where_more_ends_than_the_agent_there_is_nothing_to_take_care_of(
+    make: Callable[[], Rig], events: tuple[Event, ...]
+) -> None:
+    before = make()
+    before.handle(*events).after(STOP_LIMIT)
+    assert "send web 0" in before.done
+    assert (before.node.over, before.node.bequest, before.bound()) == (True, None, False)
+    assert before.memory.notes[-1][0] == {"web": None}
+
+
+def test_who_stays_out_leaves_the_addresses_to_the_successor() -> None:
+    care = Care(unanswered())
+    care.rig.handle(End(SUCCEEDED))
+    assert (care.rig.memory.notes[-1][0], care.rig.bound()) == ({"web": "leaving"}, True)
+
+
+def test_a_group_whose_agent_was_killed_waits_for_the_answers_for_all_its_members() -> None:
+    rig = Rig(router(1, group="both"), router(2, group="both"))
+    rig.memory.announced = rig.memory.active = {"web", "web2"}
+    rig.speaker.answers = False
+    rig.start().session()
+    rig.speaker.answer(PREFIX)
+    rig.after(4 * INTERVAL)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.INITIALIZE]
+    rig.speaker.answer()
+    rig.after(2 * INTERVAL)
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.ACTIVE]
 
 
 def test_a_successor_takes_part_when_exabgp_has_answered() -> None:
