@@ -6,7 +6,7 @@ from errno import ENETUNREACH
 import pytest
 
 from exavrrp import ports
-from exavrrp.adverts import FAREWELLS
+from exavrrp.adverts import PRIORITY_ZERO_REPEATS
 from exavrrp.ports import Link, PathsChanged, Sent
 from exavrrp.vrrp.packet import Address
 from exavrrp.vrrp.router import Role
@@ -21,8 +21,8 @@ def test_priority_zero_is_repeated_until_the_router_is_closed() -> None:
         rig.node.commands.drain("web")
         if closed:
             rig.node.close()
-        rig.after(FAREWELLS[-1])
-        assert rig.done.count("send web 0") == (1 if closed else 1 + len(FAREWELLS))
+        rig.after(PRIORITY_ZERO_REPEATS[-1])
+        assert rig.done.count("send web 0") == (1 if closed else 1 + len(PRIORITY_ZERO_REPEATS))
 
 
 def test_priority_zero_is_not_repeated_once_the_router_is_active_again() -> None:
@@ -31,7 +31,7 @@ def test_priority_zero_is_not_repeated_once_the_router_is_active_again() -> None
     rig.node.commands.drain("web")
     rig.node.commands.undrain("web")
     assert rig.role() is Role.ACTIVE
-    rig.after(FAREWELLS[-1])
+    rig.after(PRIORITY_ZERO_REPEATS[-1])
     assert rig.done.count("send web 0") == 1
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from exavrrp import events, presence
 from exavrrp.groups import Group
-from exavrrp.instance import Effect, Fault, Hold, Hurry, Instance
+from exavrrp.instance import Effect, Fault, Hold, Instance, StopBudget
 from exavrrp.presence import Handover, Step
 from exavrrp.queues import Queue
 from exavrrp.routes import Level
@@ -141,7 +141,7 @@ class Node:
     def ring(self) -> None:
         deadlines = [member.deadline for member in self.group.members.values() if member.deadline is not None]
         if any(deadline <= self.world.now for deadline in deadlines):
-            self.do(events.Rang())
+            self.do(events.TimerFired())
             left = [member.deadline for member in self.group.members.values() if member.deadline is not None]
             assert all(deadline > self.world.now for deadline in left), "an alarm that would ring for ever"
 
@@ -258,9 +258,9 @@ def test_a_router_without_a_group_has_alarms_and_deadlines_too() -> None:
     group.handle(events.Released(V6, Hold.WAITING), 1.0)
     due = alone.deadline
     assert due is not None
-    group.handle(events.Rang(), 1.5)
+    group.handle(events.TimerFired(), 1.5)
     assert (alone.router.role, alone.deadline) == (BACKUP, due), "nothing was due"
-    group.handle(events.Rang(), due)
+    group.handle(events.TimerFired(), due)
     assert alone.router.role is ACTIVE
 
 
@@ -268,7 +268,7 @@ def test_an_alarm_for_something_else_takes_nothing_over() -> None:
     one = world()
     one.lost = {(0, V4)}
     one.pass_(20)
-    assert one.nodes[1].group.handle(events.Rang(), one.now) == [], "not even for a moment"
+    assert one.nodes[1].group.handle(events.TimerFired(), one.now) == [], "not even for a moment"
 
 
 @pytest.mark.parametrize("fault", [Fault.CHECK, Fault.BIND, Fault.ADVERTS])
@@ -487,14 +487,14 @@ def test_a_stalled_member_takes_the_others_with_it() -> None:
     node.carry_out = watch  # type: ignore[method-assign]
     node.do(events.Recovered(V6, Fault.CHECK))
     assert transitions == []
-    node.do(events.Rang())
+    node.do(events.TimerFired())
     assert transitions == [(V6, Why.STALLED, "our"), (V4, Why.STALLED, "six:")]
 
 
 def test_a_stop_and_its_end() -> None:
     one = world()
     node = one.nodes[0]
-    node.do(events.Stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5)))
+    node.do(events.Stop(Why.SHUTDOWN, "SIGTERM", StopBudget(1.5)))
     assert node.active == set()
     node.do(events.Abandon())
     assert all(member.finished for member in node.group.members.values())
@@ -571,7 +571,7 @@ HAPPENINGS = st.one_of(
     st.builds(_on, numbers, st.builds(events.Held, members, st.sampled_from(Hold), st.just("held"))),
     st.builds(_on, numbers, st.builds(events.Released, members, st.sampled_from(Hold))),
     st.builds(_configures, numbers, members, st.sampled_from(Handover)),
-    st.builds(_on, numbers, st.just(events.Rang())),
+    st.builds(_on, numbers, st.just(events.TimerFired())),
     st.builds(_on, numbers, st.builds(events.Rated, members, st.sampled_from([1, 90, 100, 150, 254]))),
 )
 PRIORITIES = st.sampled_from([1, 90, 100, 150, 254])

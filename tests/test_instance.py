@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import presence
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry, Instance
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor, StopBudget
 from exavrrp.presence import ANSWER_LIMIT, SETTLE, Handover, Leaving, Lingering, Stage, Step, Stranded, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.takeover import PACE, Count
@@ -262,7 +262,7 @@ def test_a_drain_without_a_successor_is_undone_without_a_gap() -> None:
     one = serving()
     one.hold(Hold.DRAIN, "drained", 4.0)
     undone = one.timeout(4.0 + CEILING)
-    assert told(undone) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+    assert told(undone) == [NoSuccessor(CEILING), (BACKUP, Why.STARTUP)]
     assert (one.holds, state(one)) == ({}, Leaving(None, Stage.AWAITING))
     soon = one.deadline
     assert soon is not None
@@ -276,7 +276,7 @@ def test_a_drain_with_break_before_make_and_no_successor_is_undone() -> None:
     assert one.hold(Hold.DRAIN, "drained", 4.0) == [Step.WITHDRAW]
     one.withdrawn(4.0)
     assert told(one.timeout(4.0 + SETTLE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
-    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+    assert told(one.timeout(4.0 + CEILING)) == [NoSuccessor(CEILING), (BACKUP, Why.STARTUP)]
 
 
 def test_an_undrain_while_break_before_make_releases_takes_part_at_once() -> None:
@@ -387,7 +387,7 @@ def test_a_fault_during_a_drain_does_not_make_it_a_success() -> None:
     one.withdrawn(5.0)
     assert told(one.timeout(5.0 + SETTLE)) == [Step.UNBIND]
     assert one.awaited
-    assert one.timeout(4.0 + CEILING) == [Deserted(CEILING)]
+    assert one.timeout(4.0 + CEILING) == [NoSuccessor(CEILING)]
     assert told(one.clear(Fault.CHECK, 60.0)) == [(BACKUP, Why.STARTUP)]
 
 
@@ -405,7 +405,7 @@ def test_a_second_drain_does_not_restart_the_wait() -> None:
     one.hold(Hold.DRAIN, "drained", 4.0)
     assert one.hold(Hold.DRAIN, "drained again", 10.0) == []
     assert one.holds == {Hold.DRAIN: "drained again"}
-    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+    assert told(one.timeout(4.0 + CEILING)) == [NoSuccessor(CEILING), (BACKUP, Why.STARTUP)]
 
 
 def test_an_advert_that_loses_while_break_before_make_releases_is_no_successor() -> None:
@@ -415,7 +415,7 @@ def test_an_advert_that_loses_while_break_before_make_releases_is_no_successor()
     assert one.awaited
     one.withdrawn(4.02)
     one.timeout(4.02 + SETTLE)
-    assert told(one.timeout(4.0 + CEILING)) == [Deserted(CEILING), (BACKUP, Why.STARTUP)]
+    assert told(one.timeout(4.0 + CEILING)) == [NoSuccessor(CEILING), (BACKUP, Why.STARTUP)]
 
 
 def test_a_drain_that_ended_early_leaves_no_ceiling_behind() -> None:
@@ -511,7 +511,7 @@ def test_a_router_out_of_the_election_does_not_announce_as_standby() -> None:
 
 def test_a_handover_that_is_in_a_hurry_stays_so() -> None:
     one = serving()
-    one.stop(Why.SHUTDOWN, "", Hurry(1.5), 4.0)
+    one.stop(Why.SHUTDOWN, "", StopBudget(1.5), 4.0)
     hurried = one.presence.settings
     one.configure(settings(), handing_over(), STALE, 4.1)
     assert one.presence.settings == hurried
@@ -662,14 +662,14 @@ def test_addresses_that_were_lost_are_withdrawn() -> None:
 
 
 def stop(one: Instance, now: float) -> list[Effect]:
-    return one.stop(Why.SHUTDOWN, "SIGTERM", Hurry(1.5), now)
+    return one.stop(Why.SHUTDOWN, "SIGTERM", StopBudget(1.5), now)
 
 
 def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
-    fitted = Hurry(1.5).fit(handing_over())
+    fitted = StopBudget(1.5).fit(handing_over())
     assert (fitted.hold, fitted.linger, fitted.ceiling, fitted.stale) == (0.75, 0.375, 0.75, 0.75)
     short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3, stale=0.4)
-    assert Hurry(1.5).fit(short) == short
+    assert StopBudget(1.5).fit(short) == short
 
 
 def test_a_stop_resigns_first_and_serves_on_until_another_does() -> None:
@@ -924,7 +924,7 @@ class World:
                     self.role = after
                 case Step():
                     self.take(effect)
-                case Notice() | PathQuiet() | PathBack() | Deserted():
+                case Notice() | PathQuiet() | PathBack() | NoSuccessor():
                     pass
             assert self.bound or self.announced is None, "announced while unbound"
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from exavrrp import events, ports, speaker
-from exavrrp.adverts import FAREWELLS
+from exavrrp.adverts import PRIORITY_ZERO_REPEATS
 from exavrrp.announcement import REATTEMPTS
 from exavrrp.backoff import RETRIES
 from exavrrp.bequest import Bequest
 from exavrrp.binding import BIND_PAUSE
-from exavrrp.groups import Happened
+from exavrrp.groups import Effects
 from exavrrp.neighbors import Session
 from exavrrp.node import REPLACED, STOP_LIMIT, TELL_TALE
 from exavrrp.notes import NOTE_PAUSE
@@ -969,7 +969,7 @@ def test_an_orderly_stop_hands_over_withdraws_and_unbinds_within_its_limit() -> 
     rig.handle(ports.End("SIGINT"))
     assert rig.log.told("agent-stopping") == [{"reason": "SIGINT"}]
     assert rig.take() == ["send web 0", LEFT]
-    rig.after(FAREWELLS[-1])
+    rig.after(PRIORITY_ZERO_REPEATS[-1])
     assert rig.take() == ["send web 0", "send web 0"]
     rig.hear(100).after(STOP_LIMIT)
     assert rig.take() == [WORST, WITHDRAW, UNBIND]
@@ -982,7 +982,7 @@ def test_an_orderly_stop_hands_over_withdraws_and_unbinds_within_its_limit() -> 
 def test_a_stop_waits_for_the_repeats_of_priority_zero() -> None:
     rig = given_backup().handle(ports.End("SIGINT"))
     assert not rig.node.over
-    rig.after(2 * FAREWELLS[-1])
+    rig.after(2 * PRIORITY_ZERO_REPEATS[-1])
     assert rig.node.over
 
 
@@ -1160,7 +1160,7 @@ def test_a_bug_in_waiting_work_does_not_stop_the_rest() -> None:
 
 
 def test_every_event_is_recorded_with_its_effects() -> None:
-    recorded: list[tuple[str, events.Event, float, Happened | Exception]] = []
+    recorded: list[tuple[str, events.Event, float, Effects | Exception]] = []
     rig = given_active(record=lambda *told: recorded.append(told))
     assert {team for team, *_ in recorded} == {"web"}
     assert isinstance(recorded[-1][1], events.Withdrawn | events.Bound | events.Event)

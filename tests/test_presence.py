@@ -268,7 +268,7 @@ def test_a_time_limit_shortens_timers_and_lengthens_none() -> None:
     for before, after in cases:
         presence = Presence(slow)
         presence.state = before
-        presence.hurry(fast, 10.0)
+        presence.expedite(fast, 10.0)
         assert (presence.state, presence.settings) == (after, fast)
 
 
@@ -277,7 +277,7 @@ def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
     presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
     for event in (Event.PROMOTED, Event.BOUND):
         presence.handle(event, 0.0)
-    presence.hurry(presence.settings, 10.0)
+    presence.expedite(presence.settings, 10.0)
     assert presence.handle(Event.UNANNOUNCED, 10.0) == [Step.WITHDRAW]
     assert presence.handle(Event.WITHDRAWN, 10.1) == []
     assert presence.deadline == pytest.approx(10.6)

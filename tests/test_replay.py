@@ -17,8 +17,8 @@ from exavrrp.binding import OnLo
 from exavrrp.care import Caretaker
 from exavrrp.cli import main
 from exavrrp.config import Configuration
-from exavrrp.groups import Group, Happened
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Hurry
+from exavrrp.groups import Effects, Group
+from exavrrp.instance import Effect, Fault, Hold, NoSuccessor, StopBudget
 from exavrrp.leftovers import Leftovers
 from exavrrp.node import TELL_TALE, Node
 from exavrrp.notes import Notes
@@ -256,7 +256,7 @@ def test_a_bug_is_reproduced_or_reported(monkeypatch: pytest.MonkeyPatch) -> Non
     rig = given_active(make=recorder(lines))
     handle = Group.handle
 
-    def mistaken(self: Group, event: events.Event, now: float) -> Happened:
+    def mistaken(self: Group, event: events.Event, now: float) -> Effects:
         if isinstance(event, events.Heard):
             raise AssertionError("never")
         return handle(self, event, now)
@@ -358,9 +358,9 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         events.Unbound("web", "lost"): "web: is not bound: lost",
         events.Withdrawn("web"): "web: is withdrawn, confirmed",
         events.Start(): "web: start",
-        events.Stop(Why.SHUTDOWN, "SIGINT", Hurry(1.5)): "web: stop within 1.5s (shutdown: SIGINT)",
+        events.Stop(Why.SHUTDOWN, "SIGINT", StopBudget(1.5)): "web: stop within 1.5s (shutdown: SIGINT)",
         events.Abandon(): "web: the time for a stop is over",
-        events.Rang(): "web: the alarm rang",
+        events.TimerFired(): "web: the alarm rang",
     }
     assert {type(event) for event in told} == {
         kind for part in get_args(events.Event) for kind in get_args(part) or (part,)
@@ -370,12 +370,12 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         Transition(Role.BACKUP, Role.ACTIVE, Why.STARTUP, ""),
         Advertise(90),
         Step.BIND,
-        Deserted(5.0),
+        NoSuccessor(5.0),
         PathQuiet(PEER, 3),
         PathBack(PEER, 3),
         Notice(next(iter(Oddity)), PEER, "every 0.2s"),
     ]
-    assert words(events.Rang(), *done)[1:] == [
+    assert words(events.TimerFired(), *done)[1:] == [
         "    web: backup → active (startup)",
         "    web: advertise priority 90",
         "    web: bind",

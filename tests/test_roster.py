@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import ports
-from exavrrp.adverts import FAREWELLS
+from exavrrp.adverts import PRIORITY_ZERO_REPEATS
 from exavrrp.node import STOP_LIMIT
 from exavrrp.presence import SETTLE
 from exavrrp.reception import sources
@@ -372,10 +372,10 @@ def test_a_stop_takes_nothing_from_the_ports() -> None:
 def test_a_stopped_router_does_not_delay_the_end_of_the_node() -> None:
     rig = given_backup()
     rig.reconfigure(router(vrid=8))
-    rig.clock.now += 2 * FAREWELLS[-1]
+    rig.clock.now += 2 * PRIORITY_ZERO_REPEATS[-1]
     rig.node.turns.ring()  # it has left, and is to be dismissed in the next turn
     rig.node.handle(ports.End("SIGINT"))
-    rig.after(2 * FAREWELLS[-1])
+    rig.after(2 * PRIORITY_ZERO_REPEATS[-1])
     assert (rig.node.over, rig.node.abandoned) == (True, False)
     assert rig.router().configuration.vrid == 1
     changes = rig.changes
@@ -539,7 +539,7 @@ def test_nobody_comes_when_the_node_has_come_to_its_end_meanwhile() -> None:
 def test_a_stop_is_over_when_the_last_router_has_left() -> None:
     rig = given_active(router(linger=0.1), router(2))
     rig.hear(250, "web").after(2.5)
-    rig.handle(ports.End("test")).after(4 * FAREWELLS[-1])
+    rig.handle(ports.End("test")).after(4 * PRIORITY_ZERO_REPEATS[-1])
     assert rig.router("web").instance.finished
     assert not rig.node.over, "the other one hands over still"
     assert rig.after(STOP_LIMIT).node.over

@@ -12,7 +12,7 @@ from exavrrp.vrrp.packet import LEAVING, Address, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Role
 from exavrrp.ways import MUTE_ADVERTS, Ways
 
-FAREWELLS = (0.003, 0.006)
+PRIORITY_ZERO_REPEATS = (0.003, 0.006)
 """Seconds after the first priority 0 at which it is repeated: adverts are not acknowledged."""
 
 
@@ -53,10 +53,10 @@ class Adverts:
         """As the election demands; a priority 0 is repeated."""
         self.send(priority)
         if priority == LEAVING:
-            for delay in FAREWELLS:
-                self._common.timers.call_later(delay, self._repeat_farewell)
+            for delay in PRIORITY_ZERO_REPEATS:
+                self._common.timers.call_later(delay, self._repeat_priority_zero)
 
-    def _repeat_farewell(self) -> None:
+    def _repeat_priority_zero(self) -> None:
         if self._common.instance.router.role is not Role.ACTIVE:
             self.send(LEAVING)
 

@@ -14,14 +14,14 @@ from functools import partial
 
 from exavrrp import events
 from exavrrp.config import VirtualRouter as RouterConfiguration
-from exavrrp.groups import Group, Happened
-from exavrrp.instance import Hurry
+from exavrrp.groups import Effects, Group
+from exavrrp.instance import StopBudget
 from exavrrp.queues import Queue
 from exavrrp.timers import Alarm, Timers
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.router import Role, Why
 
-Record = Callable[[str, events.Event, float, Happened | Exception], None]
+Record = Callable[[str, events.Event, float, Effects | Exception], None]
 """Is told what a team was told, when, and what it answered; what follows from that comes after it."""
 
 
@@ -80,12 +80,12 @@ class Team:
     def handle(self, event: events.Event, now: float) -> None:
         """Let the group decide, and carry out what follows."""
         try:
-            happened = self.group.handle(event, now)
+            effects = self.group.handle(event, now)
         except Exception as error:
             self._record(self.name, event, now, error)
             raise
-        self._record(self.name, event, now, happened)
-        for name, effect in happened:
+        self._record(self.name, event, now, effects)
+        for name, effect in effects:
             self._by_name[name].carry_out(effect)
 
 
@@ -159,7 +159,7 @@ class Elections:
     def stop(self, team: Team, detail: str, limit: float) -> None:
         """Leave, in the configured order, within ``limit`` seconds."""
         roles = {router: router.instance.router.role for router in team.routers}
-        self.tell_team(team, events.Stop(Why.SHUTDOWN, detail, Hurry(limit)))
+        self.tell_team(team, events.Stop(Why.SHUTDOWN, detail, StopBudget(limit)))
         for router, role in roles.items():
             router.notify_stop(role, detail)
 
@@ -181,7 +181,7 @@ class Elections:
         elif self._timers.time() - due >= interval:
             self._decide(team, due)
         else:
-            self.tell_team(team, events.Rang())
+            self.tell_team(team, events.TimerFired())
 
     def _decide(self, team: Team, due: float) -> None:
         """What was ``due`` is decided by all that has come until now.
@@ -192,4 +192,4 @@ class Elections:
         now = self._timers.time()
         elections = (router.instance.router.deadline for router in team.routers)
         self._catch_up(max([due, *(deadline for deadline in elections if deadline is not None and deadline <= now)]))
-        self.tell_team(team, events.Rang())
+        self.tell_team(team, events.TimerFired())

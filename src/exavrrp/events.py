@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from exavrrp import presence
-from exavrrp.instance import Fault, Hold, Hurry
+from exavrrp.instance import Fault, Hold, StopBudget
 from exavrrp.vrrp import router
 from exavrrp.vrrp.packet import Address, Advertisement
 from exavrrp.vrrp.router import Why
@@ -31,7 +31,7 @@ class Stop:
 
     why: Why
     detail: str
-    hurry: Hurry
+    budget: StopBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class Abandon:
 
 
 @dataclass(frozen=True, slots=True)
-class Rang:
-    """The alarm of any member's ``deadline``; the caller has handed over all packets that were waiting."""
+class TimerFired:
+    """A member's ``deadline`` has come; the caller has handed over all packets that were waiting."""
 
 
 # Of one member
@@ -170,4 +170,4 @@ OfOne: TypeAlias = (
     | Unbound
     | Withdrawn
 )
-Event: TypeAlias = Start | Stop | Abandon | Rang | OfOne
+Event: TypeAlias = Start | Stop | Abandon | TimerFired | OfOne

@@ -34,13 +34,13 @@ from collections.abc import Callable, Iterable
 from typing import assert_never
 
 from exavrrp import events
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Instance
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor
 from exavrrp.presence import Step
 from exavrrp.takeover import Count
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import Role, Transition, Why
 
-Happened = list[tuple[str, Effect]]
+Effects = list[tuple[str, Effect]]
 """Effects in the order to be carried out, each with the name of its member."""
 
 
@@ -60,28 +60,28 @@ class Group:
 
     @property
     def deadline(self) -> float | None:
-        """When ``Rang`` is due; None when nothing is awaited."""
+        """When ``TimerFired`` is due; None when nothing is awaited."""
         if self._alone:
             return self._first.deadline
         deadlines = (member.deadline for member in self.members.values())
         return min((due for due in deadlines if due is not None), default=None)
 
-    def handle(self, event: events.Event, now: float) -> Happened:
+    def handle(self, event: events.Event, now: float) -> Effects:
         """What all members are to do because of ``event`` at ``now`` (never going back), in order."""
         match event:
             case events.Start():
-                happened = self._start(now)
-            case events.Stop(why, detail, hurry):
-                happened = self._each(lambda member: member.stop(why, detail, hurry, now))
+                effects = self._start(now)
+            case events.Stop(why, detail, budget):
+                effects = self._each(lambda member: member.stop(why, detail, budget, now))
             case events.Abandon():
-                happened = self._each(lambda member: member.abandon(now))
-            case events.Rang():
-                happened = self._ring(now)
+                effects = self._each(lambda member: member.abandon(now))
+            case events.TimerFired():
+                effects = self._ring(now)
             case _:
-                happened = self._member(event, now)
-        return self._settled(happened, now)
+                effects = self._member(event, now)
+        return self._settled(effects, now)
 
-    def _member(self, event: events.OfOne, now: float) -> Happened:
+    def _member(self, event: events.OfOne, now: float) -> Effects:
         """What ``event`` means for the member that it is of, and for others at once."""
         name, member = event.name, self.members[event.name]
         match event:
@@ -114,22 +114,22 @@ class Group:
             case _:
                 assert_never(event)
 
-    def _start(self, now: float) -> Happened:
-        happened = self._prioritise(now)
+    def _start(self, now: float) -> Effects:
+        effects = self._prioritise(now)
         # Known faults and holds of one member keep out all, before the first of them begins.
-        happened += self._share_faults(now) + self._share_waiting(now)
-        return happened + self._each(lambda member: member.start(now))
+        effects += self._share_faults(now) + self._share_waiting(now)
+        return effects + self._each(lambda member: member.start(now))
 
-    def _ring(self, now: float) -> Happened:
+    def _ring(self, now: float) -> Effects:
         if not self._alone:
             for member in self.members.values():
                 member.withheld = not self._is_due(member, now)
-        happened = self._each(lambda member: member.timeout(now))
-        if any(isinstance(effect, Deserted) for _, effect in happened):
-            happened += self._each(lambda member: member.desert(now))
-        return happened
+        effects = self._each(lambda member: member.timeout(now))
+        if any(isinstance(effect, NoSuccessor) for _, effect in effects):
+            effects += self._each(lambda member: member.cancel_drain(now))
+        return effects
 
-    def _hear(self, member: Instance, heard: events.Heard, now: float) -> Happened:
+    def _hear(self, member: Instance, heard: events.Heard, now: float) -> Effects:
         source, advertisement = heard.source, heard.advertisement
         if self._alone:
             return self._of(member.name, member.received(source, advertisement, heard.interface, heard.expected, now))
@@ -137,20 +137,20 @@ class Group:
             return self._of(
                 member.name, member.copies.heard(source, advertisement, heard.interface, heard.expected, now)
             )
-        effects = member.received(source, advertisement, heard.interface, heard.expected, now)
-        happened = self._of(member.name, effects)
+        received = member.received(source, advertisement, heard.interface, heard.expected, now)
+        effects = self._of(member.name, received)
         if advertisement.priority != LEAVING:
             for other in self._others(member.name):
-                happened += self._of(other.name, other.succeeded(now))
-        return happened
+                effects += self._of(other.name, other.succeeded(now))
+        return effects
 
-    def _hold(self, name: str, hold: Hold, detail: str, now: float) -> Happened:
+    def _hold(self, name: str, hold: Hold, detail: str, now: float) -> Effects:
         if hold is Hold.WAITING:
             self._waiting[name] = detail
             return self._share_waiting(now)
         return self._each(lambda member: member.hold(hold, detail, now))
 
-    def _release(self, name: str, hold: Hold, now: float) -> Happened:
+    def _release(self, name: str, hold: Hold, now: float) -> Effects:
         if hold is Hold.WAITING:
             self._waiting.pop(name, None)
             return self._share_waiting(now)
@@ -158,30 +158,30 @@ class Group:
 
     # What ties them together
 
-    def _settled(self, happened: Happened, now: float) -> Happened:
-        """What has ``happened`` to some, and what follows for the others, until nothing follows any more."""
+    def _settled(self, effects: Effects, now: float) -> Effects:
+        """What has happened to some members, and what follows for the others, until nothing follows any more."""
         if self._alone:
-            return happened
-        last = happened
+            return effects
+        last = effects
         while True:  # at least once: a fault may be news without any effect on its own member
             last = self._share_faults(now) + self._share_waiting(now) + self._give_way(last, now)
             if not last:
                 break
-            happened = happened + last
+            effects = effects + last
         self._withhold()
-        return _unbound_last(happened)
+        return _unbound_last(effects)
 
-    def _share_faults(self, now: float) -> Happened:
-        happened: Happened = []
+    def _share_faults(self, now: float) -> Effects:
+        effects: Effects = []
         for name, member in self.members.items():
             cause = next((f"{other.name}: {_own(other)}" for other in self._others(name) if _own(other)), None)
             if cause is None:
-                happened += self._of(name, member.clear(Fault.GROUP, now))
+                effects += self._of(name, member.clear(Fault.GROUP, now))
             elif Fault.GROUP not in member.faults:
-                happened += self._of(name, member.fault(Fault.GROUP, cause, now))
-        return happened
+                effects += self._of(name, member.fault(Fault.GROUP, cause, now))
+        return effects
 
-    def _share_waiting(self, now: float) -> Happened:
+    def _share_waiting(self, now: float) -> Effects:
         cause = next((f"{name}: {detail}" for name, detail in self._waiting.items()), None)
         if cause is None:
             return self._each(lambda member: member.release(Hold.WAITING, now))
@@ -189,14 +189,14 @@ class Group:
             lambda member: member.hold(Hold.WAITING, self._waiting.get(member.name, cause), now)  # its own detail first
         )
 
-    def _give_way(self, happened: Happened, now: float) -> Happened:
+    def _give_way(self, effects: Effects, now: float) -> Effects:
         """A member that is still Active beside one that became Backup follows it, for the same reason.
 
         Not if it is releasing itself (break before make), unless another node is Active or this one was stopped.
         """
         ends = [
             (name, effect)
-            for name, effect in happened
+            for name, effect in effects
             if isinstance(effect, Transition) and effect.before is Role.ACTIVE
         ]
         lost = any(effect.why in (Why.SUPERSEDED, Why.STALLED) for _, effect in ends)  # perhaps no Backup any more
@@ -211,7 +211,7 @@ class Group:
         ]
         return [one for member in active for one in self._of(member.name, member.give_way(why, detail, now))]
 
-    def _prioritise(self, now: float) -> Happened:
+    def _prioritise(self, now: float) -> Effects:
         least = min(self._priorities.values())
         return self._each(lambda member: member.prioritise(least, now) if member.router.priority != least else [])
 
@@ -256,10 +256,10 @@ class Group:
     def _others(self, name: str) -> list[Instance]:
         return [member for member in self.members.values() if member.name != name]
 
-    def _of(self, name: str, effects: Iterable[Effect]) -> Happened:
+    def _of(self, name: str, effects: Iterable[Effect]) -> Effects:
         return [(name, effect) for effect in effects]
 
-    def _each(self, act: Callable[[Instance], list[Effect]]) -> Happened:
+    def _each(self, act: Callable[[Instance], list[Effect]]) -> Effects:
         return [one for name, member in self.members.items() for one in self._of(name, act(member))]
 
 
@@ -283,15 +283,15 @@ class _Doubt:
         return now < self._since + patience
 
 
-def _unbound_last(happened: Happened) -> Happened:
+def _unbound_last(effects: Effects) -> Effects:
     """The same, each member's effects in their order, but no unbinding before what others do first.
 
     The kernel may take 20 ms to remove an address (seen on a busy machine); the priority 0 of the others must not wait.
     """
-    first: Happened = []
-    then: Happened = []
+    first: Effects = []
+    then: Effects = []
     unbound: set[str] = set()
-    for name, effect in happened:
+    for name, effect in effects:
         if effect is Step.UNBIND:
             unbound.add(name)
         (then if name in unbound else first).append((name, effect))

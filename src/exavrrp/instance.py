@@ -48,14 +48,14 @@ from exavrrp.vrrp.router import (
 
 
 @dataclass(frozen=True, slots=True)
-class Deserted:
+class NoSuccessor:
     """No node has taken over from a drained router: the drain is undone."""
 
     waited: float
     """seconds"""
 
 
-Effect = Advertise | Transition | Notice | PathQuiet | PathBack | Deserted | Step
+Effect = Advertise | Transition | Notice | PathQuiet | PathBack | NoSuccessor | Step
 """What the caller carries out. Of the steps, BIND wants BOUND or UNBOUND reported, WITHDRAW wants WITHDRAWN."""
 
 
@@ -94,7 +94,7 @@ class Hold(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hurry:
+class StopBudget:
     """The time limit of a stop, into which the rest of the handover is fitted."""
 
     limit: float
@@ -191,12 +191,12 @@ class Instance:
         # From now on the election decides, not the ceiling: it promotes us, or a successor's advert arrives.
         return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
 
-    def stop(self, why: Why, detail: str, hurry: Hurry, now: float) -> list[Effect]:
+    def stop(self, why: Why, detail: str, budget: StopBudget, now: float) -> list[Effect]:
         """Leave the election in the order of the configured handover."""
         self._running = False
         self._stopped = True
         self._successor_by = None
-        self.presence.hurry(hurry.fit(self.presence.settings), now)
+        self.presence.expedite(budget.fit(self.presence.settings), now)
         # A node that has not taken part yet may be serving what a predecessor left to it.
         return [*self._leave(Shutdown(why, detail), now), *self._inform(presence.Event.DEMOTED, now)]
 
@@ -222,7 +222,7 @@ class Instance:
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
-        effects = self._deserted(now)
+        effects = self._drain_timed_out(now)
         if not self.withheld:
             effects += self._elect(Timeout(), now)
         return effects + self._inform(presence.Event.TIMEOUT, now) + self._release(now) + self._recount(now)
@@ -232,14 +232,14 @@ class Instance:
         changed = self.takeovers.failures.recount(now)
         return [Step.ANNOUNCE] if changed and self.presence.level is Level.ACTIVE else []
 
-    def _deserted(self, now: float) -> list[Effect]:
-        return [] if self._successor_by is None or now < self._successor_by else self.desert(now)
+    def _drain_timed_out(self, now: float) -> list[Effect]:
+        return [] if self._successor_by is None or now < self._successor_by else self.cancel_drain(now)
 
-    def desert(self, now: float) -> list[Effect]:
+    def cancel_drain(self, now: float) -> list[Effect]:
         """No node takes over from this router, or from another member of its group: the drain is undone."""
         if Hold.DRAIN not in self.holds:
             return []
-        effects: list[Effect] = [Deserted(self.presence.settings.ceiling)]
+        effects: list[Effect] = [NoSuccessor(self.presence.settings.ceiling)]
         self._resuming = True
         return [*effects, *self._inform(presence.Event.KEEP, now), *self.release(Hold.DRAIN, now)]
 

@@ -221,7 +221,7 @@ class Presence:
         self.state: State = Absent()
         self.standing_by = False
         """whether it announces as a standby while it does not serve"""
-        self._hurried = False
+        self._ending = False
 
     @property
     def bound(self) -> bool:
@@ -258,17 +258,17 @@ class Presence:
 
         ``candidate``: whether the router takes part in the election.
         """
-        if not self._hurried:
+        if not self._ending:
             self.settings = settings
             self.standing_by = candidate and settings.standby
 
-    def hurry(self, settings: Settings, now: float) -> None:
+    def expedite(self, settings: Settings, now: float) -> None:
         """From ``now`` on ``settings`` count, also for what is under way; they must not be slower.
 
         The process is about to end: the addresses do not stay bound for want of another node.
         """
         self.settings = settings
-        self._hurried = True
+        self._ending = True
         match self.state:
             case Leaving(float(deadline), stage):
                 limit = settings.ceiling if stage is Stage.AWAITING else settings.hold / 2
@@ -418,7 +418,7 @@ class Presence:
                 return []
 
     def _strand(self, now: float) -> list[Step]:
-        if self.settings.handover is Handover.BREAK_BEFORE_MAKE or self._hurried:
+        if self.settings.handover is Handover.BREAK_BEFORE_MAKE or self._ending:
             return self._vanish(now)
         steps = self._vanish(now)
         match self.state:

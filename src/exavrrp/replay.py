@@ -20,8 +20,8 @@ from exavrrp import events
 from exavrrp.bequest import Bequest
 from exavrrp.care import Caretaker
 from exavrrp.config import Configuration
-from exavrrp.groups import Happened
-from exavrrp.instance import Deserted, Effect, Hold
+from exavrrp.groups import Effects
+from exavrrp.instance import Effect, Hold, NoSuccessor
 from exavrrp.node import ENTRANCES, Node
 from exavrrp.ports import Forgotten
 from exavrrp.presence import Step
@@ -43,7 +43,7 @@ class Done:
     """by the clock on the wall, if it was not set since the run began"""
     team: str
     event: events.Event
-    happened: Happened
+    effects: Effects
     """what came of it"""
     broken: str | None
     """the exception of the core, if that came of it"""
@@ -232,9 +232,9 @@ class _Run:
     def _damaged(self, reason: object) -> Damaged:
         return Damaged(self._number, f"{NO_LINE}{reason}")
 
-    def _record(self, team: str, event: events.Event, now: float, happened: Happened | Exception) -> None:
-        broke = broken(happened) if isinstance(happened, Exception) else None
-        effects = [] if isinstance(happened, Exception) else happened
+    def _record(self, team: str, event: events.Event, now: float, answer: Effects | Exception) -> None:
+        broke = broken(answer) if isinstance(answer, Exception) else None
+        effects = [] if isinstance(answer, Exception) else answer
         self._stories.append(lambda: Done(self._head.moment(now), team, event, effects, broke))
 
     # What was recorded
@@ -380,7 +380,7 @@ def transitions(story: Story) -> list[str]:
     """The same, of what was done only the transitions."""
     match story:
         case Done():
-            told = [_effect(name, effect) for name, effect in story.happened if isinstance(effect, Transition)]
+            told = [_effect(name, effect) for name, effect in story.effects if isinstance(effect, Transition)]
             told += [] if story.broken is None else [f"broken: {story.broken}"]
             return [_line(f"{_stamp(story.time)} {one}") for one in told]
         case Logged(event=event) if event != TRANSITION:
@@ -397,7 +397,7 @@ def _sentences(story: Story) -> list[str]:
         case Done():
             return [
                 f"{_stamp(story.time)} {_event(story.team, story.event)}",
-                *(f"    {_effect(name, effect)}" for name, effect in story.happened),
+                *(f"    {_effect(name, effect)}" for name, effect in story.effects),
                 *([] if story.broken is None else [f"    broken: {story.broken}"]),
             ]
         case Logged(time, event, fields):
@@ -446,7 +446,7 @@ def _effect(name: str, effect: Effect) -> str:
             return f"{name}: advertise priority {priority}"
         case Step():
             return f"{name}: {effect.name.lower()}"
-        case Deserted(waited):
+        case NoSuccessor(waited):
             return f"{name}: nobody has taken over within {waited:g}s"
         case PathQuiet(peer, index):
             return f"{name}: nothing from {peer} over interface {index} any more"
@@ -462,11 +462,11 @@ def _event(team: str, event: events.Event) -> str:
     match event:
         case events.Start():
             return f"{team}: start"
-        case events.Stop(why, detail, hurry):
-            return f"{team}: stop within {hurry.limit:g}s ({why}: {detail})"
+        case events.Stop(why, detail, budget):
+            return f"{team}: stop within {budget.limit:g}s ({why}: {detail})"
         case events.Abandon():
             return f"{team}: the time for a stop is over"
-        case events.Rang():
+        case events.TimerFired():
             return f"{team}: the alarm rang"
         case _:
             return f"{event.name}: {_of_one(event)}"

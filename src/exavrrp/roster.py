@@ -18,7 +18,7 @@ from functools import partial
 from typing import Protocol
 
 from exavrrp import events, ports
-from exavrrp.adverts import FAREWELLS
+from exavrrp.adverts import PRIORITY_ZERO_REPEATS
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.elections import Elections, Record, Team
@@ -169,7 +169,7 @@ class Roster:
         self._all_left = left
         leftovers.cleared = self._shrink
         self._leaving: dict[Team, float] = {}
-        """those that are to be there no longer, and when their last farewell has been sent"""
+        """those that are to be there no longer, and when their last priority 0 has been sent"""
         self._left: set[Team] = set()
         """those of them that have left"""
         self._drained: set[str] = set()
@@ -319,9 +319,9 @@ class Roster:
         timers = self._shared.timers
         for team in teams:
             self._drained.update(router.name for router in team.routers if router.drain.wanted)
-            self._leaving.setdefault(team, timers.time() + 2 * FAREWELLS[-1])
+            self._leaving.setdefault(team, timers.time() + 2 * PRIORITY_ZERO_REPEATS[-1])
         timers.call_later(limit, self._give_up, teams)
-        timers.call_later(2 * FAREWELLS[-1], self.look, teams)
+        timers.call_later(2 * PRIORITY_ZERO_REPEATS[-1], self.look, teams)
         for team in teams:
             self._elections.stop(team, why, limit)
 
@@ -339,7 +339,7 @@ class Roster:
             self._elections.tell_team(team, events.Abandon())
 
     def look(self, teams: Iterable[Team]) -> None:
-        """These may have left, if they had to: out of the election, unbound, and their last farewell is sent."""
+        """These may have left, if they had to: out of the election, unbound, and their last priority 0 is sent."""
         now = self._shared.timers.time()
         left = [one for one in teams if one in self._leaving and now >= self._leaving[one] and one.finished]
         left = [one for one in left if one not in self._left]

@@ -19,7 +19,7 @@ from exavrrp.common import Common, Tell
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.drain import Drain
 from exavrrp.health import Health, Verdict
-from exavrrp.instance import Deserted, Effect, Fault, Hold, Instance
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor
 from exavrrp.ports import Arrival, LimitedLog, Notifier, NotifyState, Paths, Severity, Transport
 from exavrrp.presence import Step
 from exavrrp.routes import Network
@@ -228,7 +228,7 @@ class VirtualRouter:
                 self.announcement.announce()
             case Step.WITHDRAW:
                 self.announcement.change()
-            case Deserted(waited):
+            case NoSuccessor(waited):
                 self.drain.undone(waited)
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self.ways.path_changed(peer, index, quiet=isinstance(effect, PathQuiet))

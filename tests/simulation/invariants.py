@@ -27,7 +27,7 @@ promises:
 import math
 from dataclasses import dataclass
 
-from exavrrp.events import Rang
+from exavrrp.events import TimerFired
 from exavrrp.instance import Fault
 from exavrrp.presence import ANSWER_LIMIT, Handover
 from exavrrp.routes import Level
@@ -294,7 +294,7 @@ class Invariants:
             return  # it is time, and the alarm is only late
         before = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         transitions, adverts = self.transitions, self.adverts
-        process.node.elections.tell_team(team, Rang())
+        process.node.elections.tell_team(team, TimerFired())
         after = [(one.instance.router.state, one.instance.presence.state) for one in team.routers]
         if before != after or (transitions, adverts) != (self.transitions, self.adverts):
             raise Violation(f"an alarm that rang before {deadline} changed {before} to {after}")

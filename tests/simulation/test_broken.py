@@ -80,7 +80,7 @@ def answers_without_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def goes_on_when_it_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Adverts, "_repeat_farewell", lambda self: self.send(self._common.instance.router.priority))
+    monkeypatch.setattr(Adverts, "_repeat_priority_zero", lambda self: self.send(self._common.instance.router.priority))
 
 
 def timer_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +132,7 @@ def makes_before_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_undoes_a_drain(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Instance, "_deserted", lambda self, now: [])
+    monkeypatch.setattr(Instance, "_drain_timed_out", lambda self, now: [])
 
 
 def believes_every_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
