@@ -397,8 +397,8 @@ def test_a_node_superseded_for_one_member_hands_over_all_members() -> None:
     node = one.nodes[0]
     node.do(events.Heard(V4, SOURCES[V4][1], node.group.members[V4].router.advertisement(200), 1, (1,)))
     stages = {name: member.presence.state for name, member in node.group.members.items()}
-    relieved = presence.Leaving(one.now + 0.25, presence.Stage.RELIEVED)
-    assert stages == {V4: relieved, V6: relieved}
+    has_successor = presence.Leaving(one.now + 0.25, presence.Stage.SUCCEEDED)
+    assert stages == {V4: has_successor, V6: has_successor}
 
 
 def test_a_node_superseded_for_one_member_while_all_release_leaves_all() -> None:

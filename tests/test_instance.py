@@ -186,10 +186,10 @@ def test_a_better_router_takes_over_while_we_still_answer() -> None:
     one = serving()
     effects = told(hear(one, 150, 4.0))
     assert effects == [(BACKUP, Why.SUPERSEDED), Step.ANNOUNCE]
-    assert state(one) == Leaving(4.0 + HOLD / 2, Stage.RELIEVED)
+    assert state(one) == Leaving(4.0 + HOLD / 2, Stage.SUCCEEDED)
     assert one.deadline == 4.0 + HOLD / 2, "the earlier one of two"
     assert one.timeout(4.0 + HOLD / 2) == [Step.ANNOUNCE]
-    assert one.presence.parting
+    assert one.presence.last_resort
     assert one.timeout(4.0 + HOLD) == [Step.WITHDRAW]
     assert one.withdrawn(5.0) == []
     assert state(one) == Lingering(5.0 + LINGER)
@@ -205,7 +205,7 @@ def test_after_a_stall_the_hold_begins_with_another_active_s_advert() -> None:
     assert hear(one, LEAVING, 21.0) == []
     assert state(one) == Leaving(None, Stage.AWAITING), "who says priority 0 is no successor"
     hear(one, 150, 22.0)
-    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
+    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.SUCCEEDED)
 
 
 def test_an_advert_to_an_active_router_that_stays_is_no_successor() -> None:
@@ -469,7 +469,7 @@ def test_a_router_with_a_lower_priority_hands_over_without_preemption() -> None:
     effects = told(one.prioritise(50, 4.0))
     assert effects == [RESIGN, (BACKUP, Why.PRIORITY_LOWERED), Step.ANNOUNCE]
     hear(one, 80, 5.0)
-    assert state(one) == Leaving(5.0 + HOLD / 2, Stage.RELIEVED)
+    assert state(one) == Leaving(5.0 + HOLD / 2, Stage.SUCCEEDED)
 
 
 # Other settings
@@ -553,7 +553,7 @@ def refused(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
 def test_a_refused_router_stays_bound_until_it_is_withdrawn_and_another_node_serves() -> None:
     one = refused()
     hear(one, 50, 10.0)
-    assert (state(one), one.deadline) == (Stranded(LINGER, relieved=True), None)
+    assert (state(one), one.deadline) == (Stranded(LINGER, has_successor=True), None)
     one.withdrawn(1000.0)
     assert state(one) == Lingering(1000.0 + LINGER)
     other = refused()
@@ -711,7 +711,7 @@ def test_a_predecessor_s_service_is_handed_over_if_another_node_has_taken_over()
     one.inherit(0.0, announced=True)
     one.start(0.0)
     assert hear(one, 150, 0.1) == []
-    assert state(one) == Leaving(0.1 + HOLD / 2, Stage.RELIEVED)
+    assert state(one) == Leaving(0.1 + HOLD / 2, Stage.SUCCEEDED)
 
 
 def test_a_node_that_received_an_advert_before_its_start_waits_as_any_backup() -> None:
@@ -729,7 +729,7 @@ def test_a_node_that_starts_again_waits_as_any_backup() -> None:
     one.inherit(0.0, announced=True)
     one.start(0.0)
     one.hold(Hold.WAITING, "checks", 0.1)
-    assert one.presence.awaiting, "served on meanwhile"
+    assert one.presence.awaits_successor, "served on meanwhile"
     one.release(Hold.WAITING, 0.2)
     assert one.router.deadline == 0.2 + PATIENCE, "what it served a moment ago is longer ago now"
 
@@ -862,7 +862,7 @@ def test_a_successor_that_another_of_the_group_has_heard_counts() -> None:
     one.timeout(20.0)
     assert state(one) == Leaving(None, Stage.AWAITING)
     assert one.succeeded(22.0) == []
-    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.RELIEVED)
+    assert state(one) == Leaving(22.0 + HOLD / 2, Stage.SUCCEEDED)
 
 
 # Paths

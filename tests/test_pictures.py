@@ -153,8 +153,8 @@ def _handover_key(of: Presence) -> Hashable:
     match of.state:
         case Binding(level, goal):
             found: tuple[object, ...] = (level, goal)
-        case Stranded(_, withdrawn, relieved):
-            found = (withdrawn, relieved)
+        case Stranded(_, withdrawn, has_successor):
+            found = (withdrawn, has_successor)
         case _:
             found = (of.deadline is None,)
     return (_handover(of), found, of.standing_by)

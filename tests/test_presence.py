@@ -77,7 +77,13 @@ def _state(presence: Presence) -> str:
     bound = "bound" if presence.bound else "not bound"
     level = "not announced" if presence.level is None else f"announced as {presence.level}"
     if isinstance(presence.state, Leaving):
-        level += ", awaiting" if presence.awaiting else ", parting" if presence.parting else ", relieved"
+        level += (
+            ", awaits successor"
+            if presence.awaits_successor
+            else ", last resort"
+            if presence.last_resort
+            else ", has successor"
+        )
     until = "" if presence.deadline is None else f", until {presence.deadline:g}"
     return f"{type(presence.state).__name__.lower()}: {bound}, {level}{until}"
 
@@ -257,12 +263,12 @@ def test_a_time_limit_shortens_timers_and_lengthens_none() -> None:
     fast = replace(slow, hold=1, linger=0.5, ceiling=2, stale=2)
     cases: list[tuple[State, State]] = [
         (Leaving(40.0, Stage.AWAITING), Leaving(12.0, Stage.AWAITING)),
-        (Leaving(14.0, Stage.RELIEVED), Leaving(10.5, Stage.RELIEVED)),
-        (Leaving(10.1, Stage.PARTING), Leaving(10.1, Stage.PARTING)),
+        (Leaving(14.0, Stage.SUCCEEDED), Leaving(10.5, Stage.SUCCEEDED)),
+        (Leaving(10.1, Stage.LAST_RESORT), Leaving(10.1, Stage.LAST_RESORT)),
         (Leaving(None, Stage.AWAITING), Leaving(None, Stage.AWAITING)),
         (Withdrawing(60.0, 4.0), Withdrawing(12.0, 0.5)),
         (Lingering(14.0), Lingering(10.5)),
-        (Stranded(4.0, relieved=True), Lingering(10.5)),
+        (Stranded(4.0, has_successor=True), Lingering(10.5)),
         (Absent(), Absent()),
     ]
     for before, after in cases:

@@ -35,7 +35,7 @@ from exavrrp.takeover import (
 from exavrrp.vrrp.packet import LEAVING
 from tests.test_routes import ATTRIBUTES, VIP
 
-PARTING = RouteContext(parting=True)
+LAST_RESORT = RouteContext(last_resort=True)
 
 # Silent failures
 
@@ -493,10 +493,10 @@ def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:
 
 def test_the_context_of_a_route_is_what_was_remembered() -> None:
     history = TakeoverHistory(WINDOW)
-    assert history.context(parting=True) == PARTING
+    assert history.context(last_resort=True) == LAST_RESORT
     history.failures.recall(Count(2, 0.0), 1.0)
     history.time.begin(START)
-    assert history.context(parting=False) == RouteContext(START, 2)
+    assert history.context(last_resort=False) == RouteContext(START, 2)
 
 
 def test_the_next_hops_of_neighbours_are_the_same_in_every_state() -> None:
@@ -527,7 +527,7 @@ def test_route_policy() -> None:
     active = Attributes(med=50)
     policy = RoutePolicy.derived(active)
     assert policy.at(Level.ACTIVE) == active
-    assert policy.at(Level.LEAVING, PARTING) == derived_leaving(active)
+    assert policy.at(Level.LEAVING, LAST_RESORT) == derived_leaving(active)
     yielding = replace(active, med=LARGEST)
     assert policy.at(Level.LEAVING) == yielding, "no more than a worse MED until another's route has arrived"
     forms = (active, derived_standby(active), yielding, derived_leaving(active))
@@ -557,7 +557,7 @@ def test_takeover_by_med() -> None:
     now = 1_800_000_000
     assert policy.at(Level.ACTIVE, RouteContext(active_since=now)).med == LARGEST - now
     assert policy.at(Level.ACTIVE, RouteContext(active_since=now + 1)).med == LARGEST - now - 1, "the later, the better"
-    assert (policy.at(Level.STANDBY).med, policy.at(Level.LEAVING, PARTING).med) == (LARGEST - 1, LARGEST)
+    assert (policy.at(Level.STANDBY).med, policy.at(Level.LEAVING, LAST_RESORT).med) == (LARGEST - 1, LARGEST)
     for lost in (None, 0, 1):
         assert policy.at(Level.ACTIVE, RouteContext(active_since=lost)).med == LARGEST - 2, (
             "better than standby, whatever the clock"
@@ -574,7 +574,7 @@ def test_takeover_by_prepend() -> None:
     policy = RoutePolicy.derived(Attributes(as_path=path), frozenset({Takeover.PREPEND}), 3, 65010)
     lengths = [len(policy.at(Level.ACTIVE, RouteContext(silent_failures=count)).as_path) for count in range(6)]
     assert lengths == [4, 3, 2, 1, 1, 1]
-    assert (len(policy.at(Level.STANDBY).as_path), len(policy.at(Level.LEAVING, PARTING).as_path)) == (5, 6)
+    assert (len(policy.at(Level.STANDBY).as_path), len(policy.at(Level.LEAVING, LAST_RESORT).as_path)) == (5, 6)
     assert len(policy.at(Level.LEAVING, RouteContext(silent_failures=1)).as_path) == 3, "as long as it was announced"
     assert [len(one.attributes.as_path) for one in policy.routes(VIP)] == [4, 3, 2, 1, 5, 4, 6]
 

@@ -50,7 +50,7 @@ class Announcement:
         level = instance.presence.level
         if level is None:
             return []
-        context = instance.takeovers.context(parting=instance.presence.parting)
+        context = instance.takeovers.context(last_resort=instance.presence.last_resort)
         attributes = configuration.route_policy.at(level, context)
         return [Route(network, attributes) for network in configuration.announce if network not in self._withheld]
 

@@ -52,7 +52,7 @@ class Bequest:
                 why = "is not to be announced any more"
             case Level.STANDBY if self.levels[name] is not Level.STANDBY or name in self.doubtful:
                 why = "is to be announced as a second choice"
-            case Level.LEAVING if instance.presence.relieved:
+            case Level.LEAVING if instance.presence.has_successor:
                 why = "is served by another node"
             case _:
                 return None

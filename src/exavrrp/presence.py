@@ -104,10 +104,10 @@ class Stage(StrEnum):
 
     AWAITING = "awaiting"
     """no successor's advert has arrived yet"""
-    RELIEVED = "relieved"
+    SUCCEEDED = "succeeded"
     """an advert of another Active has arrived; its route is propagating"""
-    PARTING = "parting"
-    """its route has arrived; ours must not be chosen any more"""
+    LAST_RESORT = "last_resort"
+    """its route is known everywhere; ours is announced so that it is chosen only where there is no other one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +146,10 @@ class Stranded:
     """Bound; ExaBGP does not carry out our commands, so that routers may have a route to us."""
 
     linger: float
-    """seconds to stay bound when both has happened"""
+    """seconds to stay bound once the withdraw is confirmed and another Active was heard"""
     withdrawn: bool = False
     """whether ExaBGP has confirmed the withdraw"""
-    relieved: bool = False
+    has_successor: bool = False
     """whether another Active was heard"""
     bound = True
     level = None
@@ -197,7 +197,7 @@ class Event(Enum):
     part again
     """
     TIMEOUT = auto()
-    """the alarm for ``Presence.deadline`` rang"""
+    """``Presence.deadline`` has come"""
 
 
 class Step(Enum):
@@ -234,18 +234,18 @@ class Presence:
         return self.state.level
 
     @property
-    def parting(self) -> bool:
-        """Whether what is announced as leaving may be worse than any detour to us."""
-        return isinstance(self.state, Leaving) and self.state.stage is Stage.PARTING
+    def last_resort(self) -> bool:
+        """Whether the route announced as leaving may be worse than any detour to this node."""
+        return isinstance(self.state, Leaving) and self.state.stage is Stage.LAST_RESORT
 
     @property
-    def awaiting(self) -> bool:
-        """Whether it serves on as leaving, and no successor's advert has arrived yet."""
+    def awaits_successor(self) -> bool:
+        """Whether the node still serves, announced as leaving, and no successor's advert has arrived."""
         return isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING
 
     @property
-    def relieved(self) -> bool:
-        """Whether it serves on as leaving, and a successor's advert has arrived."""
+    def has_successor(self) -> bool:
+        """Whether the node still serves, announced as leaving, and a successor's advert has arrived."""
         return isinstance(self.state, Leaving) and self.state.stage is not Stage.AWAITING
 
     @property
@@ -461,22 +461,22 @@ class Presence:
     def _successor(self, now: float) -> list[Step]:
         match self.state:
             case Leaving(stage=Stage.AWAITING):
-                self.state = Leaving(now + self.settings.hold / 2, Stage.RELIEVED)
+                self.state = Leaving(now + self.settings.hold / 2, Stage.SUCCEEDED)
             case Stranded():
-                self._end_stranding(replace(self.state, relieved=True), now)
+                self._end_stranding(replace(self.state, has_successor=True), now)
             case _:
                 pass
         return []
 
     def _keep(self) -> list[Step]:
-        if self.awaiting:
+        if self.awaits_successor:
             self.state = Leaving(None, Stage.AWAITING)
         return []
 
     def _timeout(self, now: float) -> list[Step]:
         match self.state:
-            case Leaving(float(deadline), Stage.RELIEVED) if now >= deadline:
-                self.state = Leaving(now + self.settings.hold / 2, Stage.PARTING)
+            case Leaving(float(deadline), Stage.SUCCEEDED) if now >= deadline:
+                self.state = Leaving(now + self.settings.hold / 2, Stage.LAST_RESORT)
                 return [Step.ANNOUNCE]
             case Leaving(float(deadline)) if now >= deadline:
                 return self._announce(Level.STANDBY) if self.standing_by else self._withdraw(now)
@@ -499,4 +499,4 @@ class Presence:
 
     def _end_stranding(self, state: Stranded, now: float) -> None:
         """Once the withdraw is confirmed and another node serves, only packets in flight are left."""
-        self.state = Lingering(now + state.linger) if state.withdrawn and state.relieved else state
+        self.state = Lingering(now + state.linger) if state.withdrawn and state.has_successor else state

@@ -229,7 +229,7 @@ class RouteContext:
     """whole seconds since the epoch at which this node became Active; None: it is not"""
     silent_failures: int = 0
     """those that count now"""
-    parting: bool = False
+    last_resort: bool = False
     """whether another node's route is known everywhere, so that ours may be worse than any detour to us"""
 
 
@@ -241,9 +241,9 @@ class TakeoverHistory:
         self.failures = SilentFailures(stale_for)
         self.time = TakeoverTime()
 
-    def context(self, *, parting: bool) -> RouteContext:
+    def context(self, *, last_resort: bool) -> RouteContext:
         """For the next announcement."""
-        return RouteContext(self.time.active_since, self.failures.number, parting)
+        return RouteContext(self.time.active_since, self.failures.number, last_resort)
 
 
 class Takeover(StrEnum):
@@ -359,7 +359,7 @@ class RoutePolicy:
             case Level.STANDBY:
                 return self.standby
             case Level.LEAVING:
-                return self.leaving if context.parting else self._yielding(context)
+                return self.leaving if context.last_resort else self._yielding(context)
             case _:
                 assert_never(level)
 
@@ -401,7 +401,7 @@ class RoutePolicy:
         Local preference (only if the neighbour is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
         Active it is the worst that it announces while its clock is set.
         """
-        found = self.at(level, RouteContext(parting=True))
+        found = self.at(level, RouteContext(last_resort=True))
         preference = DEFAULT_LOCAL_PREFERENCE if found.local_preference is None else found.local_preference
         length = len(found.as_path) or (0 if internal else 1)
         med = found.med or 0

@@ -116,7 +116,7 @@ def announces_what_could_not_be_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def hasty(self: Presence, now: float) -> list[Step]:
         if isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING:
-            self.state = Leaving(now, Stage.PARTING)
+            self.state = Leaving(now, Stage.LAST_RESORT)
         return []
 
     monkeypatch.setattr(Presence, "_successor", hasty)
@@ -202,8 +202,8 @@ def takes_part_in_doubt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def takes_itself_for_another_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    relieved = property(lambda self: self.level is Level.LEAVING and not self.awaiting)
-    monkeypatch.setattr(Presence, "relieved", relieved)
+    has_successor = property(lambda self: self.level is Level.LEAVING and not self.awaits_successor)
+    monkeypatch.setattr(Presence, "has_successor", has_successor)
 
 
 def believes_that_it_is_announced(monkeypatch: pytest.MonkeyPatch) -> None:

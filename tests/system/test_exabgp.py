@@ -63,7 +63,7 @@ ROOT = Path(__file__).parents[2]
 PIPE = 64 * 1024
 """Bytes a pipe takes (pipe(7))."""
 
-PARTING = RouteContext(parting=True)
+LAST_RESORT = RouteContext(last_resort=True)
 POLICY = RoutePolicy.derived(Attributes(med=50, communities=("65010:7",)))
 VIP6, OTHER6, MARK6 = (IPv6Network(f"2001:db8:53::{number}") for number in ("1", "2", "ffff"))
 VIP4, OTHER4 = (IPv4Network(f"192.0.2.{number}") for number in (53, 54))
@@ -799,7 +799,7 @@ def test_one_session_to_each_router_for_both_families(build: Build, run: "Run", 
         for router in site.routers:
             if router.sessions[0] in exabgp.established:
                 found = router.routes().get(str(VIP6), {})
-                wanted = {"next_hop": own[router.sessions[0]], "med": str(policy.at(level, PARTING).med)}
+                wanted = {"next_hop": own[router.sessions[0]], "med": str(policy.at(level, LAST_RESORT).med)}
                 if not wanted.items() <= found.items():
                     return False
         return True
@@ -812,7 +812,7 @@ def test_one_session_to_each_router_for_both_families(build: Build, run: "Run", 
             for level, router in zip(Level, site.routers, strict=True):
                 router.tell("disable", "up4")
                 await until(lambda: len(exabgp.established) == 5)
-                exabgp.set([Route(VIP6, policy.at(level, PARTING))])
+                exabgp.set([Route(VIP6, policy.at(level, LAST_RESORT))])
                 await until(partial(lambda level: exabgp.settled and led(exabgp, level), level))
                 router.tell("enable", "up4")
                 await until(lambda: up(exabgp, *site.routers) and exabgp.settled)
