@@ -1,11 +1,10 @@
 """What a node is given: its ports to the world, and the events that come in through them; pure.
 
-``Node`` decides, ports act. Each port is a Protocol here with its contract; the rooms of ``system`` are these ports on
-Linux, and the simulation has ports of its own. No port waits, and none calls the node back from within a call: what it
-has to tell is an event, handed to ``Node.handle`` from the event loop, or put into the node's queue if it is busy.
+``Node`` decides, ports act. Each port is a Protocol with its contract. ``system`` implements them on Linux, the
+simulation has implementations of its own. No port blocks, and none calls the node back from within a call: it reports
+an event to ``Node.handle`` from the event loop. A busy node puts the event into its queue.
 
-The small values that go through them (``Link``, ``Arrival``, ``Sent`` …) are here, too, for nobody has to know Linux to
-handle them.
+The small values that pass through the ports (``Link``, ``Arrival``, ``Sent`` …) are defined here, too.
 """
 
 import errno
@@ -51,7 +50,7 @@ class Severity(StrEnum):
 
 
 class Log(Protocol):
-    """Where the events of a node are written; never waits, raises nothing."""
+    """The log of a node. Never blocks, raises nothing."""
 
     def info(self, event: str, **fields: object) -> None:
         """Something that an operator wants to read later."""
@@ -64,10 +63,10 @@ class Log(Protocol):
 
 
 class LimitedLog(Log, Protocol):
-    """One that can leave out what comes too often."""
+    """A log that can limit the rate of repeated events."""
 
     def limited(self, key: Hashable, level: Severity, event: str, **fields: object) -> None:
-        """The same, but rate-limited for each ``key``."""
+        """Log ``event``, rate-limited for each ``key``."""
 
 
 # Adverts
@@ -78,7 +77,7 @@ class Link:
     """An interface to send through."""
 
     index: int
-    """the kernel's number for it, another one after the interface was deleted and re-created; 0: does not exist now"""
+    """the kernel's interface index; it changes when the interface is deleted and re-created; 0: no such interface"""
     name: str
 
 
@@ -99,7 +98,7 @@ NO_WAY = frozenset(
         errno.EOPNOTSUPP,  # a kernel without IPv6
     }
 )
-"""What the kernel says when no packet could be sent for want of a route."""
+"""The errors with which the kernel refuses to send where there is no usable route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,12 @@ class Arrival:
     at: float
     """``Clock.time()`` when it was read"""
     realtime: float | None = None
-    """seconds since the epoch when the kernel got it, which may be long before; None: it did not say"""
+    """seconds since the epoch when the kernel received it, which may be long before; None: unknown"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What became of one copy."""
+    """The result of sending one copy."""
 
     interface: str
     """name of the interface, ``ANY`` for the kernel's choice"""
@@ -127,7 +126,7 @@ class Sent:
 
 @dataclass(slots=True)
 class Counters:
-    """What the transport of one source has counted; nobody else writes here."""
+    """The counters of the transport of one source, which alone writes them."""
 
     sent: Counter[tuple[Address, str]] = field(default_factory=Counter)
     """copies by (peer, interface name)"""
@@ -138,55 +137,55 @@ class Counters:
     overflowed: int = 0
     """packets of peers that the kernel dropped because the receive buffer was full (wraps at 2³²)
 
-    With some kernels those of non-peers that came in the meantime, too (``system.wire``)."""
+    Some kernels also count packets of non-peers that arrived in the meantime (``system.wire``)."""
     unread: int = 0
-    """packets of non-peers beyond those that were looked at (wraps at 2³²)
+    """packets of non-peers that were not read (wraps at 2³²); only a sample is read
 
-    With some kernels those of peers that came in the meantime, too: less than a second's for each look."""
+    Some kernels also count packets of peers that arrived in the meantime: less than one second's for each sample."""
     receive_errors: Counter[str] = field(default_factory=Counter)
     """failed reads by name of the error"""
 
 
 class Transport(Protocol):
-    """How adverts leave from one source address, and come in for it."""
+    """Sends adverts from one source address, and receives those sent to it."""
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> Sequence[Sent]:
-        """One copy through each of ``links``, or a single one through the kernel's choice when there are none."""
+        """Send one copy over each of ``links``; without links, one copy over the interface that the kernel chooses."""
 
     @property
     def counters(self) -> Counters:
-        """What has been counted since it was made."""
+        """The counters since the transport was created."""
 
     def forget(self, index: int) -> None:
-        """The interface with this index does not lead to a peer any more."""
+        """Drop what is known of the interface with this index: it does not lead to a peer any more."""
 
     def drain(self, until: float) -> Iterable[Arrival]:
-        """Everything that had come by ``until`` and is not read yet, to be dealt with one after the other."""
+        """Yield the packets that arrived until ``until`` (``Clock.time()``) and were not read yet, one at a time."""
 
 
 class Transports(Protocol):
     """The transports of all our sources."""
 
     def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
-        """Have a transport for exactly these sources, each for what its peers send; the first call is the start.
+        """Have a transport for exactly these sources, each with its peers; the first call opens them.
 
-        A transport that stays loses no packet of a peer that stays, whoever comes or goes beside it, and keeps its
-        counters; what gone peers had sent until then may still come in. Raises ``OSError`` when a source cannot be
-        used; everything is then as before.
+        A transport that stays keeps its counters, and loses no packet of a peer that stays. Packets that a removed peer
+        had already sent may still be reported. Raises ``OSError`` when a source cannot be used; nothing has changed
+        then.
         """
 
     def __getitem__(self, source: Address) -> Transport:
-        """The transport of a source, also before it is in the set: the same as afterwards."""
+        """The transport of a source; the same object before and after ``set`` has named it."""
 
     def items(self) -> Iterable[tuple[Address, Transport]]:
-        """The sources of the set, in its order, each with its transport."""
+        """The sources of the last ``set``, in its order, each with its transport."""
 
 
 class Paths(Protocol):
-    """The routing table, as a sender of adverts sees it."""
+    """The routes to peers, over one set of interfaces."""
 
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
-        """The interfaces of the route from ``source`` to ``peer``; empty: the kernel's choice is as good as any."""
+        """The interfaces of the route from ``source`` to ``peer``; empty: leave the choice to the kernel."""
 
     def holds(self, source: Address) -> bool:
         """Whether ``source`` is an address of this host."""
@@ -200,16 +199,16 @@ Interfaces = tuple[str, ...] | None
 
 
 class Routing(Protocol):
-    """The routing table, for every set of interfaces."""
+    """The routing table: the paths over each set of interfaces."""
 
     def set(self, wanted: Iterable[Interfaces]) -> None:
-        """Have paths over exactly these sets of interfaces; the first call is the start.
+        """Have paths over exactly these sets of interfaces; the first call opens the routing table.
 
-        Those that stay keep what they know. Raises ``OSError``; everything is then as before.
+        Paths that stay keep their state. Raises ``OSError``; nothing has changed then.
         """
 
     def __getitem__(self, only: Interfaces) -> Paths:
-        """The paths over these interfaces, also before they are in the set: the same as afterwards."""
+        """The paths over these interfaces; the same object before and after ``set`` has named them."""
 
     def reaches(self, neighbor: Address) -> bool:
         """Whether there is a usable route to ``neighbor``."""
@@ -219,7 +218,7 @@ class Routing(Protocol):
 
 
 class AddressError(OSError):
-    """lo is not what was asked for; ``failures`` says of which addresses that is true, and why."""
+    """Some addresses on lo are not as requested; ``failures`` has the reason for each."""
 
     def __init__(self, failures: dict[Address, OSError]) -> None:
         first = next(iter(failures.values()))
@@ -233,63 +232,64 @@ class Addresses(Protocol):
 
     @property
     def awaited(self) -> Set[Address]:
-        """Those of the wanted addresses that are there, but to which the kernel does not accept packets yet."""
+        """The wanted addresses that lo has, but to which the kernel does not accept packets yet."""
 
     def own(self, ours: frozenset[Address]) -> None:
-        """These are ours from now on, whatever was before; nothing on lo changes before the next ``set``.
+        """Manage exactly these addresses from now on; nothing on lo changes before the next ``set``.
 
-        What is ours no more goes on being looked after as long as it is wanted, and is removed, and then never touched
-        again, when it is not.
+        An address that is not among them any more is managed as long as it is wanted. Then it is removed, and never
+        touched again.
         """
 
     def set(self, wanted: Collection[VirtualAddress]) -> None:
-        """Make lo carry, of ours, exactly ``wanted``, each in its form, which is changed in place.
+        """Make lo have exactly ``wanted`` of our addresses; one that has other attributes is changed in place.
 
-        ``AddressesChanged`` follows whenever less is ``awaited``. Raises ``AddressError`` after having done all that
-        could be done, and any other ``OSError``.
+        ``AddressesChanged`` is reported whenever fewer are ``awaited``. Raises ``AddressError`` after doing all that is
+        possible, and any other ``OSError``.
         """
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Those of these that lo has, and that we have made: they are ours until they are unbound. Raises ``OSError``.
+        """Manage those of ``addresses`` that exavrrp has put on lo, until they are unbound; return them.
 
-        Where the kernel does not tell who has made an address, all that lo has. To be called before ``set``.
+        Where the kernel does not record who has made an address, all of them that lo has. To be called before ``set``.
+        Raises ``OSError``.
         """
 
     def present(self) -> frozenset[Address]:
-        """Those of ours that lo has, in whatever form. Raises ``OSError``."""
+        """Our addresses that lo has, with whatever attributes. Raises ``OSError``."""
 
     def elsewhere(self) -> dict[Address, str]:
-        """Those of ours that other interfaces have, each with one of these. Raises ``OSError``."""
+        """Our addresses that other interfaces have → the name of one such interface. Raises ``OSError``."""
 
 
 # BGP
 
 
 class Speaker(Protocol):
-    """The BGP speaker, as far as it can be spoken to. What it answers are events (``system.exabgp``)."""
+    """The BGP speaker. Its answers are events (``system.exabgp``)."""
 
     def own(self, ours: Iterable[Route]) -> None:
-        """These prefixes may be announced from now on, in these forms, the likeliest first.
+        """Declare every prefix that may be announced, in each of its forms, the likeliest first.
 
-        Nothing is said of one that stays, also where its forms are others now; one that is ours no more is withdrawn,
-        and known until that is confirmed. Raises ValueError for forms that cannot follow those before without a
-        withdraw (other neighbours than all, or than before, have their own next hop); nothing has changed then.
+        For a prefix that stays no command is sent, even if its forms have changed. One that is not among them any more
+        is withdrawn, and remembered until that is confirmed. Raises ValueError for forms that would need a withdraw
+        first (other neighbours than before have their own next hop); nothing has changed then.
         """
 
     def inherit(self, networks: Iterable[Network]) -> None:
         """A predecessor may have had it announce these prefixes of ours; to be called before ``set``."""
 
     def set(self, wanted: Iterable[Route]) -> None:
-        """Want exactly these of our prefixes announced."""
+        """Announce exactly these of our prefixes; withdraw the others."""
 
     def change(self, wanted: Mapping[Network, Route | None]) -> None:
-        """Want these announced like this, or withdrawn (None), and all others as before."""
+        """Announce these like this, or withdraw them (None); leave all others as before."""
 
     def flush(self) -> None:
-        """Write now what is to be written."""
+        """Write pending commands now, and not at the end of this turn of the loop."""
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
-        """Whether what was wanted last is so for each of these."""
+        """Whether it has carried out what was wanted last of each of these."""
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether it may announce any of these prefixes of ours, whatever is wanted.
@@ -315,56 +315,56 @@ class Notifier(Protocol):
     """The notify programs, FIFOs and sockets."""
 
     def counters(self) -> Mapping[str, Mapping[str, int]]:
-        """What was told, failed and dropped, by router, and path of a FIFO or socket."""
+        """Notifications delivered, failed and dropped, by router, and by path of a FIFO or socket."""
 
     def tell(self, name: str, state: NotifyState, priority: int, before: str, reason: str) -> None:
-        """The router ``name`` is now in ``state``, and was in ``before``. Never waits; the same state is told once."""
+        """Report that the router ``name`` went from ``before`` to ``state``. Never blocks; no state is repeated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What the process before may have bound or announced, and the configuration names no more."""
+    """What the previous process may have bound or announced, and the configuration does not have any more."""
 
     addresses: frozenset[Address] = frozenset()
     routes: tuple[Route, ...] = ()
-    """what ExaBGP may announce still; none if it is another one than then"""
+    """what ExaBGP may still announce; empty if that is another process than then"""
 
     @property
     def on_lo(self) -> frozenset[Address]:
-        """What is to stay bound until the withdraw of all ``routes`` is confirmed."""
+        """The addresses to keep bound until the withdraw of all ``routes`` is confirmed."""
         return self.addresses if self.routes else frozenset()
 
 
 class Memory(Protocol):
-    """What the process before has left for this one, and what this one leaves; it does not outlive a boot."""
+    """The state that the previous process left, and that of this one for the next; lost at a reboot."""
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it was certainly under another ExaBGP, and this one announces nothing for it."""
+        """Whether the previous process certainly ran under another ExaBGP, so that this one announces nothing of it."""
 
     def recall(self) -> frozenset[str]:
-        """The routers that were announced at its end, if the very ExaBGP announces them still that it was under."""
+        """The routers that were announced when it ended, if the same ExaBGP process still runs."""
 
     def names(self, networks: Collection[Network]) -> bool:
-        """Whether it may have announced any of these, as far as it was noted."""
+        """Whether it may have announced any of these, by its state file."""
 
     def was_active(self, router: str) -> bool:
-        """Whether ``router`` was announced as an Active's at its end."""
+        """Whether ``router`` was announced as Active when it ended."""
 
     def may_be_announced(self, router: str) -> bool:
-        """Whether the very ExaBGP that it was under had not confirmed at its end that it announces nothing of it."""
+        """Whether this ExaBGP process may still announce ``router``: it had not confirmed a withdraw."""
 
     def since(self, router: str) -> int | None:
-        """When ``router`` became Active, in whole seconds since the epoch, if it is known."""
+        """When ``router`` became Active, in whole seconds since the epoch; None: unknown."""
 
     def silent(self, router: str) -> tuple[int, float] | None:
-        """How many nodes have fallen silent until then, and when the last one did, in monotonic seconds."""
+        """The number of silent failures, and the time of the last one in monotonic seconds; None: unknown."""
 
     def may_bind(self, addresses: Iterable[Address]) -> None:
-        """All that this process may bind; for the next ``note``."""
+        """Record every address that this process may bind, for the next ``note``."""
 
     def may_announce(self, router: str, routes: Iterable[Route]) -> None:
-        """All that it may announce for ``router``, as it did last; for the next ``note``."""
+        """Record the routes that it may have announced last for ``router``, for the next ``note``."""
 
     def note(
         self,
@@ -373,9 +373,10 @@ class Memory(Protocol):
         silences: Mapping[str, tuple[int, float]] | None = None,
         offered: Collection[str] = (),
     ) -> None:
-        """How each router is announced now (None: not at all), since when it is Active, and what ``silent`` tells.
+        """Write the state file: how each router is to be announced (None: not at all).
 
-        ``offered``: the routers that may be announced, whatever is wanted.
+        ``since``: when it became Active, in seconds since the epoch. ``silences``: as of ``silent``. ``offered``: the
+        routers that may be announced, whatever is wanted.
         """
 
 
@@ -383,7 +384,7 @@ class Checks(Protocol):
     """What carries out the health checks."""
 
     def distrusted(self) -> Mapping[str, str]:
-        """The checks whose last results stand although their programs are not run any more, and why they are not."""
+        """Checks whose last results stand although their programs are not run any more → the reason."""
 
 
 # Events in
@@ -399,7 +400,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Discarded:
-    """A packet for one of our sources was no datagram; ``sender`` where that is known."""
+    """A packet for one of our sources was no valid datagram; ``sender``: None if unknown."""
 
     reason: Reason
     sender: Address | None
@@ -407,24 +408,24 @@ class Discarded:
 
 @dataclass(frozen=True, slots=True)
 class PathsChanged:
-    """An answer of ``Paths`` is another one now."""
+    """The answers of ``Paths`` may have changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressesChanged:
-    """The kernel accepts packets to addresses that were awaited."""
+    """The kernel now accepts packets to addresses that were ``awaited``."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressRepaired:
-    """Somebody had changed an address of ours; it was put right."""
+    """Somebody had removed or changed one of our addresses; it was repaired."""
 
     address: Address
 
 
 @dataclass(frozen=True, slots=True)
 class AddressLost:
-    """An address of ours cannot be put right."""
+    """One of our addresses was removed or changed, and cannot be repaired."""
 
     address: Address
     error: OSError
