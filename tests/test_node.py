@@ -911,6 +911,16 @@ def test_an_agent_waits_for_no_successor() -> None:
     assert (rig.why(), rig.role()) == (None, Role.ACTIVE)
 
 
+def test_a_replaced_agent_that_stood_still_sends_none() -> None:
+    """Others took over long ago: it steps down, as it would have at its next advert."""
+    rig = given_active()
+    rig.done.clear()
+    rig.clock.now += 10 * INTERVAL
+    rig.handle(ports.End(REPLACED))
+    assert (rig.role(), rig.bound()) == (Role.BACKUP, True)
+    assert not [one for one in rig.done if one.startswith("send")]
+
+
 def test_a_replaced_backup_sends_no_advert() -> None:
     rig = given_backup()
     rig.done.clear()

@@ -183,6 +183,12 @@ class Elections:
         else:
             self.tell_team(team, events.TimerFired())
 
+    def keep_time(self) -> None:
+        """An Active that has stood still for too long steps down before it says anything else."""
+        for team in self.teams:
+            if team.is_active:
+                self._decide(team, self._timers.time())
+
     def _decide(self, team: Team, due: float) -> None:
         """What was ``due`` is decided by all that has come until now.
 

@@ -417,6 +417,7 @@ class Node:
         if not self.started:
             self._finish()
         elif why in {REPLACED, SUCCEEDED}:
+            self.elections.keep_time()
             self.bequest = self._bequeath() if why == REPLACED else None
             for team in self.elections.teams:
                 self._hand_on(team)

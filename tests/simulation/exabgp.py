@@ -177,7 +177,8 @@ class ExaBGP:
         if self.announces(network):
             return True
         data = self._unread + b"".join(self._coming) + (b"" if self.reader is None else self.reader.unwritten)
-        commands = (understood(line) for line in (*self._queue, *_lines(data)[0]))
+        lines = (line for line in (*self._queue, *_lines(data)[0]) if not line.endswith(V5.THROWAWAY))
+        commands = map(understood, lines)
         return any(one is not None and one.announces and network in one.networks for one in commands)
 
     def announced(self) -> set[Network]:
