@@ -41,7 +41,7 @@ REMEDY = (
 
 
 class Caretaker(Node):
-    """A node whose ExaBGP is deaf."""
+    """A node whose ExaBGP does not read its commands any more."""
 
     def __init__(
         self, configuration: Configuration, given: Ports, bequest: Bequest, may_end: Callable[[bool], None]
@@ -52,14 +52,14 @@ class Caretaker(Node):
         self.viewer.trouble = REMEDY
         self._bequest = bequest
         self._may_end = may_end
-        self._patient = True
+        self._waiting_for_successor = True
         self._in_grace = True
         self._succession = False
 
     def _start(self, drained: Collection[str]) -> None:
         super()._start(drained)
         self.turns.timers.call_later(GRACE, self._end_grace)
-        self.turns.timers.call_later(START_LIMIT, self._lose_patience)
+        self.turns.timers.call_later(START_LIMIT, self._stop_waiting)
 
     def _begin(self, team: Team) -> None:
         for router in team.routers:
@@ -74,19 +74,19 @@ class Caretaker(Node):
     def _see_successor(self, *, starts: bool) -> None:
         self._succession = starts
         if not (starts or self._in_grace):
-            self._lose_patience()
+            self._stop_waiting()
 
     def _end_grace(self) -> None:
         self._in_grace = False
         if not self._succession:
-            self._lose_patience()
+            self._stop_waiting()
 
-    def _lose_patience(self) -> None:
-        if not self._patient:
+    def _stop_waiting(self) -> None:
+        if not self._waiting_for_successor:
             return
-        self._patient = False
+        self._waiting_for_successor = False
         for router in self.routers.values():
-            self._see_whether_to_give_up(router)
+            self._check_whether_to_give_up(router)
         self._remind()
 
     def _remind(self) -> None:
@@ -96,10 +96,13 @@ class Caretaker(Node):
 
     def _followed_up(self, router: VirtualRouter) -> None:
         super()._followed_up(router)
-        self._see_whether_to_give_up(router)
+        self._check_whether_to_give_up(router)
 
-    def _see_whether_to_give_up(self, router: VirtualRouter) -> None:
-        if not self._patient and (reason := self._bequest.given_up(router.name, router.instance)) is not None:
+    def _check_whether_to_give_up(self, router: VirtualRouter) -> None:
+        if (
+            not self._waiting_for_successor
+            and (reason := self._bequest.given_up(router.name, router.instance)) is not None
+        ):
             self._end(reason)
 
     def _stop(self, why: str) -> None:
