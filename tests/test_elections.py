@@ -15,7 +15,7 @@ def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
     assert patience is not None
     for woken, known in ((rig.clock.now, rig.clock.now - 1.0), (patience + 10, patience)):
         due, rig.clock.now = rig.clock.now - 1.0, woken
-        rig.node.elections.ring(team, due)
+        rig.node.elections.timer_fired(team, due)
         rig.clock.run()
         assert rig.transport.asked.pop() == known
 

@@ -1,12 +1,12 @@
-"""The elections of one node: who is told what, one after the other, and when a deadline is looked at; pure.
+"""The elections of one node: events in order, and deadlines; pure.
 
-An event goes through the group of the instances that move together, which is one for most (``Team``). Its effects are
-carried out before the next event is dealt with, which may have come of them. When nothing is left to be dealt with,
-whoever was told anything is followed up.
+An event goes to the group of the routers that move together (``Team``); most teams have one member. Its effects are
+carried out before the next event is handled, which may result from them. When the queue is empty, every team that had
+an event is followed up.
 
-Each team has one alarm. Before a deadline is looked at, every packet that waits in the sockets is handed over: after a
-pause, proof of life is waiting there. An Active's advert alone does not wait for that, as long as it is late by less
-than an interval: nobody can have taken over yet.
+Each team has one alarm. Before a deadline is handled, every packet that waits in the sockets is read: after a pause of
+this process, the adverts of a live Active are waiting there. Only an Active's own advert does not wait for that, as
+long as it is late by less than an interval: no other node can have taken over yet.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -22,29 +22,30 @@ from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.router import Role, Why
 
 Record = Callable[[str, events.Event, float, Effects | Exception], None]
-"""Is told what a team was told, when, and what it answered; what follows from that comes after it."""
+"""Takes the name of a team, an event, its time, and the effects (or the exception of a bug), before these are carried
+out."""
 
 
 class Team:
-    """The virtual routers that move together, most often one alone."""
+    """The virtual routers that move together (``groups``); most often a single one."""
 
     def __init__(
         self,
         name: str,
         routers: Sequence[VirtualRouter],
         timers: Timers,
-        ring: Callable[["Team", float], None],
+        on_timer: Callable[["Team", float], None],
         record: Record | None,
     ) -> None:
-        """``name`` is no other team's; ``ring`` takes what is due and when, ``record`` every event."""
+        """``name`` is unique. ``on_timer`` takes the team and a deadline that has come; ``record``: see ``Record``."""
         self.name = name
         self.routers = routers
         self.waits = False
-        """whether what is due waits for the adverts of others"""
+        """whether a deadline that has come waits until due adverts have been sent"""
         self.group = Group(name, [router.instance for router in routers])
         """their instances, which move together"""
-        self._alarm = Alarm(timers, self._rang)
-        self._ring = ring
+        self._alarm = Alarm(timers, self._timer_fired)
+        self._on_timer = on_timer
         self._record = record or (lambda *_: None)
         self._by_name = {router.name: router for router in routers}
 
@@ -68,17 +69,17 @@ class Team:
         """The member that decides a tie (``groups``)."""
         return next(iter(self.group.members))
 
-    def _rang(self, due: float) -> None:
-        self._ring(self, due)
+    def _timer_fired(self, due: float) -> None:
+        self._on_timer(self, due)
 
     def settle(self) -> None:
-        """An event has been dealt with, and all that came of it."""
+        """An event and everything that resulted from it have been handled."""
         self._alarm.set(None if self.waits else self.group.deadline)
         for router in self.routers:
             router.drain.look()
 
     def handle(self, event: events.Event, now: float) -> None:
-        """Let the group decide, and carry out what follows."""
+        """Let the group decide, and carry out the effects."""
         try:
             effects = self.group.handle(event, now)
         except Exception as error:
@@ -100,16 +101,15 @@ class Elections:
         follow_up: Callable[[Collection[Team]], None],
         record: Record | None = None,
     ) -> None:
-        """``catch_up(until)`` deals with every packet that had come by then and is not read yet.
+        """``catch_up(until)`` handles every packet that arrived until then and was not read yet.
 
-        ``follow_up`` is called when everything that has come of an event is done, with those that were told of any.
+        ``follow_up`` takes the teams that had an event, once everything that resulted from it is done.
         """
         self.teams: list[Team] = []
         self.team_of: dict[str, Team] = {}
         """by the name of the router"""
         self.suspended = False
-        """whether teams without an Active decide nothing by time: the end of this node follows at once, or begins
-        another order"""
+        """whether teams without an Active handle no deadline: this node is about to end"""
         self._timers = timers
         self._after_adverts = after_adverts
         self._catch_up = catch_up
@@ -117,27 +117,27 @@ class Elections:
         self._record = record
         self._queue = Queue(self._deal)
         self._touched: dict[Team, None] = {}
-        """who has been told something that has not been followed up yet"""
+        """teams that had an event since the last follow-up"""
 
     def add(self, name: str, routers: Sequence[VirtualRouter]) -> Team:
-        """These move together, as a team of this name."""
-        team = Team(name, routers, self._timers, self.ring, self._record)
+        """Make a team of these routers."""
+        team = Team(name, routers, self._timers, self.timer_fired, self._record)
         self.teams.append(team)
         self.team_of.update(dict.fromkeys((router.name for router in routers), team))
         return team
 
     def remove(self, team: Team) -> None:
-        """All its members are gone."""
+        """Forget the team: all its members are gone."""
         self.teams.remove(team)
         for router in team.routers:
             del self.team_of[router.name]
 
     def tell(self, event: events.OfOne, at: float | None = None) -> None:
-        """Deal with ``event`` now, or after what is being dealt with; as of ``at``, if that is given."""
+        """Handle ``event`` now, or after the one being handled; ``at``: its time if that is not now."""
         self.tell_team(self.team_of[event.name], event, at)
 
     def tell_team(self, team: Team, event: events.Event, at: float | None = None) -> None:
-        """The same, for an event of all members too."""
+        """As ``tell``, for any event of the team."""
         self._queue.put((team, event, at))
         if not self._queue.busy:
             touched, self._touched = self._touched, {}
@@ -165,11 +165,12 @@ class Elections:
 
     # Time
 
-    def ring(self, team: Team, due: float) -> None:
-        """Adverts first: many routers may have to take over at once, and those that have must not fall silent for it.
+    def timer_fired(self, team: Team, due: float) -> None:
+        """The deadline of ``team`` has come: handle it once all due adverts have been sent.
 
-        An advert of ours that is in time does not wait for what others have sent either: a flood would delay it. Where
-        all members are Active, what is due is an advert, and nobody's silence.
+        Many routers may have to take over at once, and those that have done so must not miss their adverts. Where all
+        members are Active, an advert is due: it is sent at once, without reading packets first, which a flood could
+        delay. Only if it is late by an interval or more are packets read first.
         """
         roles = {router.instance.router.role for router in team.routers}
         interval = min(router.configuration.advert_interval for router in team.routers)
@@ -190,9 +191,9 @@ class Elections:
                 self._decide(team, self._timers.time())
 
     def _decide(self, team: Team, due: float) -> None:
-        """What was ``due`` is decided by all that has come until now.
+        """Read every packet that arrived until the latest deadline that has come, then handle the deadlines.
 
-        Not only until then: the alarm may be one of presence, and a Backup's patience may have ended long after it.
+        ``due`` may be a deadline of the presence, and an Active_Down_Timer may have expired long after it.
         """
         team.waits = False
         now = self._timers.time()

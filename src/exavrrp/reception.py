@@ -1,10 +1,10 @@
-"""What comes in for our sources: who is heard, who is believed, and what is rejected; pure.
+"""Received packets: which are accepted, for which virtual router, and why the others are rejected; pure.
 
-``Reception`` owns what is expected for each source address (which peers, for which VRIDs, from how far) and who
-verifies what is signed. An advert that passes every check goes to the virtual router that it is for. Everything else is
-counted by its reason and logged, rate-limited. It must not know what an advert does to a router.
+For each source address ``Reception`` knows the expected peers, VRIDs and hop limit, and the verifier of signed adverts.
+An advert that passes every check goes to its virtual router. Every other packet is counted by reason and logged,
+rate-limited. This module must not know what an advert does to a router.
 
-Signed adverts tell the time, so this is where it shows that a clock is wrong: a peer's, or our own.
+Signed adverts have a time stamp. So this is where a wrong clock is detected, of a peer or of this node.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ from exavrrp.vrrp.auth import Marks, Seals, Sender, Verifier
 from exavrrp.vrrp.packet import AUTHENTICATION, Address, Advertisement, Datagram, Expectation, Malformed, Reason, decode
 
 CLOCK_SET = 0.5
-"""Seconds that the realtime clock gains or loses between two adverts before that is called setting it: time daemons
-correct less than that by a slower or faster clock, and no advert is rejected for it."""
+"""Seconds by which the realtime clock may differ from the monotonic one between two adverts before it counts as
+stepped. Time daemons slew smaller offsets, for which no advert is rejected."""
 
 
 def sources(routers: Iterable[Configuration]) -> dict[Address, frozenset[Address]]:
-    """The sources of these virtual routers, in their order, each with the peers that it may hear."""
+    """The sources of these virtual routers, in their order, each with the peers to accept adverts from."""
     found: dict[Address, frozenset[Address]] = {}
     for router in routers:
         assert router.source is not None, "load() was given the addresses on lo"
@@ -32,23 +32,23 @@ def sources(routers: Iterable[Configuration]) -> dict[Address, frozenset[Address
 
 
 MOST_KNOWN = 4096
-"""Adverts that are known again by their bytes; more than there are routers and peers, most often."""
+"""Adverts remembered by their bytes, to decode each only once; usually more than all routers and peers send."""
 
 
 @dataclass(slots=True)
 class _Source:
-    """One of our sources: what is expected there, and what has come in."""
+    """One of our source addresses: what is expected there, and what was received."""
 
     expectation: Expectation
     routers: dict[int, VirtualRouter] = field(default_factory=dict)
     """by VRID"""
     guard: Verifier | None = None
-    """who verifies what is signed; None: nobody is asked"""
+    """the verifier of signed adverts; None: no authentication"""
     known: dict[bytes, tuple[Datagram, Advertisement]] = field(default_factory=dict)
-    """the last adverts that were accepted without a guard, by their bytes: most of all are like the one before"""
+    """recent adverts that were accepted without a guard, by their bytes: most are equal to the one before"""
 
     def read(self, datagram: Datagram) -> Advertisement:
-        """What ``decode`` says, or has said of the very same datagram. Raises Malformed."""
+        """The advert of ``decode``, remembered for equal datagrams. Raises Malformed."""
         known = self.known.get(datagram.payload)
         if known is not None and known[0] == datagram:
             return known[1]
@@ -60,7 +60,7 @@ class _Source:
 
 
 class Reception:
-    """What is expected, and what has come in."""
+    """The filter between the sources of this node and its virtual routers."""
 
     def __init__(
         self,
@@ -71,10 +71,10 @@ class Reception:
         time: Callable[[], float],
         realtime: Callable[[], float],
     ) -> None:
-        """``time`` tells monotonic seconds, ``realtime`` seconds since the epoch."""
+        """``time`` returns monotonic seconds, ``realtime`` seconds since the epoch."""
         self.rejected: Counter[Reason] = Counter()
         self.refused: Counter[tuple[Reason, Address]] = Counter()
-        """those of them that authentication has rejected, by peer"""
+        """packets that authentication rejected, by reason and peer"""
         self._log = log
         self._time = time
         self._realtime = realtime
@@ -85,11 +85,11 @@ class Reception:
 
     @property
     def _guarded(self) -> bool:
-        """Whether anybody signs or verifies."""
+        """Whether any source uses authentication."""
         return any(here.guard is not None for here in self._sources.values())
 
     def take(self, max_hops: int | None, routers: Collection[VirtualRouter]) -> None:
-        """These are heard from now on, and nobody else, from at most ``max_hops`` away (None: from anywhere)."""
+        """Accept adverts for exactly these routers, from peers at most ``max_hops`` away (None: any distance)."""
         before, self._sources = self._sources, {}
         for source, peers in sources(router.configuration for router in routers).items():
             ours = {router.configuration.vrid: router for router in routers if router.configuration.source == source}
@@ -107,7 +107,7 @@ class Reception:
             self._sources[source] = _Source(expectation, ours, guard if policies else None)
 
     def begin(self) -> None:
-        """Log who is believed."""
+        """Log the authentication of each router."""
         for here in self._sources.values():
             for vrid, policy in {} if here.guard is None else here.guard.policies.items():
                 self._log.info(
@@ -120,7 +120,7 @@ class Reception:
                 )
 
     def senders(self, router: VirtualRouter) -> dict[Address, Sender]:
-        """What was verified for ``router``, by peer; nothing without authentication."""
+        """The verified senders for ``router``, by peer address; empty without authentication."""
         source, vrid = router.configuration.source, router.configuration.vrid
         here = None if source is None else self._sources.get(source)
         senders = () if here is None or here.guard is None else here.guard.senders.values()
@@ -129,7 +129,7 @@ class Reception:
     # Packets
 
     def arrived(self, source: Address, arrival: Arrival) -> None:
-        """A packet has come in for our ``source``."""
+        """A packet was received for our ``source``: hand it to its router, or reject it."""
         here, datagram = self._sources[source], arrival.datagram
         try:
             advertisement = here.read(datagram) if here.guard is None else self._verified(here, here.guard, arrival)
@@ -140,7 +140,7 @@ class Reception:
 
     def _verified(self, here: _Source, guard: Verifier, arrival: Arrival) -> Advertisement:
         """Raises Malformed."""
-        # When it came, not when it is read: after a pause, proof of life that is older than the window is waiting.
+        # The time of receipt, not of reading: after a pause of this process, valid adverts older than the window wait.
         now = self.realtime()
         realtime = now if arrival.realtime is None else arrival.realtime
         advertisement = decode(arrival.datagram, here.expectation, guard, realtime)
@@ -148,10 +148,10 @@ class Reception:
         return advertisement
 
     def discarded(self, reason: Reason, sender: Address | None, detail: str = "") -> None:
-        """A packet was no advert for us; ``sender``: None if not even that is known."""
+        """Count and log a rejected packet; ``sender``: None if unknown."""
         self.rejected[reason] += 1
-        # One line per reason, not per sender: senders can be forged, and each would be remembered. Those that get as
-        # far as authentication are known, and which of the peers it is matters: its clock, its keys, its mode.
+        # One log key per reason, not per sender: senders can be forged, and each key takes memory. Packets that reach
+        # authentication claim to be from a configured peer, and which one matters: its clock, its keys, its mode.
         key: object = reason
         if reason in AUTHENTICATION and sender is not None:
             key = reason, sender
@@ -168,7 +168,7 @@ class Reception:
         return realtime
 
     def _watch_clock(self, offset: float) -> None:
-        """Who signs or verifies asks for the realtime clock; this is where it shows that it was set."""
+        """Log if the realtime clock was stepped; ``offset``: seconds from the monotonic clock to it."""
         moved, self._offset = offset - (offset if self._offset is None else self._offset), offset
         if abs(moved) > CLOCK_SET:
             way = "forward" if moved > 0 else "back"
@@ -180,7 +180,7 @@ class Reception:
             self._log.warning("clock-stepped", detail=detail)
 
     def _compare_clocks(self, guard: Verifier, peer: Address, vrid: int) -> None:
-        """Says early which peer will not be heard any more if its clock, or ours, goes on like that."""
+        """Warn once a peer's clock differs from ours by more than half of the window, beyond which it is rejected."""
         sender, policy = guard.senders.get((peer, vrid)), guard.policies.get(vrid)
         if sender is not None and policy is not None and 2 * abs(sender.skew) > policy.window:
             way = "ahead of" if sender.skew > 0 else "behind"
