@@ -1,9 +1,9 @@
-"""What nobody serves any more, but is bound or announced: served on, or cleared in order; pure.
+"""Addresses and routes that a predecessor or an earlier configuration has left: kept in service, or cleared; pure.
 
-At start everything that our configuration owns is accounted for before the first election is decided. What a
-predecessor served a moment ago, under the very ExaBGP that still announces it, goes on being served as ``leaving``
-until the election is decided; anything else it left is withdrawn, and then unbound. So is what an earlier configuration
-named, of this process or of the one before.
+At the start this is decided for every address of the configuration, before the first election. What the predecessor
+served until now, under the same ExaBGP process that still announces it, stays in service as ``leaving`` until the
+election is decided. Everything else that it left is withdrawn, and then unbound. So are the addresses and routes of an
+earlier configuration, of this process or the one before.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,7 +19,7 @@ from exavrrp.vrrp.packet import Address
 
 
 class Leftovers:
-    """Of the process before."""
+    """The leftovers of this node: those of its routers at the start, and those that no router has any more."""
 
     def __init__(
         self,
@@ -34,17 +34,17 @@ class Leftovers:
         log: ports.Log,
     ) -> None:
         self.ending = False
-        """whether nothing is cleared by and by any more: who ends does it in its order, or leaves it to the next one"""
+        """whether leftovers are not cleared by a timer any more: the end of the node clears them, or its successor"""
         self._speaker = speaker
         self._timers = timers
         self.cleared: Callable[[], None] = lambda: None
-        """called when nothing is left that no router stands for"""
+        """called when all leftovers that no router has any more are cleared"""
         self._linger = SETTLE
         """seconds to stay bound after the withdraw of everything is confirmed"""
         self._due = False
-        """whether that is so, and they have begun"""
+        """whether these seconds have begun"""
         self._forgotten = forgotten
-        """what no router of ours stands for"""
+        """what no configured router has"""
         self._memory = memory
         self._addresses = addresses
         self._binding = binding
@@ -52,7 +52,7 @@ class Leftovers:
         self._log = log
 
     def take(self, routers: Iterable[VirtualRouter]) -> None:
-        """Know them before anything is decided. Raises OSError."""
+        """Find the leftovers, at the start. Raises OSError."""
         try:
             present, bound = self._addresses.present(), self._addresses.adopt(self._forgotten.addresses)
         except OSError as error:
@@ -67,11 +67,11 @@ class Leftovers:
         self._binding.keep(self._forgotten.on_lo)
 
     def _inherit(self, router: VirtualRouter, bound: frozenset[Address]) -> None:
-        """What is left of this router: ``bound`` on lo, and announced if ExaBGP is still the same.
+        """Decide about the leftovers of one router; ``bound``: its addresses that lo has.
 
-        What is announced still is served on, and what of it somebody has removed from lo meanwhile is put back. What
-        may be announced is withdrawn before it is unbound, and known to be announced until that is confirmed. What
-        another ExaBGP announced is unbound at once.
+        If this ExaBGP process still announces them, they stay in service, and those that are missing on lo are bound
+        again. If it may announce them, they are withdrawn first; they count as announced until that is confirmed. If
+        another ExaBGP process announced them, they are unbound at once.
         """
         memory = self._memory
         silent = memory.silent(router.name)
@@ -95,18 +95,19 @@ class Leftovers:
             router.inherit(bound, announced=False, active=active)
 
     def _keep(self, forgotten: ports.Forgotten) -> None:
-        """A successor has to clear it, if we do not come to that."""
+        """Remember ``forgotten``, in the state file too: a successor clears what this process does not."""
         self._forgotten = forgotten
         self._memory.may_bind(forgotten.addresses.union(self._binding.by_address))
         self._memory.may_announce("", forgotten.routes)
 
     @property
     def routes(self) -> tuple[Route, ...]:
-        """What ExaBGP may announce still, and no router of ours wants."""
+        """The routes that ExaBGP may still announce, and no router wants."""
         return self._forgotten.routes
 
     def add(self, addresses: Iterable[Address], routes: Iterable[Route], linger: float) -> None:
-        """What a router of ours stands for no longer: withdrawn already, and ``linger`` seconds later not bound."""
+        """A router does not have these any more. They are withdrawn already, and unbound ``linger`` seconds after the
+        withdraw is confirmed."""
         before = self._forgotten
         after = ports.Forgotten(before.addresses.union(addresses), (*before.routes, *routes))
         if after != before:
@@ -115,7 +116,7 @@ class Leftovers:
             self.look()
 
     def look(self) -> None:
-        """Something was withdrawn: it may have been the last of all that no router stands for."""
+        """A withdraw was confirmed. If it was the last one, unbind the addresses after ``_linger``."""
         if not self._due and self._forgotten != ports.Forgotten() and self._is_withdrawn():
             self._due = True
             self._timers.call_later(self._linger, self._forget_in_time)
@@ -130,7 +131,7 @@ class Leftovers:
             self.forget()
 
     def forget(self) -> None:
-        """That is so, or nobody can wait for it any more: what no router stands for is unbound."""
+        """Unbind what no router has: all is withdrawn, or there is no time left to wait for that."""
         if (forgotten := self._forgotten) != ports.Forgotten():
             self._keep(ports.Forgotten())
             if (error := self._binding.remove(forgotten.addresses)) is not None:

@@ -1,14 +1,13 @@
-"""The virtual routers of a node: those of its configuration, and those that leave; pure.
+"""The virtual routers of a node: those of its configuration, and those that are leaving; pure.
 
-The first configuration is there before the node begins, and each port gets its first set at the start. Another one may
-take the place of the one before while the node works. A virtual router is the same as before if its name, family, VRID
-and source are, and those of all who move with it: it goes on with other settings, and only what has changed is done
-(``VirtualRouter.configure``). Every other one leaves, in its order and within a limit. One that has anything in common
-with those that leave (a name, a VRID of a source, an address, a prefix) begins when they are gone. At a stop all leave,
-and nobody comes.
+The first configuration is known before the node starts, and each port gets its first set at the start. A running node
+can be given another configuration. A virtual router is the same as before if its name, family, VRID and source are, and
+those of all members of its group. It continues, and only changed settings are applied (``VirtualRouter.configure``).
+Every other router leaves in its configured order, within a time limit. A new router that has anything in common with a
+leaving one (name, VRID and source, address, prefix) starts when that one is gone. At a stop all leave, and none starts.
 
-``Roster`` owns who is there, and hands each port the set that all of them need: first more, and when those that leave
-are gone, less. It must not know why a node starts or ends.
+``Roster`` owns the list of routers. It hands each port the set that all of them need: first the union of old and new,
+and a smaller one when the leaving routers are gone. It must not know why a node starts or ends.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -32,31 +31,31 @@ from exavrrp.vrrp import auth
 from exavrrp.vrrp.auth import Flow
 
 LEAVE_LIMIT = 10.0
-"""Seconds for a router that is not configured any more to hand over in its order; nobody waits for it."""
+"""Seconds for a router that is not configured any more to hand over; nothing else waits for that."""
 
-GONE = "not in the configuration any more"
+NOT_CONFIGURED = "not in the configuration any more"
 """Why such a router leaves."""
 
 
 class Notifier(ports.Notifier, Protocol):
-    """Who is told of transitions."""
+    """Notify programs, FIFOs and sockets, as the roster needs them."""
 
     def set(self, routers: Iterable[RouterConfiguration]) -> None:
-        """Tell of exactly these from now on; one that stays keeps what waits. Raises nothing."""
+        """Notify about exactly these routers; one that stays keeps its pending notifications. Raises nothing."""
 
 
 class Checks(ports.Checks, Protocol):
-    """What carries out the health checks."""
+    """What runs the health checks."""
 
     def set(self, checks: Iterable[Check]) -> None:
-        """Carry out exactly these; one that stays as it is keeps its beats. Nothing is told of one that is gone."""
+        """Run exactly these; an unchanged one keeps its schedule. No result of a removed one is reported."""
 
 
 class Marks(auth.Marks, Protocol):
-    """Where the numbers of signed adverts are kept, of this process and for the next one."""
+    """The replay counters of signed adverts, kept for the next process."""
 
     def set(self, flows: Collection[Flow]) -> int:
-        """Have room for exactly these; how many of them were known. Those that stay keep their numbers."""
+        """Keep counters for exactly these flows; return how many were known. Flows that stay keep their counters."""
 
 
 Entrance = Callable[[str, tuple[object, ...], Callable[[], None]], None]
@@ -65,7 +64,7 @@ Entrance = Callable[[str, tuple[object, ...], Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What a node acts through."""
+    """All ports of a node."""
 
     clock: ports.Clock
     realtime: Callable[[], float]
@@ -80,24 +79,24 @@ class Ports:
     marks: Marks
     checks: Checks
     forgotten: ports.Forgotten
-    """what the speaker has been told to know besides ``owned``"""
+    """what the speaker knows besides ``owned``: leftovers of an earlier configuration"""
     changed: Callable[[], None]
-    """called after events, when a command may have got what it waits for, or the node has ended"""
+    """called after events: the condition that a command waits for may be met, or the node may have ended"""
     seals: auth.Seals = auth.HMAC
-    """who has the keys of signed adverts"""
+    """makes and compares the codes of signed adverts"""
     record: Record | None = None
-    """is told of the events of elections"""
+    """takes every event of the elections"""
     entrance: Entrance | None = None
-    """is told of whatever comes in"""
+    """wraps every call that brings something into the node"""
 
 
 def owned(routers: Iterable[RouterConfiguration]) -> list[Route]:
-    """Every prefix that may be announced, in every form of it, the likeliest first; what a speaker has to know."""
+    """Every prefix that may be announced, in each of its forms, the likeliest first (``ports.Speaker.own``)."""
     return [route for router in routers for network in router.owned for route in router.route_policy.routes(network)]
 
 
 def flows(routers: Iterable[RouterConfiguration]) -> list[Flow]:
-    """Whose adverts are signed, or verified, and so numbered."""
+    """The flows of signed adverts, sent and received, which have replay counters."""
     return [
         Flow(router.source, sender, router.vrid)
         for router in routers
@@ -151,13 +150,13 @@ class Roster:
         ``left`` is called when all have left for good.
         """
         self.routers: dict[str, VirtualRouter] = {}
-        """by name, in the order of the configuration, those that leave among them"""
+        """by name, in the order of the configuration, leaving ones included"""
         self.by_network: dict[Network, VirtualRouter] = {}
         self.configuration = configuration
         self.ending = False
-        """whether nobody comes any more, and whoever has left stays known"""
+        """whether the node stops: no router starts any more, and those that have left stay in the list"""
         self.abandoned = False
-        """whether the time was too short for somebody who had to leave"""
+        """whether a router could not leave within the limit"""
         self._given = given
         self._shared = shared
         self._elections = elections
@@ -169,12 +168,12 @@ class Roster:
         self._all_left = left
         leftovers.cleared = self._shrink
         self._leaving: dict[Team, float] = {}
-        """those that are to be there no longer, and when their last priority 0 has been sent"""
+        """leaving teams, and when their last priority 0 will have been sent"""
         self._left: set[Team] = set()
-        """those of them that have left"""
+        """those of ``_leaving`` that have left"""
         self._drained: set[str] = set()
-        """routers that were drained when they had to leave: who takes their place stays out"""
-        self._found()
+        """routers that were drained when they had to leave: their replacements stay out, too"""
+        self._start_missing()
 
     def start(self) -> None:
         """Give each port its first set. Raises OSError, ValueError."""
@@ -183,7 +182,7 @@ class Roster:
     # Another configuration
 
     def take(self, new: Configuration) -> None:
-        """Have the routers of ``new``. Raises OSError or ValueError, and then nothing has changed."""
+        """Apply the configuration ``new``. Raises OSError or ValueError; nothing has changed then."""
         old, teams = self.configuration, _teams(new)
         staying = [team for team in self._elections.teams if team not in self._leaving]
         gone = [team for team in staying if _identities(team.configurations) != _identities(teams.get(team.name, ()))]
@@ -195,16 +194,16 @@ class Roster:
             raise
         self.configuration = new
         if gone:
-            self._retire(gone, GONE, LEAVE_LIMIT)
+            self._retire(gone, NOT_CONFIGURED, LEAVE_LIMIT)
         self._change(old, new)
         self._own(new, self._leaving)
-        self._know(new)
-        self._found()
+        self._register(new)
+        self._start_missing()
 
     def _hand_out(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
-        """Give each port the set that the routers of ``configuration`` need, and those that leave.
+        """Give each port the set that the routers of ``configuration`` and the ``leaving`` ones need.
 
-        ``others``: routes that are to be withdrawn later than now. Raises OSError, ValueError.
+        ``others``: routes that must stay known because they are withdrawn later. Raises OSError, ValueError.
         """
         given, routers = self._given, _all(configuration, leaving)
         given.transports.set(sources(routers))
@@ -216,19 +215,19 @@ class Roster:
         given.checks.set(used_checks(configuration))
 
     def _own(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
-        """Tell ExaBGP what may be announced; what it was told before and is not among that is withdrawn."""
+        """Declare what may be announced; ExaBGP withdraws whatever was declared before and is not any more."""
         ours = owned(_all(configuration, leaving))
         networks = {route.network for route in ours}
         more = (route for route in (*self._leftovers.routes, *others) if route.network not in networks)
         self._given.speaker.own((*ours, *more))
 
     def _shrink(self) -> None:
-        """What nobody wanted is cleared."""
+        """The leftovers are cleared: do not declare their routes any more."""
         if not self.ending:
             self._own(self.configuration, self._leaving)
 
-    def _know(self, configuration: Configuration) -> None:
-        """What comes in is for those that are there now; they stand in the order of ``configuration``."""
+    def _register(self, configuration: Configuration) -> None:
+        """Sort the routers as in ``configuration``, and register them for packets, checks and sessions."""
         places = {router.name: number for number, router in enumerate(configuration.routers)}
         ordered = sorted(self.routers.items(), key=lambda one: places.get(one[0], len(places)))
         self.routers.clear()
@@ -237,7 +236,7 @@ class Roster:
         self._fitness.take(configuration, [name for name in self.routers if name not in places])
 
     def _change(self, old: Configuration, new: Configuration) -> None:
-        """Those that stay may have something else to do; of others nothing is touched."""
+        """Apply changed settings to the routers that stay."""
         changed: list[tuple[VirtualRouter, RouterConfiguration]] = []
         for configuration in new.routers:
             router = self.routers.get(configuration.name)
@@ -252,7 +251,10 @@ class Roster:
             self._leave_behind(router, before)
 
     def _leave_behind(self, router: VirtualRouter, before: RouterConfiguration) -> None:
-        """What it serves no longer is withdrawn, unless another router takes it, and stays bound until then."""
+        """Withdraw the prefixes that a router does not have any more, unless another router takes them.
+
+        The addresses stay bound until that is confirmed.
+        """
         after = router.configuration
         for network in before.owned:
             if self.by_network.get(network) is router:
@@ -271,8 +273,8 @@ class Roster:
 
     # Who comes
 
-    def _found(self) -> None:
-        """Begin with those of the configuration that are not there, unless somebody has to leave before."""
+    def _start_missing(self) -> None:
+        """Start the configured routers that do not exist yet, except those that wait for a leaving one."""
         claimed = {one for team in self._leaving for router in team.configurations for one in _claims(router)}
         found: list[Team] = []
         for name, configurations in _teams(self.configuration).items():
@@ -281,7 +283,7 @@ class Roster:
                 routers = [self._make(one) for one in configurations]
                 found.append(self._elections.add(name, routers))
         if found:
-            self._know(self.configuration)
+            self._register(self.configuration)
         for team in found:
             drained = {router.name for router in team.routers} & self._drained
             self._drained -= drained
@@ -306,16 +308,16 @@ class Roster:
     # Who leaves
 
     def leave(self, why: str, limit: float) -> None:
-        """All leave, within ``limit`` seconds, and stay known: this node stops. The ports keep what they have.
+        """The node stops: have all routers leave within ``limit`` seconds.
 
-        Those that were leaving already have no more time than the others.
+        They stay in the list, and the ports keep their sets. Routers that were leaving already get no more time.
         """
         self.ending = True
         self._left.clear()  # they are counted with the others
         self._retire(list(self._elections.teams), why, limit)
 
     def _retire(self, teams: Collection[Team], why: str, limit: float) -> None:
-        """They leave in their order; who has not left after ``limit`` is cleared."""
+        """Have these teams leave in their configured order; clear those that have not left after ``limit`` seconds."""
         timers = self._shared.timers
         for team in teams:
             self._drained.update(router.name for router in team.routers if router.drain.wanted)
@@ -326,7 +328,7 @@ class Roster:
             self._elections.stop(team, why, limit)
 
     def _give_up(self, teams: Iterable[Team]) -> None:
-        """Their time is over: first what nobody else would do, and then what the routers have to say of it."""
+        """The time is over: withdraw and unbind what is left, then let the routers know."""
         late = [team for team in teams if team in self._leaving and team not in self._left]
         if not late:
             return
@@ -339,19 +341,19 @@ class Roster:
             self._elections.tell_team(team, events.Abandon())
 
     def look(self, teams: Iterable[Team]) -> None:
-        """These may have left, if they had to: out of the election, unbound, and their last priority 0 is sent."""
+        """Check which of these leaving teams have left: out of the election, unbound, and the last priority 0 sent."""
         now = self._shared.timers.time()
         left = [one for one in teams if one in self._leaving and now >= self._leaving[one] and one.finished]
         left = [one for one in left if one not in self._left]
         self._left.update(left)
         if not self.ending:
             for team in left:
-                self._shared.after_adverts(partial(self._dismiss, team))  # after what was put off for it
+                self._shared.after_adverts(partial(self._remove, team))  # after what was put off for it
         elif left and len(self._left) == len(self._leaving):
             self._all_left()
 
-    def _dismiss(self, team: Team) -> None:
-        """It is gone: nothing of it is needed any more."""
+    def _remove(self, team: Team) -> None:
+        """Remove a team that has left, and start the routers that waited for that."""
         if self.ending:
             return
         del self._leaving[team]
@@ -363,9 +365,9 @@ class Roster:
             self.by_network = {network: one for network, one in self.by_network.items() if one is not router}
             self._shared.binding.disown(router.on_lo.addresses, router.on_lo)
             self._notes.forget(router.name)
-        self._know(self.configuration)
+        self._register(self.configuration)
         try:
             self._hand_out(self.configuration, self._leaving)
         except (OSError, ValueError) as error:
             self._shared.log.error("reconfigure-incomplete", detail=str(error))
-        self._found()
+        self._start_missing()
