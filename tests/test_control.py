@@ -38,6 +38,7 @@ from exavrrp.control import (
     encode,
     lasting,
     life,
+    names_exabgp,
     note,
     request,
     start_time,
@@ -412,6 +413,25 @@ def test_whatever_a_stat_holds_a_start_is_a_number_or_none(text: bytes) -> None:
 @given(st.binary(max_size=20))
 def test_no_name_of_a_process_hides_its_start(name: bytes) -> None:
     assert start_time(STAT % (7, name, b"42")) == 42
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["/usr/sbin/exabgp", "/etc/exabgp/exabgp.conf"], True),
+        (["/usr/bin/python3", "-m", "exabgp", "server"], True),
+        (["/usr/bin/python3", "/opt/exabgp/bin/exabgp", "server"], True),
+        (["/bin/sh", "-c", "exavrrp run"], False),
+        (["pytest", "tests/system/test_exabgp.py"], False),
+    ],
+)
+def test_only_exabgp_is_taken_for_it(words: list[str], expected: bool) -> None:
+    assert names_exabgp(b"\0".join(map(str.encode, words)) + b"\0") is expected
+
+
+@given(st.binary())
+def test_whatever_a_command_line_holds_it_is_exabgp_or_not(command: bytes) -> None:
+    assert names_exabgp(command) in {True, False}
 
 
 def test_limits_have_room_for_what_is_meant() -> None:

@@ -10,10 +10,8 @@ from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from exavrrp.control import names_exabgp, start_time
+from exavrrp.control import start_time
 from exavrrp.routes import Attributes, Route
 from exavrrp.speaker import Answered, Disconnected, Event
 from exavrrp.system.exabgp import Deaf, Parent
@@ -44,25 +42,6 @@ def stubborn() -> "Iterator[subprocess.Popen[bytes]]":
 
 def route(network: IPv6Network) -> Route:
     return Route(network, Attributes(med=1))
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        (["/usr/sbin/exabgp", "/etc/exabgp/exabgp.conf"], True),
-        (["/usr/bin/python3", "-m", "exabgp", "server"], True),
-        (["/usr/bin/python3", "/opt/exabgp/bin/exabgp", "server"], True),
-        (["/bin/sh", "-c", "exavrrp run"], False),
-        (["pytest", "tests/system/test_exabgp.py"], False),
-    ],
-)
-def test_only_exabgp_is_taken_for_it(words: list[str], expected: bool) -> None:
-    assert names_exabgp(b"\0".join(map(os.fsencode, words)) + b"\0") is expected
-
-
-@given(st.binary())
-def test_whatever_a_command_line_holds_it_is_exabgp_or_not(command: bytes) -> None:
-    assert names_exabgp(command) in {True, False}
 
 
 def test_a_process_that_is_gone_is_no_exabgp_and_does_not_live() -> None:
