@@ -1,11 +1,13 @@
 """The fuzzer's readers in every run: what they begin with, and a few hundred mutations, the same each time."""
 
 import pytest
+from hypothesis import settings
 
 from tests.fuzz.mutation import mutations
 from tests.fuzz.readers import READERS
 
 MUTATIONS = 300
+"""And as much of that as of all examples in a quick run."""
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -20,7 +22,7 @@ def test_what_fuzzing_begins_with_is_read(name: str) -> None:
 @pytest.mark.parametrize("name", READERS)
 def test_mutations_are_read(name: str) -> None:
     reader = READERS[name]
-    for data in mutations(reader.seeds(), reader.words(), MUTATIONS):
+    for data in mutations(reader.seeds(), reader.words(), MUTATIONS * min(settings().max_examples, 100) // 100):
         try:
             reader.feed(data)
         except Exception as error:
