@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from exavrrp import counters
-from exavrrp.vrrp.router import Oddity
+from exavrrp.vrrp.router import Discrepancy
 from lab import __main__ as demo
 from lab.bench import __main__ as bench
 from lab.chaos import run as chaos
@@ -89,7 +89,7 @@ def logged(path: Path) -> Iterator[str]:
                 yield str(name.value)
 
 
-OTHERS = {*Oddity, "line-too-long", *(name for name, _ in counters.events(given_active().node.view()))}
+OTHERS = {*Discrepancy, "line-too-long", *(name for name, _ in counters.events(given_active().node.view()))}
 """Events whose names stand elsewhere."""
 
 

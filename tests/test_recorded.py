@@ -26,7 +26,7 @@ from exavrrp.view import View
 from exavrrp.vrrp.packet import Datagram, Reason
 from tests.ports import INTERVAL, SOURCE, Rig, given_active, recorder, router, table
 
-PORTS = ("log", "transports", "paths", "addresses", "speaker", "notifier", "memory", "marks", "checks", "seals")
+PORTS = ("log", "transports", "paths", "addresses", "speaker", "notifier", "memory", "marks", "checks", "authenticator")
 KEY = bytes(range(32, 64))
 SIGNED = (
     table("authentication.nodes", mode="permissive", active_key=1) + f'keys = {{ 1 = {{ hex = "{KEY.hex()}" }} }}\n'

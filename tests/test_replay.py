@@ -33,7 +33,7 @@ from exavrrp.sessions import Sessions
 from exavrrp.virtual_router import Shared
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import Advertisement, Reason
-from exavrrp.vrrp.router import Advertise, Notice, Oddity, Role, Transition, Why
+from exavrrp.vrrp.router import Advertise, Discrepancy, Notice, Role, Transition, Why
 from exavrrp.ways import Ways
 from tests.ports import INTERVAL, OTHER, PEER, VIP, Rig, check, given_active, recorder, router
 from tests.test_recorded import SIGNED
@@ -373,7 +373,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         NoSuccessor(5.0),
         PathQuiet(PEER, 3),
         PathBack(PEER, 3),
-        Notice(next(iter(Oddity)), PEER, "every 0.2s"),
+        Notice(next(iter(Discrepancy)), PEER, "every 0.2s"),
     ]
     assert words(events.TimerFired(), *done)[1:] == [
         "    web: backup → active (startup)",
@@ -382,7 +382,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         "    web: nobody has taken over within 5s",
         f"    web: nothing from {PEER} over interface 3 any more",
         f"    web: something from {PEER} over interface 3 again",
-        f"    web: {next(iter(Oddity))}: every 0.2s",
+        f"    web: {next(iter(Discrepancy))}: every 0.2s",
     ]
 
 

@@ -119,7 +119,9 @@ class Node:
             notes=self._notes,
             log=given.log,
         )
-        self.reception = Reception(given.marks, given.log, given.seals, time=given.clock.time, realtime=given.realtime)
+        self.reception = Reception(
+            given.marks, given.log, given.authenticator, time=given.clock.time, realtime=given.realtime
+        )
         self._roster = Roster(
             configuration,
             given,
@@ -157,7 +159,7 @@ class Node:
             moment=self._moment,
             notifier=given.notifier,
             marks=given.marks,
-            seals=given.seals,
+            authenticator=given.authenticator,
             binding=self._binding,
             announcer=self._announcer,
             is_connected=self._is_connected,

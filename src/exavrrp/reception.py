@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.ports import Arrival, LimitedLog, Severity
 from exavrrp.virtual_router import VirtualRouter
-from exavrrp.vrrp.auth import Marks, Seals, Sender, Verifier
+from exavrrp.vrrp.auth import Authenticator, Marks, Sender, Verifier
 from exavrrp.vrrp.packet import AUTHENTICATION, Address, Advertisement, Datagram, Expectation, Malformed, Reason, decode
 
 CLOCK_SET = 0.5
@@ -66,7 +66,7 @@ class Reception:
         self,
         marks: Marks,
         log: LimitedLog,
-        seals: Seals,
+        authenticator: Authenticator,
         *,
         time: Callable[[], float],
         realtime: Callable[[], float],
@@ -80,7 +80,7 @@ class Reception:
         self._realtime = realtime
         self._offset: float | None = None
         self._marks = marks
-        self._seals = seals
+        self._authenticator = authenticator
         self._sources: dict[Address, _Source] = {}
 
     @property
@@ -102,7 +102,7 @@ class Reception:
             policies = {vrid: router.policy for vrid, router in ours.items() if router.policy is not None}
             guard = before[source].guard if source in before else None  # it knows who was heard last
             if policies:
-                guard = guard or Verifier(source, {}, self._marks, self._seals)
+                guard = guard or Verifier(source, {}, self._marks, self._authenticator)
                 guard.policies = policies
             self._sources[source] = _Source(expectation, ours, guard if policies else None)
 

@@ -452,8 +452,8 @@ def _effect(name: str, effect: Effect) -> str:
             return f"{name}: nothing from {peer} over interface {index} any more"
         case PathBack(peer, index):
             return f"{name}: something from {peer} over interface {index} again"
-        case Notice(oddity, _, detail):
-            return f"{name}: {oddity}: {detail}"
+        case Notice(discrepancy, _, detail):
+            return f"{name}: {discrepancy}: {detail}"
         case _:
             assert_never(effect)
 

@@ -82,7 +82,7 @@ class Ports:
     """what the speaker knows besides ``owned``: leftovers of an earlier configuration"""
     changed: Callable[[], None]
     """called after events: the condition that a command waits for may be met, or the node may have ended"""
-    seals: auth.Seals = auth.HMAC
+    authenticator: auth.Authenticator = auth.HMAC
     """makes and compares the codes of signed adverts"""
     record: Record | None = None
     """takes every event of the elections"""

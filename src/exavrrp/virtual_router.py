@@ -26,7 +26,7 @@ from exavrrp.routes import Network
 from exavrrp.sessions import check_of
 from exavrrp.timers import Timers
 from exavrrp.view import Moment
-from exavrrp.vrrp.auth import Marks, Policy, Seals, Signer
+from exavrrp.vrrp.auth import Authenticator, Marks, Policy, Signer
 from exavrrp.vrrp.copies import PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition
@@ -46,7 +46,7 @@ class Shared:
     """now, by both clocks"""
     notifier: Notifier
     marks: Marks
-    seals: Seals
+    authenticator: Authenticator
     binding: Binding
     announcer: Announcer
     is_connected: Callable[[], bool]
@@ -106,7 +106,7 @@ class VirtualRouter:
         if policy is None or not policy.signs:
             return None
         assert configuration.source is not None, "load() was given the addresses on lo"
-        return Signer(policy, configuration.source, configuration.vrid, self._shared.marks, self._shared.seals)
+        return Signer(policy, configuration.source, configuration.vrid, self._shared.marks, self._shared.authenticator)
 
     def configure(self, after: Configuration, paths: Paths, policy: Policy | None, ipv4_checksum: Ipv4Checksum) -> None:
         """Go on with another configuration of the same virtual router (name, family, VRID, source, group).
@@ -232,9 +232,9 @@ class VirtualRouter:
                 self.drain.undone(waited)
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self.ways.path_changed(peer, index, quiet=isinstance(effect, PathQuiet))
-            case Notice(oddity, source, detail):
-                key = (self.name, oddity, source)
-                self.common.log.limited(key, Severity.WARNING, oddity, router=self.name, detail=detail)
+            case Notice(discrepancy, source, detail):
+                key = (self.name, discrepancy, source)
+                self.common.log.limited(key, Severity.WARNING, discrepancy, router=self.name, detail=detail)
             case _:
                 assert_never(effect)
 

@@ -129,8 +129,8 @@ def _action(action: Action) -> str:
             return f"advertise priority {priority}"
         case Transition(before, after, why, detail):
             return f"{before} → {after}: {why}" + (f" ({detail})" if detail else "")
-        case Notice(oddity, _, detail):
-            return f"notice {oddity}: {detail}"
+        case Notice(discrepancy, _, detail):
+            return f"notice {discrepancy}: {detail}"
 
 
 def _state(state: State) -> str:

@@ -73,7 +73,7 @@ Sequence = NewType("Sequence", int)
 
 
 class Flow(NamedTuple):
-    """Whose numbers they are. keepalived counts per virtual router; one VRID can be in use at several local sources."""
+    """What has a replay counter. keepalived has one per virtual router; one VRID may be in use at several sources."""
 
     local: Address
     sender: Address
@@ -82,7 +82,7 @@ class Flow(NamedTuple):
 
 
 class Marks(Protocol):
-    """Where the last number is kept that was sent, or accepted of a peer; a dict will do."""
+    """The replay counters: flow → the last number sent, or accepted from a peer. A dict will do."""
 
     def get(self, flow: Flow, /) -> Sequence | None:
         """The last one, if any is known."""
@@ -113,7 +113,7 @@ class Key:
 
 
 def secret(digits: str) -> bytes:
-    """The secret that is written as hexadecimal digits. Raises ``ValueError`` with a remedy, which never repeats it."""
+    """The secret in hexadecimal ``digits``. Raises ``ValueError`` with a remedy; the message never has the secret."""
     if re.fullmatch(r"[0-9A-Fa-f]*", digits) is None:
         raise ValueError("holds something that is no hexadecimal digit; make a key with: openssl rand -hex 32")
     if not 2 * SHORTEST_KEY <= len(digits) <= 2 * LONGEST_KEY or len(digits) % 2:
@@ -219,8 +219,8 @@ def _code(key: Key, number: Sequence, source: Address, message: bytes) -> bytes:
     return hmac.digest(key.secret, covered, "sha256")[:_CODE]
 
 
-class Seals(Protocol):
-    """Who makes codes, and compares them."""
+class Authenticator(Protocol):
+    """Makes and verifies trailers."""
 
     def sign(self, key: Key, number: Sequence, source: Address, message: bytes) -> Trailer:
         """See ``sign``."""
@@ -230,7 +230,7 @@ class Seals(Protocol):
 
 
 class Hmac:
-    """Whoever has the keys."""
+    """The ``Authenticator`` that has the keys. A replay has another one, without keys."""
 
     sign = staticmethod(sign)
     verify = staticmethod(verify)
@@ -240,14 +240,16 @@ HMAC = Hmac()
 
 
 class Signer:
-    """Signs what one virtual router sends from one source."""
+    """Signs the adverts of one virtual router from one source."""
 
-    def __init__(self, policy: Policy, source: Address, vrid: int, marks: Marks, seals: Seals = HMAC) -> None:
+    def __init__(
+        self, policy: Policy, source: Address, vrid: int, marks: Marks, authenticator: Authenticator = HMAC
+    ) -> None:
         """``marks`` are read now, and written with each copy."""
         key = policy.key(policy.active)
         assert key is not None
         self._key = key
-        self._seals = seals
+        self._authenticator = authenticator
         self._window = policy.window
         self._source = source
         self._flow = Flow(source, source, vrid)
@@ -256,10 +258,10 @@ class Signer:
         self._advert: float | None = None
 
     def trailer(self, message: bytes, realtime: float) -> bytes:
-        """What is to follow ``message``, once: each copy needs its own, all with one ``realtime`` for one advert."""
+        """The trailer for one copy of ``message``. All copies of one advert are signed with the same ``realtime``."""
         number = self._last = self._marks[self._flow] = self._next(realtime)
         self._advert = realtime
-        return bytes(self._seals.sign(self._key, number, self._source, message))
+        return bytes(self._authenticator.sign(self._key, number, self._source, message))
 
     def _next(self, realtime: float) -> Sequence:
         clock, last = sequence(realtime), self._last
@@ -276,20 +278,20 @@ class Sender:
 
     flow: Flow
     mark: Sequence | None
-    """the greatest number"""
+    """the greatest number accepted (the replay counter)"""
     signed: int = 0
-    """copies that were accepted because of their trailer"""
+    """copies accepted with a trailer"""
     unsigned: int = 0
-    """copies that were accepted without one"""
+    """copies accepted without a trailer"""
     skew: int = 0
-    """whole seconds that its clock was ahead of ours in the last of them"""
+    """whole seconds by which its clock was ahead of ours in the last signed copy"""
     first: float | None = None
-    """realtime at which the first copy of the last advert came; None: in another life"""
+    """realtime at which the first copy of the last advert arrived; None: before this process started"""
     counters: set[int] = field(default_factory=set)
-    """of the copies of the last advert that came soon after it"""
+    """counters of the copies of the last advert that arrived within ``STRAGGLER``"""
 
     def refuse_replay(self, number: Sequence, window: int, realtime: float) -> None:
-        """Raises ``Malformed`` if what has this number is not new."""
+        """Raises ``Malformed`` if ``number`` is a replay. ``window``: seconds."""
         if self.mark is None or follows(number, self.mark):
             return
         if not -window <= ahead(self.mark, realtime) <= window + max(self.skew, 0):
@@ -299,7 +301,7 @@ class Sender:
         raise Malformed(Reason.AUTH_REPLAY, f"{number:016x} of {self.flow.sender}, after {self.mark:016x}")
 
     def accept(self, number: Sequence, realtime: float) -> bool:
-        """Whether this is another mark."""
+        """Remember ``number``; return whether the mark has changed."""
         self.signed += 1
         self.skew = ahead(number, realtime)
         before = self.mark
@@ -312,24 +314,26 @@ class Sender:
         return self.mark != before
 
     def _continues(self, number: Sequence, realtime: float) -> bool:
-        """Whether it is of the last advert, and comes soon after its first copy."""
+        """Whether ``number`` is of another copy of the last advert, within ``STRAGGLER`` of the first copy."""
         if self.mark is None or self.first is None or number >> 16 != self.mark >> 16:
             return False
         return 0 <= realtime - self.first <= STRAGGLER
 
 
 class Verifier:
-    """Verifies what comes for one source; a ``packet.Guard``. A VRID without a policy needs no trailer."""
+    """Verifies the adverts received for one source; a ``packet.Guard``. A VRID without a policy needs no trailer."""
 
-    def __init__(self, local: Address, policies: Mapping[int, Policy], marks: Marks, seals: Seals = HMAC) -> None:
-        """``marks`` are read when a sender is heard for the first time, and written when its mark changes."""
+    def __init__(
+        self, local: Address, policies: Mapping[int, Policy], marks: Marks, authenticator: Authenticator = HMAC
+    ) -> None:
+        """``marks`` are read with the first advert of a sender, and written when its mark changes."""
         self.policies = dict(policies)
         """by VRID"""
         self.senders: dict[tuple[Address, int], Sender] = {}
         """by address and VRID: those that have been heard"""
         self._local = local
         self._marks = marks
-        self._seals = seals
+        self._authenticator = authenticator
 
     def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Sequence | None:
         """See ``packet.Guard``; ``message`` has a header at least."""
@@ -347,7 +351,7 @@ class Verifier:
         key = policy.key(trailer.key)
         if key is None:
             raise Malformed(Reason.AUTH_UNKNOWN_KEY, f"{source} signs with key {trailer.key}")
-        if not self._seals.verify(key, trailer, source, message):
+        if not self._authenticator.verify(key, trailer, source, message):
             raise Malformed(Reason.AUTH_MAC, f"not made with our key {key.id} for this advert of {source}")
         self._sender(source, message[1]).refuse_replay(trailer.sequence, policy.window, realtime)
         return trailer.sequence

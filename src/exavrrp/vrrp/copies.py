@@ -1,11 +1,10 @@
-"""Which paths deliver a peer's adverts: each advert is sent once over every path, so a silent path can be told.
+"""Which paths deliver a peer's adverts; pure. Each advert is sent once over every path, so a failed path is detected.
 
-``Copies`` owns what was heard from whom through which interface, for one virtual router. It decides nothing about the
-election: the first copy of an advert counts there and the others change nothing. It only says when a path has gone
-quiet while another one still delivers, so that an operator learns of it before both have; and when it is back.
+``Copies`` records, for one virtual router, which peer's adverts arrived through which interface. It decides nothing
+about the election, for which the first copy of an advert counts and the others change nothing. It reports a path that
+delivers no copies any more while another one still does, before both have failed; and when it delivers again.
 
-A path is the interface a copy arrived on. Nothing can be said of a peer that is silent on all of them: that is the
-election's matter.
+A path is the interface that a copy arrived on. A peer that is silent on all paths is the election's concern.
 """
 
 from collections import Counter
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from exavrrp.vrrp.packet import Address, Advertisement
 
 TOLERANCE = 3.5
-"""Intervals without a copy before a path is called quiet: as patient as a Backup (3 × interval + Skew_Time)."""
+"""Advert intervals without a copy before a path counts as quiet: about an Active_Down_Interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +35,41 @@ class PathBack:
 
 @dataclass(slots=True)
 class Path:
-    """One interface over which adverts of a peer come, or are to come."""
+    """One interface over which adverts of a peer arrive, or are expected. Times are monotonic seconds."""
 
     heard: float
-    """when its patience began: with the last copy, or with the return of the peer"""
+    """start of the timeout: the last copy, or the return of the peer"""
     quiet: bool = False
     last: float | None = None
-    """when the last copy came"""
+    """when the last copy arrived; None: never"""
 
 
 @dataclass(slots=True)
 class Peer:
-    """What was heard of one peer."""
+    """What was received from one peer."""
 
     advertisement: Advertisement
     """the last one"""
     heard: float
-    """when it came"""
+    """when it arrived, in monotonic seconds"""
     paths: dict[int, Path] = field(default_factory=dict)
-    """by interface"""
+    """by interface index"""
     expected: Collection[int] = ()
-    """as it was told last"""
+    """as of the last copy"""
     counts: Counter[int] = field(default_factory=Counter)
-    """copies by interface, also of those that lead to it no longer"""
+    """copies by interface index, including interfaces that do not lead to the peer any more"""
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
-        """The paths are these from now on, and the one that a copy came through."""
+        """Keep exactly the ``expected`` paths, and the one that the last copy arrived on."""
         self.expected = expected
         for gone in [index for index in self.paths if index not in expected and index != interface]:
             del self.paths[gone]
         for index in (*expected, interface):
             self.paths.setdefault(index, Path(now))
 
-    def overdue(self, patience: float, now: float) -> list[int]:
-        """The paths that have gone quiet just now."""
-        newly = [index for index, path in self.paths.items() if now - path.heard > patience and not path.quiet]
+    def overdue(self, timeout: float, now: float) -> list[int]:
+        """Mark the paths without a copy for ``timeout`` seconds as quiet; return those that were not before."""
+        newly = [index for index, path in self.paths.items() if now - path.heard > timeout and not path.quiet]
         for index in newly:
             self.paths[index].quiet = True
         return newly
@@ -86,18 +85,18 @@ class Copies:
     def heard(
         self, peer: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
     ) -> list[PathQuiet | PathBack]:
-        """A copy of ``peer``'s advert came through ``interface`` at ``now``; what can be said of its paths after that.
+        """A copy of ``peer``'s advert arrived through ``interface`` at ``now``; return changes of its paths.
 
-        ``expected`` are the interfaces that lead to the peer now: one of them that has never delivered counts as quiet
-        too, after the same patience; one that leads there no longer is forgotten. ``now`` is in monotonic seconds.
+        ``expected``: indexes of the interfaces that lead to the peer now. One that has never delivered counts as quiet
+        after the same timeout. One that does not lead there any more is forgotten. ``now``: monotonic seconds.
         """
         known = self.peers.get(peer)
         if known is None:
             known = self.peers[peer] = Peer(advertisement, now)
         known.advertisement = advertisement
-        patience = TOLERANCE * (advertisement.centiseconds / 100)
-        if now - known.heard > patience:
-            # The peer itself was silent (it was Backup until now): no path is to blame for that.
+        timeout = TOLERANCE * (advertisement.centiseconds / 100)
+        if now - known.heard > timeout:
+            # The peer itself was silent (it was Backup until now), which is no failure of a path.
             for path in known.paths.values():
                 path.heard = now
         known.heard = now
@@ -107,6 +106,6 @@ class Copies:
         path = known.paths[interface]
         path.last = path.heard = now
         was_quiet, path.quiet = path.quiet, False
-        quiet = known.overdue(patience, now)
+        quiet = known.overdue(timeout, now)
         back: list[PathQuiet | PathBack] = [PathBack(peer, interface)] if was_quiet else []
         return back + [PathQuiet(peer, index) for index in quiet] if quiet else back

@@ -66,7 +66,7 @@ class Backup:
     inferior: "Inferior | None" = None
     """the Active whose adverts we discard, because ours is the better priority"""
     resuming: bool = False
-    """whether we were the Active a moment ago, and have heard nobody since whom we follow"""
+    """whether this node was Active a moment ago, and has received no advert since of an Active to follow"""
     role = Role.BACKUP
     advertised = None
     releasing = None
@@ -74,7 +74,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Inferior:
-    """What was last heard from an Active with less priority than ours."""
+    """The last advert of an Active with a lower priority than ours."""
 
     source: Address
     advertisement: Advertisement
@@ -90,11 +90,11 @@ class Active:
     deadline: float
     """Adver_Timer: monotonic seconds"""
     advertised: int
-    """the priority in our adverts, by which we contend: ours, or what it was when we began to release"""
+    """the priority in our adverts, with which we contend: ours, or the one when the release began"""
     answered: bool = False
     """whether a losing advert was already answered since the Adver_Timer last fired"""
     releasing: "Shutdown | None" = None
-    """break before make: what is to be done as soon as nothing is bound any more; None: we go on"""
+    """break before make: the shutdown that follows once nothing is bound any more; None: none"""
     role = Role.ACTIVE
 
 
@@ -121,15 +121,15 @@ class Why(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """Take part from now on."""
+    """Take part in the election."""
 
     resuming: bool = False
-    """whether this node was the Active a moment ago: Backup, but impatient"""
+    """whether this node was Active a moment ago: Backup, with a shorter Active_Down_Timer"""
 
 
 @dataclass(frozen=True, slots=True)
 class Shutdown:
-    """Take part no longer."""
+    """Leave the election."""
 
     why: Why = Why.SHUTDOWN
     detail: str = ""
@@ -144,7 +144,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Timeout:
-    """The alarm for ``Router.deadline`` rang."""
+    """``Router.deadline`` has come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +157,14 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Prioritise:
-    """The effective priority is now this: 1–254, or 255 for the address owner."""
+    """Change the effective priority: 1–254, or 255 for the address owner."""
 
     priority: int
 
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """Be Active no longer, without a word: others of the same group have given way to somebody."""
+    """Become Backup without sending priority 0: the group has another Active, which others of it have followed."""
 
     why: Why
     detail: str = ""
@@ -172,7 +172,7 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """The settings are these from now on. VRID, source and family make the virtual router what it is: they stay."""
+    """Change the settings. VRID, source and family identify the virtual router, and must stay."""
 
     settings: "Settings"
 
@@ -182,14 +182,14 @@ Event = Startup | Shutdown | Release | Timeout | Received | Prioritise | Yield |
 
 @dataclass(frozen=True, slots=True)
 class Advertise:
-    """Send an advert with this priority to every peer, now; priority 0 several times, for nobody acknowledges it."""
+    """Send an advert with this priority to every peer now. Priority 0 is sent several times: it is not acknowledged."""
 
     priority: int
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The one place from which everything that follows from a change of state hangs."""
+    """The state has changed. Whatever follows from a change of state (logs, notifications) follows from this."""
 
     before: Role
     after: Role
@@ -197,8 +197,8 @@ class Transition:
     detail: str = ""
 
 
-class Oddity(StrEnum):
-    """What a valid advert says that an operator should know."""
+class Discrepancy(StrEnum):
+    """A discrepancy in a valid advert that an operator should know."""
 
     INTERVAL_DIFFERS = "interval-differs"
     INTERVAL_CLAMPED = "interval-clamped"
@@ -208,9 +208,9 @@ class Oddity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Log this (rate limited); nothing was decided by it."""
+    """Log this, rate-limited; it has no effect on the election."""
 
-    oddity: Oddity
+    discrepancy: Discrepancy
     source: Address
     detail: str
 
@@ -220,7 +220,7 @@ Action = Advertise | Transition | Notice
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one virtual router is configured to be."""
+    """The configuration of one virtual router's election."""
 
     vrid: int
     priority: int
@@ -352,12 +352,12 @@ class Router:
             inferior = Inferior(source, advertisement, now, since)
             if self.priority == OWNER or now >= since + self.settings.preempt_delay:
                 self.state = replace(state, inferior=inferior)
-                return self._oddities(source, advertisement)
+                return self._discrepancies(source, advertisement)
         # "If Preempt_Mode is False, or if the Priority in the ADVERTISEMENT is greater than or equal to the local
         # Priority, then: Set the Active_Adver_Interval to the Max Advertise Interval contained in the ADVERTISEMENT […]
         # Set the Active_Down_Timer to Active_Down_Interval"
         self.state = self._waiting(now, self._learned(advertisement), source, inferior)
-        return self._oddities(source, advertisement)
+        return self._discrepancies(source, advertisement)
 
     def _may_preempt(self, advertisement: Advertisement) -> bool:
         """Whether its sender must give way to us; the owner of the addresses always preempts (RFC 9568 §6.1)."""
@@ -444,13 +444,13 @@ class Router:
         if self._is_better(state, source, advertisement):
             backup = self._waiting(now, self._learned(advertisement), source)
             actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}")
-            return actions + self._oddities(source, advertisement)
+            return actions + self._discrepancies(source, advertisement)
         if state.answered:
-            return self._oddities(source, advertisement)
+            return self._discrepancies(source, advertisement)
         # "else // new Active Router logic: Discard the ADVERTISEMENT; Send an ADVERTISEMENT immediately to assert the
         # {Active} state to the sending VRRP Router". The Adver_Timer is left alone.
         self.state = replace(state, answered=True)
-        return [Advertise(state.advertised), *self._oddities(source, advertisement)]
+        return [Advertise(state.advertised), *self._discrepancies(source, advertisement)]
 
     def _is_better(self, state: Active, source: Address, advertisement: Advertisement) -> bool:
         """Greater priority, or the same and a greater primary address.
@@ -518,21 +518,21 @@ class Router:
         """Whether it lists our addresses, in whatever order."""
         return set(advertisement.addresses) == set(self.settings.addresses)
 
-    def _oddities(self, source: Address, advertisement: Advertisement) -> list[Action]:
+    def _discrepancies(self, source: Address, advertisement: Advertisement) -> list[Action]:
         notices: list[Action] = []
         theirs, ours = advertisement.centiseconds / 100, self.settings.interval
         if theirs != self._learned(advertisement):
             detail = f"{source} advertises every {theirs:g}s; taken for {self._learned(advertisement):g}s"
-            notices.append(Notice(Oddity.INTERVAL_CLAMPED, source, detail))
+            notices.append(Notice(Discrepancy.INTERVAL_CLAMPED, source, detail))
         elif round(ours * 100) != advertisement.centiseconds:
             detail = f"{source} advertises every {theirs:g}s, we every {ours:g}s"
-            notices.append(Notice(Oddity.INTERVAL_DIFFERS, source, detail))
+            notices.append(Notice(Discrepancy.INTERVAL_DIFFERS, source, detail))
         if advertisement.addresses != self.settings.addresses and not self._lists_ours(advertisement):
             listed = ", ".join(map(str, advertisement.addresses))
-            notices.append(Notice(Oddity.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
+            notices.append(Notice(Discrepancy.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
         if advertisement.priority == self.priority == OWNER:
             # A misconfiguration that should be logged (RFC 9568 §8.3.2).
-            notices.append(Notice(Oddity.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
+            notices.append(Notice(Discrepancy.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
         return notices
 
 
