@@ -1,11 +1,11 @@
 """The events of a group of virtual routers: its whole input, as frozen values; pure.
 
-The state of ``groups.Group`` depends on these events and their times alone. The same events in the same order repeat
-what a node has done: a simulation makes them up, a recording brings them back.
+The state of ``groups.Group`` depends on these events and their times alone. So the same events in the same order
+repeat what a node has done, in a simulation or in a replay.
 
-An event says what has happened, or what is requested, never what is to follow: that is the group's decision.
-Most are of one member, by ``name``. None is called like an event of ``vrrp.router`` or an effect: those follow from
-these. Their times are no part of them; durations are seconds.
+An event says what has happened, or what is requested; the group decides what follows. Most events concern one member,
+by ``name``. No name is also that of an event of ``vrrp.router`` or of an effect, which follow from these. An event does
+not contain its time. Durations are seconds.
 """
 
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Rated:
-    """Its own effective priority is now this (before the group's): 1–254, or 255 for the address owner."""
+    """Its own effective priority has changed (the group's may differ): 1–254, or 255 for the address owner."""
 
     name: str
     priority: int
@@ -91,7 +91,7 @@ class Rated:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """Its settings are these from now on. What makes it this virtual router (VRID, source, family) is as before."""
+    """Its settings have changed. VRID, source and family, which identify the virtual router, are as before."""
 
     name: str
     election: router.Settings
@@ -119,7 +119,10 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """It should not serve although it could; sent again for another detail. A drain of one member drains all."""
+    """It must stay out of the election although it could serve. Sent again when the detail changes.
+
+    A drain of one member drains all.
+    """
 
     name: str
     hold: Hold
@@ -128,7 +131,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """That hold is over: a drain for all members, any other one for this member."""
+    """The hold is over. A drain ends for all members, any other hold for this member."""
 
     name: str
     hold: Hold

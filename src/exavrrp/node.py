@@ -1,21 +1,21 @@
 """A node: everything that one machine decides.
 
-``Node`` is made from a configuration and its ports (``ports``), and runs no loop, opens nothing and reads no clock but
-the port. Production and simulation make the same ``Node``, and differ in the ports alone. An event goes one way: a port
-hands it to ``handle``, and what follows goes out through the ports. What comes of that is an event of its own.
+``Node`` is made from a configuration and its ports (``ports``). It runs no loop, opens nothing, and reads no clock but
+the port. Production and simulation use the same ``Node`` with different ports. A port hands an event to ``handle``, and
+the effects go out through the ports. The result of an effect is an event of its own.
 
-Two habits matter.
+Two principles:
 
-- Wanted sets, not changes: what is bound and what is announced is what all routers want, so that a start, a repair and
-  an ordinary change take the same path.
-- At start everything that our configuration owns is accounted for before the first election is decided, at ExaBGP and
-  on the interface. What a predecessor served a moment ago, under the very ExaBGP that still announces it, goes on being
-  served as ``leaving`` until the election is decided; anything else it left is withdrawn, and then unbound.
+- Desired state, not changes: the ports get the sets of addresses and routes that all routers want. So a start, a repair
+  and an ordinary change take the same path.
+- At the start, the state of every configured address at ExaBGP and on the interface is settled before the first
+  election. What the predecessor served until now, under the same ExaBGP process, stays in service as ``leaving`` until
+  the election is decided. Everything else that it left is withdrawn, and then unbound.
 
-How a node ends tells what ExaBGP is about to do. Its line ``shutdown``, or the end of its pipe: it goes, and its
-sessions with it; everything is handed over as far as the time allows. A SIGTERM without that line: only the agent is
-replaced, sessions and routes stay (ExaBGP's SIGUSR2, or somebody's ``kill``); everything is left in place, without a
-word, and the successor goes on with it. Until there is one, and if there is none, a ``Caretaker`` does.
+How the node ends depends on what ExaBGP is about to do. After its line ``shutdown``, or the end of its pipe, ExaBGP
+ends, and its sessions close: all routers hand over as far as the time allows. After a SIGTERM without that line, only
+the agent is replaced (ExaBGP's SIGUSR2, or a ``kill``), and sessions and routes stay: everything is left in place, and
+the successor goes on with it. Until there is one, and if there is none, a ``Caretaker`` does.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -59,22 +59,22 @@ IN_DOUBT = "this agent ends, and ExaBGP has not answered whether it announces al
 """Why an Active leaves although only the agent is to be replaced."""
 
 TELL_TALE = 0.15
-"""Seconds after a SIGTERM in which ExaBGP's line ``shutdown`` or the end of its pipe tells that it goes, too. It writes
-the line first; but where systemd sends SIGTERM to every process of a unit (KillMode=control-group), we hear both."""
+"""Seconds after a SIGTERM to wait for ExaBGP's line ``shutdown`` or the end of its pipe, which mean that it ends, too.
+It writes the line first; but systemd may send SIGTERM to every process of a unit at once (KillMode=control-group)."""
 
 Event = ports.Event | speaker.Event
 
 _Arguments = ParamSpec("_Arguments")
 
 ENTRANCES: dict[str, Callable[..., None]] = {}
-"""The methods of a node through which anything comes in that it acts upon, by name."""
+"""The methods through which all input comes into a node, by name."""
 
 
 _Entrance: TypeAlias = Callable[Concatenate["Node", _Arguments], None]
 
 
 def _entrance(method: _Entrance[_Arguments]) -> _Entrance[_Arguments]:
-    """One of them: who records is told of each call."""
+    """Marks an entrance: a recorder wraps each call of it."""
 
     @wraps(method)
     def enter(self: "Node", *args: _Arguments.args, **more: _Arguments.kwargs) -> None:
@@ -89,9 +89,8 @@ def _entrance(method: _Entrance[_Arguments]) -> _Entrance[_Arguments]:
 class Node:
     """All virtual routers of this machine, and what they share.
 
-    It hears of ExaBGP and signals from the beginning; ``start`` begins the elections. ``reconfigure`` puts another
-    configuration in the place of the one before, as the first one was put in the place of nothing. ``why`` tells that
-    it ends, and ``over`` that nothing is left to be done.
+    It handles events of ExaBGP and signals before ``start``, which begins the elections. ``reconfigure`` applies
+    another configuration. ``why`` is set when the node begins to end, and ``over`` when nothing is left to be done.
     """
 
     def __init__(self, configuration: Configuration, given: Ports) -> None:
@@ -170,14 +169,15 @@ class Node:
 
     @property
     def configuration(self) -> Configuration:
-        """What it is to do."""
+        """The configuration that is in force."""
         return self._roster.configuration
 
     @_entrance
     def reconfigure(self, new: Configuration) -> None:
-        """Put ``new`` in the place of the configuration before; what it does not change is not touched.
+        """Apply the configuration ``new``; what it does not change is not touched.
 
-        Raises OSError or ValueError if a port cannot have what that needs, or the node ends; nothing has changed then.
+        Raises OSError or ValueError if a port cannot provide what it needs, or the node is ending; nothing has changed
+        then.
         """
         if self.why is not None:
             raise ValueError(f"this node ends: {self.why}")
@@ -192,7 +192,7 @@ class Node:
         self.work.advert_interval = min(router.advert_interval for router in self.configuration.routers)
 
     def _join(self, team: Team, drained: Collection[str]) -> None:
-        """It is new in the configuration; ``drained`` members are to stay out."""
+        """Start a new team; ``drained`` members stay out of the election."""
         for router in team.routers if self.started else ():
             router.announcement.change()  # ExaBGP's answer tells that it carries out our commands
             router.judge(self.fitness.health)
@@ -203,7 +203,7 @@ class Node:
             self._wait_for_sessions(team.routers)
 
     def view(self) -> View:
-        """All of it as it is now, for people and programs."""
+        """The present state of the node, for people and programs."""
         return self.viewer.view()
 
     @_entrance
@@ -219,14 +219,14 @@ class Node:
 
     @property
     def gone(self) -> bool:
-        """Whether ExaBGP is gone, or goes."""
+        """Whether ExaBGP has ended, or is ending."""
         return self._announcer.gone
 
     # Events in
 
     @_entrance
     def handle(self, event: Event) -> None:
-        """Deal with ``event`` now; if the node is dealing with another one, after that."""
+        """Handle ``event`` now, or after the one that is being handled."""
         self.turns.put(partial(self._dispatch, event))
 
     def _dispatch(self, event: Event) -> None:
@@ -263,7 +263,7 @@ class Node:
                 self._hear(event)
 
     def _hear(self, event: speaker.Event) -> None:
-        """Something of ExaBGP's."""
+        """Handle an event of ExaBGP."""
         match event:
             case speaker.Greeted(version, known):
                 self.viewer.version = version
@@ -305,7 +305,7 @@ class Node:
     # What the routers share
 
     def _follow_up(self, teams: Collection[Team]) -> None:
-        """Everything that has come of an event is done."""
+        """Everything that resulted from an event is done."""
         for team in teams:
             for router in team.routers:
                 self._followed_up(router)
@@ -322,7 +322,7 @@ class Node:
         return self.reception.realtime()
 
     def catch_up(self, until: float) -> None:
-        """Deal with every packet that had come by ``until`` and is not read yet."""
+        """Handle every packet that arrived until ``until`` (monotonic seconds) and was not read yet."""
         for source, transport in self._ports.transports.items():
             for arrival in transport.drain(until):
                 self.reception.arrived(source, arrival)
@@ -403,7 +403,7 @@ class Node:
     # Stop
 
     def _terminated(self) -> None:
-        """SIGTERM. ExaBGP may read nothing any more, and nobody would know what came of a takeover."""
+        """SIGTERM: ExaBGP may not read commands any more, so that a takeover could not be announced."""
         self.elections.suspended = self.why is None
         self.turns.timers.call_later(TELL_TALE, self._end, REPLACED)
 
