@@ -186,7 +186,7 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ways, "_stay_out", lambda self: None)
+    monkeypatch.setattr(Ways, "_report_cut_off", lambda self: None)
 
 
 def leaves_no_caretaker(monkeypatch: pytest.MonkeyPatch) -> None:
