@@ -35,14 +35,14 @@ from exavrrp.system.state import DrainFile, KeptConfiguration, MarkFile, State, 
 from exavrrp.system.transports import Transports
 from exavrrp.vrrp.packet import Address
 
-LOCK_PATIENCE = 5.0
-"""Seconds to wait for a predecessor to end: ExaBGP kills one 2 s after it has told it to stop."""
+LOCK_TIMEOUT = 5.0
+"""Seconds to wait for a predecessor to end. ExaBGP kills a process 2 s after it has told it to stop."""
 
-LOCK_LOOK = 0.02
-"""Seconds between two looks at the lock; the kernel offers no other way to wait for one without a thread."""
+LOCK_POLL = 0.02
+"""Seconds between two attempts to take the lock: the kernel has no way to wait for one without a thread."""
 
-SOURCE_LOOK = 0.2
-"""Seconds between two looks at whether our source is there yet."""
+SOURCE_POLL = 0.2
+"""Seconds between two polls for a source that this host does not have yet."""
 
 NAMED = 50
 """Virtual routers that are named when the agent starts: a line of the log has an end."""
@@ -230,20 +230,23 @@ class Agent:
         except OSError as error:
             raise StartError(f"cannot open {self._lock.path}: {error.strerror}; {preflight.WRITABLE}") from error
         closing.callback(self._lock.release)
-        self._lock_limit = loop.time() + LOCK_PATIENCE
+        self._lock_limit = loop.time() + LOCK_TIMEOUT
         while not self._lock.take() and self.node.why is None:
             self._wait_for_lock()
-            await asyncio.sleep(LOCK_LOOK)
+            await asyncio.sleep(LOCK_POLL)
 
     def _wait_for_lock(self) -> None:
-        """Somebody holds it: who may be asked for it is, and after ``LOCK_PATIENCE`` it is said what is wrong."""
+        """Another process holds the lock: ask for it, and report it after ``LOCK_TIMEOUT``."""
         self._lock.ask()
         if self._loop.time() > self._lock_limit:
             self._explain_wait()
             self._lock_limit = math.inf
 
     def _explain_wait(self) -> None:
-        """Raises ``StartError``, unless we are a second process of one ExaBGP: it would end, after five of our ends."""
+        """Raises ``StartError``, unless the same ExaBGP runs both: it would end after its process has ended five times.
+
+        In that case this process waits, and logs that.
+        """
         held = f"process {self._lock.holder()} holds {self._lock.path}"
         if not self._lock.is_held_by_sibling():
             raise StartError(f"{held}; end that exavrrp first")
@@ -251,7 +254,10 @@ class Agent:
         self.journal.error("agent-duplicate", detail=detail)
 
     async def _await_sources(self) -> None:
-        """After a boot an address may come later than we. ExaBGP ends after five ends of ours, so we wait for it."""
+        """Wait for the source addresses, which may be added later than we start after a boot.
+
+        ExaBGP would end after its process has ended five times, so the agent does not end.
+        """
         told = False
         while self.node.why is None and (absent := self._absent()):
             if not told:
@@ -259,7 +265,7 @@ class Agent:
                 detail = f"{listed}: no address of this host; waiting for it: add it to lo, or correct agent.sources"
                 self.journal.error("source-missing", detail=detail)
                 told = True
-            await asyncio.sleep(SOURCE_LOOK)
+            await asyncio.sleep(SOURCE_POLL)
 
     def _absent(self) -> list[Address]:
         return sorted((one for one in sources(self.configuration.routers) if not is_here(one)), key=str)

@@ -1,14 +1,15 @@
-"""What a node decides when ExaBGP has ended its agent and lives on: it takes care of what is announced.
+"""What a node decides when ExaBGP has ended its agent and keeps running: it looks after the announced addresses.
 
-A ``Caretaker`` begins as a successor does, and knows what checks and sessions said last. Three things differ.
+A ``Caretaker`` starts as a successor does, with the last results of its predecessor's checks and the last states of its
+sessions. It differs from an ordinary node in three points.
 
-- It ends without a word when a successor asks for the lock: the repair is a good file and a reload.
-- It cannot announce anything. A router whose addresses are announced goes on with the announcement as it is; another
-  one stays out of the election, and so does one of which that is in doubt (``Bequest``).
-- When one of its routers has to give up what is announced, all hand over as in an orderly stop, and it ends ExaBGP:
-  that is the only way left to withdraw a route. This is not done before ``GRACE`` is over, in which a successor comes
-  after an ordinary reload, nor while one starts (``START_LIMIT``). Nor for a router whose announcement ExaBGP has never
-  accepted: there is nothing to withdraw.
+- It ends at once when a successor asks for the lock: a corrected configuration and a reload repair everything.
+- It cannot announce anything. A router whose addresses are announced keeps its announcement as it is. Any other router
+  stays out of the election, also one of which the agent did not know whether it is announced (``Bequest``).
+- When one of its routers has to give up an announced address, all routers hand over as in an orderly stop, and the
+  caretaker ends ExaBGP: there is no other way left to withdraw a route. It does not do so within ``GRACE``, in which a
+  successor appears after an ordinary reload, nor while a successor starts (``START_LIMIT``), nor for a router whose
+  announcement ExaBGP has never accepted: there is nothing to withdraw.
 
 It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
 """
@@ -23,16 +24,16 @@ from exavrrp.roster import Ports
 from exavrrp.virtual_router import VirtualRouter
 
 GRACE = 0.9
-"""Seconds for which nothing is ended. A successor needs 0.3 to 0.5 s on a busy machine; longer, and two nodes would
-announce an address for more than 2 s: the time in which ExaBGP tells why, this, and the longest hand-over of a stop."""
+"""Seconds for which ExaBGP is not ended. A successor needs 0.3 to 0.5 s on a busy machine. With a longer time two nodes
+would announce an address for more than 2 s: ExaBGP's time to say why it ends us, this, and the longest stop."""
 
 START_LIMIT = 5.0
-"""Seconds for which nothing is ended while a successor is seen to start: ExaBGP has a child with our command line, as
-it has only after a reload that did not fail. On half a core one needs 1.6 s until it asks for the lock. What has to be
-withdrawn it withdraws itself; one that needs longer than this hangs."""
+"""Seconds for which ExaBGP is not ended while a successor starts: ExaBGP has a child with our command line, which it
+has only after a successful reload. On half a core a successor needs 1.6 s until it asks for the lock. It withdraws what
+has to be withdrawn. One that needs longer than this limit hangs."""
 
 REMINDER = 60.0
-"""Seconds between two lines that say that ExaBGP has to be repaired."""
+"""Seconds between two log lines that say that ExaBGP has to be repaired."""
 
 REMEDY = (
     "ExaBGP has ended its agent and started no other one, as it does when its configuration does not load. Addresses "
@@ -46,7 +47,7 @@ class Caretaker(Node):
     def __init__(
         self, configuration: Configuration, given: Ports, bequest: Bequest, may_end: Callable[[bool], None]
     ) -> None:
-        """``bequest``: of the node that ran in this memory; ``may_end`` takes whether a withdraw may end ExaBGP."""
+        """``bequest``: of the node before the fork; ``may_end`` is called with whether a withdraw may end ExaBGP."""
         super().__init__(configuration, given)
         self.fitness.health, self.fitness.sessions = bequest.health, bequest.sessions
         self.viewer.trouble = REMEDY
@@ -63,8 +64,8 @@ class Caretaker(Node):
 
     def _begin(self, team: Team) -> None:
         for router in team.routers:
-            router.know_answers()  # it carries out nothing any more
-            router.ways.look()  # adverts are heard, whether it takes part or not
+            router.know_answers()  # ExaBGP carries out no command any more
+            router.ways.look()  # adverts are received, whether the router takes part or not
         if self._bequest.takes_part(router.name for router in team.routers):
             super()._begin(team)
 

@@ -1,12 +1,12 @@
-"""The caretaker: who goes on when ExaBGP has ended our agent and ExaBGP itself lives on.
+"""The caretaker: a process that looks after announced addresses when ExaBGP has ended its agent and keeps running.
 
-ExaBGP does that in its full reload (SIGUSR2), and a moment later a new agent is there. It also does it in any reload
-whose file does not load, and then no new agent comes: ExaBGP keeps its sessions and our routes, and listens to nobody.
-An address would be announced that nobody looks after, while another node takes over.
+ExaBGP ends its agent in a full reload (SIGUSR2), and starts a new one a moment later. It also ends it in any reload
+whose configuration does not load, and then it starts no new one: it keeps its sessions and our routes, and reads no
+commands. It would go on announcing an address that no agent looks after, while another node takes over.
 
-So an agent that was told to end alone leaves a process behind that ExaBGP does not know (``run``): in a session of its
-own, without ExaBGP's pipes, and with no more rights than the agent had. What it decides is in ``care``. When it has
-ended ExaBGP, the unit's ``Restart=`` brings that back, or shows what is wrong.
+So an agent that ExaBGP has ended leaves a process behind (``run``) that ExaBGP does not know of. It has a session
+(setsid(2)) of its own, none of ExaBGP's pipes, and no more rights than the agent had. Its decisions are in ``care``.
+When it has ended ExaBGP, the unit's ``Restart=`` starts ExaBGP again, or systemd shows why that fails.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from exavrrp.system import descendants
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.journal import Journal
 
-LOOK = 0.02
-"""Seconds between two looks at the lock, and at ExaBGP's children."""
+POLL = 0.02
+"""Seconds between two polls of the lock and of ExaBGP's children."""
 
 
 def run(configuration: Configuration, log: Journal, record: Path | None = None, text: bytes | None = None) -> None:
-    """Serves as ``Agent.run``, and goes on in a process of its own when ExaBGP ends only the agent.
+    """Run the agent, and then a caretaker in a process of its own if ExaBGP has ended only the agent.
 
-    Raises ``StartError``, and whatever a bug of ours raised.
+    The parameters are those of ``Agent``. Raises ``StartError``, and any exception of a bug in the agent.
     """
     agent = Agent(configuration, log, record, text)
     asyncio.run(agent.run())
@@ -44,7 +44,7 @@ def run(configuration: Configuration, log: Journal, record: Path | None = None, 
 
 
 class Caretaker(Agent):
-    """An agent whose ExaBGP is deaf."""
+    """An agent whose ExaBGP does not read its commands (``exabgp.Deaf``)."""
 
     cares = True
 
@@ -58,35 +58,38 @@ class Caretaker(Agent):
         *,
         predecessor: int,
     ) -> None:
-        """``host``: the process of ExaBGP; ``bequest``, ``predecessor``: of the agent that ran in this memory."""
-        self._given = bequest
+        """``host``: ExaBGP's process (number, start time); ``bequest``, ``predecessor``: of the agent before the fork.
+
+        ``predecessor`` is the process number.
+        """
+        self._bequest = bequest
         self._host = host
         self._known = {predecessor, os.getpid()}
         self._succession = False
         super().__init__(configuration, log, record, host=host)
 
     def _make_speaker(self) -> Deaf:
-        announced = (router for router in self.configuration.routers if router.name in self._given.announced)
+        announced = (router for router in self.configuration.routers if router.name in self._bequest.announced)
         networks = (network for router in announced for network in router.announce)
         forgotten = (route.network for route in self._forgotten.routes)
         self._deaf = Deaf(Parent(*self._host), (*networks, *forgotten), self._hear)
         return self._deaf
 
     def _make_node(self, given: Ports) -> Node:
-        return care.Caretaker(self.configuration, given, self._given, self._deaf.permit_end)
+        return care.Caretaker(self.configuration, given, self._bequest, self._deaf.permit_end)
 
     def _wait_for_lock(self) -> None:
-        self._end(SUCCEEDED)  # whoever has it is the successor
+        self._end(SUCCEEDED)  # the process that holds the lock is the successor
 
     def _say_started(self) -> None:
         number, _ = self._host
         self.journal.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(POLL, self._poll)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         if self.node.why is not None:
             return
-        self._loop.call_later(LOOK, self._look)
+        self._loop.call_later(POLL, self._poll)
         if self._lock.asked():
             self._end(SUCCEEDED)
             return
@@ -105,4 +108,4 @@ class Caretaker(Agent):
             self.journal.error(
                 "exabgp-kill-failed", process=number, detail="it announces our addresses; end it by hand"
             )
-        await asyncio.sleep(LOOK)  # who waits for a drain is told
+        await asyncio.sleep(POLL)  # clients that wait for a drain get their answer

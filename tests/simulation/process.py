@@ -15,10 +15,10 @@ from itertools import chain
 from typing import Any, Protocol
 
 from exavrrp import ports
-from exavrrp.agent import LOCK_LOOK, LOCK_PATIENCE
+from exavrrp.agent import LOCK_POLL, LOCK_TIMEOUT
 from exavrrp.bequest import Bequest
 from exavrrp.care import Caretaker
-from exavrrp.caretaker import LOOK
+from exavrrp.caretaker import POLL
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
 from exavrrp.control import Life
@@ -466,7 +466,7 @@ class Process:
         ``Agent.run`` is the same order, and cannot be shared: it awaits, and closes what it has opened.
         """
         self.pipes.open(self.loop)
-        self._take_lock(self.loop.time() + LOCK_PATIENCE)
+        self._take_lock(self.loop.time() + LOCK_TIMEOUT)
 
     def _take_lock(self, limit: float) -> None:
         if self.node.why is not None:
@@ -479,7 +479,7 @@ class Process:
             if self.loop.time() > limit and not self.ground.is_locked(self, self.exabgp):
                 self._exit()  # StartError
             else:
-                self.loop.call_later(LOCK_LOOK, self._take_lock, limit)
+                self.loop.call_later(LOCK_POLL, self._take_lock, limit)
         else:
             self.waiting, self.locked = False, True
             self._start()
@@ -490,14 +490,14 @@ class Process:
         self.node.reception.begin()
         self.node.start(ground.drained)
         if self.caring is not None:
-            self.loop.call_later(LOOK, self._look)
+            self.loop.call_later(POLL, self._look)
         for check in ground.configuration.checks:
             self.loop.call_later(0.05 + 0.3 * ground.world.random.random(), self.checked, check.name)
 
     def _look(self) -> None:
         """Whether a caretaker's successor waits."""
         if self.node.why is None:
-            self.loop.call_later(LOOK, self._look)
+            self.loop.call_later(POLL, self._look)
             if self.ground.is_asked(self):
                 self.node.handle(ports.End(SUCCEEDED))
             elif self._succession is not self.ground.has_agent(self.exabgp):

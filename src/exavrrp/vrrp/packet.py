@@ -1,19 +1,19 @@
 """VRRPv3 on the wire: bytes ↔ ``Advertisement`` (RFC 9568 §5), for both families.
 
-This file owns the layout of the packet, both checksums and every check of RFC 9568 §7.1, each as one member of one
-closed enum (``Reason``): the same word is the test's expectation, the counter's label and the log's text. It must not
-know of sockets, timers or states: what a receiver expects (its peers, its VRIDs) comes in as an ``Expectation``.
+This file owns the layout of the packet, both checksums and every check of RFC 9568 §7.1. Each check is one member of a
+closed enum (``Reason``), whose value is also the label of the counter and the text in the log. It must not know of
+sockets, timers or states: what a receiver expects (its peers, its VRIDs) comes in as an ``Expectation``.
 
-A packet goes through ``decode`` in the order of the RFC, cheapest and least trusting first: who sent it, how far it
-came, what it claims to be, whether it is whole, whether it is authentic, and only then whether it means anything. A
-rejected packet has no effect on any router: ``decode`` raises before anybody could look at its content. ``parse`` reads
-an advert without an ``Expectation``, for programs that only monitor.
+``decode`` checks a packet in the order of the RFC: source, destination, hop limit, version, type, length, VRID,
+authentication, and only then the checksum and the content. It raises at the first check that fails, so a rejected
+packet has no effect on any router. ``parse`` reads an advert without an ``Expectation``, for programs that only
+monitor.
 
 Two checksums exist for IPv4. RFC 9568 §5.2.8 sums the message alone; keepalived and FRR add a pseudo-header with the
-real addresses, as IPv6 does. We send one by configuration and accept both.
+real addresses, as IPv6 does. The configuration chooses which of them we send; we accept both.
 
-What follows the addresses is the authentication trailer, if there is one. ``auth`` knows what is in it; here it is only
-known that the IPv6 checksum covers it (as it covers whatever is in the packet) and the IPv4 checksum does not.
+An authentication trailer may follow the addresses; ``auth`` defines its content. The IPv6 checksum covers it, as it
+covers the whole payload. The IPv4 checksum does not.
 """
 
 import struct
@@ -38,10 +38,10 @@ OWNER = 255
 """Priority of the address owner (RFC 9568 §5.2.4)."""
 
 LONGEST_INTERVAL = 0x0FFF
-"""Centiseconds that fit into Max Advertise Interval (RFC 9568 §5.2.7); the four bits above it are reserved."""
+"""Largest Max Advertise Interval, in centiseconds: a field of 12 bits (RFC 9568 §5.2.7) below 4 reserved ones."""
 
 CHECKSUM_AT = 6
-"""Where the two bytes of the checksum stand (RFC 9568 §5.2)."""
+"""Offset of the two checksum bytes in the message (RFC 9568 §5.2)."""
 
 _HEADER = struct.Struct("!BBBBHH")
 _IPV4_HEADER_MINIMUM = 20
@@ -81,11 +81,11 @@ AUTHENTICATION = frozenset(
         Reason.AUTH_REPLAY,
     }
 )
-"""Why a packet was rejected that claims to be from a peer, and is whole: what a ``Guard`` says."""
+"""The reasons a ``Guard`` gives. Such a packet is complete, and its source is a peer's address."""
 
 
 class Malformed(Exception):
-    """A received packet that must be discarded; ``reason`` says which check it failed, ``detail`` with what value."""
+    """A received packet that must be discarded. ``reason`` is the check it failed; ``detail`` gives the value."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -114,7 +114,7 @@ class Advertisement:
     """the VIPs, 1–255, all of one family, in the sender's order"""
 
     def __post_init__(self) -> None:
-        """Raises ``ValueError`` for what the fields of RFC 9568 §5.2 cannot hold, or a mixture of families."""
+        """Raises ``ValueError`` for a value that its field (RFC 9568 §5.2) cannot hold, and for mixed families."""
         if not 1 <= self.vrid <= 255:
             raise ValueError(f"VRID {self.vrid} is not 1–255")
         if not LEAVING <= self.priority <= OWNER:
@@ -144,33 +144,33 @@ class Datagram:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What a receiver is willing to hear."""
+    """Which adverts a receiver accepts."""
 
     own: frozenset[Address]
-    """our own sources: an advert from ourselves is a loop or a forgery"""
+    """our own sources: an advert that comes from one of them is a loop or a forgery"""
     vrids: Mapping[int, frozenset[Address]]
     """VRID → the peers configured for it"""
     peers: frozenset[Address]
     """all configured peers"""
     minimum_hop_limit: int = 0
-    """adverts from farther away are rejected; 0 accepts any (keepalived sends 64 unless told otherwise)"""
+    """adverts with a lower TTL or hop limit are rejected; 0 accepts any (keepalived sends 64 by default)"""
 
 
 class Guard(Protocol):
-    """Who says whether an advert is authentic; ``auth.Verifier`` is one."""
+    """Verifies the authentication of adverts; ``auth.Verifier`` implements it."""
 
     def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> int | None:
-        """The number of the advert that is ``message``, followed by ``rest``; None if it needs none and has none.
+        """The sequence number of an advert; None if it is neither signed nor has to be.
 
-        Changes nothing. Raises ``Malformed``.
+        ``message`` ends with the addresses; ``rest`` follows it in the payload. Changes nothing. Raises ``Malformed``.
         """
 
     def accept(self, source: Address, message: bytes, number: int | None, realtime: float, /) -> None:
-        """The advert has passed every other check as well: its number must not come again."""
+        """Record ``number`` as used: the advert has passed every other check, and a repeat of it is a replay."""
 
 
 class _Open:
-    """Needs no trailer, and looks at none."""
+    """Accepts every advert, with or without a trailer."""
 
     def check(self, *_: object) -> None:
         pass
@@ -180,7 +180,7 @@ class _Open:
 
 
 OPEN: Guard = _Open()
-"""The guard of who does not authenticate."""
+"""The guard of a receiver without authentication."""
 
 
 def encode(
@@ -190,11 +190,11 @@ def encode(
     ipv4_checksum: Ipv4Checksum = Ipv4Checksum.PSEUDO_HEADER,
     trailer: Callable[[bytes], bytes] | None = None,
 ) -> bytes:
-    """The payload of protocol 112 for ``advertisement``, its checksum filled in (RFC 9568 §5.2).
+    """The payload of protocol 112 for ``advertisement``, with its checksum (RFC 9568 §5.2).
 
-    ``trailer`` gives what authenticates a message (whose checksum is zero) and follows it. The IPv6 checksum is
-    computed here too rather than left to the kernel, so that one code serves both families and tests can read what we
-    send. Raises ``ValueError`` when source, destination and addresses are not all of one family.
+    ``trailer`` returns the authentication trailer for a message whose checksum field is zero; it is appended. The IPv6
+    checksum is computed here, not by the kernel: the code is the same for both families, and tests see the bytes that
+    are sent. Raises ``ValueError`` when source, destination and addresses are not all of one family.
     """
     if not source.version == destination.version == advertisement.addresses[0].version:
         raise ValueError(f"{source} cannot send {advertisement.addresses[0]} to {destination}: not all of one family")
@@ -217,9 +217,9 @@ def encode(
 def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, realtime: float = 0.0) -> Advertisement:
     """The advert in ``datagram``, checked as RFC 9568 §7.1 demands, in that order.
 
-    ``guard`` looks at the trailer, with ``realtime`` as its clock (seconds since the epoch), and is told of the advert
-    only after every other check. Raises ``Malformed`` with the first check that fails, and nothing else whatever the
-    bytes.
+    ``guard`` verifies the trailer, with ``realtime`` as its clock (seconds since the epoch). It records the advert as
+    accepted only after every other check. Raises ``Malformed`` with the first check that fails, and nothing else,
+    whatever the bytes.
     """
     source, payload = datagram.source, datagram.payload
     if source in expectation.own:
@@ -244,9 +244,9 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
 def parse(datagram: Datagram) -> Advertisement:
     """The advert in ``datagram``, from any source, to any destination, at any hop limit (RFC 9568 §5.2).
 
-    For programs that monitor; whatever acts on an advert needs ``decode``. Checks version, type, lengths, VRID,
-    checksum, number of addresses and interval, in this order. An authentication trailer is not verified. Raises
-    ``Malformed`` with the first check that fails, and nothing else whatever the bytes.
+    For programs that only monitor; a program that acts on adverts must use ``decode``. Checks version, type, length,
+    VRID, checksum, number of addresses and interval, in this order. An authentication trailer is not verified. Raises
+    ``Malformed`` with the first check that fails, and nothing else, whatever the bytes.
     """
     return _advertisement(datagram, _header(datagram))
 
@@ -254,8 +254,8 @@ def parse(datagram: Datagram) -> Advertisement:
 def strip_ipv4(packet: bytes) -> Datagram:
     """The datagram in a raw IPv4 packet (Linux hands the header along on raw sockets of this family, raw(7)).
 
-    The header's own total length is believed: bytes after it are padding. Raises ``Malformed`` (``IP_HEADER``), and
-    nothing else whatever the bytes.
+    The header's total length counts: bytes beyond it are padding. Raises ``Malformed`` (``IP_HEADER``), and nothing
+    else, whatever the bytes.
     """
     if len(packet) < _IPV4_HEADER_MINIMUM or packet[0] >> 4 != 4:
         raise Malformed(Reason.IP_HEADER, f"{len(packet)} bytes are no IPv4 packet")
@@ -294,7 +294,7 @@ def _header(datagram: Datagram) -> _Header:
 
 
 def _advertisement(datagram: Datagram, header: _Header) -> Advertisement:
-    """The content, if the checksum is right and the fields have values that RFC 9568 §5.2 permits. Raises Malformed."""
+    """The content of a message. Raises Malformed for a wrong checksum or a value that RFC 9568 §5.2 forbids."""
     payload = datagram.payload
     vrid, priority, count, interval, end = header
     if not _checksum_holds(datagram, end):
@@ -310,10 +310,11 @@ def _advertisement(datagram: Datagram, header: _Header) -> Advertisement:
 
 
 def _checksum_holds(datagram: Datagram, end: int) -> bool:
-    """Whether the checksum is right: IPv6 covers the whole payload (RFC 8200 §8.1), IPv4 the message in either form.
+    """Whether the checksum is right. For IPv6 it covers the whole payload (RFC 8200 §8.1).
 
-    The IPv4 message ends at ``end``: what follows it (an authentication trailer) is not summed. Only the real
-    destination is tried; the historical form with 224.0.0.18 in a unicast packet is never accepted.
+    For IPv4 it covers the message up to ``end``, without what follows (an authentication trailer), and is accepted with
+    and without a pseudo-header. The pseudo-header has the packet's own destination: the historical form with 224.0.0.18
+    in a unicast packet is not accepted.
     """
     payload = datagram.payload
     if datagram.source.version == 6:
@@ -325,17 +326,17 @@ def _checksum_holds(datagram: Datagram, end: int) -> bool:
 
 
 def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
-    """RFC 8200 §8.1 for IPv6; the form of UDP (RFC 768) for IPv4."""
+    """The pseudo-header of RFC 8200 §8.1 for IPv6, and of UDP (RFC 768) for IPv4."""
     if source.version == 6:
         return source.packed + destination.packed + struct.pack("!IHBB", length, 0, 0, PROTOCOL)
     return source.packed + destination.packed + struct.pack("!BBH", 0, PROTOCOL, length)
 
 
 def _internet_checksum(data: bytes) -> int:
-    """RFC 1071: the complement of the ones' complement sum of 16-bit words; 0 over data with a right checksum.
+    """The Internet checksum (RFC 1071): the complement of the ones' complement sum of 16-bit words.
 
-    That sum is the remainder modulo 2¹⁶ − 1, since 2¹⁶ leaves 1. (Data that is all zeros would be an exception; an
-    advert has a version.)
+    It is 0 for data that contains its own right checksum. The sum equals the remainder modulo 2¹⁶ − 1, except for data
+    that is all zeros, which an advert never is: it has a version.
     """
     if len(data) % 2:
         data += b"\0"

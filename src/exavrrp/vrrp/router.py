@@ -3,26 +3,27 @@
 ``Router`` owns the state, the priority and the timers; it decides who is Active and nothing else. It must not know of
 clocks, sockets, addresses on interfaces or BGP: an event and the time come in, an ordered list of actions comes out.
 
-A timer is a deadline inside the state. The caller arms one alarm for ``router.deadline`` after each ``handle`` and
-sends ``Timeout`` when it rings; a ``Timeout`` that comes early does nothing, so a stale alarm cannot do harm. Before it
-looks at a deadline the caller hands over every packet that waits in its sockets: after a pause, proof of life is
-waiting there.
+A timer is a deadline inside the state. After each ``handle`` the caller arms one alarm for ``router.deadline``, and it
+sends ``Timeout`` when the alarm fires. A ``Timeout`` before the deadline does nothing, so a stale alarm is harmless.
+Before the caller sends ``Timeout`` it must hand over every packet that waits in its sockets: after a pause of this
+process, the Active's adverts wait there.
 
 Where the profile goes beyond the RFC:
 
-- an advert that loses against an Active router is answered at once (RFC 9568 §6.4.3), but once per interval of ours:
-  two routers that are both sure to win (a shared address) would otherwise answer each other for ever;
-- ``preempt_delay`` treats an inferior Active as acceptable for a while; it never postpones a takeover from silence;
-- a priority 0 shortens the timer only when it comes from the Active that is followed;
-- an Active router that loses priority resigns where preemption is off (priority 0, then Backup): no Backup would take
-  over from a sick one otherwise, however much better it is;
-- a router that was Active a moment ago, and whose process was only replaced, waits for one interval instead of three:
-  whoever has taken over meanwhile has said so by then;
-- an Active router that wakes later than Active_Down_Interval after its advert was due steps down before it says
-  anything: the others have taken over while it was stopped;
-- an Active router whose service must not run twice (break before make) is *releasing* before it says priority 0: it
-  goes on as it was, in the same state and with the same priority on the wire, until what it served is withdrawn and
-  unbound. What becomes of it then is in its state: the ``Shutdown`` that the caller hands over when nothing is bound.
+- An Active answers a losing advert at once (RFC 9568 §6.4.3), but at most once per interval of its own. Otherwise two
+  routers that both consider themselves the better one (they share an address) would answer each other for ever.
+- ``preempt_delay`` treats an inferior Active as acceptable for a while. It never delays a takeover after
+  Active_Down_Interval without adverts.
+- A priority 0 shortens the timer only when it comes from the Active that is followed.
+- An Active without preemption whose priority is lowered resigns (priority 0, then Backup). Otherwise no Backup would
+  take over from it, whatever its priority.
+- A router that was Active a moment ago, and whose process was replaced, waits for one interval instead of three:
+  another router that has taken over meanwhile has sent an advert by then.
+- An Active that wakes up more than Active_Down_Interval after its advert was due steps down without sending anything:
+  another router has taken over while it was stopped.
+- An Active whose service must not run twice (break before make) is *releasing* before it sends priority 0. It keeps
+  its state, and its priority in adverts, until its routes are withdrawn and its addresses unbound. Then the caller
+  sends the ``Shutdown`` that is kept in its state.
 """
 
 from dataclasses import dataclass, replace
@@ -80,7 +81,7 @@ class Inferior:
     advertisement: Advertisement
     heard: float
     since: float
-    """when it, or another like it, was first heard: ``preempt_delay`` counts from here"""
+    """when the first advert of an inferior Active was received: ``preempt_delay`` counts from here"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,11 @@ class Active:
     deadline: float
     """Adver_Timer: monotonic seconds"""
     advertised: int
-    """the priority in our adverts, with which we contend: ours, or the one when the release began"""
+    """the priority in our adverts, compared with a peer's: the effective one, or the one when the release began"""
     answered: bool = False
     """whether a losing advert was already answered since the Adver_Timer last fired"""
     releasing: "Shutdown | None" = None
-    """break before make: the shutdown that follows once nothing is bound any more; None: none"""
+    """break before make: the shutdown that follows when nothing is bound any more; None if it is not releasing"""
     role = Role.ACTIVE
 
 
@@ -164,7 +165,7 @@ class Prioritise:
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """Become Backup without sending priority 0: the group has another Active, which others of it have followed."""
+    """Become Backup without sending priority 0: another node is Active, and other members of our group follow it."""
 
     why: Why
     detail: str = ""
@@ -172,7 +173,7 @@ class Yield:
 
 @dataclass(frozen=True, slots=True)
 class Configure:
-    """Change the settings. VRID, source and family identify the virtual router, and must stay."""
+    """Change the settings. VRID, source and family identify the virtual router and must not change."""
 
     settings: "Settings"
 
@@ -189,7 +190,7 @@ class Advertise:
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """The state has changed. Whatever follows from a change of state (logs, notifications) follows from this."""
+    """The state has changed. Logs and notifications of state changes are made from this action."""
 
     before: Role
     after: Role
@@ -234,9 +235,9 @@ class Settings:
     preempt_delay: float = 0.0
     """seconds"""
     learned_minimum: float = 0.01
-    """seconds: the smallest interval a twelve-bit centisecond field can say"""
+    """seconds: the smallest interval that a 12-bit field of centiseconds holds"""
     learned_maximum: float = 40.95
-    """seconds: no advert makes a Backup wait for a longer interval than this"""
+    """seconds: a Backup uses this instead of a longer interval in an advert"""
 
 
 class Router:
@@ -262,21 +263,21 @@ class Router:
 
     @property
     def advertised(self) -> int | None:
-        """The priority in our adverts; None: we send none."""
+        """The priority in our adverts; None if we send none."""
         return self.state.advertised
 
     @property
     def releasing(self) -> Shutdown | None:
-        """What is to be done as soon as nothing is bound any more; None: we do not release."""
+        """The shutdown that follows when nothing is bound any more; None if we are not releasing."""
         return self.state.releasing
 
     def advertisement(self, priority: int) -> Advertisement:
-        """What an ``Advertise`` action puts on the wire."""
+        """The advert that an ``Advertise`` action sends."""
         settings = self.settings
         return Advertisement(settings.vrid, priority, round(settings.interval * 100), settings.addresses)
 
     def handle(self, event: Event, now: float) -> list[Action]:
-        """What follows from ``event`` at ``now`` (monotonic seconds, never going back), in the order to be done."""
+        """The actions that follow from ``event``, in order. ``now``: monotonic seconds, not before the last call's."""
         actions = self._step_down_if_stalled(now)
         match self.state:
             case Initialize():
@@ -364,7 +365,7 @@ class Router:
         return advertisement.priority < self.priority and (self.settings.preempt or self.priority == OWNER)
 
     def _reconsidered(self, state: Backup) -> Backup:
-        """``state`` with our new priority: the Active whose adverts we discarded may be the better one now."""
+        """``state`` with our new priority. The Active whose adverts we discarded may now be one that we must follow."""
         inferior = state.inferior
         if inferior is None or self._may_preempt(inferior.advertisement):
             return self._timed(state)
@@ -372,7 +373,7 @@ class Router:
         return self._timed(replace(followed, resigned=state.resigned))
 
     def _why_take_over(self, state: Backup, now: float) -> tuple[Why, str]:
-        """The reason for the log, from what was heard since the timer was last reset."""
+        """The reason of a takeover and its detail for the log, from the adverts since the timer was last reset."""
         if state.resigned is not None:
             return Why.RESIGNED, f"{_active(state)} said priority 0 {now - state.resigned:.3f}s ago"
         if state.inferior is not None and state.inferior.heard > state.heard:
@@ -396,7 +397,7 @@ class Router:
                 self.state = replace(state, releasing=shutdown)
                 return []
             case Prioritise(priority) if state.releasing is not None:
-                self.priority = priority  # nobody is told, or a better router would begin before we have unbound
+                self.priority = priority  # not advertised: a better router would take over before we have unbound
                 return []
             case Prioritise(priority) if priority < self.priority and not self.settings.preempt:
                 self.priority = priority
@@ -421,10 +422,10 @@ class Router:
                 assert_never(event)
 
     def _configure(self, state: Active, settings: Settings, now: float) -> list[Action]:
-        """What our adverts say may have changed: that is said at once, and once more before a Backup loses patience.
+        """Advertise changed settings at once, and again after the shorter of the old and the new interval.
 
-        The Backups go by the interval that they have learned last. If we fell silent for a longer one after a single
-        advert, one that is lost would be a takeover.
+        A Backup uses the interval of the last advert that it received. If the first advert with a longer interval were
+        lost and the next one came only after that interval, the Backup would take over.
         """
         before, self.settings = self.settings, settings
         if (before.interval, before.addresses) == (settings.interval, settings.addresses):
@@ -433,7 +434,7 @@ class Router:
         return [Advertise(state.advertised)]
 
     def _contend(self, state: Active, source: Address, advertisement: Advertisement, now: float) -> list[Action]:
-        """An advert while Active: the better router stays; the worse one is told so at once."""
+        """An advert while Active: the better router stays Active. If that is us, we answer with an advert at once."""
         if advertisement.priority == LEAVING:
             # "If the Priority in the ADVERTISEMENT is 0, then: Send an ADVERTISEMENT; Reset the Adver_Timer to
             # Advertisement_Interval"
@@ -460,7 +461,7 @@ class Router:
         return (advertisement.priority, int(source)) > (state.advertised, int(self.settings.source))
 
     def _step_down_if_stalled(self, now: float) -> list[Action]:
-        """Backup, silently, if our advert is overdue by more than the others wait for it."""
+        """Become Backup without an advert if ours is overdue by more than Active_Down_Interval."""
         match self.state:
             case Active(deadline, advertised) if now > deadline + _down_interval(self.settings.interval, advertised):
                 backup = self._waiting(now, self.settings.interval)
@@ -485,11 +486,11 @@ class Router:
     def _waiting(
         self, heard: float, interval: float, following: Address | None = None, inferior: Inferior | None = None
     ) -> Backup:
-        """Backup with its Active_Down_Timer newly set at ``heard``."""
+        """A Backup whose Active_Down_Timer was set at ``heard`` (monotonic seconds)."""
         return Backup(heard + self.down_interval(interval), interval, heard, following, inferior=inferior)
 
     def _timed(self, state: Backup) -> Backup:
-        """``state`` with the deadline that follows from what was heard when, and from our priority now."""
+        """``state`` with its deadline computed again, from the times of its last advert and our priority now."""
         deadline = state.heard + self.down_interval(state.interval)
         if state.resuming:
             deadline = state.heard + state.interval + _skew(state.interval, self.priority)
@@ -498,11 +499,11 @@ class Router:
         return replace(state, deadline=deadline)
 
     def down_interval(self, interval: float) -> float:
-        """For how many seconds a Backup of our priority waits for an Active with this interval."""
+        """Active_Down_Interval in seconds, for our priority and this Active_Adver_Interval."""
         return _down_interval(interval, self.priority)
 
     def _next_advert(self, state: Active, now: float) -> float:
-        """One interval after this advert was due, so that small delays do not add up; after a long one, from now."""
+        """One interval after this advert was due, so that small delays do not add up; if that is past, from now."""
         due = state.deadline + self.settings.interval
         return due if due > now else now + self.settings.interval
 
@@ -515,7 +516,7 @@ class Router:
     # What an operator should know
 
     def _lists_ours(self, advertisement: Advertisement) -> bool:
-        """Whether it lists our addresses, in whatever order."""
+        """Whether the advert lists exactly our addresses, in any order."""
         return set(advertisement.addresses) == set(self.settings.addresses)
 
     def _discrepancies(self, source: Address, advertisement: Advertisement) -> list[Action]:
@@ -531,13 +532,13 @@ class Router:
             listed = ", ".join(map(str, advertisement.addresses))
             notices.append(Notice(Discrepancy.ADDRESSES_DIFFER, source, f"{source} lists {listed}"))
         if advertisement.priority == self.priority == OWNER:
-            # A misconfiguration that should be logged (RFC 9568 §8.3.2).
+            # Two owners are a misconfiguration that should be logged (RFC 9568 §8.3.2).
             notices.append(Notice(Discrepancy.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
         return notices
 
 
 def _skew(interval: float, priority: int) -> float:
-    """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256."""
+    """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds."""
     return (256 - priority) * interval / 256
 
 
@@ -547,7 +548,7 @@ def _down_interval(interval: float, priority: int) -> float:
 
 
 def _active(state: Backup) -> Address | None:
-    """Whose resignation shortens the timer: the Active that is followed, or the one that we are about to preempt."""
+    """The Active whose priority 0 shortens the timer: the one we follow, or the one that we are about to preempt."""
     if state.following is None and state.inferior is not None:
         return state.inferior.source
     return state.following
