@@ -87,6 +87,14 @@ def with_an_address_that_is_to_be_bound() -> Rig:
     return rig.reconfigure(router(addresses=["2001:db8:53::1", "2001:db8:53::9"]))
 
 
+def withdrawn_by_a_reload() -> Rig:
+    """A second prefix was removed from the configuration, and is there again; nothing of that is answered."""
+    tables = router(addresses=["2001:db8:53::1", "2001:db8:53::9"])
+    rig = given_active(tables)
+    rig.speaker.answers = False
+    return rig.reconfigure(router(bgp={"med": 70})).reconfigure(tables)
+
+
 def withdrawn_in_between() -> Rig:
     """Active again, after a withdraw that was not answered either."""
     tables = router(checks=["fit"]), check("fit")
@@ -139,6 +147,7 @@ IN_DOUBT = (
     unanswered_for_one_prefix,
     with_a_new_prefix,
     with_an_address_that_is_to_be_bound,
+    withdrawn_by_a_reload,
     withdrawn_in_between,
 )
 CERTAIN = (given_active, accepted_as_standby, accepted_as_leaving, accepted_as_active, refused_for_ever)

@@ -69,6 +69,7 @@ class Announcement:
         else:
             self._withheld &= frozenset(after.announce)
         self._refusals = {network: how for network, how in self._refusals.items() if network in after.announce}
+        self._accepted &= frozenset(after.announce)
         if (before.announce, before.route_policy) != (after.announce, after.route_policy):
             self.announce() if self._common.instance.presence.level is not None else self.change()
 
