@@ -192,6 +192,18 @@ def test_other_addresses_of_a_backup_send_nothing() -> None:
     assert f"bind {SECOND}" in rig.take()
 
 
+def test_a_backup_with_other_prefixes_is_asked_again_whether_it_may_be_announced() -> None:
+    """They may be another router's until now, and ExaBGP announces them until it has confirmed the withdraw."""
+    rig = given_backup()
+    rig.speaker.answers = False
+    rig.speaker.offered = {ip_network(f"{SECOND}/128")}
+    rig.reconfigure(router(addresses=[SECOND]))
+    assert rig.memory.notes[-1][3] == {"web"}
+    rig.speaker.answer()
+    rig.clock.run()
+    assert rig.memory.notes[-1][3] == set()
+
+
 def test_new_peers_are_accepted_and_removed_peers_are_not() -> None:
     rig = given_backup(router(peers=[str(PEER)]))
     assert rig.transport_peers() == {PEER}

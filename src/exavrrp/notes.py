@@ -7,7 +7,7 @@ multiple of its time.
 from typing import NamedTuple
 
 from exavrrp import ports
-from exavrrp.routes import Level
+from exavrrp.routes import Level, Network
 from exavrrp.takeover import Count
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.work import Work
@@ -22,8 +22,10 @@ class _Line(NamedTuple):
     level: Level | None
     since: int | None
     failures: Count | None
+    networks: tuple[Network, ...]
+    """its prefixes"""
     offered: bool
-    """whether ExaBGP may announce it, whatever is desired"""
+    """whether ExaBGP may announce any of them, whatever is desired"""
 
 
 class Notes:
@@ -42,11 +44,12 @@ class Notes:
         """Something may have changed for this router."""
         level, takeovers = router.instance.presence.level, router.instance.takeovers
         since, failures = takeovers.time.active_since, takeovers.failures.remembered
-        before = self._lines.get(router.name)
-        # A Backup that may not be announced stays so, and is not asked for each advert (each question is recorded).
-        in_doubt = before is None or before.offered
+        before, networks = self._lines.get(router.name), router.announcement.networks
+        # A Backup that may not be announced stays so while its prefixes do. It is not asked for each advert: each
+        # question is recorded.
+        in_doubt = before is None or before.offered or before.networks != networks
         offered = level is not None or (in_doubt and router.announcement.may_be_announced)
-        line = _Line(level, since, failures, offered)
+        line = _Line(level, since, failures, networks, offered)
         if before != line:
             self._lines[router.name] = line
             self._memory.may_announce(router.name, router.announcement.last())
