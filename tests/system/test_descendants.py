@@ -4,6 +4,7 @@ The checks run in a process of their own, which has no other children, as an age
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -161,3 +162,18 @@ def test_who_runs_with_our_command_line_is_known_until_it_ends() -> None:
         os.waitpid(child, 0)
         other.kill()
     assert alike(other.pid) == []
+
+
+def test_without_descriptors_nobody_is_known_and_nothing_is_raised() -> None:
+    if (child := os.fork()) == 0:  # pragma: no cover
+        signal.pause()
+        os._exit(0)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
+        found = alike(os.getpid())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert found == []

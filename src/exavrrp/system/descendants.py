@@ -43,13 +43,14 @@ def children(process: int) -> list[int]:
 
 def alike(process: int) -> list[int]:
     """Those of its children that run with our command line; ourselves, if we are one. None that has ended."""
-    found: list[int] = []
-    ours = _read("/proc/self/cmdline")
-    for child in children(process):
-        with contextlib.suppress(OSError):
-            if _read(f"/proc/{child}/cmdline") == ours:
-                found.append(child)
-    return found
+    return [child for child in children(process) if _command(child) == _command("self") != b""]
+
+
+def _command(process: int | str) -> bytes:
+    """The command line of a process; empty if it has ended, or cannot be read (for want of descriptors)."""
+    with contextlib.suppress(OSError):
+        return _read(f"/proc/{process}/cmdline")
+    return b""
 
 
 def started(process: int) -> int | None:
