@@ -157,7 +157,7 @@ def _fire(handful: Handful, rate: int, seconds: float, writer: int) -> NoReturn:
 # What is sent
 
 
-def strangers(family: Family, to: int = 1) -> list[bytes]:
+def non_peers(family: Family, to: int = 1) -> list[bytes]:
     """Adverts that would win, from 250 sources that are no peers."""
     base = int(ip_address("203.0.113.1" if family == 4 else "2001:db8:bad::1"))
     kind = type(ip_address(source(to, family)))
@@ -257,7 +257,7 @@ def phases(where: Site, attacker: Attacker, seconds: float, known: int, unknown:
     """All of them, each after as long a quiet time."""
     plan = where.plan
     floods = (
-        (f"strangers, {unknown}/s", strangers(plan.family), unknown),
+        (f"non-peers, {unknown}/s", non_peers(plan.family), unknown),
         (f"peer, wrong, {known}/s", spoofed(plan, valid=False), known),
         (f"peer, copies, {known}/s", spoofed(plan, valid=True), known),
     )
@@ -277,7 +277,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.benchmarks.floods", description=__doc__.partition("\n")[0])
     options.add_argument("--seconds", type=float, default=30.0, help="for each phase (default: %(default)s)")
     options.add_argument("--family", type=int, choices=(4, 6), default=6)
-    options.add_argument("--unknown", type=int, default=50_000, help="packets a second from strangers")
+    options.add_argument("--unknown", type=int, default=50_000, help="packets a second from non-peers")
     options.add_argument("--known", type=int, default=5_000, help="packets a second in the name of the peer")
     options.add_argument("--realtime", action="store_true", help="agents with real-time scheduling, locked in memory")
     chosen = options.parse_args()

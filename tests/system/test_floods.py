@@ -39,7 +39,7 @@ def attacker(site: Site) -> Iterator[Attacker]:
 def test_packets_of_non_peers_stay_in_the_kernel(site: Site, attacker: Attacker) -> None:
     marks = [node.log.mark() for node in site.nodes]
     before = floods.counted(site.nodes[0])
-    sent = attacker.flood(floods.strangers(site.plan.family), 10_000, SECONDS).wait()
+    sent = attacker.flood(floods.non_peers(site.plan.family), 10_000, SECONDS).wait()
     assert sent > 1000
 
     def counted() -> tuple[int, int, int]:
@@ -47,7 +47,7 @@ def test_packets_of_non_peers_stay_in_the_kernel(site: Site, attacker: Attacker)
 
     wait_until(lambda: sum(counted()) >= sent, lambda: f"{sent} packets: {counted()}")
     rejected, unread, overflowed = counted()
-    assert 1 <= rejected < 100, "the agent looks at a few, so that it can say who knocks"
+    assert 1 <= rejected < 100, "the agent reads a few, so that the log can name the source"
     assert overflowed == 0, "they take no room from the peers"
     # Some kernels count what the peer has sent meanwhile, too.
     assert sent - rejected <= unread <= sent - rejected + 10 * site.plan.routers * (SECONDS / INTERVAL)

@@ -56,7 +56,7 @@ SIEGE = os.environ.get("EXAVRRP_HOSTILE_SIEGE") == "1"
 RATE = 1000
 """Packets of each kind to each agent in a second."""
 
-STRANGER = {4: ip_address("192.0.2.66"), 6: ip_address("2001:db8:ff::66")}
+NON_PEER = {4: ip_address("192.0.2.66"), 6: ip_address("2001:db8:ff::66")}
 EVERYBODY = {4: ip_address("224.0.0.1"), 6: ip_address("ff02::1")}
 """Groups that every host is in, whether it wants to or not."""
 EVERYBODY_ON_ETHERNET = {4: bytes.fromhex("01005e000001"), 6: bytes.fromhex("333300000001")}
@@ -123,7 +123,7 @@ def with_header(source: Address, destination: Address, hop_limit: int, payload: 
 
 WRONG: dict[Reason, Callable[[Target, int], Sequence[bytes]]] = {
     Reason.OWN_ADDRESS: lambda to, claim: [to.packet(claim, source=to.source)],
-    Reason.UNKNOWN_SOURCE: lambda to, claim: [to.packet(claim, source=STRANGER[to.version])],
+    Reason.UNKNOWN_SOURCE: lambda to, claim: [to.packet(claim, source=NON_PEER[to.version])],
     Reason.MULTICAST: lambda to, claim: [to.packet(claim, destination=EVERYBODY[to.version])],
     Reason.HOP_LIMIT: lambda to, claim: [to.packet(claim, hop_limit=left) for left in (2, 64, 255 - MAX_HOPS)],
     Reason.VERSION: lambda to, claim: [
@@ -144,7 +144,7 @@ WRONG: dict[Reason, Callable[[Target, int], Sequence[bytes]]] = {
 UNHEARD = {4: {Reason.MULTICAST}, 6: set[Reason]()}
 """Kinds that the kernel keeps from the agent."""
 
-FROM_STRANGERS = {Reason.OWN_ADDRESS.value, Reason.UNKNOWN_SOURCE.value}
+FROM_NON_PEERS = {Reason.OWN_ADDRESS.value, Reason.UNKNOWN_SOURCE.value}
 """Kinds of which the agent looks at a few; the kernel counts the others."""
 
 
@@ -163,14 +163,14 @@ class Shot:
 
 
 class Attacker:
-    """A stranger behind the router, who can write whatever he likes; and who has the router, too."""
+    """An attacker: a host behind the router that forges any packet, and the router itself."""
 
-    def __init__(self, fabric: Fabric, stranger: Namespace, cable: Callable[[Namespace, str, Namespace, str], None]):
-        cable(stranger, "eth0", fabric.router, "x0")
+    def __init__(self, fabric: Fabric, behind: Namespace, cable: Callable[[Namespace, str, Namespace, str], None]):
+        cable(behind, "eth0", fabric.router, "x0")
         self._fabric = fabric
         link = json.loads(fabric.router.run("ip", "-json", "link", "show", "x0"))
         self._gateway = bytes.fromhex(link[0]["address"].replace(":", ""))
-        self._afar, self._near = (self._open(where) for where in (stranger, fabric.router))
+        self._afar, self._near = (self._open(where) for where in (behind, fabric.router))
 
     @staticmethod
     def _open(where: Namespace) -> socket.socket:
@@ -292,12 +292,12 @@ class Count:
 
     @property
     def overflowed(self) -> int:
-        """Of peers. Some kernels count what strangers sent in the meantime, too."""
+        """Of peers. Some kernels count what non-peers sent in the meantime, too."""
         return self._dropped("overflowed")
 
     @property
     def unread(self) -> int:
-        """Of strangers. Some kernels count what peers sent in the meantime, too."""
+        """Of non-peers. Some kernels count what peers sent in the meantime, too."""
         return self._dropped("unread")
 
     def _dropped(self, which: str) -> int:
@@ -387,14 +387,14 @@ def all_counted(fabric: Fabric, count: Count, sent: Counter[str]) -> None:
     def missing(kinds: Set[str]) -> int:
         return sum((Counter({kind: sent[kind] for kind in kinds}) - count.rejected).values())
 
-    peers, strangers = sent.keys() - FROM_STRANGERS, sent.keys() & FROM_STRANGERS
+    peers, non_peers = sent.keys() - FROM_NON_PEERS, sent.keys() & FROM_NON_PEERS
 
     def complete() -> bool:
         count.look()
-        return missing(peers) <= count.overflowed and missing(strangers) <= count.unread
+        return missing(peers) <= count.overflowed and missing(non_peers) <= count.unread
 
     wait_until(complete, lambda: f"{sent}: {fabric.told()}")
     assert not count.rejected - sent
-    assert count.overflowed <= missing(peers) + sum(sent[kind] for kind in strangers)
-    assert count.unread <= missing(strangers) + sum(sent[kind] for kind in peers) + count.received
-    assert sum(count.rejected[kind] for kind in strangers) < sum(sent[kind] for kind in strangers) / 10
+    assert count.overflowed <= missing(peers) + sum(sent[kind] for kind in non_peers)
+    assert count.unread <= missing(non_peers) + sum(sent[kind] for kind in peers) + count.received
+    assert sum(count.rejected[kind] for kind in non_peers) < sum(sent[kind] for kind in non_peers) / 10

@@ -233,13 +233,13 @@ def test_a_peer_on_this_host_is_left_to_the_kernel(pair: Pair, run: Run, version
 @pytest.mark.system
 @both_families
 def test_a_source_that_is_missing_is_no_exception(pair: Pair, run: Run, version: int) -> None:
-    stranger = ip_address("192.0.2.99" if version == 4 else "2001:db8:ff::99")
+    other = ip_address("192.0.2.99" if version == 4 else "2001:db8:ff::99")
 
     async def scenario() -> None:
         async with asking(pair, version) as asked:
             # IPv4 has no route from a source it does not own; IPv6 does not care.
             expected = [] if version == 4 else ["eth0", "eth1"]
-            assert [link.name for link in asked.paths.toward(asked.peer, stranger)] == expected
+            assert [link.name for link in asked.paths.toward(asked.peer, other)] == expected
 
     with pair.a:
         run(scenario())

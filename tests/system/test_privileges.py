@@ -288,7 +288,7 @@ def test_a_program_that_its_user_may_not_execute_is_reported_without_a_run(progr
     program.chmod(0o611)
     os.chown(program, 12345, 0)
     found = preflight_error(Program((str(program),)))
-    assert found is not None, "owned by a stranger"
+    assert found is not None, "owned by another user"
     os.chown(program, 0, 12345)
     program.chmod(0o701)
     assert preflight_error(Program((str(program),))) is None

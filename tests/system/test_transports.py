@@ -133,11 +133,11 @@ def test_peers_come_and_go_under_traffic_and_nothing_of_the_others_is_lost(
 ) -> None:
     async def scenario() -> None:
         async with hearing(pair, version) as host:
-            changing, stranger = host.others
+            changing, non_peer = host.others
             host.set({host.source: [host.peer]})
             wire = host.transports[host.source]
             descriptor = wire.fileno()
-            with Traffic(host, host.peer, stranger) as traffic:
+            with Traffic(host, host.peer, non_peer) as traffic:
                 for number in range(CHANGES):
                     host.set({host.source: [host.peer, *([changing] if number % 2 == 0 else [])]})
                     await asyncio.sleep(PAUSE)
@@ -146,7 +146,7 @@ def test_peers_come_and_go_under_traffic_and_nothing_of_the_others_is_lost(
             assert set(host.came(host.peer).values()) == {1}, "each packet once"
             assert wire.fileno() == descriptor, "the same socket"
             assert wire.counters.overflowed == 0
-            assert sum(host.came(stranger).values()) < traffic.sent / 2, "the kernel keeps strangers out"
+            assert sum(host.came(non_peer).values()) < traffic.sent / 2, "the kernel rejects non-peers"
 
             host.set({host.source: [host.peer, changing]})
             host.send(changing, b"now a peer")
@@ -263,7 +263,7 @@ def test_more_peers_than_a_filter_holds_and_back(pair: Pair, run: Run, until: Un
 
     async def scenario() -> None:
         async with hearing(pair, version) as host:
-            stranger, _ = host.others
+            non_peer, _ = host.others
             host.set({host.source: [host.peer]})
             wire = host.transports[host.source]
             descriptor = wire.fileno()
@@ -279,8 +279,8 @@ def test_more_peers_than_a_filter_holds_and_back(pair: Pair, run: Run, until: Un
             host.set({host.source: [host.peer, *many]})
             host.set({host.source: [host.peer, *many[1:]]})
             assert [fields["source"] for fields in host.log.told("filter-failed")] == [str(host.source)] * 6
-            host.send(stranger, b"heard by all")
-            await until(lambda: host.came(stranger) == {b"heard by all": 1})
+            host.send(non_peer, b"heard by all")
+            await until(lambda: host.came(non_peer) == {b"heard by all": 1})
 
     run(scenario())
 
@@ -291,16 +291,16 @@ def test_peers_may_change_within_a_callback(pair: Pair, run: Run, until: Until) 
 
     async def scenario() -> None:
         async with hearing(pair, 6) as host:
-            stranger, _ = host.others
+            non_peer, _ = host.others
             heard: list[bytes] = []
 
             def receive(arrival: Arrival) -> None:
                 heard.append(arrival.datagram.payload)
-                host.set({host.source: many})  # the socket for strangers is closed
+                host.set({host.source: many})  # the socket for non-peers is closed
 
             host.when_received = receive
             host.set({host.source: [host.peer]})
-            with host.sender(stranger) as sender:
+            with host.sender(non_peer) as sender:
                 for number in range(3):
                     sender.sendto(b"%d" % number, (str(host.source), 0))
             await until(lambda: heard)

@@ -202,12 +202,12 @@ def test_traffic_class_is_that_of_routing_protocols(pair: Pair, run: Run, until:
 @both_families
 def test_non_peers_are_counted_and_some_are_named(pair: Pair, run: Run, until: Until, version: int) -> None:
     """The kernel keeps them from where the peers are heard: their flood takes no room there, and none of our time."""
-    stranger = ip_address("10.0.1.1" if version == 4 else "fd00:1::1")
+    non_peer = ip_address("10.0.1.1" if version == 4 else "fd00:1::1")
 
     async def scenario() -> None:
         with Ends(pair, version) as (a, b):
             assert b.wire.filtered
-            other = end(pair.a, stranger, b.wire.source)
+            other = end(pair.a, non_peer, b.wire.source)
             try:
                 other.send(b"who?", b.wire.source, "eth1")
                 await until(lambda: b.arrived)
@@ -219,10 +219,10 @@ def test_non_peers_are_counted_and_some_are_named(pair: Pair, run: Run, until: U
             finally:
                 other.wire.close()
             sources = Counter(arrival.datagram.source for arrival in b.arrived)
-            assert sources.keys() == {stranger, a.wire.source}
-            assert sources[stranger] < 50
-            # A kernel may count the advert, too, for it came while the strangers' buffer was full.
-            assert sources[stranger] + b.wire.counters.unread in {3001, 3002}
+            assert sources.keys() == {non_peer, a.wire.source}
+            assert sources[non_peer] < 50
+            # A kernel may count the advert, too, for it came while the non-peers' buffer was full.
+            assert sources[non_peer] + b.wire.counters.unread in {3001, 3002}
             assert b.wire.counters.overflowed == 0
 
     run(scenario())

@@ -235,7 +235,7 @@ class Draft:
 
 OWN = {4: ip_address("192.0.2.11"), 6: ip_address("2001:db8::11")}
 PEER = {4: ip_address("192.0.2.12"), 6: ip_address("2001:db8::12")}
-STRANGER = {4: ip_address("192.0.2.13"), 6: ip_address("2001:db8::13")}
+NON_PEER = {4: ip_address("192.0.2.13"), 6: ip_address("2001:db8::13")}
 GROUP = {4: ip_address("224.0.0.18"), 6: ip_address("ff02::12")}
 DRAFTS = {
     4: Draft(PEER[4], OWN[4], addresses("198.51.100.1", "198.51.100.2")),
@@ -244,7 +244,7 @@ DRAFTS = {
 
 FAULTS: dict[Reason, Callable[[Draft], Draft]] = {
     Reason.OWN_ADDRESS: lambda draft: replace(draft, source=OWN[draft.source.version]),
-    Reason.UNKNOWN_SOURCE: lambda draft: replace(draft, source=STRANGER[draft.source.version]),
+    Reason.UNKNOWN_SOURCE: lambda draft: replace(draft, source=NON_PEER[draft.source.version]),
     Reason.MULTICAST: lambda draft: replace(draft, destination=GROUP[draft.source.version]),
     Reason.HOP_LIMIT: lambda draft: replace(draft, hop_limit=253),
     Reason.VERSION: lambda draft: replace(draft, version_type=(2, draft.version_type[1])),
@@ -348,7 +348,7 @@ def test_no_shorter_packet_is_accepted(family: int) -> None:
 @families
 def test_a_vrid_belongs_to_its_peers(family: int) -> None:
     datagram = DRAFTS[family].datagram()
-    other = frozenset({STRANGER[family]})
+    other = frozenset({NON_PEER[family]})
     expectation = Expectation(frozenset(), {7: other, 8: frozenset({PEER[family]})}, other | {PEER[family]})
     assert rejection(datagram, expectation) is Reason.UNKNOWN_VRID
 

@@ -1,15 +1,16 @@
-"""What the kernel lets through to a raw socket: classic BPF programs, made and attached here.
+"""Socket filters by source address for raw sockets: classic BPF programs, made and attached here.
 
-This file owns the programs and the setsockopt. It must not know whose addresses it compares, nor what becomes of the
-packets. A program runs for each packet before it is queued: what it does not let through costs no more than the
-comparison, and wakes nobody up. No capability is needed.
+This file owns the programs and the setsockopt. It must not know whose addresses it compares, nor what happens to the
+packets. The kernel runs the program for each packet before it queues it: a packet that is rejected costs only the
+comparison, and does not wake up this process. No capability is needed.
 
-Sources are compared word by word in a search tree: the words of the first four bytes, then, below each of them, those
-of the next four. That is some five comparisons for an IPv4 address among hundreds, and twice as many for an IPv6
-address that shares a prefix with the others. The program of a raw IPv6 socket sees the payload only, so the address is
-loaded relative to the network header (``SKF_NET_OFF``), which also holds behind extension headers, and for IPv4 too.
+Sources are compared in words of 32 bits, in a search tree: the first words of all addresses, then, below each of them,
+the second words, and so on. That takes about five comparisons for an IPv4 address among hundreds, and twice as many for
+an IPv6 address that shares a prefix with the others. The program of a raw IPv6 socket sees the payload only, so the
+address is loaded relative to the network header (``SKF_NET_OFF``). That is also right behind extension headers, and for
+IPv4.
 
-How much a kernel takes is limited: 4096 instructions (``BPF_MAXINSNS``), and what they become must fit into
+The kernel limits the size of a program: 4096 instructions (``BPF_MAXINSNS``), whose compiled form must fit into
 net.core.optmem_max. An IPv4 address takes four instructions, as does an IPv6 address with a common prefix.
 """
 
@@ -29,9 +30,9 @@ _LOAD, _JUMP, _IF_EQUAL, _IF_AT_LEAST, _RETURN = 0x20, 0x05, 0x15, 0x35, 0x06
 _NETWORK_HEADER = 0x1_0000_0000 - 0x10_0000
 """SKF_NET_OFF of linux/filter.h: offsets from here on count from the IP header."""
 _SOURCE_AT = {4: 12, 6: 8}
-"""Where the source address stands in the IP header."""
+"""Offset of the source address in the IP header, by IP version."""
 _FARTHEST = 255
-"""Instructions that a conditional jump can leave out; its field has 8 bits."""
+"""Most instructions that a conditional jump can skip: its field has 8 bits."""
 _SO_ATTACH_FILTER = 26
 """asm-generic/socket.h; Python has no name for it."""
 
@@ -43,19 +44,19 @@ EVERYTHING: Program = (_ALL,)
 
 
 def among(sources: Collection[Address]) -> Program:
-    """Lets through what comes from one of ``sources``, which are all of one family."""
+    """Accepts packets from ``sources``, which are all of one family, and rejects all others."""
     return _compared(sources, _ALL, _NONE)
 
 
 def outside(sources: Collection[Address]) -> Program:
-    """Lets through what comes from none of ``sources``, which are all of one family."""
+    """Rejects packets from ``sources``, which are all of one family, and accepts all others."""
     return _compared(sources, _NONE, _ALL)
 
 
 def attach(to: socket.socket, program: Program) -> None:
-    """From now on ``program`` decides; it takes the place of another one at once, without a packet in between.
+    """Attaches ``program``. It replaces the filter that was attached before, between two packets.
 
-    Raises ``OSError``: ``EINVAL`` or ``ENOMEM`` for a program that is too long, and then nothing has changed.
+    Raises ``OSError``: ``EINVAL`` or ``ENOMEM`` for a program that is too long. Then the previous filter stays.
     """
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *instruction) for instruction in program))
     to.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("@HP", len(program), ctypes.addressof(code)))
@@ -70,14 +71,14 @@ def _compared(sources: Collection[Address], found: Instruction, missing: Instruc
 
 
 class _Tree:
-    """The instructions that end with ``found`` or with ``missing``."""
+    """Makes the instructions of a search that ends with ``found`` or with ``missing``."""
 
     def __init__(self, found: Instruction, missing: Instruction) -> None:
         self._found = found
         self._missing = missing
 
     def match(self, wanted: Collection[tuple[int, ...]], at: int) -> list[Instruction]:
-        """Whether the words from the offset ``at`` on are one of ``wanted``."""
+        """Instructions that compare the words from the offset ``at`` on with each of ``wanted``."""
         if wanted == {()}:
             return [self._found]
         branches: dict[int, set[tuple[int, ...]]] = {}
@@ -86,7 +87,7 @@ class _Tree:
         return [(_LOAD, 0, 0, at), *self._choose(sorted(branches.items()), at + 4)]
 
     def _choose(self, branches: Sequence[tuple[int, set[tuple[int, ...]]]], after: int) -> list[Instruction]:
-        """Which branch the word leads to that has been loaded, and on from there with the word ``after``."""
+        """Instructions that find the branch of the loaded word, and go on there with the word at offset ``after``."""
         if len(branches) == 1:
             [(word, rest)] = branches
             return [(_IF_EQUAL, 1, 0, word), self._missing, *self.match(rest, after)]

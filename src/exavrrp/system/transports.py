@@ -1,6 +1,6 @@
-"""The wires of all our sources: opened, told of other peers and closed as the set of them changes.
+"""The wires of all our sources: opened, given their peers, and closed as the sources change.
 
-``Transports`` owns which wires there are, and what an operator reads when one cannot be opened. It must not know why a
+``Transports`` owns the set of wires, and the message for the operator when one cannot be opened. It must not know why a
 source is needed.
 """
 
@@ -14,7 +14,7 @@ from exavrrp.vrrp.packet import Address, Reason
 
 
 class Transports:
-    """A wire for each source. ``receive`` gets every packet with its source, ``rejected`` as ``Wire`` says."""
+    """A wire for each source. ``receive`` is called with our source and the packet, ``rejected`` as by ``Wire``."""
 
     def __init__(
         self,
@@ -28,16 +28,16 @@ class Transports:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wires: dict[Address, Wire] = {}
         self._sources: tuple[Address, ...] = ()
-        """those of them that are open"""
+        """the sources whose wires are open"""
 
     def __getitem__(self, source: Address) -> Wire:
-        """The wire of a source; of one that is not in the set (yet), a wire on which nothing comes in."""
+        """The wire of a source. It is closed, and receives nothing, until ``set`` names the source."""
         if source not in self._wires:
             self._wires[source] = Wire(source, lambda arrival: self._receive(source, arrival), self._rejected)
         return self._wires[source]
 
     def items(self) -> Iterable[tuple[Address, Wire]]:
-        """The sources of the set, in its order, with their wires."""
+        """The sources that ``set`` named last, in that order, with their wires."""
         return [(source, self._wires[source]) for source in self._sources]
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,7 +45,10 @@ class Transports:
         self._loop = loop
 
     def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
-        """Has a wire for exactly these sources, each for its peers (``ports.Transports``). Raises ``OSError``."""
+        """Opens wires for exactly these sources, each with its peers, and closes all others (``ports.Transports``).
+
+        Raises ``OSError``; then nothing has changed.
+        """
         assert self._loop is not None
         opened: list[Wire] = []
         admitted: list[tuple[Wire, frozenset[Address]]] = []
@@ -78,7 +81,7 @@ class Transports:
             wire.close()
 
     def _open(self, wire: Wire, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
-        """Raises OSError with the remedy."""
+        """Raises ``OSError``, whose text names the remedy."""
         try:
             wire.open(loop, peers)
         except OSError as error:

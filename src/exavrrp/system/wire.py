@@ -1,36 +1,35 @@
-"""Raw sockets of IP protocol 112: adverts out over each path, adverts in from wherever they arrive.
+"""Raw sockets of IP protocol 112: sends adverts over each path, and receives them on every interface.
 
-This file owns the sockets of one source address and everything the kernel has to be told about them. It must not know
-what an advert says, or which paths there are: bytes, a destination and interfaces come in, bytes and where they came
-from go out. Of the peers it knows the addresses.
+This file owns the sockets of one source address and their options. It must not know the content of an advert, nor which
+paths there are: a caller passes bytes, a destination and interfaces, and gets bytes with the interface and the source
+they came from. Of the peers it knows the addresses.
 
-**In.** One socket bound to the source, on all interfaces, into which the kernel lets what comes from a peer
-(``filters``). It is read in small batches, so that a flood cannot keep the event loop from its timers; ``drain`` reads
-all that waits, for the moment before a deadline is believed. The kernel neither computes nor verifies a VRRP checksum
-here (``IPV6_CHECKSUM`` is off on raw sockets unless asked for): the codec does, so that a wrong one is seen and
-counted.
+**Receiving.** One socket is bound to the source, on all interfaces. The kernel's filter on it accepts only packets from
+peers (``filters``). It is read in small batches, so that a flood cannot delay the timers of the event loop. ``drain``
+reads all that waits: to be called before a timeout is acted on. The kernel neither computes nor verifies a VRRP
+checksum here (``IPV6_CHECKSUM`` is off on raw sockets by default): the codec does, so that a wrong one is counted.
 
-**Strangers.** What comes from anybody else, our own address included, goes to a second socket, whose buffer holds a
-handful of packets. These are read once a second and handed on like all others, so that the log can say who knocks; the
-kernel counts those that found no room, and nobody has to look at them. So a flood of strangers takes neither our time
-nor the room of a peer's adverts, and yet it is counted. Where there are more peers than a filter can hold, there is no
-second socket, and the first one hears everybody.
+**Non-peers.** Packets from any other source, our own addresses included, go to a second socket with a buffer for a few
+packets. It is read once a second, and these packets are handled like all others, so that the log can name the source.
+The kernel counts those that it drops because the buffer is full. So a flood from non-peers takes neither our CPU time
+nor the buffer of the peers' adverts, and is counted. Where there are more peers than a filter can hold, there is no
+second socket, and the first one accepts every source.
 
-The kernel's count (``SK_MEMINFO_DROPS``) is of what found no room; what a filter does not let through is not in it. But
-there are kernels (seen on 6.18) that look at the room first: while a socket is full they count for it also what
-its filter would have kept out.
+The kernel's count (``SK_MEMINFO_DROPS``) is of packets dropped because the buffer was full. Packets that a filter
+rejects are not in it, with one exception: some kernels (6.18 is one) check the buffer first, and count every packet
+while it is full.
 
-**Out.** One socket per interface, bound to the source *and* to the device. Among equal-cost next hops only
-``SO_BINDTODEVICE`` decides for both families: ``IPV6_PKTINFO`` and ``IPV6_UNICAST_IF`` do not when the source is bound.
-A sender hears nothing: a socket filter drops what the kernel would otherwise copy to it. Senders are made when first
-needed, and made anew when the interface of that name has another index and after every failure: which error a deleted
-interface gives depends on the family and on the routes that went with it.
+**Sending.** There is one socket for each interface, bound to the source *and* to the device. Among equal-cost next hops
+only ``SO_BINDTODEVICE`` selects one for both families: ``IPV6_PKTINFO`` and ``IPV6_UNICAST_IF`` do not when the source
+is bound. A filter drops everything that the kernel would deliver to a sending socket. These sockets are made when first
+needed, and again after every failure and when the interface of that name has another index: the error for a deleted
+interface depends on the family and on the routes that were deleted with it.
 
-Who is a peer may change while packets come in (``admit``): the kernel puts one filter in another's place between two
-packets, and the sockets stay.
+The peers may change while packets arrive (``admit``): the kernel replaces a filter between two packets, and the sockets
+stay open.
 
-Nothing here waits and nothing raises once ``open`` has returned, but ``admit``: what could not be sent is returned and
-counted. ``Transports`` has a wire for each source.
+Nothing here blocks. Once ``open`` has returned, only ``admit`` raises: failures to send are returned and counted.
+``Transports`` has a wire for each source.
 """
 
 import asyncio
@@ -49,7 +48,7 @@ from exavrrp.system import filters
 from exavrrp.vrrp.packet import PROTOCOL, Address, Datagram, Malformed, Reason, strip_ipv4
 
 HOP_LIMIT = 255
-"""RFC 9568 §5.1.1.3 and §5.1.2.3."""
+"""TTL and hop limit of adverts (RFC 9568 §5.1.1.3 and §5.1.2.3)."""
 CLASS_SELECTOR_6 = 0xC0
 """The traffic class of routing protocols (RFC 4594 §3.1), so that adverts are the last to be dropped."""
 
@@ -58,11 +57,12 @@ BATCH = 32
 _DRAIN = 2048
 """Packets handled by one ``drain``: more than the receive buffer can hold."""
 RECEIVE_BUFFER = 512 * 1024
-"""Bytes asked for. An advert takes about 1 KiB of them in the kernel: room for a stalled process's backlog."""
+"""Bytes of the receive buffer that are requested. An advert takes about 1 KiB of it: room for the adverts that arrive
+while this process stands still."""
 _PAUSE = 1.0
-"""Seconds between two looks at what strangers have sent: more often than the log speaks of them."""
+"""Seconds between two reads of the packets from non-peers: shorter than the rate limit of the log."""
 _LARGEST = 8192
-"""Bytes read of a packet. The longest advert has 8 + 255 × 16 + 28 of them after an IPv4 header of at most 60."""
+"""Bytes read of a packet. The longest advert has 8 + 255 × 16 + 28 bytes after an IPv4 header of at most 60."""
 
 _TC_PRIO_CONTROL = 7
 _TRUNCATED = int(socket.MSG_TRUNC)
@@ -73,7 +73,7 @@ _MEMINFO = struct.Struct("=9I")
 _DROPS_AT = 8
 """SK_MEMINFO_DROPS of linux/sock_diag.h."""
 _TOO_LONG = {errno.EINVAL, errno.ENOMEM}
-"""What the kernel says of a filter that it cannot hold."""
+"""Errors of the kernel for a filter that is too long for it."""
 
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
@@ -93,9 +93,9 @@ class _Sender:
 class Wire:
     """All adverts from and to one source address.
 
-    ``receive`` gets every packet of ``peers``, and a few of others, with an understandable IP header. ``rejected`` gets
-    the reason for every other, with its source where that is known. Both are called from the event loop, the second one
-    from within ``drain``, too; they may call ``send`` and ``close``.
+    ``receive`` is called with every packet of ``peers``, and a few of other sources, that has a valid IP header.
+    ``rejected`` is called for every other packet, with the reason and the source (None if unknown). Both are called
+    from the event loop, and ``rejected`` also from ``drain``; they may call ``send`` and ``close``.
     """
 
     def __init__(
@@ -112,35 +112,37 @@ class Wire:
         self._family = socket.AF_INET if source.version == 4 else socket.AF_INET6
         self._loop: asyncio.AbstractEventLoop | None = None
         self._socket: socket.socket | None = None
-        self._strangers: socket.socket | None = None
-        self._look: asyncio.TimerHandle | None = None
+        self._others: socket.socket | None = None
+        """receives what non-peers send"""
+        self._next_read: asyncio.TimerHandle | None = None
+        """when ``_others`` is read again"""
         self._unread = 0
-        """what the kernel had dropped in sockets for strangers that are closed"""
+        """packets that the kernel dropped in sockets for non-peers that are closed"""
         self._senders: dict[str, _Sender] = {}
         self._drained = -math.inf
         """``loop.time()`` when the last drain began"""
 
     @property
     def counters(self) -> Counters:
-        """What has been counted until now, by us and by the kernel."""
+        """What this wire and the kernel have counted so far."""
         if self._socket is not None:
             self._counters.overflowed = _dropped(self._socket)
-        if self._strangers is not None:
-            self._counters.unread = self._unread + _dropped(self._strangers)
+        if self._others is not None:
+            self._counters.unread = self._unread + _dropped(self._others)
         return self._counters
 
     @property
     def filtered(self) -> bool:
-        """Whether the kernel keeps strangers from us. It does unless there are more peers than a filter can hold."""
-        return self._strangers is not None
+        """Whether the kernel filters by source. It does unless there are more peers than a filter can hold."""
+        return self._others is not None
 
     @property
     def peers(self) -> frozenset[Address]:
-        """Whose packets are let in."""
+        """The addresses whose packets are accepted."""
         return self._peers
 
     def fileno(self) -> int:
-        """Of the socket that peers are heard on; -1 while the wire is closed."""
+        """The descriptor of the socket that receives from peers; -1 while the wire is closed."""
         return -1 if self._socket is None else self._socket.fileno()
 
     def open(self, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
@@ -152,65 +154,65 @@ class Wire:
         self._peers = frozenset(peers)
         receiver = self._receiver(RECEIVE_BUFFER)
         try:
-            self._strangers = self._kept_apart(receiver)
+            self._others = self._filter_by_source(receiver)
         except OSError:
             receiver.close()
             raise
         self._socket = receiver
         loop.add_reader(receiver.fileno(), self._readable)
-        self._listen_to_strangers()
+        self._watch_others()
 
     def admit(self, peers: Collection[Address]) -> None:
-        """From now on these are the peers of an open wire; no packet of those that stay is lost or read twice.
+        """Change the peers of an open wire. No packet of a peer that stays is lost or read twice.
 
-        What others had sent until then may still be handed over. Raises ``OSError``, and then nothing has changed.
+        Packets that other sources sent before may still be received. Raises ``OSError``; then nothing has changed.
         """
         assert self._socket is not None
         before, self._peers = self._peers, frozenset(peers)
         if self._peers == before:
             return
         try:
-            if self._strangers is None:
-                self._strangers = self._kept_apart(self._socket)
-                self._listen_to_strangers()
+            if self._others is None:
+                self._others = self._filter_by_source(self._socket)
+                self._watch_others()
             else:
-                self._admit(self._socket, self._strangers, before)
+                self._replace_filters(self._socket, self._others, before)
         except OSError:
             self._peers = before
             raise
 
-    def _admit(self, receiver: socket.socket, strangers: socket.socket, before: frozenset[Address]) -> None:
-        """Raises ``OSError``, and then nothing has changed."""
+    def _replace_filters(self, receiver: socket.socket, others: socket.socket, before: frozenset[Address]) -> None:
+        """Raises ``OSError``; then nothing has changed."""
         try:
-            # In this order a new peer's first packet may be lost, and none comes twice: it would look like a replay.
-            filters.attach(strangers, filters.outside(self._peers))
+            # In this order a new peer's first packet may be lost, but none is received twice: that would be a replay.
+            filters.attach(others, filters.outside(self._peers))
             filters.attach(receiver, filters.among(self._peers))
         except OSError as error:
             if error.errno not in _TOO_LONG:
-                filters.attach(strangers, filters.outside(before))
+                filters.attach(others, filters.outside(before))
                 raise
             filters.attach(receiver, filters.EVERYTHING)
-            self._let_strangers_in(strangers)
+            self._close_others(others)
 
-    def _let_strangers_in(self, strangers: socket.socket) -> None:
-        """A socket of their own would get every packet of theirs twice."""
-        self._unread += _dropped(strangers)
-        self._close_receiver(strangers)
-        self._strangers = None
-        if self._look is not None:
-            self._look.cancel()
+    def _close_others(self, others: socket.socket) -> None:
+        """Closes the socket for non-peers: with an unfiltered receiver, every packet of theirs would be read twice."""
+        self._unread += _dropped(others)
+        self._close_receiver(others)
+        self._others = None
+        if self._next_read is not None:
+            self._next_read.cancel()
 
     def close(self) -> None:
         """Closes all sockets. May be called twice, and from within a callback."""
         for name in tuple(self._senders):
             self._drop(name)
-        if self._look is not None:
-            self._look.cancel()
+        if self._next_read is not None:
+            self._next_read.cancel()
         self._counters = self.counters
-        for receiver in (self._socket, self._strangers):
+        for receiver in (self._socket, self._others):
             if receiver is not None:
                 self._close_receiver(receiver)
-        self._socket = self._strangers = None
+        self._socket = self._others = None
 
     def _close_receiver(self, receiver: socket.socket) -> None:
         if self._loop is not None:
@@ -218,18 +220,18 @@ class Wire:
         receiver.close()
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
-        """Sends one copy through each of ``links``, or a single one through the kernel's choice when there are none."""
+        """Sends one copy over each of ``links``; without any, one copy over the interface that the kernel chooses."""
         if not links:
             return [self._copy(payload, peer, 0, ANY)]
         return [self._copy(payload, peer, link.index, link.name) for link in links]
 
     def drain(self, until: float = math.inf) -> list[Arrival]:
-        """Everything that waits in the receive buffer (no more than the buffer can hold).
+        """Everything that waits in the receive buffer, at most as much as the buffer can hold.
 
-        ``until``: it is enough to know what had come by then (``loop.time()``). Where several deadlines of one moment
-        ask, the first has it done for all: under a flood, each would read a full buffer.
+        ``until`` (``loop.time()``): packets that arrived later are not needed. When several timers are due at one
+        moment, the first reads for all: under a flood, each would read a full buffer.
 
-        To be called before a deadline is looked at: after a pause, proof of a peer's life is waiting here.
+        To be called before a timeout is acted on: after a pause of this process, adverts of the peers wait here.
         """
         found: list[Arrival] = []
         if self._socket is not None and self._loop is not None and self._drained < until:
@@ -238,7 +240,7 @@ class Wire:
         return found
 
     def forget(self, index: int) -> None:
-        """The interface with this index is gone: closes its sender."""
+        """Closes the sending socket of an interface that is gone."""
         for name in [name for name, sender in self._senders.items() if name != ANY and sender.index == index]:
             self._drop(name)
 
@@ -286,7 +288,7 @@ class Wire:
         return sender
 
     def _receiver(self, buffer: int) -> socket.socket:
-        """A socket bound to our source into which nothing comes before its filter is changed."""
+        """A socket bound to our source, with a filter that accepts nothing yet."""
         receiver = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
             filters.attach(receiver, filters.NOTHING)
@@ -298,7 +300,7 @@ class Wire:
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
             receiver.bind((str(self.source), 0))
-            # From socket() until there was a filter it heard everybody, about all addresses of this host.
+            # Between socket() and the filter it received everything that was sent to any address of this host.
             with contextlib.suppress(BlockingIOError):
                 while True:
                     receiver.recv(1)
@@ -307,43 +309,43 @@ class Wire:
             raise
         return receiver
 
-    def _kept_apart(self, receiver: socket.socket) -> socket.socket | None:
-        """Lets only peers into ``receiver``; the socket for all others, or None where the filter would be too long."""
-        strangers = self._receiver(0)
+    def _filter_by_source(self, receiver: socket.socket) -> socket.socket | None:
+        """Has ``receiver`` accept peers only; the socket for non-peers, or None where the filter would be too long."""
+        others = self._receiver(0)
         try:
-            filters.attach(strangers, filters.outside(self._peers))
+            filters.attach(others, filters.outside(self._peers))
             filters.attach(receiver, filters.among(self._peers))
         except OSError as error:
-            strangers.close()
+            others.close()
             if error.errno not in _TOO_LONG:
                 raise
             filters.attach(receiver, filters.EVERYTHING)
             return None
-        return strangers
+        return others
 
     def _readable(self) -> None:
         assert self._socket is not None
         self._read(self._socket, BATCH, self._receive)
 
-    def _listen_to_strangers(self) -> None:
-        if self._strangers is not None and self._loop is not None:
-            self._loop.add_reader(self._strangers.fileno(), self._somebody_knocks)
+    def _watch_others(self) -> None:
+        if self._others is not None and self._loop is not None:
+            self._loop.add_reader(self._others.fileno(), self._read_others)
 
-    def _somebody_knocks(self) -> None:
-        """Reads what has found room, and then nothing for a while."""
-        assert self._strangers is not None
+    def _read_others(self) -> None:
+        """Reads the packets of non-peers that wait, and then none for ``_PAUSE``."""
+        assert self._others is not None
         assert self._loop is not None
-        self._loop.remove_reader(self._strangers.fileno())
-        self._look = self._loop.call_later(_PAUSE, self._listen_to_strangers)
-        self._read(self._strangers, BATCH, self._receive)
+        self._loop.remove_reader(self._others.fileno())
+        self._next_read = self._loop.call_later(_PAUSE, self._watch_others)
+        self._read(self._others, BATCH, self._receive)
 
     def _read(self, receiver: socket.socket, limit: int, deliver: Callable[[Arrival], None]) -> None:
         for _ in range(limit):
-            if receiver not in (self._socket, self._strangers) or not self._read_one(receiver, deliver):
-                return  # a listener has closed us, or has changed who is let in
+            if receiver not in (self._socket, self._others) or not self._read_one(receiver, deliver):
+                return  # no packet waits, or a callback has closed this wire or changed its peers
 
     def _read_one(self, receiver: socket.socket, deliver: Callable[[Arrival], None]) -> bool:
-        """Reads and hands over one packet; false when none waits."""
+        """Reads one packet and delivers it; false when none waits."""
         assert self._loop is not None
         try:
             data, ancillary, flags, sender = receiver.recvmsg(_LARGEST, _ANCILLARY_SIZE)
@@ -377,9 +379,9 @@ Ancillary = Iterable[tuple[int, int, bytes]]
 
 
 def read_ipv4_ancillary(ancillary: Ancillary) -> int:
-    """The interface index of a raw IPv4 packet.
+    """The interface index of a raw IPv4 packet (IP_PKTINFO, ip(7)).
 
-    Raises ``Malformed`` when it is missing, and nothing else whatever the bytes.
+    Raises ``Malformed`` when it is missing, and nothing else, whatever the bytes.
     """
     for level, kind, data in ancillary:
         if (level, kind) == (socket.IPPROTO_IP, _IP_PKTINFO) and len(data) >= _IN_PKTINFO.size:
@@ -389,9 +391,9 @@ def read_ipv4_ancillary(ancillary: Ancillary) -> int:
 
 
 def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int]:
-    """(destination, interface index, hop limit) of a raw IPv6 packet.
+    """(destination, interface index, hop limit) of a raw IPv6 packet (IPV6_PKTINFO and IPV6_HOPLIMIT, RFC 3542).
 
-    Raises ``Malformed`` when one of them is missing, and nothing else whatever the bytes.
+    Raises ``Malformed`` when one of them is missing, and nothing else, whatever the bytes.
     """
     destination = interface = hop_limit = None
     for level, kind, data in ancillary:
@@ -406,7 +408,7 @@ def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int]:
 
 
 def read_timestamp(ancillary: Ancillary) -> float | None:
-    """Seconds since the epoch at which the kernel got the packet, None if it does not say; raises nothing."""
+    """When the kernel received the packet (SO_TIMESTAMPNS), in seconds since the epoch; None if it is missing."""
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS) and len(data) >= _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
@@ -416,18 +418,18 @@ def read_timestamp(ancillary: Ancillary) -> float | None:
 
 @functools.lru_cache(maxsize=256)
 def _address(text: str) -> IPv6Address:
-    """The address in the name that recvmsg gives a sender, without the scope of a link-local one."""
+    """The address that recvmsg(2) names as the sender, without the scope of a link-local address."""
     return IPv6Address(text.partition("%")[0])
 
 
 @functools.lru_cache(maxsize=256)
 def _text(address: Address) -> str:
-    """The name of a peer, which takes longer to write than its packet to send."""
+    """The text form of an address, cached: formatting it takes longer than sending a packet."""
     return str(address)
 
 
 def _set_buffer(receiver: socket.socket, size: int) -> None:
-    """With CAP_NET_ADMIN beyond net.core.rmem_max, otherwise as far as that goes; never below the kernel's minimum."""
+    """Sets the receive buffer in bytes: with CAP_NET_ADMIN any size, otherwise up to net.core.rmem_max (socket(7))."""
     try:
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
     except PermissionError:
@@ -435,7 +437,7 @@ def _set_buffer(receiver: socket.socket, size: int) -> None:
 
 
 def _dropped(receiver: socket.socket) -> int:
-    """What the kernel has dropped because it found no room (known since Linux 4.12)."""
+    """How many packets the kernel has dropped because the buffer was full (SO_MEMINFO, since Linux 4.12)."""
     number: int = _MEMINFO.unpack(receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_DROPS_AT]
     return number
 
