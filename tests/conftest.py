@@ -81,9 +81,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     every: int = config.getoption("--one-in")
-    chosen = items[number_of(commit()) % every :: every]
-    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
-    items[:] = chosen
+    if every > 1:
+        first = number_of(commit()) % every
+        config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number % every != first])
+        items[:] = items[first::every]
 
 
 def _place(item: pytest.Item) -> str:
