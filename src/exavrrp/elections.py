@@ -184,8 +184,11 @@ class Elections:
         else:
             self.tell_team(team, events.TimerFired())
 
-    def keep_time(self) -> None:
-        """An Active that has stood still for too long steps down before it says anything else."""
+    def step_down_if_stalled(self) -> None:
+        """Handle the deadlines of all Actives now: one that stood still for too long steps down before its next advert.
+
+        Packets that wait are read first.
+        """
         for team in self.teams:
             if team.is_active:
                 self._decide(team, self._timers.time())

@@ -419,7 +419,7 @@ class Node:
         if not self.started:
             self._finish()
         elif why in {REPLACED, SUCCEEDED}:
-            self.elections.keep_time()
+            self.elections.step_down_if_stalled()
             self.bequest = self._bequeath() if why == REPLACED else None
             for team in self.elections.teams:
                 self._hand_on(team)
