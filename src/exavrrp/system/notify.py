@@ -1,35 +1,35 @@
-"""Tells programs, FIFOs and sockets of transitions, in the words that keepalived's notify scripts understand.
+"""Notifies programs, FIFOs and sockets of transitions, in the format of keepalived's notify scripts.
 
-``Notifier`` owns what follows from a transition outside of this agent, and nothing else: what it is told it passes on,
-in order, and whatever becomes of it changes nothing here. It must not know of elections.
+``Notifier`` passes each transition on, in order. Its failures are logged and counted, and have no effect on the agent.
+It must not know of elections.
 
-What keepalived does is the contract (keepalived.conf(5), ``notify``; ``vrrp_notify.c``), so that its scripts work
-unchanged:
+The contract is keepalived's (keepalived.conf(5), ``notify``; ``vrrp_notify.c``), so that its scripts work unchanged:
 
-- the program for the state (``notify_active`` …) gets the arguments it is configured with, and nothing more; after it
-  the program for all states (``notify``) gets four more: INSTANCE, the name, MASTER, BACKUP, FAULT or STOP, and the
-  effective priority;
-- a FIFO gets the same as a line: ``INSTANCE "web" MASTER 150``; a socket gets the line as a datagram;
-- descriptors 0 to 2 are /dev/null, and what a program has started in the background stays. keepalived sets no variable
-  of its own; ours begin with EXAVRRP_ and say more.
+- The program for the state (``notify_active`` …) gets its configured arguments only. After it, the program for all
+  states (``notify``) gets four more: INSTANCE, the name, MASTER, BACKUP, FAULT or STOP, and the effective priority.
+- A FIFO gets the same as a line: ``INSTANCE "web" MASTER 150``. A socket gets the line as a datagram.
+- Descriptors 0 to 2 are /dev/null. Processes that a program has started in the background keep running. keepalived
+  sets no environment variable; ours begin with EXAVRRP_ and give further details.
 
-Where it does better: keepalived starts its programs and forgets them, so two transitions run side by side and the
+One difference: keepalived does not wait for its programs, so those of two transitions run at the same time, and the
 first may end last. Here the programs of one router run one after the other, each within ``notify_timeout``.
 
-Where it is stricter: a program is our user without any capability, as those of checks are. If that is root, a program
-that somebody else could change is not run (``privileges``): logged, as every failure is.
+Another difference: a program runs as our user without any capability, as those of checks do. If our user is root, a
+program that another user could change is not run (``privileges``). That is logged, as every failure is.
 
-Never a delay for the engine:
+The engine is never delayed:
 
-- ``tell`` only remembers. The first program starts when the effects of the transition have been carried out: the
-  address is bound and announced by then.
-- Starting one takes about 1 ms: between two starts there is a pause (``PAUSE``), however many routers move at once.
-- What cannot be told at once waits, at most ``QUEUE`` transitions for each router, FIFO and socket. Then the oldest
-  that wait are dropped and counted: the last state is always told.
-- Descriptors are non-blocking. A FIFO or socket that nobody reads loses its lines: counted, and logged once.
+- ``tell`` only queues. The first program starts when the effects of the transition have been carried out: the address
+  is bound and announced by then.
+- Starting a program takes about 1 ms. Between two starts there is a pause (``PAUSE``), however many routers change
+  their state at once.
+- At most ``QUEUE`` transitions wait for each router, FIFO and socket. Beyond that the oldest are dropped and counted,
+  so the last state is always notified.
+- Descriptors are non-blocking. A FIFO or socket without a reader loses its lines; they are counted, and logged once.
 
-At our end STOP is told. Everything that waits before it is dropped; a program that is still at work has ``LAST``
-seconds, then it gets SIGTERM (as from keepalived) and STOP is told all the same. What runs then outlives us.
+When the agent stops, STOP is notified, and everything that waits before it is dropped. A program that still runs has
+``STOP_TIMEOUT`` seconds. Then it gets SIGTERM (as from keepalived), and the programs for STOP are started all the same.
+The agent does not wait for them.
 """
 
 import asyncio
@@ -50,25 +50,25 @@ from exavrrp.system.children import Child, expect, failure, starter
 from exavrrp.system.privileges import Refused
 
 QUEUE = 100
-"""Transitions that wait for one router's programs, and lines for one FIFO or socket. Who is further behind is broken;
-until then keepalived's users expect to see each."""
+"""Most transitions that wait for one router's programs, and lines for one FIFO or socket. keepalived's users expect
+every transition; a reader that is further behind than this is broken."""
 
 PAUSE = 0.01
-"""Seconds between two starts: with about 1 ms for each, nine tenths of the time are the engine's."""
+"""Seconds between two starts, of about 1 ms each: they take a tenth of the engine's time at most."""
 
 GRACE = 1.0
-"""Seconds between SIGTERM and SIGKILL when a program overruns: enough to undo something."""
+"""Seconds between SIGTERM and SIGKILL for a program that overruns: time to clean up."""
 
-LAST = 0.3
-"""Seconds that programs at work have when the agent stops: ExaBGP gives it two for everything."""
+STOP_TIMEOUT = 0.3
+"""Seconds that running programs have when the agent stops: ExaBGP gives the agent two for everything."""
 
 REASON = 200
-"""Characters of the reason that a program gets."""
+"""Most characters of EXAVRRP_REASON."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
-    """One transition, as it is told."""
+class _Transition:
+    """One transition, as it is notified."""
 
     state: NotifyState
     priority: int
@@ -77,7 +77,7 @@ class _Told:
 
 
 class Notifier:
-    """Tells the transitions of all virtual routers."""
+    """Notifies of the transitions of all virtual routers."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -85,38 +85,38 @@ class Notifier:
         # One for each path: many routers may share one, as all of keepalived's do.
         self._fifos: dict[str, _Channel] = {}
         self._sockets: dict[str, _Channel] = {}
-        self._lines: dict[str, _Line] = {}
-        self._leaving: dict[str, _Line] = {}
-        """of routers that are gone, and have something to tell still"""
-        self._ready: deque[_Line] = deque()
+        self._programs: dict[str, _Programs] = {}
+        self._leaving: dict[str, _Programs] = {}
+        """of routers that were removed while programs ran or waited"""
+        self._ready: deque[_Programs] = deque()
         self._pump: asyncio.Handle | None = None
         self._pausing = True
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Be ready. To be called in the main thread."""
+        """Prepare to start programs. To be called in the main thread."""
         self._loop = loop
         expect()
 
     def set(self, routers: Iterable[VirtualRouter]) -> None:
-        """Tell of exactly these from now on, and make FIFOs that are absent; logs what is wrong, raises nothing.
+        """Notify of exactly these routers from now on, and make their FIFOs. Logs errors, and raises nothing.
 
-        A router that stays keeps what waits, what was told last and the program that runs; what has changed counts from
-        the next program, and the next line, on. Of one that is gone the last transition that waits is told still.
+        A router that stays keeps its queue, its last state and the program that runs; its new settings apply from the
+        next program, and the next line, on. Of a removed router, the last transition that waits is still notified.
         """
         wanted = {router.name: router for router in routers}
-        for name in [name for name in self._lines if name not in wanted]:
-            line = self._leaving[name] = self._lines.pop(name)
-            line.hurry()
+        for name in [name for name in self._programs if name not in wanted]:
+            programs = self._leaving[name] = self._programs.pop(name)
+            programs.keep_last()
             self._last.pop(name, None)
         for name, router in wanted.items():
-            if name in self._lines:
-                self._lines[name].router = router
+            if name in self._programs:
+                self._programs[name].router = router
             elif name in self._leaving:
-                self._lines[name] = self._leaving.pop(name)
-                self._lines[name].router = router
+                self._programs[name] = self._leaving.pop(name)
+                self._programs[name].router = router
             else:
-                self._lines[name] = _Line(router, self._log, self._due, self._loop)
-        self._leaving = {name: line for name, line in self._leaving.items() if not line.idle.is_set()}
+                self._programs[name] = _Programs(router, self._log, self._due, self._loop)
+        self._leaving = {name: one for name, one in self._leaving.items() if not one.idle.is_set()}
         fifos = [router.notify_fifo for router in wanted.values() if router.notify_fifo is not None]
         sockets = [router.notify_socket for router in wanted.values() if router.notify_socket is not None]
         for path in self._connect(self._fifos, fifos, _reach_fifo):
@@ -127,7 +127,7 @@ class Notifier:
         self._connect(self._sockets, sockets, _reach_socket)
 
     def _connect(self, channels: "dict[str, _Channel]", wanted: list[str], reach: Callable[[str], int]) -> list[str]:
-        """Have channels for exactly these paths; those that are new."""
+        """Have channels for exactly these paths. Returns the new ones."""
         for path in [path for path in channels if path not in wanted]:
             channels.pop(path).close()
         new = [path for path in dict.fromkeys(wanted) if path not in channels]
@@ -135,64 +135,67 @@ class Notifier:
         return new
 
     def tell(self, name: str, state: NotifyState, priority: int, before: str, reason: str) -> None:
-        """The router ``name`` is now in ``state``, and was in ``before``. Never waits; the same state is told once.
+        """Notify that the router ``name`` went from ``before`` to ``state``. Never waits; ignores a repeat.
 
         ``priority`` is the effective one; ``reason`` is for people.
         """
         if self._last.get(name) is state:
             return
         self._last[name] = state
-        router = self._lines[name].router
+        router = self._programs[name].router
         message = f'INSTANCE "{name}" {state} {priority}\n'.encode()
         if router.notify_fifo is not None:
             self._fifos[router.notify_fifo].write(message)
         if router.notify_socket is not None:
             self._sockets[router.notify_socket].write(message)
-        self._lines[name].add(_Told(state, priority, before, _printable(reason)))
+        self._programs[name].add(_Transition(state, priority, before, _printable(reason)))
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """What was told, failed and dropped, by router, FIFO and socket; of those that have something to tell."""
-        counted: dict[str, Counter[str]] = {name: line.counted for name, line in self._lines.items()}
+        """How many notifications were done or written, failed and dropped, by router, FIFO and socket.
+
+        Those without any are left out.
+        """
+        counted: dict[str, Counter[str]] = {name: one.counted for name, one in self._programs.items()}
         counted |= {channel.path: channel.counted for channel in self._channels()}
         return {name: dict(counts) for name, counts in counted.items() if counts}
 
     async def close(self) -> None:
-        """Tell everybody's last state, wait for ``LAST`` seconds at most, and let go of what still runs."""
+        """Notify of the last state of every router, wait for ``STOP_TIMEOUT`` at most, and leave what still runs."""
         self._pausing = False
-        lines = [*self._leaving.values(), *self._lines.values()]
+        routers = [*self._leaving.values(), *self._programs.values()]
         try:
-            for line in lines:
-                line.hurry()
+            for programs in routers:
+                programs.keep_last()
             self._pump_all()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LAST):
-                    for line in lines:
-                        await line.idle.wait()
+                async with asyncio.timeout(STOP_TIMEOUT):
+                    for programs in routers:
+                        await programs.idle.wait()
         finally:
             if self._pump is not None:
                 self._pump.cancel()
-            for line in lines:
-                line.close()
+            for programs in routers:
+                programs.close()
             for channel in self._channels():
                 channel.close()
 
     def _channels(self) -> list["_Channel"]:
         return [*self._fifos.values(), *self._sockets.values()]
 
-    def _due(self, line: "_Line") -> None:
-        """``line`` has a program to start."""
-        self._ready.append(line)
+    def _due(self, programs: "_Programs") -> None:
+        """The next program of a router has to be started."""
+        self._ready.append(programs)
         if not self._pausing:
             self._pump_all()
         elif self._pump is None:
-            # Not now: we may be in the middle of the effects of a transition.
+            # Not now: the effects of the transition may not be complete.
             self._pump = self._loop.call_soon(self._start_one)
 
     def _start_one(self) -> None:
         self._pump = None
         if self._ready:
             self._ready.popleft().start()
-            # Also after the last: one that becomes due in the pause has to wait for its end.
+            # Also after the last one: a program that becomes due during the pause has to wait until it is over.
             self._pump = self._loop.call_later(PAUSE, self._start_one)
 
     def _pump_all(self) -> None:
@@ -200,94 +203,96 @@ class Notifier:
             self._ready.popleft().start()
 
 
-class _Line:
-    """What waits to be told to the programs of one router, and the one that is at work."""
+class _Programs:
+    """The programs of one router: the one that runs, and the transitions that wait for it."""
 
     def __init__(
-        self, router: VirtualRouter, log: Log, due: Callable[["_Line"], None], loop: asyncio.AbstractEventLoop
+        self, router: VirtualRouter, log: Log, due: Callable[["_Programs"], None], loop: asyncio.AbstractEventLoop
     ) -> None:
         self.router = router
-        """how it is told now"""
+        """its current settings"""
         self.counted: Counter[str] = Counter()
         self.idle = asyncio.Event()
         self.idle.set()
         self._log = log
         self._due = due
         self._loop = loop
-        self._todo: deque[_Told] = deque()
-        self._current: _Told | None = None
+        self._waiting: deque[_Transition] = deque()
+        self._current: _Transition | None = None
         self._rest: deque[tuple[str, ...]] = deque()
-        """the programs that the current one is still to be told to"""
+        """the programs that are still to run for the current transition"""
         self._child: Child | None = None
         self._limit = router.notify_timeout
-        """that of the program that runs"""
+        """seconds, of the program that runs"""
         self._deadline: asyncio.TimerHandle | None = None
 
-    def add(self, told: _Told) -> None:
-        if not self._commands(told):
+    def add(self, transition: _Transition) -> None:
+        if not self._commands(transition):
             return
-        self._todo.append(told)
-        if len(self._todo) > QUEUE:
+        self._waiting.append(transition)
+        if len(self._waiting) > QUEUE:
             self._drop()
         if self.idle.is_set():
             self.idle.clear()
             self._due(self)
 
-    def hurry(self) -> None:
-        """Of what waits only the last is told."""
-        while len(self._todo) > 1:
+    def keep_last(self) -> None:
+        """Drop all transitions that wait except the last."""
+        while len(self._waiting) > 1:
             self._drop()
-        if self._todo:
+        if self._waiting:
             self._rest.clear()
 
     def start(self) -> None:
-        """Start the next program; nothing of this router runs."""
+        """Start the next program. To be called while no program of this router runs."""
         while (command := self._next()) is not None:
             if self._run(command):
                 return
         self.idle.set()
 
     def close(self) -> None:
-        """Tell what is left to tell, and let go of what runs."""
+        """Start the programs that are left, and leave everything running."""
         if self.idle.is_set():
             return
-        if self._todo and self._child is not None:
-            self._child.end(GRACE)  # what it was told is no longer so
-        self._let_go()
+        if self._waiting and self._child is not None:
+            self._child.end(GRACE)  # its state is out of date
+        self._leave()
         while (command := self._next()) is not None:
             self._run(command)
-            self._let_go()
+            self._leave()
 
     def _drop(self) -> None:
-        gone = self._todo.popleft()
+        gone = self._waiting.popleft()
         if not self.counted["dropped"]:
             detail = "its programs are slower than the transitions; the oldest that wait are dropped"
             self._log.warning("notify-queue-full", router=self.router.name, state=gone.state, detail=detail)
         self.counted["dropped"] += 1
 
-    def _commands(self, told: _Told) -> list[tuple[str, ...]]:
-        """The one for the state first, as in keepalived."""
+    def _commands(self, transition: _Transition) -> list[tuple[str, ...]]:
+        """The programs for a transition, that for its state first, as in keepalived."""
         commands = []
         own = {
             NotifyState.MASTER: self.router.notify_active,
             NotifyState.BACKUP: self.router.notify_backup,
             NotifyState.FAULT: self.router.notify_fault,
             NotifyState.STOP: self.router.notify_stop,
-        }[told.state]
+        }[transition.state]
         if own is not None:
             commands.append(own)
         if self.router.notify is not None:
-            commands.append((*self.router.notify, "INSTANCE", self.router.name, told.state, str(told.priority)))
+            commands.append(
+                (*self.router.notify, "INSTANCE", self.router.name, transition.state, str(transition.priority))
+            )
         return commands
 
     def _next(self) -> tuple[str, ...] | None:
-        while not self._rest and self._todo:
-            self._current = self._todo.popleft()
+        while not self._rest and self._waiting:
+            self._current = self._waiting.popleft()
             self._rest.extend(self._commands(self._current))
         return self._rest.popleft() if self._rest else None
 
     def _run(self, command: tuple[str, ...]) -> bool:
-        """Start ``command``; False if that failed, which has been logged then."""
+        """Start ``command``. Returns false if that failed, which is logged."""
         start = starter(command, self._environment())
         try:
             self._child = Child(start, self._loop, self._ended, background=True)
@@ -331,7 +336,7 @@ class _Line:
             self._fail(self._command, failure(status))
         else:
             self.counted["done"] += 1
-        if self._rest or self._todo:
+        if self._rest or self._waiting:
             self._due(self)
         else:
             self.idle.set()
@@ -342,7 +347,7 @@ class _Line:
         name, state = self.router.name, self._current.state
         self._log.warning("notify-failed", router=name, program=command[0], state=state, detail=detail)
 
-    def _let_go(self) -> None:
+    def _leave(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         if self._child is not None:
@@ -364,7 +369,7 @@ class _Channel:
         self._lost = 0
 
     def write(self, line: bytes) -> None:
-        """Write ``line`` after those that wait, as soon as there is room."""
+        """Write ``line`` after those that wait, as soon as the reader has room for it."""
         self._waiting.append(line)
         if len(self._waiting) == 1:
             self._write_waiting()
@@ -375,7 +380,7 @@ class _Channel:
     def close(self) -> None:
         if self._waiting:
             self._lose(len(self._waiting), "its reader was too slow when the agent was done with it")
-        self._let_go()
+        self._disconnect()
 
     def _write_waiting(self) -> None:
         try:
@@ -387,8 +392,8 @@ class _Channel:
             assert self._descriptor is not None
             self._loop.add_writer(self._descriptor, self._write_waiting)
         except OSError as error:
-            self._let_go()
-            self._lose(len(self._waiting), _unread(error))
+            self._disconnect()
+            self._lose(len(self._waiting), _explained(error))
             self._waiting.clear()
         else:
             assert self._descriptor is not None
@@ -405,7 +410,7 @@ class _Channel:
             except BlockingIOError:
                 raise
             except OSError:
-                self._let_go()  # the reader we knew is gone: there may be another
+                self._disconnect()  # the reader is gone, and there may be another one
             else:
                 return
         self._descriptor = self._reach(self.path)
@@ -417,7 +422,7 @@ class _Channel:
         self._lost += count
         self.counted["dropped"] += count
 
-    def _let_go(self) -> None:
+    def _disconnect(self) -> None:
         if self._descriptor is not None:
             self._loop.remove_writer(self._descriptor)
             os.close(self._descriptor)
@@ -425,7 +430,7 @@ class _Channel:
 
 
 def _make_fifo(path: str) -> None:
-    """It stays when we go: a reader that waits at it would not find its successor. Raises OSError."""
+    """Make the FIFO. It is never removed: a reader that has it open would not find a new one. Raises OSError."""
     try:
         os.mkfifo(path, 0o600)
     except FileExistsError:
@@ -434,7 +439,7 @@ def _make_fifo(path: str) -> None:
 
 
 def _reach_fifo(path: str) -> int:
-    """A descriptor that writes to the FIFO's reader; raises OSError, ENXIO if there is none."""
+    """A descriptor that writes to the FIFO's reader. Raises OSError: ENXIO without a reader (fifo(7))."""
     _make_fifo(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOCTTY)
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -444,14 +449,14 @@ def _reach_fifo(path: str) -> int:
 
 
 def _reach_socket(path: str) -> int:
-    """A descriptor that sends to whoever is bound to ``path``; raises OSError."""
-    # Connected: only then does a full receiver make us wait for it instead of losing lines.
+    """A descriptor that sends to the socket bound at ``path``. Raises OSError."""
+    # Connected: only then can we wait until a full receiver has room (unix(7)).
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as reached:
         reached.connect(path)
         return reached.detach()
 
 
-def _unread(error: OSError) -> str:
+def _explained(error: OSError) -> str:
     match error.errno:
         case errno.ENXIO | errno.EPIPE | errno.ECONNREFUSED | errno.ECONNRESET:
             return "nobody reads it; lines are dropped until somebody does"
@@ -460,5 +465,5 @@ def _unread(error: OSError) -> str:
 
 
 def _printable(text: str) -> str:
-    """Fit for an environment: one line, of bounded length, and no NUL."""
+    """``text`` as the value of an environment variable: one line of at most ``REASON`` characters, without NUL."""
     return "".join(one if one.isprintable() else " " for one in text[:REASON])
