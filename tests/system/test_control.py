@@ -42,7 +42,7 @@ from exavrrp.control import (
     answer,
     encode,
 )
-from exavrrp.system import control as room
+from exavrrp.system import control as server
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile
 from exavrrp.view import Outcome
@@ -123,7 +123,7 @@ async def site(directory: Path, *names: str, **more: Any) -> AsyncIterator[Site]
 @pytest.fixture(autouse=True)
 def _patient_with_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may write the note slowly; only the tests of a slow disk shorten this limit."""
-    monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
+    monkeypatch.setattr(server, "DISK_TIMEOUT", LIMIT)
 
 
 # The socket
@@ -225,7 +225,7 @@ def test_without_a_socket_the_agent_works_and_logs_it(tmp_path: Path, run: Run) 
 def test_a_socket_that_somebody_removes_is_made_again(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "SOCKET_LOOK", 0.01)
+    monkeypatch.setattr(server, "SOCKET_POLL", 0.01)
     directory = tmp_path / "run"
     directory.mkdir()
 
@@ -396,7 +396,7 @@ def test_a_request_without_a_line_end_is_one_if_nothing_can_follow(tmp_path: Pat
 def test_a_client_that_never_ends_its_line_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
+    monkeypatch.setattr(server, "CLIENT_TIMEOUT", LIMIT)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here, await here.connect() as silent, await here.connect() as slow:
@@ -413,7 +413,7 @@ def test_a_client_that_never_ends_its_line_is_cut_and_delays_nobody(
 def test_a_client_that_does_not_read_its_answer_is_cut_and_delays_nobody(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, elapse: Callable[[float], None]
 ) -> None:
-    monkeypatch.setattr(room, "PATIENCE", LIMIT)  # long enough for everybody else
+    monkeypatch.setattr(server, "CLIENT_TIMEOUT", LIMIT)  # long enough for everybody else
 
     async def check() -> None:
         async with site(tmp_path, "web") as here:
@@ -470,8 +470,8 @@ def test_a_hundred_that_wait_are_attended_to_as_far_as_there_is_room(tmp_path: P
     async def check() -> None:
         async with site(tmp_path, "web") as here:
             waiting = [asyncio.ensure_future(here.ask(Drain(wait=True))) for _ in range(100)]
-            await until(lambda: here.double.calls.count(("drain", "web")) == room.CLIENTS)
-            assert here.clients == room.CLIENTS
+            await until(lambda: here.double.calls.count(("drain", "web")) == server.CLIENTS)
+            assert here.clients == server.CLIENTS
             here.double.settle("web", Outcome.DRAINED)
             for one in await asyncio.gather(*waiting):
                 assert isinstance(one, Done)
@@ -484,13 +484,13 @@ def test_a_hundred_that_wait_are_attended_to_as_far_as_there_is_room(tmp_path: P
 @pytest.mark.parametrize(("descriptors", "most"), [(4, 1), (40, 5), (1024, 64), (resource.RLIM_INFINITY, 64)])
 def test_clients_leave_descriptors_for_checks(monkeypatch: pytest.MonkeyPatch, descriptors: int, most: int) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (descriptors, descriptors))
-    assert room.most_clients() == most
+    assert server.most_clients() == most
 
 
 def test_without_a_descriptor_left_clients_wait_until_there_is_one(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "ACCEPT_PAUSE", 0.05)
+    monkeypatch.setattr(server, "ACCEPT_PAUSE", 0.05)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def check() -> None:
@@ -796,7 +796,7 @@ def test_an_undrain_that_cannot_be_saved_takes_effect_with_a_warning(tmp_path: P
 def test_a_disk_that_hangs_delays_neither_the_drain_nor_anybody_else(
     tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "DISK_PATIENCE", 0.2)
+    monkeypatch.setattr(server, "DISK_TIMEOUT", 0.2)
     disk = Disk(tmp_path)
 
     async def check() -> None:
@@ -810,7 +810,7 @@ def test_a_disk_that_hangs_delays_neither_the_drain_nor_anybody_else(
             assert "could not be written within 0.2 s; this drain will not survive a restart" in done.warning
             assert not done.routers[0].persistent
             disk.answers.set()
-            monkeypatch.setattr(room, "DISK_PATIENCE", LIMIT)
+            monkeypatch.setattr(server, "DISK_TIMEOUT", LIMIT)
             late = await here.ask(Drain(names=("dns",)))
             assert isinstance(late, Done)
             assert late.warning is None
@@ -825,7 +825,7 @@ import asyncio, pathlib, threading
 from exavrrp.control import Drain, encode
 from exavrrp.system import control
 from tests.system.test_control import Disk, site
-control.DISK_PATIENCE = 0.1
+control.DISK_TIMEOUT = 0.1
 async def check():
     directory = pathlib.Path({str(tmp_path)!r})
     async with site(directory, "web", store=Disk(directory)) as here:

@@ -1,16 +1,16 @@
-"""The agent's end of the control socket: takes requests, and keeps the drains.
+"""The agent's end of the control socket: accepts requests, and keeps the list of drained routers.
 
 ``Control`` owns the socket ``state_directory/control.sock`` (0660: the agent's own user, and a group if one is
-configured), the ends of drains, and the note of drained routers. What a drain does is the agent's matter: ``Service``.
+configured), the end times of drains, and the file of drained routers. ``Service`` carries a drain out.
 
-No client can delay the engine. Each connection is a task of its own that carries one request: it has ``PATIENCE``
-to send one line of bounded length and as long to take each answer, and is closed otherwise. An answer is made when it
-can be sent, so a client that waits costs nothing and a slow one skips what it has missed. Beyond ``CLIENTS`` at once
-the kernel lets the next ones wait. A client that disconnects stops nothing: its request is carried out.
+No client can delay the engine. Each connection has a task of its own and carries one request. The client must send one
+line of bounded length within ``CLIENT_TIMEOUT``, and take each answer within the same time; otherwise the connection is
+closed. An answer is made when it can be sent, so a slow client skips the states that it has missed. With ``CLIENTS``
+connections open, the kernel queues further ones. The request of a client that disconnects is still carried out.
 
-The note is forced to the disk in a thread: a disk may take seconds, an advert may not. It is written before the command
-is answered, so that the answer can say whether the drain outlives a restart, but after the drain has begun. While we
-run, the end of a drain is a matter of elapsed time, and of the clock only across a restart.
+The file is written, and synced to the disk, in a thread: a disk may take seconds, an advert must not. It is written
+after the drain has begun, and before the command is answered, so that the answer can say whether the drain outlives a
+restart. While the agent runs, a drain ends by elapsed time; the clock matters only across a restart.
 """
 
 import asyncio
@@ -57,57 +57,57 @@ from exavrrp.control import (
 from exavrrp.view import Outcome, RouterView
 
 CLIENTS = 64
-"""At once. Each of them may hold REQUEST_LIMIT bytes twice and one answer."""
+"""Most connections at once. Each of them may hold REQUEST_LIMIT bytes twice and one answer."""
 
 CLIENTS_SHARE = 8
-"""Of our descriptors (ulimit -n) clients may take one in so many: without any, no check can be started."""
+"""Clients may use one in so many of our descriptors (ulimit -n): checks need descriptors, too."""
 
 BACKLOG = 128
-"""How many more the kernel lets wait."""
+"""Most connections that the kernel queues beyond ``CLIENTS`` (listen(2))."""
 
-PATIENCE = 5.0
-"""Seconds for a client to send its line, and to take each of ours."""
+CLIENT_TIMEOUT = 5.0
+"""Seconds for a client to send its request, and to take each answer."""
 
-DISK_PATIENCE = 2.0
-"""Seconds for the note to be on the disk; then the answer says that it is not."""
+DISK_TIMEOUT = 2.0
+"""Seconds to wait until the file is on the disk; after that the answer says that it is not."""
 
 ACCEPTS = 8
-"""Connections taken in one turn of the event loop."""
+"""Most connections accepted in one turn of the event loop."""
 
 ACCEPT_PAUSE = 1.0
-"""Seconds until connections are taken again when the system has refused one (no descriptor is left)."""
+"""Seconds until accept(2) is tried again after an error (no descriptor is left)."""
 
-SOCKET_LOOK = 10.0
-"""Seconds between two looks at whether the socket is still there: systemd removes a RuntimeDirectory= when any unit
-that names it ends, and a drain that reaches nobody makes a planned stop an abrupt one."""
+SOCKET_POLL = 10.0
+"""Seconds between two checks that the socket still exists. systemd removes a RuntimeDirectory= when any unit that names
+it ends; a drain before a planned stop would fail then."""
 
 MODE = 0o660
-"""Of the socket: who may write to it may drain."""
+"""Mode of the socket: a user who may write to it may drain."""
 
 
 class Log(Protocol):
-    """What is told to the operator."""
+    """The log for the operator."""
 
     def info(self, event: str, **fields: object) -> None:
-        """Something to read later."""
+        """Log an event that needs no action."""
 
     def warning(self, event: str, **fields: object) -> None:
-        """Something to look into."""
+        """Log an event that an operator should look into."""
 
 
 class Store(Protocol):
-    """Where the drained routers are noted for the next agent; ``system.state.DrainFile``."""
+    """Keeps the list of drained routers for the next agent; ``system.state.DrainFile`` implements it."""
 
     path: Path
 
     def open(self) -> None:
-        """Prepare it; raises nothing."""
+        """Prepare the store. Raises nothing."""
 
     def recall(self) -> Mapping[str, float | None]:
-        """Name → end in seconds since the epoch; raises nothing."""
+        """Name → end of the drain in seconds since the epoch, None for no end. Raises nothing."""
 
     def save(self, drained: Mapping[str, float | None]) -> None:
-        """May take long. Raises OSError."""
+        """Write and sync the list, which may take long. Raises OSError."""
 
 
 class Control:
@@ -141,13 +141,13 @@ class Control:
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._kept: dict[str, float | None] = {}
         self._writing: asyncio.Task[str | None] | None = None
-        self._look: asyncio.Handle | None = None
-        self._turn = asyncio.Event()
+        self._pending_update: asyncio.Handle | None = None
+        self._change = asyncio.Event()
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Recall the drains of the last process, and listen. To be called with the lock held.
+        """Read the drains that the last process left, and listen. To be called with the lock held.
 
-        Raises nothing: an agent without a control socket still does its work; it logs that.
+        Raises nothing: if it cannot listen, it logs that, and the agent works without a control socket.
         """
         self._loop = loop
         self._store.open()
@@ -163,7 +163,7 @@ class Control:
 
     @property
     def clients(self) -> int:
-        """How many are attended to now."""
+        """How many connections are open."""
         return len(self._clients)
 
     def drained(self) -> frozenset[str]:
@@ -171,13 +171,13 @@ class Control:
         return frozenset(self._held).intersection(self._service.names())
 
     def changed(self) -> None:
-        """The outcome of a router may have changed. What comes of it does not happen within this call."""
-        if self._loop is not None and self._look is None:
-            self._look = self._loop.call_soon(self._looked)
+        """The outcome of a router may have changed. Clients are informed after this call has returned."""
+        if self._loop is not None and self._pending_update is None:
+            self._pending_update = self._loop.call_soon(self._update)
 
     def close(self) -> None:
-        """Cut every client, and remove the socket."""
-        for handle in (self._look, self._pause, self._missing, *self._ends.values()):
+        """Close every connection, and remove the socket."""
+        for handle in (self._pending_update, self._pause, self._missing, *self._ends.values()):
             if handle is not None:
                 handle.cancel()
         for client in self._clients:
@@ -191,9 +191,9 @@ class Control:
     # Connections
 
     def _keep_listening(self) -> None:
-        """Listen, and again if somebody has removed the socket."""
+        """Listen, and listen again whenever the socket has been removed."""
         assert self._loop is not None
-        self._missing = self._loop.call_later(SOCKET_LOOK, self._keep_listening)
+        self._missing = self._loop.call_later(SOCKET_POLL, self._keep_listening)
         if self._is_there():
             return
         removed = self._listening is not None
@@ -227,7 +227,7 @@ class Control:
 
     def _listen(self) -> None:
         with suppress(FileNotFoundError):
-            self.path.unlink()  # of a predecessor that was killed: we hold the lock
+            self.path.unlink()  # left by a predecessor that was killed: we hold the lock
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listening.settimeout(0)
@@ -253,7 +253,7 @@ class Control:
             self._log.warning("control-group-failed", group=self._group, detail=detail)
 
     def _attend(self) -> None:
-        """Take connections, or not while there are too many."""
+        """Accept connections while there are not too many."""
         self._pause = None
         if self._listening is None or self._loop is None:
             return
@@ -290,19 +290,19 @@ class Control:
     # One client
 
     async def attend_to(self, connection: socket.socket) -> None:
-        """Carry out the one request of a client, and answer it. Returns when that is done, or the client is gone."""
+        """Carry out the request of a client, and answer it. Returns when it is done or the client has disconnected."""
         with connection:
             try:
                 try:
                     line = await _line(connection)
                     if line is not None:
-                        await self._obey(request(line), connection)
+                        await self._carry_out(request(line), connection)
                 except Misunderstood as error:
                     await _send(connection, Error(message=str(error)))
-            except OSError:  # TimeoutError is one: it is gone, or as good as gone
+            except OSError:  # TimeoutError included: the client has disconnected, or does not read
                 return
 
-    async def _obey(self, asked: Request, connection: socket.socket) -> None:
+    async def _carry_out(self, asked: Request, connection: socket.socket) -> None:
         match asked:
             case Status():
                 await _send(connection, self._status())
@@ -329,7 +329,7 @@ class Control:
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
         names = self._service.together(chosen(asked.names, self._service.names()))
         before = {name: self._service.outcome(name) for name in names}
-        self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_who(connection))
+        self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_user(connection))
         now = self._clock()
         for name in names:
             self._held[name] = drained(self._held.get(name), asked, now)
@@ -342,15 +342,15 @@ class Control:
             warning = f"{problem}; this drain will not survive a restart: make {self._store.path.parent} writable"
         if asked.wait:
             await _send(connection, Begun(routers=self._moved(names, already), warning=warning))
-            await self._accompany(names, connection)
+            await self._report_progress(names, connection)
         await _send(connection, Done(routers=self._moved(names, already), warning=warning))
 
     async def _undrain(self, asked: Undrain, connection: socket.socket) -> None:
         known = self._service.names()
         names = self._service.together(chosen(asked.names, known))
         already = {name for name in names if self._service.outcome(name) in {Outcome.SERVING, Outcome.KEPT}}
-        self._log.info("command-received", request="undrain", routers=names, by=_who(connection))
-        # Without names also those that the configuration does not know any more.
+        self._log.info("command-received", request="undrain", routers=names, by=_user(connection))
+        # Without names, drains of routers that are no longer configured end, too.
         self._forget(list(names) if asked.names else [*known, *self._held])
         for name in names:
             self._service.undrain(name)
@@ -372,13 +372,13 @@ class Control:
             for name in names
         )
 
-    async def _accompany(self, names: Iterable[str], connection: socket.socket) -> None:
-        """Send each change until no router is draining any more. Raises OSError once the client is gone."""
+    async def _report_progress(self, names: Iterable[str], connection: socket.socket) -> None:
+        """Send each change until no router is draining any more. Raises OSError if the client disconnects."""
         told = dict.fromkeys(names, Outcome.DRAINING)
-        gone = asyncio.create_task(_heard(connection))
+        gone = asyncio.create_task(_receive(connection))
         try:
             while True:
-                turn = self._turn
+                change = self._change
                 found = {name: self._service.outcome(name) for name in told}
                 for name, outcome in found.items():
                     if outcome is not told[name]:
@@ -387,7 +387,7 @@ class Control:
                 if Outcome.DRAINING not in told.values():
                     return
                 if told == before:
-                    await _either(turn, gone)
+                    await _wait_for_change(change, gone)
         finally:
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)  # before its socket is closed
@@ -399,24 +399,24 @@ class Control:
             self._ends.pop(name).cancel()
         until = self._held[name].until
         if until is not None and self._loop is not None:
-            self._ends[name] = self._loop.call_later(max(0.0, until - self._clock()), self._over, name)
+            self._ends[name] = self._loop.call_later(max(0.0, until - self._clock()), self._expire, name)
 
-    def _over(self, name: str) -> None:
+    def _expire(self, name: str) -> None:
         self._log.info("drain-expired", router=name, detail="its time is over")
         self._forget([name])
         if name in self._service.names():
             self._service.undrain(name)
 
-    def _looked(self) -> None:
-        """Something has changed: forget drains that were cancelled, and wake the clients that wait."""
-        self._look = None
+    def _update(self) -> None:
+        """After a change: forget drains that were cancelled, and wake the clients that wait."""
+        self._pending_update = None
         known = set(self._service.names())
         self._forget([name for name in self._held if name in known and self._service.outcome(name) is Outcome.KEPT])
-        self._turn.set()
-        self._turn = asyncio.Event()
+        self._change.set()
+        self._change = asyncio.Event()
 
     def _forget(self, names: Iterable[str]) -> None:
-        """These are not held any more; the note follows."""
+        """Remove these from the drained routers, and write the file."""
         for name in names:
             self._held.pop(name, None)
             if name in self._ends:
@@ -424,20 +424,20 @@ class Control:
         if lasting(self._held) != self._kept:
             self._write()
 
-    # The note
+    # The file of drained routers
 
     async def _keep(self) -> str | None:
-        """Returns when the note is on the disk: None, or why it is not. What goes wrong is logged as well."""
+        """Wait until the file is on the disk. None, or why it is not, which is logged as well."""
         if lasting(self._held) == self._kept and self._writing is None:
             return None
         try:
-            async with asyncio.timeout(DISK_PATIENCE):
+            async with asyncio.timeout(DISK_TIMEOUT):
                 return await asyncio.shield(self._write())
         except TimeoutError:
-            return f"{self._store.path} could not be written within {DISK_PATIENCE:g} s"
+            return f"{self._store.path} could not be written within {DISK_TIMEOUT:g} s"
 
     def _write(self) -> "asyncio.Task[str | None]":
-        """The one task that writes until the note is what it should be."""
+        """The one task that writes the file until it is up to date."""
         if self._writing is None or self._writing.done():
             assert self._loop is not None
             self._writing = self._loop.create_task(self._written())
@@ -462,7 +462,7 @@ class Control:
 
 
 def most_clients() -> int:
-    """How many are attended to at once."""
+    """How many connections may be open at once."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CLIENTS if descriptors == resource.RLIM_INFINITY else max(1, min(CLIENTS, descriptors // CLIENTS_SHARE))
 
@@ -470,7 +470,7 @@ def most_clients() -> int:
 def _in_thread(
     save: Callable[[Mapping[str, float | None]], None], drained: Mapping[str, float | None]
 ) -> "asyncio.Future[None]":
-    """``save`` in a daemon thread: with a dead disk, asyncio's own threads would never let us end."""
+    """Call ``save`` in a daemon thread. asyncio's own threads would keep us from ending while a disk hangs."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
 
@@ -486,39 +486,39 @@ def _in_thread(
         error: Exception | None = None
         try:
             save(drained)
-        except Exception as caught:  # passed on to who waits
+        except Exception as caught:  # passed on to the waiting task
             error = caught
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, error)
 
-    # Signals are for the main thread alone: what it blocks must not be delivered here.
+    # Signals are handled in the main thread: those that it blocks must not be delivered here.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
-        threading.Thread(target=work, name="exavrrp-note", daemon=True).start()
+        threading.Thread(target=work, name="exavrrp-drained", daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return done
 
 
 def _report(task: "asyncio.Task[Any]") -> None:
-    """A task that has ended with an exception has a bug; the loop's handler knows what to do about one."""
+    """Pass the exception of a task, which is a bug, to the exception handler of the event loop."""
     if not task.cancelled() and (error := task.exception()) is not None:
         task.get_loop().call_exception_handler({"message": "a bug in control", "exception": error})
 
 
 async def _line(connection: socket.socket) -> bytes | None:
-    """The one line of a client; None if it has sent nothing. Raises Misunderstood, OSError."""
+    """The request of a client, one line; None if it has sent nothing. Raises Misunderstood, OSError."""
     loop = asyncio.get_running_loop()
     received = b""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(CLIENT_TIMEOUT):
             while b"\n" not in received and len(received) <= REQUEST_LIMIT:
                 chunk = await loop.sock_recv(connection, REQUEST_LIMIT)
                 if not chunk:
-                    return received or None  # whoever closes its side has finished its line
+                    return received or None  # a client that closes its side has finished its line
                 received += chunk
     except TimeoutError:
-        raise Misunderstood(f"no whole line within {PATIENCE:g} s; end the request with a line feed") from None
+        raise Misunderstood(f"no whole line within {CLIENT_TIMEOUT:g} s; end the request with a line feed") from None
     line, _, rest = received.partition(b"\n")
     if len(line) > REQUEST_LIMIT:
         raise Misunderstood(f"a request has at most {REQUEST_LIMIT} bytes; without names it is about every router")
@@ -527,20 +527,20 @@ async def _line(connection: socket.socket) -> bytes | None:
     return line
 
 
-async def _heard(connection: socket.socket) -> bytes:
-    """What a client sends after its line; empty: it is gone. Raises OSError."""
+async def _receive(connection: socket.socket) -> bytes:
+    """A byte that a client sends after its request; empty if it has disconnected. Raises OSError."""
     return await asyncio.get_running_loop().sock_recv(connection, 1)
 
 
 async def _send(connection: socket.socket, answer: Answer) -> None:
-    """Raises OSError when it is not taken in time."""
-    async with asyncio.timeout(PATIENCE):
+    """Send an answer. Raises OSError, TimeoutError after ``CLIENT_TIMEOUT``."""
+    async with asyncio.timeout(CLIENT_TIMEOUT):
         await asyncio.get_running_loop().sock_sendall(connection, encode(answer))
 
 
-async def _either(turn: asyncio.Event, gone: "asyncio.Task[bytes]") -> None:
-    """Returns after ``turn``; raises OSError if the client is ``gone``, or says something, before."""
-    changed = asyncio.create_task(turn.wait())
+async def _wait_for_change(change: asyncio.Event, gone: "asyncio.Task[bytes]") -> None:
+    """Wait for ``change``. Raises OSError if the client disconnects, or sends anything, before that."""
+    changed = asyncio.create_task(change.wait())
     try:
         await asyncio.wait([changed, gone], return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -550,7 +550,7 @@ async def _either(turn: asyncio.Event, gone: "asyncio.Task[bytes]") -> None:
         raise ConnectionResetError("it does not wait any more")
 
 
-def _who(connection: socket.socket) -> str:
-    """The client's user, for the log."""
+def _user(connection: socket.socket) -> str:
+    """The client's user and process, for the log (SO_PEERCRED, unix(7))."""
     process, user, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return f"user {user}, process {process}"
