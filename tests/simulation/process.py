@@ -29,7 +29,7 @@ from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.speaker import Event as ExaBGPEvent
 from exavrrp.system import journal
-from exavrrp.system.addresses import FIRST_PAUSE
+from exavrrp.system.addresses import FIRST_BACKOFF
 from exavrrp.system.exabgp import Deaf
 from exavrrp.system.wire import BATCH, RECEIVE_BUFFER
 from exavrrp.virtual_address import VirtualAddress
@@ -278,7 +278,7 @@ class SimulatedAddresses:
         ground.removed.clear()
         for address in refused:  # the watch on lo goes on trying, and says if it is for nothing
             ground.removed.add(address)
-            process.loop.call_later(FIRST_PAUSE, self.look, address)
+            process.loop.call_later(FIRST_BACKOFF, self.look, address)
         ground.excused -= lo
         if refused:
             raise AddressError({one: OSError(errno.EBUSY, "the kernel refuses") for one in sorted(refused, key=str)})

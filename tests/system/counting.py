@@ -9,22 +9,22 @@ from unittest.mock import patch
 
 from exavrrp.cli import main
 from exavrrp.speaker import Conversation as Speech
-from exavrrp.system.netlink import Conversation, Request
+from exavrrp.system.netlink import Netlink, Request
 
 COUNTED: Counter[str] = Counter()
 
 
 def count() -> None:
     """From now on."""
-    parts, together, transmit = Conversation.parts, Conversation.together, Speech.transmit
+    parts, batch, transmit = Netlink.parts, Netlink.batch, Speech.transmit
 
-    def counted_parts(self: Conversation, request: Request) -> Iterator[bytes]:
+    def counted_parts(self: Netlink, request: Request) -> Iterator[bytes]:
         COUNTED["dumps"] += 1
         return parts(self, request)
 
-    def counted_together(self: Conversation, requests: Sequence[Request]) -> list[bytes | OSError]:
+    def counted_batch(self: Netlink, requests: Sequence[Request]) -> list[bytes | OSError]:
         COUNTED["batches"] += 1
-        return together(self, requests)
+        return batch(self, requests)
 
     def counted_lines(self: Speech, now: float) -> list[str]:
         lines = transmit(self, now)
@@ -32,8 +32,8 @@ def count() -> None:
         return lines
 
     for owner, name, counted in (
-        (Conversation, "parts", counted_parts),
-        (Conversation, "together", counted_together),
+        (Netlink, "parts", counted_parts),
+        (Netlink, "batch", counted_batch),
         (Speech, "transmit", counted_lines),
     ):
         patch.object(owner, name, counted).start()

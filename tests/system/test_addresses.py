@@ -32,7 +32,7 @@ from exavrrp.system.addresses import (
     explained,
     global_on_loopback,
 )
-from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, Request
+from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Netlink, Request
 from exavrrp.virtual_address import VirtualAddress
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ NEVER = 3600.0
 def _no_limit_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that the kernel, or a test between two steps, takes must not matter where no limit is tested."""
     monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", NEVER)
-    monkeypatch.setattr(addresses_module, "CALM", NEVER)
+    monkeypatch.setattr(addresses_module, "STABLE_AFTER", NEVER)
 
 
 @dataclass
@@ -145,7 +145,7 @@ def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None
             assert (six["scope"], four["scope"]) == ("global", "host")
             # iproute2 6.1 does not show IFA_PROTO, and kernels before 5.18 have none.
             release = tuple(int(part) for part in os.uname().release.split(".")[:2])
-            with closing(Conversation()) as kernel:
+            with closing(Netlink()) as kernel:
                 kernel.open()
                 answers = kernel.ask(Request(RTM_GETADDR, bytes(8), NLM_F_DUMP))
             table = [ifaddrmsg(HEADER.pack(16 + len(entry), 20, 0, 0, 0) + entry) for entry in answers]
@@ -482,7 +482,7 @@ def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, unti
     async def scenario() -> None:
         async with binding(host) as bound:
             host.ip("addr add 198.51.100.1/32 dev lo")
-            await until(lambda: bound.addresses.watch.looks)
+            await until(lambda: bound.addresses.watch.refreshes)
             await quiet(bound, until)
             assert bound.addresses.present() == {SIX, FOUR}
             bound.want(frozenset({SIX}))
@@ -500,7 +500,7 @@ def test_what_somebody_removed_is_back_within_100_ms(
     host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, address: Address
 ) -> None:
     """At least once in a few times: in between, the machine may have had something else to do."""
-    monkeypatch.setattr(addresses_module, "CALM", 0.0)
+    monkeypatch.setattr(addresses_module, "STABLE_AFTER", 0.0)
 
     async def scenario() -> None:
         async with binding(host) as bound:
@@ -690,7 +690,7 @@ def test_what_somebody_added_is_removed(host: Namespace, run: Run, until: Until)
 def test_disabled_ipv6_is_reported_and_ipv4_still_bound(
     host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(addresses_module, "FIRST_BACKOFF", 0.05)
     host.sysctl(f"net.ipv6.conf.{where}.disable_ipv6", 1)
 
     async def scenario() -> None:
@@ -724,15 +724,15 @@ def test_what_is_undone_again_and_again_is_a_failure(
             async def fight() -> None:
                 bound.repaired.clear()
                 bound.failed.clear()
-                for count in range(1, addresses_module.PATIENCE + 1):
+                for count in range(1, addresses_module.REPAIR_LIMIT + 1):
                     host.ip(f"addr del {SIX}/128 dev lo")
                     await reports(bound, count, until)
                 assert [address for address, _ in bound.failed] == [SIX]
                 assert bound.failed[0][1].errno == errno.EBUSY
                 assert bound.has(SIX)
 
-            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", NEVER)
-            monkeypatch.setattr(addresses_module, "LONGEST_PAUSE", NEVER)
+            monkeypatch.setattr(addresses_module, "FIRST_BACKOFF", NEVER)
+            monkeypatch.setattr(addresses_module, "LONGEST_BACKOFF", NEVER)
             await fight()
             host.ip(f"addr del {SIX}/128 dev lo")
             # Another address is not punished for it.
@@ -742,12 +742,12 @@ def test_what_is_undone_again_and_again_is_a_failure(
             # Whoever asks anew gets a new beginning.
             bound.want(frozenset({FOUR}))
             bound.want(frozenset({SIX, FOUR}))
-            monkeypatch.setattr(addresses_module, "FIRST_PAUSE", 3.0)
+            monkeypatch.setattr(addresses_module, "FIRST_BACKOFF", 3.0)
             await fight()
             failed = time.monotonic()
             host.ip(f"addr del {SIX}/128 dev lo")
             await until(lambda: len(bound.failed) == 2)
-            assert time.monotonic() - failed > addresses_module.FIRST_PAUSE / 2
+            assert time.monotonic() - failed > addresses_module.FIRST_BACKOFF / 2
             assert bound.has(SIX)
 
     with host:
@@ -756,12 +756,12 @@ def test_what_is_undone_again_and_again_is_a_failure(
 
 @pytest.mark.system
 def test_old_repairs_are_forgotten(host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(addresses_module, "CALM", 0.0)
+    monkeypatch.setattr(addresses_module, "STABLE_AFTER", 0.0)
 
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.want(frozenset({SIX}))
-            for count in range(1, 2 * addresses_module.PATIENCE):
+            for count in range(1, 2 * addresses_module.REPAIR_LIMIT):
                 host.ip(f"addr del {SIX}/128 dev lo")
                 await reports(bound, count, until)
             assert not bound.failed
@@ -801,7 +801,7 @@ def test_more_notifications_than_fit_are_no_end(
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.want(OURS)
-            await until(lambda: bound.addresses.watch.looks)
+            await until(lambda: bound.addresses.watch.refreshes)
             await quiet(bound, until)
             many = [f"10.{n // 250}.{n % 250}.1/32" for n in range(1500)]
             host.ip("\n".join(f"addr add {address} dev eth0" for address in many))
@@ -827,13 +827,13 @@ def test_what_happens_on_other_interfaces_costs_no_look(
     async def scenario() -> None:
         async with binding(left) as bound:
             bound.want(frozenset({SIX}))
-            await until(lambda: bound.addresses.watch.looks and not bound.addresses.watch.pending)
-            before = bound.addresses.watch.looks
+            await until(lambda: bound.addresses.watch.refreshes and not bound.addresses.watch.pending)
+            before = bound.addresses.watch.refreshes
             left.ip("\n".join(f"addr add 10.0.{n}.1/24 dev eth0" for n in range(50)) + "\nlink set eth0 down")
             # Everything was read, and none of it was a reason to look.
             await until(lambda: not select.select([bound.addresses.watch], [], [], 0)[0])
             assert not bound.addresses.watch.pending
-            assert bound.addresses.watch.looks == before
+            assert bound.addresses.watch.refreshes == before
 
     with left:
         run(scenario())
@@ -849,7 +849,7 @@ def test_without_the_right_to_change_addresses(
         async with binding(host) as bound:
             bound.want(NOTHING)  # nothing to do needs no right
             host.ip("addr add 198.51.100.1/32 dev lo")
-            await until(lambda: bound.addresses.watch.looks)
+            await until(lambda: bound.addresses.watch.refreshes)
             await quiet(bound, until)
             with without_capability(CAP_NET_ADMIN), pytest.raises(AddressError, match="CAP_NET_ADMIN") as caught:
                 bound.want(OURS)
@@ -894,9 +894,9 @@ class Kernel:
     """what somebody else does before the next order comes"""
 
     def __post_init__(self) -> None:
-        self.together, self.parts = Conversation.together, Conversation.parts
+        self.batch, self.parts = Netlink.batch, Netlink.parts
 
-    def answer(self, conversation: Conversation, requests: Sequence[Request]) -> list[bytes | OSError]:
+    def answer(self, netlink: Netlink, requests: Sequence[Request]) -> list[bytes | OSError]:
         kinds = {request.kind for request in requests}
         self.writes.update(kinds)
         if GET_ROUTE in kinds and self.mute and not self.late:
@@ -907,15 +907,15 @@ class Kernel:
             self.meanwhile = None
         if self.deaf and NEW_ADDRESS in kinds:
             return [b""] * len(requests)
-        answers = self.together(conversation, requests)
+        answers = self.batch(netlink, requests)
         if GET_ROUTE in kinds and self.late:
             self.late -= 1
             return [b"" for _ in answers]  # the /128 that leads to lo is listed, but the route is not local
         return answers
 
-    def dump(self, conversation: Conversation, request: Request) -> Iterator[bytes]:
+    def dump(self, netlink: Netlink, request: Request) -> Iterator[bytes]:
         self.dumps += 1
-        return self.parts(conversation, request)
+        return self.parts(netlink, request)
 
 
 NEW_ADDRESS, DELETE_ADDRESS, GET_ROUTE = 20, 21, 26
@@ -925,14 +925,14 @@ NEW_ADDRESS, DELETE_ADDRESS, GET_ROUTE = 20, 21, 26
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     made = Kernel()
 
-    def together(self: Conversation, requests: Sequence[Request]) -> list[bytes | OSError]:
+    def batch(self: Netlink, requests: Sequence[Request]) -> list[bytes | OSError]:
         return made.answer(self, requests)
 
-    def parts(self: Conversation, request: Request) -> Iterator[bytes]:
+    def parts(self: Netlink, request: Request) -> Iterator[bytes]:
         return made.dump(self, request)
 
-    monkeypatch.setattr(Conversation, "together", together)
-    monkeypatch.setattr(Conversation, "parts", parts)
+    monkeypatch.setattr(Netlink, "batch", batch)
+    monkeypatch.setattr(Netlink, "parts", parts)
     return made
 
 

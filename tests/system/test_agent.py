@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exavrrp.presence import SETTLE
-from exavrrp.system.addresses import PATIENCE
+from exavrrp.system.addresses import REPAIR_LIMIT
 from tests.system import running
 from tests.system.conftest import Namespace, Need
 from tests.system.running import (
@@ -546,7 +546,7 @@ def test_an_address_removed_by_hand_is_back_at_once(fabric: Fabric, capsys: pyte
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
     measured: list[float] = []
     while min(measured, default=1.0) >= 0.1:  # when nothing else wants the machine
-        assert len(measured) < PATIENCE, measured
+        assert len(measured) < REPAIR_LIMIT, measured
         mark, since = a.log.mark(), time.time()
         a.namespace.ip(f"addr del {fabric.vip}/{BITS[fabric.family]} dev lo")
         gone = addresses.wait(fabric.vip, there=False, since=since)

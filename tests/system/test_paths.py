@@ -20,7 +20,7 @@ from pyroute2.netlink.rtnl.rtmsg import rtmsg
 from exavrrp.ports import Link
 from exavrrp.system import netlink
 from exavrrp.system import paths as paths_module
-from exavrrp.system.netlink import Conversation, Request, Watch, attribute, messages, raise_error
+from exavrrp.system.netlink import Netlink, Request, Watch, attribute, messages, raise_error
 from exavrrp.system.paths import Paths, Route, Routing, group_members, read_next_hop, read_route
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def test_routing_rules_by_source_are_obeyed(pair: Pair, run: Run, until: Until, 
             assert asked.names() == ["eth0", "eth1"]
             via = "10.0.1.2" if version == 4 else "fd00:1::2"
             pair.a.ip(f"route add {asked.peer} via {via} table 100", f"-{version}")
-            await until(lambda: asked.paths.watch.looks)
+            await until(lambda: asked.paths.watch.refreshes)
             await quiet(asked, until)
             assert asked.names() == ["eth0", "eth1"]
             pair.a.ip(f"rule add from {asked.source} table 100 priority 100", f"-{version}")
@@ -314,7 +314,7 @@ def test_only_restricts(pair: Pair, run: Run, until: Until, version: int) -> Non
         async with asking(pair, version, ["eth1"]) as asked:
             assert asked.names() == ["eth1"]
             pair.route(0)
-            await until(lambda: asked.paths.watch.looks)
+            await until(lambda: asked.paths.watch.refreshes)
             await quiet(asked, until)
             assert asked.names() == ["eth1"]
             assert asked.changes == 0
@@ -341,7 +341,7 @@ def test_changes_elsewhere_are_not_reported(pair: Pair, run: Run, until: Until) 
         async with asking(pair, 4) as asked:
             asked.names()
             pair.a.ip("route add 203.0.113.0/24 via 10.0.0.2\naddr add 198.51.100.1/32 dev lo")
-            await until(lambda: asked.paths.watch.looks)
+            await until(lambda: asked.paths.watch.refreshes)
             await quiet(asked, until)
             assert asked.changes == 0
 
@@ -371,7 +371,7 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
             await until(lambda: asked.names() == ["eth1"])
             await quiet(asked, until)
             took = time.monotonic() - started
-            assert asked.paths.watch.looks <= 3 + took / paths_module.SPACING
+            assert asked.paths.watch.refreshes <= 3 + took / paths_module.SPACING
             assert time.process_time() - used < 0.25 * took + 0.1
 
     with pair.a:
@@ -384,15 +384,15 @@ def test_a_lost_answer_is_requested_again(pair: Pair, run: Run, until: Until, mo
 
     async def scenario() -> None:
         async with asking(pair, 4) as asked:
-            real = Conversation.ask
+            real = Netlink.ask
             failures = [OSError(errno.ENOBUFS, "no memory"), OSError(errno.ENOBUFS, "no memory")]
 
-            def ask(kernel: Conversation, request: Request) -> Any:
+            def ask(kernel: Netlink, request: Request) -> Any:
                 if failures:
                     raise failures.pop()
                 return real(kernel, request)
 
-            monkeypatch.setattr(Conversation, "ask", ask)
+            monkeypatch.setattr(Netlink, "ask", ask)
             assert asked.names() == []
             await until(lambda: asked.names() == ["eth0", "eth1"])
             assert not failures
@@ -449,16 +449,16 @@ def test_asking_without_a_socket_is_an_error_of_the_system(need_root: None, pair
 @pytest.mark.system
 def test_errors_carry_the_kernels_explanation(namespace: Callable[[], Namespace]) -> None:
     """An error carries the kernel's explanation (extended acknowledgement), not only its number."""
-    conversation = Conversation()
+    netlink_socket = Netlink()
     with namespace():
-        conversation.open()
+        netlink_socket.open()
     try:
         question = Request(106, bytes(8) + attribute(1, struct.pack("=I", 4711)))  # RTM_GETNEXTHOP, NHA_ID
         with pytest.raises(OSError, match=r".") as caught:
-            conversation.ask(question)
+            netlink_socket.ask(question)
         assert caught.value.errno == errno.ENOENT
     finally:
-        conversation.close()
+        netlink_socket.close()
 
 
 @pytest.mark.system
@@ -562,9 +562,9 @@ def test_sets_of_interfaces_come_and_go(pair: Pair, run: Run, until: Until) -> N
         one = routing["eth1",]
         assert [link.name for link in one.toward(peer, source)] == ["eth1"]
         assert routing[None] is every
-        looks = every.watch.looks
+        looks = every.watch.refreshes
         routing.set([None, ("eth1",)])
-        assert every.watch.looks == looks, "asked nothing"
+        assert every.watch.refreshes == looks, "asked nothing"
         pair.route(0)
         await until(lambda: [link.name for link in every.toward(peer, source)] == ["eth0"])
         routing.set([("eth1",)])

@@ -21,7 +21,7 @@ from exavrrp.config.kinds import File, Interface, Prefix, Probe, Process, Tcp
 from exavrrp.config.notation import Endpoint
 from exavrrp.system.checks import Checks, Outcome, kernel, probes, scheduling
 from exavrrp.system.checks.probes import ProbeRun
-from exavrrp.system.netlink import HEADER, Conversation, Request
+from exavrrp.system.netlink import HEADER, Netlink, Request
 from tests.checks import LONG, check
 
 if TYPE_CHECKING:
@@ -351,10 +351,10 @@ def test_a_long_table_is_read_in_pieces(
 
 
 def test_a_table_that_always_changes_is_given_up(run: "Run", monkeypatch: pytest.MonkeyPatch) -> None:
-    def changing(kernel: Conversation, request: Request) -> Iterator[bytes]:
+    def changing(kernel: Netlink, request: Request) -> Iterator[bytes]:
         raise InterruptedError
 
-    monkeypatch.setattr(Conversation, "parts", changing)
+    monkeypatch.setattr(Netlink, "parts", changing)
     outcome = run(kernel.route(Prefix(ip_network("::/0"))))
     assert outcome == Outcome(passed=False, detail="the table changes too fast to be read")
 

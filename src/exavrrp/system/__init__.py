@@ -1,1 +1,1 @@
-"""Everything that touches the operating system; its rooms do not import each other."""
+"""Everything that touches the operating system. The layers of its modules are in pyproject.toml."""

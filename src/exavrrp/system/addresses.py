@@ -1,29 +1,30 @@
-"""The addresses on lo: makes them equal a wanted set, and notices when they are not any more.
+"""The virtual addresses on lo: binds and unbinds them, and repairs them when another program changes them.
 
-This file owns the virtual addresses on the loopback interface, and only those that it was told are ours (``own``):
-every other address, and ours on any other interface, is never touched. It must not know why an address is wanted.
+This file owns the virtual addresses on the loopback interface, and only those that ``own`` has named. Every other
+address, and ours on any other interface, is never touched. It must not know why an address is wanted.
 
-``set(wanted)`` states the whole truth: what is ours and wanted is added or put right, what is ours and not wanted is
-removed, and then the kernel is asked whether it is so. All of it is one batch, however many addresses there are,
-between two looks at the table. For an added address the kernel is asked twice. It confirms and lists an IPv6 address
-*before* it accepts packets for it: the local route is made by a worker of its own, even without duplicate address
-detection, usually within a millisecond, and until then the answer is "no route". Who announces the address in between
-attracts packets and refuses them. So ``set`` returns when the table shows what was asked for, and those of the
-addresses whose routes are not local yet are ``awaited``: we go on asking, and say when they are.
+``set(wanted)`` names all addresses that shall be bound. Those of ours that are wanted are added or corrected, the
+others of ours are removed, and then the kernel's table is read again to verify that. All changes are one batch, however
+many addresses there are. For an added address the route is verified, too. The kernel confirms and lists an IPv6 address
+*before* it accepts packets for it: a kernel worker adds the local route later, even without duplicate address
+detection, usually within a millisecond, and until then the answer is "no route". A node that announces the address in
+between attracts packets and refuses them. So ``set`` returns when the table shows the wanted addresses. Those whose
+route is not local yet are ``awaited``: their routes are polled, and ``accepted`` is called when they are local.
 
 Nothing is removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address
-that somebody deleted, or that went with ``ip link set lo down``, is back before anybody notices, and is reported.
+that another program deleted, or that the kernel removed on ``ip link set lo down``, is added again within milliseconds,
+and that is reported.
 
 An IPv6 address is a /128 without duplicate address detection. Unless it is to be ``preferred``, its preferred lifetime
 is 0 (*deprecated*: it answers, but the host never chooses it as the source of its own connections). An IPv4 address is
-a /32 of scope host. It answers the network all the same: routes to local addresses do not depend on their scope. But
-the kernel looks for the source of a connection among addresses of a wider scope only (inet_select_addr in
-net/ipv4/devinet.c), so it does not matter whether a virtual address stands before the node's own on lo, which it does
-after somebody has flushed lo. Both carry the address protocol 112 (``IFA_PROTO``, since Linux 5.18), for people to see
-whose they are.
+a /32 of scope host. It answers the network all the same: routes to local addresses do not depend on their scope. The
+kernel chooses the source of a connection only among addresses of a wider scope (inet_select_addr() in
+net/ipv4/devinet.c). So the order of the addresses on lo does not matter; after a flush of lo, a virtual address
+precedes the node's own. Both have the address protocol 112 (``IFA_PROTO``, since Linux 5.18), which ``ip address``
+shows.
 
-If something keeps undoing our work, we stop fighting after ``PATIENCE`` repairs: that is reported as a failure, and
-from then on we try again at growing intervals only.
+If another program keeps undoing our changes, this is reported as a failure after ``REPAIR_LIMIT`` repairs. From then on
+the address is repaired with exponential back-off only.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ from exavrrp.system.netlink import (
     NLM_F_CREATE,
     NLM_F_DUMP,
     NLM_F_REPLACE,
-    Conversation,
+    Netlink,
     Request,
     Watch,
     attribute,
@@ -58,19 +59,19 @@ LOOPBACK = 1
 """LOOPBACK_IFINDEX in include/net/flow.h: lo has this index in every network namespace."""
 
 SPACING = 0.02
-"""Seconds between two looks at lo while it keeps changing."""
-PATIENCE = 5
-"""Repairs of one address without a calm in between before it counts as fought over."""
-CALM = 10.0
-"""Seconds an address must have stayed right for the repairs before to be forgotten."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds between attempts for an address that cannot be kept right: doubled from the first to the longest."""
+"""Shortest time in seconds between two refreshes while lo keeps changing."""
+REPAIR_LIMIT = 5
+"""Repairs of one address, less than ``STABLE_AFTER`` apart, until it is reported as a failure."""
+STABLE_AFTER = 10.0
+"""Seconds without a repair after which the earlier repairs of an address no longer count."""
+FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0
+"""Seconds between attempts for an address that cannot be repaired: doubled from the first to the longest."""
 
 ROUTED_WITHIN = 2.0
-"""Seconds we wait for the local routes of new addresses. On a machine with a load of 15 the kernel's worker has taken
-0.6; who gives up then makes its peers elect once more, for nothing."""
-_GLANCE = 0.001
-"""Seconds between two questions for such routes: the shortest time that the event loop waits."""
+"""Seconds to wait for the local routes of new addresses. On a machine with a load of 15 the kernel's worker has taken
+0.6; a shorter limit would cause needless elections."""
+_ROUTE_POLL = 0.001
+"""Seconds between two polls of such routes: the shortest time that the event loop waits."""
 
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
@@ -105,13 +106,13 @@ class _Entry:
     scope: int
     index: int
     mark: int = 0
-    """who made it (IFA_PROTO); 0: not told"""
+    """IFA_PROTO; 0 if the kernel does not report it"""
     preferred: int = _FOREVER
     """seconds for which it is not deprecated"""
 
     @property
     def address(self) -> Address:
-        """Made when it is needed: there may be hundreds, and their bytes are as good to compare."""
+        """The address as an object, made when it is needed: there may be hundreds, and comparisons use ``packed``."""
         return IPv4Address(self.packed) if len(self.packed) == 4 else IPv6Address(self.packed)
 
     @property
@@ -120,7 +121,7 @@ class _Entry:
         return self.prefix != 8 * len(self.packed)
 
     def is_right(self, *, preferred: bool) -> bool:
-        """Whether it is what we would have made of it (NODAD and the protocol only matter when it is made)."""
+        """Whether it has the properties that we give it (NODAD and the protocol matter only when it is added)."""
         if self.is_wider or not self.flags & IFA_F_PERMANENT:
             return False
         if len(self.packed) == 4:
@@ -129,15 +130,15 @@ class _Entry:
         return (flags == 0 and self.preferred == _FOREVER) if preferred else flags == IFA_F_DEPRECATED
 
     def is_in_the_way(self) -> bool:
-        """Whether it has to be removed before: no prefix length, scope or failed duplicate check can be changed.
+        """Whether it must be removed before ours is added: a change cannot alter prefix length, scope or DAD state.
 
-        A wider IPv4 prefix is an entry of its own, and may stay.
+        A wider IPv4 prefix is a separate entry, and may stay.
         """
         if len(self.packed) == 4:
             return not self.is_wider and self.scope != _RT_SCOPE_HOST
         return self.is_wider or bool(self.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED))
 
-    def holds(self, other: "_Entry") -> bool:
+    def takes_along(self, other: "_Entry") -> bool:
         """Whether the kernel removes ``other`` along with this one (an IPv4 secondary, without promote_secondaries)."""
         if not len(self.packed) == len(other.packed) == 4 or self.prefix != other.prefix:
             return False
@@ -147,22 +148,23 @@ class _Entry:
 
 
 @dataclass(slots=True)
-class _Trouble:
-    """The recent history of an address that did not stay as it was wanted."""
+class _Repairs:
+    """The recent repairs of an address."""
 
-    repairs: int = 0
+    count: int = 0
     last: float = float("-inf")
-    pause: float = 0.0
-    """seconds to wait after ``last``; 0 while we are patient"""
+    backoff: float = 0.0
+    """seconds to wait after ``last``; 0 before ``REPAIR_LIMIT``"""
 
 
 class Addresses:
     """The virtual addresses of this agent on lo.
 
-    ``accepted`` is called when packets are accepted to addresses that were ``awaited``. ``repaired`` is called after an
-    address that somebody had changed was put right. ``failed`` is called when an address cannot be put right, or was
-    undone once too often, or when it was awaited in vain; attempts go on, at growing intervals, until it is not wanted
-    any more. All are called from the event loop and may call ``set``.
+    ``accepted`` is called when the kernel accepts packets to addresses that were ``awaited``. ``repaired`` is called
+    after the repair of an address that another program had changed. ``failed`` is called when a repair fails, when
+    ``REPAIR_LIMIT`` is reached, and when the route of an awaited address is not local after ``ROUTED_WITHIN``. Attempts
+    go on with back-off until the address is not wanted any more. All are called from the event loop and may call
+    ``set``.
     """
 
     def __init__(
@@ -173,33 +175,33 @@ class Addresses:
     ) -> None:
         self._ours: dict[bytes, Address] = {}
         self._leaving: Set[Address] = frozenset()
-        """those of ``_ours`` that are so only until they are unbound"""
+        """those of ``_ours`` that are no longer ours once they are unbound"""
         self._wanted: Mapping[Address, bool] | None = None
         """each with whether it is preferred"""
         self._accepted = accepted
         self._repaired = repaired
         self._failed = failed
-        self._kernel = Conversation()
+        self._kernel = Netlink()
         self.watch = Watch(
             (_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR),
-            self._look,
+            self._refresh,
             delay=0.0,
             spacing=SPACING,
             matters=concerns_loopback,
         )
-        """what notices changes of lo, and how often it has looked"""
-        self._troubles: dict[Address, _Trouble] = {}
+        """watches for changes of lo"""
+        self._repairs: dict[Address, _Repairs] = {}
         self._awaited: dict[Address, float] = {}
-        """until when (``loop.time()``)"""
+        """address → limit (``loop.time()``)"""
         self._unrouted: set[Address] = set()
-        """added and listed, but awaited in vain"""
+        """added and listed, but without a local route within ``ROUTED_WITHIN``"""
         self._repairing: set[Address] = set()
-        """what is awaited after a repair of ours"""
-        self._glance: asyncio.TimerHandle | None = None
+        """those that are awaited after a repair"""
+        self._route_poll: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Starts to watch lo; changes nothing. Raises ``OSError`` when the kernel gives us no netlink socket."""
+        """Starts to watch lo; changes nothing. Raises ``OSError`` when no netlink socket can be opened."""
         self._loop = loop
         self.watch.open(loop)
         try:
@@ -212,67 +214,68 @@ class Addresses:
         """Stops watching; leaves lo as it is."""
         self.watch.close()
         self._kernel.close()
-        if self._glance is not None:
-            self._glance.cancel()
-            self._glance = None
+        if self._route_poll is not None:
+            self._route_poll.cancel()
+            self._route_poll = None
 
     def own(self, ours: frozenset[Address]) -> None:
-        """These are ours from now on; asks and changes nothing.
+        """Sets the addresses that are ours. Changes nothing on lo.
 
-        One that is ours no more, but still wanted or not removed yet, is looked after until it is removed, when it is
-        not wanted any more. Anything else on lo, however it came there, is left alone.
+        An address that was ours before, and is still wanted or not removed yet, stays ours until it is not wanted and
+        removed. Any other address on lo is left alone, whoever added it.
         """
         if self._wanted is None:
             left = self._leaving
         else:
-            left = (self._leaving | self._wanted.keys() | self._troubles.keys()).intersection(self._ours.values())
+            left = (self._leaving | self._wanted.keys() | self._repairs.keys()).intersection(self._ours.values())
         self._leaving = left - ours
         self._ours = {address.packed: address for address in sorted(ours | left, key=_order)}
 
-    def _let_go(self, bound: Set[Address]) -> None:
-        """Of those that are leaving, none but these stays ours."""
+    def _disown(self, bound: Set[Address]) -> None:
+        """Of the addresses that are leaving, only ``bound`` stay ours."""
         if gone := self._leaving - bound:
             self._leaving &= bound
             self._ours = {packed: address for packed, address in self._ours.items() if address not in gone}
 
     @property
     def awaited(self) -> Set[Address]:
-        """Those of the wanted addresses that are there, but to which the kernel does not accept packets yet."""
+        """The wanted addresses that are bound, but to which the kernel does not accept packets yet."""
         return self._awaited.keys()
 
     def set(self, wanted: Collection[VirtualAddress]) -> None:
-        """Makes lo carry, of our addresses, exactly ``wanted``; returns when the kernel's table shows it.
+        """Binds ``wanted`` and unbinds all other addresses of ours; returns when the kernel's table shows that.
 
-        Those to which it does not accept packets yet are ``awaited`` then: ``accepted`` or ``failed`` follows. Raises
-        ``AddressError`` (an ``OSError``) after having done all that could be done, naming the addresses for which it
-        could not, and any other ``OSError`` when the table cannot be read. ``wanted`` stands in either case: the watch
-        goes on trying. Asking for the same set again is cheap and has no effect.
+        Those to which the kernel does not accept packets yet are ``awaited`` then, and ``accepted`` or ``failed``
+        follows. Raises ``AddressError`` (an ``OSError``) with the addresses that failed, after all others were changed,
+        and any other ``OSError`` when the table cannot be read. In either case ``wanted`` is kept, and the watch
+        retries. A repeated call with the same set is cheap and has no effect.
         """
         previous, self._wanted = self._wanted, {one.address: one.preferred for one in wanted}
         named = self._wanted.keys()
         assert named <= set(self._ours.values()), "only our own addresses may be bound"
         for address, _ in (previous or {}).items() ^ self._wanted.items():
-            self._troubles.pop(address, None)
+            self._repairs.pop(address, None)
             self._awaited.pop(address, None)
         self._unrouted &= named
         self._repairing &= named
         wrong = self._wrong(present := self._present())
-        failures = self._put_right(wrong, present) if wrong else {}
-        self._let_go(named | failures.keys())
+        failures = self._repair(wrong, present) if wrong else {}
+        self._disown(named | failures.keys())
         if failures:
             for address in failures:
-                self._pause(address)
+                self._back_off(address)
             raise AddressError(failures)
 
     def present(self) -> frozenset[Address]:
-        """Those of our addresses that lo has, in whatever form. Raises ``OSError`` when the table cannot be read."""
+        """Those of our addresses that lo has, with any properties. Raises ``OSError`` when the table cannot be read."""
         return frozenset(self._ours[entry.packed] for entry in self._present() if entry.packed in self._ours)
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Counts those of these as ours, too, that lo has with our mark; which. Raises ``OSError`` as ``present``.
+        """Makes those of ``addresses`` ours that lo has with our ``IFA_PROTO``, and returns them.
 
-        They are so until they are neither wanted nor there, as is what ``own`` names no more. Where the kernel marks
-        nothing, not even its own 127.0.0.1, all that lo has. To be called before ``set``.
+        They stay ours until they are neither wanted nor bound, like those that ``own`` no longer names. A kernel that
+        knows no ``IFA_PROTO`` does not report it even for 127.0.0.1; then all of them that lo has. To be called before
+        ``set``. Raises ``OSError`` as ``present``.
         """
         asked = {address.packed: address for address in addresses}
         present = self._present() if asked else []
@@ -283,9 +286,9 @@ class Addresses:
         return frozenset(found.values())
 
     def elsewhere(self) -> dict[Address, str]:
-        """Those of our addresses that other interfaces have, each with one of these. Raises ``OSError``.
+        """Those of our addresses that other interfaces have, each with the name of one. Raises ``OSError``.
 
-        They are not ours there, and nobody touches them; but this host answers for them whether it serves or not.
+        They are never changed there. But with them this host answers at the address whether it is Active or not.
         """
         found = {one.packed: one.index for one in _dump(self._kernel, everywhere=True) if one.index != LOOPBACK}
         return {address: _interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
@@ -294,7 +297,7 @@ class Addresses:
         return _dump(self._kernel)
 
     def _wrong(self, present: list[_Entry]) -> dict[Address, list[_Entry]]:
-        """The addresses for which something must be done, with the entries that the kernel has for each."""
+        """The addresses that must be added, corrected or removed, each with the kernel's entries for it."""
         if self._wanted is None:
             return {}
         entries: dict[bytes, list[_Entry]] = {}
@@ -312,10 +315,10 @@ class Addresses:
                 wrong[address] = found
         return wrong
 
-    def _put_right(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
-        """Removes and adds, then reads the table again; the addresses that are still wrong, each with its reason.
+    def _repair(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
+        """Removes and adds, then reads the table again. Returns the addresses that are still wrong, with the reasons.
 
-        Those that are right now may be awaited still.
+        All others may still be awaited.
         """
         assert self._wanted is not None
         assert self._loop is not None
@@ -323,13 +326,13 @@ class Addresses:
         added = (wrong.keys() & self._wanted.keys()) - refused.keys()
         self._unrouted -= added
         self._awaited.update(dict.fromkeys(added, self._loop.time() + ROUTED_WITHIN))
-        self._ask_for_routes()
+        self._query_routes()
         still = self._wrong(self._present()).keys() & wrong.keys()
         unexplained = OSError(errno.EAGAIN, "the kernel took the change, but does not show it")
         return {address: refused.get(address, unexplained) for address in sorted(still, key=_order)}
 
     def _carry_out(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
-        """Removes and adds in one batch; the addresses for which the kernel refused it, or we did."""
+        """Removes and adds in one batch. Returns the addresses for which the kernel, or a check of ours, refused it."""
         assert self._wanted is not None
         refused: dict[Address, OSError] = {}
         orders: list[tuple[Address, Request]] = []
@@ -338,47 +341,47 @@ class Addresses:
             try:
                 for entry in found:
                     if preferred is None or entry.is_in_the_way():
-                        self._look_what_hangs_on(entry, present)
+                        self._check_secondaries(entry, present)
                         orders.append((address, _removal(entry)))
             except OSError as error:
                 refused[address] = error
             else:
                 if preferred is not None:
                     orders.append((address, _addition(address, preferred=preferred)))
-        answers = self._kernel.together([order for _, order in orders])
+        answers = self._kernel.batch([order for _, order in orders])
         for (address, order), answer in zip(orders, answers, strict=True):
             if isinstance(answer, OSError) and (order.kind, answer.errno) != (_RTM_DELADDR, errno.EADDRNOTAVAIL):
                 refused.setdefault(address, explained(answer, address))
         return refused
 
-    def _look_what_hangs_on(self, entry: _Entry, present: list[_Entry]) -> None:
+    def _check_secondaries(self, entry: _Entry, present: list[_Entry]) -> None:
         """Raises ``OSError`` when the kernel would remove foreign addresses along with ``entry``."""
         if entry.is_wider:
-            # Not made by us. A wider IPv4 prefix may have foreign addresses hanging on it.
-            held = [other for other in present if entry.holds(other)]
-            if foreign := [str(other.address) for other in held if other.packed not in self._ours]:
+            # Another program made it. The kernel removes the secondary addresses of an IPv4 prefix along with it.
+            secondaries = [other for other in present if entry.takes_along(other)]
+            if foreign := [str(other.address) for other in secondaries if other.packed not in self._ours]:
                 there = f"it is there as /{entry.prefix}; with it the kernel would remove {', '.join(foreign)}"
                 raise OSError(errno.EBUSY, f"{there}: remove it by hand")
 
-    def _ask_for_routes(self) -> None:
-        """Asks for the routes to all that are awaited, once; and arranges for the next time if that is not enough."""
+    def _query_routes(self) -> None:
+        """Queries the routes to all awaited addresses, and schedules the next poll if any of them is not local yet."""
         assert self._loop is not None
         asked = list(self._awaited)
         try:
-            answers = self._kernel.together([_route(address) for address in asked])
+            answers = self._kernel.batch([_route(address) for address in asked])
             for address, answer in zip(asked, answers, strict=True):
                 if not isinstance(answer, OSError) and is_local(answer):  # no route at all is one of the ways not to be
                     del self._awaited[address]
-        finally:  # what was not answered is asked again, too: nobody else does
-            if self._awaited and self._glance is None:
-                self._glance = self._loop.call_later(_GLANCE, self._glanced)
+        finally:  # also after a query that was not answered: nothing else retries it
+            if self._awaited and self._route_poll is None:
+                self._route_poll = self._loop.call_later(_ROUTE_POLL, self._poll_routes)
 
-    def _glanced(self) -> None:
+    def _poll_routes(self) -> None:
         assert self._loop is not None
-        self._glance = None
+        self._route_poll = None
         before = set(self._awaited)
         with suppress(OSError):
-            self._ask_for_routes()
+            self._query_routes()
         now = self._loop.time()
         text = f"it is there, but {ROUTED_WITHIN:g} s later the kernel still accepts no packets for it"
         late = {address: OSError(errno.EAGAIN, text) for address, limit in self._awaited.items() if limit <= now}
@@ -390,8 +393,8 @@ class Addresses:
         if over - late.keys():
             self._accepted()
 
-    def _look(self) -> None:
-        """lo has changed, or a pause is over: repair what has to be."""
+    def _refresh(self) -> None:
+        """Repairs what is wrong, after a change of lo or when a back-off is over."""
         assert self._loop is not None
         if self._wanted is None:
             return
@@ -400,28 +403,28 @@ class Addresses:
             wrong = self._wrong(present := self._present())
             due = {address: found for address, found in wrong.items() if self._is_due(address, now)}
             before = set(self._awaited)
-            failures = self._put_right(due, present) if due else {}
+            failures = self._repair(due, present) if due else {}
         except OSError:
-            self.watch.look_after(FIRST_PAUSE)
+            self.watch.refresh_after(FIRST_BACKOFF)
             return
-        self._let_go(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
+        self._disown(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
         self._repairing |= due.keys() & self._awaited.keys()
         self._report(due.keys() - self._awaited.keys(), failures)
         if before - self._awaited.keys():
             self._accepted()
 
     def _report(self, addresses: Collection[Address], failures: dict[Address, OSError]) -> None:
-        """What came of repairs, for these ``addresses``; the others were put right."""
+        """Reports the repairs of ``addresses``: those in ``failures`` failed, the others succeeded."""
         self._repairing.difference_update(addresses)
         reports: list[tuple[Address, OSError | None]] = []
         for address in sorted(addresses, key=_order):
             error = failures.get(address)
             if error is not None:
-                self._pause(address)
-            elif self._undone(address):
-                error = OSError(errno.EBUSY, f"undone {self._troubles[address].repairs} times by somebody else")
+                self._back_off(address)
+            elif self._count_repair(address):
+                error = OSError(errno.EBUSY, f"undone {self._repairs[address].count} times by somebody else")
             reports.append((address, error))
-        # Only now: the callbacks may call set().
+        # Not earlier: the callbacks may call set().
         for address, error in reports:
             if error is None:
                 self._repaired(address)
@@ -429,42 +432,42 @@ class Addresses:
                 self._failed(address, error)
 
     def _is_due(self, address: Address, now: float) -> bool:
-        """Whether to repair now; if not, a look is arranged for when it is time."""
-        trouble = self._troubles.get(address)
-        if trouble is None:
+        """Whether to repair now. If not, a refresh is scheduled for the end of the back-off."""
+        repairs = self._repairs.get(address)
+        if repairs is None:
             return True
-        if now - trouble.last > CALM + trouble.pause:
-            del self._troubles[address]
+        if now - repairs.last > STABLE_AFTER + repairs.backoff:
+            del self._repairs[address]
             return True
-        wait = trouble.last + trouble.pause - now
+        wait = repairs.last + repairs.backoff - now
         if wait <= 0:
             return True
-        self.watch.look_after(wait)
+        self.watch.refresh_after(wait)
         return False
 
-    def _undone(self, address: Address) -> bool:
-        """Notes a repair; true when there have been more than we have patience for."""
+    def _count_repair(self, address: Address) -> bool:
+        """Counts a repair. Returns true when ``REPAIR_LIMIT`` is reached."""
         assert self._loop is not None
-        trouble = self._troubles.setdefault(address, _Trouble())
-        trouble.repairs += 1
-        if trouble.repairs >= PATIENCE:
-            self._pause(address)
+        repairs = self._repairs.setdefault(address, _Repairs())
+        repairs.count += 1
+        if repairs.count >= REPAIR_LIMIT:
+            self._back_off(address)
             return True
-        trouble.last = self._loop.time()
+        repairs.last = self._loop.time()
         return False
 
-    def _pause(self, address: Address) -> None:
-        """The next attempt for ``address`` comes after a pause, twice as long as the one before."""
+    def _back_off(self, address: Address) -> None:
+        """Delays the next attempt for ``address`` twice as long as the one before."""
         assert self._loop is not None
-        trouble = self._troubles.setdefault(address, _Trouble())
-        trouble.last = self._loop.time()
-        trouble.pause = min(max(FIRST_PAUSE, trouble.pause * 2), LONGEST_PAUSE)
-        self.watch.look_after(trouble.pause)
+        repairs = self._repairs.setdefault(address, _Repairs())
+        repairs.last = self._loop.time()
+        repairs.backoff = min(max(FIRST_BACKOFF, repairs.backoff * 2), LONGEST_BACKOFF)
+        self.watch.refresh_after(repairs.backoff)
 
 
 def global_on_loopback() -> tuple[Address, ...]:
-    """The addresses of global scope on lo, among which the agent's own source is looked for. Raises ``OSError``."""
-    kernel = Conversation()
+    """The addresses of global scope on lo, candidates for the agent's source. Raises ``OSError``."""
+    kernel = Netlink()
     kernel.open()
     try:
         found = {entry.address for entry in _dump(kernel) if entry.scope == _RT_SCOPE_UNIVERSE}
@@ -474,12 +477,12 @@ def global_on_loopback() -> tuple[Address, ...]:
 
 
 def concerns_loopback(notification: bytes) -> bool:
-    """Whether a notification of the link or address groups (header and at least 8 bytes) is about lo."""
+    """Whether a notification of the link or address groups (header and at least 8 bytes) concerns lo."""
     return bool(_INDEX.unpack_from(notification, HEADER.size)[0] == LOOPBACK)
 
 
 def explained(error: OSError, address: Address) -> OSError:
-    """The kernel's refusal, with what an operator can do about it."""
+    """The kernel's error, with the remedy for the operator in its text."""
     text = error.strerror or str(error)
     match error.errno:
         case errno.EPERM:
@@ -493,9 +496,9 @@ def explained(error: OSError, address: Address) -> OSError:
     return OSError(error.errno, text)
 
 
-def _dump(kernel: Conversation, *, everywhere: bool = False) -> list[_Entry]:
+def _dump(kernel: Netlink, *, everywhere: bool = False) -> list[_Entry]:
     """Every IPv4 and IPv6 address on lo, or on any interface. Raises ``OSError``."""
-    index = 0 if everywhere else LOOPBACK  # kernels before 4.20 ignore it
+    index = 0 if everywhere else LOOPBACK  # ignored by kernels before 4.20
     request = Request(_RTM_GETADDR, _IFADDRMSG.pack(socket.AF_UNSPEC, 0, 0, 0, index), NLM_F_DUMP)
     for _ in range(DUMP_TRIES):
         with suppress(InterruptedError):
@@ -506,7 +509,7 @@ def _dump(kernel: Conversation, *, everywhere: bool = False) -> list[_Entry]:
 
 
 def read_addresses(part: bytes) -> Iterable[_Entry]:
-    """The addresses in a part of a dump, as far as it can be understood; raises nothing."""
+    """The addresses in a part of a dump. Skips malformed messages; raises nothing."""
     for offset, kind, _, _ in messages(part):
         at, end = offset + HEADER.size, offset + HEADER.unpack_from(part, offset)[0]
         if kind != _RTM_NEWADDR or at + _IFADDRMSG.size > end:
@@ -525,12 +528,12 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
 
 
 def is_local(answer: bytes) -> bool:
-    """Whether a message of the kernel's is a route to this host itself; raises nothing."""
+    """Whether a message of the kernel is a route of type RTN_LOCAL; raises nothing."""
     return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
 
 
 def _addition(address: Address, *, preferred: bool) -> Request:
-    """Makes it what it should be, whether or not it is there."""
+    """The request that adds an address, or corrects the properties of one that exists."""
     flags, lifetime = (IFA_F_NODAD, _FOREVER if preferred else 0) if address.version == 6 else (0, _FOREVER)
     body = _message(address, address.max_prefixlen, flags)
     body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(lifetime, _FOREVER, 0, 0))
@@ -549,13 +552,13 @@ def _message(address: Address, prefix: int, flags: int = 0) -> bytes:
 
 
 def _route(address: Address) -> Request:
-    """The question for the route that packets to ``address`` take."""
+    """The query for the route of packets to ``address``."""
     head = _RTMSG.pack(_family(address), address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed))
 
 
 def _interface_name(index: int) -> str:
-    """The number, if the interface is gone meanwhile."""
+    """The interface's name, or a text with its index if it does not exist any more."""
     try:
         return socket.if_indextoname(index)
     except OSError:

@@ -1,21 +1,20 @@
-"""rtnetlink: a question that is answered at once, and a watch that says when the answer may have changed.
+"""rtnetlink(7): requests that are answered at once, and a watch that calls back after changes in the kernel's tables.
 
-This file owns the netlink sockets of the rooms that read or write the kernel's tables (``paths``, ``addresses``), and
-is the one file of ``system`` that other rooms import. It must not know what they ask or what the answers mean.
+This file owns the netlink sockets of the modules that read or write the kernel's tables (``paths``, ``addresses``,
+``checks.kernel``). It must not know what they request or what the answers mean.
 
-**Questions.** rtnetlink works inside ``send()``: when that returns, the reply (for a dump, its first part) is already
-queued on our socket, so a ``recv()`` after it never waits for anything. ``Conversation.ask`` is therefore a plain
-function, and a caller can bind, verify and go on in one step of the event loop, between which nothing else happens.
-``Conversation.together`` writes many at once.
+**Requests.** The kernel processes a request inside send(2): when that returns, the reply (for a dump, its first part)
+is already queued on our socket, and recv(2) does not block. ``Netlink.ask`` is therefore an ordinary function: a caller
+can bind, verify and go on in one turn of the event loop. ``Netlink.batch`` writes many requests at once.
 
-**The watch.** A notification's content is not believed, only that there was one: whoever is interested asks again. So
-nothing is lost when the kernel drops notifications because we were slow (``ENOBUFS``): that is one more reason to ask.
-And a storm costs little: after the first notification the socket is left alone until the next look is due, a full
-buffer then simply drops the rest, and looks are at least ``spacing`` apart. One late look follows each burst, because
-the kernel announces a link that goes down a little before it marks the routes over it.
+**The watch.** The content of a notification is not used: after any notification the tables are read again. So nothing
+is lost when the kernel drops notifications because we were slow (``ENOBUFS``): the tables are read again then, too. A
+storm costs little: after the first notification the socket is not read until the next refresh is due, a full buffer
+drops the rest, and refreshes are at least ``spacing`` apart. One late refresh follows each burst, because the kernel
+announces a link that goes down a little before it marks the routes over it.
 
-**Messages** are bytes: a fixed part, which each room packs and unpacks with ``struct``, and attributes. pyroute2 would
-do it, but takes as long to import as the rest of the agent, and ten times as long as the kernel for an address.
+**Messages** are bytes: a fixed part, which each module packs and unpacks with ``struct``, and attributes. pyroute2
+could do that, but it takes as long to import as the rest of the agent, and per address ten times as long as the kernel.
 """
 
 import asyncio
@@ -45,20 +44,20 @@ _TYPE_MASK = 0x3FFF
 """NLA_TYPE_MASK: above it are two flags."""
 
 _ANSWER_LIMIT = 1.0
-"""Seconds. An answer is there when the question returns; waiting longer would only hide a kernel that is broken."""
+"""Seconds. The answer is queued when send(2) returns, so a longer wait would only hide a broken kernel."""
 _REPLY_SIZE = 65536
 """Bytes; the kernel never builds a larger part of a dump than 32 KiB (netlink_dump() in net/netlink/af_netlink.c)."""
-_TOGETHER = 64
-"""Requests in one write. Their answers, about 1 KiB each in the kernel's count, fit into the default receive buffer."""
+_MOST_REQUESTS = 64
+"""Requests in one write. Their answers take about 1 KiB each in the kernel, and fit into the default receive buffer."""
 DUMP_TRIES = 5
 """A table that changes while it is dumped is dumped again (NLM_F_DUMP_INTR)."""
 
-_BATCH = 64
+_MOST_NOTIFICATIONS = 64
 """Notifications read in one wake-up, so that a storm cannot keep the loop from its timers."""
-_DRAIN = 4096
-"""Notifications read before a look: more than the default receive buffer (208 KiB) can hold."""
+_FULL_BUFFER = 4096
+"""Notifications read before a refresh: more than the default receive buffer (208 KiB) can hold."""
 SETTLED = 0.5
-"""Seconds after a look until the late one that ends a burst."""
+"""Seconds after a refresh until the late one that ends a burst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,11 @@ class Request:
     body: bytes
     """the fixed part and the attributes"""
     flags: int = 0
-    """``NLM_F_ACK`` for an order, ``NLM_F_DUMP`` for a whole table; nothing for a question with one answer"""
+    """``NLM_F_ACK`` for a change, ``NLM_F_DUMP`` for a whole table; 0 for a query with one answer"""
 
 
-class Conversation:
-    """One netlink socket for questions and orders."""
+class Netlink:
+    """One netlink socket for queries and changes."""
 
     def __init__(self) -> None:
         self._socket: socket.socket | None = None
@@ -94,9 +93,9 @@ class Conversation:
             self._socket = None
 
     def ask(self, request: Request) -> list[bytes]:
-        """The messages of the answer, without their headers: none to an order, one to a question, a table to a dump.
+        """The messages of the answer, without their headers: none for a change, one for a query, a table for a dump.
 
-        Raises ``OSError`` with the kernel's error number and its explanation.
+        Raises ``OSError`` with the kernel's error number and explanation.
         """
         for _ in range(DUMP_TRIES):
             try:
@@ -105,22 +104,23 @@ class Conversation:
                 continue
         raise InterruptedError(errno.EINTR, "the table changed during each of several dumps")
 
-    def together(self, requests: Sequence[Request]) -> list[bytes | OSError]:
-        """The answer to each of ``requests``, which the kernel carries out in this order: its message, or its refusal.
+    def batch(self, requests: Sequence[Request]) -> list[bytes | OSError]:
+        """The answer to each of ``requests``: its message, or an ``OSError`` if the kernel refused it.
 
-        None of them is a dump. The message has its header, and is empty for an order that was carried out. Raises
-        ``OSError`` when answers are missing: what was carried out is then not known.
+        The kernel carries them out in this order; none of them may be a dump. A message has its header; it is empty for
+        a change that was carried out. Raises ``OSError`` when answers are missing: then nobody knows which requests
+        were carried out.
         """
         answers: list[bytes | OSError] = []
-        for begin in range(0, len(requests), _TOGETHER):
-            answers += self._together(requests[begin : begin + _TOGETHER])
+        for begin in range(0, len(requests), _MOST_REQUESTS):
+            answers += self._batch(requests[begin : begin + _MOST_REQUESTS])
         return answers
 
     def parts(self, request: Request) -> Iterator[bytes]:
-        """As ``ask``, but gives each part of the answer as it comes, with all headers: for tables that may be long.
+        """Each part of the answer as it is received, with all headers: ``ask`` for long tables.
 
         Raises ``OSError``, in particular ``InterruptedError`` at the end of a dump during which the table has changed.
-        Whoever does not read to the end closes the socket.
+        A caller that does not read all parts must close the socket.
         """
         self._write(self._encoded(request))
         interrupted = False
@@ -147,7 +147,7 @@ class Conversation:
             data = self._receive()
             for offset, kind_, flags_, sequence in messages(data):
                 if sequence != self._sequence:
-                    continue  # the late answer to a question that was given up
+                    continue  # the late answer to a request that timed out
                 interrupted |= bool(flags_ & NLM_F_DUMP_INTR)
                 if kind_ in {_NLMSG_ERROR, _NLMSG_DONE}:
                     raise_error(data, offset)
@@ -158,7 +158,7 @@ class Conversation:
                 if not flags_ & NLM_F_MULTI and not request.flags & NLM_F_ACK:
                     return answer
 
-    def _together(self, requests: Sequence[Request]) -> list[bytes | OSError]:
+    def _batch(self, requests: Sequence[Request]) -> list[bytes | OSError]:
         awaited: dict[int, int] = {}
         written = bytearray()
         for index, request in enumerate(requests):
@@ -169,14 +169,14 @@ class Conversation:
         while awaited:
             data = self._receive()
             for offset, kind, _, sequence in messages(data):
-                answered = awaited.pop(sequence, None)  # None: the late answer to a question that was given up
+                answered = awaited.pop(sequence, None)  # None: the late answer to a request that timed out
                 if answered is not None:
-                    is_told = kind != _NLMSG_ERROR
-                    answers[answered] = data[offset:] if is_told else _refusal(data, offset) or b""
+                    has_content = kind != _NLMSG_ERROR
+                    answers[answered] = data[offset:] if has_content else _refusal(data, offset) or b""
         return answers
 
     def _encoded(self, request: Request) -> bytes:
-        """With its header, which has the next ``_sequence``."""
+        """The request with its header, whose sequence number is the next ``_sequence``."""
         self._sequence = self._sequence % 0xFFFF_FFFF + 1
         length = HEADER.size + len(request.body)
         header = HEADER.pack(length, request.kind, NLM_F_REQUEST | request.flags, self._sequence, 0)
@@ -193,24 +193,24 @@ class Conversation:
 
 
 class Watch:
-    """Calls ``look`` soon after the kernel has announced a change in one of the multicast ``groups``.
+    """Calls ``refresh`` soon after the kernel has announced a change in one of the multicast ``groups``.
 
-    ``matters`` is given the start of a notification (the netlink header and the first 16 bytes after it) and says
-    whether it is worth a look; without it every one is. ``delay`` is the time from a notification to the look that it
-    causes, ``spacing`` the least time between two looks, both in seconds.
+    ``matters`` is called with the start of a notification (the netlink header and the first 16 bytes after it) and
+    returns whether it needs a refresh; without it every notification does. ``delay`` is the time from a notification to
+    the refresh that it causes, ``spacing`` the shortest time between two refreshes, both in seconds.
     """
 
     def __init__(
         self,
         groups: Iterable[int],
-        look: Callable[[], None],
+        refresh: Callable[[], None],
         *,
         delay: float,
         spacing: float,
         matters: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._groups = tuple(groups)
-        self._call = look
+        self._call = refresh
         self._delay = delay
         self._spacing = spacing
         self._matters = matters
@@ -220,13 +220,13 @@ class Watch:
         self._last = float("-inf")
         self._settle_at = float("-inf")
         self._buffer = bytearray(HEADER.size + 16)
-        self.looks = 0
-        """how often ``look`` was called"""
+        self.refreshes = 0
+        """how often ``refresh`` was called"""
         self.overflows = 0
-        """how often the kernel dropped notifications because the buffer was full (harmless; says that it is busy)"""
+        """how often the kernel dropped notifications because the buffer was full (harmless)"""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises ``OSError``. Groups that this kernel does not have are left out: nothing is ever announced there."""
+        """Joins the groups, except those that this kernel does not have. Raises ``OSError``."""
         self._socket = _netlink_socket()
         self._socket.settimeout(0)
         for group in self._groups:
@@ -245,15 +245,15 @@ class Watch:
 
     @property
     def pending(self) -> bool:
-        """Whether a look is due; there is none after the one that ends a burst."""
+        """Whether a refresh is due. None is due after the one that ends a burst."""
         return self._timer is not None
 
     def fileno(self) -> int:
-        """Of the socket that notifications come from; -1 while it is closed."""
+        """The descriptor of the socket for notifications; -1 while it is closed."""
         return -1 if self._socket is None else self._socket.fileno()
 
-    def look_after(self, delay: float) -> None:
-        """Asks for a look ``delay`` seconds from now (or as soon as ``spacing`` allows), if none is due earlier."""
+    def refresh_after(self, delay: float) -> None:
+        """Schedules a refresh ``delay`` seconds from now, or as soon as ``spacing`` allows, if none is due earlier."""
         if self._loop is None or self._socket is None:
             return
         when = max(self._loop.time() + delay, self._last + self._spacing)
@@ -261,33 +261,33 @@ class Watch:
             if self._timer.when() <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look)
+        self._timer = self._loop.call_at(when, self._refresh)
 
     def _readable(self) -> None:
         assert self._loop is not None
         assert self._socket is not None
-        if self._read(_BATCH):
+        if self._read(_MOST_NOTIFICATIONS):
             self._settle_at = self._loop.time() + SETTLED
             self._loop.remove_reader(self._socket.fileno())
-            self.look_after(self._delay)
+            self.refresh_after(self._delay)
 
-    def _look(self) -> None:
+    def _refresh(self) -> None:
         assert self._loop is not None
         assert self._socket is not None
         now = self._loop.time()
         self._timer = None
         self._last = now
-        self.looks += 1
-        # First empty the buffer, then look: what changes from here on announces itself again.
-        if self._read(_DRAIN):
+        self.refreshes += 1
+        # First empty the buffer, then refresh: any later change causes a notification again.
+        if self._read(_FULL_BUFFER):
             self._settle_at = now + SETTLED
         self._loop.add_reader(self._socket.fileno(), self._readable)
         if now < self._settle_at:
-            self.look_after(self._settle_at - now)
+            self.refresh_after(self._settle_at - now)
         self._call()
 
     def _read(self, limit: int) -> bool:
-        """Reads up to ``limit`` notifications; whether any of them mattered."""
+        """Reads up to ``limit`` notifications. Returns whether any of them needs a refresh."""
         assert self._socket is not None
         mattered = False
         for _ in range(limit):
@@ -296,14 +296,14 @@ class Watch:
             except BlockingIOError:
                 break
             except OSError as error:
-                # ENOBUFS: notifications were dropped. Anything else is rarer and has the same cure.
+                # ENOBUFS: notifications were dropped. Any other error is rarer and is handled the same way.
                 self.overflows += error.errno == errno.ENOBUFS
                 mattered = True
                 continue
-            mattered = mattered or self._worth_a_look(size)
+            mattered = mattered or self._is_relevant(size)
         return mattered
 
-    def _worth_a_look(self, size: int) -> bool:
+    def _is_relevant(self, size: int) -> bool:
         if self._matters is None or size < len(self._buffer):
             return True
         length = HEADER.unpack_from(self._buffer)[0]
@@ -312,7 +312,7 @@ class Watch:
 
 
 def messages(data: bytes) -> Iterator[tuple[int, int, int, int]]:
-    """(offset, type, flags, sequence) of each message in ``data``; ends where it makes no sense, and raises nothing."""
+    """(offset, type, flags, sequence) of each message in ``data``. Stops at a malformed one; raises nothing."""
     offset = 0
     while offset + HEADER.size <= len(data):
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, offset)
@@ -323,10 +323,10 @@ def messages(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 
 def raise_error(data: bytes, offset: int) -> None:
-    """Raises the ``OSError`` that an NLMSG_ERROR or NLMSG_DONE at ``offset`` carries; returns when it carries none.
+    """Raises the ``OSError`` of an NLMSG_ERROR or NLMSG_DONE at ``offset``; returns if it reports none.
 
-    The kernel's explanation (NLMSGERR_ATTR_MSG, since Linux 4.12) follows the repeated header of the request, as we
-    have asked for capped acknowledgements.
+    The kernel's explanation (NLMSGERR_ATTR_MSG, since Linux 4.12) follows the repeated header of the request, because
+    we have requested capped acknowledgements (NETLINK_CAP_ACK).
     """
     length, kind, flags, _, _ = HEADER.unpack_from(data, offset)
     end = min(offset + length, len(data))
@@ -360,12 +360,12 @@ def _explanation(data: bytes, at: int, end: int) -> str:
 
 
 def attribute(kind: int, content: bytes) -> bytes:
-    """``content`` as an attribute of a message."""
+    """``content`` encoded as an attribute of a message (struct rtattr), padded to 4 bytes."""
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(content), kind) + content + bytes(-len(content) % 4)
 
 
 def attributes(data: bytes, at: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """(type, content) of the attributes from ``at`` to ``end``; stops where they make no sense, and raises nothing."""
+    """(type, content) of the attributes from ``at`` to ``end``. Stops at a malformed one; raises nothing."""
     while at + _ATTRIBUTE.size <= end:
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if not _ATTRIBUTE.size <= length <= end - at:
@@ -382,7 +382,7 @@ def fixed(layout: struct.Struct, message: bytes) -> tuple[Any, ...]:
 
 
 def number(attribute: bytes | None) -> int | None:
-    """An attribute of 32 bits; None if there is none, or it is no such attribute."""
+    """The value of a 32-bit attribute; None for None or for another size."""
     return int.from_bytes(attribute, sys.byteorder) if attribute is not None and len(attribute) == 4 else None
 
 

@@ -1,17 +1,17 @@
-"""Which interfaces lead to a peer, and when that changes: the routing table as an advert's sender sees it.
+"""The interfaces over which each peer is reached, from the kernel's routing table, and changes of these.
 
-This file owns the answer to one question: over which interfaces can the kernel forward from this source to this peer?
-It must not know what is sent there, nor how.
+This file answers one question: over which interfaces can the kernel forward from this source to this peer? It must not
+know what is sent there, nor how.
 
-Protocol 112 has no ports, so equal-cost multipath hashes all adverts between two nodes onto one link; if that one
-swallows them, the Backup takes over although others work. So each advert is sent once over *each* interface of the
+Protocol 112 has no ports, so equal-cost multipath hashes all adverts between two nodes onto one link. If that link
+loses them, the Backup takes over although other links work. So each advert is sent once over *each* interface of the
 route that the kernel uses. ``RTM_GETROUTE`` with ``RTM_F_FIB_MATCH`` (``ip route get fibmatch PEER from SOURCE``)
-returns that route with all its next hops, for both families, for multipath routes and for next-hop groups alike; rules,
-tables and metrics are the kernel's business. Next hops that are dead or have lost their carrier are left out.
+returns that route with all its next hops, for both families, for multipath routes and for next-hop groups. The kernel
+applies rules, tables and metrics. Next hops that are dead or without carrier are left out.
 
-Answers are kept and served from memory. A ``netlink.Watch`` on everything that can change them (links, addresses,
-routes, rules, next-hop objects, the sysctls) asks again, soon but never often; ``changed`` is called only when an
-answer that somebody has asked for is another one now.
+Answers are cached. A ``netlink.Watch`` on everything that can change them (links, addresses, routes, rules, next-hop
+objects, the sysctls) queries them again, soon after a change but rate-limited. ``changed`` is called only if a cached
+answer is a different one then.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from exavrrp.ports import NO_WAY, Interfaces, Link
-from exavrrp.system.netlink import Conversation, Request, Watch, attribute, attributes, fixed, number
+from exavrrp.system.netlink import Netlink, Request, Watch, attribute, attributes, fixed, number
 from exavrrp.vrrp.packet import Address
 
 DELAY = 0.015
-"""Seconds from a notification to the look at the routes: the several notifications of one change are one look."""
+"""Seconds from a notification until the routes are queried: one change causes several notifications."""
 SPACING = 0.1
-"""Seconds between two looks while notifications keep coming (a router daemon that loads a table)."""
+"""Shortest time in seconds between two refreshes (a routing daemon may be loading a whole table)."""
 RETRY = 0.5
-"""Seconds until a question the kernel could not answer (out of memory, say) is asked again."""
+"""Seconds until a query that the kernel could not answer (it was out of memory, say) is retried."""
 
 _RTM_GETROUTE, _RTM_GETNEXTHOP = 26, 106
 _RTM_F_FIB_MATCH = 0x2000
@@ -46,7 +46,7 @@ _HOP = struct.Struct("=HBBi")
 _NEXT_HOP = struct.Struct("=4BI")
 """struct nhmsg: family, scope, protocol, reserved; flags."""
 _CLASS_SELECTOR_6 = 0xC0
-"""The traffic class adverts are sent with; routing rules may look at it."""
+"""The traffic class of adverts (RFC 4594 §3.1, CS6); routing rules may depend on it."""
 
 _GROUPS = {
     "link": 1,
@@ -60,40 +60,40 @@ _GROUPS = {
     "ipv6-netconf": 25,
     "next-hop": 32,
 }
-"""RTNLGRP_* of linux/rtnetlink.h; the last is known since Linux 5.3."""
+"""RTNLGRP_* of linux/rtnetlink.h; the last exists since Linux 5.3."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the kernel says of a route, or of a next-hop object."""
+    """A route, or a next-hop object, as the kernel describes it."""
 
     kind: int
-    """RTN_*; of a next-hop object 0"""
+    """RTN_*; 0 for a next-hop object"""
     links: tuple[int, ...]
     """index of the interface of each next hop that is neither dead nor without carrier"""
     objects: tuple[int, ...]
-    """ids of the next-hop objects that say more (net.ipv4.nexthop_compat_mode = 0, groups)"""
+    """ids of next-hop objects that hold further next hops (net.ipv4.nexthop_compat_mode = 0, groups)"""
 
 
 class Paths:
     """The interfaces toward each peer.
 
-    ``changed`` is called, from the event loop, after the answer for a (peer, source) that was asked for has changed.
-    ``only`` names the interfaces that may carry adverts; none named means all.
+    ``changed`` is called from the event loop after the answer for a queried (peer, source) has changed. ``only`` names
+    the interfaces that may carry adverts; empty or None means all.
     """
 
     def __init__(self, changed: Callable[[], None], only: Collection[str] | None = None) -> None:
         self._changed = changed
         self._only = frozenset(only) if only else None
-        self._kernel = Conversation()
+        self._kernel = Netlink()
         self.watch = Watch(_GROUPS.values(), self._refresh, delay=DELAY, spacing=SPACING)
-        """what notices changes of the routes, and how often it has looked"""
+        """watches for changes of the routes"""
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
         self._held: dict[Address, bool] = {}
         self._names: dict[int, str] = {}
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises ``OSError`` when the kernel gives us no netlink socket."""
+        """Starts to watch for changes. Raises ``OSError`` when no netlink socket can be opened."""
         self.watch.open(loop)
         try:
             self._kernel.open()
@@ -108,10 +108,10 @@ class Paths:
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
         """The interfaces of the route from ``source`` to ``peer``, in the order of their index.
 
-        Empty when there is no route, the route drops packets or ``peer`` is an address of this host: the kernel's own
-        choice is then as good as any. With ``only``, an answer is never empty, lest the kernel choose an interface
-        that must not be used: when no usable next hop is among them, all permitted interfaces are returned, and
-        sending there fails or not as the kernel says.
+        Empty when there is no route, the route drops packets or ``peer`` is an address of this host; then the sender
+        leaves the choice to the kernel. With ``only`` an answer is never empty, so that the kernel cannot choose an
+        interface that must not be used: without a usable next hop, all permitted interfaces are returned, and the
+        kernel decides whether sending there fails.
         """
         pair = (peer, source)
         if pair not in self._known:
@@ -119,20 +119,20 @@ class Paths:
                 self._known[pair] = self._ask(peer, source)
             except OSError:
                 self._known[pair] = self._restricted({})
-                self.watch.look_after(RETRY)
+                self.watch.refresh_after(RETRY)
         return self._known[pair]
 
     def holds(self, source: Address) -> bool:
-        """Whether ``source`` is an address of this host; kept and watched like the answers of ``toward``.
+        """Whether ``source`` is an address of this host; cached and watched like the answers of ``toward``.
 
-        An IPv6 socket that is bound to an address goes on sending when the address is gone, and hears nothing any more.
+        An IPv6 socket that is bound to an address still sends after the address was removed, but receives nothing.
         """
         if source not in self._held:
             self._held[source] = is_here(source)
         return self._held[source]
 
     def reaches(self, neighbor: Address) -> bool:
-        """Whether there is a usable route to ``neighbor`` now, or it is an address of this host. Asks the kernel."""
+        """Whether there is a usable route to ``neighbor`` now, or it is an address of this host. Not cached."""
         try:
             route = self._route(neighbor, None)
             return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
@@ -140,13 +140,13 @@ class Paths:
             return False
 
     def interface_name(self, index: int) -> str:
-        """The name of an interface, or ``if7`` for an index that has none (any more)."""
+        """The name of an interface; ``if7`` for index 7 if there is no such interface."""
         name = self._names.get(index)
         if name is None:
             try:
                 name = socket.if_indextoname(index)
             except (OSError, OverflowError):
-                return f"if{index}"  # not kept: the index may be taken any moment
+                return f"if{index}"  # not cached: an interface may get this index at any moment
             self._names[index] = name
         return name
 
@@ -157,7 +157,7 @@ class Paths:
             try:
                 now = self._ask(peer, source)
             except OSError:
-                self.watch.look_after(RETRY)
+                self.watch.refresh_after(RETRY)
                 continue
             if now != before:
                 self._known[peer, source] = now
@@ -169,7 +169,7 @@ class Paths:
             self._changed()
 
     def _ask(self, peer: Address, source: Address) -> tuple[Link, ...]:
-        """Asks the kernel. Raises ``OSError`` when it gave no answer (which "there is no route" is)."""
+        """Queries the kernel. Raises ``OSError`` without an answer ("there is no route" is an answer)."""
         try:
             route = self._route(peer, source)
             usable = set(self._usable(route)) if route.kind == _RTN_UNICAST else set()
@@ -209,7 +209,7 @@ class Paths:
 
 
 class Routing:
-    """Paths for each set of interfaces, and as many of them as there are such sets; ``changed`` as of ``Paths``."""
+    """One ``Paths`` for each set of interfaces that adverts may use; ``changed`` as in ``Paths``."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -218,7 +218,7 @@ class Routing:
         self._open: dict[Interfaces, Paths] = {}
 
     def __getitem__(self, only: Interfaces) -> Paths:
-        """The paths over these interfaces; of those that are not in the set (yet), paths that hear of no change."""
+        """The paths over these interfaces. Until ``set`` names these, changes are not watched."""
         if only not in self._paths:
             self._paths[only] = Paths(self._changed, only)
         return self._paths[only]
@@ -228,7 +228,7 @@ class Routing:
         self._loop = loop
 
     def set(self, wanted: Iterable[Interfaces]) -> None:
-        """Has paths over exactly these sets of interfaces. Raises ``OSError``, and then nothing has changed."""
+        """Watches exactly these sets of interfaces. Raises ``OSError``; then nothing has changed."""
         assert self._loop is not None
         found = {only: self[only] for only in wanted}
         opened: list[Paths] = []
@@ -246,7 +246,7 @@ class Routing:
         self._open = found
 
     def reaches(self, neighbor: Address) -> bool:
-        """As of ``Paths``; false without any."""
+        """As ``Paths.reaches``; false without any paths."""
         return any(paths.reaches(neighbor) for paths in list(self._open.values())[:1])
 
     def close(self) -> None:
@@ -255,9 +255,9 @@ class Routing:
 
 
 def is_here(source: Address) -> bool:
-    """Whether this host has the address: a socket can be bound to it. True, too, if the kernel gives us no socket.
+    """Whether this host has the address: a socket can be bound to it. Also true if no socket can be opened.
 
-    The route to it would not do: where a rule of the operator stands before the one of the local table, it leads away.
+    The route to the address is no evidence: a routing rule before that of the local table may lead to another host.
     """
     family = socket.AF_INET if source.version == 4 else socket.AF_INET6
     try:
@@ -269,7 +269,7 @@ def is_here(source: Address) -> bool:
 
 
 def read_route(message: bytes) -> Route:
-    """A route (rtnetlink(7)), without the message's header. Raises ``OSError`` if it is too short for one."""
+    """Decodes a route (rtnetlink(7)) without the message's header. Raises ``OSError`` if it is too short."""
     *_, kind, flags = fixed(_ROUTE, message)
     found = dict(attributes(message, _ROUTE.size, len(message)))
     interface, identity = number(found.get(_RTA_OIF)), number(found.get(_RTA_NH_ID))
@@ -293,7 +293,7 @@ def _hops(content: bytes) -> Iterator[int]:
 
 
 def read_next_hop(message: bytes) -> Route:
-    """A next-hop object (linux/nexthop.h), without the message's header. Raises ``OSError`` as ``read_route``."""
+    """Decodes a next-hop object (linux/nexthop.h) without the message's header. Raises ``OSError`` if too short."""
     *_, flags = fixed(_NEXT_HOP, message)
     found = dict(attributes(message, _NEXT_HOP.size, len(message)))
     interface = number(found.get(_NHA_OIF))

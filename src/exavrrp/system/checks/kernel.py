@@ -15,7 +15,7 @@ from pathlib import Path
 
 from exavrrp.config.kinds import File, Interface, Prefix, Process
 from exavrrp.system.checks.outcome import Outcome, printable
-from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Conversation, Request, attribute, fixed, messages
+from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Netlink, Request, attribute, fixed, messages
 
 MOST = 253
 """The largest number in a file, as the largest weight."""
@@ -129,7 +129,7 @@ async def interface(probe: Interface) -> Outcome:
     """Whether it is up and has a carrier."""
     named = attribute(_IFLA_IFNAME, os.fsencode(probe.interface) + b"\0")
     request = Request(_RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + named)
-    with closing(Conversation()) as kernel:
+    with closing(Netlink()) as kernel:
         kernel.open()
         try:
             [answer] = kernel.ask(request)
@@ -159,7 +159,7 @@ async def _is_there(probe: Prefix) -> bool:
     family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
     # Kernels before 4.20 ignore the table.
     request = Request(_RTM_GETROUTE, _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, 0, 0, 0, 0), NLM_F_DUMP)
-    with closing(Conversation()) as kernel:
+    with closing(Netlink()) as kernel:
         kernel.open()
         for part in kernel.parts(request):
             if any(is_route(part, offset, wanted.network_address.packed, wanted.prefixlen) for offset in _each(part)):
