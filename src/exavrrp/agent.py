@@ -31,7 +31,7 @@ from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Routing, is_here
 from exavrrp.system.recorder import Recorder
-from exavrrp.system.state import DrainFile, KeptConfiguration, MarkFile, State, is_exabgp
+from exavrrp.system.state import DrainFile, KeptConfiguration, ReplayCounterFile, State, is_exabgp
 from exavrrp.system.transports import Transports
 from exavrrp.vrrp.packet import Address
 
@@ -99,7 +99,7 @@ class Agent:
         self._lock = Lock(directory)
         self._state = State(directory, log, exabgp=host)
         self._forgotten = self._state.forgotten(configuration)
-        self._marks = MarkFile(directory, log)
+        self._marks = ReplayCounterFile(directory, log)
         self._recorder = None if record is None else Recorder(record, recording.lost, log)
         self._notifier = Notifier(log)
         self._addresses = Addresses(

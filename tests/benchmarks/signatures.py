@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from exavrrp.system.state import MarkFile
+from exavrrp.system.state import ReplayCounterFile
 from exavrrp.vrrp.auth import Flow, Key, Mode, Policy, Signer, Verifier
 from exavrrp.vrrp.packet import OPEN, Address, Advertisement, Datagram, Expectation, Guard, Malformed, decode, encode
 
@@ -44,7 +44,7 @@ class Case:
         self.source, self.destination = ENDS[family]
         self.advert = Advertisement(VRID, 150, 10, tuple(FIRST[family] + number for number in range(addresses)))
         policy = Policy(Mode.ENFORCE, 300, (Key(1, bytes(range(32))), Key(2, bytes(range(64)))), 2)
-        marks = MarkFile(directory, Silence())
+        marks = ReplayCounterFile(directory, Silence())
         marks.set([Flow(self.source, self.source, VRID), Flow(self.destination, self.source, VRID)])
         self.signer = Signer(policy, self.source, VRID, marks)
         self.verifier = Verifier(self.destination, {VRID: policy}, marks)

@@ -18,7 +18,7 @@ from exavrrp.control import Misunderstood
 from exavrrp.routes import Attributes, Level
 from exavrrp.system import client
 from exavrrp.system.control import Control
-from exavrrp.system.state import DrainFile, MarkFile, State
+from exavrrp.system.state import DrainFile, ReplayCounterFile, State
 from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
 from exavrrp.view import Outcome, RouterView, SessionView, View
 from exavrrp.vrrp import auth
@@ -232,7 +232,7 @@ def notes(data: bytes) -> None:
     state.open()
     assert all(isinstance(name, str) for name in state.recall())
     assert all(isinstance(name, str) for name in DrainFile(directory, log).recall())
-    marks = MarkFile(directory, log)
+    marks = ReplayCounterFile(directory, log)
     try:
         known = marks.set(FLOWS)
         assert known == sum(marks.get(flow) is not None for flow in FLOWS)
@@ -244,7 +244,7 @@ def notes(data: bytes) -> None:
 
 def _left() -> list[bytes]:
     directory = scratch()
-    marks = MarkFile(directory, _Quiet())
+    marks = ReplayCounterFile(directory, _Quiet())
     marks.set(FLOWS)
     for number, flow in enumerate(FLOWS[:3], 1):
         marks[flow] = auth.Sequence(number << 32)

@@ -22,7 +22,7 @@ from exavrrp.neighbors import Session
 from exavrrp.ports import Forgotten
 from exavrrp.routes import Attributes, Route
 from exavrrp.system import state
-from exavrrp.system.state import RETRY, DrainFile, KeptConfiguration, MarkFile, State, announcer, bound_before
+from exavrrp.system.state import RETRY, DrainFile, KeptConfiguration, ReplayCounterFile, State, announcer, bound_before
 from exavrrp.vrrp import auth
 from exavrrp.vrrp.auth import Flow
 from tests.system import disks
@@ -430,8 +430,8 @@ def wrong(log: Told) -> list[str]:
 
 
 @contextlib.contextmanager
-def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator[tuple[MarkFile, int]]:
-    file = MarkFile(directory, log)
+def marks(directory: Path, log: Told, flows: Sequence[Flow] = FLOWS) -> Iterator[tuple[ReplayCounterFile, int]]:
+    file = ReplayCounterFile(directory, log)
     known = file.set(flows)
     try:
         yield file, known
@@ -518,11 +518,11 @@ MARKED = """
 import os, signal, sys
 from ipaddress import ip_address
 from pathlib import Path
-from exavrrp.system.state import MarkFile
+from exavrrp.system.state import ReplayCounterFile
 from exavrrp.vrrp.auth import Flow
 from tests.system.commanded import Told
 here = ip_address("192.0.2.11")
-file = MarkFile(Path(sys.argv[1]), Told())
+file = ReplayCounterFile(Path(sys.argv[1]), Told())
 file.set([Flow(here, here, 7)])
 for number in range(1, 1001):
     file[Flow(here, here, 7)] = number
@@ -538,7 +538,7 @@ def test_replay_counters_outlive_a_killed_process(tmp_path: Path, log: Told) -> 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"exavrrp marks 1\n.", b"exavrrp marks 2\n", state.MARKS + bytes(48), b"x" * 100]
+    "content", [b"", b"exavrrp marks 1\n.", b"exavrrp marks 2\n", state.MAGIC + bytes(48), b"x" * 100]
 )
 def test_a_bad_replay_counter_file_is_logged_and_taken_for_empty(tmp_path: Path, log: Told, content: bytes) -> None:
     (tmp_path / "marks").write_bytes(content)
@@ -551,7 +551,7 @@ def test_a_bad_replay_counter_file_is_logged_and_taken_for_empty(tmp_path: Path,
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: state.MARKS + rest)))
+@given(content=st.one_of(st.binary(max_size=200), st.binary(max_size=200).map(lambda rest: state.MAGIC + rest)))
 def test_reading_replay_counters_never_raises(tmp_path: Path, log: Told, content: bytes) -> None:
     (tmp_path / "marks").write_bytes(content)
     with marks(tmp_path, log) as (file, known):

@@ -1,32 +1,32 @@
-"""What an agent leaves on disk for the one that follows it.
+"""The files that an agent leaves for its successor.
 
-``State`` is the note about this life: which routers' addresses ExaBGP announces for us. It stands in the state
-directory, which does not outlive a boot, and it counts only under the very ExaBGP process that it was written under:
-another one announces nothing for us. That we were Active, and who else fell silent, counts in any case. It is
-written at each change, from the event loop, and not forced to the disk: after a crash of the host it would be worthless
-anyway.
+``State`` is the state file of this process: which routers' addresses ExaBGP announces for us. It is in the state
+directory, which does not outlive a boot. It is valid only under the same ExaBGP process: another one announces nothing
+for us. Two parts of it are valid in any case: that we were Active, and the silent failures of other nodes. It is
+written at each change, from the event loop, and not synced to the disk: after a crash of the host it is worthless.
 
-``DrainFile`` is the note about drained routers. It stands in the persistent directory, is forced to the disk, and is
-to be written beside the event loop: a disk may take seconds, an advert may not.
+It also lists every address and prefix that this process may bind and announce. A successor whose configuration does not
+name all of them must clear the others (``Forgotten``). It needs their attributes, too: a withdraw carries those of the
+announcement.
 
-It also names every address and prefix that this life may bind and announce. A successor whose configuration names
-others has to clear these (``Forgotten``), and has to know the attributes: a withdraw carries those of the announcement.
+``DrainFile`` lists the drained routers. It is in the persistent directory, is synced to the disk, and must not be
+written from the event loop: a disk may take seconds, an advert must not.
 
-Both are written whole under another name and then renamed, so a reader finds the old one or the new one. Whatever a
-file holds, reading it raises nothing: what cannot be understood is logged, and taken for nothing.
+Both are written under another name and then renamed, so a reader finds either the old content or the new. Reading
+raises nothing, whatever a file holds: an invalid file is logged, and counts as absent.
 
-``KeptConfiguration`` is a copy of the file that this life began with, for the case that somebody has broken the file
-when the next one begins under the same ExaBGP: after a crash, or a full reload.
+``KeptConfiguration`` is a copy of the configuration that this process started with. A successor under the same ExaBGP
+(after a crash or a full reload) uses it if the configuration has errors by then.
 
-``MarkFile`` has the numbers of signed adverts (``vrrp.auth``): the last one that we have sent, and the last one that
-was accepted, of each sender. It stands in the state directory and is mapped into memory: a number is noted by a store
-of eight bytes, at each advert, without a system call and without waiting, and what was stored is there for the next
-agent however this one ends. Its slots are made for the routers of the configuration; what is known is taken over. It
-is replaced, never cut short: whoever truncates it ends the agent that has it mapped (SIGBUS).
+``ReplayCounterFile`` holds the sequence numbers of signed adverts (``vrrp.auth``): for each sender the last number that
+was accepted, and for ourselves the last one that was sent. It is in the state directory and is mapped into memory: a
+number is stored in eight bytes, without a system call, and is there for the successor however this process ends. It has
+a slot for each sender that the configuration knows. It is replaced, never truncated: truncation would end the process
+that has it mapped (SIGBUS).
 
-It does not outlive a boot, and need not: after a boot the numbers are older than the window that is accepted anyway.
-Where the window is longer than the boot took, or where the file is lost, whoever has recorded adverts of a peer can
-play them once more until that peer is heard again, and can do no more than that.
+It does not outlive a boot, and need not: after a boot the old numbers are outside the accepted window. If the window is
+longer than the boot took, or if the file is lost, an attacker who has recorded adverts of a peer can replay them until
+an advert of that peer is received, and no longer.
 """
 
 import math
@@ -58,32 +58,32 @@ from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import Address
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-"""One number for each boot (random(4))."""
+"""An identifier of the boot (random(4))."""
 
 STATE = "state.json"
-"""The note's name in the state directory."""
+"""Name of the state file in the state directory."""
 
-MARKS = b"exavrrp marks 1\n"
-"""What the file of marks begins with."""
+MAGIC = b"exavrrp marks 1\n"
+"""The first bytes of a file of replay counters."""
 
 RETRY = 10.0
-"""Seconds until a note that could not be written is tried again although nothing has changed."""
+"""Seconds until a failed write of the state file is retried although nothing has changed."""
 
 _SLOT = struct.Struct("=16s16sBB6xQ")
-"""Local address, sender, family, VRID and number. All sizes are multiples of 8, so that a number is stored at once."""
+"""Local address, sender, IP version, VRID and number. All sizes are multiples of 8, so that a store is atomic."""
 
-_MOST_MARKS = 1 << 24
-"""Bytes read of a file of marks: those of a thousand routers with 255 peers each, as many as one may have."""
+_MOST_COUNTERS = 1 << 24
+"""Bytes read of a file of replay counters: those of a thousand routers with 255 peers each, which is the maximum."""
 
 
 class Log(Protocol):
-    """What is told to the operator."""
+    """The log for the operator."""
 
     def info(self, event: str, **fields: object) -> None:
-        """Something to know."""
+        """Log an event that needs no action."""
 
     def warning(self, event: str, **fields: object) -> None:
-        """Something to look into."""
+        """Log an event that an operator should look into."""
 
 
 class State(Memory):
@@ -96,20 +96,21 @@ class State(Memory):
         clock: Callable[[], float] = time.monotonic,
         exabgp: tuple[int, int] | None = None,
     ) -> None:
-        """``exabgp``: the process that announces for us, by number and start time; if not given, our parent."""
+        """``exabgp``: the process that announces for us (number, start time); if not given, our parent."""
         super().__init__(exabgp)
         self.path = directory / STATE
         self._log = log
         self._clock = clock
         self._noted: Life | None = None
-        """what was to be noted last"""
+        """the last content, whether it could be written or not"""
         self._again = math.inf
-        """when to note it again: it could not be written"""
+        """when a failed write is retried (``clock``)"""
 
     def forgotten(self, configuration: Configuration) -> Forgotten:
-        """What of the last life is not in ``configuration``. To be called while ExaBGP is our parent.
+        """The last process's addresses and routes that ``configuration`` does not name.
 
-        The lock need not be held: a predecessor that still lives notes all that it may ever bind from its beginning on.
+        To be called while ExaBGP is our parent. The lock need not be held: a predecessor that still runs has listed all
+        that it may ever bind since its start.
         """
         last = _last(self.path)
         if last is None:
@@ -118,7 +119,7 @@ class State(Memory):
         return last.forgotten(configuration, foreign=foreign)
 
     def open(self) -> None:
-        """Read what the last life has left. To be called while ExaBGP is our parent, and with the lock held."""
+        """Read the file that the last process left. To be called while ExaBGP is our parent, with the lock held."""
         self.boot = _boot()
         self.exabgp = self.exabgp or _parent()
         content = _content(self.path, self._log)
@@ -137,10 +138,11 @@ class State(Memory):
         silences: Mapping[str, tuple[int, float]] | None = None,
         offered: Collection[str] = (),
     ) -> None:
-        """How each router is announced now (None: not at all), and when it became Active, in seconds since the epoch.
+        """Write the file, if its content changes. Raises nothing; a failure is logged, and retried after ``RETRY``.
 
-        And how many silent takeovers it remembers, with the time of the last one in monotonic seconds. ``offered``: the
-        routers that ExaBGP may announce, whatever is wanted. A file that is right already is left alone.
+        ``levels``: router → how it is announced now, None: not at all. ``since``: router → when it became Active, in
+        seconds since the epoch. ``silences``: router → the number of silent failures, and the time of the last one in
+        monotonic seconds. ``offered``: the routers that ExaBGP may announce, whatever is wanted.
         """
         now = self.next(levels, since, silences, offered)
         if now == self._noted and self._clock() < self._again:
@@ -150,14 +152,14 @@ class State(Memory):
             _replace(self.path, note(now), lasting=False)
         except OSError as error:
             with suppress(OSError):
-                self.path.unlink()  # what was true before would be believed
+                self.path.unlink()  # a successor must not use the old content
             detail = f"{error.strerror or error}; after a crash of the agent its addresses are cleared, then taken anew"
             self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
             self._again = self._clock() + RETRY
 
 
 def bound_before(directory: Path) -> frozenset[Address]:
-    """All that the last agent of this boot, and those before it that it had to clear up after, may have bound."""
+    """All addresses that the last agent of this boot, and those whose leftovers it had to clear, may have bound."""
     last = _last(directory / STATE)
     return frozenset() if last is None else last.addresses
 
@@ -168,7 +170,7 @@ def _understood(content: bytes) -> Note:
 
 
 def _last(path: Path) -> Note | None:
-    """The note of this boot, if there is one that can be understood; ``State.open`` says what is wrong with it."""
+    """The state file of this boot; None if there is none, or it is invalid, which ``State.open`` logs."""
     content, boot = _content(path, None), _boot()
     try:
         last = None if content is None else _understood(content)
@@ -178,9 +180,9 @@ def _last(path: Path) -> Note | None:
 
 
 def announcer(directory: Path) -> int | None:
-    """The process number of the ExaBGP that may announce what the last agent has told it, if it still lives.
+    """The process number of the ExaBGP that the last agent ran under, if it still runs; else None.
 
-    The note need not say that anything was announced: it comes a moment after that.
+    It may announce the last agent's routes even if the state file lists none: the file is written after the commands.
     """
     try:
         content = (directory / STATE).read_bytes()
@@ -200,7 +202,7 @@ class DrainFile:
         self._log = log
 
     def open(self) -> None:
-        """Make the directory (0755, whatever the umask), and say so at once if nothing can be kept in it."""
+        """Make the directory (0755, whatever the umask), and log it if the file cannot be written there."""
         directory = self.path.parent
         try:
             missing = [path for path in (directory, *directory.parents) if not path.exists()]
@@ -219,7 +221,7 @@ class DrainFile:
             )
 
     def recall(self) -> dict[str, float | None]:
-        """The drained routers by name, each with the end of its drain in seconds since the epoch."""
+        """Router → end of its drain in seconds since the epoch, None for no end. Raises nothing."""
         content = _content(self.path, self._log)
         if content is None:
             return {}
@@ -231,7 +233,7 @@ class DrainFile:
             return {}
 
     def save(self, drained: Mapping[str, float | None]) -> None:
-        """Returns when it is on the disk, which may take long. Raises OSError."""
+        """Write and sync the file, which may take long. Raises OSError."""
         _replace(self.path, note(Drains(drained=dict(drained))), lasting=True)
 
 
@@ -243,7 +245,7 @@ class KeptConfiguration:
         self._log = log
 
     def recall(self) -> Path | None:
-        """Where the configuration of the last life is, if that was under the very ExaBGP that has started us."""
+        """The path of the last process's configuration if the same ExaBGP has started us; else None."""
         content = _content(self.path.with_name(STATE), self._log)
         try:
             last = None if content is None else life(content)
@@ -255,7 +257,7 @@ class KeptConfiguration:
         return self.path if self.path.is_file() else None
 
     def save(self, content: bytes) -> None:
-        """Keep it for the next life. With the lock held. An older one does not stay in its place."""
+        """Write the copy, and remove an old one if that fails, which is logged. To be called with the lock held."""
         try:
             _replace(self.path, content, lasting=False, mode=0o600)
         except OSError as error:
@@ -267,8 +269,8 @@ class KeptConfiguration:
             self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
 
 
-class MarkFile:
-    """``state_directory/marks``, as ``vrrp.auth.Marks``. Without the file it is good for this life alone."""
+class ReplayCounterFile:
+    """``state_directory/marks``, a ``vrrp.auth.Marks``. If it cannot be written, the numbers end with this process."""
 
     def __init__(self, directory: Path, log: Log) -> None:
         self.path = directory / "marks"
@@ -279,24 +281,24 @@ class MarkFile:
         self._opened = False
 
     def set(self, flows: Collection[Flow]) -> int:
-        """Have room for exactly these flows from now on; how many of them were known. With the lock held.
+        """Hold the numbers of exactly these flows. Returns how many of them are known. With the lock held.
 
-        The first call with any reads what the process before has left, and logs how many that are. Those that stay keep
-        their numbers; those that are gone are forgotten. The same flows again change nothing. Raises nothing: what
-        cannot be written is logged, and the numbers are good for this life.
+        The first call with any flow reads the file of the last process, and logs how many numbers it has. Flows that
+        stay keep their numbers; those of the others are dropped. Raises nothing: a failed write is logged, and the
+        numbers then end with this process.
         """
         if self._opened and self._slots.keys() == set(flows):
             return sum(1 for slot in self._slots.values() if self._numbers[slot])
         before = {flow: self._numbers[slot] for flow, slot in self._slots.items()} if self._opened else self._read()
         first = not self._opened
         if first and not flows:
-            return 0  # nobody needs a file
+            return 0  # no file is needed
         self.close()
         self._opened = True
         found = {flow: before.get(flow, 0) for flow in flows}
-        words = (len(MARKS) + _SLOT.size - 8) // 8
+        words = (len(MAGIC) + _SLOT.size - 8) // 8
         self._slots = {flow: words + index * _SLOT.size // 8 for index, flow in enumerate(found)}
-        fresh = MARKS + b"".join(_packed(flow, number) for flow, number in found.items())
+        fresh = MAGIC + b"".join(_packed(flow, number) for flow, number in found.items())
         try:
             _replace(self.path, fresh, lasting=False, mode=0o600)
             with self.path.open("r+b") as file:
@@ -312,15 +314,15 @@ class MarkFile:
         return known
 
     def _read(self) -> dict[Flow, int]:
-        """What the process before has left."""
-        content = _content(self.path, self._log, _MOST_MARKS)
+        """The numbers that the last process left."""
+        content = _content(self.path, self._log, _MOST_COUNTERS)
         found = {} if content is None else _numbers(content)
         if found is None:
-            self._log.warning("state-file-ignored", file=str(self.path), detail="it does not hold marks")
+            self._log.warning("state-file-ignored", file=str(self.path), detail="it does not hold replay counters")
         return found or {}
 
     def get(self, flow: Flow, /) -> Sequence | None:
-        """The last number, if any is known."""
+        """The last number of a flow; None if it is not known."""
         slot = self._slots.get(flow)
         number = 0 if slot is None else self._numbers[slot]
         return Sequence(number) if number else None
@@ -329,7 +331,7 @@ class MarkFile:
         self._numbers[self._slots[flow]] = number
 
     def close(self) -> None:
-        """Stores nothing any more. The file stays."""
+        """Unmap the file, which stays. Nothing can be stored after that."""
         if self._map is not None:
             assert isinstance(self._numbers, memoryview)
             self._numbers.release()
@@ -342,11 +344,11 @@ def _packed(flow: Flow, number: int) -> bytes:
 
 
 def _numbers(content: bytes) -> dict[Flow, int] | None:
-    """What a file of marks holds; None if it is none."""
-    if not content.startswith(MARKS) or (len(content) - len(MARKS)) % _SLOT.size:
+    """The numbers in a file of replay counters; None if it is invalid."""
+    if not content.startswith(MAGIC) or (len(content) - len(MAGIC)) % _SLOT.size:
         return None
     found: dict[Flow, int] = {}
-    for local, sender, family, vrid, number in _SLOT.iter_unpack(content[len(MARKS) :]):
+    for local, sender, family, vrid, number in _SLOT.iter_unpack(content[len(MAGIC) :]):
         if family not in {4, 6}:
             return None
         found[Flow(_unpacked(local, family), _unpacked(sender, family), vrid)] = number
@@ -358,7 +360,7 @@ def _unpacked(packed: bytes, family: int) -> Address:
 
 
 def _content(path: Path, log: Log | None, most: int = NOTE_LIMIT) -> bytes | None:
-    """What is in the file, None if there is none. A pipe or a device in its place is not waited for."""
+    """The content of a file; None if it is missing or cannot be read, which is logged. Never waits for a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -379,7 +381,7 @@ def _content(path: Path, log: Log | None, most: int = NOTE_LIMIT) -> bytes | Non
 
 
 def _replace(path: Path, content: bytes, *, lasting: bool, mode: int = 0o644) -> None:
-    """Put ``content`` in the place of the file in one step. Raises OSError."""
+    """Replace the file by ``content`` atomically; ``lasting``: and sync it to the disk. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     with suppress(FileNotFoundError):
         fresh.unlink()  # a predecessor ended while it wrote
@@ -404,7 +406,7 @@ def _replace(path: Path, content: bytes, *, lasting: bool, mode: int = 0o644) ->
 
 
 def _is_foreign(last: Life, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
-    """Whether ``exabgp`` is certainly another one: not if it is a shell that ExaBGP has started us by."""
+    """Whether ``last`` was certainly written under another ExaBGP. Unknown, so false, if a shell has started us."""
     return exabgp is not None and last.is_foreign(boot, exabgp) and is_exabgp(exabgp[0])
 
 
@@ -424,12 +426,12 @@ def _boot() -> str | None:
 
 
 def _parent() -> tuple[int, int] | None:
-    """Who has started us, as a pair that never comes again within a boot."""
+    """The process that has started us, as ``_process``."""
     return _process(os.getppid())
 
 
 def _process(number: int) -> tuple[int, int] | None:
-    """A process that lives, as a pair that never comes again within a boot."""
+    """(number, start time in ticks) of a running process, a pair that is unique within a boot; None if it has ended."""
     try:
         started = start_time(Path(f"/proc/{number}/stat").read_bytes())
         ended = not Path(f"/proc/{number}/cmdline").read_bytes()  # it is only not reaped yet
