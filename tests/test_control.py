@@ -22,11 +22,11 @@ from exavrrp.control import (
     Drained,
     Drains,
     Error,
-    Life,
     Misunderstood,
     Moved,
     Progress,
     Request,
+    SavedState,
     Status,
     StatusAnswer,
     Undrain,
@@ -36,11 +36,11 @@ from exavrrp.control import (
     drains,
     duration,
     encode,
+    encode_file,
     lasting,
-    life,
     names_exabgp,
-    note,
     request,
+    saved_state,
     start_time,
 )
 from exavrrp.view import Outcome, RouterView, SessionView
@@ -244,15 +244,15 @@ near_misses = st.builds(
     st.one_of(
         requests.map(encode),
         answers.map(encode),
-        st.just(note(Life(boot="b", exabgp=(7, 8), routers={"web": "active"}))),
-        st.just(note(Drains(drained={"web": None, "dns": 5.0}))),
+        st.just(encode_file(SavedState(boot="b", exabgp=(7, 8), routers={"web": "active"}))),
+        st.just(encode_file(Drains(drained={"web": None, "dns": 5.0}))),
     ),
     st.integers(0, 200),
     st.binary(max_size=2),
 )
 
 
-@pytest.mark.parametrize("decode", [request, answer, life, drains])
+@pytest.mark.parametrize("decode", [request, answer, saved_state, drains])
 @given(line=st.one_of(st.binary(max_size=200), json_like, near_misses))
 @example(line=b'{"version":1,"request":"undrain","names":["\\ud800"]}')
 @example(line=b'{"version":1,"drained":{"a":' + b"[" * 100000)
@@ -350,10 +350,10 @@ def test_whatever_is_written_a_duration_is_in_range_or_refused(text: str) -> Non
 
 
 def test_a_state_file_counts_under_the_same_exabgp_process_only() -> None:
-    written = Life(
+    written = SavedState(
         boot="b1", exabgp=(700, 12345), routers={"web": "active", "dns": "leaving"}, silences={"web": (2, 1.5)}
     )
-    read = life(note(written))
+    read = saved_state(encode_file(written))
     assert read == written
     assert read.announced("b1", (700, 12345)) == {"web", "dns"}
     for boot, exabgp in (("b2", (700, 12345)), ("b1", (700, 12346)), ("b1", (701, 12345)), (None, (700, 12345))):
@@ -363,28 +363,30 @@ def test_a_state_file_counts_under_the_same_exabgp_process_only() -> None:
 
 
 def test_without_a_known_exabgp_nothing_is_inherited() -> None:
-    unknown = Life(boot=None, exabgp=None, routers={"web": "active"})
-    assert life(note(unknown)).announced(None, None) == frozenset()
-    assert life(note(unknown)).announced("b1", None) == frozenset()
-    assert not life(note(unknown)).is_foreign("b1", (700, 12345)), "nor can it say that ExaBGP is another one"
+    unknown = SavedState(boot=None, exabgp=None, routers={"web": "active"})
+    assert saved_state(encode_file(unknown)).announced(None, None) == frozenset()
+    assert saved_state(encode_file(unknown)).announced("b1", None) == frozenset()
+    assert not saved_state(encode_file(unknown)).is_foreign("b1", (700, 12345)), (
+        "nor can it say that ExaBGP is another one"
+    )
 
 
 def test_notes_can_be_read_by_people() -> None:
-    text = note(Drains(drained={"web": None, "dns": 1795000000.0})).decode()
+    text = encode_file(Drains(drained={"web": None, "dns": 1795000000.0})).decode()
     assert text == '{\n  "version": 1,\n  "drained": {\n    "web": null,\n    "dns": 1795000000.0\n  }\n}\n'
     assert drains(text.encode()) == Drains(drained={"web": None, "dns": 1795000000.0})
 
 
 @pytest.mark.parametrize("end", ["-1", "1e300", "true", '"2026-11-22"', "[]"])
 def test_an_end_that_is_no_time_is_refused(end: str) -> None:
-    assert "not a note of this version: Expected" in told(
+    assert "not a state file of this version: Expected" in told(
         drains, b'{"version": 1, "drained": {"web": %s}}' % end.encode()
     )
 
 
-@pytest.mark.parametrize("decode", [life, drains])
-def test_a_note_of_another_version_is_refused(decode: Any) -> None:
-    assert "not a note of this version: Invalid enum value 2" in told(decode, b'{"version": 2}')
+@pytest.mark.parametrize("decode", [saved_state, drains])
+def test_a_state_file_of_another_version_is_refused(decode: Any) -> None:
+    assert "not a state file of this version: Invalid enum value 2" in told(decode, b'{"version": 2}')
 
 
 STAT = b"%d (%s) S 1 700 700 0 -1 4194560 4108 0 12 0 5 3 0 0 20 0 1 0 %s 1234 567 18446744073709551615\n"
@@ -438,5 +440,5 @@ def test_limits_have_room_for_what_is_meant() -> None:
     """A thousand routers by name fit into a request, and their drains into the note."""
     names = [f"{number:04}".ljust(61, "x") for number in range(1000)]
     assert len(encode(Drain(names=tuple(names)))) <= control.REQUEST_LIMIT
-    assert len(note(Drains(drained=dict.fromkeys(names, LAST)))) <= control.NOTE_LIMIT
+    assert len(encode_file(Drains(drained=dict.fromkeys(names, LAST)))) <= control.FILE_LIMIT
     assert re.fullmatch(r"[a-z.]+", control.SOCKET)

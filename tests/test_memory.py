@@ -5,8 +5,8 @@ from ipaddress import ip_address, ip_network
 import msgspec
 import pytest
 
-from exavrrp.control import Life, Misunderstood
-from exavrrp.memory import Memory, understood
+from exavrrp.control import Misunderstood, SavedState
+from exavrrp.memory import Memory, parsed
 from exavrrp.neighbors import Session
 from exavrrp.ports import Forgotten
 from exavrrp.routes import Attributes, Route
@@ -18,7 +18,7 @@ NEIGHBOR = Session(ip_address("192.0.2.1"), ip_address("192.0.2.2"))
 ATTRIBUTES = Attributes(
     med=7, local_preference=5, communities=("65010:1",), as_path=(65010,), neighbors=(NEIGHBOR,), next_hop="192.0.2.9"
 )
-LIFE = Life(
+LIFE = SavedState(
     boot="b1",
     exabgp=OURS,
     routers={"web": "active", "mail": "standby"},
@@ -28,7 +28,7 @@ LIFE = Life(
 )
 
 
-def memory(last: Life | None, *, boot: str | None = "b1", exabgp: tuple[int, int] | None = OURS) -> Memory:
+def memory(last: SavedState | None, *, boot: str | None = "b1", exabgp: tuple[int, int] | None = OURS) -> Memory:
     """The memory of an agent that finds this state file."""
     made = Memory(exabgp)
     made.boot = boot
@@ -77,7 +77,7 @@ def test_the_next_note_has_what_is_announced_and_what_may_be() -> None:
     assert noted.since == {"web": 17}, "of what is announced"
     assert (noted.silences, noted.offered) == ({"mail": (1, 2.5)}, ("dns", "mail", "web"))
     assert noted.addresses == ("192.0.2.53", "2001:db8:53::1")
-    read = understood(noted)
+    read = parsed(noted)
     assert read.addresses == {VIP, ip_address("192.0.2.53")}
     assert read.routes == (*routes, Route(ip_network("192.0.2.53"), Attributes(med=9))), "with all their attributes"
     assert len(noted.announcements) == 2, "those of the same attributes together"
@@ -91,12 +91,12 @@ def test_prefixes_that_are_not_configured_any_more_are_forgotten() -> None:
     known = memory(None)
     known.may_bind([VIP, ip_address("2001:db8:54::9")])
     known.may_announce("web", [Route(NETWORK, ATTRIBUTES), Route(GONE, ATTRIBUTES)])
-    read, here = understood(known.next({})), configuration(router())
+    read, here = parsed(known.next({})), configuration(router())
     bound = frozenset({ip_address("2001:db8:54::9")})
     assert read.forgotten(here, foreign=False) == Forgotten(bound, (Route(GONE, ATTRIBUTES),))
     assert read.forgotten(here, foreign=True) == Forgotten(bound)
 
 
 def test_an_invalid_address_in_the_note_is_refused() -> None:
-    with pytest.raises(Misunderstood, match="not a note of this version"):
-        understood(msgspec.structs.replace(LIFE, addresses=("somewhere",)))
+    with pytest.raises(Misunderstood, match="not a state file of this version"):
+        parsed(msgspec.structs.replace(LIFE, addresses=("somewhere",)))

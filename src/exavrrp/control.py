@@ -9,9 +9,9 @@ outcome changes. An ``error`` is the last line of any request that was not carri
 answered with what is wrong with it, so that ``socat`` and a newer or older exavrrp find out. Unknown fields are refused
 in requests (a misspelt ``seconds`` would drain for ever) and ignored in answers (a newer agent may have more).
 
-This file also has the two state files that an agent leaves for the next one (``Life``, ``Drains``) and what a drain is:
-for how long, and whether it outlives a restart. No sockets, files or clocks here; times are arguments, in seconds since
-the epoch.
+This file also defines the content of the two state files that an agent leaves for its successor (``SavedState``,
+``Drains``), and what a drain is: how long it lasts, and whether it outlives a restart. No sockets, files or clocks;
+times are arguments, in seconds since the epoch.
 """
 
 import re
@@ -34,7 +34,7 @@ SOCKET = "control.sock"
 REQUEST_LIMIT = 1 << 16
 """Bytes in a request: the names of a thousand routers, each 64 characters long. No names at all mean every router."""
 
-NOTE_LIMIT = 1 << 22
+FILE_LIMIT = 1 << 22
 """Bytes in a note on disk: a thousand virtual routers with names, addresses and prefixes as long as they may be."""
 
 LONGEST = 366 * 86400.0
@@ -288,10 +288,10 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """neighbor → its own"""
 
 
-class Life(Struct, frozen=True, kw_only=True):
-    """What an agent has announced, and under which ExaBGP process. It holds only as long as that process runs.
+class SavedState(Struct, frozen=True, kw_only=True):
+    """The state file: what an agent has announced under which ExaBGP process. It is valid while that process runs.
 
-    And the silent failures of other nodes that it has counted (``silences``), which hold until the next boot.
+    The silent failures of other nodes (``silences``) are valid until the next boot.
     """
 
     version: Literal[1] = 1
@@ -339,20 +339,20 @@ class Drains(Struct, frozen=True, kw_only=True):
     """name → when the drain ends by itself, in seconds since the epoch"""
 
 
-def note(document: Life | Drains) -> bytes:
-    """The document as it is written to the disk: indented, for people."""
+def encode_file(document: SavedState | Drains) -> bytes:
+    """The bytes of a state file: indented JSON."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
-def life(data: bytes) -> Life:
-    """Raises Misunderstood."""
-    found: Life = _decoded(data, Life, "not a note of this version")
+def saved_state(data: bytes) -> SavedState:
+    """Decodes a state file. Raises Misunderstood."""
+    found: SavedState = _decoded(data, SavedState, "not a state file of this version")
     return found
 
 
 def drains(data: bytes) -> Drains:
-    """Raises Misunderstood."""
-    found: Drains = _decoded(data, Drains, "not a note of this version")
+    """Decodes a file of drained routers. Raises Misunderstood."""
+    found: Drains = _decoded(data, Drains, "not a state file of this version")
     return found
 
 

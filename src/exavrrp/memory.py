@@ -1,6 +1,6 @@
-"""The state of the previous process, and that for the next one: the note without its file; pure.
+"""The state of the previous process, and that for the next one: the content of the state file; pure.
 
-``Memory`` reads a note and makes the next one. The file is ``system.state``'s; the simulation has its own.
+``Memory`` reads the saved state and makes the next one. ``system.state`` owns the file; the simulation has none.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,17 +10,17 @@ from itertools import chain
 
 from exavrrp.config import Configuration
 from exavrrp.config.notation import session
-from exavrrp.control import Announcement, Life, Misunderstood
+from exavrrp.control import Announcement, Misunderstood, SavedState
 from exavrrp.ports import Forgotten
 from exavrrp.routes import Attributes, Network, Route
 from exavrrp.vrrp.packet import Address
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
-    """A note, parsed."""
+class ParsedState:
+    """A saved state, with its addresses and routes parsed."""
 
-    life: Life
+    saved: SavedState
     addresses: frozenset[Address]
     """all that the last process, and those before it that it had to clear up after, may have bound"""
     routes: tuple[Route, ...]
@@ -33,12 +33,12 @@ class Note:
         return Forgotten(self.addresses - configuration.addresses, left)
 
 
-def understood(life: Life) -> Note:
-    """Raises Misunderstood."""
+def parsed(saved: SavedState) -> ParsedState:
+    """Parses the addresses and routes. Raises Misunderstood."""
     try:
-        return Note(life, frozenset(map(ip_address, life.addresses)), tuple(_routes(life.announcements)))
+        return ParsedState(saved, frozenset(map(ip_address, saved.addresses)), tuple(_routes(saved.announcements)))
     except ValueError as error:
-        raise Misunderstood(f"not a note of this version: {error}") from None
+        raise Misunderstood(f"not a state file of this version: {error}") from None
 
 
 class Memory:
@@ -52,15 +52,15 @@ class Memory:
         """whether the last process certainly ran under another ExaBGP, and ours announces nothing of it"""
         self._announced: frozenset[str] = frozenset()
         self._offered: frozenset[str] = frozenset()
-        self._last = Life(boot=None, exabgp=None, routers={})
+        self._last = SavedState(boot=None, exabgp=None, routers={})
         """that of this boot, if there was one"""
         self._named = frozenset[str]()
         """the prefixes that it may have announced"""
         self._addresses: tuple[str, ...] = ()
         self._announcements: dict[str, tuple[Announcement, ...]] = {}
 
-    def read(self, last: Life, *, foreign: bool) -> None:
-        """Believe the last note, now that ``boot`` and ``exabgp`` are known; ``foreign``: of another ExaBGP's agent."""
+    def read(self, last: SavedState, *, foreign: bool) -> None:
+        """Take over the last process's state. ``boot`` and ``exabgp`` are set; ``foreign``: as ``is_foreign``."""
         self._announced = last.announced(self.boot, self.exabgp)
         self._offered = frozenset(last.offered if last.is_under(self.boot, self.exabgp) else ())
         self.is_foreign = foreign
@@ -73,7 +73,7 @@ class Memory:
         return self._announced
 
     def names(self, networks: Collection[Network]) -> bool:
-        """Whether the last process may have announced any of these, by its note."""
+        """Whether the last process may have announced any of these, by its state file."""
         return not self._named or not self._named.isdisjoint(map(str, networks))
 
     def was_active(self, router: str) -> bool:
@@ -93,11 +93,11 @@ class Memory:
         return self._last.silences.get(router)
 
     def may_bind(self, addresses: Iterable[Address]) -> None:
-        """All that this process may bind; for the next ``note``."""
+        """Set all addresses that this process may bind; for the next state file."""
         self._addresses = tuple(sorted(map(str, addresses)))
 
     def may_announce(self, router: str, routes: Iterable[Route]) -> None:
-        """All that it may announce for ``router``, as it did last; for the next ``note``."""
+        """Set all routes that this process may announce for ``router``; for the next state file."""
         self._announcements[router] = tuple(_announcements(routes))
 
     def next(
@@ -106,10 +106,10 @@ class Memory:
         since: Mapping[str, int] | None = None,
         silences: Mapping[str, tuple[int, float]] | None = None,
         offered: Collection[str] = (),
-    ) -> Life:
-        """The next note: these states of the routers (as of ``ports.Memory.note``), and all that may be theirs."""
+    ) -> SavedState:
+        """The next saved state; the parameters are those of ``ports.Memory.note``."""
         announced = {name: str(level) for name, level in levels.items() if level is not None}
-        return Life(
+        return SavedState(
             boot=self.boot,
             exabgp=self.exabgp,
             routers=announced,

@@ -31,7 +31,7 @@ POLICY = RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}))
 CLIENTS: dict[str, Callable[[bytes], object]] = {
     "request": control.request,
     "answer": control.answer,
-    "life": control.life,
+    "life": control.saved_state,
     "drains": control.drains,
 }
 
@@ -49,7 +49,7 @@ def documents(data: bytes) -> None:
         if isinstance(found, control.Drain | control.Undrain):
             with suppress(Misunderstood):
                 assert set(control.chosen(found.names, ["web", "db"])) <= {"web", "db"}
-        if isinstance(found, control.Life):
+        if isinstance(found, control.SavedState):
             times = [POLICY.at(Level.ACTIVE, RouteContext(since)).med for since in found.since.values()]
             assert all(med is not None and 0 <= med <= 0xFFFF_FFFF for med in times)
     control.start_time(data)
@@ -89,7 +89,7 @@ def _requests() -> list[control.Request]:
 
 
 def _notes() -> list[bytes]:
-    life = control.Life(
+    life = control.SavedState(
         boot="b",
         exabgp=(1, 2),
         routers={"web": "active"},
@@ -100,13 +100,14 @@ def _notes() -> list[bytes]:
             control.Announcement(prefixes=("192.0.2.53/32",), med=5, neighbors=("::1",), next_hops={"::1": "self"}),
         ),
     )
-    return [control.note(life), control.note(control.Drains(drained={"web": None, "db": 1e9}))]
+    return [control.encode_file(life), control.encode_file(control.Drains(drained={"web": None, "db": 1e9}))]
 
 
 def _words() -> list[bytes]:
     asked = get_args(control.Request)
     answered = (control.Done, control.StatusAnswer, RouterView, SessionView)
-    names = {field for kind in (*asked, *answered, control.Life, control.Drains) for field in kind.__struct_fields__}
+    kinds = (*asked, *answered, control.SavedState, control.Drains)
+    names = {field for kind in kinds for field in kind.__struct_fields__}
     tags = {kind.__struct_config__.tag for kind in (*asked, *get_args(control.Answer))}
     texts = {*names, *tags, "web", "\\ud800", "request", "answer"}
     numbers = ["-1", "1e308", "1e-9", "9" * 30, "null", "true", "[]", "{}", "[[", ":", ",", '"', "\\u0000", "\n"]

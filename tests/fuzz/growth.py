@@ -19,7 +19,7 @@ from exavrrp import control
 from exavrrp.config import ConfigError, load, notation
 from exavrrp.config.diagnosis import SIZE_LIMIT
 from exavrrp.config.kinds import Http
-from exavrrp.control import NOTE_LIMIT, REQUEST_LIMIT, Misunderstood
+from exavrrp.control import FILE_LIMIT, REQUEST_LIMIT, Misunderstood
 from exavrrp.pump import LONGEST_LINE, Lines
 from exavrrp.routes import Attributes
 from exavrrp.speaker import Conversation
@@ -82,7 +82,7 @@ def requested(data: bytes) -> None:
 
 
 def noted(data: bytes) -> None:
-    for reader in (control.life, control.drains):
+    for reader in (control.saved_state, control.drains):
         with suppress(Misunderstood):
             reader(data)
 
@@ -167,7 +167,7 @@ SHAPES: Mapping[str, Shape] = {
     "request: nested": Shape(REQUEST_LIMIT, nested("[", "]", '{"version":1,"names":'), requested),
     "request: digits": Shape(REQUEST_LIMIT, filled("9", '{"request":"drain","version":', "}"), requested),
     "answer: nested": Shape(client.LONGEST, nested("[", "]"), answered),
-    "note: drains": Shape(NOTE_LIMIT, filled('"router#":1,', '{"version":1,"drained":{', '"x":1}}'), noted),
+    "note: drains": Shape(FILE_LIMIT, filled('"router#":1,', '{"version":1,"drained":{', '"x":1}}'), noted),
     "exabgp: a line without an end": Shape(LONGEST_LINE * 8, filled("a"), conversed, greeted),
     "exabgp: empty lines": Shape(LONGEST_LINE, filled("\n"), conversed, greeted),
     "exabgp: answers to nothing": Shape(LONGEST_LINE, filled("done\n"), conversed, greeted),

@@ -13,7 +13,7 @@ from typing import Any
 
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
-from exavrrp.control import Life
+from exavrrp.control import SavedState
 from exavrrp.neighbors import Session
 from exavrrp.ports import Link
 from exavrrp.system.paths import DELAY
@@ -88,7 +88,7 @@ class Machine:
         self.lateness = lateness
         self.lo: set[Address] = set()
         self.boot = f"{name}-0"
-        self.note: Life | None = None
+        self.note: SavedState | None = None
         self.drained: set[str] = set()
         self.verdicts = {check.name: True for check in configuration.checks}
         self.marks = Marks()

@@ -21,8 +21,8 @@ from exavrrp.care import Caretaker
 from exavrrp.caretaker import POLL
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
-from exavrrp.control import Life
-from exavrrp.memory import Memory, understood
+from exavrrp.control import SavedState
+from exavrrp.memory import Memory, parsed
 from exavrrp.node import SUCCEEDED, Node
 from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
 from exavrrp.recorded import Recording
@@ -55,7 +55,7 @@ class Ground(Protocol):
     configuration: Configuration
     lo: set[Address]
     boot: str
-    note: Life | None
+    note: SavedState | None
     drained: set[str]
     verdicts: dict[str, bool]
     marks: "Marks"
@@ -339,7 +339,7 @@ class SimulatedMemory(Memory):
         last = self._ground.note
         if last is None or last.boot != self._ground.boot:
             return Forgotten()
-        return understood(last).forgotten(configuration, foreign=last.is_foreign(self._ground.boot, self.exabgp))
+        return parsed(last).forgotten(configuration, foreign=last.is_foreign(self._ground.boot, self.exabgp))
 
     def open(self) -> None:
         """Read it, as late as the lock allows."""

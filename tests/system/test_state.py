@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from exavrrp.config import Configuration
-from exavrrp.control import NOTE_LIMIT
+from exavrrp.control import FILE_LIMIT
 from exavrrp.neighbors import Session
 from exavrrp.ports import Forgotten
 from exavrrp.routes import Attributes, Route
@@ -383,7 +383,7 @@ def test_a_directory_of_another_user_is_logged(
 FILES: list[tuple[str, Callable[[Path], object]]] = [
     ("garbage", lambda path: path.write_bytes(b"\xff\x00{")),
     ("empty", lambda path: path.write_bytes(b"")),
-    ("large", lambda path: path.write_bytes(b" " * (NOTE_LIMIT + 2) + b"{}")),
+    ("large", lambda path: path.write_bytes(b" " * (FILE_LIMIT + 2) + b"{}")),
     ("directory", Path.mkdir),
     ("pipe", os.mkfifo),
     ("loop", lambda path: path.symlink_to(path)),

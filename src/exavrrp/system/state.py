@@ -42,17 +42,17 @@ from typing import Protocol
 
 from exavrrp.config import Configuration
 from exavrrp.control import (
-    NOTE_LIMIT,
+    FILE_LIMIT,
     Drains,
-    Life,
     Misunderstood,
+    SavedState,
     drains,
-    life,
+    encode_file,
     names_exabgp,
-    note,
+    saved_state,
     start_time,
 )
-from exavrrp.memory import Memory, Note, understood
+from exavrrp.memory import Memory, ParsedState, parsed
 from exavrrp.ports import Forgotten
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import Address
@@ -101,7 +101,7 @@ class State(Memory):
         self.path = directory / STATE
         self._log = log
         self._clock = clock
-        self._noted: Life | None = None
+        self._noted: SavedState | None = None
         """the last content, whether it could be written or not"""
         self._again = math.inf
         """when a failed write is retried (``clock``)"""
@@ -115,7 +115,7 @@ class State(Memory):
         last = _last(self.path)
         if last is None:
             return Forgotten()
-        foreign = _is_foreign(last.life, _boot(), self.exabgp or _parent())
+        foreign = _is_foreign(last.saved, _boot(), self.exabgp or _parent())
         return last.forgotten(configuration, foreign=foreign)
 
     def open(self) -> None:
@@ -126,7 +126,7 @@ class State(Memory):
         if content is None:
             return
         try:
-            last = _understood(content).life
+            last = _parsed(content).saved
             self.read(last, foreign=_is_foreign(last, self.boot, self.exabgp))
         except Misunderstood as error:
             self._log.warning("state-file-ignored", file=str(self.path), detail=str(error))
@@ -149,7 +149,7 @@ class State(Memory):
             return
         self._noted, self._again = now, math.inf
         try:
-            _replace(self.path, note(now), lasting=False)
+            _replace(self.path, encode_file(now), lasting=False)
         except OSError as error:
             with suppress(OSError):
                 self.path.unlink()  # a successor must not use the old content
@@ -164,19 +164,19 @@ def bound_before(directory: Path) -> frozenset[Address]:
     return frozenset() if last is None else last.addresses
 
 
-def _understood(content: bytes) -> Note:
+def _parsed(content: bytes) -> ParsedState:
     """Raises Misunderstood."""
-    return understood(life(content))
+    return parsed(saved_state(content))
 
 
-def _last(path: Path) -> Note | None:
+def _last(path: Path) -> ParsedState | None:
     """The state file of this boot; None if there is none, or it is invalid, which ``State.open`` logs."""
     content, boot = _content(path, None), _boot()
     try:
-        last = None if content is None else _understood(content)
+        last = None if content is None else _parsed(content)
     except Misunderstood:
         return None
-    return last if last is not None and boot is not None and last.life.boot == boot else None
+    return last if last is not None and boot is not None and last.saved.boot == boot else None
 
 
 def announcer(directory: Path) -> int | None:
@@ -186,7 +186,7 @@ def announcer(directory: Path) -> int | None:
     """
     try:
         content = (directory / STATE).read_bytes()
-        last = life(content[:NOTE_LIMIT])
+        last = saved_state(content[:FILE_LIMIT])
     except (OSError, Misunderstood):
         return None
     if last.exabgp is None or last.boot != _boot() or last.exabgp != _process(last.exabgp[0]):
@@ -234,7 +234,7 @@ class DrainFile:
 
     def save(self, drained: Mapping[str, float | None]) -> None:
         """Write and sync the file, which may take long. Raises OSError."""
-        _replace(self.path, note(Drains(drained=dict(drained))), lasting=True)
+        _replace(self.path, encode_file(Drains(drained=dict(drained))), lasting=True)
 
 
 class KeptConfiguration:
@@ -248,7 +248,7 @@ class KeptConfiguration:
         """The path of the last process's configuration if the same ExaBGP has started us; else None."""
         content = _content(self.path.with_name(STATE), self._log)
         try:
-            last = None if content is None else life(content)
+            last = None if content is None else saved_state(content)
         except Misunderstood:
             return None
         boot, exabgp = _boot(), _parent()
@@ -359,7 +359,7 @@ def _unpacked(packed: bytes, family: int) -> Address:
     return IPv4Address(packed[:4]) if family == 4 else IPv6Address(packed)
 
 
-def _content(path: Path, log: Log | None, most: int = NOTE_LIMIT) -> bytes | None:
+def _content(path: Path, log: Log | None, most: int = FILE_LIMIT) -> bytes | None:
     """The content of a file; None if it is missing or cannot be read, which is logged. Never waits for a pipe."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -405,7 +405,7 @@ def _replace(path: Path, content: bytes, *, lasting: bool, mode: int = 0o644) ->
             os.close(directory)
 
 
-def _is_foreign(last: Life, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
+def _is_foreign(last: SavedState, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
     """Whether ``last`` was certainly written under another ExaBGP. Unknown, so false, if a shell has started us."""
     return exabgp is not None and last.is_foreign(boot, exabgp) and is_exabgp(exabgp[0])
 
