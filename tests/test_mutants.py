@@ -11,7 +11,7 @@ TABLE = """\
 # A change of prose, which no test can notice.
 
 harmless vrrp/router.py
--    \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256.\"\"\"
+-    \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds.\"\"\"
 +    \"\"\"Skew_Time.\"\"\"
 
 deadly vrrp/router.py
