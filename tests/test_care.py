@@ -59,6 +59,11 @@ def unanswered(*tables: str) -> Rig:
     return rig
 
 
+def unanswered_where_bgp_has_no_say() -> Rig:
+    """The same; it would serve without an announcement, but ExaBGP may have announced it."""
+    return unanswered(router(min_sessions=0))
+
+
 def refused_once() -> Rig:
     """ExaBGP has refused its announcement, which is tried again."""
     rig = unanswered()
@@ -143,6 +148,7 @@ def refused_for_ever() -> Rig:
 
 IN_DOUBT = (
     unanswered,
+    unanswered_where_bgp_has_no_say,
     refused_once,
     unanswered_for_one_prefix,
     with_a_new_prefix,
@@ -164,6 +170,18 @@ def test_an_active_of_which_nobody_may_know_leaves(make: Callable[[], Rig]) -> N
     assert (care.rig.role(), care.done(), care.rig.bound(), care.why()) == (Role.INITIALIZE, [], True, None)
     care.rig.after(0.02)
     assert (care.why(), care.ends) == (f"web may be announced or not{ONLY_THE_END}", [True])
+
+
+def test_an_active_that_is_certainly_not_announced_leaves_and_nothing_is_ended() -> None:
+    """A first refusal may be certain, and is no fault yet: BGP has a say in the election all the same."""
+    before = unanswered()
+    before.speaker.offered.clear()
+    before.speaker.refuse(1)
+    before.done.clear()
+    care = Care(before)
+    assert [one for one in before.done if one.startswith("send")] == ["send web 0"]
+    care.rig.after(START_LIMIT)
+    assert (care.rig.role(), care.done(), care.why(), care.ends) == (Role.INITIALIZE, [], None, [])
 
 
 def test_an_active_that_leaves_has_not_failed_silently() -> None:
@@ -285,8 +303,9 @@ def test_it_does_not_wait_for_exabgp_s_answers() -> None:
     assert care.rig.holds() == []
 
 
-def test_a_router_that_is_not_announced_stays_out_and_receives_adverts() -> None:
-    tables = router(1), router(2)
+@pytest.mark.parametrize("min_sessions", [0, 1])
+def test_a_router_that_is_not_announced_stays_out_and_receives_adverts(min_sessions: int) -> None:
+    tables = router(1), router(2, min_sessions=min_sessions)
     before = given_backup(*tables, heard=None)
     before.after(2.0).hear(250, "web2").after(2.0)
     assert [before.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.BACKUP]

@@ -1217,6 +1217,7 @@ def test_what_a_caretaker_may_keep() -> None:
             doubtful=frozenset({"web"}),
             announced=frozenset({"web"} if announced else ()),
             accepted=frozenset({"web"} if accepted and announced else ()),
+            without_bgp=frozenset(),
             health=rig.node.fitness.health,
             sessions=rig.node.fitness.sessions,
         )
@@ -1240,7 +1241,7 @@ def test_a_second_choice_may_not_stand_where_a_first_one_is_announced() -> None:
     bequest = partial(Bequest, announced=web, accepted=web, health=fitness.health, sessions=fitness.sessions)
     instance = rig.router().instance
     found = [
-        bequest(levels={"web": level}, doubtful=doubtful).given_up("web", instance)
+        bequest(levels={"web": level}, doubtful=doubtful, without_bgp=frozenset()).given_up("web", instance)
         for level, doubtful in ((Level.STANDBY, frozenset[str]()), (Level.STANDBY, web), (Level.ACTIVE, frozenset()))
     ]
     end = "web is to be announced as a second choice, and only the end of ExaBGP can withdraw it"

@@ -25,18 +25,19 @@ class Bequest:
     """routers whose addresses ExaBGP announces, or may announce"""
     accepted: frozenset[str]
     """those of them whose addresses it certainly announces, in that form or in an earlier one"""
+    without_bgp: frozenset[str]
+    """routers in whose election BGP has no say (``min_sessions = 0``)"""
     health: Health
     sessions: Sessions
 
     def takes_part(self, team: Iterable[str]) -> bool:
         """Whether these routers, which move together, may go on in the election.
 
-        Each has to be announced for certain: other nodes withdraw for an Active of which nobody may know. Where it is
-        certain that one is not, although it was to be, BGP has no say in its election.
+        Each has to be announced for certain: other nodes withdraw for an Active of which nobody may know. Where BGP has
+        no say in the election, one may also be certain not to be, although it was to be.
         """
-        return all(
-            name in self.accepted or (name not in self.announced and self.levels[name] is not None) for name in team
-        )
+        without = self.without_bgp - self.announced
+        return all(name in self.accepted or (name in without and self.levels[name] is not None) for name in team)
 
     def given_up(self, name: str, instance: Instance) -> str | None:
         """Why what ExaBGP announces for a router, which is decided by ``instance``, must not stay; None if it may.

@@ -446,6 +446,7 @@ class Node:
             doubtful=frozenset(name for name, one in self.routers.items() if not one.announcement.is_confirmed),
             accepted=frozenset(name for name, one in self.routers.items() if one.announcement.is_announced),
             announced=frozenset(name for name, one in self.routers.items() if one.announcement.may_be_announced),
+            without_bgp=frozenset(name for name, one in self.routers.items() if one.configuration.min_sessions == 0),
             health=self.fitness.health,
             sessions=self.fitness.sessions,
         )
