@@ -84,6 +84,7 @@ class Caretaker(Agent):
     def _say_started(self) -> None:
         number, _ = self._host
         self.journal.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
+        self._look_until = self._loop.time() + care.START_LIMIT
         self._loop.call_later(POLL, self._poll)
 
     def _poll(self) -> None:
@@ -94,7 +95,8 @@ class Caretaker(Agent):
             self._end(SUCCEEDED)
             return
         number, _ = self._host
-        starts = any(child not in self._known for child in descendants.alike(number))
+        looks = self._loop.time() < self._look_until  # later it makes no difference (``care``)
+        starts = looks and any(child not in self._known for child in descendants.alike(number))
         if starts is not self._succession:
             self._succession = starts
             self.node.handle(ports.Succession(starts))
