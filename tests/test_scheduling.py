@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from exavrrp.config import Check
 from exavrrp.config.kinds import Shell
 from exavrrp.health import CheckState, Initial, Verdict
-from exavrrp.system.checks.outcome import Outcome, Tell
+from exavrrp.system.checks.outcome import OnOutcome, Outcome
 from exavrrp.system.checks.scheduling import REFUSAL_GRACE, Run, Schedule, following
 from exavrrp.system.privileges import Refused
 from tests import checks
@@ -75,7 +75,7 @@ class Probe:
     def lasted(self) -> float:
         return self.loop.now - self.began
 
-    def silence(self) -> None:
+    def discard_outcome(self) -> None:
         self.silent = True
 
     def end(self, grace: float) -> None:
@@ -111,7 +111,7 @@ class Bench:
         self.schedule = Schedule(self.check, self._begin, self._result, self._distrust)
         self.schedule.open(cast(Any, self.loop), self.loop.now)
 
-    def _begin(self, loop: asyncio.AbstractEventLoop, tell: Tell, gone: Callable[[], None]) -> Run:
+    def _begin(self, loop: asyncio.AbstractEventLoop, on_outcome: OnOutcome, gone: Callable[[], None]) -> Run:
         if self.refused[0] <= self.loop.now - self._opened < self.refused[1]:
             raise Refused("program", "everybody can change; chmod o-w it")
         seconds, after, passes = self.runs[len(self.starts) % len(self.runs)]
@@ -124,7 +124,7 @@ class Bench:
         def told() -> None:
             probe.told = True
             if not probe.silent:
-                tell(Outcome(passed=passes))
+                on_outcome(Outcome(passed=passes))
             self.loop.call_at(self.loop.now + after, ended)
 
         def ended() -> None:

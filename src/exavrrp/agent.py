@@ -237,7 +237,7 @@ class Agent:
 
     def _wait_for_lock(self) -> None:
         """Another process holds the lock: ask for it, and report it after ``LOCK_TIMEOUT``."""
-        self._lock.ask()
+        self._lock.request()
         if self._loop.time() > self._lock_limit:
             self._explain_wait()
             self._lock_limit = math.inf

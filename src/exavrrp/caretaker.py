@@ -91,7 +91,7 @@ class Caretaker(Agent):
         if self.node.why is not None:
             return
         self._loop.call_later(POLL, self._poll)
-        if self._lock.asked():
+        if self._lock.is_requested():
             self._end(SUCCEEDED)
             return
         number, _ = self._host

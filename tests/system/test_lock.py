@@ -48,19 +48,19 @@ def test_the_second_agent_learns_who_holds_the_lock(lock: Lock) -> None:
 
 def test_a_holder_knows_that_somebody_waits(lock: Lock) -> None:
     assert lock.take()
-    assert not lock.asked()
+    assert not lock.is_requested()
     second, third = Lock(lock.path.parent), Lock(lock.path.parent)
     for one in (second, third):
         one.open()
-        one.ask()
-        one.ask()
-    assert lock.asked()
+        one.request()
+        one.request()
+    assert lock.is_requested()
     lock.release()
     assert second.take()
-    third.ask()
-    assert second.asked()
+    third.request()
+    assert second.is_requested()
     third.release()
-    assert not second.asked(), "whoever is gone does not wait"
+    assert not second.is_requested(), "whoever is gone does not wait"
     second.release()
 
 

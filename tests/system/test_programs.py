@@ -24,7 +24,7 @@ from exavrrp.config.kinds import Program, Shell
 from exavrrp.system import children, descendants
 from exavrrp.system.checks import Checks, preflight_error
 from exavrrp.system.checks.outcome import DETAIL
-from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, Process, last_line
+from exavrrp.system.checks.programs import CHUNK, OUTPUT_PAUSE, TAIL, ProgramRun, last_line
 from exavrrp.system.checks.scheduling import CLOSING_LIMIT, STAGGER, Schedule
 from tests import checks
 from tests.checks import LONG
@@ -90,10 +90,10 @@ def schedule(engine: Checks) -> Schedule:
     return next(iter(engine.schedules.values()))
 
 
-def child(engine: Checks) -> Process | None:
+def child(engine: Checks) -> ProgramRun | None:
     """The running process of the first check."""
     run = schedule(engine).run
-    assert run is None or isinstance(run, Process)
+    assert run is None or isinstance(run, ProgramRun)
     return run
 
 
@@ -391,10 +391,10 @@ def test_a_flood_of_output_is_read_slowly_and_not_kept(
 ) -> None:
     async def body() -> None:
         async with running(check("/usr/bin/yes", "flood")) as (engine, results):
-            await until(lambda: (current := child(engine)) is not None and current.heard > 20 * CHUNK)
+            await until(lambda: (current := child(engine)) is not None and current.received > 20 * CHUNK)
             process = child(engine)
             assert process is not None
-            assert process.heard <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
+            assert process.received <= CHUNK * (3 + process.lasted() / OUTPUT_PAUSE)
             elapse(LONG)
             await until(lambda: results.told)
             assert results.told[0] == ("web", False, "not done within 600 s")

@@ -1,20 +1,20 @@
-"""One child process beside the event loop, from its start until it is reaped or left alone.
+"""Child processes of the event loop, from their start until they are reaped or left running.
 
-A child gets nothing of ours: an argument list instead of a shell, a session of its own, /dev/null as its three
-descriptors and no other (or a pipe to us, if it is to be heard), ``/`` to stand in, the environment it is given, no
-capability, and a user of its own if one is configured (``privileges``). ExaBGP's API is on our descriptors 0 and 1: a
-child that held them would hide our death from ExaBGP.
+A child inherits nothing from us. It has an argument list and no shell, a session of its own, /dev/null as descriptors 0
+to 2 (or a pipe to us, if its output is read) and no others, the working directory ``/``, only the environment that it
+is given, no capability, and a user of its own if one is configured (``privileges``). ExaBGP's API is on our descriptors
+0 and 1: ExaBGP would not notice our end while a child held them.
 
-Its end is awaited on its pidfd in our own event loop, not with asyncio's child watchers: those start a thread for each
-child on Python 3.11, and they reap the child themselves. Reaping is ours because the order matters: a process group is
-killed while its dead leader still holds the number, so a number that was taken anew can never be hit.
+The event loop waits for the end of a child on its pidfd, not with asyncio's child watchers: those start a thread for
+each child on Python 3.11, and they reap the child themselves. We reap it because the order matters: its process group
+is killed while the dead leader still holds the number, so a reused number can never be signalled.
 
-A child that overruns ends with all its descendants, in whatever group or session they are (``descendants``), if it has
-a mark: it is found in the environment of those whose parents have ended. ``adopt`` makes them our children then.
+A child that overruns is killed with all its descendants, in whatever group or session they are (``descendants``), if it
+has a mark: a variable that identifies its descendants whose parents have ended. ``adopt`` makes these our children.
 
-Starting a child blocks the loop for the time of a vfork and an exec (about 1 ms, whatever the size of our process); of
-a fork if it gets a user of its own, which grows with our process. A thread that does nothing else does it: it has given
-up what the child must not have, and there is no way back.
+Starting a child blocks the event loop for the time of a vfork and an exec, about 1 ms whatever the size of our process.
+If it gets a user of its own it is the time of a fork, which grows with our process. A separate thread starts it: that
+thread has dropped the capabilities that the child must not have, which cannot be undone.
 """
 
 import asyncio
@@ -31,27 +31,27 @@ from exavrrp.system import capabilities, descendants
 from exavrrp.system.privileges import Identity, Privileges
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
-"""What every child gets besides its own variables."""
+"""The environment of every child, besides its own variables."""
 
 UMASK = 0o022
-"""ExaBGP leaves us 0137, with which a child could not enter a directory that it makes."""
+"""The umask of every child. With ExaBGP's 0137 a child could not enter a directory that it has made."""
 
 POLL = 0.02
-"""Seconds between two looks at a child where the kernel has no pidfd (before Linux 5.3)."""
+"""Seconds between two polls of a child where the kernel has no pidfd (before Linux 5.3)."""
 
 REAPING = 0.1
-"""Seconds that a child has to end after SIGKILL before it is left to itself."""
+"""Seconds to wait for a child after SIGKILL; then it is not waited for any more."""
 
 
 def expect() -> None:
-    """To be called once, in the main thread, before the first child: exit statuses are wanted."""
+    """Make exit statuses available. To be called once, in the main thread, before the first child."""
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        # Inherited from whoever started us. The kernel would then reap for us, and every exit status be lost.
+        # Inherited from our parent. The kernel would reap our children, and exit statuses would be lost (wait(2)).
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def failure(status: int) -> str:
-    """What to say of a child that ended with ``status``, which is not 0."""
+    """Text for a child that ended with ``status``, which is not 0; negative: killed by that signal."""
     if status > 0:
         return f"exit status {status}"
     names = {one.value: one.name for one in signal.Signals}
@@ -59,11 +59,11 @@ def failure(status: int) -> str:
 
 
 _alive: set[int] = set()
-"""The children that we have started and not reaped; whoever else is our child was left to us by one that has ended."""
+"""The children that we have started and not reaped. All other children of ours are orphans of earlier children."""
 
 
 def adopt(loop: asyncio.AbstractEventLoop) -> None:
-    """Be the parent of what our children leave behind, and reap it. For a process that has no children but these."""
+    """Become the parent of orphaned descendants, and reap them. Only for a process whose children are started here."""
     descendants.inherit()
     loop.add_signal_handler(signal.SIGCHLD, _reap)
 
@@ -79,17 +79,17 @@ def _adopted() -> list[int]:
 
 
 _threads: dict[bool, ThreadPoolExecutor] = {}
-"""One for the children that begin as root, which has no capability at all, and one for all others; see ``starter``."""
+"""True: the thread that starts children as root, and has no capability; False: the one for all others."""
 
 Starter = Callable[[], "subprocess.Popen[bytes]"]
 
 
 def starter(
-    command: tuple[str, ...], environment: Mapping[str, str], user: str | None = None, *, heard: bool = False
+    command: tuple[str, ...], environment: Mapping[str, str], user: str | None = None, *, piped: bool = False
 ) -> Starter:
-    """What starts ``command``, again and again; ``heard``: its output comes to us.
+    """A function that starts ``command`` each time it is called; ``piped``: its output is a pipe to us.
 
-    Raises Refused when called and the program must not be run, and OSError when it cannot be started.
+    That function raises Refused when the program must not be run, and OSError when it cannot be started.
     """
     privileges = Privileges(command[0], user)
 
@@ -99,7 +99,7 @@ def starter(
             command,
             bufsize=0,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
             cwd="/",
             env={**ENVIRONMENT, **environment},
@@ -116,8 +116,8 @@ def starter(
             _threads[identity.is_root] = ThreadPoolExecutor(1)
         try:
             starting = _threads[identity.is_root].submit(started, identity)
-        except RuntimeError:  # Python does not tell why: as a rule, as many processes run as we may have
-            del _threads[identity.is_root]  # or it would start the child some day, and nobody would know
+        except RuntimeError:  # the thread cannot be started; usually because of the limit of processes
+            del _threads[identity.is_root]  # it would still start the child later
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
         return starting.result()
 
@@ -125,7 +125,7 @@ def starter(
 
 
 def release() -> None:
-    """End the threads that start children: before a fork, after which they are none, and at the end."""
+    """End the threads that start children. To be called before a fork, which does not copy them, and at the end."""
     while _threads:
         _threads.popitem()[1].shutdown()
 
@@ -144,20 +144,20 @@ class Child:
     ) -> None:
         """``ended`` is called once with the exit status, negative for a signal, when the process is reaped.
 
-        ``background``: what it leaves behind when it ends by itself may stay; otherwise its group ends with it.
-        ``mark``: a variable (``NAME=value``) of its environment, by which its descendants are found when it is made to
-        end. Only one child at a time bears it.
+        ``background``: when it ends by itself, other processes of its group keep running; otherwise they are killed.
+        ``mark``: a variable (``NAME=value``) of its environment, which identifies its descendants when it is killed.
+        Only one child at a time may have it.
         """
         self._loop = loop
         self._ended_with = ended
         self._alone = not background
         self._killing: asyncio.TimerHandle | None = None
-        self._poll: asyncio.TimerHandle | None = None
+        self._next_poll: asyncio.TimerHandle | None = None
         self._pidfd: int | None = None
         self._mark = mark
         self._overran = False
         self._kin: dict[int, int | None] = {}
-        """descendants that were seen under their parents, and when they were started"""
+        """descendants that were found through their parents, and when they were started"""
         self._process = start()
         _alive.add(self._process.pid)
         self._since = descendants.started(self._process.pid)
@@ -170,27 +170,27 @@ class Child:
 
     @property
     def output(self) -> IO[bytes]:
-        """What it says, for a child that is heard; to be closed by who reads it."""
+        """The pipe of a child that was started with ``piped``; to be closed by the caller."""
         assert self._process.stdout is not None
         return self._process.stdout
 
     def end(self, grace: float) -> None:
-        """Ask it and its descendants to end, and kill them after ``grace`` seconds, or as soon as it is gone."""
+        """Send SIGTERM to it and its descendants, and SIGKILL after ``grace`` seconds or as soon as it has ended."""
         self._alone = self._overran = True
         self._signal(signal.SIGTERM)
         if self._killing is not None:
             self._killing.cancel()
         self._killing = self._loop.call_later(grace, self._signal, signal.SIGKILL)
 
-    def see(self) -> bool:
-        """Whether it has ended; it is reaped and ``ended`` called then, if we were not there to see it before."""
+    def poll(self) -> bool:
+        """Whether it has ended. If so it is reaped and ``ended`` is called, unless that was done before."""
         if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return False
-        self._end_seen()
+        self._finish()
         return True
 
     def abandon(self) -> None:
-        """Kill it with its descendants, and wait no longer than ``REAPING``; ``ended`` is not called."""
+        """Kill it with its descendants, and wait at most ``REAPING``; ``ended`` is not called."""
         self._overran = True
         self._signal(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -198,26 +198,26 @@ class Child:
         self.leave()
 
     def leave(self) -> None:
-        """Watch it no longer: it lives on without us, and ``ended`` is not called. Only before our own end."""
+        """Stop watching it: it keeps running, and ``ended`` is not called. Only before our own end."""
         self._release()
-        # Popen would complain about a child that it has not seen the end of: that is what is wanted here.
+        # Otherwise Popen would warn about a child that is still running.
         self._process.returncode = 0
 
     def _signal(self, number: signal.Signals) -> None:
         if self._overran and self._mark is not None:
             for process in descendants.under([self._process.pid]):
                 self._kin.setdefault(process, descendants.started(process))
-        # Our child is not reaped while this is called, so its number, which is that of its group, is still its own.
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # a program may have changed its user
+        # Our child is not reaped yet, so its number, which is that of its group, cannot have been reused.
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it may have changed its user
             os.killpg(self._process.pid, number)
         if self._overran and self._mark is not None:
             descendants.send(number, self._family)
 
     def _family(self) -> list[int]:
-        """Our child's descendants: those of it, and those that were left to us since it was started.
+        """The descendants of our child, including orphans that we have adopted since it was started.
 
-        The mark of another user's process cannot be read without CAP_SYS_PTRACE: it is known if it was seen before its
-        parent ended.
+        The mark of another user's process cannot be read without CAP_SYS_PTRACE. Such an orphan is found only if it was
+        seen before its parent ended.
         """
         assert self._mark is not None
         mark, since = self._mark.encode(), self._since or 0
@@ -227,22 +227,22 @@ class Child:
             if (descendants.started(process) or 0) >= since and descendants.bears(process, mark)
         ]
         strays += [one for one, begun in self._kin.items() if begun is not None and descendants.started(one) == begun]
-        group = self._process.pid  # has got the signal
+        group = self._process.pid  # its members have got the signal already
         return [process for process in descendants.under([group], strays) if descendants.group(process) != group]
 
     def _watch(self) -> None:
         try:
             self._pidfd = os.pidfd_open(self._process.pid)
         except OSError:
-            self._poll = self._loop.call_later(POLL, self._look)
+            self._next_poll = self._loop.call_later(POLL, self._poll)
         else:
-            self._loop.add_reader(self._pidfd, self._end_seen)
+            self._loop.add_reader(self._pidfd, self._finish)
 
-    def _look(self) -> None:
-        if not self.see():
-            self._poll = self._loop.call_later(POLL, self._look)
+    def _poll(self) -> None:
+        if not self.poll():
+            self._next_poll = self._loop.call_later(POLL, self._poll)
 
-    def _end_seen(self) -> None:
+    def _finish(self) -> None:
         if self._alone:
             self._signal(signal.SIGKILL)
         status = self._process.wait()
@@ -251,7 +251,7 @@ class Child:
 
     def _release(self) -> None:
         _alive.discard(self._process.pid)
-        for timer in (self._poll, self._killing):
+        for timer in (self._next_poll, self._killing):
             if timer is not None:
                 timer.cancel()
         if self._pidfd is not None:

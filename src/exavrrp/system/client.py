@@ -1,7 +1,7 @@
-"""The client's end of the control socket, in the process of a command.
+"""The client's end of the control socket, for the commands.
 
-The other end of ``system/control.py``: one connection, one request, its answers. It blocks, with limits; a command has
-nothing else to do. Every failure becomes ``Unanswered``, a sentence for the user.
+It sends one request to ``system/control.py`` over one connection, and reads the answers. It blocks, with time limits.
+Every failure becomes ``Unanswered``, whose text is for the user.
 """
 
 import socket
@@ -13,8 +13,8 @@ from pathlib import Path
 from exavrrp.control import Answer, Begun, Error, Misunderstood, Progress, Request, answer, encode
 
 ANSWER_TIMEOUT = 10.0
-"""Seconds for an agent to accept a connection and to begin its answer: it answers at once, or after two seconds when
-its disk is dead."""
+"""Seconds for an agent to accept a connection and to begin its answer. It answers at once, or after two seconds when
+its disk hangs."""
 
 CHUNK = 1 << 16
 """Bytes read at once."""
@@ -24,15 +24,18 @@ LONGEST = 1 << 26
 
 
 class Unanswered(Exception):
-    """The agent has not carried out the request: why, and the remedy."""
+    """The agent has not carried out the request. The text gives the reason and the remedy."""
 
 
 class TooLate(Unanswered):
-    """The agent has not carried it out yet, and goes on."""
+    """The agent has not finished within the client's limit. It goes on."""
 
 
 def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
-    """The answers, the last one included. ``limit`` is in seconds, for all of them. Raises Unanswered."""
+    """Sends a request to the agent at ``path`` and yields its answers, including the last one.
+
+    ``limit``: seconds for all of them, None for no limit. Raises Unanswered, and TooLate when the limit is over.
+    """
     deadline = None if limit is None else time.monotonic() + limit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         _connect(connection, path)
@@ -51,7 +54,7 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    # A timeout of Python's would turn a full backlog into an error at once; the kernel's waits for room (unix(7)).
+    # With Python's timeout a full backlog is an error at once; with the kernel's, connect(2) waits (unix(7)).
     timeout = struct.pack("@ll", int(ANSWER_TIMEOUT), round(ANSWER_TIMEOUT % 1 * 1_000_000))
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeout)
     try:
@@ -71,9 +74,9 @@ def _connect(connection: socket.socket, path: Path) -> None:
 
 
 def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:
-    """Each answer as it comes; ``deadline`` for the last one is a time of the monotonic clock, None: none.
+    """Each answer as it is received. ``deadline`` for the last one: monotonic seconds, None for no deadline.
 
-    Raises Unanswered, Misunderstood, OSError (TimeoutError: no first answer).
+    Raises Unanswered, TooLate, Misunderstood, and OSError (TimeoutError without a first answer).
     """
     received, searched = bytearray(), 0
     timeout: float | None = ANSWER_TIMEOUT
@@ -92,11 +95,11 @@ def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answe
         if not isinstance(found, (Begun, Progress)):
             return
         del received[: end + 1]
-        searched, timeout = 0, None  # a client waits for a drain as long as it takes
+        searched, timeout = 0, None  # a client waits for a drain however long it takes
 
 
 def _read(connection: socket.socket, timeout: float | None, deadline: float | None) -> bytes:
-    """What has arrived, waiting for some. Raises TimeoutError after ``timeout``, TooLate at the deadline."""
+    """Waits for data. Raises TimeoutError after ``timeout``, TooLate at the deadline, Unanswered at the end."""
     remaining = None if deadline is None else max(0.001, deadline - time.monotonic())
     waits = [seconds for seconds in (timeout, remaining) if seconds is not None]
     connection.settimeout(min(waits) if waits else None)

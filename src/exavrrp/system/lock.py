@@ -1,9 +1,9 @@
-"""The lock that lets one agent at a time drive the addresses and sockets of a state directory.
+"""The lock of a state directory: it lets one agent at a time use the addresses and sockets.
 
-ExaBGP's full reload (SIGUSR2) starts a new plugin before the old one has ended, and an operator may start a second one
-by mistake. The kernel drops the lock (flock(2)) when its holder ends, however it ends.
+ExaBGP's full reload (SIGUSR2) starts a new agent before the old one has ended, and an operator may start a second one
+by mistake. The kernel releases the lock (flock(2)) when its holder ends, however it ends.
 
-Who waits for it says so by a second lock, ``lock.next``, for a holder that gives way to whoever asks (``caretaker``).
+A process that waits for the lock holds a second one, ``lock.next``. A caretaker polls it, and ends when it is held.
 """
 
 import fcntl
@@ -22,9 +22,9 @@ class Lock:
         self._next: int | None = None
 
     def open(self) -> None:
-        """Makes the directory (0755, whatever the umask: with ExaBGP's 0137 nobody could enter it) and the file.
+        """Makes the directory and the files, and opens them. Raises ``OSError``.
 
-        Raises ``OSError``.
+        The directory's mode is 0755 whatever the umask: with ExaBGP's 0137 no user could enter it.
         """
         missing = [path for path in (self.path.parent, *self.path.parent.parents) if not path.exists()]
         for directory in reversed(missing):
@@ -38,7 +38,7 @@ class Lock:
             raise
 
     def take(self) -> bool:
-        """Whether the lock is ours now; never waits."""
+        """Tries to take the lock, without waiting. Returns whether we hold it."""
         assert self._descriptor is not None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,19 +46,19 @@ class Lock:
             return False
         assert self._next is not None
         fcntl.flock(self._next, fcntl.LOCK_UN)
-        with suppress(OSError):  # a full disk: the number is for messages, the lock is the kernel's
+        with suppress(OSError):  # a full disk: the number is only for messages
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
         return True
 
-    def ask(self) -> None:
-        """Let the holder know that somebody waits; to be repeated until ``take``, which ends it."""
+    def request(self) -> None:
+        """Tells the holder that a process waits. To be repeated until ``take`` succeeds."""
         assert self._next is not None
-        with suppress(BlockingIOError):  # somebody else asks, or the holder looks
+        with suppress(BlockingIOError):  # another process waits, too, or the holder polls
             fcntl.flock(self._next, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
-    def asked(self) -> bool:
-        """Whether somebody waits for what we hold."""
+    def is_requested(self) -> bool:
+        """Whether another process waits for the lock that we hold."""
         assert self._next is not None
         try:
             fcntl.flock(self._next, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -68,12 +68,12 @@ class Lock:
         return False
 
     def holder(self) -> str:
-        """The process that holds the lock, for a message."""
+        """The number of the process that holds the lock, for messages; "unknown" if the file does not name it."""
         assert self._descriptor is not None
         return os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
 
     def is_held_by_sibling(self) -> bool:
-        """Whether the process that holds the lock was started by the same ExaBGP as we."""
+        """Whether the process that holds the lock has the same parent as we: the same ExaBGP."""
         try:
             status = Path(f"/proc/{self.holder()}/status").read_bytes()
         except OSError:
@@ -82,7 +82,7 @@ class Lock:
         return parent is not None and int(parent[1]) == os.getppid()
 
     def release(self) -> None:
-        """Lets go. The file stays: removing it would let two agents hold two locks of the same name."""
+        """Releases the lock. The file stays: after a removal two agents could each hold a lock of the same name."""
         for descriptor in (self._descriptor, self._next):
             if descriptor is not None:
                 os.close(descriptor)

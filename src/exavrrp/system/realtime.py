@@ -1,15 +1,15 @@
-"""The CPU before others, and memory that stays: for short advert intervals on a busy machine. Both are wishes.
+"""Real-time scheduling and locked memory, for short advert intervals on a busy machine. Both are optional.
 
 ``take_precedence`` makes this a real-time process (sched(7)): it runs as soon as it has something to do, however many
-ordinary processes want the CPU. It has the lowest of the real-time priorities, for it must precede ordinary processes
-and nobody else. What it starts is ordinary again (SCHED_RESET_ON_FORK), and may not become anything else where the
-right to it came from a limit: that is given up as soon as it has been used.
+ordinary processes want the CPU. It has the lowest real-time priority: it must precede ordinary processes only. Its
+children are ordinary processes again (SCHED_RESET_ON_FORK). The limit RLIMIT_RTPRIO is set to 0 afterwards, so that no
+child can use it.
 
-``stay_resident`` locks what the process consists of into memory (mlockall(2)), code that has not run yet included: a
-takeover must not wait for a disk. What is allocated later is locked when it is first touched, so that address space
-which is only reserved costs nothing. Children have no part in it: locks end with fork and exec.
+``stay_resident`` locks the memory of this process (mlockall(2)), including code that has not run yet: a takeover must
+not wait for a disk. Memory that is allocated later is locked when it is first touched, so address space that is only
+reserved costs nothing. Children do not inherit the locks.
 
-Whoever has no right to it gets an ``OSError`` whose text names the remedy.
+Without the right to do so, both raise an ``OSError`` whose text names the remedy.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ import resource
 from exavrrp.system import capabilities
 
 PRIORITY = 1
-"""Of 1 (the lowest) to 99."""
+"""The real-time priority: 1 is the lowest, 99 the highest."""
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4
 """asm-generic/mman.h."""
@@ -29,7 +29,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def take_precedence() -> None:
-    """Be scheduled before every ordinary process. Raises OSError when we may not."""
+    """Have this process scheduled before every ordinary one. Raises OSError without the right to it."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
     except PermissionError as error:
@@ -39,10 +39,10 @@ def take_precedence() -> None:
 
 
 def stay_resident() -> None:
-    """Have all of this process kept in memory. Raises OSError when we may not, and then nothing is locked."""
+    """Lock the memory of this process. Raises OSError without the right to it; then nothing is locked."""
     _, limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)
     if limit != resource.RLIM_INFINITY and capabilities.missing(["CAP_IPC_LOCK"]):
-        # With a limit, whatever was allocated beyond it later would not be had at all.
+        # With a limit, a later allocation beyond it would fail.
         text = f"may lock {limit >> 10} KiB of memory; give ExaBGP's unit LimitMEMLOCK=infinity (or CAP_IPC_LOCK)"
         raise OSError(errno.EPERM, text)
     resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))

@@ -1,7 +1,7 @@
-"""Carries out the checks, each at its interval, and tells what came of it; what that means is ``health``'s matter.
+"""Carries out the checks, each at its interval, and reports the results, which ``health`` evaluates.
 
-``scheduling`` says when, ``programs`` runs child processes, ``probes`` asks without one: over the network (``web`` for
-HTTP) or the kernel (``kernel``). Everybody else needs only what is named here.
+``scheduling`` owns the timers, ``programs`` runs child processes, and ``probes`` runs probes, of the network
+(``web`` for HTTP) or the kernel (``kernel``). Other packages use only the names that are exported here.
 """
 
 from exavrrp.system.checks.outcome import Outcome, Result

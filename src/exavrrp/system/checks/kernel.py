@@ -1,8 +1,7 @@
-"""What the kernel knows, asked without a child: files, processes, interfaces, routes.
+"""Probes of the local host, without a child process: files, processes, interfaces, routes.
 
-Nothing here waits; what may be long (all processes, a whole routing table) is read in pieces between which the event
-loop goes on. A file is expected on a local file system: nothing in user space can limit how long a dead NFS server
-takes to answer.
+Nothing here waits. Long lists (all processes, a whole routing table) are read in pieces, between which the event loop
+runs. Files must be on a local file system: nothing in user space can limit how long an NFS server takes to answer.
 """
 
 import asyncio
@@ -18,13 +17,13 @@ from exavrrp.system.checks.outcome import Outcome, printable
 from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Netlink, Request, attribute, fixed, messages
 
 MOST = 253
-"""The largest number in a file, as the largest weight."""
+"""The largest number in a file: the largest weight."""
 
 NUMBER_BYTES = 64
-"""Bytes of a file that are read for its number."""
+"""Bytes read of a file with a number."""
 
 SLICE = 64
-"""Processes looked at in one piece: less than 2 ms."""
+"""Processes examined in one turn of the event loop, in less than 2 ms."""
 
 _COMM = 15
 """Bytes of a program's name that the kernel keeps (TASK_COMM_LEN without the terminating zero)."""
@@ -45,7 +44,7 @@ _DUMP_TRIES = 5
 
 
 async def file(probe: File) -> Outcome:
-    """Whether it exists, or which number is in it."""
+    """Whether a file exists, or the number in it. Raises OSError if it cannot be read."""
     if not probe.file_value:
         return _presence(probe.file)
     try:
@@ -64,7 +63,7 @@ def _presence(path: str) -> Outcome:
 
 
 def number(content: bytes) -> Outcome:
-    """What the first bytes of a file say."""
+    """The outcome for the first bytes of a file with a number."""
     text = content.decode("ascii", "replace").strip(" \t\r\n")
     if len(content) >= NUMBER_BYTES or not re.fullmatch(r"[-+]?[0-9]{1,9}", text):
         return Outcome(passed=False, detail=printable(f'holds "{text[:20]}", no number' if text else "is empty"))
@@ -75,7 +74,7 @@ def number(content: bytes) -> Outcome:
 
 
 def _beginning(path: str) -> bytes:
-    # Not to be held up by a FIFO, nor to get a terminal by accident.
+    # A FIFO must not block us, and a terminal must not become our controlling terminal (open(2)).
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, NUMBER_BYTES)
@@ -84,7 +83,7 @@ def _beginning(path: str) -> bytes:
 
 
 async def process(probe: Process) -> Outcome:
-    """Whether enough processes of that name run. Zombies do not count."""
+    """Whether enough processes of that name run, zombies not included."""
     name, found = os.fsencode(probe.process), 0
     for index, entry in enumerate(_numbers()):
         if index % SLICE == SLICE - 1:
@@ -102,7 +101,7 @@ def _numbers() -> list[str]:
 
 
 def is_called(entry: str, name: bytes) -> bool:
-    """Whether the process with this number (as /proc has it) runs and has this name; False if it has ended."""
+    """Whether the process with this number (an entry of /proc) runs and has this name; false if it has ended."""
     try:
         head, _, rest = beginning_of_stat(entry).rpartition(b")")
         if head.partition(b"(")[2] != name[:_COMM] or rest.split()[:1] in ([b"Z"], [b"X"], []):
@@ -112,12 +111,12 @@ def is_called(entry: str, name: bytes) -> bool:
         words = Path("/proc", entry, "cmdline").read_bytes().split(b"\0")
     except OSError:  # it has ended meanwhile
         return False
-    # The kernel keeps a part of the name; a script's own name is the second word, behind its interpreter's.
+    # The kernel truncates the name. The name of a script is the second word, after that of its interpreter.
     return any(word.rpartition(b"/")[2] == name for word in words[:2])
 
 
 def beginning_of_stat(entry: str) -> bytes:
-    """As much of a process's ``stat`` as has its name and state. Raises OSError when it has ended."""
+    """The beginning of /proc/PID/stat, with the name and state. Raises OSError when the process has ended."""
     descriptor = os.open(f"/proc/{entry}/stat", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 256)
@@ -126,7 +125,7 @@ def beginning_of_stat(entry: str) -> bytes:
 
 
 async def interface(probe: Interface) -> Outcome:
-    """Whether it is up and has a carrier."""
+    """Whether an interface is up and has a carrier. Raises OSError without a netlink socket."""
     named = attribute(_IFLA_IFNAME, os.fsencode(probe.interface) + b"\0")
     request = Request(_RTM_GETLINK, _LINK.pack(socket.AF_UNSPEC, 0, 0, 0, 0) + named)
     with closing(Netlink()) as kernel:
@@ -143,7 +142,7 @@ async def interface(probe: Interface) -> Outcome:
 
 
 async def route(probe: Prefix) -> Outcome:
-    """Whether the main table has a unicast route to exactly this prefix that is not known to be dead."""
+    """Whether the main table has a unicast route to exactly this prefix that the kernel can use."""
     for _ in range(_DUMP_TRIES):
         try:
             if await _is_there(probe):
@@ -175,7 +174,7 @@ def _each(part: bytes) -> list[int]:
 def is_route(part: bytes, offset: int, network: bytes, length: int) -> bool:
     """Whether the netlink message at ``offset`` is a usable route of the main table to exactly this prefix.
 
-    Undecoded: a table has many routes, and one look at the fixed part rules out nearly all. Raises nothing.
+    A table has many routes, so the message is not decoded: the fixed part rules out nearly all. Raises nothing.
     """
     end = min(offset + HEADER.unpack_from(part, offset)[0], len(part))
     at = offset + HEADER.size

@@ -1,37 +1,37 @@
-"""What came of one run of a check."""
+"""The outcome of one run of a check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 DETAIL = 200
-"""Characters kept of what a check has to say: it ends up in a log line."""
+"""Most characters of an outcome's detail, which is logged on one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One answer."""
+    """The outcome of one run."""
 
     passed: bool
     detail: str = ""
     """one printable line"""
     value: int | None = None
-    """the number that came with it, −253–253"""
+    """the number in the output or the file, −253–253"""
 
 
-Tell = Callable[[Outcome], None]
+OnOutcome = Callable[[Outcome], None]
 
 
 class Result(Protocol):
-    """What is called with each result."""
+    """The callback for each result."""
 
     def __call__(self, name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
-        """``detail`` is one printable line that says why; ``seconds`` is how long it took; ``value`` as in Outcome.
+        """``detail``: the reason, one printable line; ``seconds``: how long the run took; ``value`` as in Outcome.
 
-        Returns whether the next results may turn the verdict over, so that they are wanted soon.
+        Returns whether the next results may change the verdict: then the next run follows after ``fast_interval``.
         """
 
 
 def printable(text: str) -> str:
-    """``text`` of bounded length with everything that could disturb a log replaced."""
+    """``text``, of at most ``DETAIL`` characters, with unprintable characters replaced."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text[:DETAIL])

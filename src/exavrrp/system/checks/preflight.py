@@ -8,7 +8,7 @@ from exavrrp.system.privileges import Privileges, Refused, unable
 
 
 def preflight_error(probe: Probe) -> tuple[str, str] | None:
-    """The key that is to blame if this user cannot carry out the check, and why, with the remedy; else None."""
+    """(key, text) if this user cannot carry out the check: the wrong key, and the reason with the remedy. Else None."""
     match probe:
         case Program(command):
             found = _missing(command[0]) or _forbidden(command[0], probe.user)

@@ -11,17 +11,17 @@ from typing import Any
 
 from exavrrp.config.kinds import Asked, File, Http, Interface, Prefix, Process, Tcp
 from exavrrp.system.checks import kernel, web
-from exavrrp.system.checks.outcome import Outcome, Tell
+from exavrrp.system.checks.outcome import OnOutcome, Outcome
 
 LATE = 0.1
-"""Seconds. A time-out that comes later than this finds us guilty, not the service: it gets its time once more."""
+"""Seconds. A timeout that fires later than this was delayed by us, so the service gets the same time once more."""
 
 Running = Coroutine[Any, Any, Outcome]
-"""A probe under way. Raises OSError where there is no answer."""
+"""A probe that runs. Raises OSError without an answer."""
 
 
 def probe_factory(probe: Asked) -> Callable[[], Running]:
-    """What starts the probe anew each time it is called."""
+    """A function that starts the probe each time it is called."""
     match probe:
         case Tcp():
             return lambda: connect(probe)
@@ -38,40 +38,40 @@ def probe_factory(probe: Asked) -> Callable[[], Running]:
 
 
 class ProbeRun:
-    """One run of a probe, from its start until nothing is left of it."""
+    """One run of a probe, from its start until its task has ended."""
 
     def __init__(
         self,
         running: Running,
         timeout: float,
         loop: asyncio.AbstractEventLoop,
-        tell: Tell,
+        on_outcome: OnOutcome,
         gone: Callable[[], None],
     ) -> None:
         self.finished = asyncio.Event()
         self._timeout = timeout
         self._loop = loop
-        self._tell_outcome: Tell | None = tell
+        self._on_outcome: OnOutcome | None = on_outcome
         self._gone = gone
         self._started = loop.time()
         self._due = self._started + timeout
-        self._pardoned = False
+        self._extended = False
         self._task = loop.create_task(running)
         self._task.add_done_callback(self._done)
         self._timer = loop.call_at(self._due, self._time_out)
 
     @property
     def overdue(self) -> bool:
-        """Whether the outcome has been told and the task is still there."""
-        return self._tell_outcome is None
+        """Whether the outcome has been reported and the task still runs."""
+        return self._on_outcome is None
 
     def lasted(self) -> float:
         """Seconds since the start."""
         return self._loop.time() - self._started
 
-    def silence(self) -> None:
-        """Tell no outcome."""
-        self._tell_outcome = None
+    def discard_outcome(self) -> None:
+        """Report no outcome."""
+        self._on_outcome = None
 
     def end(self, grace: float) -> None:  # noqa: ARG002 — the protocol's; a task needs no grace
         """Cancel it."""
@@ -79,19 +79,19 @@ class ProbeRun:
         self._task.cancel()
 
     def abandon(self) -> None:
-        """Be done with it at once."""
-        self.silence()
+        """Cancel it, and report no outcome."""
+        self.discard_outcome()
         self.end(0)
 
     def _time_out(self) -> None:
         now = self._loop.time()
-        if now - self._due > LATE and not self._pardoned:
-            self._pardoned = True
+        if now - self._due > LATE and not self._extended:
+            self._extended = True
             self._due = now + self._timeout
             self._timer = self._loop.call_at(self._due, self._time_out)
         elif not self._task.done():
             self._task.cancel()
-            self._tell(Outcome(passed=False, detail=f"not done within {self._timeout:g} s"))
+            self._report(Outcome(passed=False, detail=f"not done within {self._timeout:g} s"))
 
     def _done(self, task: "asyncio.Task[Outcome]") -> None:
         self._timer.cancel()
@@ -103,27 +103,27 @@ class ProbeRun:
             outcome = task.result()  # a bug of ours is raised again here, for the loop's exception handler
         except OSError as error:
             outcome = Outcome(passed=False, detail=web.why(error))
-        self._tell(outcome)
+        self._report(outcome)
 
-    def _tell(self, outcome: Outcome) -> None:
-        tell, self._tell_outcome = self._tell_outcome, None
-        if tell is not None:
-            tell(outcome)
+    def _report(self, outcome: Outcome) -> None:
+        on_outcome, self._on_outcome = self._on_outcome, None
+        if on_outcome is not None:
+            on_outcome(outcome)
 
 
 class Web:
     """HTTP requests of one check, which share a TLS context.
 
-    Reading all certificate authorities takes so long that it is done before the first election, not during one.
+    Loading all certificate authorities takes long, so it is done once, before the first election.
     """
 
     def __init__(self, probe: Http) -> None:
         self._probe = probe
         self._context: ssl.SSLContext | None = None
-        self._lack = self._prepare()
+        self._error = self._prepare()
 
     def _prepare(self) -> str | None:
-        """Read the authorities; why that failed."""
+        """Load the certificate authorities. Returns None, or why that failed."""
         try:
             self._context = web.context(self._probe)
         except OSError as error:
@@ -131,11 +131,11 @@ class Web:
         return None
 
     async def ask(self) -> Outcome:
-        """Ask once. Raises OSError."""
-        if self._lack is not None:
-            self._lack = self._prepare()
-        if self._lack is not None:
-            return Outcome(passed=False, detail=self._lack)
+        """Send one request. Raises OSError."""
+        if self._error is not None:
+            self._error = self._prepare()
+        if self._error is not None:
+            return Outcome(passed=False, detail=self._error)
         return await web.ask(self._probe, self._context)
 
 
@@ -146,7 +146,7 @@ async def connect(probe: Tcp) -> Outcome:
     with socket.socket(family, socket.SOCK_STREAM) as opened:
         opened.settimeout(0)
         await asyncio.get_running_loop().sock_connect(opened, (str(where.address), where.port))
-        # With nobody listening on a port of our own that the kernel gives out, it may connect us to ourselves.
+        # A TCP self-connection: nobody listens on that local port, and the kernel has chosen it for our end, too.
         if opened.getsockname() == opened.getpeername():
             return Outcome(passed=False, detail="Connection refused")
     return Outcome(passed=True)

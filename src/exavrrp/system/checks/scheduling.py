@@ -1,18 +1,17 @@
 """When each check is carried out: at its interval, never twice at once, spread over time.
 
-``Checks`` owns the timers. The rules are the same for programs and for probes without one:
+``Checks`` owns the timers. The rules are the same for programs and for probes:
 
-- Runs start at beats, ``interval`` apart; ``fast_interval`` apart from the last one while the results speak against the
-  verdict (as HAProxy's ``fastinter``), so that a change is known sooner without asking more often in between.
-
-- Runs of one check never overlap. While one is being ended, each further interval counts as a failure: a program that
-  cannot even be killed (it waits for a dead disk) does not keep a node Active.
-- Starts are spread: checks that are started together would compete for the CPU and all look slow.
-- Which checks there are may change (``set``): one whose definition stays goes on as if nothing had happened.
-- After a pause of our own one run is enough: those that were missed say nothing about now.
-- A program that was run and may not be run any more, because others can change it now, says nothing about the service:
-  a roll-out with another umask would take the service down on all nodes at once. But nobody can know what is in it any
-  more, so it is not run. Its last results stand for ``REFUSAL_GRACE``, loudly; then it fails.
+- Runs start ``interval`` apart. While the results contradict the verdict they start ``fast_interval`` apart (as with
+  HAProxy's ``fastinter``): a change is detected sooner, without a shorter interval the rest of the time.
+- Runs of one check never overlap. While a run is being ended, each further interval counts as a failure: a program that
+  cannot even be killed (it waits for a disk that hangs) does not keep a node Active.
+- The first runs are staggered: checks that start at once would compete for the CPU and all be slow.
+- The set of checks may change (``set``). A check whose definition stays is not affected.
+- After a pause of this process, missed runs are not made up for: their results would be out of date.
+- If other users can change a program now, it is not run any more (``Refused``). That is no evidence about the service:
+  a rollout with a wrong umask would otherwise take the service down on all nodes at once. So the last results remain
+  valid for ``REFUSAL_GRACE``, which is logged; then the check fails.
 """
 
 import asyncio
@@ -25,9 +24,9 @@ from typing import Protocol
 from exavrrp.config import Check
 from exavrrp.config.kinds import Program, Shell
 from exavrrp.system import children
-from exavrrp.system.checks.outcome import Outcome, Result, Tell
+from exavrrp.system.checks.outcome import OnOutcome, Outcome, Result
 from exavrrp.system.checks.probes import ProbeRun, probe_factory
-from exavrrp.system.checks.programs import Process, starter
+from exavrrp.system.checks.programs import ProgramRun, starter
 from exavrrp.system.privileges import Refused
 
 STAGGER = 0.05
@@ -37,73 +36,73 @@ CLOSING_GRACE = 0.2
 """Seconds between SIGTERM and SIGKILL when the agent stops: ExaBGP gives it two seconds for everything."""
 
 CLOSING_LIMIT = 0.5
-"""Seconds until a program that not even SIGKILL ends is left to itself."""
+"""Seconds to wait for a program after SIGTERM; then it is not waited for any more."""
 
 
 REFUSAL_GRACE = 600.0
-"""Seconds that the results of a program stand after it could be run for the last time: for somebody to read the log and
-put it right on every node, and short enough for a failure of the service not to go unnoticed meanwhile."""
+"""Seconds for which the last results of a program that is refused remain valid: time for an operator to correct it on
+every node. A failure of the service is not detected meanwhile, so it is not longer."""
 
 
 class Run(Protocol):
-    """One run of a check, from its start until nothing of it is left."""
+    """One run of a check, from its start until its process or task has ended."""
 
     finished: asyncio.Event
 
     @property
     def overdue(self) -> bool:
-        """Whether the outcome has been told and the run is still there."""
+        """Whether the outcome has been reported and the run has not ended yet."""
 
     def lasted(self) -> float:
         """Seconds since the start."""
 
-    def silence(self) -> None:
-        """Tell no outcome."""
+    def discard_outcome(self) -> None:
+        """Report no outcome."""
 
     def end(self, grace: float) -> None:
-        """Ask it to end, and insist after ``grace`` seconds."""
+        """End it: SIGTERM, and SIGKILL after ``grace`` seconds, or cancel the task."""
 
     def abandon(self) -> None:
-        """Be done with it at once."""
+        """End it at once, and report no outcome."""
 
 
-Start = Callable[[asyncio.AbstractEventLoop, Tell, Callable[[], None]], Run]
-"""Begins a run: (loop, what to do with the outcome, what to do when nothing is left of it). Raises OSError."""
+Start = Callable[[asyncio.AbstractEventLoop, OnOutcome, Callable[[], None]], Run]
+"""Starts a run: (loop, called with the outcome, called when the run has ended). Raises OSError."""
 
 
 Distrust = Callable[[str, str, float], None]
-"""What is called when a program is not run any more: (check, why and the remedy, seconds until it fails for that)."""
+"""Called when a program is refused: (check, the reason with the remedy, seconds until the check fails)."""
 
 
-def _unheard(check: str, why: str, seconds: float) -> None:
-    """Nobody wants to know."""
+def _ignore(check: str, why: str, seconds: float) -> None:
+    """Does nothing."""
 
 
 class Checks:
     """All checks of this node."""
 
-    def __init__(self, result: Result, distrust: Distrust = _unheard) -> None:
+    def __init__(self, result: Result, distrust: Distrust = _ignore) -> None:
         self._result = result
         self._distrust = distrust
         self.schedules: dict[str, Schedule] = {}
         """of each check, by its name"""
         self.ending: list[Run] = []
-        """runs of checks that are carried out no more, or differently; ``set`` drops those that have ended"""
+        """runs of checks that were removed or changed; ``set`` drops those that have ended"""
 
     def distrusted(self) -> dict[str, str]:
-        """The checks whose last results stand although their programs are not run any more, and why they are not."""
+        """Check → why its program is refused, of those whose last results are still valid."""
         return {name: one.distrusted for name, one in self.schedules.items() if one.distrusted is not None}
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Be ready. To be called in the main thread."""
+        """Prepare to start programs. To be called in the main thread."""
         self._loop = loop
         children.expect()
 
     def set(self, checks: Iterable[Check]) -> None:
-        """Carry out exactly these, those that are new from now on.
+        """Carry out exactly these checks.
 
-        One that stays as it is keeps its beats, its pace and what runs. What runs of one that is gone, or is another
-        now, is ended and tells no result; another one begins when nothing is left of it, or ``CLOSING_LIMIT`` later.
+        A check that stays as it is keeps its times and its current run. The run of a check that was removed or changed
+        is ended without a result. A changed check starts when that run has ended, or after ``CLOSING_LIMIT``.
         """
         wanted = {check.name: check for check in checks}
         self.ending = [run for run in self.ending if not run.finished.is_set()]
@@ -124,9 +123,9 @@ class Checks:
         self.ending += [run for schedule in closed.values() if (run := schedule.close()) is not None]
 
     async def close(self) -> None:
-        """Start nothing more, end what runs, and reap it; no result is told any more. Takes CLOSING_LIMIT at most.
+        """Start no more runs, and end and reap those that run, without results. Takes ``CLOSING_LIMIT`` at most.
 
-        A cancelled ``close`` kills at once what is left.
+        If it is cancelled, the remaining processes are killed at once.
         """
         runs = [run for schedule in self.schedules.values() if (run := schedule.close()) is not None]
         runs += [run for run in self.ending if not run.finished.is_set()]
@@ -140,7 +139,7 @@ class Checks:
 
 
 def following(beat: float, pace: float, now: float) -> float:
-    """The first beat after ``now``, if there was one at ``beat`` and they are ``pace`` seconds apart."""
+    """The first start after ``now``, if one was at ``beat`` and they are ``pace`` seconds apart."""
     return beat + pace * (1 + max(0, now - beat) // pace)
 
 
@@ -152,36 +151,36 @@ class Schedule:
         check: Check,
         begin: Start,
         result: Result,
-        distrust: Distrust = _unheard,
+        distrust: Distrust = _ignore,
     ) -> None:
         self.check = check
         self.distrusted: str | None = None
-        """why the program is not run, while its last results stand"""
+        """why the program is refused, while its last results are valid"""
         self._distrust = distrust
         self._trusted: float | None = None
-        """when it could be run for the last time"""
+        """when it was started for the last time (``loop.time()``)"""
         self._result = result
         self._begin = begin
         self.run: Run | None = None
-        """what runs now"""
+        """the current run"""
         self.due = math.inf
-        """when it is to run next (``loop.time()``)"""
+        """when the next run starts (``loop.time()``)"""
         self._timer: asyncio.TimerHandle | None = None
         self._pace = check.interval
         self._closed = False
         self._then: Callable[[], None] | None = None
 
     def open(self, loop: asyncio.AbstractEventLoop, first: float) -> None:
-        """Run at ``first`` for the first time, or now if that is over; does nothing when it is open, or closed."""
+        """Start the first run at ``first``, or now if that is past. Does nothing when it is open or closed."""
         if self._timer is None and not self._closed:
             self._loop = loop
             self.due = first
             self._timer = loop.call_at(self.due, self._tick)
 
     def close(self, then: Callable[[], None] | None = None) -> Run | None:
-        """Start nothing more, and tell nothing more; what runs is asked to end. ``then``: when nothing is left of it.
+        """Start no more runs, report no more results, and end the current run, which is returned.
 
-        Without anything that runs, ``then`` is not called.
+        ``then`` is called when that run has ended; without a current run it is not called.
         """
         self._closed = True
         if self._timer is not None:
@@ -189,7 +188,7 @@ class Schedule:
             self._timer = None
         if self.run is not None:
             self._then = then
-            self.run.silence()
+            self.run.discard_outcome()
             self.run.end(CLOSING_GRACE)
         return self.run
 
@@ -199,7 +198,7 @@ class Schedule:
         if self.run is None:
             self._start()
         elif self.run.overdue:
-            self._tell(Outcome(passed=False, detail=f"still there after {self.run.lasted():.1f} s"))
+            self._report(Outcome(passed=False, detail=f"still there after {self.run.lasted():.1f} s"))
 
     def _arm(self) -> None:
         self.due = following(self._beat, self._pace, self._loop.time())
@@ -208,12 +207,12 @@ class Schedule:
     def _start(self) -> None:
         self._started = self._loop.time()
         try:
-            self.run = self._begin(self._loop, self._tell, self._gone)
+            self.run = self._begin(self._loop, self._report, self._gone)
             self._trusted, self.distrusted = self._started, None
         except Refused as refused:
             self._refuse(refused.text)
         except OSError as error:
-            self._tell(Outcome(passed=False, detail=f"cannot be started: {error.strerror}"))
+            self._report(Outcome(passed=False, detail=f"cannot be started: {error.strerror}"))
 
     def _refuse(self, why: str) -> None:
         left = 0.0 if self._trusted is None else self._trusted + REFUSAL_GRACE - self._started
@@ -222,9 +221,9 @@ class Schedule:
             self._distrust(self.check.name, why, left)
         else:
             self._trusted = self.distrusted = None
-            self._tell(Outcome(passed=False, detail=f"cannot be started: {why}"))
+            self._report(Outcome(passed=False, detail=f"cannot be started: {why}"))
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         seconds = self._loop.time() - self._started
         changing = self._result(self.check.name, outcome.passed, outcome.detail, seconds, outcome.value)
         pace = (changing and self.check.fast_interval) or self.check.interval
@@ -243,6 +242,6 @@ def _beginning(check: Check) -> Start:
     probe = check.probe
     if isinstance(probe, Program | Shell):
         ready = starter(check.name, probe)
-        return lambda loop, tell, gone: Process(ready, check.timeout, loop, tell, gone, name=check.name)
+        return lambda loop, on_outcome, gone: ProgramRun(ready, check.timeout, loop, on_outcome, gone, name=check.name)
     ask = probe_factory(probe)
-    return lambda loop, tell, gone: ProbeRun(ask(), check.timeout, loop, tell, gone)
+    return lambda loop, on_outcome, gone: ProbeRun(ask(), check.timeout, loop, on_outcome, gone)

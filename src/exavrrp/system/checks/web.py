@@ -1,11 +1,11 @@
-"""One HTTP request, and as much of the answer as is needed to judge it.
+"""One HTTP request, and as much of the response as is needed for an outcome.
 
-``Answer`` is the bytes' side, without a socket: h11 reads the protocol, and this file decides what is good and when
-enough has been read. ``ask`` is the connection's side. A server that never ends, or that speaks nonsense, costs
-``MOST_READ`` bytes and the check's timeout at most, and adverts go on between any two ``PIECE`` of them.
+``Answer`` has no socket: h11 parses the protocol, and this file decides the outcome and when enough has been read.
+``ask`` has the connection. A response without an end, or that is no HTTP, costs at most ``MOST_READ`` bytes and the
+check's timeout, and the event loop runs between any two pieces of ``PIECE`` bytes.
 
-The host of a URL is always an address: a check must not fail because name service does, and the system's resolver
-would need a thread that nothing can stop. The name that the server knows itself by is given beside it.
+The host of a URL is always an address: a check must not fail because name resolution does, and the system's resolver
+needs a thread that cannot be stopped. The server's name is a separate key (``host``).
 """
 
 import asyncio
@@ -18,40 +18,40 @@ from exavrrp.config.kinds import Http
 from exavrrp.system.checks.outcome import Outcome, printable
 
 MOST_HEAD = 16384
-"""Bytes of one header block."""
+"""Most bytes of one header block."""
 
 MOST_READ = 131072
-"""Bytes of the whole answer that are read. Text that is looked for stands in the first ones."""
+"""Most bytes of the response that are read. The text of ``contains`` must be within them."""
 
 PIECE = 1024
-"""Bytes judged in one turn of the event loop: a body in chunks of one byte each takes h11 some 2 ms for so many."""
+"""Bytes parsed in one turn of the event loop: in chunks of one byte each, h11 takes about 2 ms for them."""
 
 GOOD = range(200, 400)
 """Status codes that pass unless others are configured."""
 
 
 class Answer:
-    """What a server says to one request."""
+    """A server's response to one request."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
         self._sought = None if http.contains is None else http.contains.encode()
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=MOST_HEAD)
         self.read = 0
-        """bytes of the answer that have been taken in"""
+        """bytes of the response that have been parsed"""
         self._status: int | None = None
         self.body = bytearray()
-        """what is kept of the body, to look for text in; at most ``MOST_READ`` bytes"""
+        """the body so far, for ``contains``; at most ``MOST_READ`` bytes"""
 
     def request(self) -> bytes:
-        """What to send."""
+        """The bytes of the request."""
         host = self._http.host or _authority(self._http)
         headers = [("Host", host), ("User-Agent", "exavrrp"), ("Accept", "*/*"), ("Connection", "close")]
         request = h11.Request(method="GET", target=self._http.http.target, headers=headers)
         return (self._connection.send(request) or b"") + (self._connection.send(h11.EndOfMessage()) or b"")
 
     def feed(self, data: bytes) -> Outcome | None:
-        """The outcome, as soon as it is known; ``data`` is empty when the server has closed the connection."""
+        """Parses ``data``, empty at the end of the connection. Returns the outcome, None if it is not known yet."""
         self.read += len(data)
         try:
             self._connection.receive_data(data)
@@ -106,7 +106,7 @@ def _authority(http: Http) -> str:
 
 
 def context(http: Http) -> ssl.SSLContext | None:
-    """What TLS needs to know, None without TLS. Takes some milliseconds; raises OSError for an unusable ca_file."""
+    """The TLS context of a check, None without TLS. Takes milliseconds. Raises OSError for an unusable ca_file."""
     if not http.http.tls:
         return None
     made = ssl.create_default_context(cafile=http.ca_file)
@@ -117,7 +117,7 @@ def context(http: Http) -> ssl.SSLContext | None:
 
 
 async def ask(http: Http, secure: ssl.SSLContext | None) -> Outcome:
-    """Ask once. Raises OSError when there is no connection to the server."""
+    """Sends one request and returns the outcome. Raises OSError without a connection to the server."""
     where = http.http.endpoint
     name = (http.host or "").partition(":")[0] or str(where.address)
     reader, writer = await asyncio.open_connection(
@@ -129,14 +129,14 @@ async def ask(http: Http, secure: ssl.SSLContext | None) -> Outcome:
         outcome = None
         while outcome is None:
             outcome = answer.feed(await reader.read(PIECE))
-            await asyncio.sleep(0)  # what has been received already is read without waiting
+            await asyncio.sleep(0)  # read() returns without a turn of the loop while data is buffered
         return outcome
     finally:
         writer.transport.abort()
 
 
 def why(error: OSError) -> str:
-    """What an error means, on one line."""
+    """The text for an error, on one line."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return printable(f"certificate refused: {error.verify_message}")
     if isinstance(error, ssl.SSLError):
