@@ -1,15 +1,15 @@
-"""What the kernel lets this process do, and that programs we start may do none of it.
+"""The capabilities of this process, and how the programs that it starts get none.
 
-``missing`` is called at the start rather than at the first takeover. ``renounce`` is called by a thread that is about
-to start a program, and that ends afterwards. Python has no binding for the system calls; they come from the C library.
+``missing`` is called at the start, not at the first takeover. ``renounce`` is called by a thread that starts programs,
+and nothing else. Python has no binding for the system calls; they are called through the C library.
 
-A program gains capabilities in three ways (capabilities(7), "Transformation of capabilities during execve()"): from
-our ambient set, which systemd's AmbientCapabilities= fills; from our inheritable set, with files that say so; and, with
-user 0, for being root. The first two are emptied, which needs no right. The secure bit "noroot" would close the third,
-but only CAP_SETPCAP may set it, which a container does not get that drops everything and adds what it needs. So a
-program of user 0 is started by a thread that has no capability at all, and "no new privileges" (prctl(2)): an execve()
-that would give it some then gives it what the thread had, which is nothing (cap_bprm_creds_from_file() in the kernel's
-security/commoncap.c). Capabilities and that bit belong to the calling thread: the others keep theirs.
+A program gains capabilities in three ways (capabilities(7), "Transformation of capabilities during execve()"): from our
+ambient set, which systemd's AmbientCapabilities= fills; from our inheritable set, if its file has capabilities; and by
+being user 0. The first two sets are emptied, which needs no right. The secure bit "noroot" would prevent the third, but
+setting it needs CAP_SETPCAP, which a container often lacks. So a program of user 0 is started by a thread that has no
+capability at all, and has "no new privileges" (prctl(2)): an execve() then cannot give the program more than the thread
+has, which is nothing (cap_bprm_creds_from_file() in the kernel's security/commoncap.c). Capabilities and that bit
+belong to the calling thread; the other threads keep theirs.
 """
 
 import ctypes
@@ -19,13 +19,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 NUMBERS = {"CAP_KILL": 5, "CAP_SETGID": 6, "CAP_SETUID": 7, "CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13, "CAP_IPC_LOCK": 14}
-"""linux/capability.h: those that we have a use for."""
+"""linux/capability.h: those that the agent may use."""
 
 NEEDED = ("CAP_NET_ADMIN", "CAP_NET_RAW")
-"""Addresses on lo and SO_BINDTODEVICE; raw sockets."""
+"""For addresses on lo and SO_BINDTODEVICE; for raw sockets."""
 
 FOR_ANOTHER_USER = ("CAP_SETUID", "CAP_SETGID", "CAP_KILL")
-"""To start a program as another user with its groups, and to end it when it overruns (kill(2))."""
+"""For starting a program as another user with its groups, and for killing it when it overruns (kill(2))."""
 
 _PR_SET_NO_NEW_PRIVS = 38
 """linux/prctl.h."""
@@ -48,9 +48,10 @@ def missing(
 
 
 def remedy(names: Iterable[str]) -> str:
-    """How an operator gives ExaBGP, and so us, these capabilities: in a unit, and in a container.
+    """Text: how an operator gives these capabilities to ExaBGP, and so to us, in a unit and in a container.
 
-    Root has what it is not deprived of; another user has what it is given, which containers can do for root only.
+    Root has every capability that was not removed. Another user has only those that it is given; containers can give
+    them to root only.
     """
     listed = list(names)
     setting = "CapabilityBoundingSet" if os.geteuid() == 0 else "AmbientCapabilities"
@@ -59,16 +60,15 @@ def remedy(names: Iterable[str]) -> str:
 
 
 def renounce(*, entirely: bool) -> None:
-    """From now on, programs that this thread starts get no capabilities from us; there is no way back.
+    """Programs that this thread starts get no capabilities from now on, which cannot be undone. Raises OSError.
 
-    ``entirely``: the thread keeps none itself, and no program gets any from being root or from its file either. Raises
-    OSError.
+    ``entirely``: the thread drops its own ones, too, and no program gets any by being root or from its file.
     """
     effective, permitted, _, more_effective, more_permitted, _ = _SETS.unpack(_capget())
     if entirely:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1)
         effective = permitted = more_effective = more_permitted = 0
-    _capset([effective, permitted, 0, more_effective, more_permitted, 0])  # takes the ambient set along
+    _capset([effective, permitted, 0, more_effective, more_permitted, 0])  # empties the ambient set, too
 
 
 def _prctl(option: int, *arguments: int) -> int:

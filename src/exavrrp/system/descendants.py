@@ -1,9 +1,9 @@
-"""The processes that our children have started, and those that these have: found without any right.
+"""All descendants of our children, found without any privilege.
 
-A program escapes from its process group and session by setsid(2), or by what calls it (timeout(1), sudo(8), daemons),
-but not from its parent: the kernel lists the children of each process (``/proc/PID/task/*/children``, proc(5); without
-CONFIG_PROC_CHILDREN there seem to be none). One whose parent has ended belongs to the nearest ancestor that has asked
-for that, the "child subreaper" (prctl(2)): to us. Of these the environment tells whose they were.
+A program leaves its process group and session by setsid(2), or by a program that calls it (timeout(1), sudo(8),
+daemons), but it cannot leave its parent: the kernel lists the children of each process (``/proc/PID/task/*/children``,
+proc(5); empty without CONFIG_PROC_CHILDREN). When a parent ends, its children are given to the nearest ancestor that is
+a "child subreaper" (prctl(2)), which we are. A variable in the environment of these orphans identifies their origin.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ _libc = ctypes.CDLL(None)
 
 
 def inherit() -> None:
-    """Become the parent of every process of our descendants whose parent ends. They have to be reaped then."""
+    """Become the parent of all descendants whose parent ends (PR_SET_CHILD_SUBREAPER). The caller must reap them."""
     _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _read(path: str) -> bytes:
-    """A file of proc(5); for each program that ends, some are read. Raises OSError."""
+    """The content of a file of proc(5). Unbuffered, because many are read. Raises OSError."""
     with open(path, "rb", buffering=0) as file:
         return file.read()
 
 
 def children(process: int) -> list[int]:
-    """The children of a process, those that have ended and not been reaped among them; none if it is gone."""
+    """The children of a process, including zombies; empty if it has ended."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{process}/task"):
@@ -42,7 +42,7 @@ def children(process: int) -> list[int]:
 
 
 def alike(process: int) -> list[int]:
-    """Those of its children that run with our command line; ourselves, if we are one. None that has ended."""
+    """The children of a process that run with our command line, including ourselves; no zombies."""
     return [child for child in children(process) if _command(child) == _command("self") != b""]
 
 
@@ -54,7 +54,7 @@ def _command(process: int | str) -> bytes:
 
 
 def started(process: int) -> int | None:
-    """When a process was started, in clock ticks since the boot; None if it is gone."""
+    """When a process was started, in clock ticks since the boot; None if it has ended."""
     try:
         return start_time(_read(f"/proc/{process}/stat"))
     except OSError:
@@ -64,7 +64,7 @@ def started(process: int) -> int | None:
 def bears(process: int, mark: bytes) -> bool:
     """Whether a process was started with ``mark`` (``NAME=value``) in its environment.
 
-    That of another user is read with CAP_SYS_PTRACE only (proc(5)); without it the answer is no.
+    For a process of another user that needs CAP_SYS_PTRACE (proc(5)); without it the answer is false.
     """
     try:
         return mark in _read(f"/proc/{process}/environ").split(b"\0")
@@ -73,14 +73,14 @@ def bears(process: int, mark: bytes) -> bool:
 
 
 def group(process: int) -> int | None:
-    """The process group of a process; None if it is gone."""
+    """The process group of a process; None if it has ended."""
     with contextlib.suppress(ProcessLookupError):
         return os.getpgid(process)
     return None
 
 
 def under(roots: Iterable[int], others: Iterable[int] = ()) -> list[int]:
-    """All descendants of these processes, parents first; and ``others`` with theirs."""
+    """All descendants of ``roots``, and ``others`` with their descendants, parents first."""
     found = list(others)
     waiting = [*roots, *found]
     while waiting:
@@ -91,10 +91,10 @@ def under(roots: Iterable[int], others: Iterable[int] = ()) -> list[int]:
 
 
 def send(number: signal.Signals, family: Callable[[], Iterable[int]]) -> None:
-    """Send a signal to each process of ``family``, until a second look at it has found nobody new.
+    """Send a signal to each process of ``family``, until two calls of it in a row have returned no new one.
 
-    One that is being inherited at that moment can be missing from the first look. Whoever must not be sent a signal by
-    us is left out (kill(2)).
+    An orphan that is being given to us may be missing from a single call. Processes that we have no right to signal
+    are skipped (kill(2)).
     """
     reached: set[tuple[int, int | None]] = set()
     calm = 0
@@ -110,7 +110,7 @@ def _send_one(number: signal.Signals, process: int, since: int | None) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(process)
         try:
-            if since is not None and started(process) == since:  # not another one with its number
+            if since is not None and started(process) == since:  # the number was not reused
                 signal.pidfd_send_signal(descriptor, number)
         finally:
             os.close(descriptor)

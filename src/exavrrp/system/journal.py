@@ -1,11 +1,11 @@
 """The log on stderr: one line per event, as text for people or as JSON for programs.
 
-stderr is inherited from ExaBGP and often a pipe. A reader that stops reading must never stop the engine, so a line is
-written only when the descriptor can take it at once; a line that cannot be is dropped and counted, and the count is
-said with the next line that gets through. Repeated events can be limited by a key: the first is written at once, then
-at most one in ``LIMIT`` seconds, with the number that were left out.
+stderr is inherited from ExaBGP and often a pipe. A reader that stops reading must never block the engine, so a line is
+written only when the descriptor can take it at once. Otherwise it is dropped and counted, and the next line that is
+written has the count (``lines_dropped``). Repeated events are rate-limited by a key: the first is written at once, then
+at most one in ``LIMIT`` seconds, with the number of events that it stands for (``count``).
 
-Nothing here is ever written to stdout: that is ExaBGP's.
+Nothing is ever written to stdout, which is ExaBGP's API.
 """
 
 import json
@@ -21,14 +21,14 @@ from typing import Any
 from exavrrp.ports import Severity
 
 LIMIT = 10.0
-"""Seconds between two lines of one limited key: often enough to be noticed, rare enough to be read."""
+"""Shortest time in seconds between two lines of one rate-limited key."""
 
 LONGEST = 4000
-"""Bytes in a line: below PIPE_BUF (4096, pipe(7)), so that a pipe reported writable takes a whole line."""
+"""Most bytes in a line: below PIPE_BUF (4096, pipe(7)), so that a writable pipe takes a whole line."""
 
 
 class Format(StrEnum):
-    """How a line is written."""
+    """The format of lines."""
 
     TEXT = "text"
     JSON = "json"
@@ -55,19 +55,19 @@ class Journal:
         self._ready.register(descriptor, select.POLLOUT)
 
     def info(self, event: str, **fields: object) -> None:
-        """Something that an operator wants to read later."""
+        """Log an event that needs no action."""
         self._record(Severity.INFO, event, fields)
 
     def warning(self, event: str, **fields: object) -> None:
-        """Something that an operator should look into."""
+        """Log an event that an operator should look into."""
         self._record(Severity.WARNING, event, fields)
 
     def error(self, event: str, **fields: object) -> None:
-        """Something that keeps us from doing our work."""
+        """Log an event that keeps us from doing our work."""
         self._record(Severity.ERROR, event, fields)
 
     def limited(self, key: Hashable, level: Severity, event: str, **fields: object) -> None:
-        """The same, at most once in ``LIMIT`` seconds for ``key``; ``count`` says how many this line stands for."""
+        """Log an event at most once in ``LIMIT`` seconds for each ``key``; ``count``: how many events a line is for."""
         now = self._clock()
         known = self._limited.get(key)
         if known is not None and now < known.next:
@@ -85,7 +85,7 @@ class Journal:
             document = {"time": stamp, "level": level, "event": event, **fields, **dropped}
             line = json.dumps(document, default=str)
         else:
-            # One line an event, whatever a program said: a traceback's newlines are spelled out, as in JSON.
+            # One line per event: newlines (of a traceback, say) are escaped, as in JSON.
             line = f"{stamp} {level}: {as_text(event, {**fields, **dropped})}".replace("\n", "\\n")
         self._write(line)
 
@@ -99,12 +99,12 @@ class Journal:
                 self._dropped = 0
                 return
         except OSError:
-            pass  # the reader is gone: nobody is left to tell, and the engine goes on
+            pass  # the reader is gone, which must not stop the engine
         self._dropped += 1
 
 
 def as_text(event: str, fields: dict[str, Any]) -> str:
-    """One event for people: the sentence for what they look for most, ``event key=value …`` for the rest."""
+    """One event as text: a sentence for the most frequent ones, ``event key=value …`` for all others."""
     router = fields.get("router")
     match event:
         case "transition":

@@ -1,12 +1,12 @@
-"""Reads the secrets of authentications, and refuses those that others could read or replace.
+"""Reads the secrets of authentications, and refuses those that other users could read or replace.
 
-A key file holds ``hex:`` and 64 to 128 hexadecimal digits, one line, as keepalived reads it. Nothing else is taken:
-where keepalived finds no ``hex:``, the text itself is the key, and digits without it would be one key here and another
-one there.
+A key file holds one line of ``hex:`` and 64 to 128 hexadecimal digits, as keepalived reads it. Without ``hex:`` it is
+refused: keepalived would take the text itself as the key, so the same digits would be different keys here and there.
 
-As ssh does with its private keys, a file that everybody may read is refused, and so is one that somebody else could
-replace: every folder above it counts. Its group may read it, because an agent that is not root has to. The same holds
-for a configuration that contains a secret. A systemd credential is a file in ``$CREDENTIALS_DIRECTORY``.
+As ssh does with private keys, a file that everybody may read is refused. So is one that another user could replace,
+which depends on every directory above it. Its group may read it, because an agent that is not root must be able to. The
+same rules apply to a configuration that contains a secret. A systemd credential is a file in
+``$CREDENTIALS_DIRECTORY``.
 """
 
 import os
@@ -19,18 +19,18 @@ from exavrrp.system.privileges import weakness
 from exavrrp.vrrp import auth
 
 DIRECTORY = "CREDENTIALS_DIRECTORY"
-"""Where systemd says that the credentials of a unit are (systemd.exec(5)); ExaBGP hands its environment on."""
+"""Environment variable with the directory of a unit's credentials (systemd.exec(5)). ExaBGP passes it on."""
 
 PREFIX = "hex:"
 
 _MOST = 1024
-"""Bytes read of a file; the longest key has 132."""
+"""Bytes read of a file; the longest key has 132 characters."""
 
 _REMEDY = f'(umask 077; echo "{PREFIX}$(openssl rand -hex 32)" >'
 
 
 def read(place: Place) -> bytes:
-    """The secret in its place. Raises ValueError, which completes "is …, which", with a remedy and without secrets."""
+    """The secret. Raises ValueError: its text completes "is …, which", has the remedy, and contains no secret."""
     match place:
         case KeyFile(path):
             _protected(path)
@@ -61,7 +61,7 @@ def _credential(name: str) -> str:
 
 
 def _protected(path: str) -> None:
-    """Raises ValueError if others could read or replace the file."""
+    """Raises ValueError if other users could read or replace the file."""
     try:
         mode = Path(path).stat().st_mode
         found = weakness(path)
@@ -86,7 +86,7 @@ def _secret(path: str) -> bytes:
 
 def _content(path: str) -> str:
     try:
-        # A pipe in its place is not waited for.
+        # O_NONBLOCK: a pipe must not block us.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}; make it readable for the user of ExaBGP alone") from None

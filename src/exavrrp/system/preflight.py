@@ -1,10 +1,10 @@
-"""What would keep ``run`` from its work on this host, said before anything depends on it.
+"""What would keep ``run`` from working on this host, for ``exavrrp check``.
 
-All of it is the view of the user who asks. ``exavrrp check`` is often run by root in a shell, while ExaBGP starts
-``run`` as another user, with capabilities from its unit and in directories that systemd makes when the unit starts. So
-only what must hold for ExaBGP too is an error: where root lacks a capability, or nobody can gain one any more (it is
-not in the bounding set, as in a container), or root cannot write to a directory. The rest is a warning or a note that
-names the user.
+All findings are from the point of view of the user who runs the check. ``exavrrp check`` is often run by root in a
+shell, while ExaBGP starts ``run`` as another user, with capabilities from its unit, and in directories that systemd
+makes when the unit starts. So only what applies to ExaBGP, too, is an error: root lacks a capability, no process can
+gain one (it is not in the bounding set, as in a container), or root cannot write to a directory. Everything else is a
+warning or a note that names the user.
 """
 
 import grp
@@ -30,14 +30,14 @@ WRITABLE = (
 
 
 class Weight(StrEnum):
-    """How much a finding matters."""
+    """The severity of a finding."""
 
     ERROR = "error"
-    """``run`` would not begin"""
+    """``run`` would not start"""
     WARNING = "warning"
-    """``run`` would go on without something"""
+    """``run`` would work with a limitation"""
     NOTE = "note"
-    """another user may see something else"""
+    """the result may differ for another user"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class Finding:
 
     weight: Weight
     text: str
-    """what is wrong, or not known, with the remedy"""
+    """what is wrong or unknown, with the remedy"""
 
 
 def findings(configuration: Configuration) -> Iterator[Finding]:
-    """What would keep ``run`` from its work, as far as the user who asks can know. Raises nothing."""
+    """All findings for this user on this host. Raises nothing."""
     user = _name(os.geteuid())
     yield from _capabilities(user)
     state = Path(configuration.agent.state_directory)
@@ -75,7 +75,7 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _network(configuration: Configuration) -> Iterator[Finding]:
-    """What names an address, an interface or a group that this host does not have."""
+    """Configured addresses, interfaces and groups that this host does not have."""
     agent = configuration.agent
     sources: dict[Address, str] = {}
     interfaces: dict[str, str] = {}
@@ -117,7 +117,7 @@ def _capabilities(user: str) -> Iterator[Finding]:
 
 
 def _another_view(state: Path, user: str) -> Iterator[Finding]:
-    """Who owns the state directory is who ``run`` is: systemd's RuntimeDirectory= gives it to the user of the unit."""
+    """A note if ``run`` has another user: systemd's RuntimeDirectory= gives the state directory to the unit's user."""
     try:
         owner = state.stat().st_uid
     except OSError:
@@ -128,7 +128,7 @@ def _another_view(state: Path, user: str) -> Iterator[Finding]:
 
 
 def _unwritable(directory: Path, *files: str) -> str | None:
-    """Why this user could not make ``directory``, and write these files in it; None if it could."""
+    """Why this user cannot make ``directory`` and write these files in it; None if it can."""
     there = directory
     while not os.path.lexists(there):
         there = there.parent

@@ -1,15 +1,15 @@
-"""Who a program runs as, and whether it may: never as root by accident.
+"""The user that a program runs as, and whether it may be run: no program of another user runs as root.
 
-If the agent is root, a program runs as its configured user, with the groups that a login of this user has
-(getgrouplist(3)); without one it runs as root. Another user needs ``capabilities.FOR_ANOTHER_USER``, which a container
-may lack. As with keepalived's script security, nobody else may be able to change what is run: the program, every folder
-above it, and every link on the way to it must belong to root or that user, and must not be writable by others (a sticky
-folder such as /tmp may be: what is in it stays its owner's). It is looked at before each start.
+If the agent is root, a program runs as its configured user, with the groups of a login of this user (getgrouplist(3));
+without one it runs as root. Another user needs ``capabilities.FOR_ANOTHER_USER``, which a container may lack. As with
+keepalived's script security, no other user may be able to change the program: the file, every directory above it, and
+every link on its path must belong to root or the program's user, and must not be writable by others. (A sticky
+directory such as /tmp may be: only the owner of a file can replace it there.) This is checked before each start.
 
-In a user namespace, whoever is outside of it (the root that owns ``/``, in the first place) appears as one and the same
-user, who has to be trusted.
+In a user namespace, all users outside of it appear as one (user_namespaces(7)), which has to be trusted: the root that
+owns ``/`` is among them.
 
-If the agent is not root, programs run as the agent's user, who could not gain anything.
+If the agent is not root, programs run as the agent's user. They are not checked: nobody could gain any right.
 """
 
 import errno
@@ -25,12 +25,12 @@ from pathlib import Path
 from exavrrp.system import capabilities
 
 MOST_LINKS = 40
-"""Symbolic links on the way to a program: as many as the kernel follows."""
+"""Most symbolic links on the path of a program: as many as the kernel follows (path_resolution(7))."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What to give to a child; None is what we have ourselves."""
+    """User and groups of a child; None: ours."""
 
     user: int | None = None
     group: int | None = None
@@ -38,12 +38,12 @@ class Identity:
 
     @property
     def is_root(self) -> bool:
-        """Whether the child begins as user 0."""
+        """Whether the child starts as user 0."""
         return (os.getuid() if self.user is None else self.user) == 0
 
 
 class Refused(OSError):
-    """The program must not be run; ``text`` says why, with the remedy, and ``key`` which key is to blame."""
+    """The program must not be run. ``text``: the reason with the remedy; ``key``: the wrong configuration key."""
 
     def __init__(self, key: str, text: str) -> None:
         super().__init__(errno.EPERM, text)
@@ -52,7 +52,7 @@ class Refused(OSError):
 
 
 class Privileges:
-    """Who one program runs as."""
+    """The user that one program runs as."""
 
     def __init__(self, program: str, user: str | None) -> None:
         self._program = program
@@ -60,10 +60,10 @@ class Privileges:
         self._known: Identity | None = None
 
     def identity(self) -> Identity:
-        """Who it is to run as now. Raises Refused, and OSError for a program that cannot be looked at."""
+        """The identity to run as. Raises Refused, and OSError for a program that cannot be examined."""
         if self._known is None:
-            # Name services may be slow: asked once, and again only as long as they do not know the user.
-            self._known = self._asked()
+            # Name services may be slow: the user is looked up once, and again only after a failure.
+            self._known = self._look_up()
         if os.geteuid() == 0:
             trusted = _Trusted(
                 frozenset({0, self._known.user or 0, *_outside("uid")}), frozenset({0, *_outside("gid")})
@@ -72,7 +72,7 @@ class Privileges:
                 raise Refused("program", weakness)
         return self._known
 
-    def _asked(self) -> Identity:
+    def _look_up(self) -> Identity:
         if self._user is None:
             return Identity()
         try:
@@ -96,28 +96,28 @@ class Privileges:
 def unable(program: str, identity: Identity) -> str | None:
     """Why a process of ``identity``, without any capability, may not execute ``program``; None if it may.
 
-    Raises OSError for a program that cannot be looked at.
+    Raises OSError for a program that cannot be examined.
     """
     if os.geteuid() != 0:
         return None if os.access(program, os.X_OK) else f"this user may not execute; chmod a+x {program}"
     user = identity.user or 0
     groups = frozenset(os.getgroups() if identity.groups is None else identity.groups) | {identity.group or 0}
-    for place, status in _way(program):
-        if not stat.S_ISLNK(status.st_mode) and not _lets_in(status, user, groups):
+    for place, status in _resolution(program):
+        if not stat.S_ISLNK(status.st_mode) and not _may_execute(status, user, groups):
             return f"{_user_name(user)} may not execute; chmod a+x {place}"
     return None
 
 
 def weakness(path: str) -> str | None:
-    """Who but root and this process's user could change what is at ``path``, with the remedy; None if nobody could.
+    """Text that names who else than root and our user could change ``path``, with the remedy; None if nobody could.
 
-    A relative path leads on from the working directory. Raises OSError for what cannot be looked at.
+    A relative path starts at the working directory. Raises OSError for a path that cannot be examined.
     """
     users, groups = frozenset({0, os.geteuid(), *_outside("uid")}), frozenset({0, *_outside("gid")})
     return _weakness(str(Path(path).absolute()), _Trusted(users, groups))
 
 
-def _lets_in(status: os.stat_result, user: int, groups: frozenset[int]) -> bool:
+def _may_execute(status: os.stat_result, user: int, groups: frozenset[int]) -> bool:
     if status.st_uid == user:
         return bool(status.st_mode & stat.S_IXUSR)
     if status.st_gid in groups:
@@ -127,7 +127,7 @@ def _lets_in(status: os.stat_result, user: int, groups: frozenset[int]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Trusted:
-    """Who may change what is run."""
+    """The users and groups that may change a program."""
 
     users: frozenset[int]
     groups: frozenset[int]
@@ -135,9 +135,9 @@ class _Trusted:
 
 @cache
 def _outside(kind: str) -> frozenset[int]:
-    """As what everybody outside of our user namespace appears (user_namespaces(7)); ``kind`` is uid or gid.
+    """The id of all users outside of our user namespace (user_namespaces(7)), if we are in one; ``kind``: uid or gid.
 
-    A process stays in the one in which it was started.
+    Cached: a process does not change its user namespace.
     """
     if Path(f"/proc/self/{kind}_map").read_text().split() == ["0", "0", str(0xFFFFFFFF)]:
         return frozenset()
@@ -145,8 +145,8 @@ def _outside(kind: str) -> frozenset[int]:
 
 
 def _weakness(program: str, trusted: _Trusted) -> str | None:
-    """Who else could change what is run, with the remedy; None if nobody could. Raises OSError."""
-    for place, status in _way(program):
+    """Text that names who else could change the program, with the remedy; None if nobody could. Raises OSError."""
+    for place, status in _resolution(program):
         whose = "" if place == program else f" (because of {place})"
         if status.st_uid not in trusted.users:
             return f"{_user_name(status.st_uid)} can change{whose}; chown root {place}"
@@ -159,8 +159,8 @@ def _weakness(program: str, trusted: _Trusted) -> str | None:
     return None
 
 
-def _way(program: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every folder, link and file that the kernel looks at to find ``program``. Raises OSError."""
+def _resolution(program: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every directory, link and file in the resolution of the path (path_resolution(7)). Raises OSError."""
     here = "/"
     yield here, os.lstat(here)
     pending = _parts(program)
@@ -185,7 +185,7 @@ def _way(program: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _parts(path: str) -> list[str]:
-    """What ``path`` leads through, the last first."""
+    """The components of ``path``, the last first."""
     return [part for part in reversed(path.split("/")) if part not in {"", "."}]
 
 

@@ -1,13 +1,12 @@
 """Appends lines to a file without ever waiting for its disk.
 
-A write to a file has no non-blocking form: a full cache, a journal that is being committed or a server that is away may
-hold it for seconds. So a thread of its own does the writing; ``record`` only hands a line over. What has been handed
-over and is not written yet is bounded: beyond it lines are dropped and counted, and a line that says how many takes
-their place when there is room again. What is written is complete: a write that fails or stops half way (a full disk) is
-told to the log and tried again from where it stopped.
+A write to a file cannot be non-blocking: a full cache, a journal that is being committed or an unreachable server may
+delay it for seconds. So a separate thread writes; ``record`` only queues a line. The queue is bounded: beyond its limit
+lines are dropped and counted, and a line with that count takes their place when there is room again. A write that fails
+or is incomplete (a full disk) is logged, and retried from where it stopped, so the file is complete.
 
-An agent that is killed loses what the thread had not written yet, most often nothing, and may leave half a line. The
-next one begins its own on a new line.
+An agent that is killed loses what was queued, usually nothing, and may leave an incomplete line. The next one starts
+its own on a new line.
 """
 
 import asyncio
@@ -22,30 +21,30 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 BUFFER = 8 << 20
-"""Bytes that wait for the disk at most: a minute of twenty routers at 100 ms over two paths."""
+"""Most bytes in the queue: one minute of twenty routers at 100 ms over two paths."""
 
 CHUNK = 1 << 16
 """Bytes written at once, or a little more."""
 
 RETRY = 0.5
-"""Seconds after which what could not be written is tried again."""
+"""Seconds until a failed write is retried."""
 
 CLOSING = 0.2
-"""Seconds for what waits to be written at the end; ExaBGP gives us two for everything."""
+"""Seconds to write what is queued at the end; ExaBGP gives us two for everything."""
 
 MODE = 0o640
-"""As logs are."""
+"""Mode of the file, as is usual for logs."""
 
 
 class Log(Protocol):
-    """What is told to the operator."""
+    """The log for the operator."""
 
     def error(self, event: str, **fields: object) -> None:
-        """Something that keeps us from doing our work."""
+        """Log an event that keeps us from doing our work."""
 
 
 class Recorder:
-    """One file. ``lost`` makes the line for so many that were dropped."""
+    """Appends to one file. ``lost`` makes the line for a number of dropped lines."""
 
     def __init__(self, path: Path, lost: Callable[[int], bytes], log: Log) -> None:
         self.path = path
@@ -55,7 +54,7 @@ class Recorder:
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         self._lost = 0
         self._begin = b""
-        """what goes before everything"""
+        """written before the first line"""
         # Each counter has one writer, so that neither needs a lock.
         self._handed_over = 0
         self._written = 0
@@ -64,7 +63,7 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="exavrrp-record", daemon=True)
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Raises OSError."""
+        """Opens the file, and starts the thread. Raises OSError."""
         self._loop = loop
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._descriptor = os.open(self.path, flags, MODE)
@@ -73,12 +72,12 @@ class Recorder:
             os.close(self._descriptor)
             raise OSError(errno.EINVAL, "it is no ordinary file")
         if status.st_size and os.pread(self._descriptor, 1, status.st_size - 1) != b"\n":
-            self._begin = b"\n"  # a predecessor was killed while it wrote
+            self._begin = b"\n"  # a predecessor was killed in the middle of a line
             self._handed_over += len(self._begin)
         self._thread.start()
 
     def record(self, line: bytes) -> None:
-        """Have ``line`` written, once it is open, or count it; never waits. One line is taken, however long it is."""
+        """Queues ``line``, or drops and counts it; never waits. An empty queue takes a line of any length."""
         if self._waiting() and self._waiting() + len(line) > BUFFER:
             self._lost += 1
             return
@@ -86,13 +85,13 @@ class Recorder:
         self._hand_over(line)
 
     def close(self) -> None:
-        """Returns when everything is written, or ``CLOSING`` is over."""
+        """Waits until everything is written, at most ``CLOSING``."""
         if not self._thread.is_alive():
             return
         self._tell_lost()
         self._queue.put(None)
         self._thread.join(CLOSING)
-        self._closing.set()  # from now on the thread tries nothing again
+        self._closing.set()  # from now on the thread retries nothing
         if self._thread.is_alive():
             self._log.error("recording-failed", file=str(self.path), bytes=self._waiting())
 
@@ -119,7 +118,7 @@ class Recorder:
         os.close(self._descriptor)
 
     def _next(self) -> tuple[bool, bytes]:
-        """What waits, as soon as something does; and whether more may come."""
+        """Waits for lines. Returns whether more may follow, and the lines."""
         lines: list[bytes] = []
         size = 0
         line = self._queue.get()
@@ -150,7 +149,7 @@ class Recorder:
         if self._failing:
             return
         self._failing = True
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._complain, error)
 
     def _complain(self, error: OSError) -> None:

@@ -1,7 +1,7 @@
-"""ExaBGP's API on stdin and stdout, and ExaBGP as a process: what touches the operating system.
+"""ExaBGP's API on stdin and stdout, and ExaBGP as a process.
 
 ``speaker`` decides what is sent and what an answer means, ``pump`` when; ``pipes`` owns the two descriptors.
-``deaf`` stands in its place when ExaBGP listens to us no longer. Everybody else needs only what is named here.
+``deaf`` replaces it when ExaBGP does not read our commands any more. Other packages use only the exported names.
 """
 
 from exavrrp.system.exabgp.deaf import Deaf, Parent

@@ -1,15 +1,15 @@
-"""An ExaBGP that does not read our commands any more, and goes on announcing what it was sent last.
+"""An ExaBGP that does not read our commands any more, and keeps announcing our routes.
 
-A reload whose file does not load (it is missing, not readable, empty, or wrong before the process stanza) makes ExaBGP
-forget its processes: it ends ours, starts no other, and keeps its sessions and our routes (4.2.21 to 5.0.15). The
-caretaker of the addresses then has one command left: to end ExaBGP, whose routes go with its sessions.
+In a reload whose configuration does not load (the file is missing, unreadable, empty, or wrong before the process
+stanza) ExaBGP ends its processes and starts none, and keeps its sessions and our routes (4.2.21 to 5.0.15). The
+caretaker can withdraw the routes only by ending ExaBGP, which closes its sessions.
 
-``Deaf`` takes the place of ``pipes.ExaBGP`` for that. It knows which prefixes are announced; a desired one of these, in
-whatever form, counts as carried out. It cannot announce another one. One that is not desired any more is withdrawn by
-the end of ExaBGP, once that is permitted (``may_end``).
+``Deaf`` replaces ``pipes.ExaBGP`` for that. It knows which prefixes are announced. A desired one of these counts as
+carried out, whatever its attributes; it cannot announce others. One that is not desired any more is withdrawn by ending
+ExaBGP, if that is permitted (``permit_end``).
 
-It signals ExaBGP by its process number, and only while that number still belongs to the process that started us: one
-with the same start time, and whose command is called exabgp.
+It signals ExaBGP by its process number, and only while that number still belongs to the process that started us, which
+has the same start time. (The agent has checked that its command is called exabgp.)
 """
 
 import asyncio
@@ -27,22 +27,22 @@ from exavrrp.routes import Network, Route
 from exavrrp.speaker import Answered, Disconnected, Event
 from exavrrp.timers import Timer
 
-LOOK = 0.02
+POLL = 0.02
 """Seconds between two polls of whether ExaBGP runs."""
 
 END_LIMIT = 0.75
-"""Seconds from SIGTERM to SIGKILL. An ExaBGP without a process of its own ends within 0.2 s, and closes its sessions at
-once."""
+"""Seconds from SIGTERM to SIGKILL. An ExaBGP without API processes closes its sessions at once, and ends within
+0.2 s."""
 
 
 class Process(Protocol):
     """ExaBGP as a process."""
 
     def lives(self) -> bool:
-        """Whether it is there still."""
+        """Whether it still runs."""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it this one, if it lives and we may."""
+        """Send it a signal, if it still runs and we have the right to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,21 @@ class Parent:
     """in clock ticks since the boot"""
 
     def lives(self) -> bool:
-        """Whether it is there still."""
+        """Whether it still runs."""
         return lives(self.number, self.started)
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it this one. Another user's lives on."""
+        """Send it a signal, if it still runs. Without the right to, nothing happens."""
         if self.lives():
             with suppress(OSError):
                 os.kill(self.number, number)
 
 
 class Deaf:
-    """An ExaBGP that goes on announcing."""
+    """An ExaBGP that reads no commands, and keeps announcing our routes."""
 
     def __init__(self, process: Process, announced: Iterable[Network], tell: Callable[[Event], None]) -> None:
-        """``announced``: the prefixes of ours that it announces, or may announce."""
+        """``announced``: our prefixes that it announces, or may announce. ``tell`` is called with each event."""
         self.announced = frozenset(announced)
         self.wanted = self.announced
         self._process = process
@@ -78,29 +78,29 @@ class Deaf:
         self._alarm: Timer | None = None
 
     def open(self, clock: Clock) -> None:
-        """Watches it from now on."""
+        """Starts to poll whether ExaBGP runs."""
         self._clock = clock
-        self._look()
+        self._poll()
 
     def permit_end(self, may_end: bool) -> None:
-        """Whether it is to be ended for what is to be withdrawn; at once, if nothing is wanted already."""
+        """Whether ExaBGP may be ended to withdraw routes. If no route is wanted any more, it is ended at once."""
         self._may_end = may_end
         if not self.wanted:
             self._want(self.wanted)
 
     def own(self, ours: Iterable[Route]) -> None:
-        """These may be announced; of others nothing is wanted, and none that is not announced already can be."""
+        """Sets our routes. Others are not wanted any more; those that are not announced yet cannot be announced."""
         self._want(self.wanted & {route.network for route in ours})
 
     def inherit(self, networks: Iterable[Network]) -> None:
-        """What it announces is known."""
+        """Does nothing: the announced prefixes are known."""
 
     def set(self, wanted: Iterable[Route]) -> None:
-        """Wants exactly these of our prefixes announced; in which form is beyond us."""
+        """Wants exactly these prefixes announced. Their attributes cannot be changed."""
         self._want(frozenset(route.network for route in wanted))
 
     def change(self, wanted: Mapping[Network, Route | None]) -> None:
-        """Wants these announced, or not (None), and all others as before."""
+        """Wants these announced, or not announced (None), and all others as before."""
         announced = {network for network, route in wanted.items() if route is not None}
         self._want((self.wanted - wanted.keys()) | announced)
 
@@ -110,10 +110,10 @@ class Deaf:
             self._process.signal(signal.SIGTERM)
 
     def flush(self) -> None:
-        """Nothing waits to be said."""
+        """Does nothing: no command waits to be sent."""
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
-        """Whether each of these is announced if that is wanted, and not announced if it is not."""
+        """Whether each of these is announced if it is wanted, and not announced if it is not."""
         return all((one in self.wanted) == (one in self.announced) for one in networks)
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
@@ -121,28 +121,31 @@ class Deaf:
         return not self.announced.isdisjoint(networks)
 
     def close(self) -> None:
-        """Watches it no longer; it stays as it is."""
+        """Stops polling. ExaBGP is not ended."""
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
         self._clock = None
 
     async def end(self) -> bool:
-        """Ends it if it announces anything of ours, which takes at most twice ``END_LIMIT``; whether that is over."""
+        """Ends ExaBGP if it announces any of our routes: SIGTERM, and SIGKILL after ``END_LIMIT``.
+
+        Takes at most twice ``END_LIMIT``. Returns false if ExaBGP still runs and announces our routes.
+        """
         if not self.announced:
             return True
         for number in (signal.SIGTERM, signal.SIGKILL):
             self._process.signal(number)
-            for _ in range(round(END_LIMIT / LOOK)):
+            for _ in range(round(END_LIMIT / POLL)):
                 if not self._process.lives():
                     return True
-                await asyncio.sleep(LOOK)
+                await asyncio.sleep(POLL)
         return not self._process.lives()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         assert self._clock is not None
         if self._process.lives():
-            self._alarm = self._clock.call_at(self._clock.time() + LOOK, self._look)
+            self._alarm = self._clock.call_at(self._clock.time() + POLL, self._poll)
             return
         self._alarm = None
         gone, self.announced = self.announced - self.wanted, frozenset()
@@ -152,7 +155,7 @@ class Deaf:
 
 
 def lives(number: int, started: int) -> bool:
-    """Whether the process of that number and start time is there, and is no zombie."""
+    """Whether the process with that number and start time runs; false for a zombie."""
     try:
         stat = Path(f"/proc/{number}/stat").read_bytes()
     except OSError:

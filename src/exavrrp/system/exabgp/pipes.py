@@ -1,11 +1,11 @@
-"""The descriptors under the conversation: stdin and stdout taken over, read and written without ever waiting.
+"""The pipes to ExaBGP: stdin and stdout, read and written without blocking.
 
-``ExaBGP`` owns the two pipes. Once ``open`` has them, nobody else has: descriptor 1 leads to stderr and descriptor 0 to
-/dev/null, so that neither a stray ``print`` nor a child can touch the API, and no child keeps ExaBGP from noticing that
-we died (it watches for the end of our stdout).
+``ExaBGP`` owns the two pipes. ``open`` moves them to other descriptors: then descriptor 1 leads to stderr and 0 to
+/dev/null. So neither a stray ``print`` nor a child can write to the API, and no child keeps stdout open after our end,
+which ExaBGP detects by its closing.
 
-Reading never stops: ExaBGP blocks in its write once the pipe is full, and then all its sessions die. What is read and
-written, and when, is decided by ``pump.Pump``.
+Reading never stops: ExaBGP blocks in its write when the pipe is full, and then all its sessions time out. ``pump.Pump``
+decides what is written, and when.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ class ExaBGP(Pump):
     """ExaBGP at the other end of our stdin and stdout."""
 
     def __init__(self, tell: Callable[[Event], None]) -> None:
-        """As of ``Pump``."""
+        """``tell`` as in ``Pump``."""
         super().__init__(tell, self._take, self._give)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._input = self._output = -1
 
     def open(self, loop: asyncio.AbstractEventLoop, stdin: int = 0, stdout: int = 1) -> None:
-        """Takes the two descriptors over and begins to talk.
+        """Moves the two descriptors, and starts to read and write.
 
-        Raises OSError when they are no pipes: then nobody is there to talk to.
+        Raises OSError when they are no pipes or sockets: then ExaBGP has not started this process.
         """
         for descriptor, name in ((stdin, "stdin"), (stdout, "stdout")):
             mode = os.fstat(descriptor).st_mode
@@ -46,7 +46,7 @@ class ExaBGP(Pump):
         self.begin(loop)
 
     def close(self) -> None:
-        """Lets go of ExaBGP; what it has been told stays as it is. Nothing is told any more."""
+        """Closes the pipes. ExaBGP keeps its routes, and ``tell`` is not called any more."""
         super().close()
         if self._loop is None:
             return
@@ -75,7 +75,7 @@ class ExaBGP(Pump):
 
 
 def _taken(descriptor: int, replacement: int) -> int:
-    """``descriptor`` under another number, non-blocking and closed on exec; ``replacement`` takes its place."""
+    """Moves ``descriptor`` to the returned number, non-blocking and close-on-exec; ``replacement`` takes its place."""
     try:
         taken = os.dup(descriptor)  # not inherited by children (PEP 446)
         os.set_blocking(taken, False)
