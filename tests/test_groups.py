@@ -439,7 +439,7 @@ def test_each_member_sends_priority_0_once_it_is_unbound() -> None:
     assert actives(one) == [set(), BOTH], "without waiting for three intervals"
 
 
-def test_a_member_that_leaves_at_once_does_not_hurry_one_that_unbinds_first() -> None:
+def test_a_member_that_leaves_at_once_does_not_shorten_the_release_of_another() -> None:
     one = world(Nature((150, 150), preempt=False), Nature())
     node = one.nodes[0]
     six = node.group.members[V6].presence

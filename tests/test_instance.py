@@ -23,7 +23,7 @@ from exavrrp.vrrp.router import Advertise, Backup, Notice, Role, Transition, Why
 US, OTHER, THIRD = map(ip_address, ("2001:db8:ff::12", "2001:db8:ff::11", "2001:db8:ff::13"))
 VIP = ip_address("2001:db8:53::1")
 PRIORITY, INTERVAL = 100, 1.0
-PATIENCE = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
+ACTIVE_DOWN = 3 * INTERVAL + (256 - PRIORITY) * INTERVAL / 256
 """Active_Down_Interval, RFC 9568 §6.1."""
 HOLD, LINGER, CEILING, STALE = 1.0, 2.0, 30.0, 180.0
 
@@ -53,11 +53,11 @@ def advert(priority: int, interval: float = INTERVAL) -> Advertisement:
 
 
 def serving(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
-    """An Active that is bound: Active_Down_Timer expired at PATIENCE. (An owner was Active before.)"""
+    """An Active that is bound: Active_Down_Timer expired at ACTIVE_DOWN. (An owner was Active before.)"""
     one = instance(handover, **changes)
     one.start(0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one.timeout(ACTIVE_DOWN)
+    one.bound(ACTIVE_DOWN)
     assert (one.router.role, one.presence.bound, one.presence.level) == (Role.ACTIVE, True, Level.ACTIVE)
     return one
 
@@ -90,28 +90,28 @@ def test_it_begins_as_a_backup_with_one_deadline() -> None:
     one = instance()
     assert one.deadline is None
     assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP)]
-    assert one.deadline == PATIENCE
+    assert one.deadline == ACTIVE_DOWN
 
 
 def test_it_takes_over_in_order_and_announces_what_is_bound() -> None:
     one = instance()
     one.start(0.0)
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert told(one.timeout(ACTIVE_DOWN)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
     assert (one.presence.bound, one.presence.level) == (True, None)
-    assert one.bound(PATIENCE) == [Step.ANNOUNCE]
+    assert one.bound(ACTIVE_DOWN) == [Step.ANNOUNCE]
     assert one.presence.level is Level.ACTIVE
 
 
 def test_an_alarm_that_rings_early_does_nothing() -> None:
     one = instance()
     one.start(0.0)
-    assert one.timeout(PATIENCE - 0.001) == []
-    assert serving().timeout(PATIENCE + 0.5) == []
+    assert one.timeout(ACTIVE_DOWN - 0.001) == []
+    assert serving().timeout(ACTIVE_DOWN + 0.5) == []
 
 
 def test_a_new_priority_is_advertised_at_once() -> None:
     one = serving()
-    assert one.prioritise(90, PATIENCE) == [Advertise(90)]
+    assert one.prioritise(90, ACTIVE_DOWN) == [Advertise(90)]
     assert one.router.priority == 90
 
 
@@ -122,13 +122,13 @@ def test_a_takeover_after_a_silent_failure_is_announced_better_for_a_while() -> 
     one = instance()
     one.start(0.0)
     hear(one, 200, 0.0)
-    one.timeout(PATIENCE)
-    one.bound(PATIENCE)
+    one.timeout(ACTIVE_DOWN)
+    one.bound(ACTIVE_DOWN)
     assert one.takeovers.failures.number == 1
-    while one.router.deadline is not None and (now := one.router.deadline) < PATIENCE + STALE:
+    while one.router.deadline is not None and (now := one.router.deadline) < ACTIVE_DOWN + STALE:
         assert one.timeout(now) == [Advertise(PRIORITY)]
-    assert one.deadline == PATIENCE + STALE
-    assert Step.ANNOUNCE in one.timeout(PATIENCE + STALE)
+    assert one.deadline == ACTIVE_DOWN + STALE
+    assert Step.ANNOUNCE in one.timeout(ACTIVE_DOWN + STALE)
     assert one.takeovers.failures.number == 0
 
 
@@ -142,7 +142,7 @@ def test_a_backup_counts_silent_failures_of_others() -> None:
     hear(one, 200, 1.0, OTHER)
     hear(one, 150, 4.3, THIRD)
     assert one.takeovers.failures.number == 1
-    assert told(one.timeout(4.3 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert told(one.timeout(4.3 + ACTIVE_DOWN)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
     assert one.takeovers.failures.number == 2, "who takes over from one who took over from silence needs more"
 
 
@@ -164,10 +164,10 @@ def test_silent_failures_that_a_predecessor_counted_expire_in_time() -> None:
     one.takeovers.failures.recall(Count(2, 400.0), 500.0)
     assert one.takeovers.failures.number == 2
     one.start(500.0)
-    assert one.timeout(500.0 + PATIENCE)[0] == Advertise(PRIORITY)
+    assert one.timeout(500.0 + ACTIVE_DOWN)[0] == Advertise(PRIORITY)
     assert one.takeovers.failures.number == 2, "nobody was heard that could have fallen silent"
     assert one.takeovers.failures.remembered == (2, 400.0)
-    assert one.bound(500.0 + PATIENCE) == [Step.ANNOUNCE]
+    assert one.bound(500.0 + ACTIVE_DOWN) == [Step.ANNOUNCE]
     while one.router.deadline is not None and (now := one.router.deadline) < 400.0 + STALE:
         one.timeout(now)
     assert Step.ANNOUNCE in one.timeout(400.0 + STALE)
@@ -354,8 +354,8 @@ def test_a_priority_that_changes_while_it_releases_is_in_no_advert(preempt: bool
 def test_break_before_make_that_is_not_bound_yet_leaves_at_once() -> None:
     one = instance(Handover.BREAK_BEFORE_MAKE)
     one.start(0.0)
-    one.timeout(PATIENCE)
-    assert told(one.hold(Hold.DRAIN, "drained", PATIENCE)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
+    one.timeout(ACTIVE_DOWN)
+    assert told(one.hold(Hold.DRAIN, "drained", ACTIVE_DOWN)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.DRAIN)]
 
 
 def test_a_node_drained_when_its_timer_is_late_is_no_candidate() -> None:
@@ -509,7 +509,7 @@ def test_a_router_out_of_the_election_does_not_announce_as_standby() -> None:
     assert told(one.clear(Fault.CHECK, 2.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
 
 
-def test_a_handover_that_is_in_a_hurry_stays_so() -> None:
+def test_a_shortened_handover_stays_short() -> None:
     one = serving()
     one.stop(Why.SHUTDOWN, "", StopBudget(1.5), 4.0)
     hurried = one.presence.settings
@@ -568,8 +568,8 @@ def test_a_refused_router_that_is_accepted_takes_part_again() -> None:
     one.withdrawn(5.0)
     assert told(one.clear(Fault.ANNOUNCEMENT, 5.0)) == [(BACKUP, Why.STARTUP)]
     assert one.presence.bound, "nobody else serves: it will in a moment"
-    assert told(one.timeout(5.0 + PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
-    assert one.bound(5.0 + PATIENCE) == [Step.ANNOUNCE]
+    assert told(one.timeout(5.0 + ACTIVE_DOWN)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert one.bound(5.0 + ACTIVE_DOWN) == [Step.ANNOUNCE]
 
 
 def test_an_accepted_router_with_another_fault_unbinds_the_address() -> None:
@@ -637,8 +637,8 @@ def test_it_takes_part_when_the_last_fault_is_over() -> None:
 def test_addresses_that_cannot_be_bound_give_the_role_back() -> None:
     one = instance()
     one.start(0.0)
-    one.timeout(PATIENCE)
-    effects = one.unbound("lo has no IPv6", PATIENCE)
+    one.timeout(ACTIVE_DOWN)
+    effects = one.unbound("lo has no IPv6", ACTIVE_DOWN)
     assert told(effects) == [RESIGN, (INITIALIZE, Why.FAULT), Step.UNBIND]
     assert [one.detail for one in effects if isinstance(one, Transition)] == ["lo has no IPv6"]
     assert one.faults == {Fault.BIND: "lo has no IPv6"}
@@ -665,7 +665,7 @@ def stop(one: Instance, now: float) -> list[Effect]:
     return one.stop(Why.SHUTDOWN, "SIGTERM", StopBudget(1.5), now)
 
 
-def test_a_hurry_fits_the_handover_into_the_time_there_is() -> None:
+def test_a_stop_budget_shortens_the_handover() -> None:
     fitted = StopBudget(1.5).fit(handing_over())
     assert (fitted.hold, fitted.linger, fitted.ceiling, fitted.stale) == (0.75, 0.375, 0.75, 0.75)
     short = presence.Settings(Handover.BREAK_BEFORE_MAKE, hold=0.1, linger=0.2, ceiling=0.3, stale=0.4)
@@ -721,7 +721,7 @@ def test_a_node_that_received_an_advert_before_its_start_waits_as_any_backup() -
     one.start(0.0)
     assert hear(one, 50, 0.1) == []
     one.release(Hold.WAITING, 0.2)
-    assert one.router.deadline == 0.2 + PATIENCE
+    assert one.router.deadline == 0.2 + ACTIVE_DOWN
 
 
 def test_a_node_that_starts_again_waits_as_any_backup() -> None:
@@ -731,7 +731,7 @@ def test_a_node_that_starts_again_waits_as_any_backup() -> None:
     one.hold(Hold.WAITING, "checks", 0.1)
     assert one.presence.awaits_successor, "served on meanwhile"
     one.release(Hold.WAITING, 0.2)
-    assert one.router.deadline == 0.2 + PATIENCE, "what it served a moment ago is longer ago now"
+    assert one.router.deadline == 0.2 + ACTIVE_DOWN, "what it served a moment ago is longer ago now"
 
 
 def test_a_predecessor_s_service_ends_with_a_stop_before_the_election() -> None:
@@ -787,8 +787,8 @@ def test_a_takeover_while_leftovers_linger_binds() -> None:
     one.start(0.0)
     one.release(Hold.WAITING, 0.0)
     one.withdrawn(0.01)
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
-    assert one.bound(PATIENCE) == [Step.ANNOUNCE]
+    assert told(one.timeout(ACTIVE_DOWN)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert one.bound(ACTIVE_DOWN) == [Step.ANNOUNCE]
 
 
 def test_a_backup_stops_at_once() -> None:
@@ -844,9 +844,9 @@ def test_a_group_withholds_the_takeover_and_nothing_else() -> None:
     one.start(0.0)
     one.withheld = True
     assert one.deadline is None
-    assert one.timeout(PATIENCE) == []
+    assert one.timeout(ACTIVE_DOWN) == []
     one.withheld = False
-    assert told(one.timeout(PATIENCE)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
+    assert told(one.timeout(ACTIVE_DOWN)) == [Advertise(PRIORITY), (ACTIVE, Why.ACTIVE_DOWN_TIMEOUT), Step.BIND]
 
 
 def test_a_group_makes_it_give_way_in_order() -> None:

@@ -235,7 +235,7 @@ TRANSCRIPTS = {
         9      hear c 100
         9      count 0
     """,
-    "a farewell that is repeated when another has begun changes nothing": """
+    "its own priority 0, repeated after another has become Active, changes nothing": """
         0      say 150
         0.1    say 0
         0.102  hear c 100
@@ -243,27 +243,27 @@ TRANSCRIPTS = {
         0.5    hear b 90
         0.5    count 1
     """,
-    "this node was stopped, and hears who took over from it": """
+    "a node that stood still hears the one that took over from it": """
         0      say 200
         5      hear b 150
         5      count 1
         5.01   say 200
         5.01   count 1
     """,
-    "it forgets its own silence when the others do, which heard of it at once": """
+    "its own silent failure expires when the one that the others have counted does": """
         0      say 200
         90     hear b 150
         90     count 1
         180.29 count 1
         180.31 count 0
     """,
-    "an agent that comes back was not asleep: what took over from it counts as of when it is heard": """
+    "a takeover while an agent is replaced counts from the first advert of the new Active": """
         100    resume
         138    hear b 150
         317.9  count 1
         318.1  count 0
     """,
-    "a node that has just started has nobody to say farewell to": """
+    "its own priority 0 before it was Active changes nothing": """
         0      say 0
         0      count 0
         1      hear a 200
@@ -438,7 +438,7 @@ def test_a_node_may_take_over_from_this_node_or_from_itself() -> None:
     one.hear(5.1, "a")
     one.hear(5.2, "b", LEAVING)
     one.hear(5.3, "a")
-    assert one.become(5.4) == 6, "another one's farewell is none of its"
+    assert one.become(5.4) == 6, "the priority 0 of another node does not matter"
     one.hear(10.1, "a")
     one.hear(10.2, "a", LEAVING)
     one.hear(10.3, "a")

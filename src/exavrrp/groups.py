@@ -242,14 +242,14 @@ class Group:
     def _is_undecided(self, member: Instance, source: Address, advertisement: Advertisement, now: float) -> bool:
         """Whether the advert would make ``member`` give way by its address alone, which is not for it to decide yet."""
         router = member.router
-        patience = router.down_interval(router.settings.interval)
+        timeout = router.down_interval(router.settings.interval)
         if member is self._first:
             if advertisement.priority != LEAVING:
                 self._doubt.answered(now)
             return False
         if router.advertised != advertisement.priority:
             return False
-        return int(source) > int(router.settings.source) and self._doubt.lasts(patience, now)
+        return int(source) > int(router.settings.source) and self._doubt.lasts(timeout, now)
 
     # Lists
 
@@ -275,12 +275,12 @@ class _Doubt:
         self._since = now
         self._last = now
 
-    def lasts(self, patience: float, now: float) -> bool:
+    def lasts(self, timeout: float, now: float) -> bool:
         """Whether it is too early to decide without the first; said once more just now."""
-        if self._since is None or now > self._last + patience:
+        if self._since is None or now > self._last + timeout:
             self._since = now
         self._last = now
-        return now < self._since + patience
+        return now < self._since + timeout
 
 
 def _unbound_last(effects: Effects) -> Effects:

@@ -337,8 +337,8 @@ def _counts_now(router: VirtualRouter, heard: Peer) -> bool:
 
 def _is_active(router: VirtualRouter, heard: Peer, now: float) -> bool:
     """Whether a Backup would still wait for its next advert."""
-    patience = router.instance.router.down_interval(heard.advertisement.centiseconds / 100)
-    return heard.advertisement.priority != LEAVING and now - heard.heard <= patience
+    timeout = router.instance.router.down_interval(heard.advertisement.centiseconds / 100)
+    return heard.advertisement.priority != LEAVING and now - heard.heard <= timeout
 
 
 def _paths(

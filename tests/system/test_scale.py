@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ROUTERS = 100
 INTERVAL = 1.0
 """Seconds: the cores of a machine that tests are run on have other things to do."""
-PATIENCE = 3 * running.LIMIT
+START_LIMIT = 3 * running.LIMIT
 """Seconds: a hundred routers, as patiently as one."""
 COUNTING = (sys.executable, "-m", "tests.system.counting")
 
@@ -76,7 +76,7 @@ def all_serve(host: Host, mark: int = 0) -> None:
     wait_until(
         lambda: len({one["router"] for one in host.log.all("route-announced", mark, state="active")}) == ROUTERS,
         lambda: f"{ROUTERS} announced:\n{host.log.tell(mark)[-3000:]}",
-        PATIENCE,
+        START_LIMIT,
     )
 
 
@@ -88,7 +88,7 @@ def test_hundred_routers_start_stand_by_take_over_and_stop(fabric: Fabric) -> No
     all_serve(a)
     assert bound(a) == ROUTERS
     b.start()
-    wait_until(lambda: len(b.log.all("transition")) >= ROUTERS, "the second one to stand by", PATIENCE)
+    wait_until(lambda: len(b.log.all("transition")) >= ROUTERS, "the second one to stand by", START_LIMIT)
     seen = len(fabric.sniffer.copies(a.source))
     wait_until(lambda: len(fabric.sniffer.copies(a.source)) >= seen + 4 * ROUTERS, "two adverts of each on two paths")
     assert moves(a) == {("initialize", "backup"): ROUTERS, ("backup", "active"): ROUTERS}
