@@ -402,7 +402,7 @@ class Process:
         self.inbox: list[Waiting] = []
         """what waits in the sockets"""
         self.answering: Packet | None = None
-        """the advert that leads to what is being done now; a farewell asks for no answer"""
+        """the advert that leads to what is being done now; a priority 0 is not answered"""
         configuration = ground.configuration
         self.watch: Watch = watching(self)
         self.addresses = SimulatedAddresses(self)

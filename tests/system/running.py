@@ -1,4 +1,4 @@
-"""The whole thing, running: agents as processes of real ExaBGPs on two hosts, and a router with BIRD between them.
+"""A test bed: agents as processes of real ExaBGPs on two hosts, and a router with BIRD between them.
 
 ::
 
@@ -7,11 +7,11 @@
                          └────────┘
 
 Each host has a loopback address per family, a default route over both uplinks, and a BGP session to the router over
-each of them; BIRD puts what it learns into the router's kernel table. For what it forwards the router is like two: what
-comes in by a0 leaves by b0. Adverts between the hosts cross it, and a ``Sniffer`` sees every copy there. All times are
-seconds since the epoch: in the agents' log, in ``ip monitor`` and in the kernel's stamps on packets.
+each of them. BIRD exports the learned routes to the router's kernel table. The router forwards like two separate ones:
+what arrives on a0 leaves on b0. Adverts between the hosts cross it, and a ``Sniffer`` captures every copy there. All
+times are seconds since the epoch: in the agents' log, in ``ip monitor`` and in the kernel's timestamps of packets.
 
-Nothing here sleeps for a guessed time: ``wait_until`` looks for what is awaited, with a limit.
+Nothing here sleeps for a guessed time: ``wait_until`` polls a condition, with a limit.
 """
 
 import contextlib
@@ -44,34 +44,34 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 AGENT = (sys.executable, "-m", "exavrrp")
 LIMIT = conftest.LIMIT
-LOOK = 0.005
-"""Seconds between two looks at what is awaited."""
+POLL = 0.005
+"""Seconds between two polls of a condition."""
 
 Line = Literal["4", "5", "4.2.21", "5.0.8"]
-"""of ExaBGP: the latest of each, and the oldest that are supported"""
+"""Versions of ExaBGP: the latest of 4 and 5, and the oldest supported ones."""
 Family = Literal[4, 6]
 Record = dict[str, Any]
 
 INTERVAL = 0.5
-"""Seconds between adverts, unless a test says otherwise: nobody is taken for dead, nor steps down by itself, who had no
-CPU for a second."""
+"""Default seconds between adverts. With it an agent that has no CPU for a second neither causes a takeover nor steps
+down."""
 HOLD, LINGER = 0.3, 0.2
-"""Seconds: a handover in a hurry, for tests."""
-PATIENT = 30.0
-"""Seconds of ``handover_hold`` where nothing is to be given up, whoever takes over for a moment."""
+"""Default ``handover_hold`` and ``linger`` in seconds: short, for tests."""
+LONG_HOLD = 30.0
+"""``handover_hold`` in seconds for tests in which a short takeover by the other host must not end the announcement."""
 BGP_HOLD = 180
-"""Seconds: longer than ExaBGP is stopped in any test."""
+"""BGP hold time in seconds: longer than any test stops ExaBGP."""
 VRID = 7
 VIP: dict[int, str] = {4: "192.0.2.53", 6: "2001:db8:53::1"}
 BITS = {4: 32, 6: 128}
 PRIORITY = {"a": 150, "b": 100}
 MED = 50
 LEAVING_MED = 0xFFFFFFFF
-"""``routes.leaving``."""
+"""The MED of a leaving Active (``takeover``)."""
 
 LINES: tuple[Line, ...] = ("4", "5", "4.2.21", "5.0.8")
 EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in LINES}
-EXABGP_ENVIRONMENT = {  # a shell passes no name with a dot on
+EXABGP_ENVIRONMENT = {  # with underscores: a shell does not pass on a name with a dot
     "exabgp_daemon_user": "root",
     "exabgp_daemon_daemonize": "false",
     "exabgp_api_ack": "true",
@@ -81,9 +81,9 @@ EXABGP_ENVIRONMENT = {  # a shell passes no name with a dot on
 
 
 def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit: float = LIMIT) -> T:
-    """Looks until ``condition()`` is true, and returns that; fails after ``limit`` seconds, saying ``what`` is missing.
+    """Polls ``condition`` until it is true, and returns its value. Fails after ``limit`` seconds; ``what`` is missing.
 
-    The last look is made after the limit, so that a test process which had no CPU for a while is not mistaken.
+    The last poll is made after the limit, so that a lack of CPU time in the test process causes no failure.
     """
     end = time.monotonic() + limit
     while True:
@@ -91,17 +91,17 @@ def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit:
         if found := condition():
             return found
         assert not late, f"not within {limit:g} s: {what if isinstance(what, str) else what()}"
-        time.sleep(LOOK)
+        time.sleep(POLL)
 
 
 def stamp(text: str) -> float:
-    """Seconds since the epoch of an ISO time; UTC if it does not say."""
+    """Seconds since the epoch of an ISO 8601 time; UTC without an offset."""
     moment = datetime.fromisoformat(text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def at(record: Record) -> float:
-    """When it was logged."""
+    """When a record was logged, in seconds since the epoch."""
     return stamp(record["time"])
 
 
@@ -109,7 +109,7 @@ def at(record: Record) -> float:
 
 
 class Lines:
-    """The complete lines of a file that is being written."""
+    """The complete lines of a file that is being written; ``fresh`` returns those since the last call."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,7 +127,7 @@ class Lines:
 
 
 class Log:
-    """What agents have written to stderr, one JSON object a line. Whatever else is there is ``noise``: a traceback."""
+    """The stderr of agents: ``records``, one JSON object a line, and ``noise``, all other lines (a traceback, say)."""
 
     def __init__(self, path: Path) -> None:
         self._lines = Lines(path)
@@ -144,22 +144,22 @@ class Log:
         return self._records
 
     def mark(self) -> int:
-        """The end of the log now, for ``mark`` elsewhere."""
+        """The current number of records, to be passed as ``mark``."""
         return len(self.records)
 
     def all(self, event: str, mark: int = 0, **fields: object) -> list[Record]:
-        """The records of ``event`` with these fields, from ``mark`` on."""
+        """The records of ``event`` with these fields, after ``mark``."""
         wanted = {"event": event, **fields}
         return [one for one in self.records[mark:] if all(one.get(key) == value for key, value in wanted.items())]
 
     def wait(self, event: str, mark: int = 0, limit: float = LIMIT, **fields: object) -> Record:
-        """The first such record."""
+        """Waits for such a record, and returns the first one."""
         return wait_until(
             lambda: self.all(event, mark, **fields), lambda: f"{event} {fields} in:\n{self.tell(mark)}", limit
         )[0]
 
     def counters(self, mark: int) -> Record:
-        """What an agent says from ``mark`` on that it has counted, all its lines in one."""
+        """The counters that an agent logged after ``mark``, merged into one record."""
         last = self.wait("counters", mark)
         wires: dict[str, Record] = {}
         routers: dict[str, Record] = {}
@@ -182,14 +182,14 @@ class Log:
 
 
 def _add(line: Record, another: Record) -> None:
-    """Takes over what another piece of the same line has counted."""
+    """Merges the counters of another record into ``line``."""
     for key, value in another.items():
         line[key] = {**line.get(key, {}), **value} if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy of an advert, as it came into the router."""
+    """One copy of an advert that the router received."""
 
     at: float
     interface: str
@@ -203,7 +203,7 @@ class Copy:
 
 
 class Sniffer:
-    """Every copy of every advert that comes into a namespace from outside, with the time the kernel gives it."""
+    """Captures every copy of every advert that a namespace receives, with the kernel's timestamp."""
 
     _SO_TIMESTAMPNS, _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 35, 26, 33
     _PACKET_HOST = 0
@@ -238,7 +238,7 @@ class Sniffer:
         self._socket.close()
 
     def copies(self, source: str | None = None, via: str | None = None, since: float = 0.0) -> list[Copy]:
-        """Those from ``source`` that came in through the interface ``via`` at ``since`` or later."""
+        """Those from ``source`` that arrived on the interface ``via`` at ``since`` or later."""
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._read_one()
@@ -251,7 +251,7 @@ class Sniffer:
     def _read_one(self) -> None:
         data, ancillary, _, (interface, _, kind, *_) = self._socket.recvmsg(4096, 256)
         if kind != self._PACKET_HOST:
-            return  # on its way out
+            return  # an outgoing packet
         seconds, nanoseconds = next(struct.unpack("=qq", value) for _, _, value in ancillary)
         header = 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
         ends = (data[8:24], data[24:40]) if header == 40 else (data[12:16], data[16:20])
@@ -273,13 +273,13 @@ class Sniffer:
         return found()[:count]
 
     def longest_gap(self, source: str, via: str, since: float, until: float) -> float:
-        """Seconds between two adverts on one path, the ends of the time looked at included."""
+        """The longest time in seconds without an advert on one path, between ``since`` and ``until``."""
         times = [one.at for one in self.copies(source, via, since) if one.at <= until]
         return max(later - earlier for earlier, later in zip([since, *times], [*times, until], strict=True))
 
 
 class Monitor:
-    """``ip monitor`` in a namespace: what happened to one object, and when."""
+    """``ip monitor`` in a namespace: the changes of addresses or routes, with their times."""
 
     def __init__(self, host: Namespace, what: Literal["address", "route"], path: Path) -> None:
         with path.open("w") as file:
@@ -288,8 +288,8 @@ class Monitor:
                 stdout=file,
                 env={**os.environ, "TZ": "UTC", "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"},
             )
-        # Its row ("sk Eth Pid Groups …") shows that the kernel tells it about changes from now on. But it throws away
-        # what it is told before it has read all links; it does not sleep until it has.
+        # Its row ("sk Eth Pid Groups …") shows that it is subscribed to changes. But it discards all that arrive before
+        # it has read all links; it does not sleep before that.
         listening = re.compile(rb"^\S+\s+0\s+%d\s+(?!00000000)" % process.pid, re.MULTILINE)
         wait_until(lambda: listening.search(read(Path(f"/proc/{process.pid}/net/netlink"))), "ip monitor")
         wait_until(lambda: read(Path(f"/proc/{process.pid}/stat")).rpartition(b") ")[2][:1] == b"S", "ip monitor")
@@ -302,7 +302,7 @@ class Monitor:
         self._process.wait(LIMIT)
 
     def changes(self, address: str, since: float = 0.0, having: str = "") -> list[tuple[float, bool]]:
-        """(time, whether it is there from then on) of each change of ``address`` whose line has the text ``having``."""
+        """(time, whether it is present then) of each change of ``address`` whose line contains ``having``."""
         for line in self._lines.fresh():
             if found := re.match(r"\[(\S+)\] (Deleted )?(.*)", line):
                 self._seen.append((stamp(found[1]), found[2] is None, found[3]))
@@ -312,7 +312,7 @@ class Monitor:
         ]
 
     def wait(self, address: str, there: bool, since: float = 0.0, having: str = "") -> float:
-        """When ``address`` came or went."""
+        """Waits until ``address`` was added (``there``) or removed, and returns the time of that."""
 
         def found() -> list[float]:
             return [when for when, present in self.changes(address, since, having) if present == there]
@@ -320,13 +320,13 @@ class Monitor:
         return wait_until(found, f"{address} {'to come' if there else 'to go'}")[0]
 
 
-# Who takes part
+# Hosts and router
 
 
 class Bird:
     """The router's BIRD: one BGP session for each uplink of each host, named after the router's interface.
 
-    And one of the other family (``a0v4``), which a host has if it is told so (``other_listing``).
+    And one of the other family (``a0v4``), which a host uses with ``other_listing``.
     """
 
     def __init__(self, host: Namespace, program: str, directory: Path, family: Family) -> None:
@@ -356,7 +356,7 @@ class Bird:
         )
 
     def ask(self, command: str) -> str:
-        """The answer of BIRD's command line."""
+        """BIRD's answer to a command of its command line."""
         with socket.socket(socket.AF_UNIX) as control:
             control.settimeout(LIMIT)
             control.connect(str(self._control))
@@ -370,30 +370,30 @@ class Bird:
         return told.decode()
 
     def _announced(self, address: str) -> Iterator[tuple[str, str]]:
-        """Each session with what BIRD says of the route to ``address`` that has come in it."""
+        """Each session, with BIRD's text about the route to ``address`` that was received in it."""
         told = self.ask(f"show route all for {address}") + "\n"
         for part in re.split(r"unicast \[", told)[1:]:
             yield part.split(maxsplit=1)[0].rstrip("]"), part
 
     def routes(self, address: str) -> dict[str, int]:
-        """By session: the MED with which a host announces ``address``."""
+        """Session → the MED with which a host announces ``address``."""
         meds = {name: re.search(r"BGP\.med: (\d+)", part) for name, part in self._announced(address)}
         return {name: int(med[1]) if med else 0 for name, med in meds.items()}
 
     def lengths(self, address: str) -> dict[str, int]:
-        """By session: how many numbers are in the path of the route to ``address``."""
+        """Session → the length of the AS path of the route to ``address``."""
         paths = {name: re.search(r"BGP\.as_path:([ \d]*)", part) for name, part in self._announced(address)}
         return {name: len(path[1].split()) if path else 0 for name, path in paths.items()}
 
     def via(self, address: str) -> dict[str, set[int]]:
-        """By host: the MEDs with which it announces ``address``, in one session at least: BIRD hears of them singly."""
+        """Host → the MEDs with which it announces ``address`` in any session: they change one by one."""
         found: dict[str, set[int]] = {}
         for session, med in self.routes(address).items():
             found.setdefault(session[0], set()).add(med)
         return found
 
     def updates(self, session: str) -> int:
-        """How many announcements BIRD has received in a session, in its life; as soon as it is up."""
+        """How many announcements BIRD has received in a session. Waits until the session is up."""
 
         def found() -> re.Match[str] | None:
             return re.search(r"Import updates:\s+(\d+)", self.ask(f"show protocols all {session}"))
@@ -405,7 +405,7 @@ class Bird:
 
 @dataclass
 class Host:
-    """One of the two: its namespace, its ExaBGP and its agent."""
+    """One of the two hosts: its namespace, its ExaBGP and its agent."""
 
     name: str
     namespace: Namespace
@@ -419,19 +419,19 @@ class Host:
     options: tuple[str, ...] = ()
     """words after it"""
     program: tuple[str, ...] = AGENT
-    """what the agent is"""
+    """the command of the agent, without arguments"""
     stanzas: tuple[str, ...] = ("exavrrp",)
     """the processes of ExaBGP that run it"""
     listing: tuple[int, ...] = (0, 1)
-    """the uplinks to whose neighbours ExaBGP passes on what the agent says"""
+    """the uplinks whose neighbours list the agent in exabgp.conf"""
     other_listing: tuple[int, ...] | None = None
-    """the same for sessions of the other family; None: there are none"""
+    """the same for sessions of the other family; None: no such sessions"""
     families: str = ""
-    """of the sessions, if not that of their addresses"""
+    """address families of the sessions; empty: that of their addresses"""
     static: str = ""
-    """what ExaBGP announces by itself, over the first uplink"""
+    """static routes of the first uplink's neighbour in exabgp.conf"""
     neighbors: str = ""
-    """of exabgp.conf, beside those of the uplinks"""
+    """further neighbours in exabgp.conf"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -452,7 +452,7 @@ class Host:
         hold: float = HOLD,
         linger: float = LINGER,
     ) -> Path:
-        """Writes exavrrp.toml with these further lines in the table of the router, of the agent, and at the end."""
+        """Writes exavrrp.toml, with further lines for the table of the router, the table of the agent, and the end."""
         other = "b" if self.name == "a" else "a"
         lines = [
             "[agent]",
@@ -479,12 +479,12 @@ class Host:
 
     @property
     def command(self) -> list[str]:
-        """The agent's."""
+        """The command line of the agent."""
         file = str(self.directory / "exavrrp.toml")
         return [*self.prefix, *self.program, "run", "--config", file, "--log-format", "json", *self.options]
 
     def start(self, line: Line = "5", stderr: int | None = None) -> None:
-        """Starts ExaBGP, which starts the agent; configured as by default, unless it was ``configure``d before."""
+        """Starts ExaBGP, which starts the agent, with the defaults of ``configure`` if that was not called before."""
         if not (self.directory / "exavrrp.toml").exists():
             self.configure()
         file = self._write_neighbors()
@@ -522,19 +522,19 @@ class Host:
         return file
 
     def list_in(self, *listing: int) -> None:
-        """Has ExaBGP reload a configuration (SIGUSR1) in which the neighbours over these uplinks list the agent."""
+        """Changes ``listing``, and has ExaBGP reload its configuration (SIGUSR1)."""
         self.listing = listing
         self.reload()
 
     def reload(self) -> None:
-        """Has ExaBGP reload its configuration (SIGUSR1), which is written anew."""
+        """Writes exabgp.conf, and has ExaBGP reload it (SIGUSR1)."""
         self._write_neighbors()
         self.exabgp.send_signal(signal.SIGUSR1)
 
     def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """A command of ours beside the agent, as soon as one listens: an agent answers a while after its start.
+        """Runs a command of exavrrp, repeated until an agent listens, which it does some time after its start.
 
-        Between two agents the socket of the one that is gone may be there still.
+        Between two agents the socket of the first one may still exist.
         """
         command = [*AGENT, words[0], "--config", str(self.directory / "exavrrp.toml"), *words[1:]]
 
@@ -546,24 +546,24 @@ class Host:
         return wait_until(answered, lambda: f"an agent:\n{self.log.tell()}")[0]
 
     def ask(self, *words: str) -> str:
-        """What such a command says; fails with its words if it fails."""
+        """The output of such a command. Fails with the output if the command fails."""
         done = self.call(*words)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def document(self) -> dict[str, Any]:
-        """What ``exavrrp status --json`` says."""
+        """The output of ``exavrrp status --json``."""
         found: dict[str, Any] = json.loads(self.ask("status", "--json"))
         return found
 
     @property
     def agent(self) -> int:
-        """The process of the agent that was started last."""
+        """The process number of the last agent."""
         self.log.wait("agent-started")
         return int(self.log.all("agent-started")[-1]["process"])
 
     def becomes(self, role: str, mark: int = 0) -> Record:
-        """Waits until it is Active, or Backup, at the end of the log; the record of that."""
+        """Waits until the last transition in the log is to ``role``, and returns its record."""
 
         def last() -> Record | None:
             moves = self.log.all("transition", mark)
@@ -574,7 +574,7 @@ class Host:
         return found
 
     def bound(self) -> bool:
-        """Whether lo has the virtual address (read from /proc, for this is asked often)."""
+        """Whether lo has the virtual address (read from /proc, which is fast: this is polled)."""
         with self.namespace:
             if self.family == 4:
                 table = Path("/proc/thread-self/net/fib_trie").read_text()
@@ -583,7 +583,7 @@ class Host:
             return re.search(rf"^{ip_address(self.vip).packed.hex()} .* lo$", table, re.MULTILINE) is not None
 
     def agents(self) -> list[int]:
-        """The processes of agents that live in the namespace."""
+        """The process numbers of all agents in the namespace."""
         return [
             pid
             for pid in processes(self.namespace)
@@ -593,17 +593,17 @@ class Host:
 
 SUMMARY = "show neighbor summary"
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd\n"
-"""What ExaBGP answers to that, and with it a line for each neighbour."""
+"""The first line of ExaBGP's answer to that; a line for each neighbour follows."""
 
 
 class Alone:
-    """An agent without ExaBGP: whoever made this holds the other ends of its stdin and stdout."""
+    """An agent without ExaBGP: the test has the other ends of its stdin and stdout."""
 
     def __init__(self, host: Host) -> None:
         if not (host.directory / "exavrrp.toml").exists():
             host.configure()
         path = host.directory / "exavrrp.toml"
-        # No neighbour of anybody's is ever up here.
+        # Without ExaBGP no session is ever up.
         path.write_text(path.read_text().replace("[virtual_router.web]\n", "[virtual_router.web]\nmin_sessions = 0\n"))
         with (host.directory / "agent.log").open("a") as errors:
             self.process = host.namespace.popen(
@@ -615,16 +615,17 @@ class Alone:
         self._said = ""
 
     def says(self, line: str) -> None:
-        """Waits until the agent has said this line."""
+        """Waits until the agent has written this line."""
         self._read_until(lambda: f"{line}\n" in self._said, repr(line))
 
     def begins(self, count: int, words: str) -> None:
-        """Waits until the agent has said so many lines that begin with these words."""
+        """Waits until the agent has written ``count`` lines that begin with ``words``."""
         self._read_until(lambda: f"\n{self._said}".count(f"\n{words}") >= count, f"{count} × {words!r}")
 
     def answer(self, count: int, words: str) -> None:
-        """Answers what the agent has said since it was greeted, as an ExaBGP without neighbours does that carries
-        everything out: up to so many lines that begin with these words.
+        """Answers all commands since the greeting, as an ExaBGP without neighbours does that carries everything out.
+
+        Stops after ``count`` lines that begin with ``words``.
         """
         answered = self._said[: self._said.index(SUMMARY)].count("\n")
 
@@ -655,7 +656,7 @@ class Alone:
         self.stdin.flush()
 
     def greet(self) -> None:
-        """Answers the greeting as ExaBGP 5 does, and waits for the question that follows."""
+        """Answers the greeting as ExaBGP 5 does, and waits for the next command."""
         self.says("version")
         self.tell("exabgp 5.0.15\ndone\n")
         self.says(SUMMARY)
@@ -697,7 +698,7 @@ class Fabric:
         self.address(host, number)
 
     def _keep_apart(self) -> None:
-        """What comes in by the first uplink of one host leaves by the first of the other, while there is one."""
+        """Has the router forward from the first uplink of a host to the first of the other one, while that exists."""
         for family in (4, 6):
             for number in (0, 1):
                 for name, other in (("a", "b"), ("b", "a")):
@@ -713,7 +714,7 @@ class Fabric:
             self.router.ip(f"addr replace {far}/{_LENGTH[family]} dev {host.name}{number}")
 
     def route(self, host: Host, *numbers: int) -> None:
-        """Routes between a host and the router lead over these uplinks, in both directions, with equal cost."""
+        """Sets the routes between a host and the router: over these uplinks, in both directions, with equal cost."""
         for family in (4, 6):
             there = " ".join(f"nexthop via {uplink(host.name, n, family, router=True)} dev eth{n}" for n in numbers)
             back = " ".join(f"nexthop via {uplink(host.name, n, family)} dev {host.name}{n}" for n in numbers)
@@ -723,30 +724,30 @@ class Fabric:
             self.router.ip(f"route flush {target}\nroute add {target} {back}", f"-{family}")
 
     def start(self, line: Line = "5") -> None:
-        """Starts both, and waits until a serves and b follows it."""
-        for host in (self.a, self.b):  # in this order: b, which has begun first, would serve first, and hand over
+        """Starts both, and waits until a is Active and b follows it."""
+        for host in (self.a, self.b):  # in this order: otherwise b would become Active first, and hand over
             host.start(line)
             host.log.wait("transition")
         self.settled()
-        # With the second advert the first has been heard. Nobody is followed before that.
+        # After the second advert b has received the first one; it follows nobody before that.
         self.sniffer.wait(2, self.a.source, via="a0", since=at(self.b.log.wait("transition")))
 
     def start_both(self, line: Line = "5") -> None:
-        """Starts both, and waits until they take part."""
+        """Starts both, and waits until they take part in the election."""
         self.a.start(line)
         self.b.start(line)
         for host in (self.a, self.b):
             host.log.wait("transition")
 
     def settled(self, at_home: str = "a") -> None:
-        """Waits until one host serves, and the other one does not."""
+        """Waits until only one host announces and has bound the address."""
         other = self.b if at_home == "a" else self.a
         sessions = {f"{at_home}0": MED, f"{at_home}1": MED}
         wait_until(lambda: self.bird.routes(self.vip) == sessions, lambda: f"only {at_home}: {self.told()}")
         wait_until(lambda: self.hosts[at_home].bound() and not other.bound(), lambda: f"only {at_home}: {self.told()}")
 
     def told(self) -> str:
-        """Everything, for a message."""
+        """The routes in BIRD and both logs, for messages."""
         logs = "\n".join(f"--- {name}\n{host.log.tell()}" for name, host in self.hosts.items())
         return f"BIRD has {self.bird.routes(self.vip)}\n{logs}"
 
@@ -763,9 +764,9 @@ class Fabric:
 def fabric(
     namespace: Callable[[], Namespace], need: Need, family: Family = 6, *, chatty: bool = False
 ) -> Iterator[Fabric]:
-    """Builds it, and sees to it that no agent left a traceback, or a process, behind.
+    """Builds the test bed, checks at the end that no agent has logged a traceback, and kills all processes.
 
-    ``chatty``: ExaBGP may write to stderr as well, as 5.0.8 does, and 4.2 when it is ended without a process of its.
+    ``chatty``: ExaBGP writes to stderr, too, as 5.0.8 does, and 4.2 when it is ended without an API process.
     """
     for line, program in EXABGP.items():
         need(reason=f"ExaBGP {line} is not installed in {program.parent.parent}", unless=program.exists())
@@ -783,9 +784,9 @@ def fabric(
 
 
 def reachable(paths: list[Path]) -> list[str]:
-    """Commands that let another user in where a directory above one of these paths would not (/root, pytest's).
+    """Shell commands that make these paths accessible to another user, in a mount namespace with a tmpfs on /mnt.
 
-    For a mount namespace of its own, with a tmpfs on /mnt.
+    Directories above them may be inaccessible (/root, pytest's temporary directories).
     """
     hidden: dict[Path, list[Path]] = {}
     for path in sorted(set(paths)):
@@ -822,7 +823,7 @@ def uplink(name: str, number: int, family: int, *, router: bool = False) -> str:
 
 
 def processes(namespace: Namespace) -> list[int]:
-    """Every process that lives in a namespace, the one that looks excepted."""
+    """The numbers of all processes in a namespace, except this one."""
     home = os.fstat(namespace.descriptor).st_ino
     found: list[int] = []
     for path in Path("/proc").glob("[0-9]*"):
@@ -833,7 +834,7 @@ def processes(namespace: Namespace) -> list[int]:
 
 
 def ended(pid: int, limit: float = LIMIT) -> float:
-    """Waits for the end of a process, whoever's child it is; when that was seen."""
+    """Waits for the end of any process. Returns the time at which that was seen."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -847,13 +848,13 @@ def ended(pid: int, limit: float = LIMIT) -> float:
 
 
 def listens(path: Path) -> bool:
-    """Whether somebody takes connections at a socket: it is there a moment earlier."""
+    """Whether a socket accepts connections: its file exists a moment before that."""
     with socket.socket(socket.AF_UNIX) as asking:
         return asking.connect_ex(str(path)) == 0
 
 
 def read(path: Path) -> bytes:
-    """What is in a file, and nothing if it is gone."""
+    """The content of a file; empty if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError:

@@ -21,7 +21,7 @@ from tests.system.running import (
     HOLD,
     INTERVAL,
     LINGER,
-    PATIENT,
+    LONG_HOLD,
     PRIORITY,
     VIP,
     VRID,
@@ -339,7 +339,7 @@ def test_a_node_that_cannot_serve_is_withdrawn_before_it_is_unbound(fabric: Fabr
 def test_an_agent_that_comes_back_at_once_never_stops_serving(fabric: Fabric, line: Line, how: str) -> None:
     """Another may take over for a moment, which costs nothing: the address stays bound, and the route where it is."""
     a = fabric.a
-    a.configure(hold=PATIENT)
+    a.configure(hold=LONG_HOLD)
     fabric.start(line)
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
     mark, first = a.log.mark(), a.agent
@@ -698,7 +698,7 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
     fabric: Fabric, line: Line
 ) -> None:
     a = fabric.a
-    a.configure(hold=PATIENT)
+    a.configure(hold=LONG_HOLD)
     fabric.start(line)
     file = a.directory / "exavrrp.toml"
     good, mark = file.read_text(), a.log.mark()

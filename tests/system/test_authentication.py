@@ -94,19 +94,19 @@ STEPS: list[tuple[str, tuple[int, ...], int]] = [
 """Mode, ids of the keys, and the active one."""
 
 
-PATIENT = 2.0
-"""Seconds between adverts: nobody takes an agent for dead that is replaced."""
+LONG_INTERVAL = 2.0
+"""Seconds between adverts: the replacement of an agent causes no takeover."""
 
 
 def test_from_unsigned_adverts_to_another_key_without_a_transition(fabric: Fabric) -> None:
     """One node after the other, step by step: who is not replaced sees no transition, and who is goes on as before."""
     for host in (fabric.a, fabric.b):
-        host.configure(interval=PATIENT)
+        host.configure(interval=LONG_INTERVAL)
     fabric.start()
     marks = {host.name: host.log.mark() for host in (fabric.a, fabric.b)}
     for mode, ids, active in STEPS:
         for host, other in ((fabric.b, fabric.a), (fabric.a, fabric.b)):
-            authenticate(host, mode, ids=ids, active=active, interval=PATIENT)
+            authenticate(host, mode, ids=ids, active=active, interval=LONG_INTERVAL)
             seen = other.log.mark()
             mark = replaced(host)
             said = host.log.all("authentication-enabled", mark)[-1]  # before it, that of the caretaker in between

@@ -129,7 +129,7 @@ def test_a_reload_that_fails_moves_nothing_and_is_repaired_by_one_that_does_not(
         a.directory.parent.chmod(0o755)
         contain(a, need, user=user, capabilities=TWO, read_only=False)
     for host in (a, fabric.b):  # a caretaker that had no CPU for three intervals gives up
-        host.configure(hold=running.PATIENT, interval=1.0)
+        host.configure(hold=running.LONG_HOLD, interval=1.0)
     fabric.start(line)
     good = configuration(a).read_text()
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")

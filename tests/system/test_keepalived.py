@@ -107,7 +107,7 @@ class Keepalived:
     def end(self, number: signal.Signals) -> float:
         """Sends a signal to keepalived and waits for its end; when it was sent.
 
-        SIGKILL goes to all its processes: a surviving child would still say farewell, a surviving parent start another.
+        SIGKILL goes to all its processes: a child would still send priority 0, and a parent would start another child.
         """
         assert self._process is not None
         now = time.time()
@@ -203,8 +203,8 @@ def test_we_preempt_it_and_hand_back_by_priority_zero(fabric: Fabric, keepalived
     mark, since = peer.mark(), time.time()
     agent.exabgp.terminate()
     peer.wait("Entering MASTER STATE", mark)
-    farewell = fabric.sniffer.wait(1, agent.source, since=since, priority=0)[0].at
-    fabric.sniffer.wait(1, fabric.b.source, since=farewell)
+    resigned = fabric.sniffer.wait(1, agent.source, since=since, priority=0)[0].at
+    fabric.sniffer.wait(1, fabric.b.source, since=resigned)
     peer.wait("Backup received priority 0 advertisement", mark)
     agent.log.wait("address-unbound")
     agent.exabgp.wait(running.LIMIT)
@@ -234,9 +234,9 @@ def test_it_preempts_us_and_hands_back_by_priority_zero_and_by_its_death(
     stopped = peer.end(signal.SIGTERM)
     agent.log.wait("route-announced", end, state="active")
     assert agent.log.moves(end) == [("backup", "active", "peer-resigned")]
-    farewell = fabric.sniffer.wait(1, fabric.b.source, since=stopped, priority=0)[0].at
+    resigned = fabric.sniffer.wait(1, fabric.b.source, since=stopped, priority=0)[0].at
     takeover = fabric.sniffer.wait(1, agent.source, since=stopped)[0].at
-    assert takeover > farewell
+    assert takeover > resigned
     settled(fabric, agent)
 
     superseded(fabric, peer)

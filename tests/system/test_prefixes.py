@@ -28,7 +28,7 @@ def fabric(request: pytest.FixtureRequest, namespace: Callable[[], Namespace], n
         yield built
 
 
-PATIENT = 3.0
+LONG_HOLD = 3.0
 """Seconds of ``handover_hold`` and ``linger``, where one thing must have happened before the other, also if BIRD, an
 ExaBGP or ``ip monitor`` gets no CPU meanwhile."""
 
@@ -36,7 +36,7 @@ ExaBGP or ``ip monitor`` gets no CPU meanwhile."""
 def configure(host: Host) -> None:
     unlisted, prefix = UNLISTED[host.family], PREFIX[host.family]
     announce = [f'announce = ["{prefix}"]']
-    host.configure(f'unlisted_addresses = ["{unlisted}"]', checks=announce, hold=PATIENT, linger=PATIENT)
+    host.configure(f'unlisted_addresses = ["{unlisted}"]', checks=announce, hold=LONG_HOLD, linger=LONG_HOLD)
 
 
 def answered(fabric: Fabric, address: str) -> bool:
