@@ -1,8 +1,8 @@
-"""A node with ports for tests: virtual time, and a list of everything that it does, in order.
+"""A node with fake ports: virtual time, and a list of all its effects, in order.
 
-``given_backup`` and ``given_active`` construct a node in that state. A ``Rig`` is the world around it, with a method
-for each event of the kernel, ExaBGP, peers and checks. ``done`` lists all effects on lo, ExaBGP and the wire, one line
-each, such as ``bind 2001:db8:53::1``, ``announce 2001:db8:53::1/128 med 50``, ``send web 200``.
+``given_backup`` and ``given_active`` make a node in that state. A ``Rig`` is its environment, with a method for each
+event of the kernel, ExaBGP, peers and checks. ``done`` lists all effects on lo, ExaBGP and the wire, one line each:
+``bind 2001:db8:53::1``, ``announce 2001:db8:53::1/128 med 50``, ``send web 200``.
 
 ExaBGP acknowledges every command in the next turn of the loop, unless ``speaker.answers`` is False: then the test
 answers with ``speaker.answer`` and ``speaker.refuse``.
@@ -46,7 +46,7 @@ SESSION = Session(ip_address("2001:db8:0:1::1"), ip_address("2001:db8:0:1::2"))
 SECOND = Session(ip_address("2001:db8:0:2::1"), ip_address("2001:db8:0:2::2"))
 LINKS = (Link(1, "eth0"), Link(2, "eth1"))
 EPOCH = 1_800_000_000.0
-"""Seconds since 1970 when the clock of a ``Rig`` shows 0."""
+"""Seconds since the epoch when the clock of a ``Rig`` shows 0."""
 
 NOTHING = ports.Forgotten()
 
@@ -58,7 +58,7 @@ INTERVAL = 1.0
 
 
 def table(name: str, **settings: object) -> str:
-    """A table of exavrrp.toml without keys that are None. JSON's strings, numbers, lists and booleans are TOML, too."""
+    """A table of exavrrp.toml, without keys whose value is None. JSON strings, numbers, lists and booleans are TOML."""
     lines = (f"{key} = {json.dumps(value)}" for key, value in settings.items() if value is not None)
     return "\n".join([f"[{name}]", *lines, ""])
 
@@ -67,7 +67,7 @@ AGENT = table("agent", sources=[str(SOURCE)], peers=[str(PEER), str(OTHER)], adv
 
 
 def router(number: int = 1, *, bgp: Mapping[str, object] | None = None, **settings: Any) -> str:
-    """Table of the virtual router ``web`` (``web2`` … for others), which is announced with MED 50 when it is Active."""
+    """The table of the virtual router ``web`` (``web2`` for number 2 …), announced with MED 50 when it is Active."""
     name = "web" if number == 1 else f"web{number}"
     usual: dict[str, Any] = {"vrid": number, "priority": 200, "addresses": [f"2001:db8:53::{number}"]}
     return table(f"virtual_router.{name}", **(usual | settings)) + table(
@@ -76,7 +76,7 @@ def router(number: int = 1, *, bgp: Mapping[str, object] | None = None, **settin
 
 
 def check(name: str, **settings: Any) -> str:
-    """A check that a single result decides; while it fails, the router is at fault."""
+    """The table of a check whose first failure is a fault, and whose next success ends it (rise 1, fall 1)."""
     usual: dict[str, Any] = {"file": f"/run/{name}", "rise": 1, "fall": 1}
     return table(f"check.{name}", **(usual | settings))
 
@@ -95,7 +95,7 @@ def configuration(*tables: str) -> Configuration:
 
 
 class Clock:
-    """As much of an event loop as a node needs, in virtual time."""
+    """The part of an event loop that a node needs, in virtual time."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -149,7 +149,7 @@ class _Alarm:
 
 
 class Log:
-    """Collects what is logged."""
+    """Collects the log."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -181,17 +181,17 @@ class Transport:
 
     def __init__(self, rig: "Rig") -> None:
         self.error: int | None = None
-        """what the kernel says to each copy"""
+        """errno for each copy; None: it is sent"""
         self.waiting: list[Arrival] = []
-        """what has come in and is not read yet"""
+        """packets that have arrived and are not read yet"""
         self.forgotten: list[int] = []
         self.copies: list[tuple[Address, tuple[str, ...]]] = []
-        """of every advert that was sent: to whom, and through which interfaces"""
+        """the peer and the interfaces of every advert that was sent"""
         self.counters = ports.Counters()
         self.last = b""
-        """the last advert"""
+        """the payload of the last advert"""
         self.asked: list[float] = []
-        """until when what has come was asked for"""
+        """``until`` of each ``drain``"""
         self._rig = rig
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
@@ -217,7 +217,7 @@ class Transports:
         self._only = only
         self.peers: dict[Address, frozenset[Address]] = {}
         self.error: OSError | None = None
-        """why the set cannot be changed"""
+        """raised by ``set``"""
 
     def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
         if self.error is not None:
@@ -239,7 +239,7 @@ class Paths:
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
         self.isolated = False
-        """whether no neighbour can be reached"""
+        """whether no BGP neighbour can be reached"""
 
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
         return self.links
@@ -267,16 +267,16 @@ class Addresses:
         self.lo: set[Address] = set()
         self.preferred: set[Address] = set()
         self.refused: set[Address] = set()
-        """what the kernel refuses to bind"""
+        """addresses that the kernel refuses to bind"""
         self.broken: OSError | None = None
-        """why nothing at all can be done"""
+        """raised by ``set`` and ``elsewhere``"""
         self.unreadable: OSError | None = None
-        """why nobody knows what lo has"""
+        """raised by ``present``"""
         self.slow: set[Address] = set()
-        """those to which the kernel does not accept packets at once"""
+        """addresses that are ``awaited`` after they were bound"""
         self.others: dict[Address, str] = {}
         self.takes = 0.0
-        """seconds for one look at lo"""
+        """seconds that one ``set`` takes"""
         self.batches = 0
         self.awaited: set[Address] = set()
         self.ours: frozenset[Address] = frozenset()
@@ -321,17 +321,17 @@ class Speaker:
         self.answers = True
         self.ours: list[Route] = []
         self.impossible: ValueError | None = None
-        """why other prefixes cannot be ours now"""
+        """raised by ``own``"""
         self.wanted: dict[Network, Route] = {}
         self.open: dict[Network, None] = {}
-        """what is not answered yet"""
+        """prefixes of commands that are not answered yet"""
         self.offered: set[Network] = set()
-        """what it may announce"""
+        """prefixes that it may announce"""
         self.inherited: list[Network] = []
         self.asked = 0
-        """times that somebody wanted to know what it may announce"""
+        """calls of ``may_announce``"""
         self.deaf: set[Network] | None = None
-        """what it announces, if it listens no longer (``exabgp.Deaf``)"""
+        """prefixes that it announces if it reads no commands any more (``exabgp.Deaf``); None: it reads them"""
         self._rig = rig
 
     def own(self, ours: Iterable[Route]) -> None:
@@ -379,14 +379,14 @@ class Speaker:
         return not (self.offered if self.deaf is None else self.deaf).isdisjoint(networks)
 
     def answer(self, *networks: Network) -> None:
-        """Answer ``done`` to the open commands for these prefixes, or to all without any."""
+        """Answer ``done`` to the open commands for these prefixes; without any, to all."""
         for network in networks or list(self.open):
             self.open.pop(network, None)
             self.offered &= self.wanted.keys() | self.open.keys()
             self._rig.node.handle(speaker.Answered(network, self.wanted.get(network)))
 
     def refuse(self, times: int, *, silent: bool = False) -> None:
-        """Answer all open commands with ``error``, or not at all; ``times`` counts the refusals in a row."""
+        """Answer all open commands with ``error``, or let them time out (``silent``); ``times``: failures in a row."""
         for network in list(self.open):
             kind = speaker.Silent if silent else speaker.Refused
             self._rig.node.handle(kind(network, f"a command about {network}", times))
@@ -400,7 +400,7 @@ class Notifier:
         """router, state, reason"""
         self.counted: dict[str, dict[str, int]] = {}
         self.names: list[str] = []
-        """the routers that are told of"""
+        """the routers whose transitions are notified"""
 
     def set(self, routers: Iterable[VirtualRouterConfiguration]) -> None:
         self.names = [router.name for router in routers]
@@ -423,12 +423,12 @@ class Memory:
         self.silences: dict[str, tuple[int, float]] = {}
         self.is_foreign = False
         self.named: set[Network] = set()
-        """what it may have announced; none: that was not noted"""
+        """prefixes that the predecessor may have announced; empty: its file does not list them"""
         self.bindable: set[Address] = set()
         self.routes: dict[str, list[Route]] = {}
-        """what a successor has to clear, as far as its configuration does not name it"""
+        """routes that a successor must withdraw if its configuration does not name them"""
         self.takes = 0.0
-        """seconds for a note"""
+        """seconds that one write of the file takes"""
         self.notes: list[tuple[dict[str, str | None], dict[str, int], dict[str, tuple[int, float]], set[str]]] = []
         self._rig = rig
 
@@ -482,7 +482,7 @@ class Checks:
     def __init__(self) -> None:
         self.doubts: dict[str, str] = {}
         self.names: list[str] = []
-        """what is carried out"""
+        """the checks that are carried out"""
 
     def set(self, checks: Iterable[Check]) -> None:
         self.names = [check.name for check in checks]
@@ -506,7 +506,7 @@ def recorder(lines: list[bytes]) -> Callable[[Configuration, Ports], Node]:
 
 
 class Rig:
-    """A node and the world around it."""
+    """A node and its environment."""
 
     def __init__(
         self,
@@ -521,13 +521,13 @@ class Rig:
         self.networks = [route.network for route in forgotten.routes]
         self.configured(*tables)
         self.known: set[Network] = set()
-        """of which ExaBGP has been told anything"""
+        """prefixes with any command to ExaBGP so far"""
         self.done: list[str] = []
         self.changes = 0
-        """times that whoever waits was told to look"""
+        """calls of ``changed``"""
         self.clock, self.log, self.notifier, self.checks = Clock(), Log(), Notifier(), Checks()
         self.offset = 0.0
-        """seconds that the clock on the wall was set"""
+        """seconds by which the wall clock was set"""
         self.transport, self.paths = Transport(self), Paths()
         self.addresses, self.speaker, self.memory = Addresses(self), Speaker(self), Memory(self)
         self.marks, self.transports = Marks(), Transports(self.transport)
@@ -561,10 +561,10 @@ class Rig:
     def _changed(self) -> None:
         self.changes += 1
 
-    # What happens
+    # Events
 
     def handle(self, *happening: Event) -> "Rig":
-        """Handle these events and everything that follows at once."""
+        """Handle these events, and run all callbacks that are due."""
         for event in happening:
             self.node.handle(event)
         self.clock.run()
@@ -584,12 +584,12 @@ class Rig:
         return self
 
     def after(self, seconds: float) -> "Rig":
-        """Let so many seconds pass."""
+        """Let ``seconds`` pass."""
         self.clock.run(self.clock.now + seconds)
         return self
 
     def session(self, session: Session = SESSION, *, up: bool = True, listed: bool = True) -> "Rig":
-        """A BGP session comes up, or goes down; ``listed``: whether its neighbour gets our routes."""
+        """A BGP session comes up or goes down; ``listed``: whether ExaBGP sends our routes to its neighbour."""
         self.handle(speaker.Neighbor(session, up))
         return self.handle(speaker.Listed(session, listed)) if up else self
 
@@ -610,7 +610,7 @@ class Rig:
         return self.handle(ports.Arrived(SOURCE, self.arrival(priority, name, source, **more)))
 
     def follow(self, seconds: float, priority: int = 250) -> "Rig":
-        """Let so many seconds pass in which a better node is Active."""
+        """Let ``seconds`` pass while a better node is Active."""
         end = self.clock.now + seconds
         while self.clock.now < end:
             for name in self.node.commands.names():
@@ -623,7 +623,7 @@ class Rig:
         self.transport.error = error
         return self
 
-    # What there is to see
+    # State
 
     def router(self, name: str = "web") -> VirtualRouter:
         return self.node.routers[name]
@@ -659,7 +659,7 @@ class Rig:
 
 
 def given_backup(*tables: str, checks: Iterable[str] = (), heard: int | None = 250, **more: Any) -> Rig:
-    """A node that is Backup everywhere: its session is up and all is well. ``heard``: the priority of the Active."""
+    """A node whose routers are all Backup, with its session up. ``heard``: the Active's priority; None: no Active."""
     rig = Rig(*tables, **more).start()
     for name in checks:
         rig.check(name, passed=True)
@@ -673,7 +673,7 @@ def given_backup(*tables: str, checks: Iterable[str] = (), heard: int | None = 2
 
 
 def given_active(*tables: str, checks: Iterable[str] = (), **more: Any) -> Rig:
-    """A node that is Active everywhere: bound, announced and confirmed."""
+    """A node whose routers are all Active: bound, announced and confirmed."""
     rig = given_backup(*tables, checks=checks, heard=None, **more).after(4 * INTERVAL)
     for name in rig.node.commands.names():
         assert rig.role(name) is Role.ACTIVE, (name, rig.faults(name), rig.holds(name))

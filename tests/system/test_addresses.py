@@ -49,19 +49,19 @@ CAP_NET_ADMIN = 12
 MARKER = "203.0.113"
 NOTHING: frozenset[Address] = frozenset()
 NEVER = 3600.0
-"""Seconds: no limit that a test lasts, whatever else the machine has to do."""
+"""Seconds: longer than any test on a busy machine."""
 
 
 @pytest.fixture(autouse=True)
 def _no_limit_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that the kernel, or a test between two steps, takes must not matter where no limit is tested."""
+    """Time limits must not expire on a busy machine, except in the tests of these limits."""
     monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", NEVER)
     monkeypatch.setattr(addresses_module, "STABLE_AFTER", NEVER)
 
 
 @dataclass
 class Bound:
-    """Addresses in a namespace, what they reported, and what `ip` shows."""
+    """``Addresses`` in a namespace, the calls of its callbacks, and the output of ``ip``."""
 
     host: Namespace
     ours: frozenset[Address] = OURS
@@ -70,7 +70,7 @@ class Bound:
     repaired: list[Address] = field(default_factory=list)
     failed: list[tuple[Address, OSError]] = field(default_factory=list)
     when_repaired: Callable[[Address], None] = field(init=False)
-    """another one takes the place of ``repaired``"""
+    """called for each repair"""
 
     def __post_init__(self) -> None:
         self.when_repaired = self.repaired.append
@@ -90,7 +90,7 @@ class Bound:
         self.addresses.set([VirtualAddress(one, preferred=preferred and one.version == 6) for one in wanted])
 
     def shown(self, interface: str = "lo") -> dict[str, dict[str, Any]]:
-        """address/prefix → what iproute2 says of it, without those that every lo has."""
+        """address/prefix → the entry of iproute2, without loopback and link-local addresses."""
         [link] = json.loads(self.host.run("ip", "-j", "-d", "address", "show", "dev", interface))
         return {
             f"{entry['local']}/{entry['prefixlen']}": entry
@@ -114,7 +114,7 @@ async def binding(host: Namespace, ours: frozenset[Address] = OURS) -> AsyncIter
 
 
 async def quiet(bound: Bound, until: Until) -> None:
-    """Waits until the look that ends a burst is done."""
+    """Waits until the refresh that ends a burst is done."""
     await until(lambda: not bound.addresses.watch.pending)
 
 
@@ -164,7 +164,7 @@ def test_bound_as_a_virtual_address_should_be(host: Namespace, run: Run) -> None
 def test_a_service_on_a_bound_address_answers_the_network(
     namespace: Callable[[], Namespace], cable: Any, run: Run, until: Until, address: Address
 ) -> None:
-    """Deprecated means "not chosen as a source", not "deaf"; and with lo down it answers just the same."""
+    """A deprecated address is not chosen as a source, but it answers, also while lo is down."""
     server, client = namespace(), namespace()
     cable(server, "eth0", client, "eth0")
     for host, number in ((server, 1), (client, 2)):
@@ -285,7 +285,7 @@ def test_an_ipv4_address_that_stands_before_the_own_one_is_no_source(
 
 @pytest.mark.system
 def test_an_ipv4_address_of_another_scope_is_put_right(host: Namespace, run: Run) -> None:
-    """An earlier version, or somebody else, has bound it."""
+    """An earlier version, or another program, has bound it."""
     host.ip(f"addr add {FOUR}/32 dev lo\naddr add {OTHER_FOUR}/32 dev lo scope link")
 
     async def scenario() -> None:
@@ -309,7 +309,7 @@ def test_an_ipv4_address_of_another_scope_is_put_right(host: Namespace, run: Run
 def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
     host: Namespace, run: Run, monkeypatch: pytest.MonkeyPatch, *, marks: bool
 ) -> None:
-    """Another program may have added the same address since; only an old kernel does not mark whose it is."""
+    """Another program may have added the same address since; kernels with IFA_PROTO can tell."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
@@ -331,7 +331,7 @@ def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
 
 @contextmanager
 def watching(host: Namespace) -> Iterator[Callable[[], list[str]]]:
-    """Gives what changed on lo since the last time, as ``ip monitor`` tells it."""
+    """A function that returns the changes of lo since the last call, as ``ip monitor`` prints them."""
     watcher = host.popen(["ip", "-o", "monitor", "address"], stdout=subprocess.PIPE)
     assert watcher.stdout is not None
 
@@ -377,7 +377,7 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
                 told: list[str] = []
 
                 def is_told() -> bool:
-                    """Of an IPv6 address the kernel tells later than of the mark."""
+                    """The kernel's notification of an IPv6 address may follow that of the marker."""
                     told.extend(changes())
                     return bool(told)
 
@@ -499,7 +499,7 @@ def test_nothing_is_touched_before_the_first_set(host: Namespace, run: Run, unti
 def test_what_somebody_removed_is_back_within_100_ms(
     host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, address: Address
 ) -> None:
-    """At least once in a few times: in between, the machine may have had something else to do."""
+    """In at least one of a few attempts: the machine may be busy during the others."""
     monkeypatch.setattr(addresses_module, "STABLE_AFTER", 0.0)
 
     async def scenario() -> None:
@@ -591,7 +591,7 @@ def test_lifetimes_are_put_right(
 @pytest.mark.parametrize("lifetime", ["0", "600"])
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_preferred_lifetime_is_put_right(host: Namespace, run: Run, until: Until, lifetime: str, when: str) -> None:
-    """Also one that is counted down, and has not run out yet."""
+    """Also a lifetime that has not expired yet."""
     command = f"{SIX}/128 dev lo valid_lft forever preferred_lft {lifetime}"
 
     async def scenario() -> None:
@@ -613,7 +613,7 @@ def test_a_preferred_lifetime_is_put_right(host: Namespace, run: Run, until: Unt
 
 @pytest.mark.system
 def test_another_prefix_length_is_put_right(host: Namespace, run: Run) -> None:
-    """Somebody's /64 of our address would draw in the whole network; a /32 beside a /24 is enough to be bound."""
+    """A /64 of our address would attract the whole network, and is removed; a /24 beside our /32 does not matter."""
     host.ip(f"addr add {SIX}/64 dev lo\naddr add {FOUR}/24 dev lo")
 
     async def scenario() -> None:
@@ -715,7 +715,7 @@ def test_disabled_ipv6_is_reported_and_ipv4_still_bound(
 def test_what_is_undone_again_and_again_is_a_failure(
     host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After five repairs we stop fighting: the failure is reported, and the next attempt waits."""
+    """After five repairs the failure is reported, and the next attempt waits for the back-off."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
@@ -843,7 +843,7 @@ def test_what_happens_on_other_interfaces_costs_no_look(
 def test_without_the_right_to_change_addresses(
     host: Namespace, run: Run, until: Until, without_capability: Any
 ) -> None:
-    """What an operator sees who forgot the capability."""
+    """The error that an operator without the capability sees."""
 
     async def scenario() -> None:
         async with binding(host) as bound:
@@ -879,19 +879,19 @@ def test_two_capabilities_suffice(host: Namespace, run: Run, with_two_capabiliti
 
 @dataclass
 class Kernel:
-    """The real one, whose requests are counted, and some of whose answers are put off."""
+    """The real kernel, with counted requests, and with some answers delayed or suppressed."""
 
     writes: Counter[int] = field(default_factory=Counter)
-    """batches by the kinds of requests in them"""
+    """number of batches by the kind of requests in them"""
     dumps: int = 0
     late: int = 0
-    """questions for routes to which the answer is not yet what it will be"""
+    """route queries that get the answer of a route that is not local yet"""
     deaf: bool = False
-    """whether it takes no order"""
+    """whether it carries out no change"""
     mute: int = 0
-    """questions for routes that are not answered"""
+    """route queries that are not answered"""
     meanwhile: Callable[[], None] | None = None
-    """what somebody else does before the next order comes"""
+    """called before the next change: the action of another program"""
 
     def __post_init__(self) -> None:
         self.batch, self.parts = Netlink.batch, Netlink.parts
@@ -940,7 +940,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 def test_bound_means_that_packets_are_accepted(
     host: Namespace, run: Run, until: Until, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel lists an IPv6 address before a worker of its own has made the local route: that is waited for.
+    """The kernel lists an IPv6 address before its worker has added the local route, which has to be awaited.
 
     How late that worker is cannot be arranged, so its lateness is put before the kernel's answer.
     """
@@ -1020,7 +1020,7 @@ def test_what_was_repaired_is_awaited_like_anything_else(
 
 @pytest.mark.system
 def test_many_addresses_are_one_batch(namespace: Callable[[], Namespace], run: Run, kernel: Kernel) -> None:
-    """However many they are, the table is read before and after; and only before where nothing is to be done."""
+    """The table is read once before and once after any number of changes; and once if nothing has to be changed."""
     many = frozenset(ip_address(f"2001:db8:53::{number:x}") for number in range(1, 301))
     host = namespace()
 
@@ -1057,7 +1057,7 @@ def test_what_the_kernel_confirms_is_checked(host: Namespace, run: Run, kernel: 
 
 @pytest.mark.system
 def test_removing_an_absent_address_is_no_error(host: Namespace, run: Run, kernel: Kernel) -> None:
-    """Somebody else removed it between our look and our order."""
+    """Another program removed it after we had read the table."""
 
     async def scenario() -> None:
         async with binding(host) as bound:

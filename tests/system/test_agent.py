@@ -1,4 +1,4 @@
-"""The whole agent: real ExaBGP, real BIRD, real kernel; what goes wrong in a data centre, one thing at a time."""
+"""The whole agent with real ExaBGP, BIRD and kernel: failures in a data centre, one at a time."""
 
 import contextlib
 import os
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.system
 both_lines = pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
 
 CALM = 1.0
-"""Seconds between adverts where their rhythm is looked at, on a machine with too much to do."""
+"""Seconds between adverts where a test measures the gaps between them, on a busy machine."""
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def answers(fabric: Fabric) -> bool:
     return done.returncode == 0
 
 
-# An ordinary life
+# Election and stop
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_two_nodes_elect_and_a_clean_stop_hands_over(fabric: Fabric, line: Line)
     a.exabgp.terminate()
     ended(agent)
 
-    # Said three times, for nobody confirms it.
+    # Priority 0 is sent three times, because it is not acknowledged.
     resigned = fabric.sniffer.wait(3, a.source, via="a0", since=stopped, priority=0)
     took_over = fabric.sniffer.wait(1, b.source, since=stopped)[0]
     b.log.wait("transition", mark)
@@ -184,7 +184,7 @@ def present(self):
 Addresses.present = present
 cli.main()
 """
-"""The command exavrrp, to which the kernel does not tell what lo has."""
+"""The command exavrrp with a kernel that does not list the addresses on lo."""
 
 
 def test_an_agent_that_cannot_read_the_addresses_on_lo_logs_it_and_does_not_start(fabric: Fabric) -> None:
@@ -208,7 +208,7 @@ def and_bind(self):
 Node.count = and_bind
 cli.main()
 """
-"""The command exavrrp, whose agent wants something of lo at the very end."""
+"""The command exavrrp whose agent changes addresses on lo after everything is closed."""
 
 
 def test_what_is_wanted_of_lo_at_the_very_end_does_not_matter(fabric: Fabric) -> None:
@@ -226,7 +226,7 @@ def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
     alone.greet()
     alone.process.terminate()
     alone.stdout.read()  # until it is closed
-    while alone.process.poll() is None:  # ExaBGP sends one to a plugin that has closed its stdout
+    while alone.process.poll() is None:  # ExaBGP signals a process that has closed its stdout
         alone.process.terminate()
         time.sleep(0.0002)  # not a storm
     assert alone.process.returncode == 0
@@ -267,7 +267,7 @@ def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, li
 
 @both_lines
 def test_an_active_whose_exabgp_stands_still_is_succeeded_and_serves_on_meanwhile(fabric: Fabric, line: Line) -> None:
-    """Its route stays until the routers' hold time is over; before that another one's has to be there."""
+    """Its route stays until the routers' hold time expires; another node must announce it before that."""
     a = fabric.a
     fabric.start(line)
     mark = a.log.mark()
@@ -284,7 +284,7 @@ def test_an_active_whose_exabgp_stands_still_is_succeeded_and_serves_on_meanwhil
 
 
 def test_what_was_announced_without_an_answer_is_not_unbound_without_one(fabric: Fabric) -> None:
-    """The announcement may still be waiting at ExaBGP; that nothing was announced before it confirms no withdraw."""
+    """ExaBGP may not have read the announcement yet, so a missing confirmation is no evidence of a withdraw."""
     a, b = fabric.a, fabric.b
     a.configure(priority=50)
     alone = Alone(a)
@@ -331,13 +331,13 @@ def test_a_node_that_cannot_serve_is_withdrawn_before_it_is_unbound(fabric: Fabr
     fabric.settled("b")
 
 
-# The agent dies, or stands still
+# The agent is killed or stopped
 
 
 @both_lines
 @pytest.mark.parametrize("how", ["killed", "asked to end", "replaced", "replaced while it hangs"])
 def test_an_agent_that_comes_back_at_once_never_stops_serving(fabric: Fabric, line: Line, how: str) -> None:
-    """Another may take over for a moment, which costs nothing: the address stays bound, and the route where it is."""
+    """Another node may be Active for a moment, without effect: the address stays bound, and the route announced."""
     a = fabric.a
     a.configure(hold=LONG_HOLD)
     fabric.start(line)
@@ -410,7 +410,7 @@ def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: L
 
 @both_lines
 def test_a_killed_agent_still_knows_earlier_silent_failures(fabric: Fabric, line: Line) -> None:
-    """The routers have the route of a node that died until their hold time is over, and a longer one would lose."""
+    """The routers keep the route of a failed node until their hold time expires, and prefer it to a longer one."""
     a, b = fabric.a, fabric.b
     for host in (a, b):
         host.configure(checks=["local_as = 65010", 'takeover = ["prepend"]'])
@@ -430,11 +430,11 @@ def test_a_killed_agent_still_knows_earlier_silent_failures(fabric: Fabric, line
 
 
 SECOND = "2001:db8:53::99"
-"""Bound and announced along with the virtual address."""
+"""A second address that is bound and announced along with the virtual address."""
 
 
 def left(host: Host, *addresses: str) -> int:
-    """The agent is killed, and before its successor begins lo has these virtual addresses; the end of the log then."""
+    """Kills the agent, and leaves these virtual addresses on lo for its successor. Returns the ``mark`` of the log."""
     mark = host.log.mark()
     host.exabgp.send_signal(signal.SIGSTOP)
     os.kill(host.agent, signal.SIGKILL)
@@ -449,7 +449,7 @@ def left(host: Host, *addresses: str) -> int:
 @both_lines
 @pytest.mark.parametrize("remaining", [[VIP[6]], []], ids=["one", "none"])
 def test_what_is_announced_still_is_put_back_and_served_on(fabric: Fabric, line: Line, remaining: list[str]) -> None:
-    """Somebody has flushed lo between two agents: packets come all the time."""
+    """Another program has flushed lo between two agents, while the address is announced."""
     a = fabric.a
     a.configure(f'unlisted_addresses = ["{SECOND}"]')
     a.start(line)  # alone: nobody else takes over meanwhile
@@ -498,7 +498,7 @@ def test_leftovers_under_a_shell_are_not_taken_for_those_of_another_exabgp(fabri
 
 @both_lines
 def test_leftovers_of_another_exabgp_are_cleared(fabric: Fabric, line: Line) -> None:
-    """An agent that died with its ExaBGP announces nothing any more: there is nothing to continue."""
+    """Nothing is announced any more for an agent whose ExaBGP has ended, too."""
     a = fabric.a
     a.start(line)
     a.becomes("active")
@@ -637,7 +637,7 @@ def test_a_node_that_cannot_send_any_advert_is_in_fault(fabric: Fabric) -> None:
 
 
 def test_a_node_without_any_way_to_a_peer_stays_out_until_there_is_one(fabric: Fabric) -> None:
-    """Nor does it become Active, bind, find out that it can tell nobody, and unbind, again and again."""
+    """It must not become Active, fail to send adverts and step down, again and again."""
     a = fabric.a
     a.namespace.ip("route flush default", "-6")
     alone = Alone(a)
@@ -657,7 +657,7 @@ def test_a_node_without_any_way_to_a_peer_stays_out_until_there_is_one(fabric: F
 
 
 def test_the_last_node_serves_on_when_the_routes_to_its_dead_peers_are_gone(fabric: Fabric) -> None:
-    """As where hosts learn the ways to each other by BGP, without a default route."""
+    """For example where hosts learn the routes to each other by BGP, without a default route."""
     a, b = fabric.a, fabric.b
     fabric.start()
     a.namespace.ip("route flush default", "-6")
@@ -672,7 +672,7 @@ def test_the_last_node_serves_on_when_the_routes_to_its_dead_peers_are_gone(fabr
     a.log.wait("peers-unreachable", a.log.mark())  # ten seconds later
     assert a.log.moves(mark) == []
     fabric.settled("a")
-    # A peer that is reached again is told at once.
+    # A peer that is reachable again gets adverts at once.
     back = time.time()
     fabric.route(a, 0, 1)
     fabric.sniffer.wait(3, a.source, since=back)
@@ -711,7 +711,7 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
     fabric.settled()
     assert (a.directory / "run" / "kept.toml").stat().st_mode & 0o777 == 0o600
     assert monitor.changes(a.vip) == [], fabric.told()
-    # The next life is no excuse to forget it, and the corrected file counts again.
+    # The next agent uses it, too; and a corrected file is used again.
     mark = a.log.mark()
     os.kill(a.agent, signal.SIGKILL)
     a.log.wait("configuration-kept", mark)
@@ -721,7 +721,7 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
     os.kill(a.agent, signal.SIGKILL)
     a.becomes("active", mark)
     assert not a.log.all("configuration-kept", mark)
-    # Under another ExaBGP nothing is kept: what is wrong is said, and not begun.
+    # Under another ExaBGP nothing is kept: the agent logs the errors, and does not start.
     file.write_text(f"{good}[check.x]\ncomand = 1\n")
     mark = a.log.mark()
     a.exabgp.kill()
@@ -737,7 +737,7 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
 
 
 def test_an_agent_that_is_earlier_than_its_source_waits_for_it(fabric: Fabric) -> None:
-    """If it ended, ExaBGP would end after the fifth restart."""
+    """If the agent ended, ExaBGP would end after the fifth restart."""
     a = fabric.a
     a.namespace.ip(f"addr del {a.source} dev lo")
     a.start()
@@ -831,7 +831,7 @@ def test_checks_move_the_priority_or_fault_the_node(fabric: Fabric) -> None:
     fabric.settled("a")
 
 
-# The clock on the wall
+# The wall clock
 
 SHIFTED_CLOCK = r"""
 #define _GNU_SOURCE
@@ -871,7 +871,7 @@ time_t time(time_t *where) {
     return exact.tv_sec;
 }
 """
-"""Stands between a process and the clock on the wall, which for it is as many seconds off as a file says."""
+"""A preloaded library that shifts the wall clock of a process by the number of seconds in a file."""
 
 
 def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> None:
@@ -905,7 +905,7 @@ def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> No
 
 
 def with_ipv4(host: Host) -> Path:
-    """Configures an IPv4 router in one group with the IPv6 one, which alone has a check; the file that it looks for."""
+    """Adds an IPv4 router to the group of the IPv6 one, which alone has a check. Returns the file of that check."""
     file = host.directory / "service"
     file.touch()
     other = "b" if host.name == "a" else "a"
@@ -939,7 +939,7 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
     with_ipv4(b)
 
     def serving() -> dict[str, set[str]]:
-        """By host: its routers that are Active."""
+        """Host → its routers that are Active."""
         found: dict[str, set[str]] = {}
         for host in (a, b):
             last = {one["router"]: one["after"] for one in host.log.all("transition")}
@@ -963,7 +963,7 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
     wait_until(moved("a"), lambda: f"both at a once more: {fabric.told()}")
 
 
-# Who is told
+# Notifications
 
 
 def test_a_script_of_keepalived_runs_at_every_transition(fabric: Fabric) -> None:

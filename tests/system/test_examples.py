@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "exabgp"
 DROP_IN = EXAMPLES / "exabgp.service.d" / "exavrrp.conf"
 NOBODY = 65534
-"""Stands for the drop-in's user, which a machine without ExaBGP's package does not have."""
+"""In place of the drop-in's user, which does not exist without ExaBGP's package."""
 VRRP = 112
 CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_NET_RAW": 13}
 
@@ -79,7 +79,7 @@ protocol bgp from node {{
 
 
 def settings(*units: str) -> dict[str, list[str]]:
-    """The words of each setting in [Service], as systemd puts a unit and its drop-ins together."""
+    """Setting → words, of [Service], as systemd merges a unit with its drop-ins."""
     found: dict[str, list[str]] = {}
     for unit in units:
         section = ""
@@ -101,12 +101,12 @@ def test_drop_in_grants_two_capabilities_and_no_more() -> None:
     assert sorted(SERVICE["CapabilityBoundingSet"]) == sorted(CAPABILITIES)
     assert SERVICE["User"] == SERVICE["Group"] == ["exabgp"]
     assert SERVICE["RuntimeDirectory"] == ["exabgp", "exavrrp"]
-    # Otherwise systemd's SIGTERM comes before ExaBGP has said why.
+    # Otherwise systemd's SIGTERM arrives before ExaBGP has told the agent why it ends.
     assert SERVICE["KillMode"] == ["mixed"]
 
 
 def test_drop_in_hands_over_before_it_stops(tmp_path: Path) -> None:
-    """The command as the drop-in has it, without an agent: it is understood, and ends at once."""
+    """The command of the drop-in is valid, and ends at once without an agent."""
     program, *arguments = SERVICE["ExecStop"]
     runs = {one for text in EXAMPLE.values() for one in re.findall(r"^\s*run (\S+) run", text, re.MULTILINE)}
     assert program.startswith("-"), "a failure does not keep systemd from stopping"
@@ -133,7 +133,7 @@ def test_drop_in_cleans_up_after_it_was_stopped(tmp_path: Path) -> None:
 @pytest.mark.system
 @pytest.mark.parametrize("line", LINES)
 def test_drop_in_tries_a_file_before_it_is_reloaded(line: str, tmp_path: Path, need: "Need") -> None:
-    """The command as the drop-in has it; with a file that does not load, systemd goes no further."""
+    """The command of the drop-in fails for a file that does not load, so that systemd does not reload ExaBGP."""
     reset, trial, reload = re.findall(r"^ExecReload=(.*)$", DROP_IN.read_text(), re.MULTILINE)
     assert (reset, reload) == ("", "/bin/kill -USR1 $MAINPID")
     *command, _ = shlex.split(trial.replace("$$", "$"))
@@ -213,7 +213,7 @@ def sessions_of(configuration: str) -> list[Session]:
 
 
 def routes_of(configuration: str) -> set[str]:
-    """What is announced without us."""
+    """The prefixes of static routes in an exabgp.conf."""
     return set(re.findall(r"^[^#\n]*\broute (\S+) next-hop", configuration, re.MULTILINE))
 
 
@@ -231,7 +231,7 @@ neighbor 10.1.1.1 {
     static { route 192.0.2.11/32 next-hop self; }
 }
 """
-"""What somebody may have had before, and the one line more."""
+"""A configuration that a site may have had before, and the one further line."""
 
 EXAMPLE = {
     "4.2": (EXAMPLES / "exabgp-4.2.conf").read_text(),
@@ -241,7 +241,7 @@ EXAMPLE = {
 
 
 class Site:
-    """The node of the example and its routers, which are one namespace with a cable for each."""
+    """The node of the example, and its routers: one namespace with a cable for each."""
 
     def __init__(
         self,
@@ -290,7 +290,7 @@ class Site:
         wait_until(lambda: listens(self._control), "BIRD")
 
     def routes(self) -> dict[str, set[str]]:
-        """At the routers: the next hops of each prefix."""
+        """Prefix → next hops, in the kernel table of the routers."""
         found: dict[str, set[str]] = {}
         prefix = ""
         for line in self.router.run("birdc", "-s", str(self._control), "show", "route").splitlines():
@@ -305,14 +305,14 @@ class Site:
         return set(re.findall(r"inet6? (\S+)", listed))
 
     def log(self) -> str:
-        """What ExaBGP and the agent have said."""
+        """The log of ExaBGP and the agent."""
         return self._log.read_text()
 
     def told(self) -> str:
         return f"routers: {self.routes()}\nlo: {self.on_lo()}\n{self.log()[-4000:]}"
 
     def start_exabgp(self, program: Path, interval: float = 0.1) -> "subprocess.Popen[str]":
-        """As systemd would: everything is done by one process that ends as ExaBGP."""
+        """Starts ExaBGP as systemd would: one process sets everything up, and then executes ExaBGP."""
         (self.directory / "exabgp.conf").write_text(self.configuration)
         agent = (EXAMPLES / "exavrrp.toml").read_text()
         assert "advert_interval = 0.1 " in agent
@@ -447,7 +447,7 @@ def test_example_runs(example: str, line: str, build: Callable[[str], Site], nee
 
 
 def adverts_to(site: Site) -> dict[str, socket.socket]:
-    """Where the adverts to each peer arrive."""
+    """Peer → a socket that receives the adverts to it."""
     found = {}
     with site.router:
         for peer in site.agent["agent"]["peers"]:
@@ -460,7 +460,7 @@ def adverts_to(site: Site) -> dict[str, socket.socket]:
 @pytest.mark.system
 @pytest.mark.parametrize("line", ["4.2.21", "5"])
 def test_a_reload_that_fails_with_two_capabilities(line: str, build: Callable[[str], Site], need: "Need") -> None:
-    """Who goes on is the agent's user, and may end an ExaBGP of the same user."""
+    """The caretaker runs as the agent's user, and may end an ExaBGP of the same user."""
     program = program_of(line, need)
     site = build("4.2" if line.startswith("4") else "5.0")
     exabgp = site.start_exabgp(program, interval=1.0)  # a caretaker that had no CPU for three of them gives up
