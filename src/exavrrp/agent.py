@@ -45,7 +45,7 @@ SOURCE_POLL = 0.2
 """Seconds between two polls for a source that this host does not have yet."""
 
 NAMED = 50
-"""Virtual routers that are named when the agent starts: a line of the log has an end."""
+"""Most virtual routers that are named in the log when the agent starts: a line has a maximum length."""
 
 OVERTIME = 0.3
 """Seconds beyond ``STOP_LIMIT`` after which a node that does not end is left alone: only a bug makes it so late."""
@@ -54,7 +54,7 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
 class StartError(Exception):
-    """The agent cannot start: what is wrong, and the remedy."""
+    """The agent cannot start. The text has the reason and the remedy."""
 
 
 class Pipe(ports.Speaker, Protocol):
@@ -64,11 +64,11 @@ class Pipe(ports.Speaker, Protocol):
         """Begin. Raises OSError."""
 
     def close(self) -> None:
-        """Let go of it; what it announces stays."""
+        """Close it. ExaBGP keeps the routes."""
 
 
 class Agent:
-    """The whole process: everything that it opens it closes, in ``run``."""
+    """The whole process. ``run`` opens and closes everything."""
 
     node: Node
     cares = False
@@ -271,7 +271,7 @@ class Agent:
         return sorted((one for one in sources(self.configuration.routers) if not is_here(one)), key=str)
 
     def _open(self, loop: asyncio.AbstractEventLoop, closing: AsyncExitStack) -> None:
-        """Everything but ExaBGP. Raises ``StartError``."""
+        """Open everything but ExaBGP. Raises ``StartError``."""
         absent = capabilities.missing()
         if absent:
             raise StartError(

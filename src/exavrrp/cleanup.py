@@ -23,11 +23,11 @@ from exavrrp.system.state import announcer, bound_before
 from exavrrp.vrrp.packet import Address
 
 LOOK = 0.02
-"""Seconds between two looks at the lock."""
+"""Seconds between two attempts to take the lock."""
 
 
 class Served(Exception):
-    """Somebody looks after the addresses, or announces them: who, and what to do about it."""
+    """An agent manages the addresses, or an ExaBGP announces them. The text names it, and the remedy."""
 
 
 def clean(configuration: Configuration, wait: float) -> list[Address]:
