@@ -157,13 +157,14 @@ class Exavrrp(Agent):
         if (said := parse_agent_line(line, self.machine.name)) is None:
             return
         match said.event:
-            case "agent-started":
+            # The second word of each is that of older versions.
+            case "agent-started" | "started":
                 self._process = int(said.field("process"))
             case "transition":
                 self._move(said.field("router"), said.field("after"))
-            case "route-announced" if said.field("state") == "active":
+            case "route-announced" | "announced" if said.field("state") == "active":
                 self._announces.add(said.field("router"))
-            case "route-withdrawn":
+            case "route-withdrawn" | "withdrawn":
                 self._announces.discard(said.field("router"))
 
     def _announced(self) -> bool:
