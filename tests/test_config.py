@@ -766,7 +766,10 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         [ANNOUNCED, (STANDBY, "med", "1000"), (BGP, "med", None), (BGP, "takeover", '["med"]')],
         STANDBY,
         "",
-        "active (path length 1, MED 2594967295) and standby (path length 1, MED 1000)",
+        (
+            "active (path length 1, MED 4294967038) and standby (path length 1, MED 1000); write a larger med or more"
+            " prepends for standby, or leave out what you wrote for it, or turn takeover by MED off (takeover = [])"
+        ),
     ),
     (
         [ANNOUNCED, (STANDBY, "neighbors", '["fe80::1"]')],
@@ -1204,6 +1207,16 @@ def test_takeover_by_prepend_needs_only_our_as_number(read: Any, path: tuple[str
     assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
     assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
     assert read(written(changed(path, (BGP, "stale_for", "90")))).routers[0].stale_for == 90
+
+
+def test_places_are_by_address_and_the_same_on_all_nodes(read: Any) -> None:
+    nodes = [f"2001:db8:ff::{number}" for number in ("9", "10", "a")]
+    found = {}
+    for node in nodes:
+        peers = ["192.0.2.12", *(one for one in nodes if one != node)]
+        text = written(changed((AGENT, "sources", f'["{node}", "192.0.2.11"]'), (AGENT, "peers", json.dumps(peers))))
+        found[node] = read(text).routers[0].place
+    assert found == dict(zip(nodes, (0, 2, 1), strict=True))
 
 
 def test_both_takeovers(read: Any) -> None:

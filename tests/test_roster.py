@@ -75,6 +75,18 @@ def test_other_attributes_are_announced_without_a_withdraw() -> None:
     assert rig.take() == [f"announce {FIRST}/128 med 70"]
 
 
+def test_another_place_among_the_nodes_is_announced() -> None:
+    """It is part of the MED: another node may announce the old one."""
+    bgp = {"med": None, "takeover": ["med"]}
+    rig = given_active(router(bgp=bgp, peers=[str(OTHER)]))
+    rig.reconfigure(router(bgp=bgp, peers=[str(PEER)]))
+    assert rig.take() == []
+    (route,) = rig.speaker.wanted.values()
+    assert route.attributes.med is not None
+    rig.reconfigure(router(bgp=bgp, peers=[str(PEER), "2001:db8:ff::1"]))
+    assert rig.take() == [f"announce {FIRST}/128 med {route.attributes.med - 1}"]
+
+
 def test_a_backup_with_other_attributes_announces_nothing() -> None:
     rig = given_backup()
     rig.reconfigure(router(bgp={"med": 70}))

@@ -1,7 +1,7 @@
 """What the route of a new Active has to beat: counted, remembered, and turned into attributes.
 
 Silent failures are counted from adverts: times are seconds, the adverts' interval is 0.1 s, the window 180 s. Takeover
-times are whole seconds that no two Actives share: a story's times are seconds after one in 2027.
+times are whole seconds, later than any Active's before: a story's times are seconds after one in 2027.
 """
 
 import re
@@ -17,10 +17,14 @@ from exavrrp.neighbors import Session
 from exavrrp.routes import LARGEST, Attributes, Level, Route
 from exavrrp.takeover import (
     AHEAD,
+    EPOCH,
     GRACEFUL_SHUTDOWN,
     MOST,
     PACE,
+    PLACES,
     QUIET,
+    SECONDS,
+    WORST,
     Count,
     RouteContext,
     RoutePolicy,
@@ -31,6 +35,7 @@ from exavrrp.takeover import (
     derived_leaving,
     derived_standby,
     prepended,
+    takeover_med,
 )
 from exavrrp.vrrp.packet import LEAVING
 from tests.test_routes import ATTRIBUTES, VIP
@@ -488,15 +493,74 @@ def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:
     assert found == [(False, START), (False, START), (True, START - 3600), (False, START - 3600)]
 
 
+def test_when_meds_begin_again_an_active_begins_anew() -> None:
+    """The route of a node that takes over in the next second would lose to one at the end of all MEDs."""
+    again = EPOCH + SECONDS
+    one = Story()
+    one.begin(again - 2)
+    assert (one.follow_clock(again - 0.5), one.active_since) == (False, again - 2)
+    assert (one.follow_clock(again + 0.5), one.active_since) == (True, again)
+    assert not one.follow_clock(again + 1.5)
+    one.begin(again + SECONDS - 1)
+    one.begin(again + SECONDS - 0.5)  # a second ahead
+    assert one.active_since == again + SECONDS
+    assert not one.follow_clock(again + SECONDS - 0.4)
+
+
+def test_a_clock_that_was_not_set_at_the_takeover_counts_from_when_it_is() -> None:
+    one = Story()
+    one.begin(100.0)
+    assert not one.follow_clock(200.0)
+    assert (one.follow_clock(START), one.active_since) == (True, START)
+
+
+# The takeover time as a MED
+
+seconds = st.integers(EPOCH, EPOCH + SECONDS - 1)
+places = st.integers(0, PLACES - 1)
+
+
+@given(seconds, seconds, st.lists(places, min_size=2, max_size=2, unique=True))
+@example(EPOCH, EPOCH, [0, 1])
+@example(EPOCH, EPOCH + 1, [PLACES - 1, 0])
+@example(EPOCH + SECONDS - 1, EPOCH + SECONDS - 1, [0, PLACES - 1])
+def test_no_two_nodes_announce_the_same_med_and_a_later_second_wins(one: int, other: int, both: list[int]) -> None:
+    first, second = (takeover_med(since, place) for since, place in zip((one, other), both, strict=True))
+    assert first != second
+    assert (first < second) is ((one, both[0]) > (other, both[1]))
+    assert 0 <= min(first, second) <= max(first, second) <= WORST
+
+
+@given(st.integers(-(1 << 40), 1 << 40), st.integers(0, 254))
+def test_an_active_s_med_is_better_than_any_other_whatever_the_clock_says(since: int, place: int) -> None:
+    """And nodes of places that are different, up to sixteen, never share one."""
+    med = takeover_med(since, place)
+    best = derived_standby(Attributes(), priority=255).med
+    assert best is not None
+    assert 0 <= med <= WORST < best < LARGEST
+    assert len({takeover_med(since, place + one) for one in range(PLACES)}) == PLACES
+
+
+def test_meds_begin_again_in_2032() -> None:
+    assert [takeover_med(since, 0) for since in (0, EPOCH, EPOCH + 1, EPOCH + SECONDS)] == [
+        WORST,
+        WORST,
+        WORST - PLACES,
+        WORST,
+    ]
+    assert takeover_med(EPOCH + SECONDS - 1, PLACES - 1) < PLACES, "no room is left"
+    assert takeover_med(START, 17) == takeover_med(START, 1), "a seventeenth node shares one"
+
+
 # From both to attributes
 
 
 def test_the_context_of_a_route_is_what_was_remembered() -> None:
     history = TakeoverHistory(WINDOW)
-    assert history.context(last_resort=True) == LAST_RESORT
+    assert history.context(last_resort=True, place=0) == LAST_RESORT
     history.failures.recall(Count(2, 0.0), 1.0)
     history.time.begin(START)
-    assert history.context(last_resort=False) == RouteContext(START, 2)
+    assert history.context(last_resort=False, place=3) == RouteContext(START, 2, place=3)
 
 
 def test_the_next_hops_of_neighbours_are_the_same_in_every_state() -> None:
@@ -554,19 +618,19 @@ def test_derived_levels_are_in_order(active: Attributes, local_as: int | None) -
 
 def test_takeover_by_med() -> None:
     policy = RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}))
-    now = 1_800_000_000
-    assert policy.at(Level.ACTIVE, RouteContext(active_since=now)).med == LARGEST - now
-    assert policy.at(Level.ACTIVE, RouteContext(active_since=now + 1)).med == LARGEST - now - 1, "the later, the better"
+    for level in (Level.ACTIVE, Level.LEAVING):  # a successor's is better anyway, and a dead node's must not be
+        assert policy.at(level, RouteContext(active_since=START, place=2)).med == takeover_med(START, 2)
+    assert policy.at(Level.ACTIVE).med == WORST, "better than standby, whatever is not known"
     assert (policy.at(Level.STANDBY).med, policy.at(Level.LEAVING, LAST_RESORT).med) == (LARGEST - 1, LARGEST)
-    for lost in (None, 0, 1):
-        assert policy.at(Level.ACTIVE, RouteContext(active_since=lost)).med == LARGEST - 2, (
-            "better than standby, whatever the clock"
-        )
-    assert policy.at(Level.ACTIVE, RouteContext(active_since=1 << 40)).med == 0
-    soft = policy.at(Level.LEAVING, RouteContext(active_since=now)).med
-    assert soft == LARGEST - now, "a successor's is better anyway, and a dead node's must not be"
     assert [one.attributes.med for one in policy.routes(VIP)] == [LARGEST - 1, LARGEST], "nobody knows the time"
-    assert policy.rank(Level.ACTIVE, internal=False) < policy.rank(Level.STANDBY, internal=False)
+    assert policy.rank(Level.ACTIVE, internal=False)[-1] == WORST
+
+
+def test_a_small_med_of_another_state_is_no_limit_to_those_of_actives() -> None:
+    """Where its path is longer, for example. All Actives' routes would tie just below it."""
+    longer = Attributes(med=100, as_path=(65010, 65010))
+    policy = RoutePolicy(Attributes(), longer, longer, frozenset({Takeover.MED}))
+    assert policy.at(Level.ACTIVE, RouteContext(active_since=START)).med == takeover_med(START, 0)
 
 
 def test_takeover_by_prepend() -> None:

@@ -50,7 +50,7 @@ class Announcement:
         level = instance.presence.level
         if level is None:
             return []
-        context = instance.takeovers.context(last_resort=instance.presence.last_resort)
+        context = instance.takeovers.context(last_resort=instance.presence.last_resort, place=configuration.place)
         attributes = configuration.route_policy.at(level, context)
         return [Route(network, attributes) for network in configuration.announce if network not in self._withheld]
 
@@ -70,7 +70,8 @@ class Announcement:
             self._withheld &= frozenset(after.announce)
         self._refusals = {network: how for network, how in self._refusals.items() if network in after.announce}
         self._accepted &= frozenset(after.announce)
-        if (before.announce, before.route_policy) != (after.announce, after.route_policy):
+        told = [(one.announce, one.route_policy, one.place) for one in (before, after)]
+        if told[0] != told[1]:
             self.announce() if self._common.instance.presence.level is not None else self.change()
 
     def bound(self) -> None:

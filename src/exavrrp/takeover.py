@@ -4,7 +4,8 @@ A node that dies with its links up leaves its route in the routers until the BGP
 superseded withdraws its own a little later. The route of a new Active has to win over both. There are two means, which
 can be used together (``Takeover``), and each remembers something:
 
-- the MED encodes the time at which a node became Active (``TakeoverTime``): the later, the better;
+- the MED encodes the time at which a node became Active (``TakeoverTime``): the later, the better; and the node's place
+  among all of them, so that no two ever announce the same (``takeover_med``);
 - the path gets shorter by one with each silent failure (``SilentFailures``): the dead node's route was as good as the
   number of failures that counted when it died.
 
@@ -167,17 +168,45 @@ def _noticed(silent: _Advertiser, now: float) -> float:
 
 # Takeover time
 
+EPOCH = 1_700_000_000
+"""2023-11-14T22:13:20Z, from which a MED counts. A clock before that is not set."""
+
+PLACES = 16
+"""Nodes of one election whose MEDs differ whatever they have heard of each other: 4 of the 32 bits of a MED."""
+
+WORST = LARGEST - 257
+"""The largest MED of an Active: the next 256 are those of Backups, one for each priority, and the last one is of a node
+that leaves."""
+
+SECONDS = (WORST + 1) // PLACES
+"""Seconds that a MED has room for, eight and a half years: it begins again on 2032-05-17, and then as often."""
+
 AHEAD = 3
 """Seconds, at most, by which a takeover time is later than the takeover. A clock that was ahead, or two nodes that are
 both Active and are heard in turn, must not use up future seconds."""
 
 
-class TakeoverTime:
-    """Since when this node is Active, in whole seconds that no two Actives share. Times are seconds since the epoch.
+def takeover_med(since: int, place: int) -> int:
+    """The MED of a node that is Active since ``since``, whole seconds since 1970; the smaller one is preferred.
 
-    A MED has whole seconds. Two nodes that begin within one second would announce routes that are alike, and routers
-    would send packets to both. Hence a node that takes over takes a later second than the node before it, and all nodes
-    that receive the same adverts agree.
+    Of two nodes the one that became Active in a later second wins, and of two in the same second the one with the
+    larger ``place``. Places are counted from 0, and different on nodes whose lists of peers agree, up to ``PLACES`` of
+    them. Before ``EPOCH`` it is the worst; after ``SECONDS`` it is the worst again, and gets better from there.
+    """
+    return WORST - PLACES * (max(0, since - EPOCH) % SECONDS) - place % PLACES
+
+
+def _round(time: float) -> int:
+    """How often MEDs have begun again by then; negative before ``EPOCH``."""
+    return int((time - EPOCH) // SECONDS)
+
+
+class TakeoverTime:
+    """Since when this node is Active, in whole seconds since the epoch, later than any Active before it.
+
+    A node that takes over within the same second as the node before it has to win over that one's route. Hence it takes
+    a later second, and all nodes that receive the same adverts agree. Nodes that do not hear each other may take the
+    same one: their places decide.
     """
 
     def __init__(self) -> None:
@@ -202,14 +231,15 @@ class TakeoverTime:
         self.active_since = self._take(now)
 
     def follow_clock(self, now: float) -> bool:
-        """This node is Active: begin anew if the clock was set back, and say whether it was.
+        """This node is Active: begin anew if the clock was set back, or MEDs have begun again; whether that is so.
 
-        No successor's route could be better than one with a future time.
+        No successor's route could be better than one with a future time, or with one at the end of all MEDs.
         """
-        ahead = self.active_since is not None and self.active_since > now + AHEAD
-        if ahead:
+        since = self.active_since
+        anew = since is not None and (since > now + AHEAD or _round(since) < _round(now))
+        if anew:
             self.begin(now)
-        return ahead
+        return anew
 
     def _take(self, now: float) -> int:
         second = int(now)
@@ -231,6 +261,8 @@ class RouteContext:
     """those that count now"""
     last_resort: bool = False
     """whether another node's route is known everywhere, so that ours may be worse than any detour to us"""
+    place: int = 0
+    """of this node among all nodes of the election, from 0"""
 
 
 class TakeoverHistory:
@@ -241,9 +273,9 @@ class TakeoverHistory:
         self.failures = SilentFailures(stale_for)
         self.time = TakeoverTime()
 
-    def context(self, *, last_resort: bool) -> RouteContext:
+    def context(self, *, last_resort: bool, place: int) -> RouteContext:
         """For the next announcement."""
-        return RouteContext(self.time.active_since, self.failures.number, last_resort)
+        return RouteContext(self.time.active_since, self.failures.number, last_resort, place)
 
 
 class Takeover(StrEnum):
@@ -257,9 +289,6 @@ class Takeover(StrEnum):
 
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326 §5. As numbers: ExaBGP 4.2 and 5.0 do not know its name."""
-
-EARLIEST = 1_700_000_000
-"""Seconds since the epoch (November 2023): a clock before that is not set, see ``RoutePolicy.rank``."""
 
 
 def prepended(as_path: tuple[int, ...], times: int, local_as: int | None) -> tuple[int, ...]:
@@ -377,10 +406,8 @@ class RoutePolicy:
     def _active(self, context: RouteContext) -> Attributes:
         found = self.active
         if Takeover.MED in self.takeover:
-            # Whatever the clock says, an Active is better than a standby.
-            worse = min(med for med in (self.standby.med, self.leaving.med, LARGEST) if med)
-            since = 0 if context.active_since is None else context.active_since
-            found = replace(found, med=max(0, min(LARGEST - since, worse - 1)))
+            since = EPOCH if context.active_since is None else context.active_since
+            found = replace(found, med=takeover_med(since, context.place))
         if Takeover.PREPEND in self.takeover:
             found = replace(found, as_path=found.as_path[min(context.silent_failures, self.prepends) :])
         return found
@@ -399,12 +426,12 @@ class RoutePolicy:
         """How a router prefers the level among routes that differ in nothing else: the smaller, the better.
 
         Local preference (only if the neighbour is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
-        Active it is the worst that it announces while its clock is set.
+        Active it is the worst that it may announce.
         """
         found = self.at(level, RouteContext(last_resort=True))
         preference = DEFAULT_LOCAL_PREFERENCE if found.local_preference is None else found.local_preference
         length = len(found.as_path) or (0 if internal else 1)
         med = found.med or 0
         if level is Level.ACTIVE and Takeover.MED in self.takeover:
-            med = LARGEST - EARLIEST  # whatever the other attributes are
+            med = WORST
         return (LARGEST - preference if internal else 0, length, med)

@@ -5,15 +5,21 @@ say: local preference (from iBGP neighbours), length of the path, MED (always co
 without a route of its own sends packets through the others, which are farther away. A session that is closed takes its
 routes with it; a node that dies with its links up leaves them for the hold time, as real routers do. It must not know
 of elections, or of what a node meant to announce.
+
+One promise is looked after here: where takeover is by MED, no two nodes' routes as Actives ever tie, so that no router
+spreads packets over two of them, whatever they have heard of each other; be it a stale one, of a node that is dead.
 """
 
 from dataclasses import dataclass, field
 
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Network
 from tests.simulation.network import Address
-from tests.simulation.world import Handle, World
+from tests.simulation.world import Handle, Violation, World
 
 LARGEST = 0xFFFFFFFF
+
+NO_ACTIVE = LARGEST - 256
+"""The least MED of a route that no Active announces, but a Backup or a node that leaves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +54,20 @@ class Router:
 class Fabric:
     """All routers."""
 
-    def __init__(self, world: World, routers: int, hold: float, delay: float, *, internal: bool) -> None:
-        """``hold``: seconds until a silent neighbour's routes are forgotten; ``delay``: until an UPDATE counts."""
+    def __init__(
+        self, world: World, routers: int, hold: float, delay: float, *, internal: bool, distinct: bool
+    ) -> None:
+        """``hold``: seconds until a silent neighbour's routes are forgotten; ``delay``: until an UPDATE counts.
+
+        ``distinct``: takeover is by MED, so that no two Actives' routes may tie.
+        """
         self.routers = [Router() for _ in range(routers)]
         self.changes = 0
         self._world = world
         self._hold = hold
         self._delay = delay
         self._internal = internal
+        self._distinct = distinct
 
     def opened(self, router: int, node: int) -> None:
         """A new session: the routes of this neighbour are forgotten."""
@@ -95,6 +107,14 @@ class Fabric:
             routes.pop(node, None)
         else:
             routes[node] = route
+            self._ties(router, node, network)
+
+    def _ties(self, router: int, node: int, network: Network) -> None:
+        routes = self.routers[router].routes[network]
+        rank = routes[node].rank(internal=self._internal)
+        others = [other for other in routes if other != node and routes[other].rank(internal=self._internal) == rank]
+        if self._distinct and others and rank[-1] < NO_ACTIVE:
+            raise Violation(f"router {router}: the routes to {network} of two Actives tie, {node} and {others}: {rank}")
 
     def best(self, router: int, address: Address) -> set[int]:
         """The nodes among which this router spreads packets to ``address``; through others if it knows none itself."""

@@ -54,7 +54,12 @@ class Simulation:
         count = len(self.shape.nodes)
         self.network = Network(world, count, self.shape.paths, self._delay, self._deliver)
         self.fabric = Fabric(
-            world, self.shape.paths, self.shape.routers_hold, self.shape.convergence, internal=self.shape.internal
+            world,
+            self.shape.paths,
+            self.shape.routers_hold,
+            self.shape.convergence,
+            internal=self.shape.internal,
+            distinct="med" in self.shape.takeover,
         )
         around = Surroundings(
             world=world,

@@ -177,6 +177,10 @@ def counts_no_silent_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SilentFailures, "_add", lambda self, silent, now: None)
 
 
+def has_no_place_among_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Configuration, "place", 0)
+
+
 def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Prefixes, "repeat_everything", lambda self: None)
 
@@ -333,6 +337,7 @@ def begins_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         (splits_groups, 8, "is split"),
         (believes_early_alarms, 11, "an alarm that rang before"),
         (counts_no_silent_failure, 304, "to a node that is dead"),
+        (has_no_place_among_the_nodes, 20, "the routes to .* of two Actives tie"),
         (does_not_repeat, 428, "router . sends packets"),
         (believes_that_it_is_announced, 44, "knows no way|cannot announce"),
         (gives_up_what_was_refused, 62, "does not announce|still announces"),

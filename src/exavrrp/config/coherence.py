@@ -184,6 +184,8 @@ def _misordered(document: Document, keys: Keys, router: VirtualRouter) -> None:
             remedy = (
                 "write a lower local_preference" if inside else "write a larger med or more prepends"
             ) + f" for {worse}, or leave out what you wrote for it"
+            if Takeover.MED in router.route_policy.takeover and better is Level.ACTIVE and not inside:
+                remedy += ", or turn takeover by MED off (takeover = [])"
             message = (
                 f"{'iBGP' if inside else 'eBGP'} neighbours would {verb} {better} ({_told(ranks[0], inside)}) and"
                 f" {worse} ({_told(ranks[1], inside)}); {remedy}"

@@ -204,6 +204,15 @@ class VirtualRouter:
         """Every prefix that may have been announced for it: before ``announce`` was configured, the host routes."""
         return tuple(dict.fromkeys((*self.announce, *map(host_route, self.addresses))))
 
+    @property
+    def place(self) -> int:
+        """Of this node among it and its peers, by address and from 0; the source must be known.
+
+        Of nodes whose lists of peers agree no two have the same one.
+        """
+        assert self.source is not None
+        return sum(int(peer) < int(self.source) for peer in self.peers)
+
     def election(self) -> router.Settings:
         """The settings of its election; the source must be known."""
         assert self.source is not None
