@@ -1026,7 +1026,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert router.checks == ()
     assert (router.standby, router.route_policy, router.stale_for) == (
         False,
-        RoutePolicy.derived(Attributes(), priority=100),
+        RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}), priority=100),
         180.0,
     )
 
@@ -1207,6 +1207,31 @@ def test_takeover_by_prepend_needs_only_our_as_number(read: Any, path: tuple[str
     assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
     assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
     assert read(written(changed(path, (BGP, "stale_for", "90")))).routers[0].stale_for == 90
+
+
+@pytest.mark.parametrize(
+    ("med", "takeover", "found"),
+    [
+        (None, None, ["med"]),
+        ("50", None, []),
+        (None, "[]", []),
+        ("50", "[]", []),
+        (None, '["med"]', ["med"]),
+        (None, '["prepend"]', ["prepend"]),
+    ],
+)
+def test_takeover_is_by_med_unless_a_med_or_something_else_is_written(
+    read: Any, med: str | None, takeover: str | None, found: list[str]
+) -> None:
+    configuration = read(written(changed((AGENT, "local_as", "65010"), (BGP, "med", med), (BGP, "takeover", takeover))))
+    assert configuration.routers[0].route_policy.takeover == set(found)
+    assert tomli.loads(effective(configuration))["virtual_router"]["web"]["bgp"]["takeover"] == found
+
+
+def test_a_med_that_is_wrong_is_one_mistake(read: Any) -> None:
+    for takeover in (None, '["med"]'):
+        [problem] = problems(read, written(changed((BGP, "med", '"low"'), (BGP, "takeover", takeover))))
+        assert problem.key == f"{BGP}.med"
 
 
 def test_places_are_by_address_and_the_same_on_all_nodes(read: Any) -> None:
@@ -1698,6 +1723,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             bgp.pop("med", None) if "med" in takeover else None
         elif draw(st.booleans()):
             bgp["med"] = min(bgp.get("med", 0), 0xFFFFFFFD)
+        elif draw(st.booleans()):
+            bgp["takeover"] = []
         routers[name] = {
             "vrid": vrid,
             "addresses": [next(texts[family])],

@@ -158,7 +158,9 @@ class Shape:
                 lines += [f"preempt = {str(self.preempt).lower()}", f"preempt_delay = {self.preempt_delay}"]
             if len(self.families) > 1:
                 lines.append('group = "web"')
-            lines += [f"[virtual_router.{NAMES[family]}.bgp]", f"takeover = {_list(self.takeover)}"]
+            lines.append(f"[virtual_router.{NAMES[family]}.bgp]")
+            if self.takeover != ("med",):  # the default
+                lines.append(f"takeover = {_list(self.takeover)}")
             if self.apart:
                 sessions = [one for router in self.neighbors for one in router if one.peer.version == family]
                 own = [f'"{one}" = "{one.local}"' for one in sessions]

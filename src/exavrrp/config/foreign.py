@@ -114,6 +114,8 @@ REALTIME = means(AGENT, 'scheduling = "realtime"', denied='scheduling = "normal"
 LOCKED = means(AGENT, "lock_memory = true", denied="lock_memory = false")
 NOTIFY_WEIGHT = nothing("a group advertises the least of its priorities, so weights always count")
 AUTHENTICATED = nothing("VRRPv3 has no such authentication; write a table [authentication.NAME]")
+FIXED = Line(BGP, "med = 100")
+"""Of an Active, for other states' MEDs to be larger; the time of its takeover is larger than most."""
 FASTER = such(CHECK, "fast_interval = 0.2", "seconds, while results speak against what is known")
 
 KEEPALIVED: Mapping[str, Counterpart] = {
@@ -419,9 +421,9 @@ HEALTHCHECK: Mapping[str, Counterpart] = {
         STANDBY,
         "med = 1000",
         "a Backup announces too; a node in fault withdraws",
-        (Line(ROUTER, 'standby = "announce"'),),
+        (Line(ROUTER, 'standby = "announce"'), FIXED),
     ),
-    "disabled_metric": such(LEAVING, "med = 500", "while the addresses move; a drained node withdraws"),
+    "disabled_metric": such(LEAVING, "med = 500", "while the addresses move; a drained node withdraws", (FIXED,)),
     "increase": nothing("the addresses of one virtual router share its attributes; write one for each"),
     "community": such(BGP, 'communities = ["65010:7"]'),
     "extended_community": nothing("routes have communities and large_communities"),

@@ -210,7 +210,7 @@ class Bgp(Struct, frozen=True, kw_only=True):
 
     ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``. ``as_path``, ``local_as`` and
     ``prepend`` are for eBGP neighbours: to an iBGP neighbour a path with our own number in it is a loop, and refused.
-    ``announce`` that is None means the host route of each address.
+    ``announce`` that is None means the host route of each address, ``takeover`` by MED where no ``med`` is written.
     """
 
     announce: Announced | None = None
@@ -226,10 +226,13 @@ class Bgp(Struct, frozen=True, kw_only=True):
     prepend: Prepend | None = None
     next_hop: NextHops = "self"
     neighbors: Neighbors = ()
-    takeover: Annotated[
-        tuple[Annotated[Literal["med", "prepend"], Meta(description='"med" or "prepend"')], ...],
-        Meta(description='a list of "med", "prepend", both or none: ["prepend"]'),
-    ] = ()
+    takeover: (
+        Annotated[
+            tuple[Annotated[Literal["med", "prepend"], Meta(description='"med" or "prepend"')], ...],
+            Meta(description='a list of "med", "prepend", both or none: ["prepend"]'),
+        ]
+        | None
+    ) = None
     stale_for: Annotated[
         float,
         # 65,535 is the longest hold time (RFC 4271 §4.2).

@@ -42,7 +42,10 @@ def read(
     ``priority`` of the router: the Backups of one address must not tie among themselves.
     """
     local_as = table.local_as or local_as
-    takeover = frozenset(document.texts((*keys, "takeover"), table.takeover, Takeover))
+    usual = (Takeover.MED,) if table.med is None else ()
+    takeover = frozenset(
+        document.texts((*keys, "takeover"), usual if table.takeover is None else table.takeover, Takeover)
+    )
     prepend = table.prepend
     if Takeover.PREPEND in takeover:
         if local_as is None and not table.as_path and document.sound((*keys, "as_path")):
