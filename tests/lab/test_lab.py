@@ -100,6 +100,7 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
     [
         ("mute-two", "--router", "bird", "--takeover", "med,prepend", "--hold", "180", "--repeat", "3"),
         ("partition", "--router", "frr"),
+        ("partition-all", "--router", "bird"),
         ("mute-node", "--topology", "racks", "--takeover", "prepend", "--hold", "180", "--repeat", "3"),
         ("cut-uplinks", "--router", "frr", "--topology", "racks", "--standby", "announce"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -12,7 +13,11 @@ from lab.facts import AgentEvent, Facts, Incident
 from lab.scenarios import SCENARIOS
 from lab.scenarios_fabric import HEALED, MUTE, mute_rules
 from lab.servers import ServerPlan
+from lab.topology import LabError
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
+
+if TYPE_CHECKING:
+    from lab.datacentre import DataCentre
 
 PREPEND = replace(plan(), takeover=("prepend",), hold=180)
 Fate = Callable[[int], str | None]
@@ -172,3 +177,32 @@ def test_partition_wants_node1_alone_in_the_end_and_no_outage() -> None:
     )
     lossy = partition(lambda number: None if 210 <= number < 260 else there_and_back(number))
     assert any("the outage" in violation for violation in judged("partition", PREPEND, lossy))
+
+
+def test_partition_all_is_about_meds_that_are_compared() -> None:
+    scenario, lab = SCENARIOS["partition-all"], cast("DataCentre", None)
+    assert scenario.plan(plan(), lab).takeover == ("med",)
+    for other in (PREPEND, replace(plan(), site=site("racks"))):
+        with pytest.raises(LabError, match="needs --takeover med, in one rack"):
+            scenario.plan(other, lab)
+
+
+def test_partition_all_wants_one_of_the_two_to_answer_and_nothing_lost() -> None:
+    third = agent(321, "node3", "transition", before="backup", after="active", reason="active-down-timeout")
+    yields = agent(HEALING + 51, "node3", "transition", before="active", after="backup", reason="superseded")
+
+    def past_node2(number: int) -> str:
+        ms = (number - 50) * 2.0
+        return "node3" if 330 <= ms < 1060 else there_and_back(number)
+
+    for fate in (there_and_back, past_node2):
+        assert judged("partition-all", PREPEND, partition(fate, third, yields)) == []
+
+    def split(number: int) -> str:
+        return "node2" if 330 <= (number - 50) * 2.0 < 1000 and number % 2 else past_node2(number)
+
+    assert any("take turns for" in each for each in judged("partition-all", PREPEND, partition(split, third, yields)))
+    lossy = partition(lambda number: None if number == 400 else past_node2(number), third, yields)
+    assert judged("partition-all", PREPEND, lossy) == ["run 1: 1 probes lost, there should be none"]
+    (stays,) = judged("partition-all", PREPEND, partition(past_node2, third))
+    assert "Active at the end: node1, node3" in stays
