@@ -128,10 +128,10 @@ TRANSCRIPTS = {
     "or not long after it, for who has died had heard of the first a bit later": """
         0      hear a 200
         0.35   hear b 150
-        180.55 hear b 150
-        180.9  say 100
-        180.9  take over
-        180.9  count 2
+        181.5  hear b 150
+        181.85 say 100
+        181.85 take over
+        181.85 count 2              # by when b was heard, not by our own advert
     """,
     "one that dies when all is forgotten is the first again": """
         0      hear a 200
