@@ -15,6 +15,7 @@ What it announces outlives the agent: the table belongs to this process, not to 
 """
 
 import errno
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -154,6 +155,8 @@ class ExaBGP:
         self._coming: deque[bytes] = deque()
         """written, and on the way to us"""
         self._told_until = 0.0
+        self.silent_at = -math.inf
+        """when it left a command without an answer for the last time"""
 
     # What the world wants to know
 
@@ -302,6 +305,7 @@ class ExaBGP:
             self._say(["error"])
         elif temper.mute and random.random() < temper.mute:
             self._log("ExaBGP: no answer: {}", line)
+            self.silent_at = self._world.now
         else:
             self._apply(command)
             self._say(["done"])

@@ -42,6 +42,9 @@ from tests.simulation.pipes import Parent, Pipes
 from tests.simulation.world import Clock as HostClock
 from tests.simulation.world import Loop, World
 
+MISLED = 1.5
+"""Seconds until an agent notices that an answer is missing (``ANSWER_LIMIT`` of speaker/channel.py), or little more."""
+
 BUFFER = RECEIVE_BUFFER // 1024
 """Packets that a socket takes while nobody reads: an advert takes about one KiB."""
 
@@ -392,6 +395,8 @@ class Process:
         """``bequest``: what a caretaker goes on with; None: it is an agent."""
         self.ground = ground
         self.caring = bequest
+        self.misled = ground.world.now - exabgp.silent_at < MISLED
+        """whether an answer may have been taken for that of another command, before it began"""
         self.exabgp = exabgp
         self.loop = Loop(ground.world, ground.clock, ground.lateness, self._turned)
         self.waiting = False
