@@ -43,6 +43,10 @@ class Terms:
     realtime: bool
 
 
+class Ended(LabError):
+    """An agent is not there any more that was to be measured."""
+
+
 class Agent(ABC):
     """An agent that is measured, on one server."""
 
@@ -114,7 +118,7 @@ class Agent(ABC):
             except (FileNotFoundError, ProcessLookupError):
                 continue  # it has ended
         if not (found := descendants(self.process, stats)):
-            raise LabError(f"{self.machine.name}: the agent has ended")
+            raise Ended(f"{self.machine.name}: the agent has ended")
         return found
 
     def _move(self, router: str, role: str) -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from lab.addressing import SERVERS
 from lab.bench import profiling
-from lab.bench.agents import Agent, Contender, Terms
+from lab.bench.agents import Agent, Contender, Ended, Terms
 from lab.bench.arena import NODE1, NODE2, NODE3, TOR1, Arena, arena
 from lab.bench.capture import PERIOD as CAPTURES
 from lab.bench.plan import virtual_routers
@@ -189,6 +189,12 @@ class Race:
 
     def active(self) -> Load:
         result = Load(self._count, self._contender.name, "active")
+        try:
+            return self._active(result)
+        except Ended as ended:
+            return replace(result, failure=str(ended))
+
+    def _active(self, result: Load) -> Load:
         self._arena.start_standin(NODE2)
         self._arena.start_standin(NODE3)
         self._arena.start_capture()
@@ -213,8 +219,14 @@ class Race:
         return replace(result, stop=time.monotonic() - stopped, left=agent.bound())
 
     def backup(self) -> Iterator[Result]:
-        order = self._order
         result = Load(self._count, self._contender.name, "backup")
+        try:
+            yield from self._backup(result)
+        except Ended as ended:
+            yield replace(result, failure=str(ended))
+
+    def _backup(self, result: Load) -> Iterator[Result]:
+        order = self._order
         self._arena.start_standin(NODE2, self._count, order.interval, self._contender.paths, order.bursts)
         self._arena.start_standin(NODE3)
         agent = self._contender.on(self._arena, NODE1, self._terms)
