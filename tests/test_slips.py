@@ -87,6 +87,13 @@ SLIPS: list[tuple[str, int, str, str]] = [
     ("[check.a\nfall = 3", 1, "", "write [check.a]: the header of a table ends with ]"),
     ("[virtual_router web]\nvrid = 3", 1, "", "write [virtual_router.web]"),
     ("[virtual_router.web.bgp]\nmed 5", 2, "virtual_router.web.bgp.med", "write med = 5"),
+    ("[virtual_router.web]\nbgp = {a]", 2, "virtual_router.web.bgp", "write a table [virtual_router.web.bgp]"),
+    (
+        "[virtual_router.web.bgp]\nstandby {",
+        2,
+        "virtual_router.web.bgp.standby",
+        "write a table [virtual_router.web.bgp.standby]",
+    ),
     ("[virtual_router.web.bgp.standby]\nmed 5", 2, "virtual_router.web.bgp.standby.med", "write med = 5"),
     (f"{WEB}group {{web}}", 2, "virtual_router.web.group", 'in quotes, such as "web"; text stands in quotes'),
     ("vrid 7", 1, "vrid", "write vrid = 7"),

@@ -114,7 +114,7 @@ def _word(number: int, blocks: list[str], words: list[str]) -> Slip | None:
     value = _value(" ".join(arguments)) if arguments else True
     fields = _fields(kind)
     if name in fields:
-        return Slip(number, name, _as_is(name, value, fields[name]))
+        return Slip(number, name, _as_is(name, name, value, fields[name]))
     if is_known(name):
         return Slip(number, name, advise(kind, name, value, fields or _TOP).text)
     return None
@@ -138,8 +138,10 @@ def _fields(kind: type[msgspec.Struct] | None) -> dict[str, Any]:
     return {} if kind is None else {field.name: field.type for field in msgspec.structs.fields(kind)}
 
 
-def _as_is(key: str, value: object, wanted: Any) -> str:
-    """What to write for a key of ours that has this value."""
+def _as_is(where: str, key: str, value: object, wanted: Any) -> str:
+    """What to write for a key of ours that has this value; ``where``: the key with those of its tables."""
+    if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
+        return f"write a table [{where}]"
     try:
         fitting = msgspec.convert(value, wanted)
         return f"write {key} = {shown(list(fitting) if isinstance(fitting, tuple) else fitting)}"
@@ -182,8 +184,10 @@ def _slip(lines: list[str], line: int, reason: str) -> Slip | None:
         return Slip(line, where, f"unknown key; {advise(kind, meant.key, meant.value, fields).text}")
     if meant.value is None:
         return Slip(line, where, meant.why)
-    told = _as_is(meant.key, meant.value, fields[meant.key]) if fields else f"write {meant.key} = {shown(meant.value)}"
-    return Slip(line, where, f"{told}; {meant.why}")
+    told = f"write {meant.key} = {shown(meant.value)}"
+    return Slip(
+        line, where, f"{_as_is(where, meant.key, meant.value, fields[meant.key]) if fields else told}; {meant.why}"
+    )
 
 
 def _is_toml(line: str) -> bool:
