@@ -185,8 +185,8 @@ class Instance:
         return bool(self.faults or self.holds) or not self._running
 
     def _begin(self, now: float) -> list[Effect]:
-        if self._kept_out or self.router.role is not Role.INITIALIZE:
-            return []  # it may be releasing still: undrained before everything was unbound
+        if self._kept_out:
+            return []
         resuming, self._resuming = self._resuming and self.presence.awaits_successor, False
         # From now on the election decides, not the ceiling: it promotes us, or a successor's advert arrives.
         return [*self._inform(presence.Event.KEEP, now), *self._elect(Startup(resuming), now)]
