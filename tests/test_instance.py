@@ -824,6 +824,7 @@ def test_a_stopping_router_cannot_be_drained() -> None:
     assert one.hold(Hold.DRAIN, "drained", 4.1) == []
     assert state(one) == before
     assert one.deadline == 4.75
+    assert not one.awaited, "it leaves whether another node comes or not"
 
 
 def test_a_stopped_router_does_not_start_again() -> None:
