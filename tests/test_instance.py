@@ -501,6 +501,15 @@ def test_standby_that_is_switched_on_for_an_active_is_what_it_leaves_behind() ->
     assert one.presence.level is Level.STANDBY
 
 
+def test_standby_that_is_switched_on_for_who_is_out_is_not_what_it_leaves_behind() -> None:
+    one = serving()
+    one.hold(Hold.DRAIN, "drained", 4.0)
+    assert one.configure(settings(), handing_over(standby=True), STALE, 4.1) == []
+    hear(one, 50, 4.2)
+    one.timeout(4.2 + HOLD / 2)
+    assert one.timeout(4.2 + HOLD) == [Step.WITHDRAW]
+
+
 def test_a_router_out_of_the_election_does_not_announce_as_standby() -> None:
     one = instance()
     assert one.configure(settings(), handing_over(standby=True), STALE, 0.0) == []
