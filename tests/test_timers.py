@@ -1,6 +1,7 @@
 """Timers and alarms, on a clock of the test's own."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -106,6 +107,24 @@ def test_an_alarm_that_moved_earlier_leaves_nothing_that_counts() -> None:
     assert len(list(time.timers.pending())) == 1
     time.pass_(6.0)
     assert time.rung == [("alarm", 2.0), ("alarm", 6.0)]
+
+
+def test_an_alarm_that_moves_earlier_again_and_again_does_not_fill_the_heap() -> None:
+    class Counted(Timers):
+        pushes = 0
+
+        def push(self, *entry: Any) -> None:
+            self.pushes += 1
+            super().push(*entry)
+
+    time, cycles = Time(), 100
+    timers = time.timers = Counted(lambda: time.now)
+    alarm = Alarm(timers, lambda due: alarm.set(due + 1.0))
+    alarm.set(1.0)
+    for cycle in range(cycles):
+        alarm.set(cycle + 0.3)
+        time.pass_(cycle + 1.0)
+    assert timers.pushes <= 2 * cycles + 1, "one when it is moved, and one when it has rung"
 
 
 @given(st.lists(st.tuples(st.floats(0, 9), st.one_of(st.none(), st.floats(0, 20)))))
