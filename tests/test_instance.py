@@ -482,6 +482,17 @@ def test_another_interval_is_advertised_at_once() -> None:
     assert one.configure(settings(interval=0.5, preempt=False), handing_over(), STALE, 4.1) == []
 
 
+def test_another_limit_of_learned_intervals_counts_at_once() -> None:
+    one = instance()
+    one.start(0.0)
+    hear(one, 200, 1.0)
+    before = one.deadline
+    one.configure(settings(learned_maximum=INTERVAL / 2), handing_over(), STALE, 1.1)
+    assert one.deadline is not None
+    assert before is not None
+    assert one.deadline == pytest.approx(1.0 + (before - 1.0) / 2), "of the last advert heard"
+
+
 def test_standby_is_switched_on_and_off_in_place() -> None:
     one = instance()
     one.start(0.0)
