@@ -118,7 +118,7 @@ GROUP = {"exavrrp", "exavrrp.cli"}
 ASKING = GROUP | {
     *("exavrrp.cli.asking", "exavrrp.cli.options", "exavrrp.cli.output"),
     *("exavrrp.config", "exavrrp.config.directory", "exavrrp.config.opening", "exavrrp.config.diagnosis"),
-    "exavrrp.config.places",
+    *("exavrrp.config.files", "exavrrp.config.places"),
     *("exavrrp.config.schema", "exavrrp.config.notation", "exavrrp.neighbors", "exavrrp.vrrp", "exavrrp.vrrp.packet"),
     *("exavrrp.control", "exavrrp.view", "exavrrp.system", "exavrrp.system.client"),
 }

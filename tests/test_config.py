@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from exavrrp.config import Configuration, Problem, effective, kinds, load, schema, state_directory
 from exavrrp.config.advice import KINDS, MOST_KNOWN
-from exavrrp.config.diagnosis import MOST_PROBLEMS, SIZE_LIMIT, ConfigError
+from exavrrp.config.diagnosis import MOST_PROBLEMS, ConfigError
+from exavrrp.config.files import SIZE_LIMIT
 from exavrrp.config.kinds import File, Http, Interface, Prefix, Probe, Process, Program, Tcp
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.config.places import places

@@ -6,7 +6,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from unittest.mock import patch
 
-from exavrrp.config import ConfigError, Configuration, Inline, effective, kinds, load, schema, state_directory
+from exavrrp.config import ConfigError, Configuration, Inline, effective, kinds, load, schema, state_directory, whole
 from exavrrp.config.kinds import Http
 from exavrrp.speaker import Conversation
 from exavrrp.speaker.dialects import DIALECTS
@@ -40,6 +40,39 @@ def configuration(data: bytes) -> None:
         assert again == found
         assert effective(again) == text
     _usable(found)
+
+
+BETWEEN = b"\n#%\n"
+"""What stands between two files."""
+
+
+def several_files(data: bytes) -> None:
+    """A main file and others beside it are a configuration, the same as in one file, or a list of mistakes."""
+    path = scratch() / "several" / "exavrrp.toml"
+    beside = path.parent / "conf.d"
+    beside.mkdir(parents=True, exist_ok=True)
+    for old in beside.iterdir():
+        old.unlink()
+    main, *others = data.split(BETWEEN)[:9]
+    path.write_bytes(main)
+    for number, content in enumerate(others):
+        (beside / f"{number}.toml").write_bytes(content)
+    with suppress(ConfigError):
+        assert state_directory(path).startswith("/")
+    try:
+        found = load(path, lambda: LO)
+    except ConfigError as error:
+        assert error.problems
+        assert all(str(problem).isprintable() for problem in error.problems)
+        return
+    path.write_bytes(whole(path))
+    assert load(path, lambda: LO, alone=True) == found
+
+
+def _several() -> list[bytes]:
+    """Each table of two files in a file of its own."""
+    split = [text.replace("\n[", "\n#%\n[").encode() for text in (WHOLE, _odd())]
+    return [*split, BETWEEN.join((WHOLE.encode(), NO_TOML.encode())), BETWEEN.join((_odd().encode(), WHOLE.encode()))]
 
 
 def _usable(found: Configuration) -> None:
@@ -247,4 +280,5 @@ def _words() -> list[bytes]:
 
 READERS: Mapping[str, Reader] = {
     "configuration": Reader(configuration, _configurations, _words),
+    "configuration of several files": Reader(several_files, _several, _words),
 }

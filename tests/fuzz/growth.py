@@ -17,7 +17,7 @@ from ipaddress import ip_network
 
 from exavrrp import control
 from exavrrp.config import ConfigError, load, notation
-from exavrrp.config.diagnosis import SIZE_LIMIT
+from exavrrp.config.files import SIZE_LIMIT
 from exavrrp.config.kinds import Http
 from exavrrp.control import FILE_LIMIT, REQUEST_LIMIT, Misunderstood
 from exavrrp.pump import LONGEST_LINE, Lines

@@ -693,20 +693,23 @@ def test_an_exabgp_that_answers_no_command_is_named_and_served_with(
     fabric.settled("b")
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@pytest.mark.parametrize(("line", "name"), [("4", "exavrrp.toml"), ("5", "conf.d/x.toml")])
 def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_last_one(
-    fabric: Fabric, line: Line
+    fabric: Fabric, line: Line, name: str
 ) -> None:
     a = fabric.a
     a.configure(hold=LONG_HOLD)
+    main, file = a.directory / "exavrrp.toml", a.directory / name
+    if file != main:
+        file.parent.mkdir()
+        file.write_text('[check.y]\nshell = "true"\n')
     fabric.start(line)
-    file = a.directory / "exavrrp.toml"
     good, mark = file.read_text(), a.log.mark()
     file.write_text(f"{good}[check.x]\ncomand = 1\n")
     monitor = running.Monitor(a.namespace, "address", a.directory / "monitor")
     os.kill(a.agent, signal.SIGKILL)
     assert "check.x.comand: unknown key" in a.log.wait("configuration-invalid", mark)["detail"]
-    assert a.log.wait("configuration-kept", mark)["file"] == str(file)
+    assert a.log.wait("configuration-kept", mark)["file"] == str(main)
     a.becomes("active", mark)
     fabric.settled()
     assert (a.directory / "run" / "kept.toml").stat().st_mode & 0o777 == 0o600

@@ -9,7 +9,7 @@ from exavrrp import caretaker
 from exavrrp.agent import StartError
 from exavrrp.cli import CONFIGURATION
 from exavrrp.cli.output import fail
-from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, load, state_directory
+from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, load, state_directory, whole
 from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.journal import Format, Journal
@@ -75,15 +75,15 @@ def _kept(path: Path, error: ConfigError) -> tuple[Configuration, bytes | None]:
     kept = KeptConfiguration(Path(directory), Journal()).recall()
     if kept is None:
         fail(*error.problems)
-    text = _text(kept)
     try:
-        return load(kept, global_on_loopback, None, keys.read), text
-    except ConfigError:
+        return load(kept, global_on_loopback, None, keys.read, alone=True), kept.read_bytes()
+    except (ConfigError, OSError):
         fail(*error.problems)
 
 
 def _text(path: Path) -> bytes | None:
+    """What the next agent of this ExaBGP may go on with; None: nothing, as ``path`` cannot be read."""
     try:
-        return path.read_bytes()
-    except OSError:
+        return whole(path)
+    except (ConfigError, OSError, ValueError):  # ValueError: a NUL in the path
         return None

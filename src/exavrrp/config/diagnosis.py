@@ -1,8 +1,8 @@
-"""From a TOML file to checked tables, and everything that is wrong with it, at once.
+"""From the content of TOML files to checked tables, and everything that is wrong with them, at once.
 
-This file owns the reading of the text, and the matching of tables against the structs that say what they may hold
-(``schema``). It must not know what a virtual router is: what values mean, and whether they make sense together, is for
-``tables`` and ``coherence`` to say.
+This file owns the places of what was read (``files``), and the matching of tables against the structs that say what
+they may hold (``schema``). It must not know what a virtual router is: what values mean, and whether they make sense
+together, is for ``tables`` and ``coherence`` to say.
 
 An operator wants all mistakes at once, each with its place and its remedy. A decoder that stops at its first error
 cannot give that, so each value is decoded by itself. A wrong value becomes a ``Problem``, and the struct gets the
@@ -14,21 +14,12 @@ import re
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
-import tomli
 
 from exavrrp.config import notation
 from exavrrp.config.places import Keys, places
-
-SIZE_LIMIT = 1 << 20
-"""Bytes. 255 virtual routers with 255 addresses each, each on a line of its own, stay below it."""
-
-DEPTH_LIMIT = 16
-"""Tables and lists within each other. Ours are six (a community of a standby). Each further level costs memory for the
-place of everything in it; a thousand need more frames than Python has."""
 
 MOST_PROBLEMS = 1000
 """Mistakes that are collected. A script may make one in each of 255 virtual routers; with more, it is another file."""
@@ -37,9 +28,6 @@ SHOWN = 80
 """Characters of a wrong value that a message repeats: enough for any address or command to be recognised."""
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
-_LONG_KEY = re.compile(r"""(?<![A-Za-z0-9_-])(?:(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){64}""")
-"""A dotted key of at least 64 parts, which is refused before tomli reads it: tomli keeps all earlier parts for each,
-2 GiB for 1 MiB of keys with a thousand parts. Quoted text of that form is refused, too."""
 
 T = TypeVar("T", bound=msgspec.Struct)
 Meaning = TypeVar("Meaning")
@@ -65,7 +53,7 @@ class Problem:
 
 
 class ConfigError(Exception):
-    """A file that cannot be used; ``problems`` holds every mistake found, in the order of the file."""
+    """A configuration that cannot be used; ``problems`` holds every mistake found, in the order of its files."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -117,95 +105,87 @@ Advise = Callable[[type[msgspec.Struct] | None, str, object, Collection[str]], A
 that are known there)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slip:
-    """What a text that is no TOML was meant to be, or one line of it."""
+@dataclass(slots=True)
+class Part:
+    """One file as it has been read."""
 
-    line: int | None
-    """counted from 1; None: the whole text"""
-    key: str
-    """that the line is about; may be empty"""
-    message: str
+    file: str
+    data: dict[str, Any]
+    text: str
+    """of which ``data`` is the content"""
+    _places: dict[Keys, int] | None = None
 
-
-Explain = Callable[[str, int | None, str], Iterable[Slip]]
-"""What is wrong with a text: (the text, the line in which it ceases to be TOML, tomli's reason)."""
+    def line(self, keys: Keys) -> int | None:
+        """The line on which ``keys`` stands or, if it is absent, the innermost table around it."""
+        if self._places is None:
+            self._places = places(self.text)
+        return next((self._places[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in self._places), None)
 
 
 class Document:
-    """One configuration file while it is being checked: its tables, and what has been found wrong so far."""
+    """A configuration while it is being checked: the tables of its files, and what has been found wrong so far."""
 
-    def __init__(self, path: str | Path, advise: Advise, explain: Explain) -> None:
-        """Reads and parses ``path``; raises ConfigError if that alone fails."""
-        self.file = str(path)
+    def __init__(self, main: Part, advise: Advise) -> None:
+        """``main``: the file that may hold every table; ``join`` adds others to it."""
+        self.data: dict[str, Any] = {**main.data}
         self._advise = advise
-        self._explain = explain
+        self._parts = [main]
+        self._homes: dict[Keys, Part] = {}
+        """the file of each table that is not in the main one"""
         self._problems: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
         self._spoilt: set[Keys] = set()
         self._around: set[Keys] = set()
         """everything that holds something spoilt"""
-        self._places: dict[Keys, int] = {}
-        self.data: dict[str, Any] = self._parse(self._read(Path(path)))
 
-    def _read(self, path: Path) -> str:
-        try:
-            with path.open("rb") as file:
-                raw = file.read(SIZE_LIMIT + 1)
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            raise self._failure(f"cannot be read: {reason}; name a TOML file that this user may read") from None
-        if len(raw) > SIZE_LIMIT:
-            raise self._failure(f"is larger than {SIZE_LIMIT} bytes; this is not a configuration of exavrrp")
-        try:
-            text = raw.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            line = raw.count(b"\n", 0, error.start) + 1
-            raise self._failure(
-                f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file with the encoding UTF-8", line
-            ) from None
-        if not text.strip():
-            raise self._failure("is empty; write at least one table [virtual_router.NAME]")
-        return text
+    @property
+    def file(self) -> str:
+        """The main file."""
+        return self._parts[0].file
 
-    def _parse(self, text: str) -> dict[str, Any]:
-        deep = f"lists or tables are nested too deeply; write at most {DEPTH_LIMIT} within each other"
-        if found := _LONG_KEY.search(text):
-            raise self._failure(deep, text.count("\n", 0, found.start()) + 1)
-        try:
-            data = tomli.loads(text)
-        except tomli.TOMLDecodeError as error:
-            raise self._unreadable(text, error) from None
-        except RecursionError:
-            raise self._failure(deep) from None
-        except ValueError:  # Python's limit on the digits of an integer, which tomli lets through
-            raise self._failure("not TOML that can be read: a number has too many digits") from None
-        if not _shallow(data):
-            raise self._failure(deep)
-        self._places = places(text)
-        return data
+    def join(self, part: Part, tables: Collection[str], elsewhere: Collection[str]) -> None:
+        """Add a file that may hold tables ``[TABLE.NAME]`` of some kinds; those of others belong ``elsewhere``.
 
-    def _unreadable(self, text: str, error: tomli.TOMLDecodeError) -> ConfigError:
-        slips = list(self._explain(text, error.lineno, error.msg))
-        if not slips:
-            return self._failure(f"not TOML: {error.msg}", error.lineno, error.colno)
-        first, *others = slips
-        if first.line is None:
-            told = Problem(self.file, "", f"not TOML: {first.message}", error.lineno)
-        else:
-            column = error.colno if first.line == error.lineno else None
-            told = Problem(self.file, first.key, f"not TOML: {error.msg}; {first.message}", first.line, column)
-        return ConfigError([told, *(Problem(self.file, slip.key, slip.message, slip.line) for slip in others)])
+        What may not stand there is noted, and a name that stands in another file, too.
+        """
+        self._parts.append(part)
+        for table, content in part.data.items():
+            if table in tables:
+                self._join(part, table, content)
+            elif table in elsewhere:
+                told = " and ".join(f"[{each}.NAME]" for each in tables)
+                self._note(part, (table,), f"may not stand here, where only {told} may; move it to {self.file}")
+            else:
+                self._note(part, (table,), f"unknown key; {self._advise(None, table, content, tables).text}")
 
-    def _failure(self, message: str, line: int | None = None, column: int | None = None) -> ConfigError:
-        return ConfigError([Problem(self.file, "", message, line, column)])
+    def _join(self, part: Part, table: str, content: object) -> None:
+        ours = self.data.get(table, {})
+        if not isinstance(content, dict) or not all(isinstance(value, dict) for value in content.values()):
+            self._note(part, (table,), f"has no name; write [{table}.NAME] above its keys")
+            return
+        if not isinstance(ours, dict):  # noted where it is read
+            return
+        for name in (name for name in content if name in ours):
+            first = self._home((table, name))
+            place = f"{first.file}:{first.line((table, name))}"
+            self._note(part, (table, name), f"stands in {place}, too; remove one of the two, or give it another name")
+        fresh = {name: value for name, value in content.items() if name not in ours}
+        self._homes |= {(table, name): part for name in fresh}
+        self.data[table] = {**ours, **fresh}
 
-    def line(self, keys: Keys) -> int | None:
-        """The line on which ``keys`` stands or, if it is absent, the innermost table around it."""
-        return next(
-            (self._places[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in self._places),
-            None,
-        )
+    def _home(self, keys: Keys) -> Part:
+        return self._homes.get(keys[:2], self._parts[0])
+
+    def _note(self, part: Part, keys: Keys, message: str) -> None:
+        """Note an error at ``keys`` of this very file."""
+        self._add(Problem(part.file, dotted(keys), message, part.line(keys)))
+        self._spoil(keys)
+
+    def _add(self, problem: Problem) -> None:
+        self._problems[problem] = None
+        if len(self._problems) > MOST_PROBLEMS:
+            message = f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
+            raise ConfigError([Problem(self.file, "", message), *self._in_order(self._problems)])
 
     def problem(self, keys: Keys, message: str, *, spoils: bool = True) -> None:
         """Note an error, once; ``message`` says what is wrong and what to write instead.
@@ -213,12 +193,13 @@ class Document:
         ``spoils`` is whether what was read at ``keys`` is less than, or not, what the operator meant. Raises
         ConfigError when there are so many that nobody can have meant this file.
         """
-        self._problems[Problem(self.file, dotted(keys), message, self.line(keys))] = None
         if spoils:
             self._spoil(keys)
-        if len(self._problems) > MOST_PROBLEMS:
-            message = f"has more than {MOST_PROBLEMS} mistakes; this is not a configuration of exavrrp"
-            raise ConfigError([Problem(self.file, "", message), *self._in_order(self._problems)])
+        self._add(self._at(keys, message))
+
+    def _at(self, keys: Keys, message: str) -> Problem:
+        home = self._home(keys)
+        return Problem(home.file, dotted(keys), message, home.line(keys))
 
     def _spoil(self, keys: Keys) -> None:
         self._spoilt.add(keys)
@@ -239,11 +220,11 @@ class Document:
 
     def warning(self, keys: Keys, message: str) -> None:
         """Note something that is legal, but probably not what the operator meant."""
-        self._warnings[Problem(self.file, dotted(keys), message, self.line(keys))] = None
+        self._warnings[self._at(keys, message)] = None
 
     @property
     def warnings(self) -> tuple[Problem, ...]:
-        """What has been noted until now, in the order of the file."""
+        """What has been noted until now, in the order of the files."""
         return self._in_order(self._warnings)
 
     def verdict(self) -> None:
@@ -251,9 +232,9 @@ class Document:
         if self._problems:
             raise ConfigError(self._in_order(self._problems))
 
-    @staticmethod
-    def _in_order(noted: Iterable[Problem]) -> tuple[Problem, ...]:
-        return tuple(sorted(noted, key=lambda problem: problem.line or 0))
+    def _in_order(self, noted: Iterable[Problem]) -> tuple[Problem, ...]:
+        files = {part.file: index for index, part in enumerate(self._parts)}
+        return tuple(sorted(noted, key=lambda problem: (files[problem.file], problem.line or 0)))
 
     def table(self, keys: Keys, value: object, kind: type[T]) -> T:
         """``value`` decoded as ``kind``, key by key; every key that is wrong, unknown or missing is noted."""
@@ -375,12 +356,3 @@ def _element(wanted: Any) -> Any:
     while get_origin(plain) is Annotated:
         plain = get_args(plain)[0]
     return get_args(plain)[0] if get_origin(plain) is tuple else None
-
-
-def _shallow(data: dict[str, Any]) -> bool:
-    """Whether no more than ``DEPTH_LIMIT`` tables and lists are within each other, the document being the first."""
-    level: list[Any] = [data]
-    for _ in range(DEPTH_LIMIT):
-        inner = (outer.values() if isinstance(outer, dict) else outer for outer in level)
-        level = [value for values in inner for value in values if isinstance(value, (dict, list))]
-    return not level

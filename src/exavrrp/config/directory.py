@@ -10,9 +10,9 @@ def state_directory(path: str | Path) -> str:
     """``agent.state_directory`` of the file at ``path``, whatever else is wrong with it.
 
     A router has to be drained also while somebody edits the file. Raises ConfigError when it cannot be read, is no TOML
-    or is wrong in this very key.
+    or is wrong in this very key. The files beside it cannot have it, and are not read.
     """
-    document = opened(path)
+    document = opened(path, alone=True)
     agent = document.data.get("agent")
     key = "state_directory"
     written = {key: agent[key]} if isinstance(agent, dict) and key in agent else {}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from exavrrp.config import coherence, kinds, schema
 from exavrrp.config.diagnosis import Document
-from exavrrp.config.opening import opened
+from exavrrp.config.files import beside
+from exavrrp.config.opening import TABLES, opened
 from exavrrp.config.settings import Configuration, VirtualRouter
 from exavrrp.config.tables import agent, authentication, check, virtual_router
 from exavrrp.config.tables.authentication import Reader
@@ -20,22 +21,25 @@ from exavrrp.config.tables.names import named
 from exavrrp.config.tables.values import listed
 from exavrrp.vrrp.packet import Address
 
-TABLES = ("agent", "virtual_router", "check", "authentication")
-
 
 def load(
     path: str | Path,
     local_addresses: Callable[[], Collection[Address]] | None = None,
     preflight_error: PreflightError | None = None,
     secrets: Reader | None = None,
+    *,
+    alone: bool = False,
 ) -> Configuration:
-    """The configuration in ``path``; raises ConfigError with everything that is wrong with it, and nothing else.
+    """The configuration in ``path`` and ``conf.d/*.toml`` beside it.
+
+    Raises ConfigError with everything that is wrong with it, and nothing else.
 
     ``local_addresses`` gives the addresses on lo, among which a missing source is looked for; without it such a source
     stays None. ``preflight_error`` says why a check cannot be carried out here. ``secrets`` reads the keys of
     authentications; without it they stay unknown. Whatever these raise is passed on, except ValueError of ``secrets``.
+    ``alone``: the files beside ``path`` are not read.
     """
-    document = opened(path)
+    document = opened(path, alone=alone)
     document.unknown((), {name: value for name, value in document.data.items() if name not in TABLES}, TABLES)
     node = agent.read(document, document.table(("agent",), document.data.get("agent", {}), schema.Agent))
     if document.data.get("virtual_router", {}) == {} and document.sound(("virtual_router",)):
@@ -63,6 +67,18 @@ def load(
         authentications=authentications,
         warnings=tuple(document.warnings),
     )
+
+
+def whole(path: Path) -> bytes:
+    """What ``path`` and the files beside it hold, as one file that loads by itself as they do.
+
+    Raises ConfigError when that cannot be read or is no TOML, and OSError.
+    """
+    if not beside(path):
+        return path.read_bytes()
+    from exavrrp.config.writing import merged  # noqa: PLC0415 — only for those who have several files
+
+    return merged(opened(path).data).encode()
 
 
 def _with_sources(

@@ -8,12 +8,26 @@ from pathlib import Path
 
 import msgspec
 
-from exavrrp.config.diagnosis import Advice, Document, Slip
+from exavrrp.config import files
+from exavrrp.config.diagnosis import Advice, Document
+from exavrrp.config.files import Slip
+
+TABLES = ("agent", "virtual_router", "check", "authentication")
+
+BESIDE = ("virtual_router", "check")
+"""What the files beside the main one may hold: what a service brings."""
 
 
-def opened(path: str | Path) -> Document:
-    """The file at ``path`` as tables. Raises ConfigError when it cannot be read or is no TOML."""
-    return Document(path, _advise, _explain)
+def opened(path: str | Path, *, alone: bool = False) -> Document:
+    """The file at ``path`` and, unless ``alone``, those beside it; what may not stand where it stands is noted.
+
+    Raises ConfigError with all that cannot be read or is no TOML.
+    """
+    main, *others = files.gathered(Path(path), _explain, alone=alone)
+    document = Document(main, _advise)
+    for part in others:
+        document.join(part, BESIDE, TABLES)
+    return document
 
 
 def _advise(kind: type[msgspec.Struct] | None, name: str, value: object, known: Collection[str]) -> Advice:

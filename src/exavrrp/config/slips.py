@@ -17,7 +17,8 @@ import tomli
 
 from exavrrp.config import kinds, notation, schema
 from exavrrp.config.advice import advise, is_known
-from exavrrp.config.diagnosis import MOST_PROBLEMS, Slip, description, shown
+from exavrrp.config.diagnosis import MOST_PROBLEMS, description, shown
+from exavrrp.config.files import Slip
 
 LONGEST = 500
 """Characters of a line that is looked at: a longer one was written by no person."""

@@ -38,6 +38,11 @@ def effective(configuration: Configuration) -> str:
     return "\n".join(tables)
 
 
+def merged(tables: Mapping[str, object]) -> str:
+    """The content of several files as one exavrrp.toml, secrets included; for programs."""
+    return "".join(f"{quoted(name)} = {_toml(content)}\n" for name, content in tables.items())
+
+
 def _attributes(policy: RoutePolicy, *, standby: bool) -> dict[str, dict[str, object]]:
     """The tables of ``policy`` by their names below ``[virtual_router.NAME]``."""
     active = _values(policy.active)
@@ -105,7 +110,7 @@ def _toml(value: object) -> str:
             return str(value).lower()
         case int() | float():
             return repr(value)
-        case tuple():
+        case tuple() | list():
             return f"[{', '.join(map(_toml, value))}]"
         case dict():
             return f"{{ {', '.join(f'{quoted(name)} = {_toml(element)}' for name, element in value.items())} }}"
