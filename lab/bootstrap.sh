@@ -24,6 +24,7 @@ need_packages() {
             frr) wanted+=" bgpd:frr" ;;
             ping) wanted+=" ping:iputils-ping" ;;
             cc) wanted+=" cc:gcc cc:libc6-dev" ;;
+            promtool) wanted+=" promtool:prometheus" ;;
             mkfs.ext4) wanted+=" mkfs.ext4:e2fsprogs" ;;
             *) wanted+=" $name:$name" ;;
         esac
@@ -52,7 +53,7 @@ install_packages() {
             for package in "$@"; do
                 case $package in
                     bird2) systemctl disable bird ;;
-                    frr|keepalived) systemctl disable "$package" ;;
+                    frr|keepalived|prometheus) systemctl disable "$package" ;;
                 esac
             done >&2
         fi

@@ -22,6 +22,7 @@ COMMANDS = {
     "check": "Find everything that is wrong with a configuration.",
     "cleanup": "Remove the addresses that a killed agent has left on lo.",
     "drain": "Hand over, and stay out of the election.",
+    "exporter": "Serve metrics for Prometheus, and a page for browsers.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
     "status": "Show how this node's virtual routers are now.",

@@ -17,15 +17,19 @@ from exavrrp.system.client import TooLate, Unanswered, ask
 def answers(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
     """The agent's answers to ``request`` within ``limit`` seconds; ends with status 1 when they are not complete."""
     try:
-        yield from ask(Path(_directory(path)) / SOCKET, request, limit)
+        yield from ask(control_socket(path), request, limit)
     except TooLate:
         fail(f"not finished within {limit:g} s; it goes on: see exavrrp status")
     except Unanswered as error:
         fail(error)
 
 
+def control_socket(path: Path) -> Path:
+    """The agent's socket; also while somebody edits the configuration at ``path``."""
+    return Path(_directory(path)) / SOCKET
+
+
 def _directory(path: Path) -> str:
-    """Where the agent's socket is: also while somebody edits the configuration."""
     try:
         return state_directory(path)
     except ConfigError as error:
