@@ -208,6 +208,33 @@ def test_check_prints_nothing_for_a_good_file(write: Write) -> None:
     assert (told.exit_code, told.output) == (0, "")
 
 
+FLEET = """\
+[node.node1]
+sources = ["2001:db8:ff::11"]
+
+[node.node2]
+sources = ["2001:db8:ff::12"]
+
+[virtual_router.web]
+vrid = 7
+addresses = ["2001:db8:53::1/128"]
+order = ["node2", "node1"]
+"""
+
+
+def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
+    path = write(FLEET)
+    for name, priority in (("node1", 240), ("node2", 250)):
+        told = call("check", "--elsewhere", "--print", "--node", name, path)
+        assert told.exit_code == 0
+        assert f"priority = {priority}\n" in told.stdout
+    told = call("check", "--elsewhere", path)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert f'has no table for "{os.uname().nodename}"; write one, or name the node with --node: node1, ' in told.stderr
+    path = write(FLEET.replace("node1", os.uname().nodename.partition(".")[0].lower()))
+    assert call("check", "--elsewhere", path).exit_code == 0
+
+
 SECRET = bytes(range(32)).hex()
 SIGNED = (
     GOOD.replace("[agent]", '[agent]\nauthentication = "site"')

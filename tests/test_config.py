@@ -811,7 +811,7 @@ WHOLE_TABLES: list[tuple[str, str, str]] = [
     ("[agnet]\npeers = []", "agnet", 'unknown key; did you mean "agent"?'),
     ("[vrrp_instance.web]\nvrid = 7", "vrrp_instance", "unknown key; write a table [virtual_router.NAME]"),
     ("[virtual-router.web]\nvrid = 7", "virtual-router", 'unknown key; did you mean "virtual_router"?'),
-    ("[zzz]", "zzz", "unknown key; known here: agent, virtual_router, check"),
+    ("[zzz]", "zzz", "unknown key; known here: agent, node, virtual_router, check"),
     ("[virtual_router.web]\nbgp = 1", "virtual_router.web.bgp", "is 1; write a table [virtual_router.web.bgp]"),
     ("[virtual_router.web.v6]\nvrid = 7", "virtual_router.web", '[virtual_router."web.v6"]'),
     ("[virtual_router.web.unicast_peer]", "virtual_router.web.unicast_peer", "unknown key; write, for example, peers"),
@@ -1608,7 +1608,7 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         "local_as",
         "standby",
     }
-    may_be_missing |= {"group", "notify", "notify_fifo", "notify_socket"}
+    may_be_missing |= {"group", "order", "notify", "notify_fifo", "notify_socket"}
     may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
     for kind, table in (
         (schema.Agent, tables["agent"]),

@@ -27,7 +27,7 @@ def configuration(data: bytes) -> None:
     with suppress(ConfigError), patch.dict(os.environ, {keys.DIRECTORY: str(scratch())}):
         load(path, None, preflight_error, keys.read)
     try:
-        found = load(path, lambda: LO)
+        found = load(path, lambda: LO, host="n1")
     except ConfigError as error:
         assert error.problems
         assert all(str(problem).isprintable() for problem in error.problems)
@@ -60,18 +60,18 @@ def several_files(data: bytes) -> None:
     with suppress(ConfigError):
         assert state_directory(path).startswith("/")
     try:
-        found = load(path, lambda: LO)
+        found = load(path, lambda: LO, host="n2.example.com")
     except ConfigError as error:
         assert error.problems
         assert all(str(problem).isprintable() for problem in error.problems)
         return
     path.write_bytes(whole(path))
-    assert load(path, lambda: LO, alone=True) == found
+    assert load(path, lambda: LO, host="n2.example.com", alone=True) == found
 
 
 def _several() -> list[bytes]:
     """Each table of two files in a file of its own."""
-    split = [text.replace("\n[", "\n#%\n[").encode() for text in (WHOLE, _odd())]
+    split = [text.replace("\n[", "\n#%\n[").encode() for text in (WHOLE, _odd(), FLEET)]
     return [*split, BETWEEN.join((WHOLE.encode(), NO_TOML.encode())), BETWEEN.join((_odd().encode(), WHOLE.encode()))]
 
 
@@ -135,6 +135,30 @@ ca_file = "/etc/ca.pem"
 file = "/run/n"
 file_value = true
 weight = 2
+"""
+
+FLEET = """
+[node.n1]
+sources = ["192.0.2.1", "2001:db8::1"]
+interfaces = ["eth0"]
+local_as = 65010
+priority = 7
+[node."n2.example.com"]
+sources = ["2001:db8::2", "192.0.2.2"]
+[node.n3]
+sources = ["2001:db8::3", "192.0.2.3"]
+priority = 9
+[virtual_router.a]
+vrid = 1
+addresses = ["192.0.2.53"]
+order = ["n3", "n1", "n2.example.com"]
+[virtual_router.b]
+vrid = 2
+addresses = ["2001:db8::53"]
+priority = {n3 = 1, n1 = 2, "n2.example.com" = 3}
+[virtual_router.c]
+vrid = 3
+addresses = ["2001:db8::54"]
 """
 
 AT_ODDS = """
@@ -242,6 +266,7 @@ def _configurations() -> list[bytes]:
         SIGNED.encode(),
         SIGNED.replace('credential = "vrrp-2"', f'hex = "{"ab" * 32}"').encode(),
         _odd().encode(),
+        FLEET.encode(),
         small.encode(),
         *(f'{small}checks=["c"]\n[check.c]\n{key}={value}\n'.encode() for key, value in KINDS),
     ]
@@ -250,6 +275,7 @@ def _configurations() -> list[bytes]:
 def _words() -> list[bytes]:
     tables = (
         schema.Agent,
+        schema.Node,
         schema.VirtualRouter,
         schema.Bgp,
         schema.Level,

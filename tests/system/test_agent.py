@@ -693,6 +693,21 @@ def test_an_exabgp_that_answers_no_command_is_named_and_served_with(
     fabric.settled("b")
 
 
+def test_one_file_for_both_nodes(fabric: Fabric) -> None:
+    nodes = "".join(f'[node.{name}]\nsources = ["{host.source}"]\n' for name, host in fabric.hosts.items())
+    for name, host in fabric.hosts.items():
+        path = host.configure(agent=["# the end of what the nodes say"])
+        lines = [line for line in path.read_text().splitlines() if not line.startswith(("sources", "peers"))]
+        text = "\n".join('order = ["a", "b"]' if line.startswith("priority") else line for line in lines)
+        path.write_text(f"{text}\n{nodes}")
+        host.options = ("--node", name)
+    fabric.start()
+    routers = {name: host.document()["routers"][0] for name, host in fabric.hosts.items()}
+    assert {name: router["priority"] for name, router in routers.items()} == {"a": 250, "b": 240}
+    fabric.a.exabgp.kill()
+    fabric.settled("b")
+
+
 @pytest.mark.parametrize(("line", "name"), [("4", "exavrrp.toml"), ("5", "conf.d/x.toml")])
 def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_last_one(
     fabric: Fabric, line: Line, name: str

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from exavrrp.cli import CONFIGURATION
+from exavrrp.cli import CONFIGURATION, options
 from exavrrp.cli.output import warn
 from exavrrp.cli.reading import loaded
 from exavrrp.config import effective
@@ -22,12 +22,14 @@ from exavrrp.system.preflight import Weight
     is_flag=True,
     help="Do not look at this host: programs, addresses on lo, keys, capabilities.",
 )
-def command(path: Path, printed: bool, elsewhere: bool) -> None:
+@options.node
+def command(path: Path, printed: bool, elsewhere: bool, node: str | None) -> None:
     """Print everything that is wrong with FILE; exit with 0 if nothing is, with 1 otherwise.
 
     Also what would keep run from working on this host, as far as the user who asks can know: ask as ExaBGP's user.
     """
-    configuration = loaded(path) if elsewhere else loaded(path, global_on_loopback, preflight_error, keys.read)
+    host = () if elsewhere else (global_on_loopback, preflight_error, keys.read)
+    configuration = loaded(path, *host, node=node)
     warn(configuration.warnings)
     findings = [] if elsewhere else list(preflight.findings(configuration))
     for finding in findings:

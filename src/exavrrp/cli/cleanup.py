@@ -23,13 +23,14 @@ WAIT = 5.0
     show_default=True,
     help="How long to wait for an agent that is about to end.",
 )
+@options.node
 @options.agent
-def command(limit: float, path: Path) -> None:
+def command(limit: float, node: str | None, path: Path) -> None:
     """Remove the virtual addresses that a killed agent has left on lo; made for ExecStopPost= of ExaBGP's unit.
 
     Exits with 0 if none of them is there (any more), with 3 if an agent or its ExaBGP lives (nothing is removed then).
     """
-    configuration = loaded(path)
+    configuration = loaded(path, node=node)
     try:
         removed = clean(configuration, limit)
     except Served as who:

@@ -16,3 +16,10 @@ agent = click.option(
     help="The configuration that the agent runs with.",
 )
 """Which agent of this host is meant: the one that runs with this file."""
+
+node = click.option(
+    "--node",
+    metavar="NAME",
+    help="Which node this is, if the configuration has tables [node.NAME]; by default the one named like this host.",
+)
+"""Which node's view of a file for all of them is meant."""

@@ -1,5 +1,6 @@
 """Reads the configuration for the commands that need all of it."""
 
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -14,9 +15,11 @@ def loaded(
     local_addresses: Callable[[], Collection[Address]] | None = None,
     preflight_error: Callable[[Probe], tuple[str, str] | None] | None = None,
     secrets: Callable[[Place], bytes] | None = None,
+    *,
+    node: str | None = None,
 ) -> Configuration:
-    """As ``load``; a file with mistakes ends the command."""
+    """As ``load`` on this host; a file with mistakes ends the command."""
     try:
-        return load(path, local_addresses, preflight_error, secrets)
+        return load(path, local_addresses, preflight_error, secrets, node=node, host=os.uname().nodename)
     except ConfigError as error:
         fail(*error.problems)

@@ -1,13 +1,15 @@
 """``exavrrp run``: the agent."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
 
 from exavrrp import caretaker
 from exavrrp.agent import StartError
-from exavrrp.cli import CONFIGURATION
+from exavrrp.cli import CONFIGURATION, options
 from exavrrp.cli.output import fail
 from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, load, state_directory, whole
 from exavrrp.system import keys
@@ -38,17 +40,19 @@ UMASK = 0o022
     type=click.Path(path_type=Path),
     help="Append all that the node is told, asks and does to FILE, for exavrrp replay.",
 )
-def command(path: Path, log_format: str | None, record: Path | None) -> None:
+@options.node
+def command(path: Path, log_format: str | None, record: Path | None, node: str | None) -> None:
     """Serve, as a process of ExaBGP: the API on stdin and stdout, the log on stderr."""
     os.umask(UMASK)
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
     wrong: tuple[Problem, ...] = ()
     text = _text(path)
+    read = partial(load, local_addresses=global_on_loopback, secrets=keys.read, node=node, host=os.uname().nodename)
     try:
-        configuration = load(path, global_on_loopback, None, keys.read)
+        configuration = read(path)
     except ConfigError as error:
         wrong = error.problems
-        configuration, text = _kept(path, error)
+        configuration, text = _kept(path, read, error)
     journal = Journal(Format(log_format or configuration.agent.log_format))
     for problem in wrong:
         journal.error("configuration-invalid", detail=str(problem))
@@ -63,7 +67,7 @@ def command(path: Path, log_format: str | None, record: Path | None) -> None:
         raise SystemExit(1) from None
 
 
-def _kept(path: Path, error: ConfigError) -> tuple[Configuration, bytes | None]:
+def _kept(path: Path, read: Callable[..., Configuration], error: ConfigError) -> tuple[Configuration, bytes | None]:
     """What the last agent of this ExaBGP ran with: a mistake that somebody has made since must not end what serves.
 
     Ends the command with the mistakes in ``path`` where there is no such thing.
@@ -76,7 +80,7 @@ def _kept(path: Path, error: ConfigError) -> tuple[Configuration, bytes | None]:
     if kept is None:
         fail(*error.problems)
     try:
-        return load(kept, global_on_loopback, None, keys.read, alone=True), kept.read_bytes()
+        return read(kept, alone=True), kept.read_bytes()
     except (ConfigError, OSError):
         fail(*error.problems)
 

@@ -1,12 +1,12 @@
 """exavrrp.toml → frozen structs that the engine uses as they are; every mistake is reported at once, by its key.
 
 From files to their meaning: ``opening`` reads them (``files``: which, and as TOML; ``diagnosis``: tables, and what is
-wrong with them; ``places``: on which lines), ``schema`` says what one key may hold, ``tables`` has a reader for each
-table, ``kinds`` the kinds of checks, ``coherence`` looks for contradictions, and ``loading`` does all of that in its
-order. ``settings`` are the structs that come of it; ``writing`` makes a file of them again. ``notation`` reads
-addresses and communities; ``directory`` finds a running agent. For mistakes: ``advice`` says what an unknown key was
-meant to be, ``slips`` what a text that is no TOML was, and ``foreign`` what other tools call things. Everybody else
-needs only what is named here, and ``kinds``.
+wrong with them; ``places``: on which lines), ``schema`` says what one key may hold, ``nodes`` what a file for all nodes
+is on one of them, ``tables`` has a reader for each table, ``kinds`` the kinds of checks, ``coherence`` looks for
+contradictions, and ``loading`` does all of that in its order. ``settings`` are the structs that come of it; ``writing``
+makes a file of them again. ``notation`` reads addresses and communities; ``directory`` finds a running agent. For
+mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a text that is no TOML was, and
+``foreign`` what other tools call things. Everybody else needs only what is named here, and ``kinds``.
 """
 
 from importlib import import_module
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from exavrrp.config.diagnosis import ConfigError, Problem
     from exavrrp.config.directory import state_directory
-    from exavrrp.config.loading import load, whole
+    from exavrrp.config.loading import load, node_names, whole
     from exavrrp.config.schema import STATE_DIRECTORY
     from exavrrp.config.settings import (
         Agent,
@@ -47,6 +47,7 @@ __all__ = [
     "VirtualRouter",
     "effective",
     "load",
+    "node_names",
     "state_directory",
     "whole",
 ]
@@ -57,6 +58,7 @@ _HOMES = {
     "STATE_DIRECTORY": "schema",
     "state_directory": "directory",
     "load": "loading",
+    "node_names": "loading",
     "whole": "loading",
     "effective": "writing",
 }

@@ -28,6 +28,7 @@ from exavrrp.config.foreign import (
     CHECK,
     FOREIGN,
     KEY,
+    NODE,
     ROUTER,
     Counterpart,
     Line,
@@ -45,6 +46,7 @@ ROOT = "root"
 
 KINDS: Mapping[type[msgspec.Struct], tuple[str, str]] = {
     schema.Agent: ("agent", AGENT),
+    schema.Node: ("node", NODE),
     schema.VirtualRouter: ("virtual_router", ROUTER),
     schema.Bgp: ("bgp", BGP),
     schema.Level: ("bgp", BGP),

@@ -134,6 +134,7 @@ class Document:
         """the file of each table that is not in the main one"""
         self._problems: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
+        self._origins: dict[Keys, Keys] = {}
         self._spoilt: set[Keys] = set()
         self._around: set[Keys] = set()
         """everything that holds something spoilt"""
@@ -179,7 +180,7 @@ class Document:
     def _note(self, part: Part, keys: Keys, message: str) -> None:
         """Note an error at ``keys`` of this very file."""
         self._add(Problem(part.file, dotted(keys), message, part.line(keys)))
-        self._spoil(keys)
+        self.spoil(keys)
 
     def _add(self, problem: Problem) -> None:
         self._problems[problem] = None
@@ -194,16 +195,29 @@ class Document:
         ConfigError when there are so many that nobody can have meant this file.
         """
         if spoils:
-            self._spoil(keys)
+            self.spoil(keys)
         self._add(self._at(keys, message))
 
+    def moved(self, here: Keys, there: Keys) -> None:
+        """Tell that what is read at ``here`` was written at ``there``, where its mistakes are told."""
+        self._origins[here] = there
+
     def _at(self, keys: Keys, message: str) -> Problem:
+        keys = self._origin(keys)
         home = self._home(keys)
         return Problem(home.file, dotted(keys), message, home.line(keys))
 
-    def _spoil(self, keys: Keys) -> None:
-        self._spoilt.add(keys)
-        self._around.update(keys[:end] for end in range(len(keys)))
+    def _origin(self, keys: Keys) -> Keys:
+        for end in range(len(keys), 0, -1):
+            if keys[:end] in self._origins:
+                return self._origins[keys[:end]] + keys[end:]
+        return keys
+
+    def spoil(self, *places: Keys) -> None:
+        """Tell that what is read at these places is not what the operator meant, for a reason that has been noted."""
+        for keys in places:
+            self._spoilt.add(keys)
+            self._around.update(keys[:end] for end in range(len(keys)))
 
     def sound(self, keys: Keys) -> bool:
         """Whether what was read at ``keys`` is all that the operator meant; if it is not, a problem has been noted."""
@@ -251,7 +265,7 @@ class Document:
         self.unknown(keys, {key: content for key, content in value.items() if key not in fields}, fields, kind)
         for name, field in fields.items():
             if name in value:
-                found = self._value((*keys, name), value[name], field.type)
+                found = self.value((*keys, name), value[name], field.type)
                 if found is not None:
                     decoded[name] = found
             elif field.required and self.sound((*keys, name)):
@@ -269,7 +283,7 @@ class Document:
         for name, value in found.items():
             advice = self._advise(kind, name, value, known)
             for meant in advice.meant:
-                self._spoil((*keys, meant))
+                self.spoil((*keys, meant))
             self.problem((*keys, name), f"unknown key; {advice.text}")
 
     def text(self, keys: Keys, text: str, meaning: Callable[[str], Meaning]) -> Meaning | None:
@@ -291,7 +305,7 @@ class Document:
                 found[value] = None
         return tuple(found)
 
-    def _value(self, keys: Keys, value: object, wanted: Any) -> object:
+    def value(self, keys: Keys, value: object, wanted: Any) -> object:
         """``value`` decoded by itself. A wrong value is noted, and None; a wrong element is left out of its list."""
         if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):
             return self.table(keys, value, wanted)
@@ -301,7 +315,7 @@ class Document:
             if most is not None and len(value) > most:
                 self.problem(keys, f"holds {len(value)}; write at most {most}")
                 return None
-            found = [self._value((*keys, index), content, element) for index, content in enumerate(value)]
+            found = [self.value((*keys, index), content, element) for index, content in enumerate(value)]
             return tuple(decoded for decoded in found if decoded is not None)
         try:
             return msgspec.convert(value, wanted)

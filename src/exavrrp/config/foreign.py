@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 AGENT = "agent"
+NODE = "node.NAME"
 ROUTER = "virtual_router.NAME"
 BGP = "virtual_router.NAME.bgp"
 STANDBY = "virtual_router.NAME.bgp.standby"

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from exavrrp.config import coherence, kinds, schema
-from exavrrp.config.diagnosis import Document
+from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.files import beside
 from exavrrp.config.opening import TABLES, opened
 from exavrrp.config.settings import Configuration, VirtualRouter
@@ -28,6 +28,8 @@ def load(
     preflight_error: PreflightError | None = None,
     secrets: Reader | None = None,
     *,
+    node: str | None = None,
+    host: str | None = None,
     alone: bool = False,
 ) -> Configuration:
     """The configuration in ``path`` and ``conf.d/*.toml`` beside it.
@@ -37,11 +39,14 @@ def load(
     ``local_addresses`` gives the addresses on lo, among which a missing source is looked for; without it such a source
     stays None. ``preflight_error`` says why a check cannot be carried out here. ``secrets`` reads the keys of
     authentications; without it they stay unknown. Whatever these raise is passed on, except ValueError of ``secrets``.
+    ``node``: which one of the tables ``[node.NAME]`` is ours; None: that of ``host``. Either is a name of the table or
+    of its host, short or full.
     ``alone``: the files beside ``path`` are not read.
     """
     document = opened(path, alone=alone)
     document.unknown((), {name: value for name, value in document.data.items() if name not in TABLES}, TABLES)
-    node = agent.read(document, document.table(("agent",), document.data.get("agent", {}), schema.Agent))
+    _take(document, node, host)
+    ours = agent.read(document, document.table(("agent",), document.data.get("agent", {}), schema.Agent))
     if document.data.get("virtual_router", {}) == {} and document.sound(("virtual_router",)):
         document.problem((), "no virtual router; write at least one table [virtual_router.NAME]")
     checks = tuple(
@@ -52,21 +57,36 @@ def load(
         for name, table in named(document, "authentication", schema.Authentication)
     )
     routers = tuple(
-        virtual_router.read(document, name, table, node, preflight_error)
+        virtual_router.read(document, name, table, ours, preflight_error)
         for name, table in named(document, "virtual_router", schema.VirtualRouter)
     )
     routers = _with_sources(document, routers, local_addresses)
-    coherence.contradictions(document, node, routers)
+    coherence.contradictions(document, ours, routers)
     document.verdict()
-    coherence.oddities(document, node, routers, checks)
+    coherence.oddities(document, ours, routers, checks)
     coherence.unguarded(document, routers, authentications)
     return Configuration(
-        agent=node,
+        agent=ours,
         routers=routers,
         checks=checks,
         authentications=authentications,
         warnings=tuple(document.warnings),
     )
+
+
+def _take(document: Document, node: str | None, host: str | None) -> None:
+    if "node" in document.data:
+        from exavrrp.config import nodes  # noqa: PLC0415 — only for those who have one file for all
+
+        nodes.take(document, node, host)
+    elif node is not None:
+        document.problem((), f"has no table [node.NAME], so this is no file for {shown(node)}; leave out --node")
+
+
+def node_names(path: Path) -> tuple[str, ...]:
+    """The nodes that the file at ``path`` has tables for. Raises ConfigError when it cannot be read or is no TOML."""
+    found = opened(path).data.get("node")
+    return tuple(found) if isinstance(found, dict) else ()
 
 
 def whole(path: Path) -> bytes:

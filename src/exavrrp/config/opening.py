@@ -12,7 +12,7 @@ from exavrrp.config import files
 from exavrrp.config.diagnosis import Advice, Document
 from exavrrp.config.files import Slip
 
-TABLES = ("agent", "virtual_router", "check", "authentication")
+TABLES = ("agent", "node", "virtual_router", "check", "authentication")
 
 BESIDE = ("virtual_router", "check")
 """What the files beside the main one may hold: what a service brings."""

@@ -148,6 +148,25 @@ AuthenticationName = Annotated[
 ]
 
 
+PRIORITY = 100
+"""RFC 9568 §5.2.4."""
+
+Priority = Annotated[
+    int,
+    # 0 says "I am leaving" and cannot be configured.
+    Meta(ge=1, le=255, description="a whole number from 1 to 254, or 255 for the owner of the addresses"),
+]
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """``[node.NAME]``: one of the nodes, for a file that is the same on all. What is None comes from elsewhere."""
+
+    sources: Sources
+    priority: Priority | None = None
+    interfaces: Interfaces | None = None
+    local_as: LocalAs | None = None
+
+
 class Agent(Struct, frozen=True, kw_only=True):
     """``[agent]``: this node, and defaults for its virtual routers."""
 
@@ -250,10 +269,17 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=255, description="a whole number from 1 to 255, the same on all nodes of this virtual router"),
     ]
     priority: Annotated[
-        int,
-        # 100 is the default of RFC 9568 §5.2.4; 0 says "I am leaving" and cannot be configured.
-        Meta(ge=1, le=255, description="a whole number from 1 to 254, or 255 for the owner of the addresses"),
-    ] = 100
+        Priority | dict[str, Priority],
+        Meta(
+            description="a whole number from 1 to 254, or 255 for the owner of the addresses"
+            " (with tables [node.NAME] one for each: { node1 = 200, node2 = 100 })"
+        ),
+    ] = PRIORITY
+    order: Annotated[
+        tuple[Annotated[str, Meta(description="the name of a [node.NAME] in quotes")], ...],
+        # Their priorities are 10 apart, from 250 on (``nodes``).
+        Meta(max_length=25, description='a list of all nodes, the first of which serves: ["node1", "node2"]'),
+    ] = ()
     addresses: Virtual
     unlisted_addresses: Unlisted = ()
     preferred_lifetime: Annotated[

@@ -1,7 +1,7 @@
 """The NAMEs in ``[check.NAME]`` and the like: which there are, and whether a reference leads to one of them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -50,3 +50,13 @@ def defined(document: Document, table: str, name: str) -> str:
         return name  # or the mistake is in the name of the table, and has been noted there
     whole = dotted((table, name))
     raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{whole}] for it")
+
+
+def node_named(name: str, known: Collection[str]) -> str:
+    """``name``, if it is that of a node. Raises ValueError with a remedy."""
+    if name in known:
+        return name
+    close = nearest(name, known)
+    if close is not None and not re.fullmatch(schema.NAME, close):
+        return close  # the mistake is in the name of the table, and has been noted there
+    raise ValueError(f"did you mean {quoted(close)}?" if close else f"write a table [{dotted(('node', name))}] for it")

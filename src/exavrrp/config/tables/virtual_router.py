@@ -44,11 +44,12 @@ def read(
     addresses = tuple(one.address for one in virtual_addresses)
     family = addresses[0].version if addresses else None
     standby = table.standby == "announce"
+    priority = _priority(document, keys, table)
     _preemption(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
-        priority=table.priority,
+        priority=priority,
         virtual_addresses=virtual_addresses,
         announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, addresses),
         source=_source(document, (*keys, "source"), table.source, agent, family),
@@ -79,7 +80,7 @@ def read(
         notify_timeout=table.notify_timeout,
         standby=standby,
         route_policy=bgp.read(
-            document, (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=standby, priority=table.priority
+            document, (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=standby, priority=priority
         ),
         stale_for=table.bgp.stale_for,
     )
@@ -172,6 +173,16 @@ def _announced(
                 " write a prefix that contains one, or remove it",
             )
     return found
+
+
+def _priority(document: Document, keys: Keys, table: schema.VirtualRouter) -> int:
+    """Of this node; what names nodes has been resolved before (``nodes``), where there are any."""
+    if (*keys, "order") in document:
+        document.problem((*keys, "order"), "needs a table [node.NAME] for each node; write them, or priority = 200")
+    if isinstance(table.priority, int):
+        return table.priority
+    document.problem((*keys, "priority"), "names nodes, but there is no table [node.NAME]; write them, or a number")
+    return schema.PRIORITY
 
 
 def _preemption(document: Document, keys: Keys, table: schema.VirtualRouter) -> None:
