@@ -190,7 +190,9 @@ def test_an_agent_imports_nothing_that_only_other_commands_or_mistakes_need(writ
     found = set(json.loads(done.stderr.splitlines()[-1]))
     assert {"exavrrp.agent", "exavrrp.config.loading"} <= found
     others = {"exavrrp.config.slips", "exavrrp.config.writing", "exavrrp.replay", "exavrrp.cleanup"}
-    assert found.isdisjoint(others | {"exavrrp.system.client", "exavrrp.cli.asking", "email", "http", "prometheus_client", "pyroute2"})
+    assert found.isdisjoint(
+        others | {"exavrrp.system.client", "exavrrp.cli.asking", "email", "http", "prometheus_client", "pyroute2"}
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
