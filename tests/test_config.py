@@ -282,7 +282,8 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
         '["2001:db8:53::/64", "2001:db8:54::/64"]',
         "holds 2001:db8:54::/64, which contains none of the addresses (2001:db8:53::1); write",
     ),
-    (WEB, "announce", '["2001:db8:53::/64"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
+    (WEB, "announce", '["2001:db8:53::/64"]', "no route is to be announced (prefixes go into announce of its table"),
+    (WEB, "bind", '"no"', 'is "no"; write true, or false where another program binds the addresses, or nothing does'),
     (WEB, "source", '"fe80::1"', "this is a link-local address"),
     (WEB, "source", '"192.0.2.11"', "is 192.0.2.11, but the addresses are IPv6; write an IPv6 address"),
     (WEB, "source", '["2001:db8:ff::11"]', "write an address in quotes"),
@@ -696,6 +697,48 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         WEB,
         "notify_socket",
         "is what notify_fifo is; write another path, or remove one of them",
+    ),
+    (
+        [(FOUR, "announce", "false"), ("virtual_router.four.bgp", "med", "5")],
+        "virtual_router.four.bgp",
+        "",
+        "sets attributes, but announce = false announces nothing; remove one of the two",
+    ),
+    (
+        [(FOUR, "announce", "false"), (FOUR, "min_sessions", "2")],
+        FOUR,
+        "min_sessions",
+        "is 2, but announce = false announces nothing; remove one of the two",
+    ),
+    (
+        [(FOUR, "announce", "false"), (FOUR, "sessions_weight", "-5")],
+        FOUR,
+        "sessions_weight",
+        "is -5, but announce = false announces nothing; remove one of the two",
+    ),
+    (
+        [(FOUR, "announce", "false"), (FOUR, "sessions_neighbors", '["10.0.0.1"]')],
+        FOUR,
+        "sessions_neighbors",
+        "names neighbours, but announce = false announces nothing; remove one of the two",
+    ),
+    (
+        [(FOUR, "announce", "false"), (FOUR, "standby", '"announce"')],
+        FOUR,
+        "standby",
+        'is "announce", but announce = false announces nothing; remove one of the two',
+    ),
+    (
+        [(FOUR, "announce", "false"), (FOUR, "bind", "false"), (FOUR, "unlisted_addresses", '["192.0.2.54"]')],
+        FOUR,
+        "unlisted_addresses",
+        "holds what is neither bound (bind = false) nor in an advert, but announce = false announces nothing; remove",
+    ),
+    (
+        [(WEB, "bind", "false"), (WEB, "preferred_lifetime", "0")],
+        WEB,
+        "preferred_lifetime",
+        "is 0, but bind = false binds nothing; remove one of the two",
     ),
     (
         [(BGP, "communities", json.dumps([f"1:{number}" for number in range(975)]))],
@@ -1425,6 +1468,11 @@ def test_errors_of_the_host_are_passed_on(read: Any) -> None:
         ([(STANDBY, "med", "70")], STANDBY, 'has no effect without standby = "announce" in virtual_router.web; write'),
         ([(BGP, "stale_for", "90")], f"{BGP}.stale_for", 'has no effect without takeover = ["prepend"]; write that'),
         (
+            [(FOUR, "announce", "false"), (FOUR, "bind", "false")],
+            "virtual_router.four.announce",
+            "is false, as is bind, and nobody is told who is Active; write notify (or notify_fifo, notify_socket, …),",
+        ),
+        (
             [ANNOUNCED, (STANDBY, "local_preference", "50"), (STANDBY, "med", "50")],
             STANDBY,
             "eBGP neighbours would share the traffic between active (path length 1, MED 50) and standby",
@@ -1494,6 +1542,16 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
         [(WEB, "advert_interval", "0.05")],
         [(WEB, "unlisted_addresses", '["2001:db8:53::2"]'), (BGP, "announce", '["2001:db8:53::/64", "2001:db8::/32"]')],
         [("virtual_router.four.bgp", "neighbors", '["192.0.2.254"]')],
+        [(FOUR, "bind", "false")],
+        [(FOUR, "announce", "false"), (FOUR, "unlisted_addresses", '["192.0.2.54"]')],
+        [(FOUR, "announce", "false"), (FOUR, "bind", "false"), (FOUR, "notify_fifo", '"/run/x"')],
+        [
+            (WEB, "group", '"g"'),
+            (FOUR, "group", '"g"'),
+            (FOUR, "announce", "false"),
+            (FOUR, "bind", "false"),
+            (FOUR, "priority", None),
+        ],
         [
             ("virtual_router.four.bgp", "neighbors", '["fe80::1"]'),
             ("virtual_router.four.bgp", "next_hop", '"192.0.2.1"'),
@@ -1502,6 +1560,20 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
 )
 def test_an_intended_configuration_has_no_warning(read: Any, changes: list[tuple[str, str, str | None]]) -> None:
     assert read(written(changed(*changes))).warnings == ()
+
+
+def test_an_election_without_addresses_or_routes(read: Any) -> None:
+    """Each of both alone, too: what is announced for addresses of another program, what is bound for another one."""
+    notified = (FOUR, "notify", '["/usr/bin/true"]')
+    for binds, announces in ((False, True), (True, False), (False, False)):
+        changes = [(FOUR, "bind", str(binds).lower()), (FOUR, "announce", str(announces).lower()), notified]
+        four = read(written(changed(*changes))).routers[1]
+        address = IPv4Address("192.0.2.53")
+        assert (four.addresses, four.listed, four.on_lo) == ((address,), (address,), (address,) if binds else ())
+        assert four.announce == four.owned == ((IPv4Network("192.0.2.53/32"),) if announces else ())
+        assert four.sessions() == (Requirement(1, frozenset(), 4, carried=4) if announces else None)
+        presence = four.handover_settings()
+        assert (presence.hold, presence.linger) == (1 if announces else 0, 2 if announces or binds else 0)
 
 
 def test_which_addresses_may_be_a_source(read: Any) -> None:
@@ -1753,6 +1825,13 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }
+        if draw(st.booleans()):
+            routers[name]["bind"] = False
+            routers[name].pop("preferred_lifetime", None)
+        if "unlisted_addresses" not in routers[name] and draw(st.booleans()):
+            routers[name]["announce"] = False
+            del routers[name]["bgp"]
+            continue
         if vrid == 1 and draw(st.booleans()):  # alone, or two may announce the same
             shorter = ip_network((routers[name]["addresses"][0], draw(st.integers(8, 30))), strict=False)
             bgp["announce"] = [str(shorter), routers[name]["addresses"][0]]

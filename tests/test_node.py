@@ -18,7 +18,7 @@ from exavrrp.neighbors import Session
 from exavrrp.node import REPLACED, STOP_LIMIT, TELL_TALE
 from exavrrp.notes import NOTE_PAUSE
 from exavrrp.ports import NotifyState
-from exavrrp.presence import SETTLE
+from exavrrp.presence import SETTLE, Absent
 from exavrrp.roster import owned
 from exavrrp.routes import Attributes, Level, Route
 from exavrrp.view import Outcome
@@ -662,6 +662,79 @@ def test_a_rejected_packet_is_counted_and_logged() -> None:
     rig.hear(100, source=ip_address("2001:db8::66"))
     assert rig.node.reception.rejected == {Reason.IP_HEADER: 1, Reason.UNKNOWN_SOURCE: 1}
     assert [line["reason"] for line in rig.log.told("packet-rejected")] == [Reason.IP_HEADER, Reason.UNKNOWN_SOURCE]
+
+
+ELECTION = router(bind=False, announce=False, notify_fifo="/run/x").partition("[virtual_router.web.bgp]")[0]
+BOUND_ONLY = ELECTION.replace("bind = false\n", "")
+ANNOUNCED_ONLY = router(bind=False)
+
+
+def test_an_election_without_addresses_or_routes_tells_programs_and_does_nothing_else() -> None:
+    rig = Rig(ELECTION)
+    rig.speaker.answers = False
+    rig.start()
+    assert (rig.role(), set(rig.addresses.ours), rig.speaker.ours) == (Role.BACKUP, set(), [])
+    rig.after(4 * INTERVAL)
+    assert (rig.role(), rig.router().instance.presence.level) == (Role.ACTIVE, Level.ACTIVE)
+    rig.hear(250).after(0.1)
+    assert rig.router().instance.presence.state == Absent(), "there is nothing to wait for"
+    assert rig.notifier.told == [
+        ("web", NotifyState.BACKUP, "startup"),
+        ("web", NotifyState.MASTER, "active-down-timeout"),
+        ("web", NotifyState.BACKUP, "superseded"),
+    ]
+    assert rig.take() == []
+    assert rig.memory.bindable == set(), "no successor, and no cleanup, removes what another program has bound"
+    assert not [name for name in rig.log.events if name.startswith(("address-", "route-"))]
+    assert [one.phases for one in rig.node.view().routers[0].last] == [{}, {}, {}]
+
+
+def test_an_election_alone_needs_no_table_of_addresses() -> None:
+    rig = Rig(ELECTION)
+    rig.addresses.broken = OSError(errno.EPERM, "Operation not permitted")
+    rig.start().after(4 * INTERVAL)
+    assert (rig.role(), rig.faults(), rig.log.told("unbind-failed")) == (Role.ACTIVE, [], [])
+
+
+def test_an_election_alone_waits_for_no_answer_of_exabgp(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(ELECTION).start()
+    monkeypatch.setattr(rig.speaker, "has_carried_out", lambda networks: False)  # it has not answered the greeting
+    rig.after(4 * INTERVAL).hear(250).after(0.1)
+    assert rig.router().instance.presence.state == Absent()
+
+
+def test_an_election_alone_is_drained_as_soon_as_another_node_is_heard() -> None:
+    rig = Rig(ELECTION).start().after(4 * INTERVAL)
+    rig.handle(ports.DrainAsked("web"))
+    assert rig.node.commands.outcome("web") is Outcome.DRAINING
+    rig.hear(100).after(0.01)
+    assert rig.node.commands.outcome("web") is Outcome.DRAINED
+
+
+def test_addresses_that_are_bound_alone_are_unbound_after_packets_in_flight() -> None:
+    rig = Rig(BOUND_ONLY).start().after(4 * INTERVAL)
+    assert rig.take() == [BIND]
+    rig.hear(250).after(1.9)
+    assert rig.take() == []
+    assert rig.after(0.2).take() == [UNBIND]
+
+
+def test_addresses_that_another_program_binds_are_announced() -> None:
+    rig = Rig(ANNOUNCED_ONLY).start().session().after(4 * INTERVAL)
+    assert rig.take() == [WITHDRAW, ACTIVE]
+    rig.hear(250).after(3)
+    assert rig.take() == [LEFT, WORST, WITHDRAW]
+
+
+def test_what_a_predecessor_served_without_routes_is_served_on() -> None:
+    rig = Rig(BOUND_ONLY)
+    rig.memory.announced = rig.memory.active = {"web"}
+    rig.memory.named = {ip_network("2001:db8:99::/64")}
+    rig.addresses.lo = {VIP}
+    rig.start()
+    assert (rig.bound(), rig.take()) == (True, [])
+    rig.after(4 * INTERVAL)
+    assert (rig.role(), rig.take()) == (Role.ACTIVE, [])
 
 
 def test_waiting_packets_are_read_before_a_takeover() -> None:

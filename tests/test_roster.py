@@ -126,6 +126,27 @@ def test_whether_an_address_is_preferred_changes_in_place() -> None:
     assert rig.addresses.lo == {ip_address(FIRST)}
 
 
+def test_an_address_that_another_program_is_to_bind_from_now_on_is_unbound() -> None:
+    rig = given_active()
+    rig.reconfigure(router(bind=False))
+    assert rig.take() == []
+    assert rig.after(2.1).take() == ["unbind 2001:db8:53::1"]
+    rig.reconfigure()
+    assert (rig.role(), rig.take()) == (Role.ACTIVE, ["bind 2001:db8:53::1"])
+
+
+def test_what_is_not_to_be_announced_any_more_is_withdrawn_and_stays_bound() -> None:
+    rig = given_active()
+    silent = router(announce=False).partition("[virtual_router.web.bgp]")[0]
+    rig.reconfigure(silent)
+    assert rig.take() == ["withdraw 2001:db8:53::1/128"]
+    [view] = rig.after(5).node.view().routers
+    assert (rig.role(), view.bound, view.level, view.announces, view.routes) == (Role.ACTIVE, True, None, False, ())
+    assert not any(rig.memory.routes.values()), "a successor has nothing to withdraw"
+    rig.reconfigure()
+    assert rig.take() == ["announce 2001:db8:53::1/128 med 50"]
+
+
 def test_an_address_that_is_gone_stays_preferred_as_long_as_it_stays_bound() -> None:
     rig = given_active(router(addresses=[FIRST, THIRD], preferred_lifetime="forever"))
     rig.speaker.answers = False

@@ -16,3 +16,8 @@ def test_an_ipv4_address_is_never_preferred() -> None:
 def test_by_default_it_is_listed_and_never_a_source() -> None:
     one = VirtualAddress(ip_address("192.0.2.53"))
     assert (one.preferred, one.listed) == (False, True)
+
+
+def test_what_another_program_binds_is_not_preferred_by_us() -> None:
+    with pytest.raises(ValueError, match="is bound by somebody else"):
+        VirtualAddress(ip_address("2001:db8:53::1"), preferred=True, bind=False)

@@ -64,7 +64,7 @@ class Announcement:
         """The prefixes and attributes may be others now; ``bound``: whether its addresses are on lo."""
         after = self._common.configuration
         known = frozenset(before.announce) - self._withheld
-        if bound and set(before.addresses) != set(after.addresses):
+        if bound and set(before.on_lo) != set(after.on_lo):
             self._withheld = frozenset(after.announce) - known
         else:
             self._withheld &= frozenset(after.announce)
@@ -96,7 +96,8 @@ class Announcement:
 
     def announce(self) -> None:
         """Something is to be announced, or what is announced changes."""
-        self._common.reach(Phase.ANNOUNCED)
+        if self.networks:
+            self._common.reach(Phase.ANNOUNCED)
         self.change()
 
     def change(self) -> None:
@@ -116,8 +117,8 @@ class Announcement:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether ExaBGP has carried out everything that is wanted now."""
-        return self._announcer.has_carried_out(self, self.networks)
+        """Whether ExaBGP has carried out everything that is wanted now; of nothing it has, even before it answers."""
+        return not self.networks or self._announcer.has_carried_out(self, self.networks)
 
     def is_carried_out(self, network: Network) -> bool:
         """Whether ExaBGP has carried out what is wanted of one of our prefixes."""
@@ -164,7 +165,9 @@ class Announcement:
         if not self.is_confirmed:
             return
         self._accepted = frozenset(route.network for route in self.wanted())
-        if level is not self.level:
+        if not self.networks:
+            self.level = None
+        elif level is not self.level:
             self.level = level
             self._common.reach(Phase.WITHDRAWN if level is None else Phase.CONFIRMED)
             prefixes = [str(network) for network in self.networks]

@@ -44,8 +44,8 @@ class OnLo:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """All of them."""
-        return self._common.configuration.addresses
+        """All that lo is to have while the router serves; none, where another program binds them."""
+        return self._common.configuration.on_lo
 
     @property
     def bound(self) -> bool:
@@ -57,8 +57,8 @@ class OnLo:
         """What is wanted now. Nothing is bound only to be unbound when a predecessor's withdraw is confirmed."""
         if not self.bound:
             return ()
-        all_of_them, left = self._common.configuration.virtual_addresses, self._left
-        return all_of_them if left is None else [one for one in all_of_them if one.address in left]
+        ours = [one for one in self._common.configuration.virtual_addresses if one.bind]
+        return ours if self._left is None else [one for one in ours if one.address in self._left]
 
     def inherit(self, left: Collection[Address] | None) -> None:
         """What a predecessor has ``left`` is to be cleared; None: it is to stay, and what of it is gone is put back."""
@@ -83,14 +83,16 @@ class OnLo:
         """What was wanted is there, and the kernel accepts packets to it; or it is gone."""
         self._unbinding = False
         common, addresses = self._common, list(map(str, self.addresses))
-        common.reach(Phase.BOUND if self.bound else Phase.UNBOUND)
-        if self.bound:
+        if addresses:
+            common.reach(Phase.BOUND if self.bound else Phase.UNBOUND)
+        if addresses and self.bound:
             common.log.info("address-bound", router=self.name, addresses=addresses)
+        elif addresses:
+            common.log.info("address-unbound", router=self.name, addresses=addresses)
+        if self.bound:
             self._retry.failures = 0
             common.tell(events.Bound(self.name))
             self._when_bound()
-        else:
-            common.log.info("address-unbound", router=self.name, addresses=addresses)
 
     def failed(self, error: OSError) -> None:
         """What was wanted could not be done."""

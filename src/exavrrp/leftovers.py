@@ -69,15 +69,15 @@ class Leftovers:
     def _inherit(self, router: VirtualRouter, bound: frozenset[Address]) -> None:
         """Decide about the leftovers of one router; ``bound``: its addresses that lo has.
 
-        If this ExaBGP process still announces them, they stay in service, and those that are missing on lo are bound
-        again. If it may announce them, they are withdrawn first; they count as announced until that is confirmed. If
-        another ExaBGP process announced them, they are unbound at once.
+        If this ExaBGP process still announces them, or serves where nothing is to be announced, they stay in service,
+        and those that are missing on lo are bound again. If it may announce them, they are withdrawn first; they count
+        as announced until that is confirmed. If another ExaBGP process announced them, they are unbound at once.
         """
         memory = self._memory
         silent = memory.silent(router.name)
         if silent is not None:
             router.recall(*silent)
-        same = memory.names(router.configuration.announce)
+        same = not router.configuration.announce or memory.names(router.configuration.announce)
         announced, doubtful = same and router.name in memory.recall(), same and memory.may_be_announced(router.name)
         active = memory.was_active(router.name)
         told = {"router": router.name, "addresses": sorted(map(str, bound))}

@@ -495,7 +495,9 @@ Event = (
 
 
 def concerning(error: OSError | None, addresses: Collection[Address]) -> OSError | None:
-    """What of ``error`` concerns these ``addresses``."""
+    """What of ``error`` concerns these ``addresses``; without any, nothing does."""
+    if not addresses:
+        return None
     if not isinstance(error, AddressError):
         return error
     failures = {address: error.failures[address] for address in addresses if address in error.failures}

@@ -210,7 +210,7 @@ class Roster:
         given.paths.set(dict.fromkeys(router.interfaces for router in routers))
         self._own(configuration, leaving, others)
         given.marks.set(flows(routers))
-        given.addresses.own(frozenset(address for router in routers for address in router.addresses))
+        given.addresses.own(frozenset(address for router in routers for address in router.on_lo))
         given.notifier.set({router.name: router for router in routers}.values())
         given.checks.set(used_checks(configuration))
 
@@ -264,7 +264,7 @@ class Roster:
             for one in team.routers:
                 one.give_up(after.addresses, after.owned)
         networks = [network for network in before.announce if network not in after.announce]
-        addresses = [address for address in before.addresses if address not in after.addresses]
+        addresses = [address for address in before.on_lo if address not in after.on_lo]
         taken = {network for one in self.routers.values() for network in one.configuration.announce}
         self._shared.announcer.withdraw(network for network in networks if network not in taken)
         self._shared.binding.disown(addresses, router.on_lo)

@@ -181,6 +181,10 @@ class RouterView(Struct, frozen=True, kw_only=True):
     peers: tuple[PeerView, ...] = ()
     on_lo: tuple[AddressView, ...] = ()
     routes: tuple[RouteView, ...] = ()
+    binds: bool = True
+    """whether its addresses are bound while it serves; if not, that is a matter of others"""
+    announces: bool = True
+    """whether anything is announced while it serves"""
     adverts: dict[str, int] = {}
     """``sent``, ``received`` (copies) … → how many"""
     transitions: dict[str, dict[str, int]] = {}

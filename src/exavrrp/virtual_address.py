@@ -1,7 +1,7 @@
 """What one virtual address is: how this host is to have it, and how others are told of it; pure.
 
-It is always on lo, so no field says where. What announces it is a matter of its router: one prefix may contain several
-addresses, and one address may be in several prefixes.
+It is on lo, or a matter of another program, so no field says where. What announces it is a matter of its router: one
+prefix may contain several addresses, and one address may be in several prefixes.
 
 Who asks what is there, or whose it is, means the bare address, whatever form it has. It must not know of netlink
 (``system.addresses``), or of when an address is wanted (``presence``).
@@ -24,7 +24,11 @@ class VirtualAddress:
     """
     listed: bool = True
     """whether adverts list it"""
+    bind: bool = True
+    """whether lo is to have it while its router serves; if not, nothing of it on this host is ours"""
 
     def __post_init__(self) -> None:
         if self.preferred and self.address.version == 4:
             raise ValueError(f"{self.address} is an IPv4 address, which is never a source")
+        if self.preferred and not self.bind:
+            raise ValueError(f"{self.address} is bound by somebody else, who says whether it is a source")

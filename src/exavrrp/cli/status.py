@@ -37,13 +37,18 @@ def command(as_json: bool, name: str | None, path: Path) -> None:
         if as_json:
             click.echo(json.format(encode(answer), indent=2).decode().strip())
         elif name is not None:
-            announced = found[0].role != ACTIVE or found[0].level == ACTIVE
+            announced = found[0].role != ACTIVE or _serves(found[0])
             click.echo(found[0].role if announced else f"{found[0].role}, not announced")
         else:
             for line in (*_table(found, answer.now), *(_session(session, len(found)) for session in answer.sessions)):
                 click.echo(line)
-        if name is not None and (found[0].role != ACTIVE or found[0].level != ACTIVE):
+        if name is not None and not _serves(found[0]):
             raise SystemExit(NO)
+
+
+def _serves(router: RouterView) -> bool:
+    """Whether it is Active, and announced if it is to be."""
+    return router.role == ACTIVE and (router.level == ACTIVE or not router.announces)
 
 
 def _table(routers: Collection[RouterView], now: Moment | None) -> list[str]:
@@ -68,14 +73,17 @@ def _age(since: Moment | None, now: Moment | None) -> str:
 
 
 def _presence(router: RouterView) -> str:
-    """Whether its addresses are bound and announced."""
+    """Whether its addresses are bound and announced, as far as they are to be."""
+    bound = "binds nothing" if not router.binds else "bound" if router.bound else "unbound"
+    if not router.announces:
+        return f"{bound}, announces nothing"
     announced = f"announced as {router.level}" if router.level is not None else "not announced"
     wanted = (
         ""
         if router.accepted
         else f", to be {'withdrawn' if router.wanted is None else f'announced as {router.wanted}'}"
     )
-    return f"{'bound' if router.bound else 'unbound'}, {announced}{wanted}"
+    return f"{bound}, {announced}{wanted}"
 
 
 def _remarks(router: RouterView) -> str:

@@ -60,6 +60,7 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     named = {check.name: check for check in checks}
     for router in routers:
         keys = ("virtual_router", router.name)
+        _unheard(document, keys, router)
         _hasty(document, keys, router)
         _clamped(document, keys, router, named)
         _substituted(document, keys, router)
@@ -216,9 +217,23 @@ def _without_effect(document: Document, keys: Keys, router: VirtualRouter) -> No
 def _unannounced(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """Somebody else may announce it; most often it was forgotten."""
     missing = [address for address in router.addresses if not any(address in network for network in router.announce)]
-    if missing:
+    if router.announce and missing:
         told = ", ".join(f'"{host_route(address)}"' for address in missing[:8]) + (", …" if len(missing) > 8 else "")
         document.warning(keys, f"covers every address but {told}, so nobody learns the way there; write that into it")
+
+
+def _unheard(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    """An election that nothing follows from; other members of a group follow it."""
+    told = any(
+        field.name.startswith("notify") and field.name != "notify_timeout" and getattr(router, field.name)
+        for field in fields(router)
+    )
+    if router.addresses and not (router.announce or router.on_lo or router.group or told):
+        document.warning(
+            (*keys, "announce"),
+            "is false, as is bind, and nobody is told who is Active; write notify (or notify_fifo, notify_socket, …),"
+            " or a group",
+        )
 
 
 def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], checks: tuple[Check, ...]) -> None:

@@ -282,6 +282,15 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     ] = ()
     addresses: Virtual
     unlisted_addresses: Unlisted = ()
+    bind: Annotated[
+        bool, Meta(description="true, or false where another program binds the addresses, or nothing does")
+    ] = True
+    announce: Annotated[
+        bool,
+        Meta(
+            description="true, or false where no route is to be announced (prefixes go into announce of its table bgp)"
+        ),
+    ] = True
     preferred_lifetime: Annotated[
         # Any other one the kernel counts down, from when the address was bound or repaired last.
         Literal[0, "forever"],
@@ -306,6 +315,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Meta(ge=1, le=600, description="seconds from 1 to 600"),
     ] = 30.0
     min_sessions: Annotated[
+        # None are needed where nothing is announced.
         int, Meta(ge=0, le=1000, description="a whole number of BGP sessions from 0 (none are needed) to 1000")
     ] = 1
     sessions_neighbors: Annotated[

@@ -126,9 +126,9 @@ class VirtualRouter:
     priority: int
     """1–255 before any check changes it"""
     virtual_addresses: tuple[VirtualAddress, ...]
-    """what is bound while it serves, all of one family; those that adverts list come first, at least one"""
+    """all of one family; those that adverts list come first, at least one; all are bound while it serves, or none is"""
     announce: tuple[Network, ...]
-    """what ExaBGP announces, of that family: prefixes with at least one of the addresses in each"""
+    """what ExaBGP announces, of that family: prefixes with at least one of the addresses in each; empty: nothing"""
     source: Address | None
     """of that family; None only if ``load`` was not told the addresses on lo"""
     peers: tuple[Address, ...]
@@ -186,8 +186,13 @@ class VirtualRouter:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """What is bound while it serves, in whatever form."""
+        """All of them, in whatever form."""
         return tuple(one.address for one in self.virtual_addresses)
+
+    @property
+    def on_lo(self) -> tuple[Address, ...]:
+        """What is bound while it serves; empty: nothing."""
+        return tuple(one.address for one in self.virtual_addresses if one.bind)
 
     @property
     def listed(self) -> tuple[Address, ...]:
@@ -201,8 +206,12 @@ class VirtualRouter:
 
     @property
     def owned(self) -> tuple[Network, ...]:
-        """Every prefix that may have been announced for it: before ``announce`` was configured, the host routes."""
-        return tuple(dict.fromkeys((*self.announce, *map(host_route, self.addresses))))
+        """Every prefix that may have been announced for it: before ``announce`` was configured, the host routes.
+
+        Of a router that announces nothing they are a matter of whoever announces them.
+        """
+        hosts = map(host_route, self.addresses) if self.announce else ()
+        return tuple(dict.fromkeys((*self.announce, *hosts)))
 
     @property
     def place(self) -> int:
@@ -228,11 +237,14 @@ class VirtualRouter:
         )
 
     def handover_settings(self) -> presence.Settings:
-        """The settings of its presence: how it gives its addresses up."""
+        """The settings of its presence: how it gives its addresses up.
+
+        Without routes there is none to spread, and without addresses no packet in flight to wait for.
+        """
         return presence.Settings(
             handover=self.handover,
-            hold=self.handover_hold,
-            linger=self.linger,
+            hold=self.handover_hold if self.announce else 0,
+            linger=self.linger if self.announce or self.on_lo else 0,
             ceiling=self.handover_ceiling,
             stale=self.stale_for,
             standby=self.standby,
@@ -291,7 +303,7 @@ class Configuration:
     @property
     def addresses(self) -> frozenset[Address]:
         """All that may be bound."""
-        return frozenset(address for router in self.routers for address in router.addresses)
+        return frozenset(address for router in self.routers for address in router.on_lo)
 
     def weights(self, virtual_router: VirtualRouter) -> dict[str, int]:
         """The checks of a router by name, each with its weight."""

@@ -23,16 +23,18 @@ def effective(configuration: Configuration) -> str:
         without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for")
         tables.append(_table(header, router, without))
         tables[-1] += f"addresses = {_toml(router.listed)}\nunlisted_addresses = {_toml(router.unlisted)}\n"
-        if router.family == 6:
+        tables[-1] += f"bind = {_toml(bool(router.on_lo))}\nannounce = {_toml(bool(router.announce))}\n"
+        if router.family == 6 and router.on_lo:
             preferred = router.virtual_addresses[0].preferred
             tables[-1] += f"preferred_lifetime = {_toml('forever' if preferred else 0)}\n"
         tables[-1] += f"standby = {_toml('announce' if router.standby else 'withdraw')}\n"
         tables[-1] += "" if router.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
         if router.source is None:
             tables[-1] += f"# source: found at start, the only global IPv{router.family} address on lo that is no VIP\n"
-        attributes = _attributes(router.route_policy, standby=router.standby)
-        attributes["bgp"] |= {"announce": router.announce, "stale_for": router.stale_for}
-        tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
+        if router.announce:
+            attributes = _attributes(router.route_policy, standby=router.standby)
+            attributes["bgp"] |= {"announce": router.announce, "stale_for": router.stale_for}
+            tables += [_written(f"{header}.{name}", values) for name, values in attributes.items()]
     tables += [_check_table(check) for check in configuration.checks]
     tables += [_authentication_table(authentication) for authentication in configuration.authentications]
     return "\n".join(tables)

@@ -1,7 +1,5 @@
 """``[virtual_router.NAME]`` → settings, complete without its agent."""
 
-from typing import Literal
-
 from exavrrp.config import notation, schema
 from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.kinds import program
@@ -46,12 +44,13 @@ def read(
     standby = table.standby == "announce"
     priority = _priority(document, keys, table)
     _preemption(document, keys, table)
+    _without_routes(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
         priority=priority,
         virtual_addresses=virtual_addresses,
-        announce=_announced(document, (*keys, "bgp", "announce"), table.bgp.announce, addresses),
+        announce=_announced(document, (*keys, "bgp", "announce"), table, addresses),
         source=_source(document, (*keys, "source"), table.source, agent, family),
         peers=_peers(document, (*keys, "peers"), table.peers, agent, family),
         interfaces=interfaces(document, (*keys, "interfaces"), table.interfaces) or agent.interfaces,
@@ -63,7 +62,7 @@ def read(
         handover_hold=table.handover_hold,
         linger=table.linger,
         handover_ceiling=_ceiling(document, keys, table),
-        min_sessions=table.min_sessions,
+        min_sessions=table.min_sessions if table.announce else 0,
         sessions_neighbors=_counted(document, (*keys, "sessions_neighbors"), table),
         sessions_weight=table.sessions_weight,
         startup_hold=table.startup_hold,
@@ -91,11 +90,31 @@ def _virtual_addresses(document: Document, keys: Keys, table: schema.VirtualRout
     advertised = _addresses(document, (*keys, "addresses"), table.addresses)
     unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
     family = next((one.version for one in (*advertised, *unlisted)), None)
-    preferred = _preferred(document, (*keys, "preferred_lifetime"), table.preferred_lifetime, family)
+    preferred = _preferred(document, (*keys, "preferred_lifetime"), table, family)
     return (
-        *(VirtualAddress(one, preferred) for one in advertised),
-        *(VirtualAddress(one, preferred, listed=False) for one in unlisted),
+        *(VirtualAddress(one, preferred, bind=table.bind) for one in advertised),
+        *(VirtualAddress(one, preferred, listed=False, bind=table.bind) for one in unlisted),
     )
+
+
+def _without_routes(document: Document, keys: Keys, table: schema.VirtualRouter) -> None:
+    """Note what is written about routes and sessions of a router that announces nothing."""
+    if table.announce:
+        return
+    found = {
+        "bgp": (True, "sets attributes"),
+        "min_sessions": (table.min_sessions, f"is {table.min_sessions}"),
+        "sessions_neighbors": (table.sessions_neighbors, "names neighbours"),
+        "sessions_weight": (table.sessions_weight, f"is {table.sessions_weight}"),
+        "standby": (table.standby == "announce", 'is "announce"'),
+        "unlisted_addresses": (
+            table.unlisted_addresses and not table.bind,
+            "holds what is neither bound (bind = false) nor in an advert",
+        ),
+    }
+    for key, (matters, what) in found.items():
+        if matters and (*keys, key) in document:
+            document.problem((*keys, key), f"{what}, but announce = false announces nothing; remove one of the two")
 
 
 def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent) -> str | None:
@@ -141,24 +160,30 @@ def _unlisted(
     return tuple(address for address in found if address.version == family and address not in addresses)
 
 
-def _preferred(document: Document, keys: Keys, lifetime: Literal[0, "forever"], family: int | None) -> bool:
+def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, family: int | None) -> bool:
     """Whether the addresses may be a source of the host's own connections. IPv4 addresses, of scope host, never are."""
-    if family == 4 and keys in document:
+    lifetime = table.preferred_lifetime
+    if keys in document and not table.bind:
+        document.problem(keys, f"is {shown(lifetime)}, but bind = false binds nothing; remove one of the two")
+    elif family == 4 and keys in document:
         document.problem(
             keys,
             f"is {shown(lifetime)}, but the addresses are IPv4, which are bound with scope host and so never a source;"
             " remove it",
         )
-    return lifetime == "forever" and family == 6
+    return lifetime == "forever" and family == 6 and table.bind
 
 
 def _announced(
-    document: Document, keys: Keys, texts: tuple[str, ...] | None, addresses: tuple[Address, ...]
+    document: Document, keys: Keys, table: schema.VirtualRouter, addresses: tuple[Address, ...]
 ) -> tuple[Network, ...]:
     """The prefixes that are announced, each with at least one of our addresses in it.
 
     Another prefix would be announced while nothing in it is bound, and is most likely misspelt.
     """
+    texts = table.bgp.announce
+    if not table.announce:
+        return ()
     if texts is None or not addresses:
         return tuple(map(host_route, addresses))
     found = document.texts(keys, texts, notation.prefix)
