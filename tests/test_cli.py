@@ -237,6 +237,29 @@ def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
     assert call("check", "--elsewhere", path).exit_code == 0
 
 
+def test_check_looks_at_all_nodes_at_once(write: Write, tmp_path: Path) -> None:
+    path = write(FLEET)
+    told = call("check", "--all-nodes", path)
+    assert (told.exit_code, told.output) == (0, "")
+    other = tmp_path / "node3.toml"
+    other.write_text(GOOD.replace("ff::11", "ff::13").replace("{directory}", str(tmp_path)))
+    told = call("check", "--all-nodes", path, other)
+    assert (told.exit_code, told.stdout) == (1, "")
+    lacks = f"error: {other}:3: agent.peers: lacks 2001:db8:ff::11, the source of web on node1; add it"
+    assert lacks in told.stderr.splitlines()
+    path.write_text(FLEET.replace("order =", "oder ="))
+    told = call("check", "--all-nodes", path)
+    assert told.exit_code == 1
+    assert told.stderr.startswith(f"error: {path}:")
+
+
+@pytest.mark.parametrize("arguments", [["a", "b"], ["--all-nodes", "--print"], ["--all-nodes", "--node", "a"]])
+def test_what_check_is_to_do_with_several_nodes_is_clear(arguments: list[str]) -> None:
+    told = call("check", *arguments)
+    assert told.exit_code == 2
+    assert "--all-nodes" in told.stderr
+
+
 SECRET = bytes(range(32)).hex()
 SIGNED = (
     GOOD.replace("[agent]", '[agent]\nauthentication = "site"')

@@ -4,9 +4,10 @@ From files to their meaning: ``opening`` reads them (``files``: which, and as TO
 wrong with them; ``places``: on which lines), ``schema`` says what one key may hold, ``nodes`` what a file for all nodes
 is on one of them, ``tables`` has a reader for each table, ``kinds`` the kinds of checks, ``coherence`` looks for
 contradictions, and ``loading`` does all of that in its order. ``settings`` are the structs that come of it; ``writing``
-makes a file of them again. ``notation`` reads addresses and communities; ``directory`` finds a running agent. For
-mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a text that is no TOML was, and
-``foreign`` what other tools call things. Everybody else needs only what is named here, and ``kinds``.
+makes a file of them again, and ``fleet`` looks at all nodes at once. ``notation`` reads addresses and communities;
+``directory`` finds a running agent. For mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a
+text that is no TOML was, and ``foreign`` what other tools call things. Everybody else needs only what is named here,
+and ``kinds``.
 """
 
 from importlib import import_module
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from exavrrp.config.diagnosis import ConfigError, Problem
     from exavrrp.config.directory import state_directory
+    from exavrrp.config.fleet import examined
     from exavrrp.config.loading import load, node_names, whole
     from exavrrp.config.schema import STATE_DIRECTORY
     from exavrrp.config.settings import (
@@ -46,6 +48,7 @@ __all__ = [
     "Problem",
     "VirtualRouter",
     "effective",
+    "examined",
     "load",
     "node_names",
     "state_directory",
@@ -57,6 +60,7 @@ _HOMES = {
     "Problem": "diagnosis",
     "STATE_DIRECTORY": "schema",
     "state_directory": "directory",
+    "examined": "fleet",
     "load": "loading",
     "node_names": "loading",
     "whole": "loading",

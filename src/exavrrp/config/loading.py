@@ -43,6 +43,21 @@ def load(
     of its host, short or full.
     ``alone``: the files beside ``path`` are not read.
     """
+    _, configuration = read(path, local_addresses, preflight_error, secrets, node=node, host=host, alone=alone)
+    return configuration
+
+
+def read(
+    path: str | Path,
+    local_addresses: Callable[[], Collection[Address]] | None = None,
+    preflight_error: PreflightError | None = None,
+    secrets: Reader | None = None,
+    *,
+    node: str | None = None,
+    host: str | None = None,
+    alone: bool = False,
+) -> tuple[Document, Configuration]:
+    """As ``load``, with the document in which more can be noted."""
     document = opened(path, alone=alone)
     document.unknown((), {name: value for name, value in document.data.items() if name not in TABLES}, TABLES)
     _take(document, node, host)
@@ -65,7 +80,7 @@ def load(
     document.verdict()
     coherence.oddities(document, ours, routers, checks)
     coherence.unguarded(document, routers, authentications)
-    return Configuration(
+    return document, Configuration(
         agent=ours,
         routers=routers,
         checks=checks,

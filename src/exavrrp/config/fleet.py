@@ -1,0 +1,234 @@
+"""All nodes at once: whether what each of them is told goes together, for ``exavrrp check --all-nodes``.
+
+A node sees its own configuration only. Two of one priority, a list of peers that leaves one out, or addresses that
+differ are right on each node by itself, and wrong together. Nothing here looks at a host. What is wrong is noted in the
+document of the node that is to be changed, or of the later one where it may be either.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations, permutations
+from pathlib import Path
+
+from exavrrp.config.diagnosis import ConfigError, Document, Problem, shown
+from exavrrp.config.loading import node_names, read
+from exavrrp.config.places import Keys
+from exavrrp.config.settings import Authentication, Configuration, VirtualRouter
+from exavrrp.config.tables.values import listed
+from exavrrp.vrrp.auth import Mode
+
+Wire = tuple[int, int]
+"""What a virtual router is for its peers: number and family."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What one node is told."""
+
+    where: str
+    """for messages: ``on node1`` or ``in FILE``"""
+    document: Document
+    configuration: Configuration
+
+    def routers(self) -> dict[Wire, VirtualRouter]:
+        """The virtual routers; of several with one number and family (and different sources) the first."""
+        return {(each.vrid, each.family): each for each in reversed(self.configuration.routers)}
+
+
+def examined(paths: Sequence[Path]) -> tuple[Problem, ...]:
+    """The warnings about all nodes of these files, each the file of one node or, with ``[node.NAME]``, of several.
+
+    Raises ConfigError with everything that is wrong on any node, or between two of them.
+    """
+    views: list[View] = []
+    problems: dict[Problem, None] = {}
+    for path in paths:
+        try:
+            names = node_names(path)
+            for name in names or (None,):
+                try:
+                    document, configuration = read(path, node=name)
+                except ConfigError as error:
+                    problems |= dict.fromkeys(error.problems)
+                else:
+                    views.append(View(f"in {path}" if name is None else f"on {name}", document, configuration))
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+    if not problems and len(views) == 1:
+        problems[Problem(str(paths[0]), "", "is the file of one node; name those of the others, too")] = None
+    if problems:
+        raise ConfigError(problems)
+    _compare(views)
+    for view in views:
+        try:
+            view.document.verdict()
+        except ConfigError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise ConfigError(problems)
+    return tuple(dict.fromkeys(warning for view in views for warning in view.document.warnings))
+
+
+def _compare(views: Sequence[View]) -> None:
+    for view in views:
+        _unknown_sources(view)
+        _strangers(view, views)
+        _missing(view, views)
+    for one, other in permutations(views, 2):
+        _unheard(one, other)
+    for first, later in combinations(views, 2):
+        for ours, theirs in _pairs(later, first):
+            _tied(later, ours, first, theirs)
+    first, *others = views
+    for view in others:
+        _renumbered(view, first)
+        for ours, theirs in _pairs(view, first):
+            _unequal(view, ours, first, theirs)
+            _teamed(view, ours, first, theirs)
+            _unverified(view, ours, first, theirs)
+
+
+def _pairs(one: View, other: View) -> Iterator[tuple[VirtualRouter, VirtualRouter]]:
+    """Each virtual router that both have."""
+    theirs = other.routers()
+    for wire, router in one.routers().items():
+        if wire in theirs:
+            yield router, theirs[wire]
+
+
+def _keys(router: VirtualRouter, key: str) -> Keys:
+    return ("virtual_router", router.name, key)
+
+
+def _peers(view: View, router: VirtualRouter) -> Keys:
+    own = _keys(router, "peers")
+    return own if own in view.document else ("agent", "peers")
+
+
+def _unknown_sources(view: View) -> None:
+    for router in view.configuration.routers:
+        if router.source is None:
+            view.document.warning(
+                ("agent", "sources"),
+                f"has no IPv{router.family} address, so it is not known here who is its peer; write it",
+            )
+
+
+def _strangers(view: View, views: Collection[View]) -> None:
+    known = {router.source for each in views for router in each.configuration.routers}
+    for router in view.configuration.routers:
+        strange = [peer for peer in router.peers if peer not in known]
+        if strange and None not in known:
+            view.document.warning(
+                _peers(view, router), f"holds {listed(strange)}, which is a source of no node that was read"
+            )
+
+
+def _missing(view: View, views: Collection[View]) -> None:
+    """Note the virtual routers that others count on this node for, and that it has not."""
+    ours = view.configuration.routers
+    sources = {router.source for router in ours}
+    named = {(router.name, router.family) for router in ours}
+    told: set[Wire] = set(view.routers())
+    for other in views:
+        for wire, router in other.routers().items():
+            if wire in told or (router.name, router.family) in named or sources.isdisjoint(router.peers):
+                continue
+            told.add(wire)
+            view.document.problem(
+                ("virtual_router",),
+                f"has none with vrid = {router.vrid} for IPv{router.family}, as {router.name} {other.where};"
+                " write it here, too",
+            )
+
+
+def _unheard(view: View, other: View) -> None:
+    """Note what the peers of a node lack: whoever is not in the list is neither told nor heard."""
+    for router, match in _pairs(view, other):
+        if match.source is not None and match.source not in router.peers:
+            view.document.problem(
+                _peers(view, router), f"lacks {match.source}, the source of {match.name} {other.where}; add it"
+            )
+
+
+def _tied(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
+    if ours.priority == theirs.priority:
+        view.document.problem(
+            _keys(ours, "priority"), f"is {ours.priority}, as {other.where}; write another one on each node"
+        )
+
+
+def _renumbered(view: View, other: View) -> None:
+    """Two of one name that are not one on the wire."""
+    theirs = {router.name: router for router in other.configuration.routers}
+    for router in view.configuration.routers:
+        same = theirs.get(router.name)
+        if same is not None and same.family == router.family and same.vrid != router.vrid:
+            told = f"is {router.vrid}, but {same.vrid} {other.where}"
+            view.document.problem(_keys(router, "vrid"), f"{told}; write the same on all nodes")
+
+
+def _unequal(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
+    for key, mine, others in (
+        ("addresses", ours.listed, theirs.listed),
+        ("unlisted_addresses", ours.unlisted, theirs.unlisted),
+    ):
+        more = [address for address in mine if address not in others]
+        less = [address for address in others if address not in mine]
+        told = [f"holds {listed(more)}, which it does not {other.where}"] if more else []
+        told += [f"lacks {listed(less)}, which it holds {other.where}"] if less else []
+        if told:
+            view.document.problem(_keys(ours, key), f"{', and '.join(told)}; write the same on all nodes")
+    for key in ("advert_interval", "handover", "standby", "preempt"):
+        mine, others = getattr(ours, key), getattr(theirs, key)
+        if mine != others:
+            own = _keys(ours, key)
+            place = own if own in view.document or key != "advert_interval" else ("agent", key)
+            view.document.warning(place, f"is {shown(mine)}, but {shown(others)} {other.where}; write the same")
+
+
+def _teamed(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
+    if _team(view, ours) != _team(other, theirs):
+        view.document.problem(
+            _keys(ours, "group"), f"has other members than {other.where}; write the same group into the same routers"
+        )
+
+
+def _team(view: View, router: VirtualRouter) -> frozenset[Wire]:
+    """The virtual routers that move with this one, and itself."""
+    return frozenset(
+        (each.vrid, each.family)
+        for each in view.configuration.routers
+        if each is router or (each.group is not None and each.group == router.group)
+    )
+
+
+def _unverified(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
+    """Note whose adverts the other one would reject. The secrets themselves are not known here."""
+    mine, others = (_authentication(each, router) for each, router in ((view, ours), (other, theirs)))
+    own = _keys(ours, "authentication")
+    place: Keys = own if own in view.document else ("agent", "authentication")
+    for sender, receiver, told in (
+        (mine, others, f"makes adverts that are rejected {other.where}"),
+        (others, mine, f"rejects adverts {other.where}"),
+    ):
+        if (reason := _rejection(sender, receiver)) is not None:
+            view.document.problem(place, f"{told}: {reason}")
+
+
+def _authentication(view: View, router: VirtualRouter) -> Authentication | None:
+    return next((each for each in view.configuration.authentications if each.name == router.authentication), None)
+
+
+def _rejection(sender: Authentication | None, receiver: Authentication | None) -> str | None:
+    """Why ``receiver`` rejects the adverts of ``sender``, and what to write; None: it does not."""
+    if sender is None or sender.mode is Mode.RECEIVE_ONLY:
+        enforced = receiver is not None and receiver.mode is Mode.ENFORCE
+        return (
+            'they are not signed; write mode = "permissive" on all nodes before any has "enforce"' if enforced else None
+        )
+    if receiver is None:
+        return 'they are signed; write mode = "receive-only" on all nodes before any has "permissive"'
+    if sender.active_key not in {key.id for key in receiver.keys}:
+        return f"they are signed with key {sender.active_key}; add it on all nodes before it is the active_key of any"
+    return None
