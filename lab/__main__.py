@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         "--takeover",
         type=takeover,
         default=(),
-        metavar="med|prepend|med,prepend",
+        metavar="med|prepend|local-preference|…,…",
         help="how a new Active's route beats a dead node's (as the scenario needs)",
     )
     made.add_argument("--repeat", type=positive, default=1, metavar="N", help="runs, each in a new lab (1)")

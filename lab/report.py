@@ -149,7 +149,7 @@ def site_words(plan: ServerPlan) -> str:
     return "".join(f", {each}" for each in words)
 
 
-WAYS = {"med": "MED", "prepend": "a shorter path"}
+WAYS = {"med": "MED", "prepend": "a shorter path", "local-preference": "a greater local preference"}
 
 
 def run_lines(timeline: Timeline, facts: Facts) -> list[str]:

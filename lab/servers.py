@@ -47,9 +47,9 @@ INSTRUMENTS = ROOT / "lab" / "instruments"
 AGENT = ROOT / ".venv" / "bin" / "exavrrp"
 SERVICE_PORT = 7007
 
-Means = Literal["med", "prepend"]
+Means = Literal["med", "prepend", "local-preference"]
 "How the route of a node that takes over beats a dead node's: the agent's `takeover`."
-MEANS: tuple[Means, ...] = ("med", "prepend")
+MEANS: tuple[Means, ...] = ("med", "prepend", "local-preference")
 PREPENDS = 3
 "Of an ordinary Active; a takeover by path removes one. So many nodes may fail silently within `stale_for`."
 
@@ -144,7 +144,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
         *(line for line in plan.bgp if "med" not in plan.takeover or not line.startswith("med ")),
-        *preference(machine, plan),
+        *preference(plan),
         *next_hops(machine, plan),
         "",
         *(Template(line).substitute(directory=directory) for line in plan.tables),
@@ -156,11 +156,9 @@ def runtime_directory(directory: Path) -> Path:
     return directory / "run"
 
 
-def preference(machine: Machine, plan: ServerPlan) -> list[str]:
+def preference(plan: ServerPlan) -> list[str]:
     """Lines for [virtual_router.web.bgp] that make one node's route better than another's."""
     lines = []
-    if plan.standby or plan.takeover:
-        lines.append(f"local_as = {plan.site.asn(machine)}")
     if plan.takeover:
         lines.append(f"takeover = {_strings(plan.takeover)}")
         lines.append(f"stale_for = {plan.window}")

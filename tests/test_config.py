@@ -408,18 +408,15 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "origin", '"igp"', "unknown key; remove it: ExaBGP's default"),
     (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
     (AGENT, "lock_memory", "1", "is 1; write true or false"),
-    (AGENT, "local_as", "0", "is 0; write our own AS number, from 1 to 4294967295"),
+    (AGENT, "local_as", "65010", "unknown key; remove it: ExaBGP tells the agent our AS number"),
     (WEB, "standby", "true", 'is true; write "withdraw", or "announce"'),
     (WEB, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
-    (BGP, "local_as", '"65010"', 'is "65010"; write our own AS number'),
-    (BGP, "prepend", "2", "is 2, for which our own AS number must be known; write local_as = 65010 with your"),
+    (BGP, "local_as", "65010", "unknown key; remove it: ExaBGP tells the agent our AS number"),
     (BGP, "prepend", "33", "is 33; write how many times more"),
-    (BGP, "takeover", '"med"', 'is "med"; write a list of "med", "prepend", both or none'),
-    (BGP, "takeover", '["mad"]', 'holds "mad"; write "med" or "prepend"'),
-    (BGP, "takeover", '["prepend"]', 'holds "prepend", which needs our own AS number; write local_as = 65010 with'),
+    (BGP, "takeover", '"med"', 'is "med"; write a list of "med", "prepend" and "local-preference"'),
+    (BGP, "takeover", '["mad"]', 'holds "mad"; write "med", "prepend" or "local-preference"'),
     (BGP, "stale_for", "0.5", "is 0.5; write seconds from 1 to 86400, at least the routers' BGP hold time"),
     (BGP, "standby", '"announce"', 'is "announce"; write a table [virtual_router.web.bgp.standby]'),
-    (LEAVING, "prepend", "1", "is 1, for which our own AS number must be known"),
     (LEAVING, "med", "4294967296", "is 4294967296; write a whole number from 0 to 4294967295"),
     (LEAVING, "communities", '["65536:1"]', 'holds "65536:1"; write two numbers'),
     (LEAVING, "next_hop", '"192.0.2.1"', "is 192.0.2.1, but the addresses are IPv6"),
@@ -753,22 +750,10 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         'is 50, but takeover = ["med"] makes it from the time of the takeover; remove one of the two',
     ),
     (
-        [(BGP, "takeover", '["prepend"]'), (AGENT, "local_as", "65010"), (BGP, "prepend", "0")],
+        [(BGP, "takeover", '["prepend"]'), (BGP, "prepend", "0")],
         BGP,
         "prepend",
         'is 0, but takeover = ["prepend"] takes prepends away; write 1 to 32',
-    ),
-    (
-        [(BGP, "as_path", "[65010, 65020]"), (AGENT, "local_as", "65020")],
-        BGP,
-        "as_path",
-        "begins with 65010, but our own AS number is 65020 (local_as); begin with that",
-    ),
-    (
-        [(LEAVING, "as_path", "[65010, 65020]"), (BGP, "local_as", "65020")],
-        LEAVING,
-        "as_path",
-        "begins with 65010, but our own AS number is 65020 (local_as); begin with that",
     ),
     (
         [ANNOUNCED, (WEB, "handover", '"break-before-make"')],
@@ -786,14 +771,14 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         ),
     ),
     (
-        [ANNOUNCED, (STANDBY, "med", "49")],
+        [ANNOUNCED, (STANDBY, "med", "49"), (STANDBY, "prepend", "0")],
         STANDBY,
         "",
         "eBGP neighbours would prefer the wrong one of active (path length 1, MED 50) and standby (path length 1, MED",
     ),
     (
-        [ANNOUNCED, (BGP, "med", "4294967194")],
-        BGP,
+        [ANNOUNCED, (BGP, "med", "4294967194"), (STANDBY, "prepend", "0")],
+        STANDBY,
         "",
         "share the traffic between active (path length 1, MED 4294967194) and standby",
     ),
@@ -807,7 +792,10 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         ),
     ),
     (
-        [ANNOUNCED, (STANDBY, "med", "1000"), (BGP, "med", None), (BGP, "takeover", '["med"]')],
+        [
+            *(ANNOUNCED, (STANDBY, "med", "1000"), (STANDBY, "prepend", "0")),
+            *((BGP, "med", None), (BGP, "takeover", '["med"]')),
+        ],
         STANDBY,
         "",
         (
@@ -1132,13 +1120,9 @@ def policy(read: Any, *changes: tuple[str, str, str | None]) -> RoutePolicy:
 
 
 def test_levels_are_derived_from_the_active_one(read: Any) -> None:
-    found = policy(
-        read, ANNOUNCED, (AGENT, "local_as", "65010"), (BGP, "prepend", "1"), (BGP, "communities", '["1:2"]')
-    )
-    assert found == RoutePolicy.derived(
-        Attributes(med=50, communities=("1:2",), as_path=(65010, 65010)), frozenset(), 0, 65010, priority=100
-    )
-    assert (found.standby.as_path, found.leaving.as_path) == ((65010,) * 3, (65010,) * 4)
+    found = policy(read, ANNOUNCED, (BGP, "prepend", "1"), (BGP, "communities", '["1:2"]'))
+    assert found == RoutePolicy.derived(Attributes(med=50, communities=("1:2",), prepend=1), priority=100)
+    assert (found.standby.prepend, found.leaving.prepend) == (2, 3)
     assert (found.standby.med, found.leaving.med) == (LARGEST - 1 - 100, LARGEST)
     assert found.leaving.communities == ("1:2", GRACEFUL_SHUTDOWN)
 
@@ -1147,8 +1131,6 @@ def test_each_level_may_have_its_own_attributes(read: Any) -> None:
     found = policy(
         read,
         ANNOUNCED,
-        (AGENT, "local_as", "65020"),
-        (BGP, "local_as", "65010"),
         (BGP, "as_path", "[65010, 64999]"),
         (BGP, "neighbors", '["fe80::1 from fe80::5", "fe80::2"]'),
         (STANDBY, "med", "100"),
@@ -1161,10 +1143,9 @@ def test_each_level_may_have_its_own_attributes(read: Any) -> None:
         (LEAVING, "local_preference", "0"),
     )
     one, two = Session(IPv6Address("fe80::1"), IPv6Address("fe80::5")), Session(IPv6Address("fe80::2"))
-    assert found.local_as == 65010
     assert found.active == Attributes(med=50, as_path=(65010, 64999), neighbors=(one, two))
     assert found.standby == Attributes(
-        med=100, local_preference=1, as_path=(65010, 65010, 65010, 64999), neighbors=(two,), next_hop="2001:db8::99"
+        med=100, local_preference=1, as_path=(65010, 64999), prepend=2, neighbors=(two,), next_hop="2001:db8::99"
     )
     assert found.leaving == Attributes(
         med=LARGEST, local_preference=0, large_communities=("1:2:3",), as_path=(65010,) * 5, neighbors=(one, two)
@@ -1245,12 +1226,19 @@ def test_neighbours_that_do_not_get_a_route(read: Any) -> None:
     assert warning.key.endswith("bgp.next_hop")
 
 
-@pytest.mark.parametrize("path", [(AGENT, "local_as", "65010"), (BGP, "as_path", "[65010]")])
-def test_takeover_by_prepend_needs_only_our_as_number(read: Any, path: tuple[str, str, str]) -> None:
-    found = policy(read, path, (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
-    assert (found.active.as_path, found.prepends, found.takeover) == ((65010,) * 4, 3, frozenset({Takeover.PREPEND}))
-    assert (len(found.standby.as_path), len(found.leaving.as_path)) == (5, 6)
-    assert read(written(changed(path, (BGP, "stale_for", "90")))).routers[0].stale_for == 90
+@pytest.mark.parametrize("as_path", [None, "[65010]"])
+def test_takeover_by_prepend_needs_no_other_key(read: Any, as_path: str | None) -> None:
+    found = policy(read, (BGP, "as_path", as_path), (BGP, "takeover", '["prepend"]'), (BGP, "stale_for", "90"))
+    assert (found.active.prepend, found.takeover) == (3, frozenset({Takeover.PREPEND}))
+    assert (found.standby.prepend, found.leaving.prepend) == (4, 5)
+    assert {one.length(internal=False) for one in (found.active, found.standby, found.leaving)} == {4, 5, 6}
+    assert read(written(changed((BGP, "stale_for", "90")))).routers[0].stale_for == 90
+
+
+def test_a_backup_that_announces_has_a_longer_path(read: Any) -> None:
+    found, silent = policy(read, ANNOUNCED), policy(read)
+    assert (found.active.prepend, found.standby.prepend, found.leaving.prepend) == (0, 1, 2)
+    assert (silent.standby.prepend, silent.leaving.prepend) == (0, 0), "ExaBGP makes the path"
 
 
 @pytest.mark.parametrize(
@@ -1262,12 +1250,13 @@ def test_takeover_by_prepend_needs_only_our_as_number(read: Any, path: tuple[str
         ("50", "[]", []),
         (None, '["med"]', ["med"]),
         (None, '["prepend"]', ["prepend"]),
+        ("50", '["local-preference"]', ["local-preference"]),
     ],
 )
 def test_takeover_is_by_med_unless_a_med_or_something_else_is_written(
     read: Any, med: str | None, takeover: str | None, found: list[str]
 ) -> None:
-    configuration = read(written(changed((AGENT, "local_as", "65010"), (BGP, "med", med), (BGP, "takeover", takeover))))
+    configuration = read(written(changed((BGP, "med", med), (BGP, "takeover", takeover))))
     assert configuration.routers[0].route_policy.takeover == set(found)
     assert tomli.loads(effective(configuration))["virtual_router"]["web"]["bgp"]["takeover"] == found
 
@@ -1289,10 +1278,10 @@ def test_places_are_by_address_and_the_same_on_all_nodes(read: Any) -> None:
 
 
 def test_both_takeovers(read: Any) -> None:
-    changes = [(AGENT, "local_as", "65010"), (BGP, "takeover", '["med", "prepend"]'), (BGP, "prepend", "2")]
+    changes = [(BGP, "takeover", '["med", "prepend"]'), (BGP, "prepend", "2")]
     found = policy(read, (BGP, "med", None), *changes)
     assert found.takeover == {Takeover.MED, Takeover.PREPEND}
-    assert (found.active.med, found.prepends) == (None, 2)
+    assert (found.active.med, found.active.prepend) == (None, 2)
 
 
 def test_the_core_gets_its_settings(read: Any) -> None:
@@ -1466,14 +1455,18 @@ def test_errors_of_the_host_are_passed_on(read: Any) -> None:
             'covers every address but "2001:db8:54::1/128", so nobody learns the way there; write that into it',
         ),
         ([(STANDBY, "med", "70")], STANDBY, 'has no effect without standby = "announce" in virtual_router.web; write'),
-        ([(BGP, "stale_for", "90")], f"{BGP}.stale_for", 'has no effect without takeover = ["prepend"]; write that'),
         (
             [(FOUR, "announce", "false"), (FOUR, "bind", "false")],
             "virtual_router.four.announce",
             "is false, as is bind, and nobody is told who is Active; write notify (or notify_fifo, notify_socket, …),",
         ),
         (
-            [ANNOUNCED, (STANDBY, "local_preference", "50"), (STANDBY, "med", "50")],
+            [(BGP, "stale_for", "90")],
+            f"{BGP}.stale_for",
+            'has no effect without "prepend" or "local-preference" in takeover',
+        ),
+        (
+            [ANNOUNCED, (STANDBY, "local_preference", "50"), (STANDBY, "med", "50"), (STANDBY, "prepend", "0")],
             STANDBY,
             "eBGP neighbours would share the traffic between active (path length 1, MED 50) and standby",
         ),
@@ -1677,7 +1670,6 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         "learned_interval_max",
         "med",
         "local_preference",
-        "local_as",
         "standby",
     }
     may_be_missing |= {"group", "order", "notify", "notify_fifo", "notify_socket"}
@@ -1790,9 +1782,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 standby=optional(communities=st.just(["1:3"]), large_communities=st.just([])),
             )
         )
-        if takeover := draw(st.lists(st.sampled_from(["med", "prepend"]), unique=True)):
-            bgp |= {"takeover": takeover, "local_as": bgp.get("as_path", [65010])[0] if bgp.get("as_path") else 65010}
-            bgp |= {"prepend": draw(st.integers(1, 32))}
+        if takeover := draw(st.lists(st.sampled_from(["med", "prepend", "local-preference"]), unique=True)):
+            bgp |= {"takeover": takeover, "prepend": draw(st.integers(1, 32))}
             bgp.pop("med", None) if "med" in takeover else None
         elif draw(st.booleans()):
             bgp["med"] = min(bgp.get("med", 0), 0xFFFFFFFD)

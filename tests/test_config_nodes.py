@@ -140,17 +140,16 @@ def test_a_node_that_is_named_for_a_file_of_one_node_is_a_mistake(write: Write) 
     assert load(path, host="node1").routers
 
 
-def test_a_node_has_priorities_interfaces_and_an_as_number_of_its_own(write: Write) -> None:
+def test_a_node_has_priorities_and_interfaces_of_its_own(write: Write) -> None:
     text = changed(
-        ("advert_interval = 0.1", "local_as = 65010\ninterfaces = ['eth9']"),
-        ("[node.node1]", "[node.node1]\npriority = 120\nlocal_as = 65011\ninterfaces = ['eth0', 'eth1']"),
+        ("advert_interval = 0.1", "interfaces = ['eth9']"),
+        ("[node.node1]", "[node.node1]\npriority = 120\ninterfaces = ['eth0', 'eth1']"),
         ("[node.node2]", "[node.node2]\npriority = 110"),
         ('order = ["node2", "node1", "node3"]\n', ""),
     )
     found = {node: load(write(text), node=node) for node in ("node1", "node2", "node3")}
     assert [told(each)["web"][2] for each in found.values()] == [120, 110, 100]
     assert [told(each)["four"][2] for each in found.values()] == [200, 150, 99]
-    assert [each.agent.local_as for each in found.values()] == [65011, 65010, 65010]
     assert [each.agent.interfaces for each in found.values()] == [("eth0", "eth1"), ("eth9",), ("eth9",)]
 
 

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, Terms
 from exavrrp.pump import Lines
 from exavrrp.routes import Attributes, Level, Network, Route
 from exavrrp.speaker import (
@@ -100,6 +100,15 @@ def extensive(*sessions: Session, down: Sequence[Session] = ()) -> list[str]:
             "",
         ]
     return [*told, "done"]
+
+
+def setup(session: Session, local: object, peer: object, hold: object = 180) -> list[str]:
+    """The lines of one session that is up in the answer to the detailed poll, with its AS numbers."""
+    return [
+        *extensive(session)[:-1],
+        f"   AS                   {local:>15} {peer:>15}                ",
+        f"   hold-time                        180 {hold:>15}                ",
+    ]
 
 
 def summary(*sessions: Session) -> list[str]:
@@ -651,6 +660,151 @@ def test_next_hops_of_their_own_go_in_lanes() -> None:
     assert events[-1] == Answered(C, None)
     with pytest.raises(ValueError, match="is to have next hops for other neighbours than before"):
         dialogue.want(Route(C, replace(policy.active, next_hops=own[:1])))
+
+
+PREPENDED = RoutePolicy.derived(Attributes(med=1, prepend=1))
+LONG = "as-path [65010 65010]"
+
+
+def replied(dialogue: Dialogue, lines: Iterable[str], detail: Sequence[str] | None) -> list[str]:
+    """Answer these, the poll for both ends with ``detail`` (None: ``error``); the commands among them."""
+    told: list[str] = []
+    for line in lines:
+        match line:
+            case V5.PROBE:
+                dialogue.hear(*summary(*dialogue.conversation.established))
+            case V5.DETAIL:
+                dialogue.hear(*(["error"] if detail is None else [*detail, "done"]))
+            case V5.CONFIGURATION:
+                dialogue.hear("done")
+            case _:
+                told.append(line)
+                dialogue.hear("done")
+    return told
+
+
+def carried_out(dialogue: Dialogue, detail: Sequence[str] | None) -> list[str]:
+    """As ``replied``, until nothing more is said."""
+    told: list[str] = []
+    while lines := dialogue.said():
+        told += replied(dialogue, lines, detail)
+    return told
+
+
+def given_numbered() -> Dialogue:
+    """A conversation about ``A``, whose path needs our AS number."""
+    dialogue = Dialogue(A, greeted=False, pulse=PULSE)
+    dialogue.conversation = talking(PREPENDED.routes(A))
+    dialogue.said()
+    dialogue.hear("exabgp 5.0.15", "done")
+    dialogue.want(Route(A, PREPENDED.active))
+    return dialogue
+
+
+def test_a_path_waits_until_our_own_number_is_known() -> None:
+    dialogue = given_numbered()
+    assert dialogue.said() == [V5.CONFIGURATION, V5.PROBE]
+    dialogue.hear("done", HEADING, "done")
+    assert dialogue.said() == [V5.DETAIL]
+    assert not dialogue.conversation.settled
+    dialogue.hear(*setup(S1, 65010, 65000), "done")
+    (line, *_) = dialogue.said()
+    assert line.startswith("announce route")
+    assert line.endswith(LONG)
+
+
+def test_without_our_own_number_the_path_is_left_to_exabgp() -> None:
+    dialogue = given_numbered()
+    assert not any("as-path" in line for line in carried_out(dialogue, None))
+    assert dialogue.conversation.settled
+    told = 'asn": { "local": 65010, "peer": 65010'
+    dialogue.hear(state(S1, "up").replace('asn": { "local": 65010, "peer": 65000', told))
+    assert not any("as-path" in one for one in carried_out(dialogue, None))
+    dialogue.hear(state(S1, "up"))
+    assert any(LONG in one for one in carried_out(dialogue, None))
+    dialogue.hear(state(T1, "up").replace("65010", "null"))
+    assert all(LONG in one for one in carried_out(dialogue, None) if " announce " in f" {one}")
+
+
+def test_mixed_sessions_have_a_lane_for_each_kind() -> None:
+    mixed = [*setup(S1, 65010, 65000), *setup(S2, 65010, 65010)]
+    dialogue = given_numbered()
+    said = carried_out(dialogue, mixed)
+    external, internal = (f"neighbor {one.peer} local-ip {one.local} " for one in (S1, S2))
+    first, second = sorted({line for line in said if " announce " in line})
+    assert first.startswith(external)
+    assert first.endswith(LONG)
+    assert second.startswith(internal)
+    assert "as-path" not in second
+    dialogue.want()
+    gone = carried_out(dialogue, mixed)
+    assert all(" withdraw " in line for line in gone)
+    assert any(line.startswith(external) and line.endswith(LONG) for line in gone)
+    assert dialogue.conversation.settled
+
+
+def test_a_new_kind_of_session_splits_a_prefix_as_soon_as_its_command_is_answered() -> None:
+    """What was sent to all is known for the withdraw from each, and no command overtakes another."""
+    external = setup(S1, 65010, 65000)
+    dialogue = given_numbered()
+    carried_out(dialogue, external)
+    dialogue.want(Route(A, PREPENDED.leaving))
+    (unanswered,) = dialogue.said()
+    assert unanswered.startswith("announce route")
+    dialogue.hear(state(S2, "up").replace("65000", "65010"))
+    waiting = dialogue.said()
+    assert not any("announce" in line for line in waiting)
+    dialogue.hear("done")
+    replied(dialogue, waiting, [*external, *setup(S2, 65010, 65010)])
+    said = carried_out(dialogue, [*external, *setup(S2, 65010, 65010)])
+    named = [f"neighbor {one.peer} local-ip {one.local} announce" for one in (S1, S2)]
+    assert {words for words in named for line in said if line.startswith(words)} == set(named)
+    dialogue.want()
+    gone = carried_out(dialogue, [*external, *setup(S2, 65010, 65010)])
+    assert {line.partition(" withdraw ")[0] for line in gone} == {words[:-9] for words in named}
+    assert sum(line.startswith(named[1][:-9]) and "as-path" in line for line in gone) > 0, "it was sent to all"
+    assert dialogue.conversation.settled
+    dialogue.conversation.own(())
+    dialogue.now += 100.0
+    carried_out(dialogue, external)
+
+
+def test_sessions_of_one_kind_again_share_their_commands() -> None:
+    external, internal = setup(S1, 65010, 65000), setup(S2, 65010, 65010)
+    dialogue = given_numbered()
+    carried_out(dialogue, [*external, *internal])
+    dialogue.hear(state(S2, "down"))
+    dialogue.hear(state(S1, "up"))
+    said = carried_out(dialogue, external)
+    assert any(line.startswith("announce route") and LONG in line for line in said)
+    dialogue.want()
+    gone = carried_out(dialogue, external)
+    assert all(line.startswith("withdraw route") for line in gone)
+    assert any("as-path" not in line for line in gone), "as the other kind had it"
+
+
+def test_what_needs_no_number_of_ours_is_not_touched_when_it_is_learned() -> None:
+    dialogue = given_announced(A)
+    dialogue.hear(state(S1, "down"))
+    assert dialogue.said() == []
+
+
+def test_states_of_mixed_sessions_may_name_different_neighbours() -> None:
+    policy = RoutePolicy(
+        Attributes(prepend=1, neighbors=(S1,)),
+        Attributes(prepend=2, neighbors=(S1, S2)),
+        Attributes(prepend=3, neighbors=(S2,)),
+    )
+    mixed = [*setup(S1, 65010, 65000), *setup(S2, 65010, 65010)]
+    dialogue = given_numbered()
+    dialogue.conversation = talking(policy.routes(A))
+    dialogue.said()
+    dialogue.hear("exabgp 5.0.15", "done")
+    for attributes, heard in ((policy.active, {N1}), (policy.standby, {N1, N2}), (policy.leaving, {N2})):
+        dialogue.want(Route(A, attributes))
+        said = carried_out(dialogue, mixed)
+        assert {line.split()[1] for line in said if " announce " in line} == set(map(str, heard))
+        assert dialogue.conversation.settled
 
 
 def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
@@ -1787,6 +1941,28 @@ def test_sessions_and_the_families_that_they_carry() -> None:
         dialogue.hear(*told, "done", "done")
     (configured,) = dialogue.configured  # on change only
     assert configured.families == {S1: frozenset({4}), T1: frozenset(), S2: None, Session(IPv6Address("fd00::9")): None}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "terms"),
+    [
+        ((65010, 65000, 9), Terms(65010, 65000, 9)),
+        ((65010, 4294967295, "n/a"), Terms(65010, 4294967295)),
+        ((65010, 65000, 10**5), Terms(65010, 65000, 180)),
+        ((65010, 65000, 0), Terms(65010, 65000, 0)),
+        ((65010, 65000, "9" * 5000), Terms(65010, 65000, 180)),
+        ((65010, 0, 9), None),
+        ((65010, 4294967296, 9), None),
+        ((65010, "9" * 5000, 9), None),
+        (("auto", 65000, 9), None),
+    ],
+)
+def test_terms_of_a_session(numbers: tuple[object, object, object], terms: Terms | None) -> None:
+    dialogue = given_withdrawn(A, pulse=PULSE)
+    dialogue.hear(state(S1, "up"))
+    assert V5.DETAIL in dialogue.said()
+    dialogue.hear(*setup(S1, *numbers), "done", "done")
+    assert dialogue.configured[-1].terms == ({} if terms is None else {S1: terms})
 
 
 def test_shutdown() -> None:

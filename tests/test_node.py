@@ -14,7 +14,7 @@ from exavrrp.backoff import RETRIES
 from exavrrp.bequest import Bequest
 from exavrrp.binding import BIND_PAUSE
 from exavrrp.groups import Effects
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, Terms
 from exavrrp.node import REPLACED, STOP_LIMIT, TELL_TALE
 from exavrrp.notes import NOTE_PAUSE
 from exavrrp.ports import NotifyState
@@ -503,6 +503,28 @@ def test_a_session_that_does_not_carry_the_family_does_not_count() -> None:
     assert rig.faults() == ["sessions"]
     rig.handle(speaker.Configured({SESSION: frozenset({4, 6})}))
     assert rig.faults() == []
+
+
+def test_a_session_over_which_no_takeover_is_sure_to_work_is_told_once() -> None:
+    rig = given_backup()
+    known = dict.fromkeys((SESSION, SECOND), Terms(65010, 65000, 180))
+    for _ in range(2):
+        rig.handle(speaker.Configured({SESSION: None}, known))
+    (told,) = rig.log.told("takeover-limited")
+    assert told["routers"] == ["web"]
+    assert "180 s" in told["detail"]
+    rig.handle(speaker.Configured({SESSION: None}, {SESSION: Terms(65010, 65010, 180)}))
+    rig.handle(speaker.Configured({SESSION: None}, {SESSION: Terms(65010, 65000, 9)}))
+    assert len(rig.log.told("takeover-limited")) == 3, "another kind of session, another hold time"
+
+
+def test_many_routers_with_a_limited_takeover_share_a_line() -> None:
+    names = ["web", *(f"web{number}" for number in range(2, 13))]
+    silent = router(13, announce=False).partition("[virtual_router.web13.bgp]")[0]
+    rig = Rig(*(router(number) for number in range(1, 13)), silent).session()
+    rig.handle(speaker.Configured({SESSION: None}, {SESSION: Terms(65010, 65000, 180)}))
+    (told,) = rig.log.told("takeover-limited")
+    assert told["routers"] == [*names[:10], "…"]
 
 
 def test_an_announcement_that_is_not_answered_is_a_fault() -> None:

@@ -53,6 +53,58 @@ def test_parts_are_those_who_share_every_attribute() -> None:
         Attributes(neighbors=(ONE,), next_hops=((ONE, "self med 1"),))
 
 
+IBGP, EBGP = {ONE: None, TWO: None}, {ONE: 65010, TWO: 65010}
+
+
+@pytest.mark.parametrize(
+    ("attributes", "own", "path", "internal", "external"),
+    [
+        (Attributes(), 65010, (), 0, 1),
+        (Attributes(prepend=3), 65010, (65010,) * 4, 0, 4),
+        (Attributes(prepend=3), None, (), 0, 4),
+        (Attributes(as_path=(65010, 65020)), 65011, (65010, 65020), 2, 2),
+        (Attributes(as_path=(65010, 65020), prepend=2), None, (65010, 65010, 65010, 65020), 4, 4),
+    ],
+)
+def test_the_path_begins_with_our_own_number(
+    attributes: Attributes, own: int | None, path: tuple[int, ...], internal: int, external: int
+) -> None:
+    assert attributes.path(own) == path
+    assert (attributes.length(internal=True), attributes.length(internal=False)) == (internal, external)
+    assert attributes.needs_own_as is (attributes.prepend > 0 and not attributes.as_path)
+
+
+def test_sessions_of_one_kind_share_a_command() -> None:
+    whole = Attributes(med=5, prepend=1)
+    assert whole.parts() == whole.parts(IBGP) == (Attributes(med=5),)
+    assert whole.parts(EBGP) == (Attributes(med=5, as_path=(65010, 65010)),)
+
+
+def test_each_kind_of_session_has_a_path_of_its_own() -> None:
+    mixed = {THREE: 65011, ONE: 65010, TWO: None}
+    assert Attributes(prepend=1).parts(mixed) == (
+        Attributes(neighbors=(ONE,), as_path=(65010, 65010)),
+        Attributes(neighbors=(TWO,)),
+        Attributes(neighbors=(THREE,), as_path=(65011, 65011)),
+    )
+    named = Attributes(prepend=1, neighbors=(TWO, ONE), next_hops=((ONE, "2001:db8::1"),))
+    assert named.parts(mixed) == (
+        Attributes(neighbors=(TWO,)),
+        Attributes(neighbors=(ONE,), as_path=(65010, 65010), next_hop="2001:db8::1"),
+    )
+    unknown = Session(ip_address("192.0.2.9"))
+    assert Attributes(prepend=1, neighbors=(unknown,)).parts(mixed) == (Attributes(neighbors=(unknown,)),)
+
+
+def test_a_neighbour_with_sessions_of_both_kinds_is_named_by_session() -> None:
+    one, other = (Session(ONE.peer, ip_address(f"192.0.2.{number}")) for number in (11, 12))
+    mixed = {one: 65010, other: None, TWO: 65010}
+    assert Attributes(prepend=1, neighbors=(ONE, TWO)).parts(mixed) == (
+        Attributes(neighbors=(one, TWO), as_path=(65010, 65010)),
+        Attributes(neighbors=(other,)),
+    )
+
+
 @BOTH
 def test_bare_route(dialect: Dialect) -> None:
     assert dialect.announce(Route(VIP, Attributes())) == "announce route 2001:db8:53::1/128 next-hop self"

@@ -34,7 +34,6 @@ from exavrrp.takeover import (
     TakeoverTime,
     derived_leaving,
     derived_standby,
-    prepended,
     takeover_med,
 )
 from exavrrp.vrrp.packet import LEAVING
@@ -577,14 +576,20 @@ def test_leaving_is_worse_in_some_respect_and_better_in_none(active: Attributes)
     assert worse.local_preference == 0
     assert len(set(worse.communities)) == len(worse.communities)
     assert set(worse.communities) == {*active.communities, GRACEFUL_SHUTDOWN}
-    assert len(worse.as_path) == len(active.as_path) + (2 if active.as_path else 0)
-    assert worse.as_path[-len(active.as_path) or len(worse.as_path) :] == active.as_path
+    assert (worse.as_path, worse.prepend) == (active.as_path, active.prepend)
+    assert derived_leaving(active, longer=True).prepend == active.prepend + 2
     assert (worse.next_hop, worse.neighbors) == (active.next_hop, active.neighbors)
 
 
-def test_leaving_prepends_the_first_as_of_the_path() -> None:
-    assert derived_leaving(Attributes(as_path=(65010, 65020))).as_path == (65010, 65010, 65010, 65020)
-    assert derived_leaving(Attributes()).as_path == ()
+def test_derived_paths_are_longer_where_the_path_is_not_exabgp_s() -> None:
+    for active, longer in (
+        (Attributes(), 0),
+        (Attributes(as_path=(65010, 65020)), 1),
+        (Attributes(prepend=3), 1),
+    ):
+        policy = RoutePolicy.derived(active)
+        found = (policy.standby.prepend, policy.leaving.prepend)
+        assert found == (active.prepend + longer, active.prepend + 2 * longer)
 
 
 def test_route_policy() -> None:
@@ -599,18 +604,10 @@ def test_route_policy() -> None:
     assert all(one != other for one, other in pairwise(policy.at(level) for level in Level))
 
 
-def test_prepended() -> None:
-    assert prepended((), 0, 65010) == ()
-    assert prepended((), 3, 65010) == (65010,) * 4
-    assert prepended((65010, 65020), 2, None) == (65010, 65010, 65010, 65020)
-    with pytest.raises(ValueError, match="not known"):
-        prepended((), 1, None)
-
-
-@given(ATTRIBUTES, st.none() | st.just(65010))
-def test_derived_levels_are_in_order(active: Attributes, local_as: int | None) -> None:
-    active = replace(active, med=min(active.med or 0, LARGEST - 2))
-    policy = RoutePolicy.derived(active, local_as=local_as)
+@given(ATTRIBUTES, st.integers(0, 3))
+def test_derived_levels_are_in_order(active: Attributes, prepend: int) -> None:
+    active = replace(active, med=min(active.med or 0, LARGEST - 2), prepend=prepend)
+    policy = RoutePolicy.derived(active)
     for internal in (True, False):
         ranks = [policy.rank(level, internal=internal) for level in Level]
         assert ranks == sorted(set(ranks))
@@ -634,13 +631,28 @@ def test_a_small_med_of_another_state_is_no_limit_to_those_of_actives() -> None:
 
 
 def test_takeover_by_prepend() -> None:
-    path = prepended((), 3, 65010)
-    policy = RoutePolicy.derived(Attributes(as_path=path), frozenset({Takeover.PREPEND}), 3, 65010)
-    lengths = [len(policy.at(Level.ACTIVE, RouteContext(silent_failures=count)).as_path) for count in range(6)]
-    assert lengths == [4, 3, 2, 1, 1, 1]
-    assert (len(policy.at(Level.STANDBY).as_path), len(policy.at(Level.LEAVING, LAST_RESORT).as_path)) == (5, 6)
-    assert len(policy.at(Level.LEAVING, RouteContext(silent_failures=1)).as_path) == 3, "as long as it was announced"
-    assert [len(one.attributes.as_path) for one in policy.routes(VIP)] == [4, 3, 2, 1, 5, 4, 6]
+    policy = RoutePolicy.derived(Attributes(prepend=3), frozenset({Takeover.PREPEND}))
+    prepends = [policy.at(Level.ACTIVE, RouteContext(silent_failures=count)).prepend for count in range(6)]
+    assert prepends == [3, 2, 1, 0, 0, 0]
+    assert (policy.at(Level.STANDBY).prepend, policy.at(Level.LEAVING, LAST_RESORT).prepend) == (4, 5)
+    assert policy.at(Level.LEAVING, RouteContext(silent_failures=1)).prepend == 2, "as long as it was announced"
+    assert [one.attributes.prepend for one in policy.routes(VIP)] == [3, 2, 1, 0, 4, 3, 5]
+
+
+@pytest.mark.parametrize(("configured", "usual"), [(None, 100), (200, 200), (LARGEST - 1, LARGEST - 1)])
+def test_takeover_by_local_preference(configured: int | None, usual: int) -> None:
+    policy = RoutePolicy.derived(Attributes(local_preference=configured), frozenset({Takeover.LOCAL_PREFERENCE}))
+    context = [RouteContext(silent_failures=count) for count in range(3)]
+    found = [policy.at(Level.ACTIVE, one).local_preference for one in context]
+    assert found == [configured, usual + 1, min(usual + 2, LARGEST)]
+    assert policy.at(Level.LEAVING, context[1]).local_preference == usual + 1, "no less preferred than it was"
+    assert (policy.standby.local_preference, policy.leaving.local_preference) == (1, 0)
+
+
+def test_local_preferences_after_some_failures_are_known_beforehand() -> None:
+    policy = RoutePolicy.derived(Attributes(prepend=1), frozenset({Takeover.LOCAL_PREFERENCE, Takeover.PREPEND}))
+    found = [(one.attributes.local_preference, one.attributes.prepend) for one in policy.routes(VIP)]
+    assert found == [(None, 1), (101, 0), (102, 0), (103, 0), (1, 2), (None, 1), (0, 3)]
 
 
 def test_what_leaves_keeps_its_med_where_its_own_table_takes_that_away() -> None:
@@ -662,14 +674,9 @@ def test_backups_do_not_tie_among_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    ("active", "takeover", "prepends"),
-    [
-        (Attributes(med=5), Takeover.MED, 0),
-        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 0),
-        (Attributes(as_path=(65010, 65010)), Takeover.PREPEND, 2),
-        (Attributes(as_path=(65010, 65010)), Takeover.MED, 1),
-    ],
+    ("active", "takeover"),
+    [(Attributes(med=5), Takeover.MED), (Attributes(as_path=(65010, 65010)), Takeover.PREPEND)],
 )
-def test_contradictory_policies(active: Attributes, takeover: Takeover, prepends: int) -> None:
+def test_contradictory_policies(active: Attributes, takeover: Takeover) -> None:
     with pytest.raises(ValueError, match=r"prepends|MED"):
-        RoutePolicy.derived(active, frozenset({takeover}), prepends)
+        RoutePolicy.derived(active, frozenset({takeover}))

@@ -77,7 +77,6 @@ def configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
         f"sources = {own}",
         f"peers = {peers}",
         f"advert_interval = {plan.interval}",
-        f"local_as = {plan.site.asn(machine)}",
         f'state_directory = "{runtime_directory(directory)}"',
         f'persistent_directory = "{directory / "lib"}"',
         "",

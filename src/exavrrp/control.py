@@ -282,6 +282,7 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     communities: tuple[str, ...] = ()
     large_communities: tuple[str, ...] = ()
     as_path: tuple[int, ...] = ()
+    prepend: int = 0
     neighbors: tuple[str, ...] = ()
     """as the configuration writes them"""
     next_hops: dict[str, str] = {}

@@ -4,15 +4,15 @@ A result of a check may change the priority of routers, or whether they can serv
 router needs are a check like any other; its results follow from the states of all sessions (``sessions``).
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from exavrrp import ports, speaker
+from exavrrp import ports, reach, speaker
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.health import LEAST, CheckState, Health, Initial, PrioritySpec
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, Terms
 from exavrrp.sessions import Result, Sessions, check_of
 from exavrrp.view import Moment
 
@@ -20,6 +20,10 @@ UNTOLD = (
     "ExaBGP passes nothing of ours on to it, so it does not count: list this process in its api { processes [ ... ] } "
     "in exabgp.conf and reload ExaBGP (SIGUSR1; 4.2 uses the list when the session has been reset)"
 )
+
+
+MOST_NAMES = 10
+"""Routers that one line of the log names."""
 
 
 def used_checks(configuration: Configuration) -> list[Check]:
@@ -68,6 +72,9 @@ class Fitness:
         self._retry = retry
         self._moment = moment
         self._checks: Sequence[Check] = ()
+        self._announcing: Sequence[RouterConfiguration] = ()
+        self._limits: set[str] = set()
+        """of takeovers, that were logged"""
         self.sessions = Sessions({})
         self.health = Health({}, {})
 
@@ -89,6 +96,7 @@ class Fitness:
         self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
         judged = {name: self.health.judge(name) for name in self.health.specs}
         self._checks = checks
+        self._announcing = [router for router in configuration.routers if router.announce]
         results = self.sessions.require(requirements)
         self.health.take(
             {name: PrioritySpec(LEAST, {}) for name in leaving}
@@ -134,14 +142,31 @@ class Fitness:
                     self._log.info("neighbor-listed", **_ends(session))
                     self._retry()
                 self._count(self.sessions.listed(session, listed=listed))
-            case speaker.Configured(families):
+            case speaker.Configured(families, terms):
                 self._count(self.sessions.configured(families))
+                self._tell_limits(terms)
                 self.changed = {session: at for session, at in self.changed.items() if session in families}
             case speaker.Reconfigured():
                 self._log.info("exabgp-reconfigured")
                 self._retry()
             case _:
                 assert_never(event)
+
+    def _tell_limits(self, terms: Mapping[Session, Terms]) -> None:
+        """Log over which sessions no takeover beats a dead node's route; once for each kind of them."""
+        found: dict[str, list[str]] = {}
+        for router in self._announcing:
+            named = router.route_policy.active.neighbors
+            for session, each in terms.items():
+                if session not in self.sessions.established or (named and not any(map(session.covers, named))):
+                    continue
+                if (detail := reach.limit(router.route_policy, each)) is not None:
+                    found.setdefault(detail, []).append(router.name)
+        for detail in sorted(found.keys() - self._limits):
+            names = list(dict.fromkeys(found[detail]))
+            told = [*names[:MOST_NAMES], *(["…"] if len(names) > MOST_NAMES else [])]
+            self._log.warning("takeover-limited", routers=told, detail=detail)
+        self._limits.update(found)
 
     def stall(self, *, stalled: bool) -> None:
         """ExaBGP has stalled, or answers again."""

@@ -135,6 +135,7 @@ def _announcements(routes: Iterable[Route]) -> Iterator[Announcement]:
             communities=attributes.communities,
             large_communities=attributes.large_communities,
             as_path=attributes.as_path,
+            prepend=attributes.prepend,
             neighbors=tuple(map(str, attributes.neighbors)),
             next_hops={str(neighbor): next_hop for neighbor, next_hop in attributes.next_hops},
         )
@@ -150,6 +151,7 @@ def _routes(announcements: Iterable[Announcement]) -> Iterator[Route]:
             communities=one.communities,
             large_communities=one.large_communities,
             as_path=one.as_path,
+            prepend=one.prepend,
             neighbors=tuple(map(session, one.neighbors)),
             next_hops=tuple((session(neighbor), next_hop) for neighbor, next_hop in one.next_hops.items()),
         )

@@ -29,6 +29,21 @@ class Session:
         return str(self.peer) if self.local is None else f"{self.peer} from {self.local}"
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the two ends of a session have told each other, as far as it is known."""
+
+    local_as: int
+    peer_as: int
+    hold_time: int | None = None
+    """seconds, as negotiated: the smaller of both (RFC 4271 §4.2), 0: it never ends; None: it was never up"""
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is an iBGP session."""
+        return self.local_as == self.peer_as
+
+
 def overlap(sessions: Iterable[Session]) -> tuple[Session, Session] | None:
     """One that chooses all sessions to a neighbour, and one that chooses one of them; None: no two are so."""
     chosen = list(sessions)

@@ -6,12 +6,13 @@ It must not know of commands (``speaker``), or of when and with which attributes
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, ordered
 from exavrrp.vrrp.packet import Address
 
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -33,6 +34,20 @@ class Level(StrEnum):
     LEAVING = "leaving"
 
 
+OwnNumbers: TypeAlias = Mapping[Session, int | None]
+"""Our own AS number by session; None: an iBGP session."""
+
+NO_NUMBERS: OwnNumbers = {}
+
+
+def _numbered(named: Session, numbers: OwnNumbers) -> list[tuple[Session, int | None]]:
+    """``named`` with our number, or, if it chooses sessions with different ones, each of these."""
+    chosen = [one for one in sorted(numbers, key=ordered) if named.covers(one)]
+    if len(kinds := {numbers[one] for one in chosen}) < 2:
+        return [(named, next(iter(kinds), None))]
+    return [(one, numbers[one]) for one in chosen]
+
+
 @dataclass(frozen=True, slots=True)
 class Attributes:
     """The BGP attributes of an announcement; ``None`` and empty leave it to ExaBGP. Raises ValueError."""
@@ -43,7 +58,10 @@ class Attributes:
     communities: tuple[str, ...] = ()
     large_communities: tuple[str, ...] = ()
     as_path: tuple[int, ...] = ()
-    """the whole path as sent: towards an eBGP neighbour it begins with our own AS number"""
+    """the path before ``prepend``: towards an eBGP neighbour it begins with our own AS number"""
+    prepend: int = 0
+    """how many times the first number of ``as_path`` is put before it; if that is empty, our own AS number, which is in
+    the path once more then, and to eBGP neighbours only: to an iBGP neighbour it would be a loop"""
     next_hop: str = "self"
     """``self`` (our end of each session) or an address"""
     next_hops: tuple[tuple[Session, str], ...] = ()
@@ -52,7 +70,7 @@ class Attributes:
     """the only sessions that it is announced over, of which no one covers another; empty: all"""
 
     def __post_init__(self) -> None:
-        for number in (self.med, self.local_preference, *self.as_path):
+        for number in (self.med, self.local_preference, *self.as_path, self.prepend):
             if number is not None and not 0 <= number <= LARGEST:
                 raise ValueError(f"{number} is not a number of 32 bits")
         ends = [str(end) for one in self.neighbors for end in (one.peer, one.local) if end is not None]
@@ -63,18 +81,42 @@ class Attributes:
             if not _WORD.fullmatch(word):
                 raise ValueError(f"{word!r} is not a word for ExaBGP")
 
-    def parts(self) -> tuple["Attributes", ...]:
-        """One for each set of neighbours that share them all: what goes into one command."""
-        if not self.next_hops:
-            return (self,)
-        own = dict(self.next_hops)
-        shared: dict[str, list[Session]] = {}
-        for one in self.neighbors:
-            shared.setdefault(own.get(one, self.next_hop), []).append(one)
+    @property
+    def needs_own_as(self) -> bool:
+        """Whether the path to an eBGP neighbour depends on our own AS number."""
+        return self.prepend > 0 and not self.as_path
+
+    def length(self, *, internal: bool) -> int:
+        """How many numbers the path has that a neighbour receives; ``internal``: over iBGP."""
+        if self.as_path:
+            return self.prepend + len(self.as_path)
+        return 0 if internal else self.prepend + 1
+
+    def path(self, own: int | None) -> tuple[int, ...]:
+        """The path as sent, empty if ExaBGP is to fill it in; ``own``: our AS number, None over iBGP or if unknown."""
+        if not self.prepend:
+            return self.as_path
+        if self.as_path:
+            return self.as_path[:1] * self.prepend + self.as_path
+        return () if own is None else (own,) * (self.prepend + 1)
+
+    def parts(self, numbers: "OwnNumbers" = NO_NUMBERS) -> tuple["Attributes", ...]:
+        """One for each set of neighbours that share them all, with the path as sent: what goes into one command."""
+        if len(kinds := set(numbers.values())) < 2 and not self.next_hops:
+            return (self._sent(next(iter(kinds), None)),)
+        next_hops = dict(self.next_hops)
+        shared: dict[tuple[str, int | None], list[Session]] = {}
+        for named in self.neighbors or sorted(numbers, key=ordered):
+            next_hop = next_hops.get(named, self.next_hop)
+            for one, own in _numbered(named, numbers):
+                shared.setdefault((next_hop, own), []).append(one)
         return tuple(
-            replace(self, next_hop=next_hop, next_hops=(), neighbors=tuple(sharing))
-            for next_hop, sharing in shared.items()
+            replace(self._sent(own), next_hop=next_hop, next_hops=(), neighbors=tuple(sharing))
+            for (next_hop, own), sharing in shared.items()
         )
+
+    def _sent(self, own: int | None) -> "Attributes":
+        return replace(self, as_path=self.path(own), prepend=0)
 
 
 @dataclass(frozen=True, slots=True)

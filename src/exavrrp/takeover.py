@@ -1,13 +1,14 @@
 """The routes that a new Active's route has to beat, and the attributes with which it does; pure.
 
 A node that dies with its links up leaves its route in the routers until the BGP hold time, and a node that is
-superseded withdraws its own a little later. The route of a new Active has to win over both. There are two means, which
-can be used together (``Takeover``), and each remembers something:
+superseded withdraws its own a little later. The route of a new Active has to win over both. There are means to that,
+which can be used together (``Takeover``), and they remember two things:
 
 - the MED encodes the time at which a node became Active (``TakeoverTime``): the later, the better; and the node's place
   among all of them, so that no two ever announce the same (``takeover_med``);
-- the path gets shorter by one with each silent failure (``SilentFailures``): the dead node's route was as good as the
-  number of failures that counted when it died.
+- with each silent failure (``SilentFailures``) the path to eBGP neighbours gets shorter by one, or the local preference
+  at iBGP neighbours greater by one: the dead node's route was as good as the number of failures that counted when it
+  died.
 
 ``TakeoverHistory`` is what one virtual router remembers of this, ``RoutePolicy`` the configured attributes of each
 state, and ``RoutePolicy.at`` makes attributes of both. A successor of this process is given ``active_since`` and
@@ -284,60 +285,51 @@ class Takeover(StrEnum):
     MED = "med"
     """the later a node became Active, the smaller its MED"""
     PREPEND = "prepend"
-    """the more nodes failed silently of late, the shorter an Active's path"""
+    """the more nodes failed silently of late, the shorter an Active's path to eBGP neighbours"""
+    LOCAL_PREFERENCE = "local-preference"
+    """the more nodes failed silently of late, the greater an Active's local preference at iBGP neighbours"""
+
+
+LISTED = 3
+"""Local preferences of an Active that are known beforehand, but for the usual one: those after so many failures."""
 
 
 GRACEFUL_SHUTDOWN = "65535:0"
 """RFC 8326 §5. As numbers: ExaBGP 4.2 and 5.0 do not know its name."""
 
 
-def prepended(as_path: tuple[int, ...], times: int, local_as: int | None) -> tuple[int, ...]:
-    """``as_path`` (empty: the one that ExaBGP fills in) with our own AS number put before it ``times`` more times.
-
-    The result is the whole path as sent towards an eBGP neighbour, so our own number alone is in it once more than
-    ``times`` if ``as_path`` is empty. Raises ValueError when our number is needed, but known by neither argument.
-    """
-    if not times:
-        return as_path
-    own = as_path[0] if as_path else local_as
-    if own is None:
-        raise ValueError("our own AS number is not known")
-    return (own,) * times + (as_path or (own,))
-
-
-def _longer(active: Attributes, times: int, local_as: int | None) -> tuple[int, ...]:
-    """A longer path where one can be made: without our AS number ExaBGP's own has to do, and the MED to decide."""
-    known = active.as_path or local_as is not None
-    return prepended(active.as_path, times, local_as) if known else ()
-
-
-def derived_standby(active: Attributes, local_as: int | None = None, priority: int = 0) -> Attributes:
+def derived_standby(active: Attributes, priority: int = 0, *, longer: bool = False) -> Attributes:
     """Attributes for an address that a Backup announces: worse than those of any Active, better than any leaving.
 
     Not merely one step worse than ``active``: the Active is another node, whose attributes we do not know. Several
     Backups must not tie among themselves, or flows are split between them: the MED follows their ``priority`` (0–255).
+    ``longer``: the path is longer, too.
     """
     return replace(
         active,
         med=LARGEST - 1 - priority,
         local_preference=1 if active.local_preference is None else min(1, active.local_preference),
-        as_path=_longer(active, 1, local_as),
+        prepend=active.prepend + (1 if longer else 0),
     )
 
 
-def derived_leaving(active: Attributes, local_as: int | None = None) -> Attributes:
+def derived_leaving(active: Attributes, *, longer: bool = False) -> Attributes:
     """Attributes for an address about to be given up: the worst there are, so that any other announcement wins.
 
-    The MED is the largest and the local preference 0 (RFC 8326 §4 asks for it). The path is longer where our AS number
-    is known; where it is not, ExaBGP fills it in, and towards an iBGP neighbour it would be a loop.
+    The MED is the largest and the local preference 0 (RFC 8326 §4 asks for it). ``longer``: the path is longer, too.
     """
     return replace(
         active,
         med=LARGEST,
         local_preference=0,
         communities=tuple(dict.fromkeys((*active.communities, GRACEFUL_SHUTDOWN))),
-        as_path=_longer(active, 2, local_as),
+        prepend=active.prepend + (2 if longer else 0),
     )
+
+
+def lengthened(active: Attributes) -> bool:
+    """Whether the derived states have a longer path than the active one: where that is not left to ExaBGP."""
+    return bool(active.as_path or active.prepend)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,40 +337,28 @@ class RoutePolicy:
     """The attributes of one virtual router's addresses in every state they can be announced in. Raises ValueError."""
 
     active: Attributes
-    """with the full number of prepends; without a MED if the time of the takeover gives it"""
+    """with all prepends, which silent failures may take away; without a MED if the time of the takeover gives it"""
     standby: Attributes
     leaving: Attributes
     takeover: frozenset[Takeover] = frozenset()
-    prepends: int = 0
-    """numbers at the beginning of ``active.as_path`` that silent failures may take away, one each"""
-    local_as: int | None = None
-    """our own AS number, if it is configured"""
 
     def __post_init__(self) -> None:
         if Takeover.MED in self.takeover and self.active.med is not None:
             raise ValueError("the MED of an Active cannot be both fixed and the time of its takeover")
-        if Takeover.PREPEND in self.takeover and not 0 < self.prepends < len(self.active.as_path):
+        if Takeover.PREPEND in self.takeover and not self.active.prepend:
             raise ValueError("without prepends none can be taken away")
-        if Takeover.PREPEND not in self.takeover and self.prepends:
-            raise ValueError("prepends that nothing takes away belong to the path")
 
     @classmethod
     def derived(
         cls,
         active: Attributes,
         takeover: frozenset[Takeover] = frozenset(),
-        prepends: int = 0,
-        local_as: int | None = None,
         priority: int = 0,
     ) -> "RoutePolicy":
         """The policy of a router for which only the active attributes are configured. Raises ValueError."""
+        longer = lengthened(active)
         return cls(
-            active,
-            derived_standby(active, local_as, priority),
-            derived_leaving(active, local_as),
-            takeover,
-            prepends,
-            local_as,
+            active, derived_standby(active, priority, longer=longer), derived_leaving(active, longer=longer), takeover
         )
 
     def at(self, level: Level, context: RouteContext = RouteContext()) -> Attributes:
@@ -409,7 +389,9 @@ class RoutePolicy:
             since = EPOCH if context.active_since is None else context.active_since
             found = replace(found, med=takeover_med(since, context.place))
         if Takeover.PREPEND in self.takeover:
-            found = replace(found, as_path=found.as_path[min(context.silent_failures, self.prepends) :])
+            found = replace(found, prepend=max(0, found.prepend - context.silent_failures))
+        if Takeover.LOCAL_PREFERENCE in self.takeover and context.silent_failures:
+            found = replace(found, local_preference=min(LARGEST, _preference(found) + context.silent_failures))
         return found
 
     def routes(self, network: Network) -> tuple[Route, ...]:
@@ -417,7 +399,9 @@ class RoutePolicy:
 
         An Active whose MED is a time is not among them: the time is not known beforehand.
         """
-        times = 0 if Takeover.MED in self.takeover else 1 + self.prepends
+        steps = self.active.prepend if Takeover.PREPEND in self.takeover else 0
+        steps = max(steps, LISTED if Takeover.LOCAL_PREFERENCE in self.takeover else 0)
+        times = 0 if Takeover.MED in self.takeover else 1 + steps
         active = [self._active(RouteContext(silent_failures=count)) for count in range(times)]
         yielding = [] if Takeover.MED in self.takeover else [self._yielding(RouteContext())]
         return tuple(Route(network, one) for one in dict.fromkeys((*active, self.standby, *yielding, self.leaving)))
@@ -429,9 +413,11 @@ class RoutePolicy:
         Active it is the worst that it may announce.
         """
         found = self.at(level, RouteContext(last_resort=True))
-        preference = DEFAULT_LOCAL_PREFERENCE if found.local_preference is None else found.local_preference
-        length = len(found.as_path) or (0 if internal else 1)
         med = found.med or 0
         if level is Level.ACTIVE and Takeover.MED in self.takeover:
             med = WORST
-        return (LARGEST - preference if internal else 0, length, med)
+        return (LARGEST - _preference(found) if internal else 0, found.length(internal=internal), med)
+
+
+def _preference(attributes: Attributes) -> int:
+    return DEFAULT_LOCAL_PREFERENCE if attributes.local_preference is None else attributes.local_preference

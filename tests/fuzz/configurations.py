@@ -102,7 +102,6 @@ interfaces = ["eth0"]
 max_hops = 3
 learned_interval_max = 5.0
 control_group = "netops"
-local_as = 65010
 [virtual_router."web.4"]
 vrid = 7
 addresses = ["192.0.2.53/32", "192.0.2.54"]
@@ -119,7 +118,7 @@ communities = ["65010:7", "no-export"]
 large_communities = ["65010:1:2"]
 neighbors = ["192.0.2.1"]
 announce = ["192.0.2.52/31", "192.0.2.54/31"]
-takeover = ["med", "prepend"]
+takeover = ["med", "prepend", "local-preference"]
 [virtual_router."web.4".bgp.standby]
 prepend = 7
 [virtual_router."web.4".bgp.leaving]
@@ -141,7 +140,6 @@ FLEET = """
 [node.n1]
 sources = ["192.0.2.1", "2001:db8::1"]
 interfaces = ["eth0"]
-local_as = 65010
 priority = 7
 [node."n2.example.com"]
 sources = ["2001:db8::2", "192.0.2.2"]
@@ -188,7 +186,7 @@ addresses = ["2001:db8:53::1"]
 preferred_lifetime = "forever"
 priority = 255
 checks = ["d"]
-bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}
+bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, as_path = [65011]}
 [check.c]
 tcp = "192.0.2.3:80"
 weight = 9
@@ -250,7 +248,7 @@ def _odd() -> str:
             'vrid = 1\naddresses = ["192.0.2.3"]\ngroup = "g"\npreempt',
             'vrid = 3\naddresses = ["192.0.2.4"]\ngroup = "g"\npreempt',
         ),
-        ('bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, local_as = 65010, as_path = [65011]}\n', ""),
+        ('bgp = {neighbors = ["192.0.2.9"], leaving = {neighbors = []}, as_path = [65011]}\n', ""),
     ):
         text = text.replace(wrong, right)
     return text

@@ -22,7 +22,10 @@ from tests.fuzz.reader import Reader
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
 SUMMARY = [HEADING, "192.0.2.1 65000 0:00:05 established 1 1", "2001:db8::1 65000 down idle 0 0", "done"]
 HOST = '"exabgp": "5.0.0", "time": 1.5, "host" : "h", "pid" : 1, "ppid" : 1, "counter": 1'
-EXTENSIVE = ["Neighbor 192.0.2.1", "", "   local    192.0.2.2  ", "   state   ESTABLISHED  ", "done"]
+EXTENSIVE = [
+    *("Neighbor 192.0.2.1", "", "   local    192.0.2.2  ", "   state   ESTABLISHED  "),
+    *("   AS          65010      65000    ", "   hold-time     180        9    ", "done"),
+]
 NEIGHBORS = (
     Session(ip_address("192.0.2.1"), ip_address("192.0.2.2")),
     Session(ip_address("192.0.2.1"), ip_address("192.0.2.3")),
@@ -30,7 +33,7 @@ NEIGHBORS = (
 )
 POLICIES = (
     RoutePolicy.derived(Attributes(med=50)),
-    RoutePolicy.derived(Attributes(as_path=(65010, 65010), communities=("65010:7",)), frozenset(Takeover), 1, 65010),
+    RoutePolicy.derived(Attributes(prepend=2, communities=("65010:7",)), frozenset(Takeover)),
     RoutePolicy(
         Attributes(med=50, neighbors=NEIGHBORS[:1]),
         Attributes(med=60, neighbors=NEIGHBORS),

@@ -57,6 +57,7 @@ OWN = {
     "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py", "tests/test_view.py"),
     "takeover.py": ("tests/test_takeover.py",),
+    "reach.py": ("tests/test_reach.py",),
     "presence.py": ("tests/test_presence.py",),
     "instance.py": ("tests/test_instance.py",),
     "groups.py": ("tests/test_groups.py", "tests/test_elections.py"),

@@ -31,6 +31,7 @@ from tests.simulation.fabric import Announced, Fabric
 from tests.simulation.world import Violation, World
 
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
+OWN_AS, OTHER_AS = 65010, 65000
 SHUTDOWN = '{ "exabgp": "5.0.0", "type": "notification", "notification": "shutdown" }'
 
 
@@ -187,6 +188,11 @@ class ExaBGP:
     def announced(self) -> set[Network]:
         """Every prefix that is announced to any neighbour."""
         return {network for one in self._sessions for network in one.table}
+
+    @property
+    def own_as(self) -> int | None:
+        """Our own AS number in each session; None: they are iBGP."""
+        return None if self._fabric.internal else OWN_AS
 
     @property
     def idle(self) -> bool:
@@ -358,7 +364,9 @@ class ExaBGP:
             state = "ESTABLISHED" if session.up else "ACTIVE"
             for one in session.neighbors:
                 carried = f"   ipv{one.peer.version} unicast:  enabled  {'enabled' if session.up else 'n/a'}  disabled"
-                self._say([f"Neighbor {one.peer}", "", f"   local  {one.local}  ", f"   state  {state}  ", carried, ""])
+                numbers = f"   AS  {OWN_AS}  {OWN_AS if self._fabric.internal else OTHER_AS}  "
+                head = [f"Neighbor {one.peer}", "", f"   local  {one.local}  ", f"   state  {state}  ", numbers]
+                self._say([*head, f"   hold-time  180  {180 if session.up else 'n/a'}  ", carried, ""])
         self._say(["done"])
 
     # Sessions

@@ -66,7 +66,8 @@ class Fabric:
         self._world = world
         self._hold = hold
         self._delay = delay
-        self._internal = internal
+        self.internal = internal
+        """whether the sessions are iBGP"""
         self._distinct = distinct
 
     def opened(self, router: int, node: int) -> None:
@@ -111,8 +112,8 @@ class Fabric:
 
     def _ties(self, router: int, node: int, network: Network) -> None:
         routes = self.routers[router].routes[network]
-        rank = routes[node].rank(internal=self._internal)
-        others = [other for other in routes if other != node and routes[other].rank(internal=self._internal) == rank]
+        rank = routes[node].rank(internal=self.internal)
+        others = [other for other in routes if other != node and routes[other].rank(internal=self.internal) == rank]
         if self._distinct and others and rank[-1] < NO_ACTIVE:
             raise Violation(f"router {router}: the routes to {network} of two Actives tie, {node} and {others}: {rank}")
 
@@ -126,6 +127,6 @@ class Fabric:
         if not found:
             return set()
         routes = self.routers[router].routes[max(found, key=lambda network: network.prefixlen)]
-        ranks = {node: route.rank(internal=self._internal) for node, route in routes.items()}
+        ranks = {node: route.rank(internal=self.internal) for node, route in routes.items()}
         best = min(ranks.values())
         return {node for node, rank in ranks.items() if rank == best}

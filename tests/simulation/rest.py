@@ -163,7 +163,7 @@ def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str 
             return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
         wanted = router.configuration.route_policy.standby
         told = (route for one in configuration.announce for route in exabgp.routes(one))
-        if any(route is None or not _is(route, wanted) for route in told):
+        if any(route is None or not _is(route, wanted, exabgp.own_as) for route in told):
             return "does not announce its standby"
     elif instance.presence.state != Absent() or not machine.lo.isdisjoint(configuration.addresses):
         return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
@@ -172,13 +172,14 @@ def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str 
     return None
 
 
-def _is(route: Command, wanted: Attributes) -> bool:
+def _is(route: Command, wanted: Attributes, own_as: int | None) -> bool:
     """Whether that is what was to be said; a local preference that is left out is ExaBGP's default."""
     said = route.attributes
     preferences = [
         DEFAULT_LOCAL_PREFERENCE if one is None else one for one in (said.preference, wanted.local_preference)
     ]
-    return preferences[0] == preferences[1] and (said.med, said.as_path) == (wanted.med, wanted.as_path)
+    path = wanted.path(own_as)
+    return preferences[0] == preferences[1] and (said.med, said.as_path) == (wanted.med, path)
 
 
 def _serves(machine: Machine, router: VirtualRouter) -> str | None:
@@ -189,7 +190,7 @@ def _serves(machine: Machine, router: VirtualRouter) -> str | None:
     exabgp = machine.exabgp
     assert exabgp is not None
     for route in router.announcement.wanted():
-        if any(told is None or not _is(told, route.attributes) for told in exabgp.routes(route.network)):
+        if any(told is None or not _is(told, route.attributes, exabgp.own_as) for told in exabgp.routes(route.network)):
             return f"{machine.name} does not announce {route}"
     return None
 
@@ -216,7 +217,7 @@ def pending(shape: Shape, world: World, machines: list[Machine]) -> str | None:
             instance = router.instance
             if instance.presence.deadline is not None or instance.awaited:
                 return f"{machine.name} {router.name} is on its way: {instance.presence.state}"
-            counts = Takeover.PREPEND in router.configuration.route_policy.takeover  # else nothing follows from it
+            counts = router.configuration.route_policy.takeover - {Takeover.MED}  # else nothing follows from it
             if counts and instance.router.role is Role.ACTIVE and instance.takeovers.failures.deadline is not None:
                 return f"{machine.name} {router.name} remembers silent failures"
         if machine.agent is not None and (arranged := _arranged(machine.agent.node)) is not None:

@@ -5,7 +5,8 @@
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
   time that ExaBGP and the fabric need (``AMPLE_HOLD``, ``AMPLE_LINGER``); who configures less has asked for less.
-- a dead node's routes lose, where silent failures count (``takeover = ["prepend"]``; a MED is as good as the clocks):
+- a dead node's routes lose, where silent failures count (``takeover = ["prepend"]``, over iBGP
+  ``["local-preference"]``; a MED is as good as the clocks):
   once another one is Active and announced, nothing is sent to the dead any more, even if one node after the other dies,
   and the agents of those that took over.
 - who cannot announce takes nothing from who can: a better node that comes back, and whose ExaBGP passes its commands on
@@ -156,7 +157,7 @@ class Service:
         if self._shape.guarded:
             plans.append(self._attack)
         # What nodes have counted of silences in trouble need not be the same: they begin when nothing counts.
-        if "prepend" in self._shape.takeover and not any(map(_counts, self._machines)):
+        if {"prepend", "local-preference"}.intersection(self._shape.takeover) and not any(map(_counts, self._machines)):
             plans.append(self._silence)
         yield from random.choice(plans)(active, random)
 

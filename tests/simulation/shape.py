@@ -136,8 +136,6 @@ class Shape:
         ]
         if node.mode is not None:
             lines.append('authentication = "nodes"')
-        if "prepend" in self.takeover:
-            lines.append("local_as = 65010")
         for family in self.families:
             lines += [
                 f"[virtual_router.{NAMES[family]}]",
@@ -167,7 +165,7 @@ class Shape:
                 lines.append(f"next_hop = {{ {', '.join(own)} }}")
             if self.wide:
                 lines.append(f'announce = ["{WIDE[family]}"]')
-            if "prepend" in self.takeover:
+            if self.takeover not in ((), ("med",)):
                 lines.append(f"stale_for = {self.stale_for}")
         if node.mode is not None:
             lines += [
@@ -240,11 +238,13 @@ def draw(random: Random) -> Shape:
     preempt = random.random() < 0.7
     orderly = random.random() < 0.3
     paths = random.choices((2, 3), (80, 20))[0]
-    takeover = random.choice(((), ("med",), ("prepend",), ("med", "prepend")))
+    takeover: tuple[str, ...] = random.choice(((), ("med",), ("prepend",), ("med", "prepend")))
     stale_for = max(1.0, random.choice((4, 10, 20)) * interval, 3.0 * random.random())
     if random.random() < 0.05 and interval >= 0.3:
         stale_for = 180.0
     hold = random.choice((0.0, 0.2, 1.0, 2.0))
+    if internal := random.random() < 0.3:
+        takeover = tuple("local-preference" if one == "prepend" else one for one in takeover)
     return Shape(
         nodes=_nodes(random, count, families, interval),
         paths=paths,
@@ -259,7 +259,7 @@ def draw(random: Random) -> Shape:
         standby=not orderly and random.random() < 0.3,
         takeover=takeover,
         stale_for=round(stale_for, 2),
-        internal="prepend" not in takeover and random.random() < 0.3,
+        internal=internal,
         min_sessions=random.choice((0, 1, 1, paths)),
         startup_hold=random.choice((1.0, 3.0, 10.0)),
         window=max(math.ceil(3 * interval), random.choice((1, 5))),

@@ -413,7 +413,7 @@ def test_a_killed_agent_still_knows_earlier_silent_failures(fabric: Fabric, line
     """The routers keep the route of a failed node until their hold time expires, and prefer it to a longer one."""
     a, b = fabric.a, fabric.b
     for host in (a, b):
-        host.configure(checks=["local_as = 65010", 'takeover = ["prepend"]'])
+        host.configure(checks=['takeover = ["prepend"]'])
     fabric.start(line)
     before = fabric.bird.lengths(fabric.vip)["a0"]
     a.exabgp.send_signal(signal.SIGSTOP)

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, Terms
 from exavrrp.pump import LONGEST_LINE, Lines
 from exavrrp.routes import Attributes, Level, Network, Route
 from exavrrp.speaker import (
@@ -49,7 +49,7 @@ from exavrrp.speaker.channel import PULSE
 from exavrrp.speaker.dialects import V4, V5
 from exavrrp.speaker.variants import EXPLICIT, variants
 from exavrrp.system.exabgp import ExaBGP
-from exavrrp.takeover import RouteContext, RoutePolicy, prepended
+from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
 from tests.system.conftest import LIMIT
 from tests.system.running import listens, wait_until
 
@@ -518,14 +518,18 @@ class Site:
         families_over_ipv6: str = "ipv6 unicast;",
         more: str = "",
         asn: int = 65000,
+        internal: int | None = None,
         twins: bool = False,
         alike: bool = False,
     ) -> None:
-        """``twins``: a second IPv4 session to each router, from another address; ``alike``: all are fe80::1."""
+        """``internal``: the number of the router that is in our AS; ``alike``: all are fe80::1; ``twins``: a second
+        IPv4 session to each router, from another address.
+        """
         self.directory = directory
         self.server = namespace()
         bird = LINK_LOCAL if alike else BIRD
-        self.routers = [Router(namespace(), number, directory, asn, bird) for number in range(routers)]
+        numbers = [65010 if number == internal else asn for number in range(routers)]
+        self.routers = [Router(namespace(), number, directory, one, bird) for number, one in enumerate(numbers)]
         for number, router in enumerate(self.routers):
             cable(self.server, f"eth{number}", router.namespace, "eth0")
             for end, host, interface in ((2, self.server, f"eth{number}"), (1, router.namespace, "eth0")):
@@ -545,14 +549,14 @@ class Site:
         relay = directory / "relay.py"
         relay.write_text(RELAY)
         configuration = f"process agent {{ run {sys.executable} {relay} {directory / 'relay'}; encoder json; }}\n"
-        for router in self.routers:
+        for router, number in zip(self.routers, numbers, strict=True):
             sessions = {router.sessions[0]: families_over_ipv4, router.sessions[1]: families_over_ipv6}
             if twins:
                 sessions[router.twin] = families_over_ipv4
             for session, families in sessions.items():
                 ends = {"remote": session.peer, "local": session.local}
                 where = f"source-interface eth{self.routers.index(router)};" if alike else ""
-                configuration += NEIGHBOR.format(**ends, families=families, asn=asn, more=where + more)
+                configuration += NEIGHBOR.format(**ends, families=families, asn=number, more=where + more)
         (directory / "exabgp.conf").write_text(configuration)
         with (directory / "exabgp.log").open("w") as log:
             self.exabgp = self.server.popen(
@@ -1269,7 +1273,7 @@ def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) ->
     async def body() -> None:
         await until(lambda: len(re.findall(r"established", "\n".join(plugin.ask(V5.PROBE)))) == 2)
         for times, network in enumerate((VIP6, OTHER6)):
-            attributes = Attributes(med=times, as_path=prepended((), 3 * times, 65010))
+            attributes = Attributes(med=times, as_path=(65010,) * (3 * times + 1) if times else ())
             plugin.ask(V5.announce(Route(network, attributes)))
         plugin.ask(V5.announce(route(MARK6)))
         await until(lambda: str(MARK6) in site.router.routes())
@@ -1280,6 +1284,46 @@ def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) ->
         else:
             assert found[str(VIP6)]["as_path"] == "65010"
             assert found[str(OTHER6)]["as_path"] == "65010 65010 65010 65010"
+
+    run(body())
+
+
+@system
+@whenever_it_answers
+def test_each_kind_of_session_gets_the_route_in_its_own_form(build: Build, until: "Until", run: "Run") -> None:
+    """Our AS number and the kind of each session are learned from ExaBGP. A silent failure makes the path to an eBGP
+    neighbour shorter, and the local preference at an iBGP neighbour greater, which no other one sees.
+    """
+    site = build(routers=2, internal=1)
+    external, internal = site.routers
+    external.start()
+    policy = RoutePolicy.derived(Attributes(prepend=3), frozenset({Takeover.PREPEND, Takeover.LOCAL_PREFERENCE}))
+    plugin = site.plugin()
+
+    def shown(router: Router) -> tuple[str, str]:
+        found = router.routes().get(str(VIP6), {})
+        return found.get("as_path", ""), found.get("local_pref", "")
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *policy.routes(VIP6)) as (exabgp, told):
+            exabgp.set([Route(VIP6, policy.active)])
+            await until(lambda: up(exabgp, external) and exabgp.settled)
+            await until(lambda: shown(external) == ("65010 65010 65010 65010", "100"))
+            internal.start()
+            await until(lambda: up(exabgp, external, internal) and exabgp.settled)
+            await until(lambda: shown(internal) == ("", "100"))
+            exabgp.set([Route(VIP6, policy.at(Level.ACTIVE, RouteContext(silent_failures=1)))])
+            await until(lambda: exabgp.settled)
+            await until(lambda: shown(external) == ("65010 65010 65010", "100"))
+            await until(lambda: shown(internal) == ("", "101"))
+            terms = told.of(Configured)[-1].terms
+            assert [terms[router.sessions[1]] for router in site.routers] == [
+                Terms(65010, 65000, 90),
+                Terms(65010, 65010, 90),
+            ]
+            exabgp.set([])
+            await until(lambda: exabgp.settled and not any(router.routes() for router in site.routers))
+            assert not told.of(Refused) + told.of(Silent) + told.of(Anomaly)
 
     run(body())
 

@@ -210,8 +210,11 @@ def _without_effect(document: Document, keys: Keys, router: VirtualRouter) -> No
             f'has no effect without standby = "announce" in {dotted(("virtual_router", router.name))}; write that, or'
             " remove this table",
         )
-    if Takeover.PREPEND not in router.route_policy.takeover and router.stale_for != schema.Bgp().stale_for:
-        document.warning((*keys, "stale_for"), 'has no effect without takeover = ["prepend"]; write that, or remove it')
+    if not router.route_policy.takeover - {Takeover.MED} and router.stale_for != schema.Bgp().stale_for:
+        document.warning(
+            (*keys, "stale_for"),
+            'has no effect without "prepend" or "local-preference" in takeover; write one of them, or remove it',
+        )
 
 
 def _unannounced(document: Document, keys: Keys, router: VirtualRouter) -> None:

@@ -432,6 +432,7 @@ HEALTHCHECK: Mapping[str, Counterpart] = {
     "disabled_community": such(
         LEAVING, 'communities = ["65010:8"]', "while the addresses move; a drained node withdraws"
     ),
+    "local_as": nothing("ExaBGP tells the agent our AS number in each session"),
     "up_as_path": such(BGP, "as_path = [65010, 65010]"),
     "down_as_path": such(
         STANDBY,

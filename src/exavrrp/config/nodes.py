@@ -29,7 +29,7 @@ FIRST, STEP = 250, 10
 DERIVED = ("sources", "peers")
 """Keys of ``[agent]`` that follow from the tables of the nodes."""
 
-OWN = ("interfaces", "local_as")
+OWN = ("interfaces",)
 """Keys of ``[agent]`` that a node may have for itself."""
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(schema.VirtualRouter)}

@@ -88,14 +88,15 @@ Weight = Annotated[
     ),
 ]
 Count = Annotated[int, Meta(ge=1, le=1000, description="a whole number of runs from 1 to 1000")]
-# RFC 7607: AS 0 must not be sent.
-LocalAs = Annotated[
-    int, Meta(ge=1, le=0xFFFFFFFF, description="our own AS number, from 1 to 4294967295 (for eBGP neighbours only)")
-]
 Prepend = Annotated[
     int,
     # Routers are often told to refuse paths of more than 50 or 75; a longer one than anybody's does not need more.
     Meta(ge=0, le=32, description="how many times more to put our own AS number before the path, from 0 to 32"),
+]
+FurtherPrepend = Annotated[
+    int,
+    # That of a leaving route is two more than an Active's, if it is derived.
+    Meta(ge=0, le=34, description="how many times more to put our own AS number before the path, from 0 to 34"),
 ]
 Communities = Annotated[
     tuple[
@@ -164,7 +165,6 @@ class Node(Struct, frozen=True, kw_only=True):
     sources: Sources
     priority: Priority | None = None
     interfaces: Interfaces | None = None
-    local_as: LocalAs | None = None
 
 
 class Agent(Struct, frozen=True, kw_only=True):
@@ -202,7 +202,6 @@ class Agent(Struct, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    local_as: LocalAs | None = None
     scheduling: Annotated[
         Literal["normal", "realtime"],
         Meta(description='"normal", or "realtime" to run before every ordinary process'),
@@ -219,7 +218,7 @@ class Level(Struct, frozen=True, kw_only=True):
     communities: Communities | None = None
     large_communities: LargeCommunities | None = None
     as_path: AsPath | None = None
-    prepend: Prepend | None = None
+    prepend: FurtherPrepend | None = None
     next_hop: NextHop | None = None
     neighbors: Neighbors | None = None
 
@@ -227,8 +226,8 @@ class Level(Struct, frozen=True, kw_only=True):
 class Bgp(Struct, frozen=True, kw_only=True):
     """``[virtual_router.NAME.bgp]``: the attributes of the routes that an Active announces, and how the others follow.
 
-    ``local_as`` that is None comes from ``[agent]``, ``prepend`` from ``takeover``. ``as_path``, ``local_as`` and
-    ``prepend`` are for eBGP neighbours: to an iBGP neighbour a path with our own number in it is a loop, and refused.
+    ``prepend`` that is None comes from ``takeover``. ``as_path`` is for eBGP neighbours: to an iBGP neighbour a path
+    with our own number in it is a loop, and refused.
     ``announce`` that is None means the host route of each address, ``takeover`` by MED where no ``med`` is written.
     """
 
@@ -241,14 +240,19 @@ class Bgp(Struct, frozen=True, kw_only=True):
     communities: Communities = ()
     large_communities: LargeCommunities = ()
     as_path: AsPath = ()
-    local_as: LocalAs | None = None
     prepend: Prepend | None = None
     next_hop: NextHops = "self"
     neighbors: Neighbors = ()
     takeover: (
         Annotated[
-            tuple[Annotated[Literal["med", "prepend"], Meta(description='"med" or "prepend"')], ...],
-            Meta(description='a list of "med", "prepend", both or none: ["prepend"]'),
+            tuple[
+                Annotated[
+                    Literal["med", "prepend", "local-preference"],
+                    Meta(description='"med", "prepend" or "local-preference"'),
+                ],
+                ...,
+            ],
+            Meta(description='a list of "med", "prepend" and "local-preference", or an empty one: ["med", "prepend"]'),
         ]
         | None
     ) = None

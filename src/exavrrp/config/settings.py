@@ -46,7 +46,6 @@ class Agent:
     """for what outlives a boot: which routers are drained"""
     control_group: str | None
     """who besides the agent's own user may use the control socket"""
-    local_as: int | None
     """our own AS number towards eBGP neighbours; None: not told"""
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool

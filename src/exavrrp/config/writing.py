@@ -49,18 +49,10 @@ def _attributes(policy: RoutePolicy, *, standby: bool) -> dict[str, dict[str, ob
     """The tables of ``policy`` by their names below ``[virtual_router.NAME]``."""
     active = _values(policy.active)
     inherited = ("next_hop", "neighbors") if policy.active.next_hops else ()
-    active["as_path"] = policy.active.as_path[policy.prepends :]
-    found: dict[str, dict[str, object]] = {
-        "bgp": {
-            **active,
-            "local_as": policy.local_as,
-            "prepend": policy.prepends,
-            "takeover": tuple(sorted(policy.takeover)),
-        }
-    }
+    found: dict[str, dict[str, object]] = {"bgp": {**active, "takeover": tuple(sorted(policy.takeover))}}
     if standby:
-        found["bgp.standby"] = {**_values(policy.standby, inherited), "prepend": 0}
-    found["bgp.leaving"] = {**_values(policy.leaving, inherited), "prepend": 0}
+        found["bgp.standby"] = _values(policy.standby, inherited)
+    found["bgp.leaving"] = _values(policy.leaving, inherited)
     return found
 
 

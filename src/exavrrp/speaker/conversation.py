@@ -79,7 +79,7 @@ class Conversation:
         """``pulse``: seconds without a line from ExaBGP after which a heartbeat probe is sent, None: never, and no
         neighbour is tried.
         """
-        self.prefixes = Prefixes()
+        self.prefixes = Prefixes(knows_numbers=pulse is None)
         """what is desired of each prefix of ours, and what has been sent"""
         self._channel = Channel(pulse)
         self._greeting = Greeting()
@@ -252,8 +252,8 @@ class Conversation:
         """One line from ExaBGP. Never raises, whatever the line is."""
         self._channel.word = now
         match event_in(line):
-            case Change(session, up, selector):
-                events = self._changed(session, selector, up=up)
+            case Change() as change:
+                events = self._changed(change)
             case None if line.startswith("{"):
                 events = []
             case None:
@@ -386,17 +386,21 @@ class Conversation:
 
     # Neighbours
 
-    def _changed(self, session: Session, selector: str, *, up: bool) -> list[Event]:
-        self._channel.changed(session)
-        if up:
+    def _changed(self, change: Change) -> list[Event]:
+        self._channel.changed(change.session)
+        if change.up:
             self.prefixes.repeat_everything()
             self._neighbors.detail_due = self._neighbors.detail_due or self._channel.pulse is not None
-        return self._neighbors.changed(session, selector, up=up)
+        events = self._neighbors.changed(change.session, change.selector, change.terms, up=change.up)
+        if self.prefixes.knows_numbers:
+            self.prefixes.learn(self._neighbors.numbers)
+        return events
 
     def _detailed(self, probe: DetailProbe | None, now: float) -> list[Event]:
         """Both ends of each session are told, or (None) are not."""
         told = self._neighbors.not_detailed(now) if probe is None else self._neighbors.detailed(probe, now)
         events, new = told
+        self.prefixes.learn(self._neighbors.numbers)
         if new:
             self.prefixes.repeat_everything()
         return events

@@ -12,13 +12,13 @@ ASCII: ExaBGP ends the plugin for it) is refused here again. Observations hold f
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from exavrrp.neighbors import Session
-from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Network, Route
+from exavrrp.neighbors import Session, Terms
+from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, LARGEST, Attributes, Network, Route
 from exavrrp.speaker.events import Anomaly, Stopping
 from exavrrp.speaker.variants import BRIEF, Variant
 from exavrrp.vrrp.packet import Address
@@ -28,12 +28,22 @@ _HEADING = re.compile(r"Peer\s+AS\s+up/down\s")
 _BLOCK = re.compile(r"Neighbor (\S+)")
 _LOCAL = re.compile(r"\s+local\s+(\S+)\s*")
 _STATE = re.compile(r"\s+state\s+(\S+)\s*")
+_NUMBERS = re.compile(r"\s+AS\s+(\d+)\s+(\d+)\s*")
+_HOLD = re.compile(r"\s+hold-time\s+(\d+)\s+(\d+)\s*")
+"""the remote one is ``n/a`` while the session was not up"""
 _FAMILY = re.compile(r"\s+ipv([46]) unicast:\s+enabled\s+(enabled|disabled|n/a)\s.*")
 _ROUTE = re.compile(r"(?:neighbor )?(\S+) ipv[46] unicast (\S+) next-hop .*")
 _ESTABLISHED = "established"
 _TEXT_STATE = re.compile(r"neighbor \S+ (connected|up|down)( |$)")
 _TEXT_SHUTDOWN = re.compile(r"shutdown \d+ \d+")
 """What a process with ``encoder text`` is told instead of JSON."""
+
+
+LONGEST_NUMBER = 10
+"""Digits of a number of 32 bits; Python refuses to read one of thousands."""
+
+LONGEST_HOLD = 0xFFFF
+"""Seconds (RFC 4271 §4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,8 @@ class Change:
     up: bool
     selector: str
     """the words that choose the session, each address as ExaBGP writes it: it compares text"""
+    terms: Terms | None = None
+    """its AS numbers"""
 
 
 @dataclass(slots=True)
@@ -54,6 +66,7 @@ class Detail:
     selectors: dict[Session, str]
     families: dict[Session, frozenset[int] | None]
     """4 and 6, as far as both ends have agreed upon them; None: it was not up yet"""
+    terms: dict[Session, Terms] = field(default_factory=dict)
     peer: Address | None = None
     """the neighbour whose lines come now"""
     local: Address | None = None
@@ -101,6 +114,7 @@ class Dialect:
     def _line(self, verb: str, routes: Sequence[Route], variant: Variant) -> str:
         attributes = routes[0].attributes
         assert not attributes.next_hops, "parts() makes what one command can say"
+        assert not attributes.prepend, "parts() makes the path as sent"
         assert {(one.attributes, one.network.version) for one in routes} == {(attributes, routes[0].network.version)}
         written = _attribute_words(attributes, variant)
         # Each neighbour as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
@@ -133,7 +147,9 @@ class Dialect:
         return address(words[0]) if len(words) >= 6 and words[-3] == _ESTABLISHED else None
 
     def read_detail(self, detail: Detail, line: str) -> None:
-        """A line of the answer for both ends: a session's neighbour, our end, its state, its families."""
+        """A line of the answer for both ends: a session's neighbour, our end, its state, its AS numbers, its hold time,
+        its families.
+        """
         if found := _BLOCK.fullmatch(line):
             detail.peer, detail.local = address(found[1]), None
             detail.words = selector(found[1], None)
@@ -146,6 +162,13 @@ class Dialect:
             detail.up[session] = found[1].lower() == _ESTABLISHED
             detail.selectors[session] = detail.words
             detail.families[session] = None
+        elif detail.peer is not None and (found := _NUMBERS.fullmatch(line)):
+            if (terms := _terms(found[1], found[2])) is not None:
+                detail.terms[Session(detail.peer, detail.local)] = terms
+        elif detail.peer is not None and (found := _HOLD.fullmatch(line)):
+            session = Session(detail.peer, detail.local)
+            if (known := detail.terms.get(session)) is not None:
+                detail.terms[session] = replace(known, hold_time=_smaller(found[1], found[2]))
         elif detail.peer is not None and (found := _FAMILY.fullmatch(line)) and found[2] != "n/a":
             session = Session(detail.peer, detail.local)
             agreed = frozenset({int(found[1])}) if found[2] == "enabled" else frozenset()
@@ -200,12 +223,32 @@ def _json_event(line: str) -> Change | Stopping | None:
                 return Stopping()
             case {
                 "type": "state",
-                "neighbor": {"address": {"peer": str(peer), **ends}, "state": "up" | "down" as state},
+                "neighbor": {"address": {"peer": str(peer), **ends}, "state": "up" | "down" as state, **more},
             }:
                 session = Session(ip_address(peer), address(ends.get("local")))
                 local = None if session.local is None else str(ends["local"])
-                return Change(session, state == "up", selector(peer, local))
+                return Change(session, state == "up", selector(peer, local), _asn(more))
     return None
+
+
+def _asn(told: Mapping[object, object]) -> Terms | None:
+    """The AS numbers of a session; None while one is not known (``auto``)."""
+    match told.get("asn"):
+        case {"local": int(local), "peer": int(peer)}:
+            return _terms(str(local), str(peer))
+    return None
+
+
+def _terms(local: str, peer: str) -> Terms | None:
+    """None if they are no AS numbers (RFC 6793, RFC 7607)."""
+    numbers = [int(one) for one in (local, peer) if len(one) <= LONGEST_NUMBER]
+    return Terms(*numbers) if len(numbers) == 2 and all(0 < one <= LARGEST for one in numbers) else None
+
+
+def _smaller(one: str, another: str) -> int | None:
+    """Of two hold times (RFC 4271 §4.2); None if they are none."""
+    seconds = min(int(each) if len(each) <= LONGEST_NUMBER else LARGEST for each in (one, another))
+    return seconds if seconds <= LONGEST_HOLD else None
 
 
 def selector(peer: str, local: str | None) -> str:

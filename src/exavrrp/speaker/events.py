@@ -1,9 +1,9 @@
 """The events that the BGP speaker reports: everything that results from a conversation with ExaBGP; pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, Terms
 from exavrrp.routes import Network, Route
 
 
@@ -38,6 +38,8 @@ class Configured:
 
     families: Mapping[Session, frozenset[int] | None]
     """by session: 4 for IPv4 unicast, 6 for IPv6 unicast, as negotiated; None: it was never up"""
+    terms: Mapping[Session, Terms] = field(default_factory=dict)
+    """of each session whose AS numbers are known"""
 
 
 @dataclass(frozen=True, slots=True)

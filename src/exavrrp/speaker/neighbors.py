@@ -22,7 +22,8 @@ from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 
-from exavrrp.neighbors import Session, ordered
+from exavrrp.neighbors import Session, Terms, ordered
+from exavrrp.routes import OwnNumbers
 from exavrrp.speaker.channel import DetailProbe, Probe
 from exavrrp.speaker.dialects import selector
 from exavrrp.speaker.events import Configured, Event, Neighbor
@@ -107,6 +108,9 @@ class Neighbors:
         self.detail_at: float | None = None
         """when the probe for both ends is due again"""
         self._families: dict[Session, frozenset[int] | None] = {}
+        self._terms: dict[Session, Terms] = {}
+        self._told: dict[Session, Terms] = {}
+        """those that were reported"""
         self._selectors: dict[Session, str] = {}
         """the words that choose a session, as ExaBGP spells the addresses: it compares text"""
         self._rows: Counter[Address] = Counter()
@@ -126,9 +130,21 @@ class Neighbors:
         """The words that choose it."""
         return self._selectors.get(session) or selector(str(session.peer), None)
 
-    def changed(self, session: Session, words: str, *, up: bool) -> list[Event]:
+    @property
+    def numbers(self) -> OwnNumbers:
+        """Our own AS number in each session, as far as it is known."""
+        named = {one.peer for one in self._terms if one.local is not None}
+        return {
+            session: None if terms.internal else terms.local_as
+            for session, terms in self._terms.items()
+            if session.local is not None or session.peer not in named
+        }
+
+    def changed(self, session: Session, words: str, terms: Terms | None, *, up: bool) -> list[Event]:
         """ExaBGP reports a change: an ``up`` is a new session, whatever was known."""
         self._selectors[session] = words
+        if terms is not None:
+            self._terms[session] = terms
         if up:
             self.audience.came_up(session)
         # What was counted without a name is this one, or is found again by the next probe.
@@ -172,9 +188,10 @@ class Neighbors:
         self._selectors = detail.selectors
         up = {one for one, established in detail.up.items() if established} - probe.changed
         events, new = self._found(up, self.established - up - probe.changed)
-        if self._families != detail.families:
-            self._families = detail.families
-            events.append(Configured(dict(detail.families)))
+        if (self._families, self._told) != (detail.families, detail.terms):
+            self._families, self._told = detail.families, detail.terms
+            events.append(Configured(dict(detail.families), dict(detail.terms)))
+        self._terms = dict(detail.terms)
         return events, new
 
     def not_detailed(self, now: float) -> tuple[list[Event], bool]:

@@ -5,11 +5,11 @@ at the start for all forms there are: a predecessor may have used them. A form m
 one does not name any more get a withdraw, after the others got the new one (``Kind.WITHDRAW_REST``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, ordered
 from exavrrp.routes import Network, Route
 from exavrrp.speaker.dialects import Dialect
 from exavrrp.speaker.variants import BRIEF, Variant
@@ -109,6 +109,16 @@ class Prefix:
         self.generation += 1
         self.announced = self.carried_out = False
         self.withdrawn.clear()
+
+    def succeed(self, before: Sequence["Prefix"], desired: Route | None) -> None:
+        """Take over what other lanes of the same prefix were told: this one's neighbours were among theirs."""
+        ours = {one for route, _ in self.sent_forms for one in route.attributes.neighbors}
+        told = (_for(ours, form) for one in before for form in one.sent_forms)
+        forms = dict.fromkeys((*self.sent_forms, *(form for form in told if form is not None)))
+        self.sent_forms = list(forms)[-FORMS:]
+        self.generation = max(one.generation for one in before) + 1
+        self.accepted = any(one.may_be_announced for one in before)
+        self.desired, self.offered = desired, desired is not None
 
     def fail(self, neighbors: Neighbors) -> int:
         """A command for these has failed; how often that was in a row."""
@@ -223,6 +233,17 @@ class Prefix:
         self.sent_forms = left or [next(iter(self.withdrawn.values()))]
         self.unconfirmed = False
         return not left
+
+
+def _for(ours: Collection[Session], form: Form) -> Form | None:
+    """``form`` as these of its neighbours got it, empty: all of them; None: none of them did."""
+    route, variant = form
+    named = route.attributes.neighbors
+    if not named or not ours:
+        chosen: Neighbors | None = tuple(sorted(ours, key=ordered))
+    else:
+        chosen = tuple(one for one in sorted(ours, key=ordered) if any(other.covers(one) for other in named)) or None
+    return None if chosen is None else (Route(route.network, replace(route.attributes, neighbors=chosen)), variant)
 
 
 def _without(neighbors: Neighbors, others: Neighbors) -> Neighbors:

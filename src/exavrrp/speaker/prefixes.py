@@ -10,15 +10,20 @@ prefix of its own. ExaBGP keeps a table and a queue for each neighbour, so comma
 other where it matters. A prefix is carried out when all its lanes are; but as ``done`` to one command for all means one
 neighbour at least, a lane that is certainly refused does not matter as long as another one is carried out.
 
+**Our own AS number** belongs to a session, and a path may depend on it. So desired routes are ``resolved`` with the
+numbers of all sessions (``learn``): where eBGP and iBGP sessions, or different numbers, are mixed, the sessions of each
+kind have a lane of their own. What depends on them waits until they are known, and where they change, each lane begins
+with the memory of those before it as soon as nothing of the prefix is unanswered.
+
 **Many at once.** Prefixes of one family of which the same is to be sent go out in one command (``BATCH``), whose answer
 is that of all of them. If it is ``error``, each is sent by itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
-from exavrrp.neighbors import Session, overlap
-from exavrrp.routes import Network, Route
+from exavrrp.neighbors import Session, ordered, overlap
+from exavrrp.routes import NO_NUMBERS, Network, OwnNumbers, Route
 from exavrrp.speaker.events import Answered, Event, Refused, Silent
 from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefix
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, Rotation
@@ -43,7 +48,9 @@ def backoff(times: int) -> float:
 class Prefixes:
     """Every prefix of ours. All times are seconds of one monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, knows_numbers: bool = True) -> None:
+        """``knows_numbers``: False if what depends on our AS numbers is to wait until they are known (``learn``)."""
+        self.knows_numbers = knows_numbers
         self.desired: dict[Network, Route] = {}
         """every other one of ours is to be withdrawn"""
         self.begun = False
@@ -52,6 +59,13 @@ class Prefixes:
         self.rotation = Rotation()
         self.due: dict[Lane, None] = {}
         self._of_network: dict[Network, tuple[Lane, ...]] = {}
+        self._forms: dict[Network, list[Route]] = {}
+        """all that may be announced of it, whatever our AS numbers are"""
+        self._numbers = NO_NUMBERS
+        self._resolved: dict[Network, OwnNumbers] = {}
+        """those with which the lanes of a network were made"""
+        self._outdated: set[Network] = set()
+        """networks with lanes made with other numbers than now"""
         self._retries: dict[Lane, float] = {}
         self._repeats: dict[Lane, float] = {}
         self._unverified: dict[Lane, None] = {}
@@ -66,7 +80,8 @@ class Prefixes:
         forms: dict[Network, list[Route]] = {}
         for route in ours:
             forms.setdefault(route.network, []).append(route)
-        made = {network: _made(some) for network, some in forms.items()}
+        numbers = {network: self._numbers_of(network, some) for network, some in forms.items()}
+        made = {network: _made(some, numbers[network]) for network, some in forms.items()}
         known = {network: lanes for network, lanes in made.items() if self._goes_on(network, lanes)}
         for network in [one for one in self._of_network if one not in known]:
             if network in made or not self.begun:
@@ -75,6 +90,8 @@ class Prefixes:
                 self._leaving[network] = inf
                 self._desire({network: None})
         for network, lanes in made.items():
+            self._forms[network], self._resolved[network] = forms[network], numbers[network]
+            self._outdate(network)
             if network in known:
                 self._leaving.pop(network, None)
                 for lane, prefix in lanes.items():
@@ -84,6 +101,55 @@ class Prefixes:
             self.lanes |= lanes
             for lane in lanes if self.begun else ():
                 self.renew(lane)
+
+    def _numbers_of(self, network: Network, forms: Iterable[Route]) -> OwnNumbers:
+        """The AS numbers that lanes for these forms are made with: for now those of the lanes that there are."""
+        if network in self._of_network:
+            return self._resolved[network]
+        return self._numbers if any(one.attributes.needs_own_as for one in forms) else NO_NUMBERS
+
+    def _outdate(self, network: Network) -> None:
+        before, now = self._resolved[network], self._needed(network)
+        if set(before.values()) != set(now.values()) or (_are_mixed(now) and before != now):
+            self._outdated.add(network)
+        else:
+            self._outdated.discard(network)
+
+    def learn(self, numbers: OwnNumbers) -> None:
+        """Our own AS number in each session."""
+        if self.knows_numbers and numbers == self._numbers:
+            return
+        self.knows_numbers, self._numbers = True, numbers
+        for network in self._of_network:
+            self._outdate(network)
+
+    def _resolve(self) -> None:
+        """Make the lanes anew that were made with other numbers, if nothing of their prefix is unanswered."""
+        for network in [
+            one for one in self._outdated if not any(self.lanes[lane].unanswered for lane in self._of_network[one])
+        ]:
+            self._outdated.discard(network)
+            self._resolved[network] = self._needed(network)
+            before = [self.lanes.pop(lane) for lane in self._of_network[network]]
+            for lane in self._of_network[network]:
+                for some in (self.due, self._retries, self._repeats, self._unverified):
+                    some.pop(lane, None)
+            made = _made(self._forms[network], self._resolved[network])
+            parts = self._lanes_of(self.desired[network]) if network in self.desired else {}
+            for lane, prefix in made.items():
+                prefix.succeed(before, parts.get(lane))
+            self.lanes |= made
+            self._of_network[network] = tuple(made)
+            for lane in made if self.begun else ():
+                self.renew(lane)
+            self._choose_variants(made)
+
+    def _needed(self, network: Network) -> OwnNumbers:
+        """The AS numbers with which its lanes are to be made."""
+        return self._numbers if self._waits(network) else NO_NUMBERS
+
+    def _lanes_of(self, route: Route) -> dict[Lane, Route]:
+        return _lanes(route, self._resolved[route.network])
 
     def _goes_on(self, network: Network, lanes: Mapping[Lane, Prefix]) -> bool:
         """Whether anything was said of it, and it can have these forms without a withdraw. Raises ValueError."""
@@ -113,6 +179,8 @@ class Prefixes:
         for lane in self._of_network.pop(network):
             del self.lanes[lane]
         self._leaving.pop(network, None)
+        self._outdated.discard(network)
+        del self._forms[network], self._resolved[network]
 
     def _forget_in_time(self) -> None:
         """What has been withdrawn for so long that it stands in no queue is ours no more."""
@@ -126,8 +194,8 @@ class Prefixes:
         """By lanes, which are the same for each route to a prefix. Raises KeyError, ValueError."""
         if route.network in self._leaving:
             raise KeyError(route.network)
-        parts = _lanes(route)
-        if self._of_network[route.network] != tuple(parts):
+        parts = self._lanes_of(route)
+        if not parts.keys() <= set(self._of_network[route.network]):
             raise ValueError(f"{route.prefix} is to have next hops for other neighbours than before")
         return parts
 
@@ -163,7 +231,7 @@ class Prefixes:
                 self.desired.pop(network, None)
             else:
                 self.desired[network] = route
-            parts = {} if route is None else _lanes(route)
+            parts = {} if route is None else self._lanes_of(route)
             for lane in lanes:
                 self.lanes[lane].desire(parts.get(lane))
                 self.renew(lane)
@@ -259,13 +327,19 @@ class Prefixes:
     def next(self, room: int) -> list[tuple[Instruction, ...]]:
         """What to send now, at most ``room`` prefixes, by commands."""
         batches: dict[object, list[Instruction]] = {}
-        for lane in list(self.due)[: max(room, 0)]:
+        self._resolve()
+        due = [lane for lane in self.due if self.knows_numbers or not self._waits(lane[0])]
+        for lane in due[: max(room, 0)]:
             del self.due[lane]
             instruction = self.lanes[lane].next(lane)
             batches.setdefault(instruction.key, []).append(instruction)
         return [
             tuple(batch[begin : begin + BATCH]) for batch in batches.values() for begin in range(0, len(batch), BATCH)
         ]
+
+    def _waits(self, network: Network) -> bool:
+        """Whether nothing can be sent of it before our AS numbers are known."""
+        return any(one.attributes.needs_own_as for one in self._forms[network])
 
     # What came of it
 
@@ -400,12 +474,12 @@ class Prefixes:
             self.due[lane] = None
 
 
-def _made(forms: Iterable[Route]) -> dict[Lane, Prefix]:
+def _made(forms: Iterable[Route], numbers: OwnNumbers) -> dict[Lane, Prefix]:
     """The lanes of a prefix of which nothing was said yet. Raises ValueError."""
     made: dict[Lane, Prefix] = {}
     for whole in forms:
-        parts = _lanes(whole)
-        if made and tuple(made) != tuple(parts):
+        parts = _lanes(whole, numbers)
+        if made and tuple(made) != tuple(parts) and (whole.attributes.next_hops or not _are_mixed(numbers)):
             raise ValueError(f"{whole.prefix} is to have next hops for other neighbours than before")
         for lane, route in parts.items():
             prefix = made.setdefault(lane, Prefix([]))
@@ -426,7 +500,20 @@ def _comparable(prefix: Prefix, route: Route) -> None:
         )
 
 
-def _lanes(route: Route) -> dict[Lane, Route]:
+def _are_mixed(numbers: OwnNumbers) -> bool:
+    return len(set(numbers.values())) > 1
+
+
+def _lanes(route: Route, numbers: OwnNumbers) -> dict[Lane, Route]:
     """``route`` as ExaBGP has to be told, in one command for each set of neighbours that share its attributes."""
-    parts = route.attributes.parts()
+    parts = route.attributes.parts(numbers)
+    if _are_mixed(numbers) and not route.attributes.next_hops:
+        # States may name different neighbours: a lane is for all sessions that have the same number.
+        return {(route.network, _alike(one.neighbors, numbers)): Route(route.network, one) for one in parts}
     return {(route.network, one.neighbors if len(parts) > 1 else ()): Route(route.network, one) for one in parts}
+
+
+def _alike(neighbors: Sequence[Session], numbers: OwnNumbers) -> tuple[Session, ...]:
+    """All sessions with the same AS number of ours as in these."""
+    own = next((own for session, own in numbers.items() if neighbors[0].covers(session)), None)
+    return tuple(sorted((session for session, each in numbers.items() if each == own), key=ordered))

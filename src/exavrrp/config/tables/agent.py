@@ -25,7 +25,6 @@ def read(document: Document, table: schema.Agent) -> Agent:
         state_directory=_state_directory(document, table.state_directory),
         persistent_directory=table.persistent_directory,
         control_group=table.control_group,
-        local_as=table.local_as,
         scheduling=table.scheduling,
         lock_memory=table.lock_memory,
         authentication=authentication(document, ("agent", "authentication"), table.authentication),

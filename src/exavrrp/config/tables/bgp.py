@@ -1,6 +1,6 @@
 """The tables ``[virtual_router.NAME.bgp]``, ``….bgp.standby]`` and ``….bgp.leaving]`` → the attributes of each state.
 
-This file owns what these tables mean: which keys are derived from which, and when our own AS number must be known.
+This file owns what these tables mean, and which keys are derived from which.
 """
 
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from exavrrp.config.diagnosis import Document, dotted
 from exavrrp.config.places import Keys
 from exavrrp.neighbors import Session, overlap
 from exavrrp.routes import Attributes, Level
-from exavrrp.takeover import RoutePolicy, Takeover, derived_leaving, derived_standby, prepended
+from exavrrp.takeover import RoutePolicy, Takeover, derived_leaving, derived_standby, lengthened
 from exavrrp.vrrp.packet import Address
 
 LONGEST_PATH = 255
@@ -32,7 +32,6 @@ def read(
     keys: Keys,
     table: schema.Bgp,
     addresses: tuple[Address, ...],
-    local_as: int | None,
     *,
     standby: bool,
     priority: int,
@@ -41,21 +40,15 @@ def read(
 
     ``priority`` of the router: the Backups of one address must not tie among themselves.
     """
-    local_as = table.local_as or local_as
     usual = (Takeover.MED,) if table.med is None else ()
     takeover = frozenset(
         document.texts((*keys, "takeover"), usual if table.takeover is None else table.takeover, Takeover)
     )
     prepend = table.prepend
     if Takeover.PREPEND in takeover:
-        if local_as is None and not table.as_path and document.sound((*keys, "as_path")):
-            document.problem(
-                (*keys, "takeover"),
-                'holds "prepend", which needs our own AS number; write local_as = 65010 with your number'
-                " (or once in [agent])",
-            )
         if prepend == 0:
             document.problem((*keys, "prepend"), 'is 0, but takeover = ["prepend"] takes prepends away; write 1 to 32')
+            takeover -= {Takeover.PREPEND}  # a stand-in
         prepend = PREPENDS if prepend is None else prepend
     if Takeover.MED in takeover and table.med is not None:
         document.problem(
@@ -65,25 +58,21 @@ def read(
     values = _values(document, keys, table, addresses)
     if Takeover.MED in takeover:
         values.pop("med", None)
-    active = Attributes(**values, as_path=_path(document, keys, table.as_path, prepend, local_as))
+    active = Attributes(**values, as_path=table.as_path, prepend=prepend or 0)
     _reachable(document, keys, active, addresses)
-    if len(active.as_path) <= (prepend or 0):
-        takeover -= {Takeover.PREPEND}  # a stand-in
-    lesser = [
-        _level(document, keys, level, table, derived, addresses=addresses, local_as=local_as)
-        for level, derived in (
-            (Level.STANDBY, derived_standby(active, local_as, priority)),
-            (Level.LEAVING, derived_leaving(active, local_as)),
-        )
-    ]
+    longer = standby or lengthened(active)
+    derived = {
+        Level.STANDBY: derived_standby(active, priority, longer=longer),
+        Level.LEAVING: derived_leaving(active, longer=longer),
+    }
+    lesser = [_level(document, keys, level, table, one, addresses=addresses) for level, one in derived.items()]
     _fits(document, keys, [active, *lesser])
     _named_alike(document, keys, [active, *lesser])
     for level, attributes in zip((Level.STANDBY, Level.LEAVING), lesser, strict=True):
         _named_everywhere(document, (*keys, level.value), active, attributes)
     if not standby:
-        lesser[0] = derived_standby(active, local_as, priority)
-    prepends = (prepend or 0) if Takeover.PREPEND in takeover else 0
-    return RoutePolicy(active, lesser[0], lesser[1], takeover, prepends, local_as)
+        lesser[0] = derived[Level.STANDBY]
+    return RoutePolicy(active, lesser[0], lesser[1], takeover)
 
 
 def _level(
@@ -94,7 +83,6 @@ def _level(
     derived: Attributes,
     *,
     addresses: tuple[Address, ...],
-    local_as: int | None,
 ) -> Attributes:
     """``derived`` with what the table of ``level`` says."""
     table: schema.Level = getattr(active, level)
@@ -110,7 +98,7 @@ def _level(
     found = replace(derived, **_values(document, keys, table, addresses))
     if table.as_path is not None or table.prepend is not None:
         as_path = active.as_path if table.as_path is None else table.as_path
-        found = replace(found, as_path=_path(document, keys, as_path, table.prepend, local_as))
+        found = replace(found, as_path=as_path, prepend=table.prepend or 0)
     if table.next_hop is not None or table.neighbors is not None:
         _reachable(document, keys, found, addresses)
     return found
@@ -133,27 +121,6 @@ def _values(
     elif table.next_hop is not None:
         found["next_hop"] = _next_hop(document, (*keys, "next_hop"), table.next_hop, addresses)
     return {key: value for key, value in found.items() if value is not None}
-
-
-def _path(
-    document: Document, keys: Keys, as_path: tuple[int, ...], prepend: int | None, local_as: int | None
-) -> tuple[int, ...]:
-    if as_path and local_as is not None and as_path[0] != local_as:
-        document.problem(
-            (*keys, "as_path"),
-            f"begins with {as_path[0]}, but our own AS number is {local_as} (local_as); begin with that",
-        )
-    try:
-        return prepended(as_path, prepend or 0, local_as)
-    except ValueError:
-        place = (*keys, "prepend")
-        if place in document:
-            document.problem(
-                place,
-                f"is {prepend}, for which our own AS number must be known; write local_as = 65010 with your number"
-                " (or once in [agent])",
-            )
-        return as_path
 
 
 def _next_hops(
@@ -232,9 +199,9 @@ def _named_alike(document: Document, keys: Keys, levels: Collection[Attributes])
 
 
 def _fits(document: Document, keys: Keys, levels: Collection[Attributes]) -> None:
-    longest = max(len(attributes.as_path) for attributes in levels)
+    longest = max(attributes.length(internal=False) for attributes in levels)
     size = max(
-        4 * len(attributes.communities) + 12 * len(attributes.large_communities) + 4 * len(attributes.as_path)
+        4 * len(attributes.communities) + 12 * len(attributes.large_communities) + 4 * attributes.length(internal=False)
         for attributes in levels
     )
     if longest > LONGEST_PATH:

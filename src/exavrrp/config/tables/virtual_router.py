@@ -78,9 +78,7 @@ def read(
         notify_socket=_notify_socket(document, keys, table),
         notify_timeout=table.notify_timeout,
         standby=standby,
-        route_policy=bgp.read(
-            document, (*keys, "bgp"), table.bgp, addresses, agent.local_as, standby=standby, priority=priority
-        ),
+        route_policy=bgp.read(document, (*keys, "bgp"), table.bgp, addresses, standby=standby, priority=priority),
         stale_for=table.bgp.stale_for,
     )
 
