@@ -4,10 +4,13 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import product
 from unittest.mock import patch
 
 from exavrrp.config import ConfigError, Configuration, Inline, effective, kinds, load, schema, state_directory, whole
 from exavrrp.config.kinds import Http
+from exavrrp.neighbors import Session
+from exavrrp.routes import Route
 from exavrrp.speaker import Conversation
 from exavrrp.speaker.dialects import DIALECTS
 from exavrrp.speaker.variants import variants
@@ -83,15 +86,19 @@ def _usable(found: Configuration) -> None:
         one.sessions()
         Conversation().own([route for network in one.announce for route in one.route_policy.routes(network)])
         for route in one.route_policy.routes(one.announce[0]):
-            for dialect in DIALECTS.values():
-                for variant in variants(route.attributes):
-                    dialect.announce(route, variant)
-                    dialect.withdraw(route, variant)
+            parts = [Route(route.network, part) for part in route.attributes.parts(NUMBERS)]
+            for dialect, part in product(DIALECTS.values(), parts):
+                for variant in variants(part.attributes):
+                    dialect.announce(part, variant)
+                    dialect.withdraw(part, variant)
     for check in found.checks:
         check.state()
         if isinstance(check.probe, Http):
             assert web.Answer(check.probe).request().endswith(b"\r\n\r\n")
 
+
+NUMBERS = {Session(ip_address("192.0.2.1")): 65010, Session(ip_address("192.0.2.2")): None}
+"""Our AS number in an eBGP session, and an iBGP session."""
 
 WHOLE = """
 [agent]
