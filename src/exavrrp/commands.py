@@ -29,6 +29,10 @@ class Commands:
         """Of the virtual routers, in the order of the configuration."""
         return list(self._routers)
 
+    def groups(self) -> dict[str, str | None]:
+        """The group of each virtual router."""
+        return {name: router.configuration.group for name, router in self._routers.items()}
+
     def drain(self, name: str) -> None:
         """Have a router leave the election and stay out."""
         self._handle(ports.DrainAsked(name))

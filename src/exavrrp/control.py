@@ -56,6 +56,9 @@ class Service(Protocol):
     def names(self) -> Sequence[str]:
         """Of the virtual routers, in the order of the configuration."""
 
+    def groups(self) -> Mapping[str, str | None]:
+        """The group of each virtual router, None of one without, in the order of the configuration."""
+
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         """These routers and those that move with them, in the order of the configuration."""
 
@@ -209,16 +212,30 @@ def _decoded(data: bytes, kind: Any, failure: str) -> Any:
         raise Misunderstood(f"{failure}: {reason}") from None
 
 
-def chosen(names: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
-    """The routers that a request is about, in the order of the configuration. Raises Misunderstood."""
-    asked, here = dict.fromkeys(names), frozenset(known)
-    unknown = [name for name in asked if name not in here]
+def chosen(names: Sequence[str], known: Mapping[str, str | None]) -> tuple[str, ...]:
+    """The routers that a request is about, in the order of the configuration. Raises Misunderstood.
+
+    ``known``: the group of each router. A name is that of a router, of a group, or of a service of both families.
+    """
+    if not names:
+        return tuple(known)
+    members: dict[str, list[str]] = {}
+    for name, group in known.items():
+        members.setdefault(group or name, []).append(name)
+    meant = {
+        name: [name]
+        if name in known
+        else members.get(name) or [each for each in (f"{name}-ipv6", f"{name}-ipv4") if each in known]
+        for name in names
+    }
+    unknown = [name for name, found in meant.items() if not found]
     if unknown:
         raise Misunderstood(
             f"there is no virtual router {', '.join(repr(name) for name in unknown[:8])}; "
             f"known here: {', '.join(list(known)[:64])}"
         )
-    return tuple(name for name in known if name in asked) if asked else tuple(known)
+    asked = {each for found in meant.values() for each in found}
+    return tuple(name for name in known if name in asked)
 
 
 # Drains

@@ -48,7 +48,7 @@ def documents(data: bytes) -> None:
         assert msgspec.json.encode(found)
         if isinstance(found, control.Drain | control.Undrain):
             with suppress(Misunderstood):
-                assert set(control.chosen(found.names, ["web", "db"])) <= {"web", "db"}
+                assert set(control.chosen(found.names, {"web": None, "db": "g"})) <= {"web", "db"}
         if isinstance(found, control.SavedState):
             times = [POLICY.at(Level.ACTIVE, RouteContext(since)).med for since in found.since.values()]
             assert all(med is not None and 0 <= med <= 0xFFFF_FFFF for med in times)
@@ -122,6 +122,9 @@ class _Agent:
 
     def names(self) -> Sequence[str]:
         return list(self.outcomes)
+
+    def groups(self) -> Mapping[str, str | None]:
+        return dict.fromkeys(self.outcomes)
 
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.outcomes if name in names)

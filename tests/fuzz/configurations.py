@@ -164,6 +164,13 @@ priority = {n3 = 1, n1 = 2, "n2.example.com" = 3}
 [virtual_router.c]
 vrid = 3
 addresses = ["2001:db8::54"]
+[virtual_router.d]
+vrid = 4
+addresses = ["2001:db8::55", "192.0.2.55"]
+unlisted_addresses = ["192.0.2.56", "2001:db8::56"]
+sessions_neighbors = ["192.0.2.9", "2001:db8::9"]
+preferred_lifetime = "forever"
+bgp = {announce = ["192.0.2.52/30"], neighbors = ["192.0.2.9", "2001:db8::9"]}
 """
 
 AT_ODDS = """

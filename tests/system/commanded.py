@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -80,6 +80,9 @@ class Double:
 
     def names(self) -> Sequence[str]:
         return list(self.outcomes)
+
+    def groups(self) -> Mapping[str, str | None]:
+        return dict.fromkeys(self.outcomes)
 
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.outcomes if name in names)

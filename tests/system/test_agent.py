@@ -941,20 +941,39 @@ def with_ipv4(host: Host) -> Path:
             f"linger = {LINGER}",
             "min_sessions = 0",
             'group = "site"',
-            "[check.service]",
-            f'file = "{file}"',
-            "interval = 0.05",
-            "rise = 1",
-            "fall = 1",
+            *check("service", file, 0),
         ],
     )
     return file
 
 
-def test_a_group_moves_as_one(fabric: Fabric) -> None:
+def of_both_families(host: Host) -> Path:
+    """Gives the router addresses of both families. Returns the file of its check."""
+    file = host.directory / "service"
+    file.touch()
+    other = "b" if host.name == "a" else "a"
+    path = host.configure('checks = ["service"]', "min_sessions = 0", checks=check("service", file, 0))
+    text = path.read_text()
+    for old, new in (
+        (f'"{host.source}"', loopback(host.name, 4)),
+        (f'"{loopback(other, host.family)}"', loopback(other, 4)),
+        (f'"{host.vip}/{BITS[host.family]}"', f"{VIP[4]}/32"),
+    ):
+        assert text.count(old) == 1
+        text = text.replace(old, f'{old}, "{new}"')
+    path.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("configured", "names"),
+    [(with_ipv4, ("web", "web4")), (of_both_families, ("web-ipv6", "web-ipv4"))],
+    ids=["group", "service"],
+)
+def test_a_group_moves_as_one(fabric: Fabric, configured: Callable[[Host], Path], names: tuple[str, str]) -> None:
     a, b = fabric.a, fabric.b
-    service = with_ipv4(a)
-    with_ipv4(b)
+    service = configured(a)
+    configured(b)
 
     def serving() -> dict[str, set[str]]:
         """Host → its routers that are Active."""
@@ -965,18 +984,23 @@ def test_a_group_moves_as_one(fabric: Fabric) -> None:
         return found
 
     def moved(home: str) -> Callable[[], bool]:
-        both, other = {"web", "web4"}, "b" if home == "a" else "a"
+        both, other = set(names), "b" if home == "a" else "a"
         return lambda: serving() == {home: both, other: set()}
 
     fabric.start_both()
     wait_until(moved("a"), lambda: f"both at a: {fabric.told()}")
     service.unlink()
     wait_until(moved("b"), lambda: f"both at b: {fabric.told()}")
-    assert any("web: service" in str(one["detail"]) for one in a.log.all("transition") if one["router"] == "web4")
+    assert any("service" in str(one["detail"]) for one in a.log.all("transition") if one["router"] == names[1])
     service.touch()
     wait_until(moved("a"), lambda: f"both at a again: {fabric.told()}")
-    a.ask("drain", "web4", "--wait")
+    assert a.ask("status", "--is-active", names[1]) == "active\n"
+    assert {
+        line.partition(":")[0]
+        for line in a.ask("drain", "site" if configured is with_ipv4 else "web", "--wait").splitlines()
+    } == set(names)
     wait_until(moved("b"), lambda: f"both at b again: {fabric.told()}")
+    assert b.ask("status", "--is-active", "web") == "active\n"
     a.ask("undrain", "web")
     wait_until(moved("a"), lambda: f"both at a once more: {fabric.told()}")
 

@@ -45,6 +45,8 @@ def command(
 ) -> None:
     """Hand over this node's virtual routers (or only NAME), and keep them out of the election until undrain.
 
+    NAME is that of a virtual router, of a service with addresses of both families, or of a group.
+
     The drain outlives restarts unless --until-restart is given. If no other node takes over, it is cancelled, and this
     node serves on.
     """

@@ -1,6 +1,6 @@
 """``exavrrp status``: how a running agent's virtual routers are now."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import click
@@ -9,7 +9,7 @@ from msgspec import json
 from exavrrp.cli import NO, options
 from exavrrp.cli.asking import answers, ending
 from exavrrp.cli.output import fail
-from exavrrp.control import Status, StatusAnswer, encode
+from exavrrp.control import Misunderstood, Status, StatusAnswer, chosen, encode
 from exavrrp.view import Moment, Outcome, RouterView, SessionView
 
 ACTIVE = "active"
@@ -22,7 +22,7 @@ ACTIVE = "active"
     "--is-active",
     "name",
     metavar="NAME",
-    help="Print this router's role; exit with 0 if it is Active here and announced, with 3 if not.",
+    help="Print the role of a router, service or group; exit with 0 if it is Active here and announced, else with 3.",
 )
 @options.agent
 def command(as_json: bool, name: str | None, path: Path) -> None:
@@ -30,20 +30,34 @@ def command(as_json: bool, name: str | None, path: Path) -> None:
     for answer in answers(path, Status()):
         if not isinstance(answer, StatusAnswer):
             continue
-        found = [router for router in answer.routers if name in {None, router.name}]
-        if name is not None and not found:
-            known = ", ".join(router.name for router in answer.routers)
-            fail(f"there is no virtual router {name!r}; known here: {known}")
+        found = _chosen(answer.routers, name)
         if as_json:
             click.echo(json.format(encode(answer), indent=2).decode().strip())
         elif name is not None:
-            announced = found[0].role != ACTIVE or _serves(found[0])
-            click.echo(found[0].role if announced else f"{found[0].role}, not announced")
+            click.echo(_roles(found))
         else:
             for line in (*_table(found, answer.now), *(_session(session, len(found)) for session in answer.sessions)):
                 click.echo(line)
-        if name is not None and not _serves(found[0]):
+        if name is not None and not all(map(_serves, found)):
             raise SystemExit(NO)
+
+
+def _chosen(routers: Sequence[RouterView], name: str | None) -> list[RouterView]:
+    """Those that are meant; an unknown name ends the command."""
+    try:
+        names = chosen(() if name is None else (name,), {router.name: router.group for router in routers})
+    except Misunderstood as error:
+        fail(error)
+    return [router for router in routers if router.name in names]
+
+
+def _roles(routers: Collection[RouterView]) -> str:
+    """Their role, if it is one; else that of each."""
+    roles = {
+        one.name: f"{one.role}{', not announced' if one.role == ACTIVE and not _serves(one) else ''}" for one in routers
+    }
+    first, *others = dict.fromkeys(roles.values())
+    return first if not others else "; ".join(f"{name}: {role}" for name, role in roles.items())
 
 
 def _serves(router: RouterView) -> bool:

@@ -2,12 +2,12 @@
 
 From files to their meaning: ``opening`` reads them (``files``: which, and as TOML; ``diagnosis``: tables, and what is
 wrong with them; ``places``: on which lines), ``schema`` says what one key may hold, ``nodes`` what a file for all nodes
-is on one of them, ``tables`` has a reader for each table, ``kinds`` the kinds of checks, ``coherence`` looks for
-contradictions, and ``loading`` does all of that in its order. ``settings`` are the structs that come of it; ``writing``
-makes a file of them again, and ``fleet`` looks at all nodes at once. ``notation`` reads addresses and communities;
-``directory`` finds a running agent. For mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a
-text that is no TOML was, and ``foreign`` what other tools call things. Everybody else needs only what is named here,
-and ``kinds``.
+is on one of them, ``services`` what a table for both families is, ``tables`` has a reader for each table, ``kinds`` the
+kinds of checks, ``coherence`` looks for contradictions, and ``loading`` does all of that in its order. ``settings`` are
+the structs that come of it; ``writing`` makes a file of them again, and ``fleet`` looks at all nodes at once.
+``notation`` reads addresses and communities; ``directory`` finds a running agent. For mistakes: ``advice`` says what an
+unknown key was meant to be, ``slips`` what a text that is no TOML was, and ``foreign`` what other tools call things.
+Everybody else needs only what is named here, and ``kinds``.
 """
 
 from importlib import import_module

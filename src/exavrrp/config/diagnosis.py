@@ -200,7 +200,8 @@ class Document:
 
     def moved(self, here: Keys, there: Keys) -> None:
         """Tell that what is read at ``here`` was written at ``there``, where its mistakes are told."""
-        self._origins[here] = there
+        if here != there:
+            self._origins[here] = there
 
     def _at(self, keys: Keys, message: str) -> Problem:
         keys = self._origin(keys)
@@ -208,10 +209,11 @@ class Document:
         return Problem(home.file, dotted(keys), message, home.line(keys))
 
     def _origin(self, keys: Keys) -> Keys:
-        for end in range(len(keys), 0, -1):
-            if keys[:end] in self._origins:
-                return self._origins[keys[:end]] + keys[end:]
-        return keys
+        while True:
+            end = next((end for end in range(len(keys), 0, -1) if keys[:end] in self._origins), 0)
+            if not end:
+                return keys
+            keys = self._origins[keys[:end]] + keys[end:]
 
     def spoil(self, *places: Keys) -> None:
         """Tell that what is read at these places is not what the operator meant, for a reason that has been noted."""

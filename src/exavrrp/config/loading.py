@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
-from exavrrp.config import coherence, kinds, schema
+from exavrrp.config import coherence, kinds, schema, services
 from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.files import beside
 from exavrrp.config.opening import TABLES, opened
@@ -61,6 +61,7 @@ def read(
     document = opened(path, alone=alone)
     document.unknown((), {name: value for name, value in document.data.items() if name not in TABLES}, TABLES)
     _take(document, node, host)
+    services.split(document)
     ours = agent.read(document, document.table(("agent",), document.data.get("agent", {}), schema.Agent))
     if document.data.get("virtual_router", {}) == {} and document.sound(("virtual_router",)):
         document.problem((), "no virtual router; write at least one table [virtual_router.NAME]")

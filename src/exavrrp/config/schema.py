@@ -41,7 +41,7 @@ Peers = Annotated[
 VirtualText = Annotated[str, Meta(description='an address in quotes, such as "2001:db8:53::1/128" or "192.0.2.53/32"')]
 Virtual = Annotated[
     tuple[VirtualText, ...],
-    Meta(min_length=1, description='a list of the virtual addresses, all of one family: ["2001:db8:53::1/128"]'),
+    Meta(min_length=1, description='a list of the virtual addresses: ["2001:db8:53::1/128", "192.0.2.53/32"]'),
 ]
 Unlisted = Annotated[
     tuple[VirtualText, ...],

@@ -327,7 +327,7 @@ class Control:
         return replace(one, until=held.end if held else None, persistent=one.name in self._kept)
 
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
-        names = self._service.together(chosen(asked.names, self._service.names()))
+        names = self._service.together(chosen(asked.names, self._service.groups()))
         before = {name: self._service.outcome(name) for name in names}
         self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_user(connection))
         now = self._clock()
@@ -347,7 +347,7 @@ class Control:
 
     async def _undrain(self, asked: Undrain, connection: socket.socket) -> None:
         known = self._service.names()
-        names = self._service.together(chosen(asked.names, known))
+        names = self._service.together(chosen(asked.names, self._service.groups()))
         already = {name for name in names if self._service.outcome(name) in {Outcome.SERVING, Outcome.KEPT}}
         self._log.info("command-received", request="undrain", routers=names, by=_user(connection))
         # Without names, drains of routers that are no longer configured end, too.

@@ -123,20 +123,14 @@ def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter,
 
 
 def _addresses(document: Document, keys: Keys, texts: tuple[str, ...]) -> tuple[Address, ...]:
-    found = document.texts(keys, texts, notation.virtual)
-    firsts = {address.version: address for address in reversed(found)}
-    if len(firsts) > 1:
+    found = document.texts(keys, texts, notation.virtual)  # of one family: see ``services``
+    most = MOST_ADDRESSES[found[0].version] if found else 0
+    if len(found) > most:
         document.problem(
-            keys, f"holds IPv4 ({firsts[4]}) and IPv6 ({firsts[6]}); write one virtual router for each family"
+            keys,
+            f"holds {len(found)} addresses; one advert has room for {most}:"
+            " write the others into unlisted_addresses on all nodes, or a second virtual router",
         )
-        return ()
-    for family in firsts:
-        if len(found) > MOST_ADDRESSES[family]:
-            document.problem(
-                keys,
-                f"holds {len(found)} addresses; one advert has room for {MOST_ADDRESSES[family]}:"
-                " write the others into unlisted_addresses on all nodes, or a second virtual router",
-            )
     return found
 
 
