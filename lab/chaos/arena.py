@@ -59,6 +59,8 @@ class Arena:
         "servers without power"
         self.connections: Counter[str] = Counter()
         "how many BGP sessions the ExaBGP 5.0 of each server has set up"
+        self._reloads: dict[str, tuple[signal.Signals, float]] = {}
+        "what the ExaBGP of a server says that it is about to carry out, and since when"
         self._restarts: dict[str, float] = {}
         self._followed: list[tuple[Tail, Callable[[str], None]]] = []
         self._standings: dict[tuple[str, str], Standing] = {}
@@ -125,6 +127,7 @@ class Arena:
             for line in tail.lines():
                 take(line)
         self._supervise()
+        self._repeat_reloads()
         if time.monotonic() >= self._weighed + WEIGH_EVERY:
             self._weighed = time.monotonic()
             self._weigh()
@@ -239,6 +242,16 @@ class Arena:
                 self._restarts[name] = time.monotonic() + RESTART
                 self.note(name, f"ExaBGP has ended ({status}); its unit is cleared")
 
+    def _repeat_reloads(self) -> None:
+        """ExaBGP forgets a reload that it is asked for while it has UPDATEs to send: an operator asks again."""
+        for name, (number, since) in list(self._reloads.items()):
+            if name in self.off or self.servers[name].exabgp.ended:
+                del self._reloads[name]
+            elif time.monotonic() >= since + FORGOTTEN:
+                del self._reloads[name]
+                self.servers[name].reload_exabgp(number)
+                self.note(name, f"ExaBGP has forgotten a reload; {number.name} again")
+
     def _weigh(self) -> None:
         for node in self.servers:
             if node in self.off:
@@ -263,6 +276,11 @@ class Arena:
 
     def _take_agent(self, node: str, line: str) -> None:
         self.connections[node] += CONNECTED in line
+        for words, number in SCHEDULED.items():
+            if line.rstrip().endswith(words):
+                self._reloads[node] = (number, time.monotonic())
+        if PERFORMED in line:
+            self._reloads.pop(node, None)
         event = parse_agent_line(line, node)
         if event is None:
             return
@@ -279,6 +297,17 @@ class Arena:
 
 CONNECTED = " connected to peer-"
 "In ExaBGP 5.0's log, for each session that it sets up."
+SCHEDULED = {
+    "scheduling reload": signal.SIGUSR1,
+    "scheduling full_reload": signal.SIGUSR2,
+    "scheduling reload of configuration": signal.SIGUSR1,
+    "scheduling reload of configuration and processes": signal.SIGUSR2,
+}
+"The ends of lines in ExaBGP's log (5.0, 4.2) when a signal has arrived."
+PERFORMED = "performing reload of exabgp"
+"In its log when it reads its file."
+FORGOTTEN = 0.5
+"Seconds after which it will not do so any more."
 FIRST_PORT = 40000
 "Source port of the first prober; each needs sixteen."
 

@@ -527,9 +527,22 @@ class Host:
         self.reload()
 
     def reload(self) -> None:
-        """Writes exabgp.conf, and has ExaBGP reload it (SIGUSR1)."""
+        """Writes exabgp.conf, and has ExaBGP reload it (SIGUSR1); again while 5.0 forgets it for UPDATEs to be sent."""
         self._write_neighbors()
-        self.exabgp.send_signal(signal.SIGUSR1)
+        before, patience = self._reloads(), 1.0
+        asked = -patience
+
+        def reloaded() -> bool:
+            nonlocal asked
+            if self._reloads() == before and time.monotonic() >= asked + patience:
+                self.exabgp.send_signal(signal.SIGUSR1)
+                asked = time.monotonic()
+            return self._reloads() > before
+
+        wait_until(reloaded, "a reload of ExaBGP")
+
+    def _reloads(self) -> int:
+        return (self.directory / "exabgp.log").read_text().count("performing reload of exabgp")
 
     def call(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Runs a command of exavrrp, repeated until an agent listens, which it does some time after its start.
