@@ -43,7 +43,7 @@ from exavrrp.speaker.conversation import MOST_ROUTES, ROUTE_COST
 from exavrrp.speaker.dialects import V4, V5, Dialect
 from exavrrp.speaker.prefix import FORMS
 from exavrrp.speaker.prefixes import BACKOFF, BATCH
-from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, VARIANTS, Variant, variants
+from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, SENT, VARIANTS, Variant, variants
 from exavrrp.takeover import RoutePolicy
 
 Address = IPv4Address | IPv6Address
@@ -162,11 +162,13 @@ class Dialogue:
         return self.conversation.tick(self.now)
 
     def clear(self) -> None:
-        """As after the start: all prefixes are withdrawn, in all forms, and ExaBGP has confirmed it."""
+        """As some time after the start: all prefixes are withdrawn, in all forms; ExaBGP has confirmed and sent it."""
         self.want()
         while lines := self.said():
             self.hear(*["done"] * len(lines))
         assert self.conversation.settled
+        self.now += SENT
+        assert self.said() == []
 
 
 def settle(dialogue: Dialogue) -> list[str]:
@@ -596,17 +598,18 @@ def test_other_neighbours_in_another_form() -> None:
     for line in (HEADING, "done"):
         conversation.feed(line, 0)
 
-    def carry_out() -> list[str]:
+    def carry_out(now: float = SENT) -> list[str]:
         told = []
-        while lines := conversation.transmit(0):
+        while lines := conversation.transmit(now):
             told += lines
             for _ in lines:
-                events[:] = conversation.feed("done", 0)
+                events[:] = conversation.feed("done", now)
         return told
 
     events: list[Event] = []
     conversation.set([])
-    carry_out()
+    carry_out(0)
+    assert carry_out() == [], "and what it withdrew has been sent"
     conversation.set([both])
     assert carry_out() == [V5.announce(both)]
     conversation.set([one])
@@ -618,7 +621,7 @@ def test_other_neighbours_in_another_form() -> None:
     assert told[0] == V5.announce(other, EXPLICIT), "ExaBGP's queues know nothing of neighbours"
     assert all(line.startswith(f"neighbor {N1} local-ip {T1.local} withdraw route") for line in told[1:])
     assert {"med 1", "med 2"} <= {line.partition("self ")[2] for line in told[1:]}
-    conversation.feed(state(S1, "up"), 0)
+    conversation.feed(state(S1, "up"), SENT)
     told = carry_out()
     assert told[0].startswith(f"neighbor {N2} local-ip {S2.local} announce")
     assert told[1].startswith(f"neighbor {N1} local-ip {T1.local} withdraw"), (
@@ -1062,7 +1065,7 @@ def test_a_stall_is_reported_once_probed_with_back_off_and_followed_by_the_last_
         asked += 1
         dialogue.want(route(A, Level.LEAVING), *([route(B)] if number % 2 else []))
         assert dialogue.said() == []
-        assert dialogue.wait() == ([Stalled(2 * ANSWER_LIMIT)] if number == 0 else [])
+        assert dialogue.wait() == ([Stalled(SENT + 2 * ANSWER_LIMIT)] if number == 0 else [])
     assert dialogue.now - started > 60 * 10
     dialogue.want(route(A))
     assert dialogue.hear("done") == [Resumed()]
@@ -1881,7 +1884,8 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
 def test_a_route_at_a_neighbour_that_does_not_list_us_is_left_alone() -> None:
     """It would be withdrawn again and again in vain."""
     dialogue = given_served(A)
-    dialogue.clear()
+    dialogue.want()
+    settle(dialogue)
     tried(dialogue)
     refuse(dialogue, "error")
     assert surveyed(dialogue, static(A), static(A, N2)) == (True, [])
@@ -2119,6 +2123,19 @@ class Router:
             self._last[prefix] = words
 
 
+def test_an_announcement_does_not_take_the_place_of_a_withdraw_in_a_queue() -> None:
+    """At the start A is withdrawn in the words in which B is to be announced. B is announced as a standby first."""
+    dialogue, router = Dialogue(A, B), Router()
+    router.flip()
+    for level in (Level.STANDBY, Level.ACTIVE):
+        dialogue.want(route(B, level))
+        for line in settle(dialogue):
+            verb, words, prefixes = spoken(line)
+            router.tell(verb, words, *prefixes)
+    router.send()
+    assert router.table == {str(B): Level.ACTIVE}
+
+
 @pytest.mark.parametrize(("encodings", "expected"), [(VARIANTS, Level.ACTIVE), ((BRIEF,), Level.LEAVING)])
 def test_one_encoding_is_too_few(
     encodings: Sequence[Variant], expected: Level, monkeypatch: pytest.MonkeyPatch
@@ -2258,6 +2275,9 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.001, 0.5, 1.0, 5.0, 60.0]))
     def passes(self, seconds: float) -> None:
         self.now += seconds
+        if seconds >= SENT:
+            for router in self.model.sessions.values():
+                router.send()
         deadline = self.conversation.deadline
         if deadline is not None and deadline <= self.now:
             self.note(self.conversation.tick(self.now))

@@ -26,7 +26,7 @@ from exavrrp.neighbors import Session, ordered, overlap
 from exavrrp.routes import NO_NUMBERS, Network, OwnNumbers, Route
 from exavrrp.speaker.events import Answered, Event, Refused, Silent
 from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefix
-from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, Rotation
+from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, SENT, Rotation
 
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds until a refused or unanswered command is retried, the last one for ever."""
@@ -34,10 +34,6 @@ BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 BATCH = 50
 """Prefixes in one command. Both versions read 16 KiB at once and take longer lines (5.0 up to 1 MiB); 50 of them are
 2 KiB, less than what a pipe takes in one piece, and much larger commands would make the first wait for the last."""
-
-SENT = 1.0
-"""Seconds after which what was answered is on its way to every neighbour whose session is up: 0.002 if ExaBGP is idle,
-0.05 after a session came up, measured on a machine with three times the load it can bear."""
 
 
 def backoff(times: int) -> float:
@@ -332,6 +328,8 @@ class Prefixes:
         for lane in due[: max(room, 0)]:
             del self.due[lane]
             instruction = self.lanes[lane].next(lane)
+            if instruction.kind is not Kind.ANNOUNCE:
+                self.rotation.withdrawn(instruction.form[0].attributes, instruction.form[1])
             batches.setdefault(instruction.key, []).append(instruction)
         return [
             tuple(batch[begin : begin + BATCH]) for batch in batches.values() for begin in range(0, len(batch), BATCH)
