@@ -25,6 +25,7 @@ COMMANDS = {
     "exporter": "Serve metrics for Prometheus, and a page for browsers.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
+    "schema": "Print the JSON Schema of a configuration, for editors.",
     "status": "Show how this node's virtual routers are now.",
     "undrain": "Take part in the election again.",
 }

@@ -5,9 +5,10 @@ wrong with them; ``places``: on which lines), ``schema`` says what one key may h
 is on one of them, ``services`` what a table for both families is, ``tables`` has a reader for each table, ``kinds`` the
 kinds of checks, ``coherence`` looks for contradictions, and ``loading`` does all of that in its order. ``settings`` are
 the structs that come of it; ``writing`` makes a file of them again, and ``fleet`` looks at all nodes at once.
-``notation`` reads addresses and communities; ``directory`` finds a running agent. For mistakes: ``advice`` says what an
-unknown key was meant to be, ``slips`` what a text that is no TOML was, and ``foreign`` what other tools call things.
-Everybody else needs only what is named here, and ``kinds``.
+``published`` makes a JSON Schema of what ``schema`` and ``kinds`` say. ``notation`` reads addresses and communities;
+``directory`` finds a running agent. For mistakes: ``advice`` says what an unknown key was meant to be, ``slips`` what a
+text that is no TOML was, and ``foreign`` what other tools call things. Everybody else needs only what is named here,
+and ``kinds``.
 """
 
 from importlib import import_module
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from exavrrp.config.directory import state_directory
     from exavrrp.config.fleet import examined
     from exavrrp.config.loading import load, node_names, whole
+    from exavrrp.config.published import json_schema
     from exavrrp.config.schema import STATE_DIRECTORY
     from exavrrp.config.settings import (
         Agent,
@@ -49,6 +51,7 @@ __all__ = [
     "VirtualRouter",
     "effective",
     "examined",
+    "json_schema",
     "load",
     "node_names",
     "state_directory",
@@ -61,6 +64,7 @@ _HOMES = {
     "STATE_DIRECTORY": "schema",
     "state_directory": "directory",
     "examined": "fleet",
+    "json_schema": "published",
     "load": "loading",
     "node_names": "loading",
     "whole": "loading",
