@@ -23,7 +23,10 @@ from tests.ports import given_active
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
-    path for place in (".", "docs", "packaging", "tests/vrrp/captures") for path in (ROOT / place).glob("*.md") if path.is_file()
+    path
+    for place in (".", "docs", "packaging", "tests/vrrp/captures")
+    for path in (ROOT / place).glob("*.md")
+    if path.is_file()
 )
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,3 +81,11 @@ def unpack(deb: Path, where: Path) -> Path:
     """The package's files below ``where``, and its control files in ``where/DEBIAN``."""
     subprocess.run(["dpkg-deb", "--raw-extract", deb, where], check=True)
     return where
+
+
+def completion(shell: str) -> str:
+    """The script with which a shell completes, as ``packaging/completion`` writes it."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "packaging" / "completion", shell], capture_output=True, text=True, check=True
+    )
+    return done.stdout

@@ -41,11 +41,14 @@ INSTALLED = {
     "usr/lib/systemd/system/exavrrp.service.d/exavrrp.conf",
     "usr/lib/sysusers.d/exavrrp.conf",
     "usr/lib/tmpfiles.d/exavrrp.conf",
+    "usr/share/bash-completion/completions/exavrrp",
     *(f"usr/share/doc/exavrrp/examples/{one}" for one in EXAMPLES),
     *(f"usr/share/doc/exavrrp/{one}" for one in ("NEWS.gz", "README.md", "changelog.gz", "copyright", "log.md")),
     "usr/share/exavrrp/exabgp.service.d/exavrrp.conf",
+    "usr/share/fish/vendor_completions.d/exavrrp.fish",
     "usr/share/lintian/overrides/exavrrp",
     "usr/share/python3/runtime.d/exavrrp.rtupdate",
+    "usr/share/zsh/vendor-completions/_exavrrp",
 }
 """Everything that the Debian package installs, except the libraries."""
 SITE = "opt/exavrrp/lib/python3/site-packages"

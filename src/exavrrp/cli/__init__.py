@@ -8,10 +8,14 @@ addresses).
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from exavrrp import __version__
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 CONFIGURATION = "/etc/exavrrp/exavrrp.toml"
 
@@ -50,6 +54,13 @@ class Commands(click.Group):
         """The list in the help."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> "list[CompletionItem]":
+        """What may stand for ``incomplete``, for a shell."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 — only when a shell asks
+
+        found = [CompletionItem(name, help=line) for name, line in COMMANDS.items() if name.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -24,7 +24,7 @@ def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float |
 
 
 @click.command("drain")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=options.router_names)
 @click.option(
     "--for", "seconds", metavar="DURATION", callback=_seconds, help="Undrain after this time (90s, 30m, 2h, 1h30m, 2d)."
 )

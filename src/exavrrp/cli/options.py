@@ -23,3 +23,14 @@ node = click.option(
     help="Which node this is, if the configuration has tables [node.NAME]; by default the one named like this host.",
 )
 """Which node's view of a file for all of them is meant."""
+
+
+def router_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """For a shell's completion: the virtual routers of the configuration; none if it has mistakes."""
+    from exavrrp.config import ConfigError, load  # noqa: PLC0415 — only when a shell asks
+
+    try:
+        configuration = load(ctx.params.get("path") or CONFIGURATION)
+    except ConfigError:
+        return []
+    return [router.name for router in configuration.routers if router.name.startswith(incomplete)]

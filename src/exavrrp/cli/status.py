@@ -22,6 +22,7 @@ ACTIVE = "active"
     "--is-active",
     "name",
     metavar="NAME",
+    shell_complete=options.router_names,
     help="Print the role of a router, service or group; exit with 0 if it is Active here and announced, else with 3.",
 )
 @options.agent

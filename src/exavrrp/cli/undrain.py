@@ -11,7 +11,7 @@ from exavrrp.control import Done, Undrain
 
 
 @click.command("undrain")
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=options.router_names)
 @options.agent
 def command(names: tuple[str, ...], path: Path) -> None:
     """Let this node's virtual routers (or only NAME) take part in the election again."""
