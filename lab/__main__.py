@@ -58,8 +58,8 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--server-as",
-        choices=("one", "distinct"),
-        help="AS numbers of the servers (rack: one for all; racks: one for each)",
+        choices=("one", "distinct", "routers"),
+        help="AS numbers of the servers (rack: one for all; racks: one for each; routers: iBGP to the ToRs, in rack)",
     )
     made.add_argument(
         "--standby", choices=("withdraw", "announce"), default="withdraw", help="what a Backup does (withdraw)"
@@ -119,6 +119,9 @@ def takeover(text: str) -> tuple[Means, ...]:
 
 
 def order_of(options: argparse.Namespace) -> Order:
+    """Raises LabError."""
+    if (options.topology, options.server_as) == ("racks", "routers"):
+        raise LabError("--server-as routers needs --topology rack: each rack would be in the same AS")
     plan = ServerPlan(
         family=options.family,
         interval=options.interval,

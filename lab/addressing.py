@@ -22,7 +22,8 @@ In `racks`, each server has a rack of its own with two ToRs that share the rack'
                     |          |          |
                   node1      node2      node3                  an AS each (65011, 65012, 65013)
 
-`--server-as` chooses between one AS for all servers and one for each, in either site. An AS number may occur twice in
+`--server-as` chooses between one AS for all servers and one for each, in either site; or, in `rack`, that of the ToRs,
+which are one AS then, with iBGP to the servers. An AS number may occur twice in
 `racks` without any `allowas-in`: servers receive no routes, and the only routes that a ToR rejects for its own AS in
 the path lead through the other ToR of its rack, to which the spines have a path of their own.
 
@@ -42,7 +43,7 @@ Address = IPv4Address | IPv6Address
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (6, 4)
 Layout = Literal["rack", "racks"]
-ServerAS = Literal["one", "distinct"]
+ServerAS = Literal["one", "distinct", "routers"]
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
 AGGREGATE: dict[Family, str] = {6: "2001:db8:53::/64", 4: "198.51.100.0/24"}
@@ -177,6 +178,8 @@ class Site:
     def asn(self, machine: Machine) -> int:
         if machine in SERVERS:
             return SERVERS_AS + (SERVERS.index(machine) + 1 if self.server_as == "distinct" else 0)
+        if self.server_as == "routers" and machine in self.tors:
+            return SERVERS_AS
         if machine in self.spines:
             return SPINES_AS
         if machine in self.tors:

@@ -141,7 +141,7 @@ def site_words(plan: ServerPlan) -> str:
     words = []
     if plan.site != RACK:
         words.append("one rack" if plan.site.layout == "rack" else "each server in a rack of its own")
-        words.append("one AS for all servers" if plan.site.server_as == "one" else "an AS for each server")
+        words.append(SERVER_AS[plan.site.server_as])
     if plan.standby:
         words.append("Backups announce, too")
     if plan.takeover:
@@ -149,6 +149,11 @@ def site_words(plan: ServerPlan) -> str:
     return "".join(f", {each}" for each in words)
 
 
+SERVER_AS = {
+    "one": "one AS for all servers",
+    "distinct": "an AS for each server",
+    "routers": "iBGP between servers and ToRs",
+}
 WAYS = {"med": "MED", "prepend": "a shorter path", "local-preference": "a greater local preference"}
 
 

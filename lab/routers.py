@@ -58,6 +58,7 @@ BIRD_NEIGHBOR = """\
 protocol bgp {name} {{
     local {local} as {asn};
     neighbor {remote} as {remote_asn};
+    direct;
     hold time {hold};
     connect delay time 1;
     connect retry time 1;

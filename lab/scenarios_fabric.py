@@ -8,8 +8,11 @@ lost, there are two Actives that the routers reach equally well.
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import time
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
@@ -36,6 +39,7 @@ from lab.scenarios import (
     down_interval,
     dropped_at_arrival,
     scenario,
+    skew_time,
 )
 from lab.servers import PREPENDS, Armed, ServerPlan
 from lab.timeline import SETTLED
@@ -78,12 +82,17 @@ def elected_ms(plan: ServerPlan, node: Machine) -> float:
     return down_interval(plan.interval, node) * 1e3 + BUDGET_MS
 
 
-def check_elected(runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+def check_elected(runs: Sequence[Run], name: str, allowed_ms: float) -> list[str]:
     """The new Active was elected in time, whatever the routers did (median)."""
     known = [moment for run in runs if (moment := run.timeline.phases["elected"]) is not None]
-    if known and (measured := median(known)) > elected_ms(plan, NODE2):
-        return [f"node2 is Active after {measured:.0f} ms (median), more than {elected_ms(plan, NODE2):.0f} ms"]
+    if known and (measured := median(known)) > allowed_ms:
+        return [f"{name} is Active after {measured:.0f} ms (median), more than {allowed_ms:.0f} ms"]
     return []
+
+
+def by_default(usual: ServerPlan) -> ServerPlan:
+    """The agent's own default, takeover by MED, unless the command line names another one."""
+    return usual if usual.takeover else replace(usual, takeover=("med",))
 
 
 def with_takeover(usual: ServerPlan) -> ServerPlan:
@@ -99,6 +108,9 @@ class MuteNode(Takeover):
 
     name = "mute-node"
     summary = "every packet from and to the Active is dropped while its links are up, so that only timers notice"
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
+        return by_default(usual)
 
     def allowed_ms(self, plan: ServerPlan) -> float:
         if plan.compared_everywhere:
@@ -121,7 +133,7 @@ class MuteNode(Takeover):
         return arm_mute(lab, NODE1)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
-        return super().judge(runs, plan) + check_elected(runs, plan)
+        return super().judge(runs, plan) + check_elected(runs, NODE2.name, elected_ms(plan, NODE2))
 
 
 @scenario
@@ -298,7 +310,7 @@ ADVERTS = "meta l4proto 112"
 @scenario
 class Partition(Scenario):
     """Two Actives that the routers reach equally well. The later one's route is better until adverts arrive again; then
-    the Active with the lower priority becomes Backup.
+    the Active with the lower priority becomes Backup. Where MEDs are not compared, the path decides.
     """
 
     name = "partition"
@@ -308,13 +320,19 @@ class Partition(Scenario):
     "whose adverts are dropped, and those to them"
     heirs: ClassVar[Sequence[str]] = (NODE2.name,)
     "who may answer meanwhile: one of these"
+    reason: ClassVar[str] = "active-down-timeout"
+    lasts: ClassVar[float] = 5.0
+    "seconds"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
-        return with_takeover(usual)
+        return by_default(usual) if usual.site.layout == "rack" else with_takeover(usual)
+
+    def elected_ms(self, plan: ServerPlan) -> float:
+        return max(elected_ms(plan, plan.site.machine(heir)) for heir in self.heirs)
 
     def expectation(self, plan: ServerPlan) -> str:
         return (
-            f"node2 becomes Active too within {elected_ms(plan, NODE2):.0f} ms (median) and answers alone"
+            f"{self.heirs[0]} becomes Active too within {self.elected_ms(plan):.0f} ms (median) and answers alone"
             f" until they hear each other again, then node1 alone; no other change, each over within {REROUTE_MS:.0f}"
             f" ms, with an outage (median) of at most {BUDGET_MS:.0f} ms"
         )
@@ -334,24 +352,28 @@ class Partition(Scenario):
             now = time.time()
             for tor, nodes in armed:
                 tor.fire([rule(ADVERTS, node) for node in nodes for rule in (dropped_at_arrival, dropped_on_leaving)])
-            return lab.incident(now, NODE1, "cut off from all adverts")
+            return lab.incident(now, self.muted[0], "cut off from all adverts")
 
         return strike
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         healing = self._ports(lab)
-        lab.watch(PARTITION)
-        lab.incident(time.time(), NODE1, HEALED)
+        lab.watch(self.lasts)
+        lab.incident(time.time(), self.muted[0], HEALED)
         for tor, nodes in healing:
             tor.fire([f"delete table {family} lab_{node.name}" for node in nodes for family in ("netdev", "inet")])
+        self.ended(lab, plan)
+
+    def ended(self, lab: DataCentre, plan: ServerPlan) -> None:
+        """Waits until node1 alone serves."""
         lab.await_settled(NODE1.name, self.limit(plan) + HANDOVER_LIMIT)
         lab.await_serving(NODE1.name, self.limit(plan))
         lab.watch(TAIL + SETTLED)
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
         violations = (
-            check_takeover(runs, NODE1, "active-down-timeout")
-            + check_elected(runs, plan)
+            check_takeover(runs, NODE1, self.reason)
+            + check_elected(runs, self.heirs[0], self.elected_ms(plan))
             + check_outage(runs, BUDGET_MS)
             + check_end(runs, NODE1)
         )
@@ -372,14 +394,14 @@ class PartitionAll(Partition):
     heirs = (NODE2.name, NODE3.name)
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
-        plan = usual if usual.takeover else replace(usual, takeover=("med",))
+        plan = by_default(usual)
         if "med" not in plan.takeover or plan.site.layout != "rack":
             raise LabError("partition-all is about MEDs that the gates compare: it needs --takeover med, in one rack")
         return plan
 
     def expectation(self, plan: ServerPlan) -> str:
         return (
-            f"node2 and node3 become Active, too, the first within {elected_ms(plan, NODE2):.0f} ms (median), and one"
+            f"node2 and node3 become Active, too, the first within {self.elected_ms(plan):.0f} ms (median), and one"
             " of them answers alone until they hear each other again, then node1 alone; no other change, each over"
             f" within {REROUTE_MS:.0f} ms; no probe lost"
         )
@@ -388,9 +410,105 @@ class PartitionAll(Partition):
         return super().judge(runs, plan) + check_lossless(runs)
 
 
-PARTITION = 5.0
-"Seconds."
-HEALED = "hears adverts and is heard again"
+@scenario
+class PartitionOne(Partition):
+    """node1 and node2 hear each other, so that nobody of them takes over; node3 does, and draws the traffic."""
+
+    name = "partition-one"
+    summary = (
+        "adverts from and to the last node are dropped for 5 s, and nothing else: node3 becomes Active beside node1"
+    )
+    muted = (NODE3,)
+    heirs = (NODE3.name,)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        return super().judge(runs, plan) + check_lossless(runs)
+
+
+class Freeze(Partition):
+    """A process that is stopped (SIGSTOP) and goes on later. Its routes stay, as its sessions do with a hold time of
+    180 s, and what the kernel has bound is answered.
+    """
+
+    lasts: ClassVar[float] = 5.0
+
+    def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:
+        return replace(super().plan(usual, lab), hold=EXABGP_HOLD)
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node2 becomes Active ({self.reason}) within {self.elected_ms(plan):.0f} ms (median) and answers alone"
+            " until node1 goes on, then node1 alone; no other change, no probe lost"
+        )
+
+    @abstractmethod
+    def frozen(self, lab: DataCentre) -> list[int]:
+        """The processes on node1, the first to be stopped first."""
+
+    def arm(self, lab: DataCentre) -> Strike:
+        pids = self.frozen(lab)
+
+        def strike() -> float:
+            now = time.time()
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            return lab.incident(now, NODE1, "stopped")
+
+        return strike
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        lab.watch(self.lasts)
+        lab.incident(time.time(), NODE1, HEALED)
+        for pid in reversed(self.frozen(lab)):
+            os.kill(pid, signal.SIGCONT)
+        self.ended(lab, plan)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        return super().judge(runs, plan) + check_lossless(runs)
+
+
+EXABGP_HOLD = 180
+"Seconds: ExaBGP's default hold time."
+
+
+@scenario
+class FreezeAgent(Freeze):
+    name = "freeze-agent"
+    summary = "the agent on the Active is stopped (SIGSTOP) for 5 s"
+
+    def frozen(self, lab: DataCentre) -> list[int]:
+        return [lab.agent_process(NODE1)]
+
+
+@scenario
+class FreezeBoth(Freeze):
+    name = "freeze-both"
+    summary = "the agent and ExaBGP on the Active are stopped (SIGSTOP) for 5 s"
+
+    def frozen(self, lab: DataCentre) -> list[int]:
+        return [lab.agent_process(NODE1), lab.servers[NODE1.name].exabgp.process.pid]
+
+
+@scenario
+class FreezeExabgp(Freeze):
+    """The agent notices it after 3 s, and hands over."""
+
+    name = "freeze-exabgp"
+    summary = "ExaBGP on the Active is stopped (SIGSTOP) for 10 s; the agent runs on"
+    reason = "peer-resigned"
+    lasts = 10.0
+
+    def elected_ms(self, plan: ServerPlan) -> float:
+        return STALL_MS + skew_time(plan.interval, NODE2) * 1e3 + BUDGET_MS
+
+    def frozen(self, lab: DataCentre) -> list[int]:
+        return [lab.servers[NODE1.name].exabgp.process.pid]
+
+
+STALL_MS = 4000.0
+"After 1 s without a line from ExaBGP the agent asks, and twice more, 1 s apart, before ExaBGP counts as stalled."
+
+HEALED = "goes on: hears and is heard again"
 
 
 def wrong_moves(run: Run, heirs: Sequence[str]) -> list[str]:

@@ -116,7 +116,8 @@ class ServerPlan:
 
         MED reaches only the routers next to the servers; in `racks` these are not the gates.
         """
-        return "prepend" in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
+        further = "local-preference" if self.site.server_as == "routers" else "prepend"
+        return further in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
 
 
 def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
@@ -159,7 +160,7 @@ def runtime_directory(directory: Path) -> Path:
 def preference(plan: ServerPlan) -> list[str]:
     """Lines for [virtual_router.web.bgp] that make one node's route better than another's."""
     lines = []
-    if plan.takeover:
+    if plan.takeover not in ((), ("med",)):  # by MED is the agent's own default
         lines.append(f"takeover = {_strings(plan.takeover)}")
         lines.append(f"stale_for = {plan.window}")
     if "prepend" in plan.takeover:

@@ -170,7 +170,7 @@ def attributes(server: Machine, **special: Any) -> dict[str, Any]:
 def test_takeover_says_how_long_a_silence_counts() -> None:
     shared = {"stale_for": 9}
     assert attributes(SERVERS[0]) == {"med": 50}
-    assert attributes(SERVERS[0], takeover=("med",)) == {"takeover": ["med"], **shared}
+    assert attributes(SERVERS[0], takeover=("med",)) == {}, "the agent's default"
     assert attributes(SERVERS[0], takeover=("prepend",)) == {
         "med": 50,
         "takeover": ["prepend"],
@@ -179,6 +179,18 @@ def test_takeover_says_how_long_a_silence_counts() -> None:
     }
     both = attributes(SERVERS[1], takeover=("med", "prepend"), stale_for=20, site=RACKS)
     assert both == {"takeover": ["med", "prepend"], "prepend": 3, "stale_for": 20}
+
+
+def test_in_the_routers_as_the_sessions_of_servers_are_ibgp() -> None:
+    """Towards the client they are not; and MED or local preference reach, but no path."""
+    internal = site("rack", "routers")
+    assert {internal.asn(machine) for machine in (*SERVERS, *internal.tors)} == {65010}
+    assert internal.asn(CLIENT) != 65010
+    reaching = {
+        means: replace(plan(), site=internal, takeover=(means,)).compared_everywhere
+        for means in ("med", "prepend", "local-preference")
+    }
+    assert reaching == {"med": True, "prepend": False, "local-preference": True}
 
 
 def test_standby_is_announced_if_asked_for() -> None:

@@ -179,6 +179,37 @@ def test_partition_wants_node1_alone_in_the_end_and_no_outage() -> None:
     assert any("the outage" in violation for violation in judged("partition", PREPEND, lossy))
 
 
+def test_partition_one_wants_node3_to_answer_meanwhile() -> None:
+    def past_node2(number: int) -> str:
+        return there_and_back(number).replace("node2", "node3")
+
+    assert judged("partition-one", PREPEND, partition(past_node2)) == []
+    assert any("should go to node3" in each for each in judged("partition-one", PREPEND, partition(there_and_back)))
+
+
+@pytest.mark.parametrize("name", ["freeze-agent", "freeze-both"])
+def test_what_is_frozen_gives_the_traffic_away_and_gets_it_back_without_loss(name: str) -> None:
+    assert judged(name, PREPEND, partition(there_and_back)) == []
+    lossy = partition(lambda number: None if number == 300 else there_and_back(number))
+    assert judged(name, PREPEND, lossy) == ["run 1: 1 probes lost, there should be none"]
+    stays = partition(lambda _: "node1")
+    assert any("it did not" in each for each in judged(name, PREPEND, stays))
+
+
+def test_a_frozen_exabgp_makes_its_agent_hand_over() -> None:
+    assert any("(peer-resigned)" in each for each in judged("freeze-exabgp", PREPEND, partition(there_and_back)))
+
+
+def test_scenarios_of_the_fabric_use_the_agent_s_default_unless_told_otherwise() -> None:
+    lab = cast("DataCentre", None)
+    for name in ("mute-node", "partition", "partition-one", "freeze-agent", "freeze-exabgp", "freeze-both"):
+        scenario = SCENARIOS[name]
+        assert scenario.plan(plan(), lab).takeover == ("med",)
+        assert scenario.plan(PREPEND, lab).takeover == ("prepend",)
+    assert SCENARIOS["partition"].plan(replace(plan(), site=site("racks")), lab).takeover == ("prepend",)
+    assert SCENARIOS["freeze-agent"].plan(plan(), lab).hold == 180
+
+
 def test_partition_all_is_about_meds_that_are_compared() -> None:
     scenario, lab = SCENARIOS["partition-all"], cast("DataCentre", None)
     assert scenario.plan(plan(), lab).takeover == ("med",)
