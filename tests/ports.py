@@ -319,6 +319,7 @@ class Speaker:
 
     def __init__(self, rig: "Rig") -> None:
         self.answers = True
+        self.answer_seconds: float | None = None
         self.ours: list[Route] = []
         self.impossible: ValueError | None = None
         """raised by ``own``"""

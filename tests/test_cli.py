@@ -123,6 +123,12 @@ ASKING = GROUP | {
     *("exavrrp.control", "exavrrp.view", "exavrrp.system", "exavrrp.system.client"),
 }
 """One key of the configuration, and the socket."""
+WORDS = {
+    "status": {"exavrrp.findings", "exavrrp.cli.details", "exavrrp.cli.overview", "exavrrp.cli.style"},
+    "drain": {"exavrrp.findings"},
+    "undrain": set(),
+}
+"""What puts an answer into words."""
 
 
 @contextmanager
@@ -173,7 +179,7 @@ def test_a_command_that_asks_the_agent_imports_nothing_of_the_agent(write: Write
     path = write(GOOD.replace("{directory}/run", "{directory}"))
     with answering(tmp_path, encode(answer if command == "status" else Done(routers=(moved,)))):
         found = imported(command, "--config", path)
-    assert ours(found) == ASKING | {f"exavrrp.cli.{command}"}
+    assert ours(found) == ASKING | {f"exavrrp.cli.{command}"} | WORDS[command]
     assert found.isdisjoint(SLOW)
 
 

@@ -1109,6 +1109,20 @@ def test_after_a_pause_of_our_own_exabgp_has_time_for_an_answer() -> None:
     assert dialogue.conversation.resting
 
 
+def test_the_time_until_the_last_answer_is_known() -> None:
+    dialogue = given_withdrawn(A, pulse=PULSE)
+    dialogue.wait()
+    assert V5.PROBE in dialogue.said()
+    dialogue.now += 0.002
+    dialogue.said()
+    dialogue.now += 0.001
+    dialogue.hear(HEADING, "done")
+    assert dialogue.conversation.answer_seconds == pytest.approx(0.003)
+    dialogue.now += 0.5
+    dialogue.hear("done", "a stray line")
+    assert dialogue.conversation.answer_seconds == pytest.approx(0.003), "nothing was asked"
+
+
 def test_an_answer_to_a_command_is_a_heartbeat() -> None:
     dialogue = given_withdrawn(A, pulse=BACKOFF[0])
     dialogue.want(route(A))

@@ -204,8 +204,8 @@ def test_a_backup_knows_who_is_active_and_its_last_advert_on_each_path() -> None
         addresses=(str(VIP),),
         age=0.5,
         paths=(
-            PathView(interface="eth0", copies=1, age=0.75, quiet=False),
-            PathView(interface="eth1", copies=1, age=0.5, quiet=False),
+            PathView(interface="eth0", copies=1, age=0.75, quiet=False, lost=0, adverts=1),
+            PathView(interface="eth1", copies=1, age=0.5, quiet=False, lost=0, adverts=1),
         ),
     )
 
@@ -274,7 +274,7 @@ def test_an_active_shows_another_active() -> None:
     rig = given_active().hear(100).after(0.5)
     assert (seen(rig).role, seen(rig).active) == ("active", str(SOURCE))
     assert (peer(rig).active, peer(rig).priority, peer(rig).age) == (True, 100, 0.5)
-    assert peer(rig).paths[0] == PathView(interface="eth0", copies=1, age=0.5, quiet=False)
+    assert peer(rig).paths[0] == PathView(interface="eth0", copies=1, age=0.5, quiet=False, lost=0, adverts=1)
 
 
 def test_a_peer_that_resigned_or_fell_silent_is_not_active() -> None:
@@ -393,6 +393,7 @@ def test_a_check_has_its_last_result_and_the_results_that_contradict_its_verdict
     (found,) = rig.node.view().checks
     assert (found.name, found.verdict, found.against, found.needed) == ("fit", "passing", 1, 3)
     assert (found.at, found.seconds, found.detail, found.value) == (moment(1001.0), 0.25, "refused", 7)
+    assert found.since == moment(1000.0)
     assert (found.passed, found.failed, found.routers, found.distrusted) == (1, 1, ("web", "web2"), None)
     rig.check("fit", passed=False).check("fit", passed=False)
     rig.checks.doubts = {"fit": "its program can be changed by others"}

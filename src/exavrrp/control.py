@@ -164,6 +164,8 @@ class StatusAnswer(View, frozen=True, kw_only=True, tag_field="answer", tag="sta
     """of exavrrp"""
     process: int
     time: datetime
+    host: str = ""
+    """the name of the machine"""
 
 
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):

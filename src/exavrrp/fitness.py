@@ -44,6 +44,8 @@ class Results:
     passed: int
     """how many have passed"""
     failed: int
+    since: Moment
+    """when the verdict became what it is"""
 
 
 class Fitness:
@@ -119,10 +121,11 @@ class Fitness:
         known = self.results.get(name)
         passed, failed = (0, 0) if known is None else (known.passed, known.failed)
         passed, failed = passed + checked.passed, failed + (not checked.passed)
-        self.results[name] = Results(self._moment(), checked.seconds, checked.value, passed, failed)
         before = self.health.checks[name].verdict
         affected = self.health.result(name, passed=checked.passed, detail=checked.detail, value=checked.value)
-        verdict = self.health.checks[name].verdict
+        verdict, at = self.health.checks[name].verdict, self._moment()
+        since = at if known is None or verdict is not before else known.since
+        self.results[name] = Results(at, checked.seconds, checked.value, passed, failed, since)
         if verdict is not before:
             seconds = round(checked.seconds, 3)
             self._log.info("check-changed", check=name, result=verdict, detail=checked.detail, seconds=seconds)

@@ -145,6 +145,7 @@ class Node:
             checks=given.checks,
             transports=given.transports,
             notifier=given.notifier,
+            speaker=given.speaker,
             moment=self._moment,
         )
 

@@ -291,6 +291,10 @@ class Speaker(Protocol):
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         """Whether it has carried out what was wanted last of each of these."""
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """Seconds that it took for its last answer; None: there was none."""
+
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether it may announce any of these prefixes of ours, whatever is wanted.
 

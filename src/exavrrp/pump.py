@@ -108,6 +108,11 @@ class Pump:
         """Whether ExaBGP has carried out what is desired of each of these prefixes."""
         return self.conversation.has_carried_out(networks)
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """Seconds that ExaBGP took for its last answer; None: there was none."""
+        return self.conversation.answer_seconds
+
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether ExaBGP may announce any of these prefixes (``Conversation.may_announce``)."""
         return self.conversation.may_announce(networks)

@@ -64,6 +64,10 @@ class PathView(Struct, frozen=True, kw_only=True):
     """seconds since the last of them; None: there was none, or none since we are Active"""
     quiet: bool | None = None
     """whether adverts of the peer arrive, but none there any more; None: the peer is not the Active, and silent"""
+    lost: int | None = None
+    """how many of its last ``adverts`` did not arrive there, by the time between copies; None as with ``age``"""
+    adverts: int | None = None
+    """at most ``copies.WINDOW``"""
 
 
 class PeerView(Struct, frozen=True, kw_only=True):
@@ -147,6 +151,15 @@ class RouterView(Struct, frozen=True, kw_only=True):
     """``active``, ``standby`` or ``leaving``: how ExaBGP has accepted to announce its addresses; None: not at all"""
     drained: bool
     """whether it has been told to stay out"""
+    interval: float | None = None
+    """seconds between its adverts"""
+    preempt: bool | None = None
+    """whether it takes over from an Active with a lower priority, after ``preempt_delay`` seconds"""
+    preempt_delay: float = 0.0
+    standby: bool = False
+    """whether it binds and announces its addresses as a Backup, too"""
+    min_sessions: int | None = None
+    """BGP sessions that it needs"""
     wanted: str | None = None
     """how they are to be announced, in the same words"""
     accepted: bool = True
@@ -222,6 +235,8 @@ class CheckView(Struct, frozen=True, kw_only=True):
     """results in a row that contradict the verdict"""
     needed: int
     """how many of these in a row change it (``rise``, or ``fall``)"""
+    since: Moment | None = None
+    """when it came to this verdict"""
     at: Moment | None = None
     """when the last result came. This and the next three are None without a result"""
     seconds: float | None = None
@@ -271,6 +286,8 @@ class ExaBGPView(Struct, frozen=True, kw_only=True):
     version: str | None = None
     """None: not known yet"""
     answers: bool = True
+    answer_seconds: float | None = None
+    """seconds that it took for its last answer; None: there was none"""
 
 
 class Lateness(Struct, frozen=True, kw_only=True):

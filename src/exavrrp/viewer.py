@@ -33,7 +33,7 @@ from exavrrp.view import (
 )
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Sender
-from exavrrp.vrrp.copies import Peer
+from exavrrp.vrrp.copies import Path, Peer
 from exavrrp.vrrp.packet import LEAVING, Address, Reason
 from exavrrp.vrrp.router import Backup, Role
 
@@ -59,6 +59,7 @@ class Viewer:
         checks: ports.Checks,
         transports: ports.Transports,
         notifier: ports.Notifier,
+        speaker: ports.Speaker,
         moment: Callable[[], Moment],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``moment`` is now, by both clocks."""
@@ -75,6 +76,7 @@ class Viewer:
         self._checks = checks
         self._transports = transports
         self._notifier = notifier
+        self._speaker = speaker
         self._moment = moment
         self._began = moment()
 
@@ -96,7 +98,9 @@ class Viewer:
             rejected={str(reason): count for reason, count in self._reception.rejected.items()},
             refused=_refused(self._reception.refused),
             exabgp=ExaBGPView(
-                version=self.version, answers=self.trouble is None and not self._fitness.sessions.stalled
+                version=self.version,
+                answers=self.trouble is None and not self._fitness.sessions.stalled,
+                answer_seconds=self._speaker.answer_seconds,
             ),
             lateness=self._turns.punctuality.lateness(now.monotonic),
         )
@@ -136,6 +140,11 @@ class Viewer:
             bound=bool(router.on_lo.wanted),
             level=router.announcement.level,
             drained=router.drain.wanted,
+            interval=configuration.advert_interval,
+            preempt=configuration.preempt,
+            preempt_delay=configuration.preempt_delay,
+            standby=configuration.standby,
+            min_sessions=configuration.min_sessions,
             wanted=router.instance.presence.level,
             accepted=router.announcement.is_confirmed,
             untold=tuple(map(_text, self._fitness.sessions.untold_of(router.name))),
@@ -222,6 +231,7 @@ class Viewer:
             verdict=check.verdict,
             against=check.against,
             needed=check.needed,
+            since=None if results is None else results.since,
             at=None if results is None else results.at,
             seconds=None if results is None else results.seconds,
             detail=check.detail,
@@ -351,10 +361,18 @@ def _paths(
     counts, paths = ({}, {}) if heard is None else (heard.counts, heard.paths)
     for index in dict.fromkeys((*leading, *counts)):
         path = paths.get(index)
+        lost, adverts = (None, None) if path is None or heard is None or not known else _losses(path, heard)
         yield PathView(
             interface=leading[index] if index in leading else router.ways.interface_name(index),
             leads=index in leading,
             copies=counts.get(index, 0),
             age=None if path is None or path.last is None or not known else now - path.last,
             quiet=path.quiet if path is not None and active else None,
+            lost=lost,
+            adverts=adverts,
         )
+
+
+def _losses(path: Path, heard: Peer) -> tuple[int, int]:
+    """Until the last copy on any path: that a peer is silent is no loss of a path."""
+    return path.losses(heard.advertisement.centiseconds / 100, heard.heard)

@@ -564,6 +564,10 @@ class Host:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def status(self) -> str:
+        """The words of ``exavrrp status``, in one line."""
+        return " ".join(self.ask("status").split())
+
     def document(self) -> dict[str, Any]:
         """The output of ``exavrrp status --json``."""
         found: dict[str, Any] = json.loads(self.ask("status", "--json"))

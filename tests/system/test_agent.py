@@ -1038,8 +1038,8 @@ def test_an_address_on_another_interface_is_logged(fabric: Fabric) -> None:
     fabric.start()
     remark = a.log.wait("address-elsewhere")["detail"]
     assert remark == f"{fabric.vip} is on eth0 too, where this node answers for it even as a Backup: remove it"
-    assert remark in a.ask("status")
+    assert remark in a.status()
     a.namespace.ip(f"addr del {on_eth0}")
-    wait_until(lambda: "eth0" not in a.ask("status"), "the remark to go")
+    wait_until(lambda: "on eth0 too" not in a.status(), "the remark to go")
     assert a.bound()
     assert not b.log.all("address-elsewhere")

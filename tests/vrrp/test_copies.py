@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.copies import TOLERANCE, Copies, PathBack, PathQuiet
+from exavrrp.vrrp.copies import TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import Address, Advertisement
 
 PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
@@ -120,3 +120,62 @@ def test_quiet_and_back_take_turns(arrivals: list[tuple[int, float]], interval: 
         heard[interface] = now
         assert interface not in quiet
     assert sum(counts(copies).values()) == len(arrivals)
+
+
+# Losses
+
+
+def losses(copies: Copies, interface: int) -> tuple[int, int]:
+    """Lost ones, and of how many, on one path until the last copy on any."""
+    known = copies.peers[PEER]
+    return known.paths[interface].losses(known.advertisement.centiseconds / 100, known.heard)
+
+
+def test_a_gap_between_copies_counts_as_the_adverts_that_fit_into_it() -> None:
+    copies = Copies()
+    for tick in range(10):
+        copies.heard(PEER, advert(0.1), EAST, BOTH, tick * 0.1)
+        if tick not in (3, 4, 8):
+            copies.heard(PEER, advert(0.1), WEST, BOTH, tick * 0.1 + 0.001)
+    assert losses(copies, EAST) == (0, 10)
+    assert losses(copies, WEST) == (3, 10)
+
+
+def test_what_is_still_missing_is_lost_too() -> None:
+    copies = Copies()
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
+    for tick in range(1, 6):
+        copies.heard(PEER, advert(1), EAST, BOTH, tick)
+    assert losses(copies, WEST) == (5, 6)
+    assert losses(copies, EAST) == (0, 5), "counted from the first copy on any path"
+
+
+def test_a_copy_that_is_late_or_early_by_less_than_half_an_interval_is_none_that_is_lost() -> None:
+    copies = Copies()
+    for at in (0, 1.4, 2.0, 2.1, 3.0):
+        copies.heard(PEER, advert(1), EAST, BOTH, at)
+    assert losses(copies, EAST) == (0, 5)
+
+
+def test_a_peer_that_was_silent_has_lost_nothing() -> None:
+    copies = Copies()
+    copies.heard(PEER, advert(1), EAST, BOTH, 0)
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
+    copies.heard(PEER, advert(1), EAST, BOTH, 60)
+    assert losses(copies, WEST) == (0, 1)
+    copies.heard(PEER, advert(1), WEST, BOTH, 60)
+    assert losses(copies, EAST) == losses(copies, WEST) == (0, 2)
+
+
+def test_only_the_last_adverts_count() -> None:
+    copies = Copies()
+    copies.heard(PEER, advert(1), WEST, BOTH, 0)
+    for tick in range(WINDOW - 1):
+        copies.heard(PEER, advert(1), EAST, BOTH, tick)
+    assert losses(copies, WEST) == (WINDOW - 2, WINDOW - 1)
+    for tick in range(WINDOW - 1, WINDOW + 5):
+        copies.heard(PEER, advert(1), EAST, BOTH, tick)
+    assert losses(copies, WEST) == (WINDOW, WINDOW)
+    assert losses(copies, EAST) == (0, WINDOW)
+    copies.heard(PEER, advert(1), WEST, BOTH, WINDOW + 4)
+    assert losses(copies, WEST) == (WINDOW - 1, WINDOW)

@@ -2,9 +2,9 @@
 
 This package is the only one that prints, and it prints nothing to stdout while ``run`` is at work: that is ExaBGP's.
 
-Exit statuses: 0 success, 1 failure (with the remedy on stderr), 2 wrong usage. Of the commands that ask a running agent
-also 3: it answered, and the answer is no (no node took over; the router is not Active; the agent still looks after its
-addresses).
+Exit statuses: 0 success, 1 failure (with the remedy on stderr), 2 wrong usage, 3 the answer is no (no node took over;
+the agent still looks after its addresses), 4 no agent answers. As a question, ``status --is-active`` ends with 0 for
+yes and 1 for no.
 """
 
 from importlib import import_module
@@ -21,6 +21,12 @@ CONFIGURATION = "/etc/exavrrp/exavrrp.toml"
 
 NO = 3
 """Exit status: the answer is no."""
+
+NO_SUCH = 2
+"""Exit status: what was named is not there."""
+
+UNANSWERED = 4
+"""Exit status: no agent answers."""
 
 COMMANDS = {
     "check": "Find everything that is wrong with a configuration.",

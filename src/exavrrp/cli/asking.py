@@ -1,27 +1,40 @@
-"""What the commands that ask a running agent share: ``drain``, ``undrain`` and ``status``."""
+"""What the commands that ask a running agent share."""
 
 import os
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
+from exavrrp.cli import NO_SUCH, UNANSWERED
 from exavrrp.cli.output import fail, warn
 from exavrrp.config import STATE_DIRECTORY, ConfigError, state_directory
-from exavrrp.control import SOCKET, Answer, Request
-from exavrrp.system.client import TooLate, Unanswered, ask
+from exavrrp.control import SOCKET, Answer, Misunderstood, Request, chosen
+from exavrrp.system.client import TooLate, Unanswered, Unreachable, ask
+from exavrrp.view import RouterView
 
 
 def answers(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
-    """The agent's answers to ``request`` within ``limit`` seconds; ends with status 1 when they are not complete."""
+    """The agent's answers to ``request`` within ``limit`` seconds. Ends with status 1 when they are not complete, and
+    with ``UNANSWERED`` when no agent answers."""
     try:
         yield from ask(control_socket(path), request, limit)
     except TooLate:
         fail(f"not finished within {limit:g} s; it goes on: see exavrrp status")
+    except Unreachable as error:
+        fail(error, status=UNANSWERED)
     except Unanswered as error:
         fail(error)
+
+
+def meant(routers: Sequence[RouterView], name: str | None) -> list[RouterView]:
+    """The virtual routers that a name stands for, all without one; an unknown name ends the command (status 2)."""
+    try:
+        names = chosen(() if name is None else (name,), {router.name: router.group for router in routers})
+    except Misunderstood as error:
+        fail(error, status=NO_SUCH)
+    return [router for router in routers if router.name in names]
 
 
 def control_socket(path: Path) -> Path:
@@ -38,9 +51,3 @@ def _directory(path: Path) -> str:
         if os.path.exists(path):  # noqa: PTH110 — unlike Path.exists it says no where we may not look
             warn(error.problems)
         return STATE_DIRECTORY
-
-
-def ending(until: datetime | None, persistent: bool) -> str:
-    """When a drain ends, such as ``until 2026-01-31T12:00:00Z or undrain``."""
-    ends = [] if until is None else [f"{until:%Y-%m-%dT%H:%M:%SZ}"]
-    return f"until {' or '.join([*ends, 'undrain' if persistent else 'a restart'])}"

@@ -7,9 +7,10 @@ import click
 from msgspec.structs import replace
 
 from exavrrp.cli import NO, options
-from exavrrp.cli.asking import answers, ending
+from exavrrp.cli.asking import answers
 from exavrrp.cli.output import fail, warn
 from exavrrp.control import Begun, Done, Drain, Moved, Progress, duration
+from exavrrp.findings import ending
 from exavrrp.view import Outcome
 
 WAIT = 60.0

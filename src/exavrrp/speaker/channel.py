@@ -131,6 +131,10 @@ class Channel:
         self.stalled = False
         self.word = 0.0
         """when any line was received last"""
+        self.answer_seconds: float | None = None
+        """seconds until ExaBGP answered, the last time that something was written while nothing was unanswered"""
+        self._asked: float | None = None
+        """when something may have been written while nothing was unanswered; None: that is answered"""
         self._heard = self._verified = 0.0
         """when an answer was received last, and when every answer was last attributed with certainty"""
         self._stall_told = False
@@ -155,7 +159,7 @@ class Channel:
     def begin(self, now: float) -> None:
         """Something may be written now."""
         if not self.queue:
-            self._heard = self._verified = now
+            self._heard = self._verified = self._asked = now
 
     def probe(self, lines: list[str], dialect: Dialect) -> None:
         self.probe_due = False
@@ -181,6 +185,8 @@ class Channel:
     def alive(self, now: float) -> None:
         """An answer was received."""
         self._heard = now
+        if self._asked is not None and self.queue:
+            self.answer_seconds, self._asked = now - self._asked, None
         self.stalled = False
 
     def answered(self, now: float) -> bool:

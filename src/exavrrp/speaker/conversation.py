@@ -144,6 +144,11 @@ class Conversation:
         """Whether ExaBGP has carried out what is desired of each of these prefixes; of one not ours nothing is."""
         return self.prefixes.has_carried_out(networks)
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """Seconds that ExaBGP took for its last answer; None: there was none."""
+        return self._channel.answer_seconds
+
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether ExaBGP may announce any of these prefixes of ours to any neighbour.
 

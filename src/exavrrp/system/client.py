@@ -27,6 +27,10 @@ class Unanswered(Exception):
     """The agent has not carried out the request. The text gives the reason and the remedy."""
 
 
+class Unreachable(Unanswered):
+    """No agent answers at all."""
+
+
 class TooLate(Unanswered):
     """The agent has not finished within the client's limit. It goes on."""
 
@@ -44,7 +48,7 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
             connection.sendall(encode(request))
             yield from answers(connection, deadline)
         except TimeoutError:
-            raise Unanswered(
+            raise Unreachable(
                 f"the agent at {path} does not answer within {ANSWER_TIMEOUT:g} s; is it stopped?"
             ) from None
         except OSError as error:
@@ -60,17 +64,17 @@ def _connect(connection: socket.socket, path: Path) -> None:
     try:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-        raise Unanswered(
+        raise Unreachable(
             f"no agent listens at {path} ({error.strerror}); is ExaBGP running, with exavrrp as its process?"
             " Another agent's configuration is named with --config"
         ) from None
     except PermissionError as error:
-        raise Unanswered(
+        raise Unreachable(
             f"{path} is not for this user ({error.strerror}); use root or the user of ExaBGP,"
             " or set agent.control_group and become a member"
         ) from None
     except OSError as error:
-        raise Unanswered(f"{path} cannot be reached: {error.strerror or error}") from None
+        raise Unreachable(f"{path} cannot be reached: {error.strerror or error}") from None
 
 
 def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:

@@ -319,6 +319,7 @@ class Control:
             release=__version__,
             process=os.getpid(),
             time=datetime.fromtimestamp(self._clock(), UTC),
+            host=socket.gethostname(),
             **asdict(replace(view, routers=tuple(map(self._completed, view.routers)))),
         )
 

@@ -16,6 +16,9 @@ from exavrrp.vrrp.packet import Address, Advertisement
 TOLERANCE = 3.5
 """Advert intervals without a copy before a path counts as quiet: about an Active_Down_Interval."""
 
+WINDOW = 600
+"""Adverts over which losses are counted on each path: a minute of them at 100 ms."""
+
 
 @dataclass(frozen=True, slots=True)
 class PathQuiet:
@@ -42,6 +45,33 @@ class Path:
     quiet: bool = False
     last: float | None = None
     """when the last copy arrived; None: never"""
+    slots: int = 1
+    """a bit for each of the last adverts, the latest one the lowest, set if its copy has come; above them a set one"""
+
+    def came(self, interval: float, now: float) -> None:
+        """A copy has arrived ``now``; ``interval``: seconds between adverts."""
+        self.slots = _shifted(self.slots, max(_adverts(now - self.heard, interval), 1)) | 1
+        self.last = self.heard = now
+
+    def losses(self, interval: float, until: float) -> tuple[int, int]:
+        """How many of the last adverts until ``until`` did not arrive here, and how many these were (``WINDOW``).
+
+        An advert has no number that every peer sends, so a gap counts as adverts by its length: a copy that is late by
+        more than half an interval counts as one that was lost.
+        """
+        slots = _shifted(self.slots, _adverts(until - self.heard, interval))
+        return slots.bit_length() - slots.bit_count(), slots.bit_length() - 1
+
+
+def _adverts(seconds: float, interval: float) -> int:
+    """How many are sent in that time; no more than matter."""
+    return min(max(round(seconds / interval), 0), WINDOW)
+
+
+def _shifted(slots: int, adverts: int) -> int:
+    """``slots`` with so many adverts after them that have not arrived."""
+    slots <<= adverts
+    return slots if slots >> WINDOW <= 1 else slots & (1 << WINDOW) - 1 | 1 << WINDOW
 
 
 @dataclass(slots=True)
@@ -104,7 +134,7 @@ class Copies:
             known.follow(interface, expected, now)
         known.counts[interface] += 1
         path = known.paths[interface]
-        path.last = path.heard = now
+        path.came(advertisement.centiseconds / 100, now)
         was_quiet, path.quiet = path.quiet, False
         quiet = known.overdue(timeout, now)
         back: list[PathQuiet | PathBack] = [PathBack(peer, interface)] if was_quiet else []

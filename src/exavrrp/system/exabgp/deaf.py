@@ -116,6 +116,11 @@ class Deaf:
         """Whether each of these is announced if it is wanted, and not announced if it is not."""
         return all((one in self.wanted) == (one in self.announced) for one in networks)
 
+    @property
+    def answer_seconds(self) -> float | None:
+        """It answers nothing."""
+        return None
+
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether any of these is announced."""
         return not self.announced.isdisjoint(networks)
