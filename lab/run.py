@@ -115,12 +115,24 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
     except Late as late:
         complaints = (str(late),)
         say(f"  {late}")
+    complaints += tuple(unexplained(lab, scenario))
     facts = lab.finish()
     recordings = lab.replay(plan.agent, facts) if plan.record else ()
     complaints += tuple(each.complaint for each in recordings if each.complaint is not None)
     timeline = compute(facts, event, scenario.before.name, plan.site)
     say(f"  outage {timeline.outage_ms:.0f} ms, {timeline.probes_lost} of {timeline.probes_sent} probes lost")
     return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan, recordings)
+
+
+def unexplained(lab: DataCentre, scenario: Scenario) -> Iterator[str]:
+    """The nodes on which `exavrrp why` does not name what the scenario has done."""
+    for node, words in scenario.causes:
+        try:
+            said = lab.servers[node].why()
+        except LabError as error:
+            said = str(error)
+        if words not in said:
+            yield f"exavrrp why on {node} does not name the cause ({words}): {said}"
 
 
 LEAD_IN = 0.5

@@ -70,6 +70,8 @@ class Scenario(ABC):
     "the Active when the event comes"
     after: ClassVar[Machine] = NODE2
     "the Active when it is over"
+    causes: ClassVar[tuple[tuple[str, str], ...]] = ()
+    "nodes, each with what `exavrrp why` has to name there when it is over"
 
     @abstractmethod
     def expectation(self, plan: ServerPlan) -> str:
@@ -187,6 +189,7 @@ class Takeover(Scenario):
 @scenario
 class KillNode(Takeover):
     name = "kill-node"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),)
     summary = "the Active loses power: its links go down, its processes are gone"
 
     def arm(self, lab: DataCentre) -> Strike:
@@ -204,6 +207,7 @@ class StopAbrupt(Takeover):
     """ExaBGP tells its processes, waits 0.1 s and closes its sessions."""
 
     name = "stop-abrupt"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} has resigned"),)
     summary = "ExaBGP on the Active is stopped (SIGTERM) without being drained first"
     reason = "peer-resigned"
 
@@ -250,6 +254,7 @@ REROUTE_MS = 250.0
 @scenario
 class CutUplink(Unmoved):
     name = "cut-uplink"
+    causes = ((NODE2.name, "path-quiet"),)
     summary = "one uplink of the Active goes down: the one its adverts to the first Backup would be hashed to"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002

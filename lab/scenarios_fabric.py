@@ -107,6 +107,7 @@ class MuteNode(Takeover):
     """
 
     name = "mute-node"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),)
     summary = "every packet from and to the Active is dropped while its links are up, so that only timers notice"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
@@ -275,6 +276,7 @@ class CutUplinks(Takeover):
     """The routers see it at once. If Backups announce, they already know another path."""
 
     name = "cut-uplinks"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on"),)
     summary = "all uplinks of the Active go down; the node itself runs on"
 
     def allowed_ms(self, plan: ServerPlan) -> float:

@@ -122,6 +122,10 @@ class Stop(Planned):
 @scenario
 class Drain(Planned):
     name = "drain"
+    causes = (
+        (NODE1.name, "Verdict: it was drained by an operator"),
+        (NODE2.name, f"Verdict: {NODE1.name} has resigned"),
+    )
     summary = "the Active is drained (exavrrp drain --wait)"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
@@ -435,6 +439,7 @@ def check_local(runs: Sequence[Run]) -> list[str]:
 @scenario
 class FailCheck(Sick):
     name = "fail-check"
+    causes = ((NODE1.name, "Verdict: a check failed: "), (NODE2.name, f"Verdict: {NODE1.name} has resigned"))
     summary = "the service on the Active dies, and its check (weight 0) fails"
     command = ("/bin/sh", "-c", f"ss -Hlun sport = :{SERVICE_PORT} | grep -q .")
     weight = 0
@@ -467,6 +472,10 @@ class FailCheck(Sick):
 @scenario
 class FailCheckWeight(Sick):
     name = "fail-check-weight"
+    causes = (
+        (NODE1.name, "Verdict: our priority was lowered: "),
+        (NODE2.name, "Verdict: the Active says less than we"),
+    )
     summary = "a check on the Active fails that only lowers its priority (weight -100); its service still answers"
     command = ("/usr/bin/test", "!", "-e", "$directory/degraded")
     weight = -100

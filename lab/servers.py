@@ -337,6 +337,15 @@ class Server:
         said: dict[str, Any] = json.loads(self.namespace.run(*words))
         return said
 
+    def why(self) -> str:
+        """What `exavrrp why` says on this server, in one line, with the names of servers for their addresses; raises
+        LabError if it cannot.
+        """
+        said = self.namespace.run(str(self._plan.agent), "why", "--config", str(self._agent_configuration))
+        words = [word.rstrip(",;:") for word in said.split()]
+        names = {str(one.loopback(family)): one.name for one in SERVERS for family in FAMILIES}
+        return " ".join(names.get(word, full) for word, full in zip(words, said.split(), strict=True))
+
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
         if not program.exists():

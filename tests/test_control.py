@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Raw
 
 from exavrrp import control
 from exavrrp.control import (
@@ -22,6 +23,8 @@ from exavrrp.control import (
     Drained,
     Drains,
     Error,
+    Events,
+    EventsAnswer,
     Misunderstood,
     Moved,
     Progress,
@@ -79,7 +82,10 @@ def test_a_request_is_one_line_that_a_person_can_write() -> None:
         (b'{"version": 1}', "this is no request: Object missing required field `request`"),
         (b'{"version": "1", "request": "status"}', "this is no request: Expected `int`, got `str` - at `$.version`"),
         (b'{"version": 2, "request": "status"}', "the agent speaks version 1 of the protocol, not 2; use"),
-        (b'{"version": 1, "request": "halt"}', "there is no request 'halt'; known here: drain, undrain, status"),
+        (
+            b'{"version": 1, "request": "halt"}',
+            "there is no request 'halt'; known here: drain, undrain",
+        ),
         (b'{"version": 1, "request": "drain", "sconds": 5}', "this is no drain request: Object contains unknown field"),
         (
             b'{"version": 1, "request": "status", "a\\u0000b": 1}',
@@ -204,12 +210,19 @@ requests: st.SearchStrategy[Request] = st.one_of(
     ),
     st.builds(Undrain, names=st.lists(texts, max_size=3).map(tuple)),
     st.just(Status()),
+    st.builds(Events, after=st.integers(0, (1 << 53) - 1)),
 )
 answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Begun, routers=many, warning=st.none() | texts),
     st.builds(Done, routers=many, warning=st.none() | texts),
     st.builds(Progress, name=texts, outcome=outcomes),
     st.builds(Error, message=texts),
+    st.builds(
+        EventsAnswer,
+        before=st.just((Raw(b'{"event":"a"}'),)),
+        entries=st.just((Raw(b'{"event":"b"}'),)),
+        count=st.integers(0),
+    ),
     st.builds(
         StatusAnswer,
         release=texts,

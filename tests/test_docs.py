@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from exavrrp import counters
+from exavrrp.chronicle import ADVERTISED, PHASE
 from exavrrp.vrrp.router import Discrepancy
 from lab import __main__ as demo
 from lab.bench import __main__ as bench
@@ -92,7 +93,8 @@ def logged(path: Path) -> Iterator[str]:
                 yield str(name.value)
 
 
-OTHERS = {*Discrepancy, "line-too-long", *(name for name, _ in counters.events(given_active().node.view()))}
+COUNTERS = (name for name, _ in counters.events(given_active().node.view()))
+OTHERS = {*Discrepancy, "line-too-long", PHASE, ADVERTISED, *COUNTERS}
 """Events whose names stand elsewhere."""
 
 

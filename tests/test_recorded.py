@@ -147,7 +147,7 @@ def methods(contract: Any) -> set[str]:
 
 def test_every_method_of_every_port_is_recorded() -> None:
     hints = get_type_hints(Ports)
-    assert {"clock", "realtime", "forgotten", "changed", "record", "entrance", *PORTS} == {
+    assert {"clock", "realtime", "forgotten", "changed", "record", "entrance", "enter", *PORTS} == {
         one.name for one in fields(Ports)
     }
     contracts = {name: hints[name] for name in PORTS} | {"transport": ports.Transport, "path": ports.Paths}

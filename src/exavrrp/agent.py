@@ -25,6 +25,7 @@ from exavrrp.system import capabilities, children, preflight, realtime
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import Control
+from exavrrp.system.eventfile import EventFile
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.system.journal import Journal
 from exavrrp.system.lock import Lock
@@ -102,6 +103,7 @@ class Agent:
         self._marks = ReplayCounterFile(directory, log)
         self._recorder = None if record is None else Recorder(record, recording.lost, log)
         self._notifier = Notifier(log)
+        self._events = EventFile(Path(configuration.agent.persistent_directory), log)
         self._addresses = Addresses(
             lambda: self.node.handle(ports.AddressesChanged()),
             lambda address: self.node.handle(ports.AddressRepaired(address)),
@@ -147,6 +149,7 @@ class Agent:
             marks=self._marks,
             checks=self._checks,
             changed=self._changed,
+            enter=self._events.write,
         )
 
     def _checked(self, name: str, passed: bool, detail: str, seconds: float, value: int | None = None) -> bool:
@@ -174,7 +177,12 @@ class Agent:
         agent = self.configuration.agent
         drains = DrainFile(Path(agent.persistent_directory), self.journal)
         self._control = Control(
-            Path(agent.state_directory), node.commands, drains, self.journal, group=agent.control_group
+            Path(agent.state_directory),
+            node.commands,
+            drains,
+            self.journal,
+            group=agent.control_group,
+            before=lambda: self._events.before,
         )
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, node.handle, ports.Terminated())
@@ -296,6 +304,8 @@ class Agent:
         self._notifier.open(loop)
         closing.push_async_callback(self._notifier.close)
         closing.callback(self._control.close)
+        self._events.open(loop)
+        closing.callback(self._events.close)
         self._control.open(loop)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)

@@ -18,8 +18,11 @@ class Commands:
         *,
         view: Callable[[], View],
         handle: Callable[[ports.DrainAsked], None],
+        events: Callable[[int], tuple[int, list[bytes]]],
     ) -> None:
-        """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node."""
+        """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node; ``events``:
+        ``Chronicle.after``."""
+        self.events = events
         self._routers = routers
         self._elections = elections
         self._view = view

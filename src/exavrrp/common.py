@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from exavrrp import events
+from exavrrp.chronicle import PHASE, Chronicle
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.history import History, Phase
 from exavrrp.instance import Fault, Instance
@@ -29,6 +30,7 @@ class Common:
     log: LimitedLog
     tell: Tell
     """without effect once the router is gone"""
+    chronicle: Chronicle
     history: History = field(default_factory=History)
 
     @property
@@ -38,7 +40,9 @@ class Common:
 
     def reach(self, phase: Phase) -> None:
         """A phase after the last transition has been completed."""
-        self.history.reach(phase, self.timers.time())
+        after = self.history.reach(phase, self.timers.time())
+        if after is not None:
+            self.chronicle.add(PHASE, "info", self.name, phase=str(phase), seconds=after)
 
     def fail(self, fault: Fault, detail: str) -> None:
         """Report that the router cannot serve."""

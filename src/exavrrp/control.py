@@ -3,11 +3,12 @@
 ``system/control.py`` is the agent's end, ``system/client.py`` the other one, which the commands in ``cli/`` use;
 ``Service`` is what the agent's end asks of the node, and ``commands.py`` does it.
 
-A connection carries one request. The answer to ``status`` is one ``status``. The answer to ``drain`` and ``undrain``
-ends with ``done``; for a drain with ``wait`` a ``begun`` comes first, and then a ``progress`` each time that a router's
-outcome changes. An ``error`` is the last line of any request that was not carried out. A line that cannot be decoded is
-answered with what is wrong with it, so that ``socat`` and a newer or older exavrrp find out. Unknown fields are refused
-in requests (a misspelt ``seconds`` would drain for ever) and ignored in answers (a newer agent may have more).
+A connection carries one request. The answer to ``status`` is one ``status``, that to ``events`` one ``events``. The
+answer to ``drain`` and ``undrain`` ends with ``done``; for a drain with ``wait`` a ``begun`` comes first, and then a
+``progress`` each time that a router's outcome changes. An ``error`` is the last line of any request that was not
+carried out. A line that cannot be decoded is answered with what is wrong with it, so that ``socat`` and a newer or
+older exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever) and ignored
+in answers (a newer agent may have more).
 
 This file also defines the content of the two state files that an agent leaves for its successor (``SavedState``,
 ``Drains``), and what a drain is: how long it lasts, and whether it outlives a restart. No sockets, files or clocks;
@@ -74,6 +75,9 @@ class Service(Protocol):
     def view(self) -> View:
         """Everything as it is now, but for the ends of drains."""
 
+    def events(self, after: int, /) -> tuple[int, list[bytes]]:
+        """How many entries the journal has had so far, and the lines of those after the first ``after`` ones."""
+
 
 # Requests
 
@@ -104,7 +108,13 @@ class Status(_Request, frozen=True, kw_only=True, tag="status"):
     """The whole ``View``."""
 
 
-Request: TypeAlias = Drain | Undrain | Status
+class Events(_Request, frozen=True, kw_only=True, tag="events"):
+    """The journal: the entries after the first ``after`` ones of this agent; for 0 also those of the agents before."""
+
+    after: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
+
+
+Request: TypeAlias = Drain | Undrain | Status | Events
 
 
 class _Head(Struct, frozen=True):
@@ -168,13 +178,23 @@ class StatusAnswer(View, frozen=True, kw_only=True, tag_field="answer", tag="sta
     """the name of the machine"""
 
 
+class EventsAnswer(_Answer, frozen=True, kw_only=True, tag="events"):
+    """The last line of ``events``. Each entry is a ``chronicle.Entry``."""
+
+    before: tuple[msgspec.Raw, ...] = ()
+    """of the agents before this one, the oldest first"""
+    entries: tuple[msgspec.Raw, ...]
+    count: int
+    """``after`` for the next request"""
+
+
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):
     """The last line of a refused request: why nothing was done, with the remedy."""
 
     message: str
 
 
-Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | Error
+Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | EventsAnswer | Error
 
 
 def encode(document: Request | Answer) -> bytes:

@@ -56,11 +56,14 @@ class History:
         self.last.appendleft(Past(at, transition, priority))
         self.counts[transition.after, transition.why] += 1
 
-    def reach(self, phase: Phase, now: float) -> None:
-        """The phase was completed ``now`` (monotonic seconds), after the last transition."""
+    def reach(self, phase: Phase, now: float) -> float | None:
+        """The phase was completed ``now`` (monotonic seconds): how long after the last transition, if it is a part of
+        that, and is completed for the first time."""
         if not self.last:
-            return
+            return None
         past = self.last[0]
         # In break before make an Active withdraws and unbinds before its transition: no part of how it took over.
-        if phase not in _GIVING_UP or past.transition.after is not Role.ACTIVE:
-            past.phases.setdefault(phase, now - past.at.monotonic)
+        if phase in past.phases or (phase in _GIVING_UP and past.transition.after is Role.ACTIVE):
+            return None
+        past.phases[phase] = now - past.at.monotonic
+        return past.phases[phase]

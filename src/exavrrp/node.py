@@ -27,10 +27,13 @@ from exavrrp import counters, events, ports, speaker
 from exavrrp.announcement import Announcer
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
+from exavrrp.chronicle import BEGAN, ENDING, Chronicle, Facts
+from exavrrp.chronicled import Chronicled
 from exavrrp.commands import Commands
 from exavrrp.config import Configuration
 from exavrrp.elections import Elections, Team
 from exavrrp.fitness import Fitness
+from exavrrp.health import Verdict
 from exavrrp.instance import Hold
 from exavrrp.leftovers import Leftovers
 from exavrrp.neighbors import ordered
@@ -40,6 +43,7 @@ from exavrrp.presence import Handover
 from exavrrp.reception import Reception
 from exavrrp.roster import Ports, Roster
 from exavrrp.routes import Network
+from exavrrp.sessions import check_of
 from exavrrp.turns import Turns
 from exavrrp.view import Moment, View
 from exavrrp.viewer import Viewer
@@ -94,17 +98,18 @@ class Node:
     """
 
     def __init__(self, configuration: Configuration, given: Ports) -> None:
-        self.log = given.log
+        self.chronicle = Chronicle(self._moment, given.clock.time, given.enter)
+        self.log = Chronicled(given.log, self.chronicle)
+        self._ports = given
         self.why: str | None = None
         self.over = False
         self.started = False
         self.bequest: Bequest | None = None
         """once it is ``over``, if what was served is left in place"""
-        self._ports = given
         self.turns = Turns(given.clock)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
         self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, self._follow_up, given.record)
-        self.fitness = Fitness(given.log, self._judge, self._retry_announcements, self._moment)
+        self.fitness = Fitness(self.log, self._judge, self._retry_announcements, self._moment)
         self._announcer = Announcer(given.speaker)
         self._binding = Binding(given.addresses, given.clock, self.work, self._announcer.flush)
         self._notes = Notes(given.memory, given.clock, self.work)
@@ -116,10 +121,10 @@ class Node:
             timers=self.turns.timers,
             binding=self._binding,
             notes=self._notes,
-            log=given.log,
+            log=self.log,
         )
         self.reception = Reception(
-            given.marks, given.log, given.authenticator, time=given.clock.time, realtime=given.realtime
+            given.marks, self.log, given.authenticator, time=given.clock.time, realtime=given.realtime
         )
         self._roster = Roster(
             configuration,
@@ -134,7 +139,9 @@ class Node:
             left=self._finish,
         )
         self.routers = self._roster.routers
-        self.commands = Commands(self.routers, self.elections, view=self.view, handle=self.handle)
+        self.commands = Commands(
+            self.routers, self.elections, view=self.view, handle=self.handle, events=self.chronicle.after
+        )
         self.viewer = Viewer(
             self.routers,
             self.fitness,
@@ -153,7 +160,9 @@ class Node:
         given = self._ports
         return Shared(
             timers=self.turns.timers,
-            log=given.log,
+            log=self.log,
+            chronicle=self.chronicle,
+            facts=self._facts,
             tell=self.elections.tell,
             realtime=self._realtime,
             moment=self._moment,
@@ -211,7 +220,7 @@ class Node:
     def count(self) -> None:
         """Log what was counted: a recording holds it, and its replay comes to the same."""
         for event, fields in counters.events(self.view()):
-            self.log.info(event, **fields)
+            self._ports.log.info(event, **fields)
 
     @property
     def abandoned(self) -> bool:
@@ -316,6 +325,21 @@ class Node:
     def _followed_up(self, router: VirtualRouter) -> None:
         self._notes.remember(router)
 
+    def _facts(self, name: str) -> Facts:
+        """How the rest of the node is, when a router changes its state."""
+        router, sessions = self.routers[name], self.fitness.sessions
+        terms = [term for term in self.fitness.health.judge(name).terms if term.check != check_of(name)]
+        skews = [one.skew for one in self.reception.senders(router).values() if one.signed]
+        return Facts(
+            failing=tuple(term.check for term in terms if term.verdict is Verdict.FAILING),
+            checks=len(terms),
+            up=None if sessions.stalled else len(sessions.established),
+            sessions=max(sessions.number, len(sessions.established)),
+            drained=router.drain.wanted,
+            skew=max(skews, key=abs, default=None),
+            late=self.turns.punctuality.recent,
+        )
+
     def _moment(self) -> Moment:
         return Moment(datetime.fromtimestamp(self._ports.realtime(), UTC), self._ports.clock.time())
 
@@ -390,6 +414,7 @@ class Node:
         for name in sorted(drained):
             self.routers[name].drain.begin()
         self.started = True
+        self.chronicle.add(BEGAN, "info", routers=list(self.routers))
         for team in self.elections.teams:
             self._begin(team)
         self._wait_for_sessions(self.routers.values())
@@ -415,6 +440,8 @@ class Node:
         if self.why is not None:
             return
         self.why = why
+        if why in {REPLACED, SUCCEEDED}:
+            self.chronicle.add(ENDING, "info", reason=why)
         self.elections.suspended = False
         self.fitness.ending = self._leftovers.ending = self._roster.ending = True
         if not self.started:

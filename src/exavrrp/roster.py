@@ -88,6 +88,8 @@ class Ports:
     """takes every event of the elections"""
     entrance: Entrance | None = None
     """wraps every call that brings something into the node"""
+    enter: Callable[[bytes], None] = lambda _: None
+    """takes each line of the node's journal (``chronicle``), and returns at once"""
 
 
 def owned(routers: Iterable[RouterConfiguration]) -> list[Route]:

@@ -140,6 +140,11 @@ class Sessions:
         self._seen.intersection_update(families)  # those that were removed are not needed
         return self._results()
 
+    @property
+    def number(self) -> int:
+        """How many ExaBGP's configuration has; 0 until that is known."""
+        return len(self._configured)
+
     def _carries(self, session: Session, family: int | None) -> bool:
         families = self._configured.get(session)
         return family is None or families is None or family in families

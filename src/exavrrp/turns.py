@@ -7,6 +7,7 @@ count; they are kept a minute at a time, for an hour.
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 from exavrrp.ports import Clock
 from exavrrp.queues import Queue
@@ -47,6 +48,11 @@ class Punctuality:
         minute.maximum = max(minute.maximum, seconds)
         if seconds > LATE:
             minute.late += 1
+
+    @property
+    def recent(self) -> float | None:
+        """The latest of the last minutes, in seconds; None: no alarm has rung."""
+        return max((minute.maximum for minute in islice(reversed(self._minutes), 2)), default=None)
 
     def lateness(self, now: float) -> Lateness:
         """Of the last hour."""

@@ -15,6 +15,8 @@ from exavrrp import events
 from exavrrp.adverts import Adverts
 from exavrrp.announcement import Announcement, Announcer
 from exavrrp.binding import Binding, OnLo
+from exavrrp.causes import cause
+from exavrrp.chronicle import ADVERTISED, TRANSITION, Chronicle, Facts
 from exavrrp.common import Common, Tell
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.drain import Drain
@@ -27,10 +29,13 @@ from exavrrp.sessions import check_of
 from exavrrp.timers import Timers
 from exavrrp.view import Moment
 from exavrrp.vrrp.auth import Authenticator, Marks, Policy, Signer
-from exavrrp.vrrp.copies import PathBack, PathQuiet
+from exavrrp.vrrp.copies import TOLERANCE, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition
 from exavrrp.ways import Ways
+
+AGAIN = 10.0
+"""Seconds for which the journal leaves out that a peer says the same priority once more: somebody may forge adverts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,9 @@ class Shared:
 
     timers: Timers
     log: LimitedLog
+    chronicle: Chronicle
+    facts: Callable[[str], Facts]
+    """how the node is now, for this router"""
     tell: Tell
     realtime: Callable[[], float]
     """seconds since the epoch, by the clock on the wall, which may be set"""
@@ -76,7 +84,9 @@ class VirtualRouter:
             configuration.name, configuration.election(), configuration.handover_settings(), configuration.stale_for
         )
         self._shared = shared
-        self.common = common = Common(configuration, self.instance, shared.timers, shared.log, shared.tell)
+        self.common = common = Common(
+            configuration, self.instance, shared.timers, shared.log, shared.tell, shared.chronicle
+        )
         self.ways = Ways(common, paths, transport, shared.is_connected)
         self.adverts = Adverts(
             common,
@@ -94,6 +104,8 @@ class VirtualRouter:
         """checks without whose first result it must not take part"""
         self._answered = configuration.min_sessions == 0
         """whether it is known that ExaBGP carries out our commands, or does not; else it must not take part"""
+        self._total = str(configuration.priority)
+        """the effective priority as a sum"""
         self._stopped = False
         """whether notify programs have heard our last word"""
 
@@ -160,6 +172,7 @@ class VirtualRouter:
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
         source = arrival.datagram.source
+        self._compare(source, advertisement, arrival.at)
         self.adverts.counts["received"] += 1
         if advertisement.priority == LEAVING:
             self.adverts.counts["received-priority-zero"] += 1
@@ -170,9 +183,24 @@ class VirtualRouter:
         if self.instance.router.role is not Role.ACTIVE:
             self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
 
+    def _compare(self, source: Address, advertisement: Advertisement, at: float) -> None:
+        """Enter an advert that says something else than the one before: rare, as most do not."""
+        known, before, silent = self.instance.copies.peers.get(source), None, None
+        if known is not None:
+            before, silent = known.advertisement.priority, at - known.heard
+            goes_on = silent <= TOLERANCE * advertisement.centiseconds / 100
+            if goes_on and before == advertisement.priority:
+                return
+        if not self._shared.chronicle.is_new((self.name, source, advertisement.priority), AGAIN):
+            return
+        self._shared.chronicle.add(
+            ADVERTISED, "info", self.name, peer=source, priority=advertisement.priority, before=before, silent=silent
+        )
+
     def judge(self, health: Health) -> None:
         """The checks may have changed what this router is worth."""
         judgement = health.judge(self.name)
+        self._total = judgement.explain()
         self.common.log.info(
             "health-assessed", router=self.name, priority=judgement.priority, detail=judgement.explain()
         )
@@ -244,6 +272,7 @@ class VirtualRouter:
         if transition.after is Role.ACTIVE:
             self.instance.takeovers.time.begin(self._shared.realtime())
         self.common.history.begin(self._shared.moment(), transition, self.instance.router.priority)
+        self._enter(transition)
         self.common.log.info(
             "transition",
             router=self.name,
@@ -254,6 +283,27 @@ class VirtualRouter:
             priority=self.instance.router.priority,
         )
         self._notify(transition.after, transition.before, transition.why)
+
+    def _enter(self, transition: Transition) -> None:
+        """Its cause, as it is known now."""
+        found = cause(
+            transition,
+            self.instance,
+            self.ways.interface_name,
+            self.common.timers.time(),
+            total=self._total,
+            facts=self._shared.facts(self.name),
+        )
+        self._shared.chronicle.add(
+            TRANSITION,
+            "info",
+            self.name,
+            found,
+            before=str(transition.before),
+            after=str(transition.after),
+            reason=str(transition.why),
+            detail=transition.detail,
+        )
 
     def _notify(self, role: Role, before: str, reason: str) -> None:
         """In the words of keepalived's scripts. Who is drained is a Backup to them: alive, but not serving."""

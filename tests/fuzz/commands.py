@@ -12,15 +12,18 @@ from pathlib import Path
 from typing import get_args
 
 import msgspec
+from msgspec import Raw
 
-from exavrrp import control
+from exavrrp import chronicle, control
+from exavrrp.cli.reasons import reasons
+from exavrrp.cli.telling import sentence
 from exavrrp.control import Misunderstood
 from exavrrp.routes import Attributes, Level
 from exavrrp.system import client
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile, ReplayCounterFile, State
 from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
-from exavrrp.view import Outcome, RouterView, SessionView, View
+from exavrrp.view import Moment, Outcome, RouterView, SessionView, View
 from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader, scratch
@@ -74,6 +77,7 @@ def _documents() -> list[bytes]:
                 sessions=(SessionView(peer="fe80::1", local=None, up=True, told=True, counts_for=("web",)),),
             )
         ),
+        control.encode(control.EventsAnswer(entries=(Raw(b'{"event":"x"}'),), count=9)),
         control.encode(control.Error(message="no")),
         *_notes(),
         b"7 (a) b) S 1 " + b" ".join(b"%d" % one for one in range(40)),
@@ -85,6 +89,7 @@ def _requests() -> list[control.Request]:
         control.Drain(names=("web",), seconds=60.0, persist=False, wait=True),
         control.Undrain(names=("web", "db")),
         control.Status(),
+        control.Events(after=3),
     ]
 
 
@@ -140,6 +145,9 @@ class _Agent:
 
     def view(self) -> View:
         return View(routers=())
+
+    def events(self, after: int, /) -> tuple[int, list[bytes]]:
+        return 1, [b'{"event":"x"}'][after:]
 
 
 class _Quiet:
@@ -256,9 +264,39 @@ def _left() -> list[bytes]:
     return [*_notes(), (directory / "marks").read_bytes()]
 
 
+def journal(data: bytes) -> None:
+    """Lines of a journal that an agent before has left: what is read of them is shown."""
+    lines = chronicle.valid(data)
+    entries = [entry for entry in map(chronicle.decoded, lines) if entry is not None]
+    assert len(entries) == len(lines)
+    assert all(isinstance(sentence(entry), str) for entry in entries)
+    answer = control.StatusAnswer(release="1", process=9, time=datetime.fromtimestamp(9, UTC), routers=(_ROUTER,))
+    assert list(reasons(answer, _ROUTER, entries))
+
+
+_ROUTER = RouterView(
+    name="web", vrid=7, role="backup", priority=1, explanation="1", bound=False, level=None, drained=False
+)
+
+
+def _entries() -> list[bytes]:
+    written: list[bytes] = []
+    kept = chronicle.Chronicle(lambda: Moment(datetime.fromtimestamp(9, UTC), 9.0), lambda: 9.0, written.append)
+    kept.add("peer-advertised", "info", "web", peer="fe80::1", priority=0, before=200, silent=1.5)
+    paths = (chronicle.PathSilence("eth0", 0.3, quiet=False), chronicle.PathSilence("eth1", None, quiet=True))
+    for verdict in chronicle.Verdict:
+        cause = chronicle.Cause(
+            verdict=verdict, peer="fe80::1", ours=9, theirs=8, waited=0.3, interval=0.1, skew_time=0.1, paths=paths
+        )
+        kept.add("transition", "info", "web", cause, before="backup", after="active", reason="x", detail="y")
+    kept.add("phase-completed", "info", "web", phase="bound", seconds=0.001)
+    return [*written, b"".join(written)]
+
+
 READERS: Mapping[str, Reader] = {
     "documents": Reader(documents, _documents, _words),
     "server": Reader(server, _streams, _words),
     "asking": Reader(asking, _documents, _words),
     "notes": Reader(notes, _left, _words),
+    "journal": Reader(journal, _entries, _words, longest=1 << 14),
 }

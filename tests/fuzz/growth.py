@@ -77,7 +77,7 @@ def requested(data: bytes) -> None:
     known = {f"router{number:06}": f"g{number % 9}" for number in range(ROUTERS)}
     with suppress(Misunderstood):
         found = control.request(data)
-        assert not isinstance(found, control.Status)
+        assert not isinstance(found, control.Status | control.Events)
         control.chosen(found.names, known)
 
 

@@ -77,6 +77,8 @@ class Double:
         self.ages: dict[str, float] = {}
         """seconds that these routers are in their state; of others it is not known"""
         self.control: Control | None = None
+        self.happened: list[bytes] = []
+        """the lines of its journal"""
 
     def names(self) -> Sequence[str]:
         return list(self.outcomes)
@@ -113,6 +115,9 @@ class Double:
             routers=tuple(self._router(number, name) for number, name in enumerate(self.outcomes, start=1)),
             sessions=tuple(self.connected),
         )
+
+    def events(self, after: int, /) -> tuple[int, list[bytes]]:
+        return len(self.happened), self.happened[after:]
 
     def _router(self, number: int, name: str) -> RouterView:
         drained = self.outcomes[name] in {Outcome.DRAINING, Outcome.DRAINED}

@@ -32,12 +32,14 @@ COMMANDS = {
     "check": "Find everything that is wrong with a configuration.",
     "cleanup": "Remove the addresses that a killed agent has left on lo.",
     "drain": "Hand over, and stay out of the election.",
+    "events": "Show what has happened.",
     "exporter": "Serve metrics for Prometheus, and a page for browsers.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
     "schema": "Print the JSON Schema of a configuration, for editors.",
     "status": "Show how this node's virtual routers are now.",
     "undrain": "Take part in the election again.",
+    "why": "Say why a virtual router is in its state, and what would move it.",
 }
 """Each command, which is ``command`` in the module of its name, and what the list of all says about it."""
 

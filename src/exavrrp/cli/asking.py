@@ -7,10 +7,11 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
+from exavrrp.chronicle import Entry, decoded
 from exavrrp.cli import NO_SUCH, UNANSWERED
 from exavrrp.cli.output import fail, warn
 from exavrrp.config import STATE_DIRECTORY, ConfigError, state_directory
-from exavrrp.control import SOCKET, Answer, Misunderstood, Request, chosen
+from exavrrp.control import SOCKET, Answer, Events, EventsAnswer, Misunderstood, Request, chosen
 from exavrrp.system.client import TooLate, Unanswered, Unreachable, ask
 from exavrrp.view import RouterView
 
@@ -35,6 +36,21 @@ def meant(routers: Sequence[RouterView], name: str | None) -> list[RouterView]:
     except Misunderstood as error:
         fail(error, status=NO_SUCH)
     return [router for router in routers if router.name in names]
+
+
+def entries(path: Path, after: int = 0) -> tuple[int, list[tuple[Entry, bytes]]]:
+    """How many entries the agent's journal has had, and those after the first ``after`` ones, each with its line.
+
+    For 0 also those of the agents before. Of an agent that has been restarted since: all of its own.
+    """
+    for answer in answers(path, Events(after=after)):
+        if isinstance(answer, EventsAnswer):
+            if answer.count < after:
+                count, found = entries(path)
+                return count, found[len(found) - count :]
+            lines = map(bytes, (*answer.before, *answer.entries))
+            return answer.count, [(entry, line) for line in lines if (entry := decoded(line)) is not None]
+    return after, []
 
 
 def control_socket(path: Path) -> Path:

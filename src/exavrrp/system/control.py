@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
+from msgspec import Raw
 from msgspec.structs import asdict, replace
 
 from exavrrp import __version__
@@ -40,6 +41,8 @@ from exavrrp.control import (
     Drain,
     Drained,
     Error,
+    Events,
+    EventsAnswer,
     Misunderstood,
     Moved,
     Progress,
@@ -121,9 +124,12 @@ class Control:
         log: Log,
         *,
         group: str | None = None,
+        before: Callable[[], Iterable[bytes]] = tuple,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``before``: the lines of the journals of the agents before this one."""
         self.path = directory / SOCKET
+        self._before = before
         self._group = group
         self._service = service
         self._store = store
@@ -306,6 +312,8 @@ class Control:
         match asked:
             case Status():
                 await _send(connection, self._status())
+            case Events(after=after):
+                await _send(connection, self._events(after))
             case Drain():
                 await self._drain(asked, connection)
             case Undrain():
@@ -322,6 +330,11 @@ class Control:
             host=socket.gethostname(),
             **asdict(replace(view, routers=tuple(map(self._completed, view.routers)))),
         )
+
+    def _events(self, after: int) -> EventsAnswer:
+        count, lines = self._service.events(after)
+        before = () if after else self._before()
+        return EventsAnswer(before=tuple(map(Raw, before)), entries=tuple(map(Raw, lines)), count=count)
 
     def _completed(self, one: RouterView) -> RouterView:
         held = self._held.get(one.name)

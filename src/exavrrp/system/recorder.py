@@ -32,6 +32,8 @@ RETRY = 0.5
 CLOSING = 0.2
 """Seconds to write what is queued at the end; ExaBGP gives us two for everything."""
 
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
 MODE = 0o640
 """Mode of the file, as is usual for logs."""
 
@@ -46,8 +48,21 @@ class Log(Protocol):
 class Recorder:
     """Appends to one file. ``lost`` makes the line for a number of dropped lines."""
 
-    def __init__(self, path: Path, lost: Callable[[int], bytes], log: Log) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lost: Callable[[int], bytes],
+        log: Log,
+        *,
+        limit: int | None = None,
+        renew: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``limit``: bytes after which ``renew`` is called in the thread, which moves the file away, and another one is
+        begun."""
         self.path = path
+        self._limit = limit
+        self._renew = renew
+        self._size = 0
         self._lost_line = lost
         self._log = log
         self._descriptor = -1
@@ -65,8 +80,7 @@ class Recorder:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Opens the file, and starts the thread. Raises OSError."""
         self._loop = loop
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        self._descriptor = os.open(self.path, flags, MODE)
+        self._descriptor = os.open(self.path, FLAGS, MODE)
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             os.close(self._descriptor)
@@ -143,7 +157,19 @@ class Recorder:
                 continue
             rest = rest[count:]
             self._written += count
+            self._size += count
             self._failing = False
+        if self._limit is not None and self._size >= self._limit:
+            self._begin_another()
+
+    def _begin_another(self) -> None:
+        """A file that cannot be moved or made goes on; that is tried again after as many bytes."""
+        self._size = 0
+        with suppress(OSError):
+            self._renew()
+            descriptor = os.open(self.path, FLAGS, MODE)
+            os.close(self._descriptor)
+            self._descriptor = descriptor
 
     def _failed(self, error: OSError) -> None:
         if self._failing:

@@ -26,7 +26,7 @@ Where the profile goes beyond the RFC:
   sends the ``Shutdown`` that is kept in its state.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import assert_never
 
@@ -188,6 +188,22 @@ class Advertise:
     priority: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """The values that decided a transition, as far as there are such."""
+
+    peer: Address | None = None
+    """whose adverts, or lack of adverts, decided it"""
+    priority: int | None = None
+    """in the advert that decided it"""
+    waited: float | None = None
+    """seconds without an advert of the peer, or since its priority 0"""
+    interval: float | None = None
+    """Active_Adver_Interval, seconds"""
+    skew_time: float | None = None
+    """seconds"""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """The state has changed. Logs and notifications of state changes are made from this action."""
@@ -196,6 +212,8 @@ class Transition:
     after: Role
     why: Why
     detail: str = ""
+    evidence: Evidence | None = field(default=None, compare=False)
+    """for people: nothing is decided by it"""
 
 
 class Discrepancy(StrEnum):
@@ -317,7 +335,7 @@ class Router:
         match event:
             # "If the Active_Down_Timer fires, then: Send an ADVERTISEMENT […] Transition to the {Active} state"
             case Timeout() if now >= state.deadline:
-                return self._become_active(now, *self._why_take_over(state, now))
+                return self._become_active(now, *self._why_take_over(state, now), self._evidence(state, now))
             case Received(source, advertisement):
                 return self._hear(state, source, advertisement, now)
             case Prioritise(priority):
@@ -383,6 +401,18 @@ class Router:
         whom = "anybody" if state.following is None else str(state.following)
         return Why.ACTIVE_DOWN_TIMEOUT, f"nothing heard from {whom} for {now - state.heard:.3f}s"
 
+    def _evidence(self, state: Backup, now: float) -> Evidence:
+        """What decides a takeover."""
+        inferior, peer = state.inferior, _active(state)
+        if state.resigned is None and inferior is not None and inferior.heard > state.heard:
+            return Evidence(peer=inferior.source, priority=inferior.advertisement.priority, interval=state.interval)
+        return Evidence(
+            peer=peer,
+            waited=now - (state.heard if state.resigned is None else state.resigned),
+            interval=state.interval,
+            skew_time=_skew(state.interval, self.priority),
+        )
+
     # RFC 9568 §6.4.3
 
     def _active(self, state: Active, event: Event, now: float) -> list[Action]:
@@ -444,7 +474,8 @@ class Router:
             return [Advertise(state.advertised)]
         if self._is_better(state, source, advertisement):
             backup = self._waiting(now, self._learned(advertisement), source)
-            actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}")
+            evidence = Evidence(peer=source, priority=advertisement.priority, interval=backup.interval)
+            actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}", evidence)
             return actions + self._discrepancies(source, advertisement)
         if state.answered:
             return self._discrepancies(source, advertisement)
@@ -465,21 +496,25 @@ class Router:
         match self.state:
             case Active(deadline, advertised) if now > deadline + _down_interval(self.settings.interval, advertised):
                 backup = self._waiting(now, self.settings.interval)
-                return self._become_backup(backup, Why.STALLED, f"our advert was due {now - deadline:.3f}s ago")
+                evidence = Evidence(waited=now - deadline, interval=self.settings.interval)
+                detail = f"our advert was due {now - deadline:.3f}s ago"
+                return self._become_backup(backup, Why.STALLED, detail, evidence)
             case _:
                 return []
 
     # Changes of state
 
-    def _become_active(self, now: float, why: Why, detail: str) -> list[Action]:
+    def _become_active(self, now: float, why: Why, detail: str, evidence: Evidence | None = None) -> list[Action]:
         before = self.role
         self.state = Active(now + self.settings.interval, self.priority)
-        return [Advertise(self.priority), Transition(before, Role.ACTIVE, why, detail)]
+        return [Advertise(self.priority), Transition(before, Role.ACTIVE, why, detail, evidence)]
 
-    def _become_backup(self, backup: Backup, why: Why, detail: str = "") -> list[Action]:
+    def _become_backup(
+        self, backup: Backup, why: Why, detail: str = "", evidence: Evidence | None = None
+    ) -> list[Action]:
         before = self.role
         self.state = backup
-        return [Transition(before, Role.BACKUP, why, detail)]
+        return [Transition(before, Role.BACKUP, why, detail, evidence)]
 
     # Timers, RFC 9568 §6.1
 

@@ -1,0 +1,61 @@
+"""``exavrrp events``: the journal of the running agent."""
+
+import time
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import click
+
+from exavrrp.chronicle import Entry
+from exavrrp.cli import options
+from exavrrp.cli.asking import entries
+from exavrrp.cli.style import say
+from exavrrp.cli.telling import sentence, stamp
+from exavrrp.control import duration
+
+POLL = 0.5
+"""Seconds between two questions of ``--follow``."""
+
+
+def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    try:
+        return None if text is None else duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command("events")
+@click.argument("name", metavar="[NAME]", required=False, shell_complete=options.router_names)
+@click.option("--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
+@click.option(
+    "--since", metavar="DURATION", callback=_seconds, help="Only what is not older than this (90s, 30m, 2h, 1h30m, 2d)."
+)
+@options.agent
+def command(*, name: str | None, follow: bool, as_json: bool, since: float | None, path: Path) -> None:
+    """Show what has happened, the latest last; with NAME to one virtual router, and to the node.
+
+    Also what happened to the agents before this one, as far as it was kept. Times are UTC. exavrrp explain CODE says
+    what an event means. Exit status: 4 if no agent answers.
+    """
+    with suppress(KeyboardInterrupt):
+        _print(path, name, since, follow=follow, as_json=as_json)
+
+
+def _print(path: Path, name: str | None, since: float | None, *, follow: bool, as_json: bool) -> None:
+    count = 0
+    while True:
+        count, found = entries(path, count)
+        for entry, line in found:
+            if _matches(entry, name, since):
+                say([line.decode() if as_json else f"{stamp(entry.at.time)} {sentence(entry)}"])
+        if not follow:
+            return
+        time.sleep(POLL)
+
+
+def _matches(entry: Entry, name: str | None, since: float | None) -> bool:
+    if name is not None and entry.router not in {name, ""}:
+        return False
+    return since is None or datetime.now(entry.at.time.tzinfo) - entry.at.time <= timedelta(seconds=since)

@@ -1,0 +1,49 @@
+"""`why` and `events` of real agents with real ExaBGP: they name what was done, also after a crash."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.system import running
+from tests.system.conftest import Namespace, Need
+from tests.system.running import Fabric, Host, wait_until
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    with running.fabric(namespace, need) as built:
+        yield built
+
+
+def said(host: Host, *words: str) -> str:
+    return " ".join(host.ask(*words).split())
+
+
+def test_lost_sessions_are_named_on_both_nodes_and_a_crash_forgets_nothing(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    fabric.start()
+    fabric.settled("a")
+    assert "Verdict: no advert of any Active has come" in said(a, "why", "web")
+    assert "Not Active because" in said(b, "why")
+    mark = a.log.mark()
+    for session in ("a0", "a1"):
+        fabric.bird.ask(f"disable {session}")
+    a.log.wait("transition", mark)
+    fabric.settled("b")
+    told = said(a, "why")
+    assert "Verdict: too few BGP sessions: web's BGP sessions failing (0 up, 1 needed)." in told
+    assert "session-changed" in told
+    assert "has resigned (priority 0)" in said(b, "why", "web")
+    assert "bound +" in said(b, "why", "web")
+
+    mark = a.log.mark()
+    os.kill(a.agent, signal.SIGKILL)
+    a.log.wait("agent-started", mark)
+    wait_until(lambda: "session-changed" in a.ask("events"), lambda: a.ask("events"))
+    assert "active -> initialize (unreachable" in a.ask("events", "web")
+    assert a.ask("events").count("agent-started") == 2
+    assert a.ask("events", "--since", "1s", "--json").count("\n") < a.ask("events", "--json").count("\n")
