@@ -4,7 +4,7 @@ What the node has decided stands in the ``View``. Here it is only put into words
 ``doctor``). Nothing is decided anew.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from msgspec import Struct
@@ -143,6 +143,33 @@ def _of_peer(router: RouterView, peer: PeerView, now: Moment | None) -> Iterator
     if peer.skew:
         ahead = "ahead of" if peer.skew > 0 else "behind"
         yield Finding("clock-skew", name, f"the clock of {peer.address} is {abs(peer.skew):g} s {ahead} ours")
+
+
+def compared(view: View, others: Mapping[str, View]) -> list[Finding]:
+    """What does not fit together on this node and the ``others``, by their names."""
+    return [finding for name, other in others.items() for finding in _compared(view, name, other)]
+
+
+def _compared(view: View, name: str, other: View) -> Iterator[Finding]:
+    ours, theirs = ({(one.vrid, one.family): one for one in seen.routers} for seen in (view, other))
+    for identity, router in ours.items():
+        if identity not in theirs:
+            yield Finding("router-missing", router.name, f"{name} has no VRID {router.vrid} IPv{router.family}")
+            continue
+        peer = theirs[identity]
+        if set(peer.addresses) != set(router.addresses):
+            text = f"{name} has {', '.join(peer.addresses)}; here: {', '.join(router.addresses)}"
+            yield Finding("addresses-differ", router.name, text)
+        if peer.interval != router.interval:
+            text = f"{name} advertises every {peer.interval or 0:g} s, we every {router.interval or 0:g} s"
+            yield Finding("interval-differs", router.name, text)
+        if peer.configured is not None and peer.configured == router.configured:
+            yield Finding("priority-tie", router.name, f"{name} has priority {peer.configured}, too")
+        if peer.role == router.role == ACTIVE:
+            yield Finding("two-actives", router.name, f"{name} is Active, too")
+    for identity, peer in theirs.items():
+        if identity not in ours:
+            yield Finding("router-missing", "", f"{name} has {peer.name}, VRID {peer.vrid} IPv{peer.family}; we do not")
 
 
 def ending(until: datetime | None, persistent: bool) -> str:

@@ -31,8 +31,10 @@ UNANSWERED = 4
 COMMANDS = {
     "check": "Find everything that is wrong with a configuration.",
     "cleanup": "Remove the addresses that a killed agent has left on lo.",
+    "doctor": "Find everything that is wrong with this node.",
     "drain": "Hand over, and stay out of the election.",
     "events": "Show what has happened.",
+    "explain": "Say what a code means, and what to do.",
     "exporter": "Serve metrics for Prometheus, and a page for browsers.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",

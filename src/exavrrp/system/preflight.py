@@ -29,6 +29,9 @@ WRITABLE = (
 """The remedy for a state directory that cannot be written."""
 
 
+UNWRITABLE = "directory-unwritable"
+
+
 class Weight(StrEnum):
     """The severity of a finding."""
 
@@ -47,6 +50,8 @@ class Finding:
     weight: Weight
     text: str
     """what is wrong or unknown, with the remedy"""
+    code: str = ""
+    """for ``exavrrp explain``; empty: a note"""
 
 
 def findings(configuration: Configuration) -> Iterator[Finding]:
@@ -56,20 +61,22 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
     state = Path(configuration.agent.state_directory)
     if (reason := _unwritable(state, "lock", "lock.next")) is not None:
         if os.geteuid() == 0:
-            yield Finding(Weight.ERROR, f"agent.state_directory: {state} cannot be written ({reason}); {WRITABLE}")
+            text = f"agent.state_directory: {state} cannot be written ({reason}); {WRITABLE}"
+            yield Finding(Weight.ERROR, text, UNWRITABLE)
         else:
             made = "it has to be writable for ExaBGP's user (RuntimeDirectory=exavrrp in ExaBGP's unit makes it)"
-            yield Finding(Weight.WARNING, f"agent.state_directory: {user} cannot write {state} ({reason}); {made}")
+            text = f"agent.state_directory: {user} cannot write {state} ({reason}); {made}"
+            yield Finding(Weight.WARNING, text, UNWRITABLE)
     persistent = Path(configuration.agent.persistent_directory)
     if (reason := _unwritable(persistent)) is not None:
         lost = "drains end with the agent then; make it writable (StateDirectory=exavrrp; in a container a volume)"
-        yield Finding(
-            Weight.WARNING, f"agent.persistent_directory: {user} cannot write {persistent} ({reason}); {lost}"
-        )
+        text = f"agent.persistent_directory: {user} cannot write {persistent} ({reason}); {lost}"
+        yield Finding(Weight.WARNING, text, UNWRITABLE)
     for router in configuration.routers:
         if router.notify_fifo is not None and (reason := _no_fifo(Path(router.notify_fifo))) is not None:
             key = f"virtual_router.{router.name}.notify_fifo"
-            yield Finding(Weight.WARNING, f"{key}: {user} cannot write {router.notify_fifo} ({reason})")
+            text = f"{key}: {user} cannot write {router.notify_fifo} ({reason})"
+            yield Finding(Weight.WARNING, text, "notify-unusable")
     yield from _network(configuration)
     yield from _another_view(state, user)
 
@@ -89,19 +96,19 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
     for source, key in sources.items():
         if not is_here(source):
             text = f"{key}: {source} is no address of this host, and run waits for it; add it to lo, or correct it"
-            yield Finding(Weight.WARNING, text)
+            yield Finding(Weight.WARNING, text, "source-missing")
     present = {name for _, name in socket.if_nameindex()}
     for name, key in interfaces.items():
         if name not in present:
             text = f"{key}: this host has no {name}; no advert leaves there: correct the name"
-            yield Finding(Weight.WARNING, text)
+            yield Finding(Weight.WARNING, text, "interface-missing")
     group = agent.control_group
     try:
         if group is not None:
             grp.getgrnam(group)
     except KeyError:
         text = f"agent.control_group: this host has no group {group}; only ExaBGP's user may drain: make it (groupadd)"
-        yield Finding(Weight.WARNING, text)
+        yield Finding(Weight.WARNING, text, "group-missing")
 
 
 def _capabilities(user: str) -> Iterator[Finding]:
@@ -109,7 +116,7 @@ def _capabilities(user: str) -> Iterator[Finding]:
     out_of_reach = absent if os.geteuid() == 0 else capabilities.missing(field="CapBnd")
     if out_of_reach:
         text = f"{user} lacks {' and '.join(out_of_reach)}; {capabilities.remedy(out_of_reach)}"
-        yield Finding(Weight.ERROR, text)
+        yield Finding(Weight.ERROR, text, "capability-missing")
     elif absent:
         given = f"AmbientCapabilities={' '.join(capabilities.NEEDED)} in ExaBGP's unit"
         text = f"seen as {user}, who lacks {' and '.join(absent)} here; run needs them, by {given}"

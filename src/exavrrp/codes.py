@@ -1,0 +1,340 @@
+"""Every code, what it means and what to do: the events of the log, and the findings of ``status`` and ``doctor``; pure.
+
+``exavrrp explain`` prints an entry, and docs/codes.md is made of them (``pytest tests/test_codes.py --rewrite``). A
+test checks that every event and every finding has one.
+"""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """What an operator has to know of one code."""
+
+    means: str
+    do: str
+    """what to do; empty: nothing"""
+
+
+CODES = {
+    # The agent
+    "agent-started": Code("The agent has begun, with this version and these routers.", ""),
+    "agent-stopping": Code("The agent hands over and ends; the reason says why.", ""),
+    "agent-stopped": Code("The agent has ended.", ""),
+    "agent-start-failed": Code(
+        "`run` cannot start; ExaBGP starts it again a few times, and then ends.",
+        "Do what the detail says, then run `exavrrp check` as ExaBGP's user.",
+    ),
+    "agent-duplicate": Code(
+        "A second process of the same ExaBGP runs this configuration, and waits.",
+        "Remove one of the two `process` stanzas from exabgp.conf and reload ExaBGP.",
+    ),
+    "internal-error": Code(
+        "A bug: an orderly stop follows, and ExaBGP starts the agent again.",
+        "Report the traceback. If it repeats, drain the node and stop ExaBGP.",
+    ),
+    "caretaker-started": Code(
+        "A failed reload of ExaBGP has ended the agent; this process goes on with its addresses.",
+        "Put exabgp.conf right, and reload ExaBGP (SIGUSR1).",
+    ),
+    "configuration-invalid": Code(
+        "A mistake in the configuration; one line for each.",
+        "Correct the key that the line names; `exavrrp check` finds all mistakes at once.",
+    ),
+    "configuration-warning": Code(
+        "A setting is valid, and probably does not do what was meant.",
+        "Read the detail, and change the setting or not.",
+    ),
+    "configuration-kept": Code(
+        "The file has mistakes, so the last configuration stays in effect.",
+        "Correct the file (`exavrrp check`), then restart ExaBGP.",
+    ),
+    "router-reconfigured": Code("A router goes on with other settings.", ""),
+    "reconfigure-incomplete": Code(
+        "A router has left, and a part of what it needed could not be given back.", "Restart ExaBGP."
+    ),
+    "reload-declined": Code("SIGHUP came, and there is no reload.", "Restart ExaBGP to use a new configuration."),
+    "realtime-granted": Code('`scheduling = "realtime"` is in effect.', ""),
+    "realtime-denied": Code(
+        'The right for `scheduling = "realtime"` is missing; the agent works without it.',
+        "Set LimitRTPRIO= or give CAP_SYS_NICE, as the detail says; or remove the key.",
+    ),
+    "memory-lock-granted": Code("`lock_memory` is in effect.", ""),
+    "memory-lock-denied": Code(
+        "The right for `lock_memory` is missing; the agent works without it.",
+        "Set LimitMEMLOCK=infinity in ExaBGP's unit, or remove the key.",
+    ),
+    "counters": Code("All counters, on SIGUSR1 and at the end; this line is the last.", ""),
+    "counters-wire": Code("What the sockets of one source have sent and received.", ""),
+    "counters-router": Code("What one router has sent and received.", ""),
+    "counters-notify": Code("Notifications that were delivered, failed or dropped.", ""),
+    "line-too-long": Code("A JSON line had more than 4,000 bytes, and this stands in its place.", "Report it."),
+    # The election
+    "transition": Code(
+        "A router has changed its state.", "`exavrrp why NAME` says what it comes from, and what was not the reason."
+    ),
+    "phase-completed": Code(
+        "After a transition, addresses were bound, announced, confirmed, withdrawn or unbound (journal only).", ""
+    ),
+    "peer-advertised": Code(
+        "A peer's advert says another priority than before, or is the first after a silence (journal only).", ""
+    ),
+    "health-assessed": Code("The priority or the faults of a router, after a check or session has changed.", ""),
+    "takeover-limited": Code(
+        "Over these sessions no `takeover` surely beats the route of a node that dies with its links up.",
+        "Write what the detail says; it names how long routers keep that route, too.",
+    ),
+    "source-missing": Code(
+        "No interface has the configured source address; the agent waits for it.",
+        "Add the address to lo, or correct agent.sources.",
+    ),
+    "advert-send-failed": Code(
+        "The kernel did not take some copies of an advert.",
+        "Look at routes and firewall for the errno: ENETUNREACH no route, EPERM a firewall rule, ENOBUFS a full queue.",
+    ),
+    "peers-unreachable": Code(
+        "There is no route to any peer, but BGP neighbors are reached: the node serves on.",
+        "If the peers should live: look at their sessions and at the routes to them.",
+    ),
+    "paths-changed": Code("The interfaces over which adverts go to a peer.", ""),
+    "path-quiet": Code(
+        "Adverts of a peer arrive, but not over this interface any more: a link, a router or a filter on that path.",
+        "Compare with the peer's side; look for rp_filter=1, a firewall, or a route that leads elsewhere. The election"
+        " goes on over the other paths.",
+    ),
+    "path-restored": Code("Adverts of a peer arrive over this interface again.", ""),
+    "packet-rejected": Code(
+        "A packet on protocol 112 was not accepted; the reason says why.",
+        "ttl: max_hops or a stranger; vrid, source: configurations differ; auth-*: keys, mode or clocks differ.",
+    ),
+    "filter-failed": Code(
+        "There are too many peers for a socket filter, so packets of others reach the agent.",
+        "Raise net.core.optmem_max.",
+    ),
+    "interval-differs": Code(
+        "A peer advertises at another interval than we are configured with. Takeovers follow the Active's.",
+        "Set the same advert_interval on all nodes.",
+    ),
+    "interval-clamped": Code(
+        "A peer's interval is longer than learned_interval_max, so that is used instead.",
+        "Set the same advert_interval on all nodes.",
+    ),
+    "addresses-differ": Code(
+        "A peer lists other addresses than we have for this router: after a failover some would be missing.",
+        "Make `addresses` equal on all nodes.",
+    ),
+    "second-owner": Code(
+        "A peer says priority 255, as we do: both are owners.", "Only one node may have priority 255."
+    ),
+    "authentication-enabled": Code("What a router signs with and accepts.", ""),
+    "replay-counters-loaded": Code("How many replay counters are known from before.", ""),
+    "clock-skew": Code(
+        "A peer's clock differs from ours. Beyond the window its signed adverts are rejected: two nodes are Active.",
+        "Set both right (NTP): chronyc tracking, timedatectl.",
+    ),
+    "clock-stepped": Code(
+        "Our clock was set, or the machine was suspended.",
+        "Find out which node has the wrong time, and keep all of them right (NTP).",
+    ),
+    # Addresses and routes
+    "address-bound": Code("The addresses of a router are on lo.", ""),
+    "address-unbound": Code("The addresses of a router are gone from lo.", ""),
+    "bind-failed": Code(
+        "The kernel refused an address, or somebody removes it again and again; the router is in fault.",
+        "Look who manages lo (NetworkManager, systemd-networkd, another daemon) and keep it from this address.",
+    ),
+    "unbind-failed": Code(
+        "An address cannot be removed from lo.", "Remove it by hand: `ip addr del ADDRESS dev lo`, if it is not served."
+    ),
+    "address-repaired": Code(
+        "Somebody removed or changed an address on lo; it is restored.", "Find out who manages lo, and end that."
+    ),
+    "address-elsewhere": Code(
+        "A virtual address is on another interface, too: this node answers for it even as a Backup.",
+        "Remove it there: `ip addr del ADDRESS dev INTERFACE`.",
+    ),
+    "leftovers-found": Code("Addresses or routes that an earlier agent has left, and what is done with them.", ""),
+    "route-announced": Code("ExaBGP has carried out an announcement.", ""),
+    "route-withdrawn": Code("ExaBGP has carried out a withdraw.", ""),
+    "route-not-accepted": Code(
+        "ExaBGP refuses a router's announcement or withdraw, or does not answer: a fault of this router.",
+        "Look into ExaBGP's log. Most often no neighbor lists the process in `api { processes [ ... ] }`.",
+    ),
+    # ExaBGP
+    "exabgp-connected": Code("ExaBGP's version is known.", "If it is a warning: this version was not tested."),
+    "exabgp-stalled": Code(
+        "ExaBGP answers nothing, so nothing can be announced, and no session counts: the node hands over.",
+        "Look at its process (CPU, stopped, blocked on a log); restart it if it stays so.",
+    ),
+    "exabgp-resumed": Code("ExaBGP answers again.", ""),
+    "exabgp-disconnected": Code(
+        "ExaBGP has closed the pipe, or is gone.", "See its log and `systemctl status exabgp`."
+    ),
+    "exabgp-detached": Code(
+        "ExaBGP has dropped its agent in a failed reload; a caretaker looks after the addresses.",
+        "Put exabgp.conf right, and reload ExaBGP (SIGUSR1).",
+    ),
+    "exabgp-kill-failed": Code(
+        "A caretaker could not end an ExaBGP that announces our addresses.", "End it by hand: `kill PID`."
+    ),
+    "exabgp-reconfigured": Code("ExaBGP has another configuration; what it refused is tried again.", ""),
+    "exabgp-anomaly": Code(
+        "ExaBGP answered something unexpected; the agent resynchronizes by itself.",
+        "If it repeats: report it with ExaBGP's version.",
+    ),
+    "command-refused": Code("ExaBGP answered `error` to a command.", "The reason is in ExaBGP's log."),
+    "command-unanswered": Code(
+        "ExaBGP did not answer a command in time; it is tried again.", "If it repeats: look into ExaBGP's log."
+    ),
+    "session-changed": Code("A BGP session came up or went down.", ""),
+    "neighbor-unlisted": Code(
+        "A neighbor gets nothing of our routes, so its session does not count.",
+        "List the process in the neighbor's `api { processes [ ... ] }` in exabgp.conf, and reload ExaBGP (SIGUSR1).",
+    ),
+    "neighbor-listed": Code("The neighbor gets our routes now.", ""),
+    # Checks and notify
+    "check-changed": Code("A check passes or fails, after `rise` or `fall` results.", ""),
+    "check-not-run": Code(
+        "Others can change the program of a check, so it is not run; its last result stands for a while.",
+        "Run the `chmod` that the detail names.",
+    ),
+    "notify-failed": Code(
+        "A notify program ended with an error, or too late.", "Run it by hand with the same arguments."
+    ),
+    "notify-queue-full": Code(
+        "Notify programs are slower than transitions: the oldest notifications are dropped.",
+        "Make the program faster, or find out why there are so many transitions (`exavrrp events`).",
+    ),
+    "notify-unusable": Code("A FIFO or socket cannot be used.", "Do what the detail says: it names path and reason."),
+    "notify-reader-lost": Code("Nobody reads the FIFO or socket, and lines are dropped.", "Start its reader again."),
+    "notify-reader-restored": Code("Somebody reads the FIFO or socket again.", ""),
+    # Maintenance
+    "command-received": Code("`drain` or `undrain` came, and from which user.", ""),
+    "drain-started": Code("A router leaves the election.", ""),
+    "drain-completed": Code("A drained router has unbound its addresses.", ""),
+    "drain-ended": Code("A router takes part in the election again.", ""),
+    "drain-cancelled": Code(
+        "No node took over within handover_ceiling, so the drain was undone: this node serves on.",
+        "Run `exavrrp why` on the other nodes, and drain again when one can serve. To stop all the same: stop ExaBGP.",
+    ),
+    "drain-expired": Code("The time of `drain --for` is over.", ""),
+    "drain-not-persistent": Code(
+        "The drain cannot be written to persistent_directory, so a restart ends it.",
+        "Make the directory writable (StateDirectory=exavrrp in ExaBGP's unit).",
+    ),
+    "control-unavailable": Code(
+        "The control socket cannot be created, so the commands do not reach this agent.",
+        "Make state_directory writable (RuntimeDirectory=exavrrp in ExaBGP's unit).",
+    ),
+    "control-restored": Code(
+        "Somebody had removed the control socket; it is there again.",
+        "Look for another unit with the same RuntimeDirectory=.",
+    ),
+    "control-group-failed": Code(
+        "The control socket cannot be given to control_group.",
+        "Make the group, and the agent's user a member of it (SupplementaryGroups= in ExaBGP's unit).",
+    ),
+    "control-accept-failed": Code("There are too few descriptors for another client.", "Raise LimitNOFILE=."),
+    "state-file-ignored": Code(
+        "A file of state_directory or persistent_directory cannot be read, or is damaged; it counts as absent.",
+        "Nothing, if the agent was updated. Otherwise look at the file system.",
+    ),
+    "state-file-write-failed": Code(
+        "A file of state_directory or persistent_directory cannot be written.",
+        "Make room, and the directory writable for ExaBGP's user.",
+    ),
+    "recording-failed": Code(
+        "Lines of a recording (`--record`) or of the journal cannot be written, and may be lost.",
+        "Make room, and the directory writable for ExaBGP's user.",
+    ),
+    # Findings
+    "session-down": Code(
+        "A BGP session of exabgp.conf is down: that router gets no route of ours.",
+        "Look at the neighbor, the link and ExaBGP's log. With fewer than min_sessions the router is in fault.",
+    ),
+    "session-unused": Code(
+        "A BGP session is up, and counts for no virtual router, as it does not carry the family of any addresses.",
+        "Add `ipv6 unicast` or `ipv4 unicast` to the neighbor's families on both ends, if it is meant to count.",
+    ),
+    "check-failing": Code(
+        "A check fails: a fault of the router (weight 0), or a lower priority.",
+        "Repair what it checks; `exavrrp status NAME` shows its last result.",
+    ),
+    "router-fault": Code(
+        "The router cannot serve here, and is out of the election.",
+        "Do what the sentence says; then it returns by itself.",
+    ),
+    "router-held": Code(
+        "The router waits for something before it takes part.",
+        "Wait for it; if it stays so, look at the check or session that the sentence names.",
+    ),
+    "router-drained": Code("The router was drained by an operator.", "`exavrrp undrain NAME` when the work is done."),
+    "router-remark": Code("Something about the router is not usual.", "Do what the sentence says."),
+    "route-unconfirmed": Code(
+        "ExaBGP has not confirmed what is wanted.", "A moment later it should have; if not, see route-not-accepted."
+    ),
+    "address-unverified": Code(
+        "An address is to be on lo, and the kernel does not accept packets to it.", "See bind-failed."
+    ),
+    "two-actives": Code(
+        "Another node is Active, too. For a moment that is normal; if it lasts, the two do not hear each other.",
+        "Look at the paths, firewalls and keys between them; `exavrrp status` on both.",
+    ),
+    "no-active": Code(
+        "No advert of an Active arrives. This node takes over if that lasts.", "Nothing, if it is about to take over."
+    ),
+    "agent-unreachable": Code(
+        "No agent answers at the control socket.",
+        "See `systemctl status exabgp` and the log; another agent's configuration is named with --config.",
+    ),
+    "capability-missing": Code(
+        "A capability that `run` needs is missing.", "Set AmbientCapabilities= in ExaBGP's unit, as the sentence says."
+    ),
+    "directory-unwritable": Code(
+        "A directory that the agent writes to is not writable.",
+        "RuntimeDirectory=exavrrp and StateDirectory=exavrrp in ExaBGP's unit; in a container a volume.",
+    ),
+    "interface-missing": Code(
+        "The configuration names an interface that this host does not have.", "Correct the name in `interfaces`."
+    ),
+    "group-missing": Code("This host has no such group.", "Make it (`groupadd`), or correct agent.control_group."),
+    "single-path": Code(
+        "Adverts to a peer leave over one interface only: a link that fails looks like a node that fails.",
+        "Give the host a route to the peer over each uplink (ECMP), or name the interfaces.",
+    ),
+    "rp-filter-strict": Code(
+        "rp_filter = 1 on an uplink: the kernel drops copies of adverts whose way back leads over another interface.",
+        "Set net.ipv4.conf.INTERFACE.rp_filter and net.ipv4.conf.all.rp_filter to 2 or 0 (sysctl.d).",
+    ),
+    "ipv6-disabled": Code(
+        "IPv6 is switched off on an interface that an IPv6 router needs.", "Set disable_ipv6 to 0 there (sysctl.d)."
+    ),
+    "uplink-down": Code("An interface that leads to a peer has no carrier.", "Look at the cable and the switch."),
+    "mtu-small": Code(
+        "An advert with all addresses of the router is longer than the MTU of an uplink allows, and is fragmented.",
+        "Raise the MTU, or list fewer addresses (`unlisted_addresses`).",
+    ),
+    "firewall-drops-adverts": Code(
+        "A rule of nftables drops VRRP (IP protocol 112).", "Accept protocol 112 from the peers before that rule."
+    ),
+    "clock-unsynchronized": Code(
+        "The kernel's clock is not synchronized, and authentication depends on it.", "Run NTP (chrony, timesyncd)."
+    ),
+    "priority-tie": Code(
+        "Two nodes have the same priority: the higher source address wins.", "Give each node a priority of its own."
+    ),
+    "router-missing": Code(
+        "Another node has a virtual router that this one does not have, or the other way round.",
+        "Configure it on both, or on neither.",
+    ),
+    "loop-late": Code(
+        "The agent's alarms ring late: the machine is too slow, or was stopped. Peers may take over.",
+        'Set scheduling = "realtime", give the machine more CPU, or lengthen advert_interval.',
+    ),
+}
+"""By name."""
+
+
+def explained(name: str) -> list[str]:
+    """The page of a code, in paragraphs. Raises KeyError."""
+    code = CODES[name]
+    return [name, code.means, f"What to do: {code.do}" if code.do else "Nothing has to be done."]
