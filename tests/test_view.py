@@ -266,7 +266,9 @@ def test_an_active_does_not_know_its_peers() -> None:
     rig.after(10)
     assert (seen(rig).role, seen(rig).active, seen(rig).down_interval) == ("active", str(SOURCE), None)
     assert peer(rig) == PeerView(
-        address=str(PEER), paths=(PathView(interface="eth0", copies=1), PathView(interface="eth1"))
+        address=str(PEER),
+        paths=(PathView(interface="eth0", copies=1), PathView(interface="eth1")),
+        sent={"eth0": rig.done.count("send web 200"), "eth1": rig.done.count("send web 200")},
     )
 
 

@@ -2,11 +2,11 @@
 
 import errno
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 
 from exavrrp.common import Common
-from exavrrp.ports import NO_WAY, Sent, Severity, Transport
+from exavrrp.ports import NO_WAY, Link, Sent, Severity, Transport
 from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.packet import LEAVING, Address, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Role
@@ -32,6 +32,8 @@ class Adverts:
     ) -> None:
         """``signer`` signs them; without one they go out unsigned. ``after_adverts``: of ``work.Work``."""
         self.counts: Counter[str] = Counter()
+        self.copies: Counter[tuple[Address, str]] = Counter()
+        """copies that the kernel took, by (peer, interface name)"""
         self._common = common
         self._ways = ways
         self._transport = transport
@@ -111,14 +113,22 @@ class Adverts:
             for peer in peers:
                 if (key := (priority, peer)) not in self._payloads:
                     self._payloads[key] = self._encoded(priority, peer)
-                yield from self._transport.send(self._payloads[key], peer, self._ways.links.get(peer, ()))
+                yield from self._transmit(self._payloads[key], peer, self._ways.links.get(peer, ()))
             return
         realtime = self._realtime()
         for peer in peers:
             links = self._ways.links.get(peer, ())
             for number in range(max(1, len(links))):
                 payload = self._encoded(priority, peer, lambda message: signer.trailer(message, realtime))
-                yield from self._transport.send(payload, peer, links[number : number + 1])
+                yield from self._transmit(payload, peer, links[number : number + 1])
+
+    def _transmit(self, payload: bytes, peer: Address, links: Sequence[Link]) -> Sequence[Sent]:
+        """Send and count one copy over each of ``links``."""
+        results = self._transport.send(payload, peer, links)
+        for sent in results:
+            if sent.error is None:
+                self.copies[peer, sent.interface] += 1
+        return results
 
     def _encoded(self, priority: int, peer: Address, trailer: Callable[[bytes], bytes] | None = None) -> bytes:
         source = self._common.configuration.source

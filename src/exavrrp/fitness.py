@@ -4,6 +4,7 @@ A result of a check may change the priority of routers, or whether they can serv
 router needs are a check like any other; its results follow from the states of all sessions (``sessions``).
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -44,6 +45,8 @@ class Results:
     passed: int
     """how many have passed"""
     failed: int
+    timeouts: int
+    """how many of them were not done within the check's timeout"""
     since: Moment
     """when the verdict became what it is"""
 
@@ -77,6 +80,8 @@ class Fitness:
         self._announcing: Sequence[RouterConfiguration] = ()
         self._limits: set[str] = set()
         """of takeovers, that were logged"""
+        self._timeouts: Mapping[str, float] = {}
+        """seconds that a run may take, by the name of the check"""
         self.sessions = Sessions({})
         self.health = Health({}, {})
 
@@ -97,7 +102,7 @@ class Fitness:
         }
         self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
         judged = {name: self.health.judge(name) for name in self.health.specs}
-        self._checks = checks
+        self._checks, self._timeouts = checks, {check.name: check.timeout for check in checks}
         self._announcing = [router for router in configuration.routers if router.announce]
         results = self.sessions.require(requirements)
         self.health.take(
@@ -119,13 +124,14 @@ class Fitness:
         """A check has a result."""
         name = checked.check
         known = self.results.get(name)
-        passed, failed = (0, 0) if known is None else (known.passed, known.failed)
+        passed, failed, timeouts = (0, 0, 0) if known is None else (known.passed, known.failed, known.timeouts)
         passed, failed = passed + checked.passed, failed + (not checked.passed)
+        timeouts += not checked.passed and checked.seconds >= self._timeouts.get(name, math.inf)
         before = self.health.checks[name].verdict
         affected = self.health.result(name, passed=checked.passed, detail=checked.detail, value=checked.value)
         verdict, at = self.health.checks[name].verdict, self._moment()
         since = at if known is None or verdict is not before else known.since
-        self.results[name] = Results(at, checked.seconds, checked.value, passed, failed, since)
+        self.results[name] = Results(at, checked.seconds, checked.value, passed, failed, timeouts, since)
         if verdict is not before:
             seconds = round(checked.seconds, 3)
             self._log.info("check-changed", check=name, result=verdict, detail=checked.detail, seconds=seconds)

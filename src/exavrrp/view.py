@@ -68,6 +68,8 @@ class PathView(Struct, frozen=True, kw_only=True):
     """how many of its last ``adverts`` did not arrive there, by the time between copies; None as with ``age``"""
     adverts: int | None = None
     """at most ``copies.WINDOW``"""
+    gaps: int = 0
+    """how often more than ``copies.GAP`` intervals passed between two copies there"""
 
 
 class PeerView(Struct, frozen=True, kw_only=True):
@@ -91,6 +93,8 @@ class PeerView(Struct, frozen=True, kw_only=True):
     """copies that were accepted without one"""
     skew: float | None = None
     """whole seconds that its clock is ahead of ours"""
+    sent: dict[str, int] = {}
+    """interface (empty: the kernel's choice) → copies of our adverts to it that the kernel took"""
 
 
 class AddressView(Struct, frozen=True, kw_only=True):
@@ -160,6 +164,8 @@ class RouterView(Struct, frozen=True, kw_only=True):
     """whether it binds and announces its addresses as a Backup, too"""
     min_sessions: int | None = None
     """BGP sessions that it needs"""
+    window: float | None = None
+    """seconds that a peer's clock may differ from ours; None: authentication is off, or not known"""
     wanted: str | None = None
     """how they are to be announced, in the same words"""
     accepted: bool = True
@@ -247,6 +253,8 @@ class CheckView(Struct, frozen=True, kw_only=True):
     passed: int = 0
     """results that have"""
     failed: int = 0
+    timeouts: int = 0
+    """those of them that were not done within its timeout"""
     distrusted: str | None = None
     """why its program is not run any more, and its last result stands"""
     routers: tuple[str, ...] = ()

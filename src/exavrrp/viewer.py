@@ -145,6 +145,7 @@ class Viewer:
             preempt_delay=configuration.preempt_delay,
             standby=configuration.standby,
             min_sessions=configuration.min_sessions,
+            window=None if router.policy is None else router.policy.window,
             wanted=router.instance.presence.level,
             accepted=router.announcement.is_confirmed,
             untold=tuple(map(_text, self._fitness.sessions.untold_of(router.name))),
@@ -238,6 +239,7 @@ class Viewer:
             value=None if results is None else results.value,
             passed=0 if results is None else results.passed,
             failed=0 if results is None else results.failed,
+            timeouts=0 if results is None else results.timeouts,
             distrusted=distrusted,
             routers=routers,
         )
@@ -336,6 +338,7 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
         signed=None if sender is None else sender.signed,
         unsigned=None if sender is None else sender.unsigned,
         skew=None if sender is None or not sender.signed else sender.skew,
+        sent={interface: count for (peer, interface), count in router.adverts.copies.items() if peer == address},
     )
 
 
@@ -370,6 +373,7 @@ def _paths(
             quiet=path.quiet if path is not None and active else None,
             lost=lost,
             adverts=adverts,
+            gaps=0 if heard is None else heard.gaps[index],
         )
 
 

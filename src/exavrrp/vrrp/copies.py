@@ -16,6 +16,9 @@ from exavrrp.vrrp.packet import Address, Advertisement
 TOLERANCE = 3.5
 """Advert intervals without a copy before a path counts as quiet: about an Active_Down_Interval."""
 
+GAP = 1.5
+"""Advert intervals between two copies on one path beyond which that is a gap: at least one copy was lost, or late."""
+
 WINDOW = 600
 """Adverts over which losses are counted on each path: a minute of them at 100 ms."""
 
@@ -88,6 +91,8 @@ class Peer:
     """as of the last copy"""
     counts: Counter[int] = field(default_factory=Counter)
     """copies by interface index, including interfaces that do not lead to the peer any more"""
+    gaps: Counter[int] = field(default_factory=Counter)
+    """gaps (``GAP``) that ended, likewise; while a peer is silent on all paths there is none"""
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
         """Keep exactly the ``expected`` paths, and the one that the last copy arrived on."""
@@ -134,6 +139,8 @@ class Copies:
             known.follow(interface, expected, now)
         known.counts[interface] += 1
         path = known.paths[interface]
+        if now - path.heard > GAP * advertisement.centiseconds / 100:
+            known.gaps[interface] += 1
         path.came(advertisement.centiseconds / 100, now)
         was_quiet, path.quiet = path.quiet, False
         quiet = known.overdue(timeout, now)
