@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,14 +11,14 @@ from msgspec.structs import asdict, replace
 from prometheus_client.core import Metric
 
 from exavrrp import ports
+from exavrrp.cli import page
 from exavrrp.control import StatusAnswer, answer, encode
-from exavrrp.exporter import page
-from exavrrp.exporter.asking import Known
 from exavrrp.exporter.families import LEVELS, STATES, families
-from exavrrp.view import CheckView, RouterView, SessionView
+from exavrrp.view import RouterView, SessionView
 from exavrrp.vrrp.packet import Reason
 from tests.ports import (
     EPOCH,
+    INTERVAL,
     LINKS,
     OTHER,
     PEER,
@@ -30,6 +31,7 @@ from tests.ports import (
     given_backup,
     router,
 )
+from tests.test_reception import WINDOW, guarded
 
 
 def told(rig: Rig, **changes: Any) -> StatusAnswer:
@@ -167,6 +169,45 @@ def test_each_reason_for_which_a_packet_is_not_accepted_is_counted_from_0_on() -
     }
 
 
+def test_copies_are_counted_by_peer_and_path_in_both_directions() -> None:
+    rig = given_active()
+    sent = series(rig, "adverts_sent_total")
+    assert sent.keys() == {("web", str(peer), path) for peer in (PEER, OTHER) for path in ("eth0", "eth1")}
+    (count,) = set(sent.values())
+    rig.after(INTERVAL)
+    assert set(series(rig, "adverts_sent_total").values()) == {count + 1}
+    rig.mute().after(INTERVAL)
+    assert set(series(rig, "adverts_sent_total").values()) == {count + 1}
+
+
+def test_gaps_between_copies_are_counted_by_path() -> None:
+    rig = given_backup()
+    for seconds in (1.0, 1.4, 1.0):
+        rig.after(seconds).hear(250)
+    assert series(rig, "advert_gaps_total")["web", str(PEER), "eth0"] == 0
+    rig.after(1.6).hear(250)
+    assert series(rig, "advert_gaps_total")["web", str(PEER), "eth0"] == 1
+    rig.hear(250, interface=2).after(10)
+    assert rig.role() == "active"
+    rig.hear(250).hear(250, interface=2)  # it was silent on all paths: no path has lost anything
+    assert series(rig, "advert_gaps_total")["web", str(PEER), "eth0"] == 1
+
+
+def test_limits_that_rules_compare_with() -> None:
+    rig = given_active(router(min_sessions=1))
+    assert series(rig, "router_sessions_required") == {("web",): 1}
+    assert series(rig, "router_advert_interval_seconds") == {("web",): INTERVAL}
+    assert series(rig, "clock_window_seconds") == {}
+    assert series(Rig(*guarded()), "clock_window_seconds") == {("web",): WINDOW}
+
+
+def test_a_run_that_took_its_whole_timeout_without_passing_is_a_timeout() -> None:
+    rig = given_active(router(checks=["fit"]), check("fit", timeout=0.5, interval=1.0), checks=["fit"])
+    for seconds, passed in ((0.5, False), (0.7, False), (0.49, False), (0.6, True)):
+        rig.check("fit", passed=passed, seconds=seconds)
+    assert series(rig, "check_timeouts_total") == {("fit",): 2}
+
+
 def test_checks_have_no_verdict_before_their_first_result() -> None:
     rig = Rig(router(checks=["fit"]), check("fit"))
     assert (series(rig, "check_up"), series(rig, "check_duration_seconds")) == ({}, {})
@@ -174,6 +215,7 @@ def test_checks_have_no_verdict_before_their_first_result() -> None:
     rig.check("fit", passed=True, seconds=0.012)
     assert (series(rig, "check_up"), series(rig, "check_duration_seconds")) == ({("fit",): 1}, {("fit",): 0.012})
     assert series(rig, "check_results_total") == {("fit", "passed"): 1, ("fit", "failed"): 0}
+    assert series(rig, "check_timeouts_total") == {("fit",): 0}
 
 
 def test_sessions_are_named_by_both_ends_and_counted_for_each_router() -> None:
@@ -203,51 +245,73 @@ def test_what_an_older_agent_does_not_send_is_absent() -> None:
 
 def shown(of: Rig | StatusAnswer) -> str:
     """Its text, without its marks."""
-    html = page.document(Known(told(of) if isinstance(of, Rig) else of), "node1")
+    html = page.document("node1", told(of) if isinstance(of, Rig) else of)
     return re.sub(r"<[^>]*>", " ", html.partition("<body>")[2])
 
 
 def test_the_page_shows_each_router_and_why_it_is_as_it_is() -> None:
-    rig = (
-        given_active(router(checks=["fit"]), router(2), check("fit"), checks=["fit"]).hear(250, "web2").session(SECOND)
-    )
+    rig = given_active(router(checks=["fit"]), router(2), check("fit"), checks=["fit"])
+    rig.hear(250, "web2").session(SECOND)
     text = shown(rig)
-    for expected in ("node1", "ACTIVE", "BACKUP", "VRID 1 IPv6", "here", str(PEER), str(SECOND.peer), "fit", "passing"):
+    for expected in ("node1", "ACTIVE", "BACKUP", "VRID 1 IPv6", str(PEER), str(SECOND.peer), "fit ok"):
         assert expected in text
+    assert "Open problems" not in shown(given_active())
     rig.check("fit", passed=False, detail="refused")
     assert "FAULT" in shown(rig)
-    assert "Open problems" in shown(rig)
-    rig.node.commands.drain("web2")
-    assert re.search("web2: drain", shown(rig))
+    assert re.search("Open problems.*web: .*refused", shown(rig), re.DOTALL)
 
 
-def test_the_page_names_the_paths_on_which_the_active_is_heard() -> None:
-    rig = given_backup()
-    for _ in range(5):
-        rig.after(1).hear(250).hear(90, source=OTHER)
-    assert "eth0 0.0 s ago" in shown(rig)
-    assert "eth1 nothing yet (quiet)" in shown(rig)
+def test_the_page_has_a_class_for_each_state_that_has_a_colour() -> None:
+    rig = given_active(router(), router(2)).hear(250, "web2")
+    html = page.document("node1", told(rig))
+    assert '<article class="ACTIVE">' in html
+    assert '<article class="BACKUP">' in html
+    assert set(re.findall(r"\.([A-Z]+) \{", page.STYLE)) == {"ACTIVE", "BACKUP", "FAULT"}
 
 
-def test_the_page_of_an_older_agent_says_what_is_unknown() -> None:
+def test_the_page_of_an_older_agent_shows_what_it_sends() -> None:
     bare = RouterView(
         name="web", vrid=7, role="backup", priority=100, explanation="100", bound=False, level=None, drained=False
     )
     text = shown(StatusAnswer(release="1", process=1, time=datetime.now(UTC), routers=(bare,)))
-    assert "ExaBGP unknown" in text
+    assert "BACKUP" in text
     assert "VRID 7 " in text
 
 
 def test_the_page_without_an_agent_says_why() -> None:
-    html = page.document(Known(None, "no agent listens at <there>"), "node1")
+    html = page.document("node1", None, "no agent listens at <there>")
     assert "no agent listens at &lt;there&gt;" in html
 
 
 def test_no_text_of_others_becomes_html() -> None:
     rig = given_active(router(checks=["fit"]), check("fit"), checks=["fit"])
-    hostile = CheckView(name="<b>", verdict="failing", needed=1, detail='<script>"&')
-    html = page.document(Known(told(rig, checks=(hostile,))), "<host>")
+    rig.check("fit", passed=False, detail='<script>"&')
+    html = page.document("<host>", told(rig))
     assert "<script" not in html
-    assert "<b>" not in html
     assert "<host>" not in html
-    assert "&lt;script&gt;" in html
+    assert "&lt;script&gt;&quot;&amp;" in html
+
+
+# What is shipped with it
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def families_named() -> set[str]:
+    """All names of series, whatever a node has of them."""
+    made = re.findall(r'(Gauge|Count)\(\s*"(\w+)"', (ROOT / "src/exavrrp/exporter/families.py").read_text())
+    return {f"exavrrp_{name}{'_total' if kind == 'Count' else ''}" for kind, name in made}
+
+
+@pytest.mark.parametrize("name", ["rules.yml", "dashboard.json"])
+def test_rules_and_dashboard_ask_for_series_that_there_are(name: str) -> None:
+    text = (ROOT / "monitoring" / name).read_text()
+    reload = {"exavrrp_config_last_reload_successful", "exavrrp_config_differs_from_file"}
+    assert set(re.findall(r"exavrrp_\w+", text)) - reload <= families_named()
+
+
+def test_the_dashboard_and_the_readme_have_every_family() -> None:
+    dashboard = (ROOT / "monitoring" / "dashboard.json").read_text()
+    assert families_named() <= set(re.findall(r"exavrrp_\w+", dashboard))
+    section = (ROOT / "README.md").read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert {name.removeprefix("exavrrp_") for name in families_named()} <= set(re.findall(r"`([a-z_]+)`", section))

@@ -74,7 +74,7 @@ def get(port: int, path: str, host: str = "127.0.0.1", method: str = "GET") -> t
 @contextlib.contextmanager
 def serving_here(agent_socket: Path) -> Iterator[serving.Server]:
     """The server, in a thread of this process."""
-    server = serving.Server("127.0.0.1", 0, Asking(agent_socket, lambda _: None))
+    server = serving.Server("127.0.0.1", 0, Asking(agent_socket, lambda _: None), lambda *_: "")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

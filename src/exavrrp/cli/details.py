@@ -18,7 +18,7 @@ SAID = {"check-failing", "session-down"}
 def details(answer: StatusAnswer, router: RouterView) -> Iterator[str]:
     """The lines, each of at most 80 columns."""
     yield from folded(_who(answer, router), "", " " * MARGIN)
-    for heading, text in _facts(answer, router):
+    for heading, text in facts(answer, router):
         yield from folded(text, f"  {heading:<{MARGIN - 2}}", " " * MARGIN)
     for finding in findings(answer):
         if finding.code not in SAID and (router.name in finding.about.split(", ") or not finding.about):
@@ -35,7 +35,8 @@ def _who(answer: StatusAnswer, router: RouterView) -> str:
     return f"{router.name}, VRID {router.vrid}{family}: {state(router)}{of}{since}"
 
 
-def _facts(answer: StatusAnswer, router: RouterView) -> Iterator[tuple[str, str]]:
+def facts(answer: StatusAnswer, router: RouterView) -> Iterator[tuple[str, str]]:
+    """What decides about it: headings, each with a text."""
     yield "priority", _priority(router)
     yield "would move", would_move(router)
     yield "addresses", _addresses(router)

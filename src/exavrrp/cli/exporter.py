@@ -1,6 +1,7 @@
 """``exavrrp exporter``: metrics for Prometheus, and a page for browsers."""
 
 import signal
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
@@ -12,6 +13,7 @@ import click
 from exavrrp.cli import options
 from exavrrp.cli.asking import control_socket
 from exavrrp.cli.output import fail, warn
+from exavrrp.cli.page import document
 
 ADDRESS = "127.0.0.1"
 PORT = 9112
@@ -51,7 +53,7 @@ def command(*, address: str, port: int, textfile: Path | None, seconds: float, p
     if textfile is not None:
         _write_for_ever(partial(write, asking, textfile), textfile, seconds)
     try:
-        server = Server(address, port, asking)
+        server = Server(address, port, asking, partial(document, socket.gethostname()))
     except OSError as error:
         fail(f"cannot listen on {address} port {port}: {error.strerror or error}; choose --address and --port")
     host, port = f"[{address}]" if ":" in address else address, server.server_address[1]

@@ -15,15 +15,16 @@ YIELDING = ((_ROUTER, 16), (_ACTIVE, 16), (_ROUTER, 8), (_ACTIVE, 8))
 
 def overview(answer: StatusAnswer) -> Iterator[str]:
     """The lines, each of at most 80 columns."""
-    yield from folded("; ".join(_agent(answer)), f"{answer.host}  " if answer.host else "")
-    yield from folded("; ".join(_speaker(answer)))
+    yield from folded("; ".join(about_agent(answer)), f"{answer.host}  " if answer.host else "")
+    yield from folded("; ".join(about_speaker(answer)))
     yield ""
     yield from table(HEADINGS, [_row(one, answer.now) for one in answer.routers], YIELDING)
     for finding in findings(answer):
         yield from folded(str(finding), " ! ", "   ")
 
 
-def _agent(answer: StatusAnswer) -> Iterator[str]:
+def about_agent(answer: StatusAnswer) -> Iterator[str]:
+    """The agent in parts of a sentence."""
     up = ""
     if answer.began is not None and answer.now is not None:
         up = f", up {age(answer.now.monotonic - answer.began.monotonic)}"
@@ -32,7 +33,8 @@ def _agent(answer: StatusAnswer) -> Iterator[str]:
         yield f"event loop at most {milliseconds(max(answer.lateness.maximum, 0.0))} late in the last hour"
 
 
-def _speaker(answer: StatusAnswer) -> Iterator[str]:
+def about_speaker(answer: StatusAnswer) -> Iterator[str]:
+    """ExaBGP and what it is connected to, likewise."""
     exabgp = answer.exabgp
     if exabgp is not None:
         name = f"ExaBGP {exabgp.version}" if exabgp.version is not None else "ExaBGP"

@@ -94,6 +94,9 @@ def _node(answer: StatusAnswer) -> Iterator[Metric]:
     exabgp = Gauge("exabgp_up", "Whether ExaBGP answers the agent's commands.")
     exabgp.add(None if answer.exabgp is None else answer.exabgp.answers)
     yield exabgp
+    answer_time = Gauge("exabgp_answer_seconds", "How long ExaBGP took for its last answer.")
+    answer_time.add(None if answer.exabgp is None else answer.exabgp.answer_seconds)
+    yield answer_time
     late = Gauge("loop_lateness_seconds", "The latest alarm of the agent's event loop in the last hour.")
     late.add(None if answer.lateness is None else answer.lateness.maximum)
     yield late
@@ -114,6 +117,8 @@ def _states(answer: StatusAnswer) -> Iterator[Metric]:
     state = Gauge("router_state", "Whether the virtual router is in this state.", ["router", "state"])
     since = Gauge("router_state_since_timestamp_seconds", "When it entered its state.", ["router"])
     priority = Gauge("router_priority", "Its priority, with checks (effective) and without.", ["router", "kind"])
+    interval = Gauge("router_advert_interval_seconds", "Time between its adverts.", ["router"])
+    window = Gauge("clock_window_seconds", "How far a peer's clock may be off before it is not heard.", ["router"])
     faults = Gauge("router_faults", "For how many reasons it cannot serve.", ["router"])
     holds = Gauge("router_holds", "For how many things it waits before it takes part in the election.", ["router"])
     drain = Gauge("router_drain", "Whether its drain has come this far.", ["router", "state"])
@@ -123,10 +128,12 @@ def _states(answer: StatusAnswer) -> Iterator[Metric]:
         since.add(_epoch(one.since), one.name)
         priority.add(one.configured, one.name, "configured")
         priority.add(one.priority, one.name, "effective")
+        interval.add(one.interval, one.name)
+        window.add(one.window, one.name)
         faults.add(len(one.faults), one.name)
         holds.add(len(one.holds), one.name)
         drain.states(one.outcome, Outcome, one.name)
-    yield from (info, state, since, priority, faults, holds, drain)
+    yield from (info, state, since, priority, interval, window, faults, holds, drain)
 
 
 def _counts(answer: StatusAnswer) -> Iterator[Metric]:
@@ -149,20 +156,24 @@ def _peers(answer: StatusAnswer) -> Iterator[Metric]:
     on_path = ["router", "peer", "path"]
     sent = Count("adverts_sent", "Copies of adverts that it sent.", on_path)
     received = Count("adverts_received", "Copies of adverts that it accepted.", on_path)
+    gaps = Count("advert_gaps", "How often a copy of the Active's adverts was missing or late by half.", on_path)
     last = Gauge("peer_last_advert_timestamp_seconds", "When the last copy arrived.", on_path)
     quiet = Gauge("path_quiet", "Whether the Active's adverts arrive, but none on this path any more.", on_path)
     skew = Gauge("clock_skew_seconds", "How far the peer's clock is ahead of ours.", ["router", "peer"])
     now = _epoch(answer.now)
     for one in answer.routers:
         for peer in one.peers:
+            for path, count in peer.sent.items():
+                sent.add(count, one.name, peer.address, path)
             skew.add(peer.skew, one.name, peer.address)
             for path, views in _by_name(peer).items():
                 labels = (one.name, peer.address, path)
                 received.add(sum(view.copies for view in views), *labels)
+                gaps.add(sum(view.gaps for view in views), *labels)
                 ages = [view.age for view in views if view.age is not None]
                 last.add(now - min(ages) if ages and now is not None else None, *labels)
                 quiet.add(views[0].quiet, *labels)
-    yield from (sent, received, last, quiet, skew)
+    yield from (sent, received, gaps, last, quiet, skew)
 
 
 def _by_name(peer: PeerView) -> dict[str, list[PathView]]:
@@ -176,13 +187,15 @@ def _by_name(peer: PeerView) -> dict[str, list[PathView]]:
 def _checks(answer: StatusAnswer) -> Iterator[Metric]:
     up = Gauge("check_up", "Whether the check passes.", ["check"])
     seconds = Gauge("check_duration_seconds", "How long its last run took.", ["check"])
+    timeouts = Count("check_timeouts", "Runs that were not done within its timeout.", ["check"])
     results = Count("check_results", "Results of its runs.", ["check", "result"])
     for one in answer.checks:
         up.add({"passing": True, "failing": False}.get(one.verdict), one.name)
         seconds.add(one.seconds, one.name)
+        timeouts.add(one.timeouts, one.name)
         results.add(one.passed, one.name, "passed")
         results.add(one.failed, one.name, "failed")
-    yield from (up, seconds, results)
+    yield from (up, seconds, timeouts, results)
 
 
 def _routes(answer: StatusAnswer) -> Iterator[Metric]:
@@ -192,9 +205,11 @@ def _routes(answer: StatusAnswer) -> Iterator[Metric]:
     yield session
     announced = Gauge("route_announced", "Whether its addresses are announced in this form.", ["router", "state"])
     sessions = Gauge("router_sessions", "BGP sessions that are up and count for it.", ["router"])
+    required = Gauge("router_sessions_required", "BGP sessions that it needs (min_sessions).", ["router"])
     unknown = any(one.up is None for one in answer.sessions)
     counted = Counter(name for one in answer.sessions if one.up for name in one.counts_for)
     for router in answer.routers:
         announced.states(router.level, LEVELS, router.name)
         sessions.add(None if unknown else counted[router.name], router.name)
-    yield from (announced, sessions)
+        required.add(router.min_sessions, router.name)
+    yield from (announced, sessions, required)

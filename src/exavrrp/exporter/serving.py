@@ -8,6 +8,7 @@ changes nothing and reads no body.
 import socket
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -15,7 +16,7 @@ from socketserver import TCPServer, ThreadingMixIn
 from typing import Any
 from urllib.parse import urlsplit
 
-from exavrrp.exporter import page
+from exavrrp.control import StatusAnswer
 from exavrrp.exporter.asking import Asking
 from exavrrp.exporter.exposition import scraped
 
@@ -30,6 +31,10 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+Document = Callable[[StatusAnswer | None, str], str]
+"""Makes the page for people, of the agent's answer or the problem that there is none."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -49,7 +54,8 @@ class Handler(BaseHTTPRequestHandler):
             case "/":
                 known = self.server.asking.known()
                 status = HTTPStatus.OK if known.answer is not None else HTTPStatus.SERVICE_UNAVAILABLE
-                self._answer(status, page.document(known, socket.gethostname()).encode(), "text/html; charset=utf-8")
+                body = self.server.document(known.answer, known.problem).encode()
+                self._answer(status, body, "text/html; charset=utf-8")
             case _:
                 self.send_error(HTTPStatus.NOT_FOUND)
 
@@ -75,10 +81,10 @@ class Server(ThreadingMixIn, TCPServer):
     block_on_close = False
     request_queue_size = 2 * CLIENTS
 
-    def __init__(self, address: str, port: int, asking: Asking) -> None:
+    def __init__(self, address: str, port: int, asking: Asking, document: Document) -> None:
         """``address``: IPv4 or IPv6, a literal; ``port``: 0 for any."""
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.asking = asking
+        self.asking, self.document = asking, document
         self._limits: dict[Any, float] = {}
         """when each open connection is closed, in monotonic seconds"""
         super().__init__((address, port), Handler)
