@@ -12,6 +12,7 @@ from exavrrp.control import StatusAnswer, answer, encode
 from exavrrp.history import KEPT
 from exavrrp.turns import HOUR, LATE, MINUTE, Punctuality
 from exavrrp.view import AddressView, Lateness, Moment, Outcome, PathView, PeerView, RouterView, RouteView, TermView
+from exavrrp.viewer import NAMED
 from tests.ports import (
     EPOCH,
     LINKS,
@@ -511,3 +512,28 @@ def test_it_goes_out_and_comes_in_as_it_is() -> None:
     line = encode(sent)
     assert answer(line) == sent
     assert json.loads(line)["routers"][0]["last"][0]["reason"] == "active-down-timeout"
+
+
+# In one line
+
+
+def draining(rig: Rig) -> bool:
+    return rig.node.viewer.draining
+
+
+def test_a_summary_names_routers_by_state_and_counts_those_beyond() -> None:
+    rig = given_active(*(router(number) for number in range(1, NAMED + 4)))
+    names = rig.node.commands.names()
+    assert rig.node.viewer.summary == f"Active: {', '.join(names[:NAMED])} and 3 more"
+    rig = given_active(router(), router(2), router(3, checks=["fit"]), router(4), check("fit"), checks=["fit"])
+    rig.hear(250, "web2").check("fit", passed=False)
+    rig.node.commands.drain("web4")
+    assert draining(rig)
+    for _ in range(60):
+        rig.hear(100, "web4").after(1)
+        rig.hear(250, "web2")
+    assert not draining(rig)
+    assert rig.node.viewer.summary == "Active: web; Backup: web2; drained: web4; fault: web3"
+    rig.node.commands.drain("web3")
+    assert rig.node.viewer.summary == "Active: web; Backup: web2; drained: web4; fault: web3"
+    assert Rig().node.viewer.summary == "waiting: web"

@@ -33,6 +33,7 @@ from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Routing, is_here
 from exavrrp.system.recorder import Recorder
 from exavrrp.system.state import DrainFile, KeptConfiguration, ReplayCounterFile, State, is_exabgp
+from exavrrp.system.systemd import Systemd
 from exavrrp.system.transports import Transports
 from exavrrp.vrrp.packet import Address
 
@@ -117,6 +118,7 @@ class Agent:
         self._paths = Routing(lambda: self.node.handle(ports.PathsChanged()))
         self._checks = Checks(self._checked, self._distrusted)
         self._speaker = self._make_speaker()
+        self._systemd = Systemd(lambda: self.node.viewer.summary, lambda: self.node.viewer.draining)
 
     def _make_speaker(self) -> Pipe:
         return ExaBGP(self._hear)
@@ -194,6 +196,8 @@ class Agent:
             # Last of all. ExaBGP answers the end of our stdout with SIGTERM, which must not meet a loop that closes.
             closing.callback(signal.pthread_sigmask, signal.SIG_BLOCK, HANDLED)
             self._open_speaker(loop, closing)
+            closing.callback(self._systemd.close)
+            self._systemd.open(loop)
             await self._take_lock(loop, closing)
             await self._await_sources()
             if node.why is None:

@@ -21,6 +21,7 @@ from exavrrp.view import (
     ExaBGPView,
     LinkView,
     Moment,
+    Outcome,
     PathView,
     PeerView,
     RouterView,
@@ -104,6 +105,20 @@ class Viewer:
             ),
             lateness=self._turns.punctuality.lateness(now.monotonic),
         )
+
+    @property
+    def summary(self) -> str:
+        """Its routers by their state, in one line: ``Active: web; Backup: dns; fault: mail``."""
+        found: dict[str, list[str]] = {}
+        for name, router in self._routers.items():
+            found.setdefault(_word(router), []).append(name)
+        order = sorted(found, key=[*_WORDS.values(), "drained", "fault"].index)
+        return "; ".join(f"{word}: {_listed(found[word])}" for word in order)
+
+    @property
+    def draining(self) -> bool:
+        """Whether a drain is under way."""
+        return any(router.drain.outcome is Outcome.DRAINING for router in self._routers.values())
 
     def _present(self) -> Collection[Address] | None:
         """The addresses on lo; None: unknown."""
@@ -243,6 +258,27 @@ class Viewer:
             distrusted=distrusted,
             routers=routers,
         )
+
+
+_WORDS = {Role.ACTIVE: "Active", Role.BACKUP: "Backup", Role.INITIALIZE: "waiting"}
+
+NAMED = 10
+"""Most routers of one state that ``Viewer.summary`` names."""
+
+
+def _word(router: VirtualRouter) -> str:
+    """Its state; of one that does not take part in the election, why."""
+    if router.instance.router.role is Role.INITIALIZE:
+        if router.instance.faults:
+            return "fault"
+        if router.drain.wanted:
+            return "drained"
+    return _WORDS[router.instance.router.role]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
 
 
 def _source(source: Address, counters: ports.Counters) -> SourceView:
