@@ -24,7 +24,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from exavrrp.vrrp.packet import Advertisement, encode
 from tests.benchmarks.nodes import Lateness, Node, Plan, Site, site, source, virtual
@@ -111,7 +111,14 @@ class Attacker:
         self._socket.close()
 
 
-class Flood:
+class Load(Protocol):
+    """What happens to a node meanwhile."""
+
+    def wait(self) -> int:
+        """Until it is over; how much it was."""
+
+
+class Flood(Load):
     """A process that sends, for a bounded time, and then says how much it was."""
 
     def __init__(self, handful: Handful, rate: int, seconds: float) -> None:
@@ -229,7 +236,7 @@ def counted(node: Node) -> tuple[int, int, int]:
     )
 
 
-def measured(where: Site, name: str, flood: Flood | None, seconds: float) -> Result:
+def measured(where: Site, name: str, flood: Load | None, seconds: float) -> Result:
     """What happened in so many seconds."""
     node, lateness = where.nodes[0], Lateness(where.plan.interval)
     before, cpu, begin = counted(node), node.cpu(), time.time()

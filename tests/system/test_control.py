@@ -45,7 +45,7 @@ from exavrrp.control import (
 from exavrrp.system import control as server
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile
-from exavrrp.view import Outcome
+from exavrrp.view import Outcome, View
 from tests.system.commanded import Commanded, Double, Told, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need, Run, Until
 
@@ -463,6 +463,49 @@ def test_a_hundred_at_once_are_all_answered(tmp_path: Path, run: Run) -> None:
             found = await asyncio.gather(*(here.ask(Status()) for _ in range(100)))
             assert all(isinstance(one, StatusAnswer) for one in found)
 
+    run(check())
+
+
+def test_all_who_wait_share_one_description_that_is_younger_than_their_question(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(here: Site, *requests: Request) -> list[Answer]:
+        pairs = [socket.socketpair() for _ in requests]
+        for request, (ours, theirs) in zip(requests, pairs, strict=True):
+            theirs.settimeout(0)
+            ours.sendall(encode(request))
+        await asyncio.gather(*(here.control.attend_to(theirs) for _, theirs in pairs))
+        found = [answer(ours.recv(1 << 20)) for ours, _ in pairs]
+        for ours, _ in pairs:
+            ours.close()
+        return found
+
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            described: list[View] = []
+            view = here.double.view
+
+            def describe() -> View:
+                described.append(view())
+                return described[-1]
+
+            monkeypatch.setattr(here.double, "view", describe)
+            before, *_, after = await ask(here, *[Status()] * 5, Drain(names=("web",)), *[Status()] * 5)
+            assert len(described) == 1
+            for one in (before, after):
+                assert isinstance(one, StatusAnswer)
+                assert [router.drained for router in one.routers] == [True, False]
+            waiting = asyncio.ensure_future(ask(here, Status(), Status()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            here.double.undrain("web")  # while they wait for the pause to be over
+            assert not waiting.done()
+            for one in await waiting:
+                assert isinstance(one, StatusAnswer)
+                assert not any(router.drained for router in one.routers)
+            assert len(described) == 2
+
+    monkeypatch.setattr(server, "DESCRIPTION_PAUSE", 0.2)
     run(check())
 
 

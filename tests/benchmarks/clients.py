@@ -1,0 +1,158 @@
+"""What clients do to adverts: `python -m tests.benchmarks.clients` (root; some two minutes, `--seconds 600` for long).
+
+Two nodes share 50 virtual routers, adverts every 100 ms. In turn, nothing and then all of this happens to the first
+node for the same time: once a second 200 clients ask for its status at once; one more asks again and again and never
+reads the answer; its exporter is scraped ten times a second.
+
+Reported for each: transitions (there should be none), how late its adverts left (as in ``floods``), and the agent's
+share of a core. A client is an ordinary process, and needs CPU itself: on a machine with two cores agents, clients,
+exporter and the measurement share them.
+"""
+
+import argparse
+import contextlib
+import http.client
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from exavrrp.control import SOCKET, Status, encode
+from tests.benchmarks.floods import HEADING, Load, measured
+from tests.benchmarks.nodes import Node, Plan, site
+from tests.system.running import AGENT, LIMIT, wait_until
+
+INTERVAL = 0.1
+ROUTERS = 50
+CLIENTS = 200
+SCRAPES = 10
+"""a second"""
+PORT = 9112
+MOST = 0.005
+"""Seconds by which the 99.9th percentile may be later with clients than without."""
+
+
+# What the clients' process does
+
+
+def crowd(path: Path) -> int:
+    """Ask for the status many times at once; how many answers were whole."""
+    waiting = selectors.DefaultSelector()
+    for _ in range(CLIENTS):
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(path))
+        connection.sendall(encode(Status()))
+        waiting.register(connection, selectors.EVENT_READ)
+    whole, last = 0, dict.fromkeys(waiting.get_map(), b"")
+    while waiting.get_map():
+        for key, _ in waiting.select(LIMIT):
+            assert isinstance(key.fileobj, socket.socket)
+            if chunk := key.fileobj.recv(1 << 18):
+                last[key.fd] = chunk[-1:]
+            else:
+                whole += last[key.fd] == b"\n"
+                waiting.unregister(key.fileobj)
+                key.fileobj.close()
+    return whole
+
+
+def mute(path: Path) -> socket.socket:
+    """One that asks and never reads."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(str(path))
+    connection.sendall(encode(Status()))
+    return connection
+
+
+def scrape() -> bool:
+    """Whether it was answered in full."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=LIMIT)
+    try:
+        connection.request("GET", "/metrics")
+        return b"exavrrp_up 1.0" in connection.getresponse().read()
+    finally:
+        connection.close()
+
+
+def work(what: str, path: Path, seconds: float) -> NoReturn:
+    """Be these clients for so long, and print how many answers there were."""
+    os.nice(10)
+    count, begin, idle = 0, time.monotonic(), []
+    pause = 1.0 if what == "crowd" else 1 / SCRAPES
+    while (now := time.monotonic()) < begin + seconds:
+        if what == "crowd":
+            count += crowd(path)
+            idle.append(mute(path))
+            if len(idle) > 1:  # until the agent closes it
+                idle.pop(0).close()
+        else:
+            count += scrape()
+        time.sleep(max(0.0, now + pause - time.monotonic()))
+    print(count, flush=True)
+    sys.exit()
+
+
+class Clients(Load):
+    """Both processes, in the namespace of a node."""
+
+    def __init__(self, node: Node, seconds: float) -> None:
+        path = str(node.directory / SOCKET)
+        self._processes = [
+            node.namespace.popen(
+                [sys.executable, "-m", "tests.benchmarks.clients", "--be", what, path, "--seconds", str(seconds)],
+                stdout=subprocess.PIPE,
+            )
+            for what in ("crowd", "scraper")
+        ]
+        self.answers: list[int] = []
+
+    def wait(self) -> int:
+        """How many answers they have had."""
+        self.answers = [int(process.communicate(timeout=LIMIT)[0]) for process in self._processes]
+        return sum(self.answers)
+
+
+def main() -> int:
+    """0 if nothing moved, every client was answered, and adverts were as punctual as without."""
+    options = argparse.ArgumentParser(prog="python -m tests.benchmarks.clients", description=__doc__.partition("\n")[0])
+    options.add_argument("--seconds", type=float, default=20.0, help="for each phase (default: %(default)s)")
+    options.add_argument("--repeat", type=int, default=3, help="of both phases (default: %(default)s)")
+    options.add_argument("--realtime", action="store_true", help="agents with real-time scheduling: for a busy machine")
+    options.add_argument("--be", nargs=2, metavar=("WHAT", "SOCKET"), help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.be:
+        work(chosen.be[0], Path(chosen.be[1]), chosen.seconds)
+    print(HEADING, flush=True)
+    bad = False
+    wishes = ('scheduling = "realtime"', "lock_memory = true") if chosen.realtime else ()
+    with site(Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, options=wishes)) as where:
+        node = where.nodes[0]
+        file = str(node.directory / "exavrrp.toml")
+        with contextlib.ExitStack() as closing:
+            exporter = node.namespace.popen([*AGENT, "exporter", "--config", file, "--port", str(PORT)])
+            closing.callback(exporter.kill)
+            with node.namespace:
+                wait_until(_scraped, "the exporter")
+            for _ in range(chosen.repeat):
+                quiet = measured(where, "quiet", None, chosen.seconds)
+                clients = Clients(node, chosen.seconds)
+                busy = measured(where, f"{CLIENTS} clients, {SCRAPES} Hz", clients, chosen.seconds)
+                print(f"{quiet.line()}\n{busy.line()}  answers {clients.answers}", flush=True)
+                later = (busy.late[1] - quiet.late[1]) / 1000
+                bad |= bool(quiet.transitions or busy.transitions) or not busy.adverts or later > MOST
+                bad |= clients.answers[0] % CLIENTS != 0
+    return int(bad)
+
+
+def _scraped() -> bool:
+    with contextlib.suppress(OSError):
+        return scrape()
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main())
