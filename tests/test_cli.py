@@ -243,6 +243,19 @@ def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
     assert call("check", "--elsewhere", path).exit_code == 0
 
 
+def test_a_shell_completes_virtual_routers_and_groups_of_a_file_for_all_nodes(write: Write) -> None:
+    path = write(
+        FLEET.replace('["2001:db8:53::1/128"]', '["2001:db8:53::1", "192.0.2.53"]')
+        .replace('::11"]', '::11", "192.0.2.11"]')
+        .replace('::12"]', '::12", "192.0.2.12"]')
+    )
+    asked = {"COMP_WORDS": f"exavrrp drain --config {path} ", "COMP_CWORD": "4"}
+    command = [sys.executable, "-c", "from exavrrp.cli import main; main(prog_name='exavrrp')"]
+    environment = {**os.environ, **asked, "_EXAVRRP_COMPLETE": "bash_complete"}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert told.stdout.split() == ["plain,web-ipv6", "plain,web-ipv4", "plain,web"]
+
+
 def test_check_looks_at_all_nodes_at_once(write: Write, tmp_path: Path) -> None:
     path = write(FLEET)
     told = call("check", "--all-nodes", path)

@@ -7,7 +7,18 @@ from ipaddress import ip_address
 from itertools import product
 from unittest.mock import patch
 
-from exavrrp.config import ConfigError, Configuration, Inline, effective, kinds, load, schema, state_directory, whole
+from exavrrp.config import (
+    ConfigError,
+    Configuration,
+    Inline,
+    effective,
+    examined,
+    kinds,
+    load,
+    schema,
+    state_directory,
+    whole,
+)
 from exavrrp.config.kinds import Http
 from exavrrp.neighbors import Session
 from exavrrp.routes import Route
@@ -62,6 +73,8 @@ def several_files(data: bytes) -> None:
         (beside / f"{number}.toml").write_bytes(content)
     with suppress(ConfigError):
         assert state_directory(path).startswith("/")
+    with suppress(ConfigError):
+        assert all(str(problem).isprintable() for problem in examined([path, beside / "0.toml"]))
     try:
         found = load(path, lambda: LO, host="n2.example.com")
     except ConfigError as error:

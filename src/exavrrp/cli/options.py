@@ -26,11 +26,14 @@ node = click.option(
 
 
 def router_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """For a shell's completion: the virtual routers of the configuration; none if it has mistakes."""
-    from exavrrp.config import ConfigError, load  # noqa: PLC0415 — only when a shell asks
+    """For a shell's completion: the virtual routers of the configuration and their groups; none if it has mistakes."""
+    from exavrrp.config import ConfigError, load, node_names  # noqa: PLC0415 — only when a shell asks
 
+    path = ctx.params.get("path") or Path(CONFIGURATION)
     try:
-        configuration = load(ctx.params.get("path") or CONFIGURATION)
+        nodes = node_names(path)
+        routers = load(path, node=nodes[0] if nodes else None).routers  # the same on each
     except ConfigError:
         return []
-    return [router.name for router in configuration.routers if router.name.startswith(incomplete)]
+    names = dict.fromkeys([*(each.name for each in routers), *(each.group for each in routers if each.group)])
+    return [name for name in names if name.startswith(incomplete)]

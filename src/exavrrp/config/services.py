@@ -71,7 +71,9 @@ def split(document: Document) -> None:
 
 def _is_both(table: object) -> bool:
     addresses = table.get("addresses") if isinstance(table, dict) else None
-    return isinstance(addresses, list) and {_family(_virtual, each) for each in addresses} >= {4, 6}
+    if not isinstance(addresses, list) or len({":" in each for each in addresses if isinstance(each, str)}) < 2:
+        return False  # of one family, as most are: without parsing any
+    return {_family(_virtual, each) for each in addresses} >= {4, 6}
 
 
 def _family(of: _Family, value: object) -> int | None:
