@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from exavrrp import control
 from exavrrp.config import KeyFile, notation
 from exavrrp.config.kinds import Http
-from exavrrp.system import keys, netlink
+from exavrrp.system import examination, keys, netlink
 from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses
 from exavrrp.system.checks import kernel, programs, web
 from exavrrp.system.paths import group_members, read_next_hop, read_route
@@ -130,9 +130,22 @@ def _netlink_messages() -> list[bytes]:
     ]
 
 
+def ruleset(data: bytes) -> None:
+    """What nft(8) prints with --json."""
+    for rule in examination.drops(data.decode("utf-8", "replace")):
+        assert "protocol 112" in rule
+
+
+def _rulesets() -> list[bytes]:
+    match = b'{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": %s}}'
+    rule = b'{"nftables": [{"metainfo": {}}, {"rule": {"table": "t", "chain": "c", "expr": [%s, {"drop": null}]}}]}'
+    return [rule % (match % right) for right in (b'"vrrp"', b"112", b'{"set": [112, "esp"]}')]
+
+
 READERS: Mapping[str, Reader] = {
     "response": Reader(response, _responses),
     "key": Reader(key, _keys, longest=256),
     "told": Reader(told, _texts, longest=128),
     "rtnetlink": Reader(rtnetlink, _netlink_messages, longest=512),
+    "ruleset": Reader(ruleset, _rulesets),
 }

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from lab.datacentre import DataCentre
 from lab.facts import Facts, Incident
+from lab.run import unexplained
 from lab.scenarios import SCENARIOS, Run, down_interval, skew_time
+from lab.topology import LabError
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
 
@@ -110,3 +115,30 @@ def test_comeback_wants_node1_alone() -> None:
     assert "Active at the end: node2; expected: node1" in violation
     lost = replace(calm(), probes=probes(lambda number: None if number == 99 else "node1"))
     assert judged("comeback", lost) == ["run 1: 1 probes lost, there should be none"]
+
+
+class Server:
+    """Says one thing when it is asked why."""
+
+    def __init__(self, said: str | None) -> None:
+        self._said = said
+
+    def why(self) -> str:
+        if self._said is None:
+            raise LabError("exavrrp why: no agent answers")
+        return self._said
+
+
+@pytest.mark.parametrize(
+    ("said", "complains"),
+    [
+        ("web: … Verdict: node1 fell silent on every path at once: the node, its agent or its rack", False),
+        ("web: … Verdict: node1 has resigned", True),
+        (None, True),
+    ],
+)
+def test_a_cause_that_why_does_not_name_is_a_complaint(said: str | None, complains: bool) -> None:
+    lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server(said)}))
+    missing = "exavrrp why on node2 does not name the cause (Verdict: node1 fell silent on every path at once)"
+    expected = [f"{missing}: {said or 'exavrrp why: no agent answers'}"] if complains else []
+    assert list(unexplained(lab, SCENARIOS["kill-node"])) == expected

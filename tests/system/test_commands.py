@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import __version__
+from exavrrp.chronicle import Entry
 from exavrrp.cli import asking, main, status
 from exavrrp.control import Answer, Begun, Done, Error, Misunderstood, Progress, Status, StatusAnswer, encode
 from exavrrp.system import client
-from exavrrp.view import Outcome, SessionView
+from exavrrp.view import Moment, Outcome, SessionView
 from tests.system.commanded import Commanded, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need
 
@@ -507,3 +509,68 @@ def test_a_person_may_stop_waiting(agent: Commanded) -> None:
     assert (process.returncode, out) == (1, "")
     assert "Traceback" not in error
     assert agent.double.outcomes["web"] is Outcome.DRAINING
+
+
+# events and why
+
+
+def happened(agent: Commanded, *numbers: int) -> None:
+    """More entries of the journal of ``web``."""
+
+    def add() -> None:
+        for number in numbers:
+            moment = Moment(datetime(2026, 11, 22, 12, 0, number, tzinfo=UTC), float(number))
+            entry = Entry(at=moment, event="path-quiet", router="web", fields={"interface": f"eth{number}"})
+            agent.double.happened.append(msgspec.json.encode(entry))
+
+    agent.do(add)
+
+
+def test_events_are_printed_as_lines_or_as_documents(agent: Commanded) -> None:
+    assert spawn(agent, "events") == (0, "", "")
+    happened(agent, 1, 2)
+    status, out, error = spawn(agent, "events")
+    assert (status, error) == (0, "")
+    assert out.splitlines() == [
+        "2026-11-22 12:00:01.000 web: path-quiet interface=eth1",
+        "2026-11-22 12:00:02.000 web: path-quiet interface=eth2",
+    ]
+    documents = [json.loads(line) for line in call(agent.configuration, "events", "--json").stdout.splitlines()]
+    assert [one["fields"]["interface"] for one in documents] == ["eth1", "eth2"]
+    assert call(agent.configuration, "events", "dns").stdout == ""
+    assert call(agent.configuration, "events", "--since", "1s").stdout == ""
+    assert call(agent.configuration, "events", "--since", "soon").exit_code == 2
+
+
+def test_events_are_followed_also_over_a_restart_of_the_agent(agent: Commanded) -> None:
+    happened(agent, 1, 2)
+    with begin(agent, "events", "--follow") as process:
+        assert process.stdout is not None
+        assert "eth1" in process.stdout.readline()
+        assert "eth2" in process.stdout.readline()
+        happened(agent, 3)
+        assert "eth3" in process.stdout.readline()
+        agent.do(agent.double.happened.clear)
+        happened(agent, 4)
+        assert "eth4" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+
+
+def test_why_tells_of_each_router_or_of_one(agent: Commanded) -> None:
+    told = call(agent.configuration, "why").stdout.splitlines()
+    assert [line for line in told if line.endswith("no transition is in the journal")] == [
+        "web: no transition is in the journal",
+        "dns: no transition is in the journal",
+    ]
+    assert "web" not in call(agent.configuration, "why", "dns").stdout
+    told_ = call(agent.configuration, "why", "wob")
+    assert (told_.exit_code, told_.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("command", ["events", "why"])
+def test_without_an_agent_there_is_no_journal(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(f'[agent]\nstate_directory = "{tmp_path}"\n')
+    told = call(path, command)
+    assert (told.exit_code, told.stdout) == (4, "")
