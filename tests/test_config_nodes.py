@@ -269,6 +269,13 @@ def test_mistakes_in_several_nodes_come_at_once(write: Write) -> None:
     assert [line.split(":")[0] for line in mistakes(write(text))] == ["8", "11", "14"]
 
 
+def test_more_nodes_than_a_node_can_have_peers_are_a_mistake(write: Write) -> None:
+    nodes = "".join(f'[node.n{number}]\nsources = ["2001:db8::{number:x}"]\n' for number in range(1, 258))
+    router = '[virtual_router.six]\nvrid = 1\naddresses = ["2001:db8:53::1"]\n'
+    numbers = ", ".join(f"n{number} = {min(number, 254)}" for number in range(1, 258))
+    assert "1: node: has 257 nodes; write at most 256" in mistakes(write(f"{nodes}{router}priority = {{ {numbers} }}"))
+
+
 def test_one_node_alone_is_a_mistake(write: Write) -> None:
     text = '[node.a]\nsources = ["192.0.2.1"]\n[virtual_router.four]\nvrid = 1\naddresses = ["192.0.2.53"]\n'
     assert mistakes(write(text), "a") == [

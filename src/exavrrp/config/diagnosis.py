@@ -14,6 +14,7 @@ import re
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import msgspec
@@ -254,7 +255,7 @@ class Document:
 
     def table(self, keys: Keys, value: object, kind: type[T]) -> T:
         """``value`` decoded as ``kind``, key by key; every key that is wrong, unknown or missing is noted."""
-        fields = {field.name: field for field in msgspec.structs.fields(kind)}
+        fields = _fields(kind)
         decoded: dict[str, Any] = {
             # What a missing key is replaced by: nothing is built from it, see above.
             name: () if _element(field.type) else 0
@@ -326,6 +327,12 @@ class Document:
             told = "wrong (it is not shown)" if _is_secret(wanted) else shown(value)
             self.problem(keys, f"{verb} {told}; write {description(wanted)}{_perhaps(value, wanted)}")
             return None
+
+
+@cache
+def _fields(kind: type[msgspec.Struct]) -> dict[str, msgspec.structs.FieldInfo]:
+    """By name; msgspec evaluates every annotation each time."""
+    return {field.name: field for field in msgspec.structs.fields(kind)}
 
 
 def _perhaps(value: object, wanted: Any) -> str:

@@ -5,7 +5,7 @@ differ are right on each node by itself, and wrong together. Nothing here looks 
 document of the node that is to be changed, or of the later one where it may be either.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from pathlib import Path
@@ -29,10 +29,8 @@ class View:
     """for messages: ``on node1`` or ``in FILE``"""
     document: Document
     configuration: Configuration
-
-    def routers(self) -> dict[Wire, VirtualRouter]:
-        """The virtual routers; of several with one number and family (and different sources) the first."""
-        return {(each.vrid, each.family): each for each in reversed(self.configuration.routers)}
+    routers: Mapping[Wire, VirtualRouter]
+    """of several with one number and family (and different sources) the first"""
 
 
 def examined(paths: Sequence[Path]) -> tuple[Problem, ...]:
@@ -51,7 +49,9 @@ def examined(paths: Sequence[Path]) -> tuple[Problem, ...]:
                 except ConfigError as error:
                     problems |= dict.fromkeys(error.problems)
                 else:
-                    views.append(View(f"in {path}" if name is None else f"on {name}", document, configuration))
+                    routers = {(each.vrid, each.family): each for each in reversed(configuration.routers)}
+                    where = f"in {path}" if name is None else f"on {name}"
+                    views.append(View(where, document, configuration, routers))
         except ConfigError as error:
             problems |= dict.fromkeys(error.problems)
     if not problems and len(views) == 1:
@@ -90,8 +90,8 @@ def _compare(views: Sequence[View]) -> None:
 
 def _pairs(one: View, other: View) -> Iterator[tuple[VirtualRouter, VirtualRouter]]:
     """Each virtual router that both have."""
-    theirs = other.routers()
-    for wire, router in one.routers().items():
+    theirs = other.routers
+    for wire, router in one.routers.items():
         if wire in theirs:
             yield router, theirs[wire]
 
@@ -129,9 +129,9 @@ def _missing(view: View, views: Collection[View]) -> None:
     ours = view.configuration.routers
     sources = {router.source for router in ours}
     named = {(router.name, router.family) for router in ours}
-    told: set[Wire] = set(view.routers())
+    told: set[Wire] = set(view.routers)
     for other in views:
-        for wire, router in other.routers().items():
+        for wire, router in other.routers.items():
             if wire in told or (router.name, router.family) in named or sources.isdisjoint(router.peers):
                 continue
             told.add(wire)

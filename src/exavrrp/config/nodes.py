@@ -11,6 +11,7 @@ node would list itself, with ``source`` all would have one address, with a numbe
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -29,6 +30,9 @@ FIRST, STEP = 250, 10
 DERIVED = ("sources", "peers")
 """Keys of ``[agent]`` that follow from the tables of the nodes."""
 
+MOST = 256
+"""Nodes: each has the others as its peers."""
+
 OWN = ("interfaces",)
 """Keys of ``[agent]`` that a node may have for itself."""
 
@@ -44,14 +48,18 @@ def take(document: Document, node: str | None, host: str | None) -> None:
     Both are the name of a table or of its host, short or full.
     """
     tables = dict(named(document, "node", schema.Node))
+    if len(tables) > MOST:
+        document.problem(("node",), f"has {len(tables)} nodes; write at most {MOST}")
+        tables = dict(islice(tables.items(), MOST))
     sources = owned(document, tables)
     _consistent(document, tables)
     me = _meant(document, tables, host if node is None else node)
     routers = document.data.get("virtual_router")
     if isinstance(routers, dict):
         _complete(document, sources, routers)
+        usual = None if all(map(_has_own, routers.values())) else _usual(document, tables)
         document.data["virtual_router"] = {
-            name: _router(document, name, table, tables, me) if isinstance(table, dict) else table
+            name: _router(document, name, table, tables, usual=usual, me=me) if isinstance(table, dict) else table
             for name, table in routers.items()
         }
         _without_effect(document, tables, routers)
@@ -142,13 +150,22 @@ def _families(table: object) -> Iterator[int]:
             yield notation.virtual(text).version
 
 
-def _router(document: Document, name: str, table: dict[str, Any], tables: Tables, me: str | None) -> dict[str, Any]:
-    """The table of a virtual router as it is on this node."""
+def _router(
+    document: Document,
+    name: str,
+    table: dict[str, Any],
+    tables: Tables,
+    *,
+    usual: dict[str, int] | None,
+    me: str | None,
+) -> dict[str, Any]:
+    """The table of a virtual router as it is on this node; ``usual``: what priorities are unless it has its own."""
     keys = ("virtual_router", name)
     for key in ("source", "peers"):
         _refuse(document, (*keys, key))
     found = {key: value for key, value in table.items() if key not in {"source", "peers", "priority", "order"}}
-    if me is None or (priorities := _priorities(document, keys, table, tables)) is None:
+    priorities = _own(document, keys, table, tables) if _has_own(table) else usual
+    if me is None or priorities is None:
         document.spoil((*keys, "priority"))
         return found
     if "order" in table:
@@ -160,23 +177,29 @@ def _router(document: Document, name: str, table: dict[str, Any], tables: Tables
     return {**found, "priority": priorities[me]}
 
 
-def _priorities(document: Document, keys: Keys, table: dict[str, Any], tables: Tables) -> dict[str, int] | None:
-    """The priority of each node in a virtual router; None after a mistake."""
-    if "order" in table and "priority" in table:
+def _has_own(table: object) -> bool:
+    return isinstance(table, dict) and not {"order", "priority"}.isdisjoint(table)
+
+
+def _own(document: Document, keys: Keys, table: dict[str, Any], tables: Tables) -> dict[str, int] | None:
+    """The priority of each node by the virtual router's own table; None after a mistake."""
+    if "order" not in table:
+        return _by_name(document, (*keys, "priority"), table["priority"], tables)
+    if "priority" in table:
         document.problem((*keys, "order"), "stands beside priority; keep one of the two")
         return None
-    if "order" in table:
-        return _by_order(document, (*keys, "order"), table["order"], tables)
-    if "priority" in table:
-        return _by_name(document, (*keys, "priority"), table["priority"], tables)
+    return _by_order(document, (*keys, "order"), table["order"], tables)
+
+
+def _usual(document: Document, tables: Tables) -> dict[str, int] | None:
+    """The priority of each node by its own table; None after a mistake."""
     found = {name: _default(each) for name, each in tables.items()}
     for name, other in _ties(found):
-        place: Keys = ("node", name, "priority")
         if all(document.sound(("node", each, "priority")) for each in (name, other)):
-            told = f"is {found[name]}, as in {dotted(('node', other))}"
-            document.problem(
-                place, f"{told}; write another one, or an order of nodes into each virtual router: {_example(tables)}"
+            told = (
+                f"is {found[name]}, as in {dotted(('node', other))}; write another one, or an order of nodes into each"
             )
+            document.problem(("node", name, "priority"), f"{told} virtual router: {_example(tables)}")
     return found if document.sound(("node",)) else None
 
 
@@ -233,9 +256,8 @@ def _whole(document: Document, keys: Keys, nodes: Collection[str], tables: Table
 
 
 def _without_effect(document: Document, tables: Tables, routers: dict[str, Any]) -> None:
-    own = [isinstance(table, dict) and not {"order", "priority"}.isdisjoint(table) for table in routers.values()]
     for name, table in tables.items():
-        if table.priority is not None and own and all(own):
+        if table.priority is not None and routers and all(map(_has_own, routers.values())):
             document.warning(
                 ("node", name, "priority"), "has no effect: each virtual router has an order or priorities; remove it"
             )
