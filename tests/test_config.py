@@ -162,6 +162,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (AGENT, "max_hops", "255", "is 255; write a whole number of hops from 0 to 254"),
     (AGENT, "max_hops", "1.5", "is 1.5; write a whole number of hops"),
     (AGENT, "max_hops", "-1", "is -1; write a whole number of hops"),
+    (AGENT, "down_count", "1", "is 1; write a whole number of intervals from 2 to 100"),
     (AGENT, "learned_interval_max", "0.5", "is 0.5, below an advert_interval of 1; write that or more"),
     (AGENT, "learned_interval_max", "2.001", "is 2.001; write 2:"),
     (AGENT, "learned_interval_max", "41", "is 41; write seconds from 0.01 to 40.95"),
@@ -1116,6 +1117,12 @@ def policy(read: Any, *changes: tuple[str, str, str | None]) -> RoutePolicy:
     found = read(written(changed(*changes))).routers[0].route_policy
     assert isinstance(found, RoutePolicy)
     return found
+
+
+def test_a_router_waits_for_as_many_intervals_as_it_or_the_agent_says(read: Any) -> None:
+    text = written(changed((AGENT, "down_count", "2"), (FOUR, "down_count", "4")))
+    assert [one.election().down_count for one in read(text).routers] == [2, 4]
+    assert [one.election().down_count for one in read(written(changed())).routers] == [3, 3]
 
 
 def test_levels_are_derived_from_the_active_one(read: Any) -> None:

@@ -544,6 +544,14 @@ def test_a_silent_failure_counts_for_as_long_as_is_configured_now() -> None:
     assert one.takeovers.failures.window == 5.0
 
 
+def test_a_backup_waits_for_as_many_intervals_as_are_configured() -> None:
+    one = instance()
+    one.start(0.0)
+    one.configure(settings(down_count=2), handing_over(), STALE, 0.0)
+    assert one.deadline == pytest.approx(ACTIVE_DOWN - INTERVAL)
+    assert one.takeovers.failures.down_count == 2
+
+
 # Faults
 
 

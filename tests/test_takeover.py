@@ -22,7 +22,6 @@ from exavrrp.takeover import (
     MOST,
     PACE,
     PLACES,
-    QUIET,
     SECONDS,
     WORST,
     Count,
@@ -355,10 +354,19 @@ def test_times_in_the_future_are_not_recalled() -> None:
 def test_the_silent_node_s_interval_decides_how_long_to_wait() -> None:
     failures = SilentFailures(WINDOW)
     failures.heard(NODES["a"], 200, 1.0, 0.0)
-    failures.heard(NODES["b"], 150, 0.1, 1.0 * QUIET)
+    failures.heard(NODES["b"], 150, 0.1, 1.0 * 2.5)
     assert counted(failures, 3.0) == 0
     failures.heard(NODES["a"], 200, 1.0, 3.0)
     assert counted(failures, 3.0) == 1
+
+
+@pytest.mark.parametrize(("down_count", "at"), [(2, 1.6), (3, 2.6), (5, 4.6)])
+def test_a_failure_is_silent_after_about_as_many_intervals_as_a_backup_waits_for(down_count: int, at: float) -> None:
+    for pause, number in ((at - 0.2, 0), (at, 1)):
+        failures = SilentFailures(WINDOW, down_count)
+        failures.heard(NODES["a"], 200, 1.0, 0.0)
+        failures.heard(NODES["b"], 150, 1.0, pause)
+        assert counted(failures, 10.0) == number
 
 
 @given(

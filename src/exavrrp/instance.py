@@ -121,7 +121,7 @@ class Instance:
         self.router = Router(settings)
         self.presence = Presence(handover)
         self.copies = Copies()
-        self.takeovers = TakeoverHistory(stale_for)
+        self.takeovers = TakeoverHistory(stale_for, settings.down_count)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
         self.withheld = False
@@ -156,6 +156,7 @@ class Instance:
     ) -> list[Effect]:
         """The settings are these from now on, also for a handover under way. The priority comes by ``prioritise``."""
         stood_by = self.presence.settings.standby
+        self.takeovers.failures.down_count = settings.down_count
         self.takeovers.failures.window = stale_for
         self.presence.configure(handover, candidate=self.router.role is not Role.INITIALIZE)
         effects = self._elect(Configure(settings), now)

@@ -21,14 +21,13 @@ from typing import NamedTuple, assert_never
 
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, LARGEST, Attributes, Level, Network, Route
 from exavrrp.vrrp.packet import LEAVING, Address
+from exavrrp.vrrp.router import DOWN_COUNT
 
 # Silent failures
 
-QUIET = 2.5
-"""Intervals without an advert after which an Active that is followed by another one has failed silently."""
-
-DOWN = 3.0
-"""Intervals without an advert after which a Backup takes over, without Skew_Time (RFC 9568 §6.1)."""
+EARLY = 0.5
+"""Intervals: an Active that is followed by another one has failed silently if no advert of it was heard for as many
+intervals as a Backup waits for (``down_count``), less these."""
 
 PACE = 1.0
 """Seconds between two failures that are forgotten: more than routers need to tell each other."""
@@ -68,8 +67,9 @@ class SilentFailures:
 
     - the Active had sent priority 0: it leaves in order, and withdraws its route itself;
     - the Active was heard a moment ago: it was superseded, lives, and de-prefers its route itself;
-    - it had not been heard for longer than ``QUIET`` of its intervals: a silent failure. That is less than the three
+    - it had not been heard for longer than ``quiet`` of its intervals: a silent failure. That is less than the three
       intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
+      (With a ``down_count`` of 2 it is not: a preemption right after a lost advert counts, too.)
 
     Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
     number. (A node that was stopped for a while counts its own failure when its successor's advert arrives.) The number
@@ -79,8 +79,11 @@ class SilentFailures:
     route looks as short (seen with BIRD).
     """
 
-    def __init__(self, window: float) -> None:
-        """``window``: seconds without a silent failure after which they are forgotten; above 0, and may be changed."""
+    def __init__(self, window: float, down_count: int = DOWN_COUNT) -> None:
+        """``window``: seconds without a silent failure after which they are forgotten; above 0. ``down_count``: missed
+        intervals after which Backups act. Both may be changed.
+        """
+        self.down_count = down_count
         self.number = 0
         """failures that count, as of the last ``recount``: what this node's route is made with"""
         self.deadline: float | None = None
@@ -99,7 +102,7 @@ class SilentFailures:
         another = before is None or before.source != source
         if priority == LEAVING and another:
             return  # of a node that is not followed: its successor has advertised already
-        if before is not None and another and not before.gone and now - before.last > QUIET * before.interval:
+        if before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
             self._add(before, now)
         self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
 
@@ -131,6 +134,11 @@ class SilentFailures:
             self.recount(now)
 
     @property
+    def quiet(self) -> float:
+        """Intervals without an advert after which an Active that is followed by another one has failed silently."""
+        return self.down_count - EARLY
+
+    @property
     def remembered(self) -> Count | None:
         """For a successor of this process, which expires it by itself; None: no node has failed yet."""
         return self._count if self._count.number else None
@@ -147,24 +155,23 @@ class SilentFailures:
         """One more than what counted when ``silent`` was last heard: it may have announced that."""
         # Or what had counted until a moment before: it has heard of the failure before later than we have, by some
         # intervals, or when its agent came back, and forgets it as much later.
-        heard = now if silent is None else silent.last - QUIET * silent.interval - ABSENCE
+        heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
         late = heard - self._count.latest - self.window
         known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
-        self._remember(Count(min(known + 1, MOST), now if silent is None else _noticed(silent, now)))
+        self._remember(Count(min(known + 1, MOST), now if silent is None else self._noticed(silent, now)))
+
+    def _noticed(self, silent: _Advertiser, now: float) -> float:
+        """When others noticed what this node has noticed ``now``: earlier, if this node was stopped itself.
+
+        It must not count its own failure for longer than they do.
+        """
+        stopped = silent.source is None and silent.interval > 0  # an earlier process was not
+        return min(now, silent.last + self.down_count * silent.interval) if stopped else now
 
     def _remember(self, count: Count) -> None:
         self._count = count
         self._forgotten = 0
         self.deadline = count.latest + self.window
-
-
-def _noticed(silent: _Advertiser, now: float) -> float:
-    """When others noticed what this node has noticed ``now``: earlier, if this node was stopped itself.
-
-    It must not count its own failure for longer than they do.
-    """
-    stopped = silent.source is None and silent.interval > 0  # an earlier process was not
-    return min(now, silent.last + DOWN * silent.interval) if stopped else now
 
 
 # Takeover time
@@ -269,9 +276,11 @@ class RouteContext:
 class TakeoverHistory:
     """The takeovers that one virtual router remembers: everything that its own route depends on."""
 
-    def __init__(self, stale_for: float) -> None:
-        """``stale_for``: seconds for which routers may announce a node that failed silently."""
-        self.failures = SilentFailures(stale_for)
+    def __init__(self, stale_for: float, down_count: int = DOWN_COUNT) -> None:
+        """``stale_for``: seconds for which routers may announce a node that failed silently; ``down_count``: missed
+        intervals after which Backups act.
+        """
+        self.failures = SilentFailures(stale_for, down_count)
         self.time = TakeoverTime()
 
     def context(self, *, last_resort: bool, place: int) -> RouteContext:

@@ -100,7 +100,7 @@ class Invariants:
         if role is not Role.ACTIVE and not seen.within:
             raise Violation(f"{router.name} is {role} and advertises {priority}")
         settings = router.instance.router.settings
-        patience = settings.interval + 3 * settings.interval + settings.interval
+        patience = (settings.down_count + 2) * settings.interval
         if seen.said is not None and now - seen.said > patience + HASTE:
             raise Violation(f"{router.name} was silent for {now - seen.said:.3f}s and goes on as Active")
         seen.said = now

@@ -58,7 +58,7 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
     advert could be sent, the next attempt may be a long while off; and so it may where ExaBGP has refused something.
     """
     start = 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0 + 2 * SURVEY + 1.0
-    election = 3 * (4 * shape.interval + shape.lateness) + 2 * shape.preempt_delay
+    election = 3 * ((shape.down_count + 1) * shape.interval + shape.lateness) + 2 * shape.preempt_delay
     handover = 2 * shape.ceiling + shape.hold + shape.linger
     late = 0.0
     agents = [machine.agent for machine in machines if machine.agent is not None]

@@ -25,7 +25,7 @@ from random import Random
 from typing import NamedTuple
 
 from exavrrp.config.tables.bgp import PREPENDS
-from exavrrp.takeover import ABSENCE, QUIET
+from exavrrp.takeover import ABSENCE
 from exavrrp.vrrp.router import Role
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
@@ -246,7 +246,7 @@ class Service:
         And what is not to count any more has to be announced.
         """
         announcing = COMMANDS * self._busy + SENT + self._shape.convergence
-        self._world.run(self._world.now + ABSENCE + (QUIET + 1) * self._shape.interval + announcing)
+        self._world.run(self._world.now + ABSENCE + (self._shape.down_count + 1) * self._shape.interval + announcing)
 
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)

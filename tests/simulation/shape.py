@@ -75,6 +75,7 @@ class Shape:
     """whether a prefix around its addresses is announced in place of their host routes"""
     preempt: bool
     preempt_delay: float
+    down_count: int
     orderly: bool
     """break before make"""
     hold: float
@@ -132,6 +133,7 @@ class Shape:
             f"sources = {_list(node.sources.values())}",
             f"peers = {_list(peers)}",
             f"advert_interval = {node.interval}",
+            f"down_count = {self.down_count}",
             f'ipv4_checksum = "{self.checksum}"',
         ]
         if node.mode is not None:
@@ -202,6 +204,7 @@ class Shape:
         options = [
             "preempt" if self.preempt else "no preempt",
             f"delay {self.preempt_delay:g}s",
+            f"down after {self.down_count}",
             "break before make" if self.orderly else "make before break",
             f"hold {self.hold:g} linger {self.linger:g} ceiling {self.ceiling:g}",
             "standby" if self.standby else "no standby",
@@ -252,6 +255,7 @@ def draw(random: Random) -> Shape:
         addresses=random.choice((1, 1, 2)),
         preempt=preempt,
         preempt_delay=random.choice((0.0, 0.0, 0.5 * interval, 2.0 * interval, 5.0 * interval)) if preempt else 0.0,
+        down_count=random.choices((3, 2, 5), (70, 20, 10))[0],
         orderly=orderly,
         hold=hold,
         linger=random.choice((0.0, 0.5, 2.0)),

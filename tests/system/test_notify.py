@@ -68,6 +68,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "preempt": True,
         "preempt_delay": 0.0,
         "advert_interval": 1.0,
+        "down_count": 3,
         "learned_interval_max": 10.0,
         "handover": Handover.MAKE_BEFORE_BREAK,
         "handover_hold": 1.0,

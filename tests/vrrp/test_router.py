@@ -45,9 +45,9 @@ def node(number: int) -> Address:
     return ip_address("2001:db8::") + number
 
 
-def down_interval(priority: int, interval: float) -> float:
+def down_interval(priority: int, interval: float, count: int = 3) -> float:
     """Active_Down_Interval, RFC 9568 §6.1, written down a second time."""
-    return 3 * interval + (256 - priority) / 256 * interval
+    return count * interval + (256 - priority) / 256 * interval
 
 
 # One router, any history
@@ -65,6 +65,7 @@ SETTINGS = st.builds(
     preempt_delay=st.sampled_from([0.0, 0.0, 1.0, 30.0]),
     learned_minimum=st.sampled_from([0.01, 0.1]),
     learned_maximum=st.sampled_from([1.0, 40.95]),
+    down_count=st.sampled_from([3, 2, 100]),
 )
 
 EVENTS: st.SearchStrategy[Event] = st.one_of(
@@ -122,7 +123,7 @@ class Life:
         self.now = max(self.now, until)
 
     def _stalls_after(self, deadline: float) -> float:
-        return deadline + down_interval(self.contending, self.router.settings.interval)
+        return deadline + down_interval(self.contending, self.router.settings.interval, self.router.settings.down_count)
 
     @property
     def contending(self) -> int:
@@ -183,7 +184,7 @@ class Life:
             return
         assert math.isfinite(deadline)
         longest = max(router.settings.interval, router.settings.learned_maximum)
-        assert deadline <= now + down_interval(1, longest)
+        assert deadline <= now + down_interval(1, longest, router.settings.down_count)
         if isinstance(router.state, Active):
             assert deadline <= now + router.settings.interval
             advertised = any(isinstance(action, Advertise) for action in actions)

@@ -28,6 +28,7 @@ HASTY = 0.05
 UNEQUAL = {
     "priority": "the least of them counts for all",
     "advert_interval": "all wait for the longest",
+    "down_count": "each waits for as many intervals as it says, and all take over together",
     "preempt": "all preempt only if each of them does",
     "preempt_delay": "all wait for the longest",
 }
@@ -308,8 +309,8 @@ def _hasty(document: Document, keys: Keys, router: VirtualRouter) -> None:
         inherited = (*keys, "advert_interval") not in document
         document.warning(
             ("agent", "advert_interval") if inherited else (*keys, "advert_interval"),
-            f"is {router.advert_interval:g}: a host that is busy for {3 * router.advert_interval:g} s is taken for"
-            f" dead; {HASTY:g} and more is safer",
+            f"is {router.advert_interval:g}: a host that is busy for"
+            f" {router.down_count * router.advert_interval:g} s is taken for dead; {HASTY:g} and more is safer",
         )
 
 

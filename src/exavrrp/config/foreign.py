@@ -181,9 +181,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
     ),
     **each(
         "vrrp_down_timer_adverts down_timer_adverts",
-        nothing(
-            "it is three intervals and Skew_Time (RFC 9568); with a shorter advert_interval a node is missed sooner"
-        ),
+        such(ROUTER, "down_count = 3", "at least 2"),
     ),
     **each(
         "vrrp_lower_prio_no_advert lower_prio_no_advert",

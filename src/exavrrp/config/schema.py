@@ -159,6 +159,11 @@ Priority = Annotated[
 ]
 
 
+DownCount = Annotated[
+    int, Meta(ge=2, le=100, description="a whole number of intervals from 2 to 100; 3 is that of RFC 9568")
+]
+
+
 class Node(Struct, frozen=True, kw_only=True):
     """``[node.NAME]``: one of the nodes, for a file that is the same on all. What is None comes from elsewhere."""
 
@@ -173,6 +178,7 @@ class Agent(Struct, frozen=True, kw_only=True):
     sources: Sources = ()
     peers: Peers = ()
     advert_interval: Interval = 1.0
+    down_count: DownCount = 3
     interfaces: Interfaces | None = None
     ipv4_checksum: Annotated[
         Literal["pseudo-header", "rfc9568"],
@@ -306,6 +312,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     preempt: Flag = True
     preempt_delay: Seconds = 0.0
     advert_interval: Interval | None = None
+    down_count: DownCount | None = None
     learned_interval_max: Interval | None = None
     handover: Annotated[
         Literal["make-before-break", "break-before-make"],

@@ -37,6 +37,8 @@ class Agent:
     ipv4_checksum: Ipv4Checksum
     max_hops: int | None
     """None: any hop limit is accepted"""
+    down_count: int
+    """intervals without an advert, after which a Backup takes over"""
     learned_interval_max: float | None
     """seconds; None: ten times a router's own interval"""
     log_format: Literal["text", "json"]
@@ -139,6 +141,8 @@ class VirtualRouter:
     """seconds"""
     advert_interval: float
     """seconds, whole centiseconds"""
+    down_count: int
+    """intervals without an advert, after which a Backup takes over"""
     learned_interval_max: float
     """seconds, at least ``advert_interval``"""
     handover: Handover
@@ -233,6 +237,7 @@ class VirtualRouter:
             preempt=self.preempt,
             preempt_delay=self.preempt_delay,
             learned_maximum=self.learned_interval_max,
+            down_count=self.down_count,
         )
 
     def handover_settings(self) -> presence.Settings:

@@ -237,6 +237,10 @@ class Notice:
 Action = Advertise | Transition | Notice
 
 
+DOWN_COUNT = 3
+"""Intervals without an advert after which a Backup takes over (RFC 9568 §6.1), unless it is configured otherwise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration of one virtual router's election."""
@@ -256,6 +260,8 @@ class Settings:
     """seconds: the smallest interval that a 12-bit field of centiseconds holds"""
     learned_maximum: float = 40.95
     """seconds: a Backup uses this instead of a longer interval in an advert"""
+    down_count: int = DOWN_COUNT
+    """intervals without an advert, and Skew_Time, after which a Backup takes over; at least 2"""
 
 
 class Router:
@@ -494,7 +500,7 @@ class Router:
     def _step_down_if_stalled(self, now: float) -> list[Action]:
         """Become Backup without an advert if ours is overdue by more than Active_Down_Interval."""
         match self.state:
-            case Active(deadline, advertised) if now > deadline + _down_interval(self.settings.interval, advertised):
+            case Active(deadline, advertised) if now > deadline + self._patience(self.settings.interval, advertised):
                 backup = self._waiting(now, self.settings.interval)
                 evidence = Evidence(waited=now - deadline, interval=self.settings.interval)
                 detail = f"our advert was due {now - deadline:.3f}s ago"
@@ -535,7 +541,11 @@ class Router:
 
     def down_interval(self, interval: float) -> float:
         """Active_Down_Interval in seconds, for our priority and this Active_Adver_Interval."""
-        return _down_interval(interval, self.priority)
+        return self._patience(interval, self.priority)
+
+    def _patience(self, interval: float, priority: int) -> float:
+        """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time (RFC 9568 §6.1), in seconds; 3: or as set."""
+        return self.settings.down_count * interval + _skew(interval, priority)
 
     def _next_advert(self, state: Active, now: float) -> float:
         """One interval after this advert was due, so that small delays do not add up; if that is past, from now."""
@@ -575,11 +585,6 @@ class Router:
 def _skew(interval: float, priority: int) -> float:
     """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds."""
     return (256 - priority) * interval / 256
-
-
-def _down_interval(interval: float, priority: int) -> float:
-    """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time (RFC 9568 §6.1), in seconds."""
-    return 3 * interval + _skew(interval, priority)
 
 
 def _active(state: Backup) -> Address | None:

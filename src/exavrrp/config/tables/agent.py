@@ -20,6 +20,7 @@ def read(document: Document, table: schema.Agent) -> Agent:
         interfaces=interfaces(document, ("agent", "interfaces"), table.interfaces),
         ipv4_checksum=Ipv4Checksum(table.ipv4_checksum),
         max_hops=table.max_hops,
+        down_count=table.down_count,
         learned_interval_max=longest and whole_centiseconds(document, ("agent", "learned_interval_max"), longest),
         log_format=table.log_format,
         state_directory=_state_directory(document, table.state_directory),

@@ -57,6 +57,7 @@ def read(
         preempt=table.preempt,
         preempt_delay=table.preempt_delay,
         advert_interval=interval,
+        down_count=agent.down_count if table.down_count is None else table.down_count,
         learned_interval_max=_learned_interval_max(document, keys, table.learned_interval_max, agent, interval),
         handover=Handover(table.handover),
         handover_hold=table.handover_hold,
