@@ -1,6 +1,6 @@
 """The announcement of one virtual router: what ExaBGP has accepted or refused, and retries."""
 
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 
 from exavrrp import speaker
 from exavrrp.announcement import REATTEMPTS
@@ -90,3 +90,36 @@ def test_an_announcement_that_is_accepted_ends_the_row_of_refusals() -> None:
         rig.speaker.answer()
         rig.after(REATTEMPTS[0] + 0.1)
         assert rig.faults() == []
+
+
+def test_what_a_neighbor_keeps_is_named_once_and_stays_bound_until_it_is_withdrawn_there() -> None:
+    neighbors = (ip_address("fd00::1"), ip_address("fd00::2"))
+    rig = given_active()
+    rig.node.commands.drain("web")
+    rig.hear(100)
+    rig.speaker.answers = False
+    rig.after(1.1)
+    assert rig.router().instance.presence.level is None
+    for _ in range(2):
+        rig.handle(speaker.Kept(PREFIX, neighbors))
+    rig.handle(speaker.Kept(ip_network("2001:db8::99/128"), neighbors))  # no router's any more
+    (line,) = rig.log.told("route-kept")
+    assert (line["router"], line["prefix"], line["neighbors"]) == ("web", str(PREFIX), ["fd00::1", "fd00::2"])
+    rig.after(1000)
+    assert rig.bound()
+    assert rig.node.view().routers[0].kept_by == ("fd00::1", "fd00::2")
+    rig.handle(speaker.Kept(PREFIX, neighbors[:1]))
+    assert rig.log.told("route-kept")[-1]["neighbors"] == ["fd00::1"]
+    rig.speaker.answer()
+    rig.after(2.1)
+    assert not rig.bound()
+    assert rig.node.view().routers[0].kept_by == ()
+
+
+def test_a_neighbor_that_keeps_a_route_is_forgotten_when_the_route_is_wanted_again() -> None:
+    rig = given_backup(heard=None)
+    rig.handle(speaker.Kept(PREFIX, (ip_address("fd00::1"),)))
+    assert rig.node.view().routers[0].kept_by == ("fd00::1",)
+    rig.after(4 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    assert rig.node.view().routers[0].kept_by == ()

@@ -29,6 +29,7 @@ from exavrrp.speaker import (
     Conversation,
     Event,
     Greeted,
+    Kept,
     Listed,
     Neighbor,
     Reconfigured,
@@ -164,8 +165,9 @@ class Dialogue:
     def clear(self) -> None:
         """As some time after the start: all prefixes are withdrawn, in all forms; ExaBGP has confirmed and sent it."""
         self.want()
+        up = self.conversation.established
         while lines := self.said():
-            self.hear(*["done"] * len(lines))
+            self.hear(*(answer for line in lines for answer in (summary(*up) if line == V5.PROBE else ["done"])))
         assert self.conversation.settled
         self.now += SENT
         assert self.said() == []
@@ -678,7 +680,7 @@ def replied(dialogue: Dialogue, lines: Iterable[str], detail: Sequence[str] | No
                 dialogue.hear(*summary(*dialogue.conversation.established))
             case V5.DETAIL:
                 dialogue.hear(*(["error"] if detail is None else [*detail, "done"]))
-            case V5.CONFIGURATION:
+            case V5.CONFIGURATION | V5.ROUTES:
                 dialogue.hear("done")
             case _:
                 told.append(line)
@@ -1877,6 +1879,125 @@ def static(network: Network, peer: object = N1, word: str = "") -> str:
     return f"{word}{peer} ipv{network.version} unicast {network} next-hop 2001:db8::2"
 
 
+def withdrawn(dialogue: Dialogue) -> list[str]:
+    """Withdraws are answered ``done`` in each form, which means one neighbour at least; what is sent then."""
+    while (lines := dialogue.said()) and lines[0].startswith("withdraw "):
+        assert dialogue.hear(*["done"] * len(lines)) == []
+    return lines
+
+
+def given_withdrawn_there(*networks: Network) -> Dialogue:
+    """As ``given_listed``; the withdraw of A is answered, and ExaBGP's routes are polled."""
+    dialogue = given_listed(*networks or (A,))
+    dialogue.conversation.change({A: None})
+    assert withdrawn(dialogue) == [V5.ROUTES, V5.PROBE]
+    assert dialogue.conversation.may_announce([A])
+    assert not dialogue.conversation.has_carried_out([A])
+    return dialogue
+
+
+def test_a_withdraw_is_confirmed_when_exabgp_announces_the_prefix_to_nobody() -> None:
+    dialogue = given_withdrawn_there(A, B)
+    assert dialogue.hear(static(B), "done") == [Answered(A, None)]
+    assert dialogue.hear(*summary(S1)) == []
+    assert not dialogue.conversation.may_announce([A])
+    assert dialogue.conversation.has_carried_out([A, B])
+    assert dialogue.conversation.resting
+    dialogue.conversation.own(forms(A, B, C))
+    assert V5.ROUTES not in settle(dialogue), "what was never announced is withdrawn everywhere"
+
+
+def test_a_prefix_that_a_neighbour_keeps_is_not_withdrawn_until_it_is_gone_there() -> None:
+    """The neighbour has stopped listing us, which nobody has noticed yet."""
+    dialogue = given_withdrawn_there()
+    assert dialogue.hear(static(A), static(A, N2), "done", *summary(S1)) == [Kept(A, (N1, N2))]
+    assert dialogue.conversation.may_announce([A])
+    assert not dialogue.conversation.resting
+    assert next_trial(dialogue, S1).startswith("withdraw "), "at once"
+    assert refuse(dialogue, "error") == [Listed(S1, listed=False)]
+    assert surveyed(dialogue, static(A)) == (True, [Kept(A, (N1,))])
+    assert not dialogue.conversation.has_carried_out([A])
+    assert surveyed(dialogue) == (True, [Answered(A, None)])
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_a_withdraw_that_reaches_a_neighbour_at_last_is_confirmed_at_once() -> None:
+    dialogue = given_withdrawn_there()
+    dialogue.hear(static(A), "done", *summary(S1))
+    next_trial(dialogue, S1)
+    refuse(dialogue, "error")
+    next_trial(dialogue, S1)
+    assert dialogue.hear("done", *summary(S1)) == [Listed(S1, listed=True)]
+    assert withdrawn(dialogue) == [V5.ROUTES, V5.PROBE]
+    assert dialogue.hear("done", *summary(S1)) == [Answered(A, None)]
+
+
+def test_a_poll_that_is_not_answered_is_sent_again() -> None:
+    dialogue = given_withdrawn_there()
+    assert dialogue.hear(*summary(S1)) == []
+    assert dialogue.said() == [V5.ROUTES, V5.PROBE]
+    assert dialogue.hear("done", *summary(S1)) == [Answered(A, None)]
+
+
+def test_a_poll_that_a_resync_forgets_is_sent_again() -> None:
+    dialogue = given_listed(A)
+    dialogue.conversation.change({A: None})
+    withdrawn(dialogue)
+    dialogue.hear(HEADING, "done")
+    (odd,) = dialogue.hear("done", "done")
+    assert isinstance(odd, Anomaly)
+    dialogue.said()
+    dialogue.hear("exabgp 5.0.15", "done")
+    assert V5.ROUTES in settle(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_a_poll_that_is_refused_is_not_awaited() -> None:
+    dialogue = given_withdrawn_there()
+    assert dialogue.hear("error", *summary(S1)) == [Answered(A, None)]
+
+
+def test_tables_that_are_too_long_are_not_awaited() -> None:
+    dialogue = given_withdrawn_there()
+    assert dialogue.hear(static(A), *[static(B)] * MOST_ROUTES, "done", *summary(S1)) == [Answered(A, None)]
+    dialogue.want(route(A))
+    settle(dialogue)
+    dialogue.want()
+    assert V5.ROUTES not in settle(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_without_acknowledgements_tables_are_not_awaited() -> None:
+    dialogue = Dialogue(A, greeted=False, pulse=PULSE)
+    dialogue.conversation.inherit([A])
+    dialogue.want()
+    dialogue.said()
+    dialogue.hear("exabgp 4.2.25", "")
+    told: list[Event] = []
+    while not told:
+        lines = dialogue.said()
+        assert V5.ROUTES not in lines
+        told = dialogue.hear(*[HEADING] * lines.count(V5.PROBE))
+    assert told == [Answered(A, None)]
+
+
+def test_a_prefix_desired_again_during_a_poll_is_announced() -> None:
+    dialogue = given_withdrawn_there()
+    dialogue.want(route(A))
+    (announce,) = dialogue.said()
+    assert announce.startswith("announce ")
+    assert dialogue.hear(static(A), "done", *summary(S1), "done") == [Answered(A, route(A))]
+
+
+def test_a_withdraw_repeated_during_a_poll_is_confirmed_by_the_next_one() -> None:
+    dialogue = given_withdrawn_there()
+    dialogue.hear(state(S2, "up"))
+    assert V5.DETAIL in dialogue.said()
+    assert dialogue.hear("done", *summary(S1, S2), *extensive(S1, S2), "done") == []
+    assert V5.ROUTES in withdrawn(dialogue)
+    assert dialogue.hear("done") == [Answered(A, None)]
+
+
 @pytest.mark.parametrize("word", ["neighbor ", ""], ids=["exabgp4", "exabgp5"])
 def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     """A reload (SIGUSR1) announces what a static section has without an event."""
@@ -2099,6 +2220,7 @@ class Router:
 
     def __init__(self) -> None:
         self.up = False
+        self.listed = True
         self.table: dict[str, Level] = {}
         self._last: dict[str, str] = {}
         self._queue: dict[str, dict[str, str]] = {}
@@ -2115,6 +2237,11 @@ class Router:
             self._seen[prefix] = words
         else:
             self._seen.pop(prefix, None)
+
+    @property
+    def announced(self) -> set[str]:
+        """What it gets now, or when its session comes up."""
+        return set(self._seen)
 
     def send(self) -> None:
         if not self.up:
@@ -2180,6 +2307,17 @@ class Model:
         self.sessions = {S1: Router(), T1: Router(), S2: Router()}
         self.out: deque[str] = deque()
         self.commands = 0
+        self.surveyed = True
+        """whether its configuration was told since that changed"""
+
+    def relist(self, session: Session | None, *, listed: bool) -> None:
+        """A reload with another list; None: of all. One that is undone before the next survey goes unnoticed."""
+        if listed and not self.surveyed:
+            return
+        for one, router in self.sessions.items():
+            if session in (one, None) and router.listed is not listed:
+                router.listed = listed
+                self.surveyed = False
 
     def write(self, lines: list[str]) -> None:
         self.pipe.extend(lines)
@@ -2200,7 +2338,7 @@ class Model:
                 self.out += ["exabgp 4.2.25", "done"]
             elif line == V5.RESET:
                 self.queue.clear()
-            elif line in (V5.PROBE, V5.DETAIL, V5.CONFIGURATION) or whole(line).split()[0] in ("announce", "withdraw"):
+            elif line.startswith("show ") or whole(line).split()[0] in ("announce", "withdraw"):
                 self.queue.append(line)
             else:
                 self.out.append("error")
@@ -2211,7 +2349,12 @@ class Model:
             line = self.queue.popleft()
             up = [one for one, it in self.sessions.items() if it.up]
             if line == V5.CONFIGURATION:
-                self.out += ["neighbor 192.0.2.1 {", "}", "done"]
+                self.out += [*(f"{one} {router.listed}" for one, router in self.sessions.items()), "done"]
+                self.surveyed = True
+                continue
+            if line == V5.ROUTES:
+                rows = (static(ip_network(n), s.peer) for s, it in self.sessions.items() for n in it.announced)
+                self.out += [*rows, "done"]
                 continue
             if line in (V5.PROBE, V5.DETAIL):
                 down = [one for one in self.sessions if one not in up]
@@ -2219,10 +2362,17 @@ class Model:
                 continue
             self.commands += 1
             verb, words, prefixes = spoken(whole(line))
+            reached = [
+                router
+                for session, router in self.sessions.items()
+                if router.listed
+                and (line == whole(line) or f"neighbor {session.peer} local-ip {session.local} " in line)
+            ]
+            if not reached:
+                self.out.append("error")
+                continue
             if fate not in ("error", "lost"):
-                for session, router in self.sessions.items():
-                    if line != whole(line) and f"neighbor {session.peer} local-ip {session.local} " not in line:
-                        continue
+                for router in reached:
                     for prefix in prefixes:
                         router.tell(verb, words, prefix)
             if fate in ("done", "error"):
@@ -2254,6 +2404,9 @@ class AnyOrder(RuleBasedStateMachine):
         for event in events:
             if isinstance(event, Answered):
                 assert event.route == self.wanted.get(event.network), "wanted no more"
+                if event.route is None and self.honest:
+                    kept = [one for one, it in self.model.sessions.items() if str(event.network) in it.announced]
+                    assert not kept, "whose sessions have, or will have, what was withdrawn"
                 self.confirmed[event.network] = event.route
 
     @rule(choice=st.dictionaries(st.sampled_from([A, B, C]), st.sampled_from(Level)))
@@ -2279,8 +2432,14 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(session=st.sampled_from([S1, T1, S2]))
     def flips(self, session: Session) -> None:
-        self.model.sessions[session].flip()
-        self.model.out.append(state(session, "up" if self.model.sessions[session].up else "down"))
+        router = self.model.sessions[session]
+        router.flip()
+        if router.listed:
+            self.model.out.append(state(session, "up" if router.up else "down"))
+
+    @rule(session=st.sampled_from([S1, T1, S2]), listed=st.booleans())
+    def lists(self, session: Session, listed: bool) -> None:
+        self.model.relist(session, listed=listed)
 
     @rule(session=st.sampled_from([S1, T1, S2]))
     def sends(self, session: Session) -> None:
@@ -2314,7 +2473,8 @@ class AnyOrder(RuleBasedStateMachine):
             if not (self.model.pipe or self.model.queue or self.model.out):
                 for router in self.model.sessions.values():
                     router.send()
-                if self.conversation.resting:
+                self.model.relist(None, listed=True)
+                if self.conversation.resting and self.model.surveyed:
                     return
                 deadline = self.conversation.deadline
                 assert deadline is not None

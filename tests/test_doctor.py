@@ -211,6 +211,7 @@ def planted() -> dict[str, View]:
     return {
         "exabgp-stalled": stalled.node.view(),
         "neighbor-unlisted": unlisted.node.view(),
+        "route-kept": replace(good, routers=(replace(seen, kept_by=("fd00::1",)),)),
         "check-failing": failing.node.view(),
         "session-down": fault.node.view(),
         "router-fault": fault.node.view(),

@@ -914,7 +914,7 @@ def gone_soon(of: presence.Presence, now: float) -> bool:
     """Whether it is bound only until ExaBGP has confirmed the withdraw."""
     match of.state:
         case Withdrawing(deadline, linger):
-            soon = deadline <= now + ANSWER_LIMIT and linger <= SETTLE
+            soon = deadline is not None and deadline <= now + ANSWER_LIMIT and linger <= SETTLE
         case Lingering(deadline):
             soon = deadline <= now + SETTLE
         case _:

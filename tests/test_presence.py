@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from hypothesis import given
@@ -210,8 +211,9 @@ def test_a_release_always_ends_with_nothing_bound(
     world = lived(settings, history)
     began = world.now
     world.step(how)
-    for event in (Event.WITHDRAWN, Event.SUCCESSOR) if isinstance(world.presence.state, Stranded) else ():
-        world.step(event)  # for which that state waits without a limit
+    awaited = isinstance(world.presence.state, Stranded) or world.presence.state == Withdrawing(None, ANY)
+    for event in (Event.WITHDRAWN, Event.SUCCESSOR) if awaited else ():
+        world.step(event)  # for which these states wait without a limit
     world.wait()
     if world.bound:
         assert settings.standby
@@ -267,6 +269,7 @@ def test_a_time_limit_shortens_timers_and_lengthens_none() -> None:
         (Leaving(10.1, Stage.LAST_RESORT), Leaving(10.1, Stage.LAST_RESORT)),
         (Leaving(None, Stage.AWAITING), Leaving(None, Stage.AWAITING)),
         (Withdrawing(60.0, 4.0), Withdrawing(12.0, 0.5)),
+        (Withdrawing(None, 4.0), Withdrawing(12.0, 0.5)),
         (Lingering(14.0), Lingering(10.5)),
         (Stranded(4.0, has_successor=True), Lingering(10.5)),
         (Absent(), Absent()),
@@ -285,6 +288,8 @@ def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
         presence.handle(event, 0.0)
     presence.expedite(presence.settings, 10.0)
     assert presence.handle(Event.UNANNOUNCED, 10.0) == [Step.WITHDRAW]
+    assert presence.handle(Event.KEPT, 10.0) == []
+    assert presence.deadline == 12.0, "nor one that only some neighbours take"
     assert presence.handle(Event.WITHDRAWN, 10.1) == []
     assert presence.deadline == pytest.approx(10.6)
     assert presence.handle(Event.TIMEOUT, 10.6) == [Step.UNBIND]

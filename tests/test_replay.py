@@ -357,6 +357,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         events.Bound("web"): "web: is bound",
         events.Unbound("web", "lost"): "web: is not bound: lost",
         events.Withdrawn("web"): "web: is withdrawn, confirmed",
+        events.Kept("web"): "web: cannot be withdrawn from every neighbor",
         events.Start(): "web: start",
         events.Stop(Why.SHUTDOWN, "SIGINT", StopBudget(1.5)): "web: stop within 1.5s (shutdown: SIGINT)",
         events.Abandon(): "web: the time for a stop is over",

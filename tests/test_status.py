@@ -159,6 +159,12 @@ def test_a_session_that_is_not_told() -> None:
     assert ("neighbor-unlisted", f"web: not told of its routes: {SECOND}") in wrong(rig)
 
 
+def test_a_route_that_cannot_be_withdrawn_from_a_neighbor() -> None:
+    view = given_backup().node.view()
+    kept = replace(view, routers=(replace(view.routers[0], kept_by=("fd00::1", "fd00::2")),))
+    assert "web: cannot be withdrawn from: fd00::1, fd00::2" in [str(finding) for finding in findings(kept)]
+
+
 def sessions(*some: SessionView) -> list[str]:
     return [str(finding) for finding in findings(View(routers=(), sessions=some))]
 

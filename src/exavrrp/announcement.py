@@ -15,6 +15,7 @@ from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.history import Phase
 from exavrrp.instance import Fault
 from exavrrp.routes import Level, Network, Route
+from exavrrp.vrrp.packet import Address
 
 REFUSALS = 2
 """Refusals of one wish in a row, a second apart, before that is a fault. The first answer may have been another's."""
@@ -22,6 +23,11 @@ REFUSALS = 2
 REATTEMPTS = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds out of the election after an announcement was refused and its withdraw accepted; the last one for ever. Each
 new attempt takes the address from another node for as long as ``REFUSALS`` last."""
+
+KEPT = (
+    "these neighbors' api in exabgp.conf has stopped listing this process, so ExaBGP cannot withdraw the route there; "
+    "the addresses stay bound (not if handover is break-before-make). List it again and reload ExaBGP (SIGUSR1)"
+)
 
 
 class Announcement:
@@ -39,6 +45,8 @@ class Announcement:
         """of which prefixes ExaBGP does not carry out the last wish, and what it does instead"""
         self._accepted: frozenset[Network] = frozenset()
         """prefixes that ExaBGP has announced, and has not been told to withdraw since"""
+        self.kept: dict[Network, tuple[Address, ...]] = {}
+        """withdrawn prefixes that ExaBGP still announces to these neighbours, and cannot withdraw there"""
         self._withheld: frozenset[Network] = frozenset()
         """prefixes that are not to be announced before lo carries all addresses that are new"""
 
@@ -70,6 +78,7 @@ class Announcement:
             self._withheld &= frozenset(after.announce)
         self._refusals = {network: how for network, how in self._refusals.items() if network in after.announce}
         self._accepted &= frozenset(after.announce)
+        self.kept = {network: those for network, those in self.kept.items() if network in after.announce}
         told = [(one.announce, one.route_policy, one.place) for one in (before, after)]
         if told[0] != told[1]:
             self.announce() if self._common.instance.presence.level is not None else self.change()
@@ -104,6 +113,7 @@ class Announcement:
         """Have ExaBGP carry out what is wanted now."""
         if self._common.instance.presence.level is None:
             self._accepted = frozenset()
+        self.kept.clear()
         self._announcer.announce(self)
         self.look()
 
@@ -137,7 +147,17 @@ class Announcement:
     def answered(self, network: Network) -> None:
         """ExaBGP has carried out what is wanted of one of our prefixes."""
         self._refusals.pop(network, None)
+        self.kept.pop(network, None)
         self.look()
+
+    def is_kept(self, network: Network, neighbors: tuple[Address, ...]) -> None:
+        """ExaBGP has withdrawn one of our prefixes from all neighbours but these."""
+        common = self._common
+        if neighbors != self.kept.get(network):
+            told = {"prefix": str(network), "neighbors": [str(one) for one in neighbors]}
+            common.log.warning("route-kept", router=common.name, **told, detail=KEPT)
+        self.kept[network] = neighbors
+        common.tell(events.Kept(common.name))
 
     def refused(self, network: Network, times: int, *, silent: bool = False) -> None:
         """ExaBGP has not carried out what is wanted of one of our prefixes, for the ``times``-th time in a row.

@@ -155,6 +155,11 @@ CODES = {
     "leftovers-found": Code("Addresses or routes that an earlier agent has left, and what is done with them.", ""),
     "route-announced": Code("ExaBGP has carried out an announcement.", ""),
     "route-withdrawn": Code("ExaBGP has carried out a withdraw.", ""),
+    "route-kept": Code(
+        "ExaBGP has withdrawn a prefix, but not from neighbors whose api has stopped listing this process: the "
+        "addresses stay bound.",
+        "List the process again in the api { processes [ ... ] } of these neighbors, then reload ExaBGP (SIGUSR1).",
+    ),
     "route-not-accepted": Code(
         "ExaBGP refuses a router's announcement or withdraw, or does not answer: a fault of this router.",
         "Look into ExaBGP's log. Most often no neighbor lists the process in `api { processes [ ... ] }`.",

@@ -159,6 +159,13 @@ class Withdrawn:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """ExaBGP cannot withdraw its addresses from every neighbor."""
+
+    name: str
+
+
 OfOne: TypeAlias = (
     Recalled
     | Inherited
@@ -172,5 +179,6 @@ OfOne: TypeAlias = (
     | Bound
     | Unbound
     | Withdrawn
+    | Kept
 )
 Event: TypeAlias = Start | Stop | Abandon | TimerFired | OfOne

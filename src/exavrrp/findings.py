@@ -115,6 +115,8 @@ def _of(router: RouterView, checks: Collection[str], now: Moment | None) -> Iter
             yield Finding("address-unverified", name, f"{address.address} is to be on lo, and does not accept packets")
     if router.untold:
         yield Finding("neighbor-unlisted", name, f"not told of its routes: {', '.join(router.untold)}")
+    if router.kept_by:
+        yield Finding("route-kept", name, f"cannot be withdrawn from: {', '.join(router.kept_by)}")
     for remark in router.remarks:
         yield Finding("router-remark", name, remark)
     for peer in router.peers:

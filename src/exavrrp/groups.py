@@ -111,6 +111,8 @@ class Group:
                 return self._of(name, member.unbound(detail, now))
             case events.Withdrawn():
                 return self._of(name, member.withdrawn(now))
+            case events.Kept():
+                return self._of(name, member.kept(now))
             case _:
                 assert_never(event)
 

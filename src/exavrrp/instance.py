@@ -326,6 +326,10 @@ class Instance:
         """ExaBGP has confirmed the withdraw of every address."""
         return self._inform(presence.Event.WITHDRAWN, now)
 
+    def kept(self, now: float) -> list[Effect]:
+        """ExaBGP cannot withdraw every address from every neighbor."""
+        return self._inform(presence.Event.KEPT, now)
+
     def _elect(self, event: router.Event, now: float) -> list[Effect]:
         """``event`` goes through the election, and each transition on to presence."""
         effects: list[Effect] = []

@@ -285,6 +285,9 @@ class Node:
                 self.fitness.hear(event)
             case speaker.Answered(network):
                 self._answered(network)
+            case speaker.Kept(network, neighbors):
+                if (router := self._roster.by_network.get(network)) is not None:
+                    router.announcement.is_kept(network, neighbors)
             case speaker.Refused(network, line, times):
                 key = ("refused", network, times > 1)
                 self.log.limited(key, Severity.ERROR, "command-refused", command=line, detail="see ExaBGP's log")

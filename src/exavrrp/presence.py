@@ -15,6 +15,8 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   still arrive are refused by the service, and do not loop on a host without the address.
   Break before make unbinds without waiting: the other nodes have received priority 0. So does make before break where
   the address itself was lost, or the process is about to end;
+- what ExaBGP cannot withdraw from a neighbor (its ``api`` has stopped listing our process), although it has withdrawn
+  it from others: make before break stays bound for as long as ExaBGP has that route;
 - giving up because no packet should be sent here any more, although it could serve (its BGP sessions are down):
   withdraw at once, but stay bound for ``linger``: routers that have not noticed yet still send packets;
 - giving up because ExaBGP does not carry out our commands: routers may have a route to us that cannot be withdrawn, so
@@ -125,7 +127,8 @@ class Leaving:
 class Withdrawing:
     """Bound; the withdraw waits for ExaBGP's answer."""
 
-    deadline: float
+    deadline: float | None
+    """None: a neighbor is known to have the route; until ExaBGP has it no more"""
     linger: float
     """seconds to stay bound after the answer"""
     bound = True
@@ -190,6 +193,8 @@ class Event(Enum):
     """the addresses could not be bound, or were lost"""
     WITHDRAWN = auto()
     """ExaBGP confirmed the withdraw of every address"""
+    KEPT = auto()
+    """ExaBGP has not withdrawn every address from every neighbor, and cannot"""
     SUCCESSOR = auto()
     """an advert of another Active was heard"""
     KEEP = auto()
@@ -274,7 +279,9 @@ class Presence:
                 limit = settings.ceiling if stage is Stage.AWAITING else settings.hold / 2
                 self.state = Leaving(min(deadline, now + limit), stage)
             case Withdrawing(deadline, linger):
-                self.state = Withdrawing(min(deadline, now + settings.stale), min(linger, settings.linger))
+                limit = now + settings.stale
+                limit = limit if deadline is None else min(deadline, limit)
+                self.state = Withdrawing(limit, min(linger, settings.linger))
             case Lingering(deadline):
                 self.state = Lingering(min(deadline, now + settings.linger))
             case Stranded():
@@ -301,6 +308,8 @@ class Presence:
                 return self._clear()
             case Event.WITHDRAWN:
                 return self._withdrawn(now)
+            case Event.KEPT:
+                return self._kept()
             case Event.SUCCESSOR:
                 return self._successor(now)
             case Event.KEEP:
@@ -399,7 +408,8 @@ class Presence:
                 self.state = Withdrawing(limit, SETTLE)
                 return [Step.WITHDRAW]
             case Withdrawing(deadline, linger):
-                self.state = replace(self.state, deadline=min(deadline, limit), linger=min(linger, SETTLE))
+                sooner = None if deadline is None else min(deadline, limit)
+                self.state = Withdrawing(sooner, min(linger, SETTLE))
             case Lingering(deadline):
                 self.state = replace(self.state, deadline=min(deadline, now + SETTLE))
             case Stranded(withdrawn=withdrawn):
@@ -480,7 +490,7 @@ class Presence:
                 return [Step.ANNOUNCE]
             case Leaving(float(deadline)) if now >= deadline:
                 return self._announce(Level.STANDBY) if self.standing_by else self._withdraw(now)
-            case Withdrawing(deadline) if now >= deadline:
+            case Withdrawing(float(deadline)) if now >= deadline:
                 return self._withdrawn(now)
             case Lingering(deadline) if now >= deadline:
                 return self._clear()
@@ -493,6 +503,17 @@ class Presence:
                 self.state = Lingering(now + linger)
             case Stranded():
                 self._end_stranding(replace(self.state, withdrawn=True), now)
+            case _:
+                pass
+        return []
+
+    def _kept(self) -> list[Step]:
+        orderly = self.settings.handover is Handover.MAKE_BEFORE_BREAK and not self._ending
+        match self.state:
+            case Withdrawing(_, linger) if orderly:
+                self.state = Withdrawing(None, linger)
+            case Lingering() if orderly:  # without an answer for too long
+                self.state = Withdrawing(None, self.settings.linger)
             case _:
                 pass
         return []

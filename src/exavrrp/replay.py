@@ -501,5 +501,7 @@ def _of_one(event: events.OfOne) -> str:
             return f"is not bound: {detail}"
         case events.Withdrawn():
             return "is withdrawn, confirmed"
+        case events.Kept():
+            return "cannot be withdrawn from every neighbor"
         case _:
             assert_never(event)

@@ -172,6 +172,8 @@ class RouterView(Struct, frozen=True, kw_only=True):
     """whether ExaBGP has carried out what is wanted"""
     untold: tuple[str, ...] = ()
     """neighbors whose session is up, and to which ExaBGP does not send our routes"""
+    kept_by: tuple[str, ...] = ()
+    """neighbors to which ExaBGP still announces a prefix that it has withdrawn from others, and cannot withdraw it"""
     faults: tuple[str, ...] = ()
     """why it cannot serve, a sentence each"""
     holds: tuple[str, ...] = ()

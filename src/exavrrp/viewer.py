@@ -164,6 +164,7 @@ class Viewer:
             wanted=router.instance.presence.level,
             accepted=router.announcement.is_confirmed,
             untold=tuple(map(_text, self._fitness.sessions.untold_of(router.name))),
+            kept_by=tuple(sorted({str(one) for those in router.announcement.kept.values() for one in those})),
             faults=tuple(router.instance.faults.values()),
             holds=tuple(detail for hold, detail in router.instance.holds.items() if hold is not Hold.DRAIN),
             remarks=remarks,

@@ -5,7 +5,8 @@ simulated: ExaBGP's table, its answers, and their trouble. Commands about routes
 the other; ``version`` is answered at once and overtakes them; ``reset`` forgets what was not carried out yet; a
 question about the neighbours is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
 ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbours whose ``api`` lists the agent, and is
-``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 with the next session. Its
+``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 when a session ends. A
+neighbour that does not list it any more keeps its routes, and gets them again with each new session. Its
 pipe may be so full that it takes a part of what is written, also in the middle of a line, and the rest later. A
 neighbour that comes up may be sent an outdated route, as both versions do, until the route is said in other words; and
 the same words again are answered and not sent. How its queues order sets of attributes while a session is down is not
@@ -111,8 +112,6 @@ class _Session:
     """what was announced to it and not withdrawn"""
     before: dict[Network, Command] = field(default_factory=dict)
     """what was announced before that"""
-    missed: set[Network] = field(default_factory=set)
-    """prefixes whose withdraw did not reach it, because it did not list the agent then"""
 
 
 class ExaBGP:
@@ -156,6 +155,8 @@ class ExaBGP:
         self._coming: deque[bytes] = deque()
         """written, and on the way to us"""
         self._told_until = 0.0
+        self.shown: dict[Network, float] = {}
+        """what its last answer about its tables had, and when that was"""
         self.silent_at = -math.inf
         """when it left a command without an answer for the last time"""
 
@@ -168,13 +169,6 @@ class ExaBGP:
     def announces(self, network: Network) -> bool:
         """Whether ``network`` is announced to any neighbour."""
         return any(network in one.table for one in self._sessions)
-
-    def is_stuck(self, network: Network) -> bool:
-        """Whether a neighbour knows of ``network`` that does not hear of its withdraw, or did not when that was done.
-
-        Nobody can withdraw it there; and when it hears of us again, nobody knows that yet.
-        """
-        return any(network in one.table and (not one.listed or network in one.missed) for one in self._sessions)
 
     def will_announce(self, network: Network) -> bool:
         """Whether any neighbour is to know of ``network``, or has to be told of it by what was not carried out yet."""
@@ -292,6 +286,7 @@ class ExaBGP:
             self._say(["done"])
             return
         if line == "show adj-rib out":
+            self.shown = dict.fromkeys(self.announced(), self._world.now)
             self._say(
                 [
                     f"{one.neighbors[0].peer} ipv{network.version} unicast {network} next-hop self"
@@ -323,11 +318,8 @@ class ExaBGP:
     def _apply(self, command: Command) -> None:
         for router, session in enumerate(self._sessions):
             for network in command.networks:
-                if not session.listed and not command.announces:
-                    session.missed.add(network)
                 if not self._reaches(command, session) or not _carries(session, network):
                     continue
-                session.missed.discard(network)
                 known = session.table.get(network)
                 if command.announces:
                     if known is not None and known.words == command.words:
@@ -401,6 +393,7 @@ class ExaBGP:
         else:
             self._fabric.muted(router, self._node)
         self._tell(session, "down")
+        session.listed = session.configured
 
     def reload(self, listed: Iterable[bool]) -> bool:
         """SIGUSR1, with a configuration in which nothing else is different; whether anything is."""

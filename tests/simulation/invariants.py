@@ -16,7 +16,8 @@ promises:
   that of two nodes one has the last word;
 - addresses are on lo exactly when presence says so, and a router that is not Active announces nothing as Active;
 - what is announced is bound: no line that announces an address is written while that is not on lo; none is removed from
-  lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out;
+  lo before its withdraw was written; and where the order of a handover is kept, before ExaBGP has carried that out for
+  every neighbor, those included that do not list the agent any more: no router may still send to an unbound node;
 - a caretaker has ExaBGP withdraw what it gives up (``UNWANTED``), by the end of ExaBGP, and only that;
 - it takes part for nothing that ExaBGP does not announce, unless BGP has no say in the election;
 - the members of a group are never Active and Backup at once.
@@ -211,16 +212,23 @@ class Invariants:
         """Whether something is wrong, so that the address has to go without regard for ExaBGP's answer."""
         process = self._process
         router = next(one for one in process.routers.values() if address in one.configuration.addresses)
-        if any(map(process.exabgp.is_stuck, prefixes_of(process.ground.configuration, address))):
-            return True
         excuses = {Fault.BIND}
         if router.instance.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
             excuses |= {Fault.CHECK, Fault.ADVERTS}
         if process.node.abandoned or any(excuses & set(one.instance.faults) for one in process.routers.values()):
             return True
         since = self._unwanted.get(router.name)
+        if router.instance.presence.settings.handover is Handover.MAKE_BEFORE_BREAK and self._is_known(address, since):
+            return False
         limit = min(ANSWER_LIMIT, router.instance.presence.settings.stale)
         return since is not None and process.loop.time() - since >= limit - HASTE
+
+    def _is_known(self, address: Address, since: float | None) -> bool:
+        """Whether ExaBGP has shown that it announces the address still, although that is not wanted ``since`` then."""
+        exabgp, world = self._process.exabgp, self._process.ground.world
+        shown = (exabgp.shown.get(one) for one in prefixes_of(self._process.ground.configuration, address))
+        age = self._process.loop.time() - since if since is not None else 0.0
+        return any(at is not None and 0.01 < world.now - at < age for at in shown)
 
     def turned(self) -> None:
         """A turn of the loop is over."""

@@ -184,8 +184,7 @@ class Machine:
         """A caretaker must know of everything that it may have to withdraw."""
         for router in self.configuration.routers:
             for prefix in router.announce:
-                unknown = exabgp.will_announce(prefix) and not exabgp.is_stuck(prefix)
-                if unknown and router.name not in bequest.announced:
+                if exabgp.will_announce(prefix) and router.name not in bequest.announced:
                     raise Violation(f"{self.name}: {prefix} is announced, and its caretaker does not know")
 
     # Starts

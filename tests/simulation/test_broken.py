@@ -189,6 +189,20 @@ def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Prefixes, "_retry_later", lambda self, lane, times, now: None)
 
 
+def believes_the_answer_to_a_withdraw(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = Prefixes.seen
+    monkeypatch.setattr(Prefixes, "seen", lambda self, network, neighbors: seen(self, network, ()))
+
+
+def unbinds_what_a_neighbor_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = Presence.handle
+
+    def forgetful(self: Presence, event: presence.Event, now: float) -> list[Step]:
+        return [] if event is presence.Event.KEPT else handle(self, event, now)
+
+    monkeypatch.setattr(Presence, "handle", forgetful)
+
+
 def never_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Ways, "_report_cut_off", lambda self: None)
 
@@ -341,6 +355,8 @@ def begins_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         (does_not_repeat, 428, "router . sends packets"),
         (believes_that_it_is_announced, 44, "knows no way|cannot announce"),
         (gives_up_what_was_refused, 62, "does not announce|still announces"),
+        (believes_the_answer_to_a_withdraw, 4, "before ExaBGP has withdrawn it"),
+        (unbinds_what_a_neighbor_has, 130, "before ExaBGP has withdrawn it"),
         (leaves_no_caretaker, 16, "nobody looks after it"),
         (cares_for_what_is_to_go, 108, "has given up .* and is announced still"),
         (takes_part_in_doubt, 1, "takes part, and ExaBGP announces nothing"),

@@ -3,6 +3,8 @@
 Real ExaBGP 4.2 and 5.0, and what BIRD has in its tables beside what our own status says.
 """
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -333,3 +335,55 @@ def test_a_reload_that_takes_the_api_away_hands_over_and_one_that_gives_it_back_
     wait_until(lambda: fabric.bird.via(a.vip) == {"a": {MED}}, "the route of a alone")
     wait_until(lambda: not b.bound(), "b to let go")
     shown(a, faults=[])
+
+
+def given_kept(fabric: Fabric, line: Line) -> None:
+    """One router has the route of a, which has handed over, and ExaBGP passes no withdraw on to that router.
+
+    A new session does not change that: ExaBGP announces the route again.
+    """
+    a, b = fabric.a, fabric.b
+    fabric.start(line)
+    a.list_in(0)
+    fabric.bird.ask("restart a1")
+    assert a.log.wait("neighbor-unlisted")["neighbor"] == peer(a, 1)
+    wait_until(lambda: fabric.bird.routes(a.vip) == {"a0": MED, "a1": MED}, "the route in the new session")
+    mark = a.log.mark()
+    a.ask("drain")
+    b.becomes("active")
+    assert a.log.wait("route-kept", mark)["neighbors"] == [peer(a, 1)]
+    wait_until(lambda: set(fabric.bird.routes(a.vip)) == {"a1", "b0", "b1"}, fabric.told)
+    assert a.bound()
+
+
+@both_lines
+def test_a_node_stays_bound_while_a_neighbor_has_a_route_that_cannot_be_withdrawn_there(
+    fabric: Fabric, line: Line
+) -> None:
+    a = fabric.a
+    given_kept(fabric, line)
+    shown(a, bound=True, wanted=None, accepted=False, kept_by=[peer(a, 1)], outcome="draining")
+    assert f"cannot be withdrawn from: {peer(a, 1)}" in a.status()
+    mark = a.log.mark()
+    os.kill(a.agent, signal.SIGKILL)
+    a.log.wait("agent-started", mark)
+    assert a.log.wait("route-kept", mark)["neighbors"] == [peer(a, 1)]
+    assert a.bound(), "the next agent knows it, too"
+    assert not a.log.all("address-unbound")
+    a.list_in(0, 1)
+    if line == "4":
+        fabric.bird.ask("restart a1")
+    a.log.wait("address-unbound", mark)
+    assert set(fabric.bird.routes(a.vip)) == {"b0", "b1"}
+    shown(a, bound=False, accepted=True, kept_by=[])
+
+
+@both_lines
+def test_a_stop_does_not_wait_for_a_neighbor_that_has_the_route(fabric: Fabric, line: Line) -> None:
+    a = fabric.a
+    given_kept(fabric, line)
+    agent = a.agent
+    a.exabgp.terminate()
+    running.ended(agent)
+    wait_until(lambda: set(fabric.bird.routes(a.vip)) == {"b0", "b1"}, "the sessions to close")
+    assert not a.bound()

@@ -95,7 +95,9 @@ class ConfigurationProbe:
 class RoutesProbe:
     """For what is announced to whom, a line each."""
 
-    withdrawn: dict[Lane, int]
+    unseen: frozenset[Network]
+    """prefixes whose withdraw was answered before this was asked (``Prefixes.unseen``)"""
+    withdrawn: dict[Lane, int] = field(default_factory=dict)
     """what should not be there, and its generation when this was asked"""
     announced: set[tuple[Address, Network]] = field(default_factory=set)
     count: int = 0
@@ -151,7 +153,7 @@ class Channel:
         """How many prefixes may be sent now."""
         return 0 if self.stalled else WINDOW - sum(one.weight for one in self.queue)
 
-    def has(self, kind: type[Probe]) -> bool:
+    def has(self, kind: type[Probe | RoutesProbe]) -> bool:
         return any(isinstance(one, kind) for one in self.queue)
 
     # Out

@@ -79,7 +79,7 @@ class Conversation:
         """``pulse``: seconds without a line from ExaBGP after which a heartbeat probe is sent, None: never, and no
         neighbour is tried.
         """
-        self.prefixes = Prefixes(knows_numbers=pulse is None)
+        self.prefixes = Prefixes(knows_numbers=pulse is None, looks=pulse is not None)
         """what is desired of each prefix of ours, and what has been sent"""
         self._channel = Channel(pulse)
         self._greeting = Greeting()
@@ -198,6 +198,8 @@ class Conversation:
             channel.send(lines, Command(line, instructions, first.fenced), line, dialect, fenced=first.fenced)
         if commands and not channel.acknowledged:
             channel.probe(lines, dialect)
+        if self.prefixes.fresh and not (channel.stalled or channel.has(RoutesProbe)):
+            channel.send(lines, RoutesProbe(self.prefixes.ask()), dialect.ROUTES, dialect, fenced=True)
         if self._tries and not channel.stalled:
             for session in self._neighbors.audience.due:
                 self._try(session, lines, dialect)
@@ -209,7 +211,8 @@ class Conversation:
         self._channel.probe_due = True  # whose heading ends these answers, should they not come
         self._channel.send(lines, ConfigurationProbe(), dialect.CONFIGURATION, dialect, fenced=False)
         if self._survey.wants_routes(now) and (withdrawn := self.prefixes.withdrawn()):
-            self._channel.send(lines, RoutesProbe(withdrawn), dialect.ROUTES, dialect, fenced=False)
+            probe = RoutesProbe(self.prefixes.ask(), withdrawn)
+            self._channel.send(lines, probe, dialect.ROUTES, dialect, fenced=False)
 
     def _try(self, session: Session, lines: list[str], dialect: Dialect) -> None:
         """Ask whether its neighbour lists us, as soon as a prefix is at rest."""
@@ -287,7 +290,7 @@ class Conversation:
             self._survey.begin(now)  # before anybody is tried
         self._channel.alive(now)
         if events and not acknowledged:
-            self._channel.acknowledged = False
+            self._channel.acknowledged = self.prefixes.looks = False  # where an answer ends is unknown
             detail = "ExaBGP does not answer commands, so nobody knows what it refuses: set exabgp.api.ack to true"
             events.append(Anomaly(detail))
         return events
@@ -327,7 +330,7 @@ class Conversation:
             case ConfigurationProbe() as survey:
                 events = self._surveyed(survey)
             case RoutesProbe() as probe:
-                events = self._looked(probe, now) if done else []
+                events = self._looked(probe, done, now)
             case Trial() as trial:
                 events = self._tried(trial, done, now)
             case Command() as command:
@@ -368,6 +371,8 @@ class Conversation:
                 return self._detailed(None, now)
             case Trial():
                 return self._tried(entry, None, now)
+            case RoutesProbe():
+                self.prefixes.forget_poll()
             case Command() if not self._channel.acknowledged:
                 return self._commanded(entry, done=True, now=now)
             case Command(line=line, fenced=fenced):
@@ -421,9 +426,24 @@ class Conversation:
         self._survey.again = True
         return [Reconfigured()]
 
-    def _looked(self, routes: RoutesProbe, now: float) -> list[Event]:
-        """ExaBGP's routes are known: what it has withdrawn for us may be back, as a reload reports nothing."""
+    def _looked(self, routes: RoutesProbe, done: bool, now: float) -> list[Event]:
+        """ExaBGP's routes are known, if it has answered ``done``."""
         self._survey.looked(routes.count, now)
+        self.prefixes.looks = done and routes.count <= MOST_ROUTES
+        return [*self._back(routes), *self._kept(routes)]
+
+    def _kept(self, routes: RoutesProbe) -> list[Event]:
+        """Which of the withdrawn prefixes are gone, and who still has the others."""
+        events: list[Event] = []
+        for network in sorted(routes.unseen, key=str):
+            found = {peer for peer, announced in routes.announced if announced == network and self.prefixes.looks}
+            events += self.prefixes.seen(network, tuple(sorted(found, key=str)))
+            # It may not be known yet that they do not list us.
+            self._neighbors.audience.try_again(self._neighbors.listening(found))
+        return events
+
+    def _back(self, routes: RoutesProbe) -> list[Event]:
+        """What ExaBGP has withdrawn for us may be back, as a reload reports nothing."""
         hearing = self._neighbors.hearing
         events: list[Event] = []
         for (network, sessions), generation in routes.withdrawn.items():

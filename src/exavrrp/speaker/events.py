@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from exavrrp.neighbors import Session, Terms
 from exavrrp.routes import Network, Route
+from exavrrp.vrrp.packet import Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,18 @@ class Answered:
     network: Network
     route: Route | None
     """``None``: withdrawn"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """ExaBGP still has a prefix in its tables for some neighbours, although it has carried out the withdraw for others.
+
+    It passes nothing of ours on to these, and announces the route to them again in each new session. Repeated with
+    each poll of its tables, until ``Answered``.
+    """
+
+    network: Network
+    neighbors: tuple[Address, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +130,7 @@ Event = (
     | Configured
     | Reconfigured
     | Answered
+    | Kept
     | Refused
     | Silent
     | Stalled

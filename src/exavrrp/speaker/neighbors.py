@@ -19,7 +19,7 @@ own name there. If it differs, every session is tried again.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import sha256
 
 from exavrrp.neighbors import Session, Terms, ordered
@@ -125,6 +125,10 @@ class Neighbors:
     def hearing(self) -> set[Address]:
         """Neighbours of sessions that are up, but for those that are known not to list us."""
         return {one.peer for one in self.established if not self.audience.knows_deaf(one)}
+
+    def listening(self, peers: Collection[Address]) -> list[Session]:
+        """Their sessions to these ``peers``."""
+        return [one for one in self.established if one.peer in peers and not self.audience.knows_deaf(one)]
 
     def selector(self, session: Session) -> str:
         """The words that choose it."""

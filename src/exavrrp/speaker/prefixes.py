@@ -15,6 +15,11 @@ numbers of all sessions (``learn``): where eBGP and iBGP sessions, or different 
 kind have a lane of their own. What depends on them waits until they are known, and where they change, each lane begins
 with the memory of those before it as soon as nothing of the prefix is unanswered.
 
+**Withdrawn from whom?** ``done`` to a withdraw means one neighbour at least. One that has received the route, and does
+not list us any more, keeps it: ExaBGP passes no withdraw on to it, and announces the route again with each new session
+(4.2 and 5.0 alike). So an answered withdraw of what may have been announced is *unseen* until a poll of ExaBGP's
+tables, fenced by two probes, no longer has the prefix for anybody.
+
 **Many at once.** Prefixes of one family of which the same is to be sent go out in one command (``BATCH``), whose answer
 is that of all of them. If it is ``error``, each is sent by itself.
 """
@@ -24,9 +29,10 @@ from math import inf
 
 from exavrrp.neighbors import Session, ordered, overlap
 from exavrrp.routes import NO_NUMBERS, Network, OwnNumbers, Route
-from exavrrp.speaker.events import Answered, Event, Refused, Silent
+from exavrrp.speaker.events import Answered, Event, Kept, Refused, Silent
 from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefix
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, SENT, Rotation
+from exavrrp.vrrp.packet import Address
 
 BACKOFF = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds until a refused or unanswered command is retried, the last one for ever."""
@@ -44,9 +50,11 @@ def backoff(times: int) -> float:
 class Prefixes:
     """Every prefix of ours. All times are seconds of one monotonic clock."""
 
-    def __init__(self, *, knows_numbers: bool = True) -> None:
+    def __init__(self, *, knows_numbers: bool = True, looks: bool = False) -> None:
         """``knows_numbers``: False if what depends on our AS numbers is to wait until they are known (``learn``)."""
         self.knows_numbers = knows_numbers
+        self.looks = looks
+        """whether ExaBGP's tables are polled, so that a withdraw is confirmed by what they no longer have"""
         self.desired: dict[Network, Route] = {}
         """every other one of ours is to be withdrawn"""
         self.begun = False
@@ -54,6 +62,8 @@ class Prefixes:
         self.lanes: dict[Lane, Prefix] = {}
         self.rotation = Rotation()
         self.due: dict[Lane, None] = {}
+        self.unseen: dict[Network, bool] = {}
+        """prefixes whose withdraw was answered, and which a neighbour may still have; whether a poll was sent since"""
         self._of_network: dict[Network, tuple[Lane, ...]] = {}
         self._forms: dict[Network, list[Route]] = {}
         """all that may be announced of it, whatever our AS numbers are"""
@@ -167,14 +177,17 @@ class Prefixes:
         """Whether everything that is desired of it is carried out, and nothing under way, or to be sent again."""
         lanes = self._of_network[network]
         pending = (self.due, self._retries, self._repeats, self._unverified)
-        return all(self.lanes[lane].carried_out and not self.lanes[lane].unanswered for lane in lanes) and not any(
-            lane in some for lane in lanes for some in pending
+        return (
+            network not in self.unseen
+            and all(self.lanes[lane].carried_out and not self.lanes[lane].unanswered for lane in lanes)
+            and not any(lane in some for lane in lanes for some in pending)
         )
 
     def _forget(self, network: Network) -> None:
         for lane in self._of_network.pop(network):
             del self.lanes[lane]
         self._leaving.pop(network, None)
+        self.unseen.pop(network, None)
         self._outdated.discard(network)
         del self._forms[network], self._resolved[network]
 
@@ -227,6 +240,7 @@ class Prefixes:
                 self.desired.pop(network, None)
             else:
                 self.desired[network] = route
+                self.unseen.pop(network, None)
             parts = {} if route is None else self._lanes_of(route)
             for lane in lanes:
                 self.lanes[lane].desire(parts.get(lane))
@@ -248,6 +262,9 @@ class Prefixes:
         return self.begun and all(map(self._is_carried_out, self._of_network if networks is None else networks))
 
     def _is_carried_out(self, network: Network) -> bool:
+        return self._is_answered(network) and network not in self.unseen
+
+    def _is_answered(self, network: Network) -> bool:
         lanes = [self.lanes[lane] for lane in self._of_network.get(network, ())]
         done = [one for one in lanes if one.carried_out]
         return len(done) == len(lanes) or (bool(done) and all(one.carried_out or one.is_refused for one in lanes))
@@ -293,6 +310,7 @@ class Prefixes:
     def forget_unanswered(self) -> None:
         """No command will be answered any more: everything is sent again."""
         self._unverified.clear()
+        self.unseen = dict.fromkeys(self.unseen, False)
         for prefix in self.lanes.values():
             prefix.unanswered = False
             prefix.tried(None)
@@ -301,7 +319,7 @@ class Prefixes:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is due, now or later."""
-        return not (self.due or self._retries or self._repeats)
+        return not (self.due or self._retries or self._repeats or self.unseen)
 
     @property
     def times(self) -> list[float]:
@@ -384,11 +402,49 @@ class Prefixes:
             prefix.reused = False
             self._repeats[instruction.lane] = now + SENT
         known, prefix.carried_out = prefix.carried_out, True
-        if prefix.desired is None:
-            prefix.accepted = prefix.offered = False
-        if known or not self.has_carried_out([instruction.network]):
+        return [] if known else self._settled(instruction.network)
+
+    def _settled(self, network: Network) -> list[Event]:
+        """ExaBGP has carried out everything that was sent of a prefix, unless a lane of it is still open.
+
+        ``done`` to a withdraw means one neighbour at least. Another one may have been told of the route when ExaBGP
+        still passed our commands on to it: then ExaBGP's table has the route.
+        """
+        if not self._is_answered(network):
             return []
-        return [Answered(instruction.network, self.desired.get(instruction.network))]
+        if network not in self.desired and self.looks and self.may_announce([network]):
+            self.unseen[network] = False
+            return []
+        return self._confirmed(network)
+
+    def _confirmed(self, network: Network) -> list[Event]:
+        self.unseen.pop(network, None)
+        route = self.desired.get(network)
+        for one in [self.lanes[lane] for lane in self._of_network[network]] if route is None else ():
+            if one.carried_out or self.looks:
+                one.accepted = one.offered = False
+        return [Answered(network, route)]
+
+    @property
+    def fresh(self) -> frozenset[Network]:
+        """The prefixes for which ExaBGP's tables are to be polled."""
+        return frozenset(network for network, asked in self.unseen.items() if not asked and self._is_answered(network))
+
+    def ask(self) -> frozenset[Network]:
+        """A poll is sent now; the prefixes that it tells of."""
+        asked = frozenset(network for network in self.unseen if self._is_answered(network))
+        self.unseen.update(dict.fromkeys(asked, True))
+        return asked
+
+    def forget_poll(self) -> None:
+        """The poll was not answered."""
+        self.unseen = dict.fromkeys(self.unseen, False)
+
+    def seen(self, network: Network, neighbors: tuple[Address, ...]) -> list[Event]:
+        """A poll was answered: which neighbours ExaBGP's tables still have a prefix for."""
+        if network not in self.unseen or not self._is_answered(network):
+            return []  # it is to be announced again, or a withdraw was sent since
+        return [Kept(network, neighbors)] if neighbors else self._confirmed(network)
 
     def _failed(
         self, kind: type[Refused | Silent], instruction: Instruction, line: str, fenced: bool, now: float
@@ -417,9 +473,9 @@ class Prefixes:
     def _tell(self, failure: Refused | Silent) -> list[Event]:
         """What came of one lane, unless others of its prefix do without it: that is told once, as carried out."""
         network = failure.network
-        if not self._is_carried_out(network):
+        if not self._is_answered(network):
             return [failure]
-        return [Answered(network, self.desired.get(network))] if failure.times == CERTAIN else []
+        return self._settled(network) if failure.times == CERTAIN else []
 
     # Which command was each answer to?
 
