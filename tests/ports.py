@@ -216,12 +216,14 @@ class Transports:
     def __init__(self, only: Transport) -> None:
         self._only = only
         self.peers: dict[Address, frozenset[Address]] = {}
+        self.media: dict[Address, ports.Medium] = {}
         self.error: OSError | None = None
         """raised by ``set``"""
 
-    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+    def set(self, peers: Mapping[Address, Collection[Address]], media: Mapping[Address, ports.Medium]) -> None:
         if self.error is not None:
             raise self.error
+        self.media = dict(media)
         self.peers = {source: frozenset(some) for source, some in peers.items()}
 
     def __getitem__(self, source: Address) -> Transport:

@@ -23,6 +23,7 @@ from exavrrp.config.notation import Endpoint, Url
 from exavrrp.config.places import places
 from exavrrp.health import CheckState, Initial, Verdict
 from exavrrp.neighbors import Session
+from exavrrp.ports import Medium
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Attributes
 from exavrrp.sessions import Requirement
@@ -283,6 +284,14 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
         "holds 2001:db8:54::/64, which contains none of the addresses (2001:db8:53::1); write",
     ),
     (WEB, "announce", '["2001:db8:53::/64"]', "no route is to be announced (prefixes go into announce of its table"),
+    (
+        WEB,
+        "transport",
+        '"broadcast"',
+        'is "broadcast"; write "routed" (over every uplink), or "unicast" or "multicast"',
+    ),
+    (WEB, "interface", '"eth0"', 'is "eth0", but adverts are routed; write interfaces = ["eth0"], or transport = "un'),
+    (WEB, "interface", '""', 'is ""; write the name of an interface'),
     (WEB, "bind", '"no"', 'is "no"; write true, or false where another program binds the addresses, or nothing does'),
     (WEB, "source", '"fe80::1"', "this is a link-local address"),
     (WEB, "source", '"192.0.2.11"', "is 192.0.2.11, but the addresses are IPv6; write an IPv6 address"),
@@ -616,6 +625,9 @@ def test_one_mistake_gives_one_line(read: Any, table: str, key: str, toml: str |
     assert str(problem).startswith(f"{problem.file}:{problem.line}: {problem.key}: ")
 
 
+MULTICAST = {"transport": '"multicast"', "interface": '"eth0"', "source": '"fe80::1"'}
+UNICAST = MULTICAST | {"transport": '"unicast"', "peers": '["fe80::2"]'}
+
 CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = [
     # changes, table and key that the problem is about, what the message says
     ([(WEB, "priority", "255"), (WEB, "preempt", "false")], WEB, "preempt", "is false, but priority 255 (the owner of"),
@@ -730,6 +742,54 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         FOUR,
         "unlisted_addresses",
         "holds what is neither bound (bind = false) nor in an advert, but announce = false announces nothing; remove",
+    ),
+    *(
+        ([(WEB, key, toml) for key, toml in settings.items()], WEB, key, message)
+        for settings, key, message in (
+            ({"transport": '"multicast"', "source": '"fe80::1"'}, "interface", "is missing; write the interface for"),
+            (MULTICAST | {"source": None}, "source", "is missing; write the link-local address of eth0 that adverts"),
+            (UNICAST | {"source": None}, "source", "is missing; write the IPv6 address of eth0 that adverts are to"),
+            (
+                MULTICAST | {"source": '"2001:db8:ff::11"'},
+                "source",
+                "is 2001:db8:ff::11, but IPv6 multicast adverts come from a link-local address (RFC 9568, section",
+            ),
+            (MULTICAST | {"source": '"192.0.2.99"'}, "source", "is 192.0.2.99, but the addresses are IPv6; write an"),
+            (
+                MULTICAST | {"interfaces": '["eth1"]'},
+                "interfaces",
+                'names interfaces, but transport = "multicast" uses',
+            ),
+            (
+                MULTICAST | {"interface": '"a%b"'},
+                "interface",
+                "this cannot be the scope of a link-local address; write",
+            ),
+            (MULTICAST | {"peers": '["fe80::1"]'}, "peers", "holds fe80::1, a source of this node; list the other"),
+        )
+    ),
+    (
+        [
+            *((WEB, key, toml) for key, toml in MULTICAST.items()),
+            ("virtual_router.b", "vrid", "8"),
+            ("virtual_router.b", "addresses", '["2001:db8:53::9"]'),
+            *(("virtual_router.b", key, toml) for key, toml in (MULTICAST | {"transport": '"unicast"'}).items()),
+            ("virtual_router.b", "peers", '["fe80::2"]'),
+        ],
+        "virtual_router.b",
+        "source",
+        "is fe80::1%eth0, as in virtual_router.web, whose adverts take another way (transport, interface)",
+    ),
+    (
+        [
+            *((WEB, key, toml) for key, toml in MULTICAST.items()),
+            (WEB, "authentication", '"a"'),
+            ("authentication.a", "active_key", "1"),
+            ("authentication.a", "keys", '{ 1 = { file = "/k" } }'),
+        ],
+        WEB,
+        "peers",
+        "is missing, but authentication has to know who may send; write the other nodes' addresses",
     ),
     (
         [(WEB, "bind", "false"), (WEB, "preferred_lifetime", "0")],
@@ -1575,6 +1635,22 @@ def test_an_election_without_addresses_or_routes(read: Any) -> None:
         assert (presence.hold, presence.linger) == (1 if announces else 0, 2 if announces or binds else 0)
 
 
+def test_adverts_on_one_interface(read: Any) -> None:
+    four = {"transport": '"multicast"', "interface": '"eth1"', "source": '"10.9.0.11"'}
+    changes = [(WEB, key, toml) for key, toml in MULTICAST.items()] + [(FOUR, key, toml) for key, toml in four.items()]
+    web, other = read(written(changed(*changes))).routers
+    assert (web.source, web.peers, web.interfaces) == (IPv6Address("fe80::1%eth0"), (), ("eth0",))
+    assert web.destinations == (web.multicast,) == (IPv6Address("ff02::12"),)
+    assert web.medium == Medium("eth0", IPv6Address("ff02::12"), anybody=True)
+    assert other.medium == Medium("eth1", IPv4Address("224.0.0.18"), anybody=True)
+    assert other.place == int(IPv4Address("10.9.0.11")), "nobody is named"
+    [web, _] = read(written(changed(*((WEB, key, toml) for key, toml in UNICAST.items())))).routers
+    assert web.destinations == web.peers == (IPv6Address("fe80::2"),)
+    assert (web.multicast, web.medium, web.place) == (None, Medium("eth0"), 0)
+    [web, _] = read(written(changed(*changes, (WEB, "peers", '["fe80::2", "fe80::0"]')))).routers
+    assert (web.medium, web.place) == (Medium("eth0", IPv6Address("ff02::12")), 1)
+
+
 def test_which_addresses_may_be_a_source(read: Any) -> None:
     changes = [(WEB, "unlisted_addresses", '["2001:db8:53::2"]'), (WEB, "preferred_lifetime", '"forever"')]
     configuration = read(written(changed(*changes)))
@@ -1677,6 +1753,7 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         "med",
         "local_preference",
         "standby",
+        "interface",
     }
     may_be_missing |= {"group", "order", "notify", "notify_fifo", "notify_socket"}
     may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
@@ -1822,6 +1899,12 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }
+        if transport := draw(st.sampled_from([None, "unicast", "multicast"])):
+            routers[name] |= {"transport": transport, "interface": draw(st.sampled_from(["eth0", "eth1.5"])), **own}
+            routers[name] |= {"source": f"fe80::{vrid}"} if family is v6 else {}
+            routers[name].pop("interfaces", None)
+            if transport == "multicast" and draw(st.booleans()):
+                del routers[name]["peers"]
         if draw(st.booleans()):
             routers[name]["bind"] = False
             routers[name].pop("preferred_lifetime", None)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from exavrrp import ports, reception
-from exavrrp.reception import CLOCK_SET, sources
+from exavrrp.ports import Medium
+from exavrrp.reception import CLOCK_SET, media, sources
 from exavrrp.vrrp import packet
 from exavrrp.vrrp.auth import Key, Mode, Policy, Signer
 from exavrrp.vrrp.packet import Advertisement, Datagram, Reason
@@ -45,6 +46,58 @@ def counted(rig: Rig) -> dict[Reason, int]:
 def test_each_source_accepts_the_peers_of_its_routers() -> None:
     tables = router(1), router(2, peers=["2001:db8:ff::14"])
     assert sources(configuration(*tables).routers) == {SOURCE: {PEER, OTHER, ip_address("2001:db8:ff::14")}}
+
+
+def test_the_medium_of_a_source_is_that_of_its_first_router() -> None:
+    """Who leaves comes first, and says its last word where it was heard."""
+    lan: dict[str, Any] = {"transport": "multicast", "interface": "eth0", "source": "fe80::1"}
+    alone, other = router(1, **lan, peers=["fe80::2"]), router(2, **lan)
+    source = ip_address("fe80::1%eth0")
+    group = ip_address("ff02::12")
+    assert media(configuration(alone).routers) == {source: Medium("eth0", group)}
+    assert media(configuration(alone, other).routers) == {source: Medium("eth0", group, anybody=True)}
+    assert media(configuration(router()).routers) == {}
+    unicast = router(1, transport="unicast", interface="eth0", source="2001:db8:ff::11", peers=["2001:db8:ff::12"])
+    routed, moved = configuration(router()).routers, configuration(unicast).routers
+    assert media([*routed, *moved]) == {}
+    assert media([*moved, *routed]) == {SOURCE: Medium("eth0")}
+
+
+def test_a_multicast_router_hears_anybody_on_its_link() -> None:
+    rig = Rig(router(transport="multicast", interface="eth0", source="fe80::1", min_sessions=0)).start()
+    [source] = rig.transports.media
+    group = ip_address("ff02::12")
+    for number, sender in enumerate((PEER, OTHER)):
+        advertisement = rig.router().instance.router.advertisement(250 + number)
+        payload = packet.encode(advertisement, sender, group)
+        for destination, hop_limit in ((group, 255), (group, 254), (SOURCE, 255)):
+            datagram = Datagram(sender, destination, hop_limit, payload)
+            rig.handle(ports.Arrived(source, ports.Arrival(datagram, 1, rig.clock.now)))
+    assert rig.router().adverts.counts["received"] == 2
+    assert counted(rig) == {Reason.HOP_LIMIT: 2, Reason.MULTICAST: 2}
+    [view] = rig.node.view().routers
+    assert [(one.address, one.active, one.paths[0].leads) for one in view.peers] == [
+        (str(PEER), True, True),
+        (str(OTHER), True, True),
+    ]
+    rig.after(4 * INTERVAL)
+    assert {peer for peer, _ in rig.transport.copies} == {group}
+    assert (view.source, rig.node.view().routers[0].active) == ("fe80::1%eth0", "fe80::1%eth0")
+    notes = {line["key"] for line in rig.log.told("addresses-differ")}
+    assert notes == set()
+
+
+def test_what_a_stranger_lists_is_logged_whoever_it_is() -> None:
+    """Each key of the log takes memory, and senders can be forged."""
+    rig = Rig(router(transport="multicast", interface="eth0", source="fe80::1", min_sessions=0)).start()
+    [source] = rig.transports.media
+    group = ip_address("ff02::12")
+    for number in range(3):
+        stranger = PEER + number
+        payload = packet.encode(Advertisement(1, 250, 100, (OTHER,)), stranger, group)
+        arrival = ports.Arrival(Datagram(stranger, group, 255, payload), 1, rig.clock.now)
+        rig.handle(ports.Arrived(source, arrival))
+    assert len({line["key"] for line in rig.log.told("addresses-differ")}) == 1
 
 
 def test_an_advert_is_for_the_router_of_its_number_if_that_one_has_the_peer() -> None:

@@ -135,6 +135,17 @@ def test_an_address_that_another_program_is_to_bind_from_now_on_is_unbound() -> 
     assert (rig.role(), rig.take()) == (Role.ACTIVE, ["bind 2001:db8:53::1"])
 
 
+def test_another_transport_is_another_virtual_router() -> None:
+    """Its last word goes to those that have heard it; then its source is heard on the new interface."""
+    rig = given_active(router(linger=0))
+    unicast = router(transport="unicast", interface="eth0", source=str(SOURCE), linger=0)
+    rig.reconfigure(unicast)
+    assert (rig.transports.media, rig.take()) == ({}, ["send web 0", "announce 2001:db8:53::1/128 med 4294967295"])
+    rig.hear(100).after(LEAVE_LIMIT)
+    assert rig.transports.media == {SOURCE: ports.Medium("eth0")}
+    assert rig.paths.wanted == {("eth0",)}
+
+
 def test_what_is_not_to_be_announced_any_more_is_withdrawn_and_stays_bound() -> None:
     rig = given_active()
     silent = router(announce=False).partition("[virtual_router.web.bgp]")[0]

@@ -190,7 +190,7 @@ def test_each_keyword_of_a_keepalived_conf_is_reported(problems: Problems) -> No
     assert told["interval"] == "write interval = 2.0"
     assert told["user"] == 'write user = "nobody"'
     assert told["weight"] == "write weight = -20"
-    assert told["interface"].startswith('write, for example, interfaces = ["eth0", "eth1"]; only if')
+    assert told["interface"].startswith('write interface = "eth0"')
     assert told["virtual_router_id"] == "write vrid = 51"
     assert told["priority"].startswith("write a whole number from 1 to 254")
     assert told["advert_int"] == "write advert_interval = 0.5"

@@ -6,7 +6,7 @@ from exavrrp.backoff import RETRIES
 from exavrrp.ports import PathsChanged
 from exavrrp.vrrp.router import Role
 from exavrrp.ways import MUTE_ADVERTS, SOURCE_ADVERTS
-from tests.ports import INTERVAL, LINKS, OTHER, PEER, given_active, given_backup, router
+from tests.ports import INTERVAL, LINKS, OTHER, PEER, Rig, given_active, given_backup, router
 
 
 def test_a_quiet_path_is_logged_and_copies_are_counted() -> None:
@@ -32,6 +32,15 @@ def test_a_source_that_comes_back_in_time_was_never_lost() -> None:
     rig.paths.sourceless = False
     rig.handle(PathsChanged()).after(INTERVAL)
     assert rig.role() is Role.ACTIVE
+
+
+def test_a_source_that_is_gone_with_its_interface_is_wanted_there() -> None:
+    lan = router(transport="multicast", interface="eth2", source="fe80::1", min_sessions=0)
+    rig = Rig(lan).start()
+    rig.paths.sourceless = True
+    rig.handle(PathsChanged()).after((SOURCE_ADVERTS + 0.1) * INTERVAL)
+    [detail] = rig.router().instance.faults.values()
+    assert detail == "the source fe80::1%eth2 is no address of this host any more; add it to eth2 again"
 
 
 def test_a_router_that_rejoins_while_cut_off_leaves_again_before_it_takes_over() -> None:

@@ -108,7 +108,7 @@ class Adverts:
 
     def _copies(self, priority: int) -> Iterator[Sent]:
         """Sends them; signed ones differ from each other, but not in the time that they tell."""
-        peers, signer = self._common.configuration.peers, self._signer
+        peers, signer = self._common.configuration.destinations, self._signer
         if signer is None:
             for peer in peers:
                 if (key := (priority, peer)) not in self._payloads:

@@ -115,6 +115,18 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Medium:
+    """The one interface that carries the adverts of a source, in both directions."""
+
+    interface: str
+    """its name"""
+    group: Address | None = None
+    """the multicast group that adverts go to; None: unicast"""
+    anybody: bool = False
+    """whether adverts of senders that are not named count, too"""
+
+
+@dataclass(frozen=True, slots=True)
 class Sent:
     """The result of sending one copy."""
 
@@ -157,7 +169,7 @@ class Transport(Protocol):
         """The counters since the transport was created."""
 
     def forget(self, index: int) -> None:
-        """Drop what is known of the interface with this index: it does not lead to a peer any more."""
+        """Drop what is known of the interface with this index: it does not lead to a peer any more, or is a new one."""
 
     def drain(self, until: float) -> Iterable[Arrival]:
         """Yield the packets that arrived until ``until`` (``Clock.time()``) and were not read yet, one at a time."""
@@ -166,12 +178,12 @@ class Transport(Protocol):
 class Transports(Protocol):
     """The transports of all our sources."""
 
-    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+    def set(self, peers: Mapping[Address, Collection[Address]], media: Mapping[Address, Medium]) -> None:
         """Have a transport for exactly these sources, each with its peers; the first call opens them.
 
-        A transport that stays keeps its counters, and loses no packet of a peer that stays. Packets that a removed peer
-        had already sent may still be reported. Raises ``OSError`` when a source cannot be used; nothing has changed
-        then.
+        ``media``: those of them whose adverts do not follow the routes. A transport that stays keeps its counters, and
+        loses no packet of a peer that stays. Packets that a removed peer had already sent may still be reported. Raises
+        ``OSError`` when a source cannot be used; nothing has changed then.
         """
 
     def __getitem__(self, source: Address) -> Transport:

@@ -9,13 +9,24 @@ Signed adverts have a time stamp. So this is where a wrong clock is detected, of
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from exavrrp.config import VirtualRouter as Configuration
-from exavrrp.ports import Arrival, LimitedLog, Severity
+from exavrrp.ports import Arrival, LimitedLog, Medium, Severity
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Authenticator, Marks, Sender, Verifier
-from exavrrp.vrrp.packet import AUTHENTICATION, Address, Advertisement, Datagram, Expectation, Malformed, Reason, decode
+from exavrrp.vrrp.packet import (
+    ANYBODY,
+    AUTHENTICATION,
+    Address,
+    Advertisement,
+    Datagram,
+    Expectation,
+    Malformed,
+    Reason,
+    decode,
+    unscoped,
+)
 
 CLOCK_SET = 0.5
 """Seconds by which the realtime clock may differ from the monotonic one between two adverts before it counts as
@@ -28,6 +39,24 @@ def sources(routers: Iterable[Configuration]) -> dict[Address, frozenset[Address
     for router in routers:
         assert router.source is not None, "load() was given the addresses on lo"
         found[router.source] = found.get(router.source, frozenset()) | frozenset(router.peers)
+    return found
+
+
+def media(routers: Iterable[Configuration]) -> dict[Address, Medium]:
+    """The interface of each source whose adverts are not routed.
+
+    Of two routers with different ones the first counts: who leaves takes precedence over who comes.
+    """
+    found: dict[Address, Medium] = {}
+    routed: set[Address] = set()
+    for router in routers:
+        assert router.source is not None, "load() was given the addresses on lo"
+        medium = router.medium
+        if medium is None:
+            routed.add(router.source)
+        elif router.source not in routed:
+            before = found.setdefault(router.source, medium)
+            found[router.source] = replace(before, anybody=before.anybody or medium.anybody)
     return found
 
 
@@ -93,11 +122,15 @@ class Reception:
         before, self._sources = self._sources, {}
         for source, peers in sources(router.configuration for router in routers).items():
             ours = {router.configuration.vrid: router for router in routers if router.configuration.source == source}
+            groups = {router.configuration.multicast for router in ours.values()}
+            named = {vrid: frozenset(router.configuration.peers) or ANYBODY for vrid, router in ours.items()}
             expectation = Expectation(
-                own=frozenset({source}),
-                vrids={vrid: frozenset(router.configuration.peers) for vrid, router in ours.items()},
-                peers=peers,
-                minimum_hop_limit=0 if max_hops is None else 255 - max_hops,
+                own=frozenset({unscoped(source)}),
+                vrids=named,
+                peers=ANYBODY if ANYBODY in named.values() else peers,
+                # A packet to a group never leaves its link, unless it is forged (RFC 9568 §5.1.1.3 and §5.1.2.3).
+                minimum_hop_limit=255 if groups != {None} else 0 if max_hops is None else 255 - max_hops,
+                group=next(iter(groups)),
             )
             policies = {vrid: router.policy for vrid, router in ours.items() if router.policy is not None}
             guard = before[source].guard if source in before else None  # it knows who was heard last

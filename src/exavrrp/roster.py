@@ -1,10 +1,11 @@
 """The virtual routers of a node: those of its configuration, and those that are leaving; pure.
 
 The first configuration is known before the node starts, and each port gets its first set at the start. A running node
-can be given another configuration. A virtual router is the same as before if its name, family, VRID and source are, and
-those of all members of its group. It continues, and only changed settings are applied (``VirtualRouter.configure``).
-Every other router leaves in its configured order, within a time limit. A new router that has anything in common with a
-leaving one (name, VRID and source, address, prefix) starts when that one is gone. At a stop all leave, and none starts.
+can be given another configuration. A virtual router is the same as before if its name, family, VRID, source and
+interface are, and those of all members of its group. It continues, and only changed settings are applied
+(``VirtualRouter.configure``). Every other router leaves in its configured order, within a time limit. A new router that
+has anything in common with a leaving one (name, VRID and source, address, prefix) starts when that one is gone. At a
+stop all leave, and none starts.
 
 ``Roster`` owns the list of routers. It hands each port the set that all of them need: first the union of old and new,
 and a smaller one when the leaving routers are gone. It must not know why a node starts or ends.
@@ -24,7 +25,7 @@ from exavrrp.elections import Elections, Record, Team
 from exavrrp.fitness import Fitness, used_checks
 from exavrrp.leftovers import Leftovers
 from exavrrp.notes import Notes
-from exavrrp.reception import Reception, sources
+from exavrrp.reception import Reception, media, sources
 from exavrrp.routes import Network, Route
 from exavrrp.virtual_router import Shared, VirtualRouter
 from exavrrp.vrrp import auth
@@ -117,7 +118,9 @@ def _teams(configuration: Configuration) -> dict[str, list[RouterConfiguration]]
 
 
 def _identities(team: Iterable[RouterConfiguration]) -> set[tuple[object, ...]]:
-    return {(router.name, router.family, router.vrid, router.source) for router in team}
+    return {
+        (one.name, one.family, one.vrid, one.source, one.transport, one.medium and one.medium.interface) for one in team
+    }
 
 
 def _all(configuration: Configuration, leaving: Iterable[Team]) -> list[RouterConfiguration]:
@@ -208,7 +211,7 @@ class Roster:
         ``others``: routes that must stay known because they are withdrawn later. Raises OSError, ValueError.
         """
         given, routers = self._given, _all(configuration, leaving)
-        given.transports.set(sources(routers))
+        given.transports.set(sources(routers), media(routers))
         given.paths.set(dict.fromkeys(router.interfaces for router in routers))
         self._own(configuration, leaving, others)
         given.marks.set(flows(routers))

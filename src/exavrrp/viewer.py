@@ -397,7 +397,7 @@ def _paths(
     router: VirtualRouter, address: Address, heard: Peer | None, now: float, *, known: bool, active: bool
 ) -> Iterable[PathView]:
     """Those that lead to the peer, and then those over which it was heard without that."""
-    leading = {link.index: link.name for link in router.ways.links.get(address, ())}
+    leading = {link.index: link.name for link in router.ways.leading_to(address)}
     counts, paths = ({}, {}) if heard is None else (heard.counts, heard.paths)
     for index in dict.fromkeys((*leading, *counts)):
         path = paths.get(index)

@@ -178,7 +178,8 @@ class VirtualRouter:
             self.adverts.counts["received-priority-zero"] += 1
         else:
             self.ways.heard_at = arrival.at
-        heard = events.Heard(self.name, source, advertisement, arrival.interface, self.ways.expected[source])
+        expected = self.ways.expected_from(source)
+        heard = events.Heard(self.name, source, advertisement, arrival.interface, expected)
         self.common.tell(heard, arrival.at)
         if self.instance.router.role is not Role.ACTIVE:
             self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
@@ -261,7 +262,8 @@ class VirtualRouter:
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self.ways.path_changed(peer, index, quiet=isinstance(effect, PathQuiet))
             case Notice(discrepancy, source, detail):
-                key = (self.name, discrepancy, source)
+                named = source in self.configuration.peers  # each key takes memory, and senders can be forged
+                key = (self.name, discrepancy, source if named else None)
                 self.common.log.limited(key, Severity.WARNING, discrepancy, router=self.name, detail=detail)
             case _:
                 assert_never(effect)

@@ -48,7 +48,7 @@ class Ways:
     def configure(self, paths: Paths) -> None:
         """The configuration may have other peers, and ``paths`` may use other interfaces."""
         self._paths = paths
-        peers = self._common.configuration.peers
+        peers = self._common.configuration.destinations
         self.links = {peer: links for peer, links in self.links.items() if peer in peers}
         self.expected = {peer: indexes for peer, indexes in self.expected.items() if peer in peers}
         self.look()
@@ -64,7 +64,7 @@ class Ways:
         """Read the routes again."""
         configuration = self._common.configuration
         assert configuration.source is not None
-        for peer in configuration.peers:
+        for peer in configuration.destinations:
             links = self._paths.toward(peer, configuration.source)
             if links != self.links.get(peer):
                 for gone in (one for one in self.links.get(peer, ()) if one not in links):
@@ -96,8 +96,9 @@ class Ways:
     def _report_lost_source(self) -> None:
         """Without its source a Backup receives nothing, and would become Active too."""
         if Fault.ADVERTS not in self._common.instance.faults:
-            source = self._common.configuration.source
-            self.fail(f"the source {source} is no address of this host any more; add it to lo again")
+            source, medium = self._common.configuration.source, self._common.configuration.medium
+            where = "lo" if medium is None else medium.interface
+            self.fail(f"the source {source} is no address of this host any more; add it to {where} again")
 
     def _report_cut_off(self) -> None:
         """A Backup that is cut off would take over, bind its addresses, and only then find that it can send no advert.
@@ -138,6 +139,14 @@ class Ways:
         return quiet and self._is_connected()
 
     # What arrives over them
+
+    def leading_to(self, peer: Address) -> tuple[Link, ...]:
+        """The interfaces over which adverts of ``peer`` are expected."""
+        return self.links.get(self._common.configuration.multicast or peer, ())
+
+    def expected_from(self, peer: Address) -> tuple[int, ...]:
+        """Their indexes."""
+        return self.expected[self._common.configuration.multicast or peer]
 
     def path_changed(self, peer: Address, index: int, *, quiet: bool) -> None:
         """Adverts of ``peer`` arrive no longer over the interface with this index (``quiet``), or again."""

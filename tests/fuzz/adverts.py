@@ -10,6 +10,8 @@ from ipaddress import IPv6Address, ip_address
 from exavrrp.system.wire import read_ipv4_ancillary, read_ipv6_ancillary
 from exavrrp.vrrp import auth
 from exavrrp.vrrp.packet import (
+    ANYBODY,
+    GROUPS,
     Address,
     Advertisement,
     Datagram,
@@ -37,11 +39,15 @@ def packet(data: bytes) -> None:
             assert len(datagram.payload) <= len(data) - 20
         else:
             family = 4 if kind < 6 else 6
-            datagram = Datagram(PEERS[family], OURS[family], choices.number(256), choices.rest())
+            hops = choices.number(256)
+            destination = GROUPS[family] if hops % 2 else OURS[family]
+            datagram = Datagram(PEERS[family], destination, hops, choices.rest())
         if kind % 2:
             datagram = _summed(datagram)
         source, vrids = datagram.source, Choices(datagram.payload[1:2]).number(256)
         expectation = Expectation(frozenset(OURS.values()), {vrids: frozenset([source])}, frozenset([source]), 1)
+        if datagram.destination in GROUPS.values():
+            expectation = replace(expectation, vrids={vrids: ANYBODY}, peers=ANYBODY, group=datagram.destination)
         parsed = parse(datagram)
         advert = decode(datagram, expectation)
     except Malformed as malformed:

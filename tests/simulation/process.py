@@ -221,7 +221,7 @@ class SimulatedTransports(dict[Address, SimulatedTransport]):
         self[source] = SimulatedTransport(self._process, source)
         return self[source]
 
-    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+    def set(self, peers: Mapping[Address, Collection[Address]], media: Mapping[Address, ports.Medium]) -> None:
         for source in [one for one in self if one not in peers]:
             del self[source]
         for source in peers:

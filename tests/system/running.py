@@ -200,13 +200,14 @@ class Copy:
     addresses: int
     """how many it lists"""
     destination: str
+    hop_limit: int = 255
 
 
 class Sniffer:
     """Captures every copy of every advert that a namespace receives, with the kernel's timestamp."""
 
     _SO_TIMESTAMPNS, _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 35, 26, 33
-    _PACKET_HOST = 0
+    _PACKET_HOST, _PACKET_MULTICAST, _PACKET_OTHERHOST = 0, 2, 3
 
     def __init__(self, host: Namespace) -> None:
         with host:
@@ -250,14 +251,16 @@ class Sniffer:
 
     def _read_one(self) -> None:
         data, ancillary, _, (interface, _, kind, *_) = self._socket.recvmsg(4096, 256)
-        if kind != self._PACKET_HOST:
+        if kind not in (self._PACKET_HOST, self._PACKET_MULTICAST, self._PACKET_OTHERHOST):
             return  # an outgoing packet
         seconds, nanoseconds = next(struct.unpack("=qq", value) for _, _, value in ancillary)
         header = 40 if data[0] >> 4 == 6 else (data[0] & 15) * 4
         ends = (data[8:24], data[24:40]) if header == 40 else (data[12:16], data[16:20])
         source, destination = (str(ip_address(end)) for end in ends)
         _, vrid, priority, count = data[header : header + 4]
-        self._copies.append(Copy(seconds + nanoseconds / 1e9, interface, source, vrid, priority, count, destination))
+        hops = data[7] if header == 40 else data[8]
+        when = seconds + nanoseconds / 1e9
+        self._copies.append(Copy(when, interface, source, vrid, priority, count, destination, hops))
 
     def wait(self, count: int, source: str, via: str | None = None, since: float = 0.0, **fields: int) -> list[Copy]:
         """The first ``count`` such copies, with these ``fields``."""

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.copies import TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
+from exavrrp.vrrp.copies import MOST_PEERS, TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import Address, Advertisement
 
 PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
@@ -55,6 +55,16 @@ def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
     assert copies.heard(PEER, advert(1), EAST, BOTH, 60) == []
     assert copies.heard(PEER, advert(1), EAST, BOTH, 61) == []
     assert copies.heard(PEER, advert(1), WEST, BOTH, 61) == []
+
+
+def test_forged_senders_take_no_memory_for_ever() -> None:
+    copies = Copies()
+    for number in range(MOST_PEERS + 10):
+        copies.heard(PEER + number, advert(1), EAST, (EAST,), number)
+        copies.heard(OTHER - 100, advert(1), EAST, (EAST,), number + 0.5)
+    assert len(copies.peers) == MOST_PEERS
+    assert OTHER - 100 in copies.peers, "who is heard again and again stays"
+    assert PEER not in copies.peers, "and who was heard longest ago goes"
 
 
 def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after() -> None:

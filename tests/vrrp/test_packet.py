@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 
 from exavrrp.vrrp.auth import Flow, Key, Mode, Policy, Sequence, Verifier
 from exavrrp.vrrp.packet import (
+    ANYBODY,
+    GROUPS,
     OPEN,
     Address,
     Advertisement,
@@ -32,6 +34,7 @@ from exavrrp.vrrp.packet import (
     encode,
     parse,
     strip_ipv4,
+    unscoped,
 )
 
 CAPTURES = Path(__file__).parent / "captures"
@@ -321,6 +324,28 @@ def test_the_hop_limit_counts_from_the_minimum(family: int) -> None:
     assert decode(replace(datagram, hop_limit=255), receiver(family))
     unless_asked_for = willing(PEER[family], 7)
     assert decode(replace(datagram, hop_limit=0), unless_asked_for)
+
+
+@families
+def test_a_multicast_router_hears_whoever_sends_to_its_group_on_its_link(family: int) -> None:
+    draft = replace(DRAFTS[family], destination=GROUP[family])
+    expectation = Expectation(frozenset({OWN[family]}), {7: ANYBODY}, ANYBODY, 255, GROUPS[family])
+    assert GROUPS[family] == GROUP[family]
+    datagram = replace(draft.datagram(), hop_limit=255)
+    stranger = replace(draft, source=NON_PEER[family], hop_limit=255).datagram()
+    for one in (datagram, stranger):
+        assert decode(one, expectation).vrid == 7
+    assert rejection(replace(draft, source=OWN[family]).datagram(), expectation) is Reason.OWN_ADDRESS
+    assert rejection(DRAFTS[family].datagram(), expectation) is Reason.MULTICAST, "unicast, to us alone"
+    assert rejection(replace(datagram, hop_limit=254), expectation) is Reason.HOP_LIMIT
+    only = replace(expectation, vrids={7: frozenset({PEER[family]})}, peers=frozenset({PEER[family]}))
+    assert decode(datagram, only).vrid == 7
+    assert rejection(stranger, only) is Reason.UNKNOWN_SOURCE
+
+
+def test_packets_have_no_scope() -> None:
+    assert unscoped(ip_address("fe80::1%eth0")) == ip_address("fe80::1") != ip_address("fe80::1%eth0")
+    assert [unscoped(one) for one in (PEER[4], PEER[6])] == [PEER[4], PEER[6]]
 
 
 @families

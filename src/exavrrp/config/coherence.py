@@ -20,7 +20,7 @@ from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Level, Network, host_route
 from exavrrp.takeover import Takeover
 from exavrrp.vrrp.auth import Mode
-from exavrrp.vrrp.packet import OWNER, Address
+from exavrrp.vrrp.packet import OWNER, Address, unscoped
 
 HASTY = 0.05
 """Seconds. Adverts that are sent more often than this ask more of a busy host's scheduler than it promises."""
@@ -42,8 +42,10 @@ def contradictions(document: Document, agent: Agent, routers: tuple[VirtualRoute
     _addresses_held_twice(document, routers)
     _prefixes_announced_twice(document, routers)
     _elections_held_twice(document, routers)
+    _carried_twice(document, routers)
     for router in routers:
         _run_twice(document, router)
+        _signed_by_anybody(document, router)
         _misordered(document, ("virtual_router", router.name, "bgp"), router)
         _not_carried(document, ("virtual_router", router.name), router)
 
@@ -93,7 +95,8 @@ def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualR
     for router in routers:
         inherited = ("virtual_router", router.name, "peers") not in document
         holder: Keys = ("agent", "peers") if inherited else ("virtual_router", router.name, "peers")
-        for source in {*agent.sources, router.source}.intersection(router.peers):
+        own = {*agent.sources, *([] if router.source is None else [unscoped(router.source)])}
+        for source in own.intersection(router.peers):
             document.problem(holder, f"holds {source}, a source of this node; list the other nodes only")
 
 
@@ -155,6 +158,31 @@ def _elections_held_twice(document: Document, routers: tuple[VirtualRouter, ...]
                 f"is {router.vrid}, as in {dotted(('virtual_router', holder))}, with the same family and source;"
                 " write another number",
             )
+
+
+def _carried_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
+    """A source has one set of sockets, which are bound to one interface or to none."""
+    first: dict[Address, VirtualRouter] = {}
+    for router in routers:
+        if router.source is None:
+            continue
+        other = first.setdefault(router.source, router)
+        ours, theirs = ((one.transport, one.medium and one.medium.interface) for one in (router, other))
+        if ours != theirs:
+            document.problem(
+                ("virtual_router", router.name, "source"),
+                f"is {router.source}, as in {dotted(('virtual_router', other.name))}, whose adverts take another way"
+                f" (transport, interface); write another source in one of them",
+            )
+
+
+def _signed_by_anybody(document: Document, router: VirtualRouter) -> None:
+    """A replayed advert is known by the last number of its sender, which has to be kept."""
+    if router.authentication is not None and router.multicast is not None and not router.peers:
+        document.problem(
+            ("virtual_router", router.name, "peers"),
+            "is missing, but authentication has to know who may send; write the other nodes' addresses",
+        )
 
 
 def _run_twice(document: Document, router: VirtualRouter) -> None:

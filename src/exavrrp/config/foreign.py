@@ -92,10 +92,16 @@ def each(words: str, counterpart: Counterpart) -> dict[str, Counterpart]:
 
 NO_ARP = nothing("there is no gratuitous ARP or ND in a routed network; routers learn from BGP who serves")
 NO_LINK = nothing(
-    "adverts follow the routes to the peers, over every uplink; no virtual router belongs to one interface"
+    'adverts follow the routes to the peers, over every uplink; a virtual router with transport = "unicast" or'
+    ' "multicast" names its interface'
 )
 NO_MAC = nothing("there is no virtual MAC address in a routed network; the address is bound to lo")
-NO_MULTICAST = such(ROUTER, 'peers = ["2001:db8:ff::12"]', "adverts go by unicast to these alone")
+ONE_GROUP = such(
+    ROUTER,
+    'transport = "multicast"',
+    "adverts go to 224.0.0.18 or ff02::12, always",
+    (Line(ROUTER, 'interface = "eth0"'), Line(ROUTER, 'source = "fe80::11"')),
+)
 NO_MAIL = nothing("a program of notify can send mail")
 NO_LVS = nothing("exavrrp balances no load; keep keepalived or ipvsadm for IPVS")
 NO_FILTER = nothing("packets of who is no peer are dropped without nftables, iptables or ipsets")
@@ -168,7 +174,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         nothing("the log says when a check changes, and exavrrp status why a node cannot serve"),
     ),
     "router_id": nothing("adverts name nobody, and ExaBGP has a router-id of its own in exabgp.conf"),
-    **each("vrrp_mcast_group4 vrrp_mcast_group6 mcast_dst_ip", NO_MULTICAST),
+    **each("vrrp_mcast_group4 vrrp_mcast_group6 mcast_dst_ip", ONE_GROUP),
     "default_interface": NO_LINK,
     **each("lvs_sync_daemon lvs_timeouts lvs_flush lvs_flush_on_stop", NO_LVS),
     **each(
@@ -257,7 +263,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
     # Virtual routers
     "state": nothing("every node starts as Backup, and the highest priority serves"),
     **each(
-        "virtual_router.interface agent.interface",
+        "agent.interface",
         such(
             ROUTER,
             'interfaces = ["eth0", "eth1"]',

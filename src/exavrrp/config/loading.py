@@ -13,7 +13,7 @@ from exavrrp.config import coherence, kinds, schema, services
 from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.files import beside
 from exavrrp.config.opening import TABLES, opened
-from exavrrp.config.settings import Configuration, VirtualRouter
+from exavrrp.config.settings import Configuration, Transport, VirtualRouter
 from exavrrp.config.tables import agent, authentication, check, virtual_router
 from exavrrp.config.tables.authentication import Reader
 from exavrrp.config.tables.check import PreflightError
@@ -157,7 +157,10 @@ def _with_sources(
 
 
 def _lacks_source(document: Document, virtual_router: VirtualRouter) -> bool:
-    return virtual_router.source is None and document.sound(("virtual_router", virtual_router.name, "source"))
+    routed = virtual_router.transport is Transport.ROUTED  # on one interface, another address is meant
+    return (
+        routed and virtual_router.source is None and document.sound(("virtual_router", virtual_router.name, "source"))
+    )
 
 
 def _usable(address: Address) -> bool:

@@ -198,6 +198,14 @@ def routed(text: str) -> Address:
     return found
 
 
+def scoped(source: Address, interface: str) -> Address:
+    """A link-local address of ours, with the interface that it is on."""
+    try:
+        return IPv6Address(f"{source}%{interface}")
+    except ValueError:
+        raise ValueError("this cannot be the scope of a link-local address; write another interface") from None
+
+
 def virtual(text: str) -> Address:
     """A virtual address: routed, with no length or that of a host."""
     head, slash, length = text.partition("/")

@@ -306,6 +306,11 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Literal[0, "forever"],
         Meta(description='0 (never a source of the host\'s own connections) or "forever"'),
     ] = 0
+    transport: Annotated[
+        Literal["routed", "unicast", "multicast"],
+        Meta(description='"routed" (over every uplink), or "unicast" or "multicast" on one interface'),
+    ] = "routed"
+    interface: Interface | None = None
     source: AddressText | None = None
     peers: Peers | None = None
     interfaces: Interfaces | None = None

@@ -6,6 +6,7 @@ complete without its agent. What a check asks stands in ``kinds``. This file mus
 """
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from math import ceil
 from typing import Literal
 
@@ -14,13 +15,25 @@ from exavrrp.config.diagnosis import Problem
 from exavrrp.config.kinds import File, Probe
 from exavrrp.health import CheckState, Initial
 from exavrrp.neighbors import Session
+from exavrrp.ports import Medium
 from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
 from exavrrp.sessions import Requirement
 from exavrrp.takeover import RoutePolicy
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp import auth, router
-from exavrrp.vrrp.packet import Address, Ipv4Checksum
+from exavrrp.vrrp.packet import GROUPS, Address, Ipv4Checksum
+
+
+class Transport(StrEnum):
+    """How adverts reach the other nodes."""
+
+    ROUTED = "routed"
+    """by unicast, a copy over every next hop of the route to each peer"""
+    UNICAST = "unicast"
+    """by unicast to each peer, through one interface"""
+    MULTICAST = "multicast"
+    """to whoever is on the link of one interface (RFC 9568 §5.1)"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +143,14 @@ class VirtualRouter:
     """all of one family; those that adverts list come first, at least one; all are bound while it serves, or none is"""
     announce: tuple[Network, ...]
     """what ExaBGP announces, of that family: prefixes with at least one of the addresses in each; empty: nothing"""
+    transport: Transport
     source: Address | None
-    """of that family; None only if ``load`` was not told the addresses on lo"""
+    """of that family; None only if ``load`` was not told the addresses on lo; if it is link-local, the scope says
+    where"""
     peers: tuple[Address, ...]
-    """of that family, at least one"""
+    """of that family, at least one; or none, which means anybody, where adverts are multicast"""
     interfaces: tuple[str, ...] | None
-    """None: any interface that a route to a peer uses"""
+    """None: any interface that a route to a peer uses; a single one unless adverts are routed"""
     preempt: bool
     preempt_delay: float
     """seconds"""
@@ -217,13 +232,30 @@ class VirtualRouter:
         return tuple(dict.fromkeys((*self.announce, *hosts)))
 
     @property
+    def multicast(self) -> Address | None:
+        """The multicast group that adverts go to; None: they are unicast."""
+        return GROUPS[self.family] if self.transport is Transport.MULTICAST else None
+
+    @property
+    def destinations(self) -> tuple[Address, ...]:
+        """Where adverts are sent to."""
+        return self.peers if self.multicast is None else (self.multicast,)
+
+    @property
+    def medium(self) -> Medium | None:
+        """The interface that carries its adverts; None: they are routed."""
+        if self.transport is Transport.ROUTED or self.interfaces is None:
+            return None
+        return Medium(self.interfaces[0], self.multicast, anybody=not self.peers)
+
+    @property
     def place(self) -> int:
         """Of this node among it and its peers, by address and from 0; the source must be known.
 
-        Of nodes whose lists of peers agree no two have the same one.
+        Of nodes whose lists of peers agree no two have the same one. Without such a list it is the address itself.
         """
         assert self.source is not None
-        return sum(int(peer) < int(self.source) for peer in self.peers)
+        return sum(int(peer) < int(self.source) for peer in self.peers) if self.peers else int(self.source)
 
     def election(self) -> router.Settings:
         """The settings of its election; the source must be known."""

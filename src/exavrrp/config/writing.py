@@ -9,6 +9,7 @@ from exavrrp.config.diagnosis import quoted
 from exavrrp.config.settings import Authentication, Check, Configuration, Credential, Inline, KeyFile
 from exavrrp.routes import Attributes
 from exavrrp.takeover import RoutePolicy
+from exavrrp.vrrp.packet import unscoped
 
 
 def effective(configuration: Configuration) -> str:
@@ -20,8 +21,11 @@ def effective(configuration: Configuration) -> str:
     tables[0] += "" if configuration.agent.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
     for router in configuration.routers:
         header = f"virtual_router.{_key(router.name)}"
-        without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for")
-        tables.append(_table(header, router, without))
+        without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for", "source")
+        medium = router.medium
+        tables.append(_table(header, router, without if medium is None else (*without, "interfaces")))
+        tables[-1] += "" if medium is None else f"interface = {_toml(medium.interface)}\n"
+        tables[-1] += "" if router.source is None else f"source = {_toml(unscoped(router.source))}\n"
         tables[-1] += f"addresses = {_toml(router.listed)}\nunlisted_addresses = {_toml(router.unlisted)}\n"
         tables[-1] += f"bind = {_toml(bool(router.on_lo))}\nannounce = {_toml(bool(router.announce))}\n"
         if router.family == 6 and router.on_lo:

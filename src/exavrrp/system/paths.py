@@ -263,6 +263,8 @@ def is_here(source: Address) -> bool:
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(source), 0))
+    except socket.gaierror:
+        return False  # the interface of a link-local address is not there
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True

@@ -8,9 +8,11 @@ import asyncio
 import errno
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from exavrrp.ports import Arrival, Log
+from exavrrp.ports import Arrival, Log, Medium
 from exavrrp.system.wire import Wire
 from exavrrp.vrrp.packet import Address, Reason
+
+_ALL_ROUTED: Mapping[Address, Medium] = {}
 
 
 class Transports:
@@ -44,18 +46,21 @@ class Transports:
         """Opens nothing yet; ``set`` does."""
         self._loop = loop
 
-    def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
+    def set(self, peers: Mapping[Address, Collection[Address]], media: Mapping[Address, Medium] = _ALL_ROUTED) -> None:
         """Opens wires for exactly these sources, each with its peers, and closes all others (``ports.Transports``).
 
-        Raises ``OSError``; then nothing has changed.
+        One with another medium is closed, and opened again. Raises ``OSError``; then nothing has changed but that.
         """
         assert self._loop is not None
+        for source in [one for one in self._sources if one in peers and self[one].medium != media.get(one)]:
+            self[source].close()
+            self._sources = tuple(one for one in self._sources if one != source)
         opened: list[Wire] = []
         admitted: list[tuple[Wire, frozenset[Address]]] = []
         unfiltered = {source for source, wire in self.items() if not wire.filtered}
         try:
             for source in [one for one in peers if one not in self._sources]:
-                self._open(self[source], self._loop, peers[source])
+                self._open(self[source], self._loop, peers[source], media.get(source))
                 opened.append(self[source])
             for source in self._sources:
                 if source in peers:
@@ -71,7 +76,7 @@ class Transports:
             self._wires.pop(source).close()
         self._sources = tuple(peers)
         for source, wire in self.items():
-            if not wire.filtered and source not in unfiltered:
+            if not wire.filtered and not wire.heeds_anybody and source not in unfiltered:
                 detail = f"{len(wire.peers)} peers are more than a filter of the kernel holds (see net.core.optmem_max)"
                 self._log.warning("filter-failed", source=str(source), detail=detail)
 
@@ -80,11 +85,14 @@ class Transports:
         for wire in self._wires.values():
             wire.close()
 
-    def _open(self, wire: Wire, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
+    def _open(
+        self, wire: Wire, loop: asyncio.AbstractEventLoop, peers: Collection[Address], medium: Medium | None
+    ) -> None:
         """Raises ``OSError``, whose text names the remedy."""
         try:
-            wire.open(loop, peers)
+            wire.open(loop, peers, medium)
         except OSError as error:
-            detail = f"cannot send adverts from {wire.source}: {error.strerror}"
-            remedy = "; add it to lo, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
+            where = "lo" if medium is None else medium.interface
+            detail = f"cannot send adverts from {wire.source}: {error.strerror or error}"
+            remedy = f"; add it to {where}, or correct the source" if error.errno == errno.EADDRNOTAVAIL else ""
             raise OSError(error.errno, detail + remedy) from error

@@ -25,6 +25,10 @@ is bound. A filter drops everything that the kernel would deliver to a sending s
 needed, and again after every failure and when the interface of that name has another index: the error for a deleted
 interface depends on the family and on the routes that were deleted with it.
 
+**One interface.** Where adverts do not follow the routes (``ports.Medium``), the receiving socket is bound to the
+interface, too, and for multicast to the group, which it joins, instead of the source. The kernel binds it to the index
+of the interface, so it is opened again when an interface of that name has another one (``forget``).
+
 The peers may change while packets arrive (``admit``): the kernel replaces a filter between two packets, and the sockets
 stay open.
 
@@ -43,7 +47,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from exavrrp.ports import ANY, Arrival, Counters, Link, Sent
+from exavrrp.ports import ANY, Arrival, Counters, Link, Medium, Sent
 from exavrrp.system import filters
 from exavrrp.vrrp.packet import PROTOCOL, Address, Datagram, Malformed, Reason, strip_ipv4
 
@@ -59,6 +63,8 @@ _DRAIN = 2048
 RECEIVE_BUFFER = 512 * 1024
 """Bytes of the receive buffer that are requested. An advert takes about 1 KiB of it: room for the adverts that arrive
 while this process stands still."""
+_REOPEN = 0.5
+"""Seconds between two attempts to open the receiving socket again: an interface may come before its address."""
 _PAUSE = 1.0
 """Seconds between two reads of the packets from non-peers: shorter than the rate limit of the log."""
 _LARGEST = 8192
@@ -91,7 +97,7 @@ class _Sender:
 
 
 class Wire:
-    """All adverts from and to one source address.
+    """All adverts from and to one source address, or to a multicast group on its link.
 
     ``receive`` is called with every packet of ``peers``, and a few of other sources, that has a valid IP header.
     ``rejected`` is called for every other packet, with the reason and the source (None if unknown). Both are called
@@ -121,6 +127,11 @@ class Wire:
         self._senders: dict[str, _Sender] = {}
         self._drained = -math.inf
         """``loop.time()`` when the last drain began"""
+        self._medium: Medium | None = None
+        self._index = 0
+        """of the interface of ``_medium``, to which the receiving socket is bound"""
+        self._next_open: asyncio.TimerHandle | None = None
+        """when a receiving socket that could not be opened again is tried"""
 
     @property
     def counters(self) -> Counters:
@@ -134,7 +145,17 @@ class Wire:
     @property
     def filtered(self) -> bool:
         """Whether the kernel filters by source. It does unless there are more peers than a filter can hold."""
-        return self._others is not None
+        return self._others is not None or self._socket is None
+
+    @property
+    def medium(self) -> Medium | None:
+        """The interface that it is bound to; None: it follows the routes."""
+        return self._medium
+
+    @property
+    def heeds_anybody(self) -> bool:
+        """Whether packets of any source are accepted."""
+        return self._medium is not None and self._medium.anybody
 
     @property
     def peers(self) -> frozenset[Address]:
@@ -145,13 +166,24 @@ class Wire:
         """The descriptor of the socket that receives from peers; -1 while the wire is closed."""
         return -1 if self._socket is None else self._socket.fileno()
 
-    def open(self, loop: asyncio.AbstractEventLoop, peers: Collection[Address]) -> None:
-        """Starts to receive what ``peers`` send.
+    def open(self, loop: asyncio.AbstractEventLoop, peers: Collection[Address], medium: Medium | None = None) -> None:
+        """Starts to receive what ``peers`` send, over any interface or over that of ``medium`` alone.
 
-        Raises ``OSError``: ``EADDRNOTAVAIL`` when this host does not have the source, ``EPERM`` without CAP_NET_RAW.
+        Without that interface it begins when there is one of that name. Raises ``OSError``: ``EADDRNOTAVAIL`` when this
+        host does not have the source, ``EPERM`` without CAP_NET_RAW.
         """
         self._loop = loop
         self._peers = frozenset(peers)
+        self._medium = medium
+        if medium is None or _index_of(medium.interface):
+            self._open_receivers(loop)
+        else:
+            self._follow_interface(medium.interface)
+
+    def _open_receivers(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises ``OSError``; then none is open."""
+        if self._medium is not None:
+            self._index = _index_of(self._medium.interface)
         receiver = self._receiver(RECEIVE_BUFFER)
         try:
             self._others = self._filter_by_source(receiver)
@@ -167,10 +199,11 @@ class Wire:
 
         Packets that other sources sent before may still be received. Raises ``OSError``; then nothing has changed.
         """
-        assert self._socket is not None
         before, self._peers = self._peers, frozenset(peers)
-        if self._peers == before:
+        if self._peers == before or self.heeds_anybody:
             return
+        if self._socket is None:
+            return  # its interface is away
         try:
             if self._others is None:
                 self._others = self._filter_by_source(self._socket)
@@ -206,6 +239,11 @@ class Wire:
         """Closes all sockets. May be called twice, and from within a callback."""
         for name in tuple(self._senders):
             self._drop(name)
+        if self._next_open is not None:
+            self._next_open.cancel()
+        self._close_receivers()
+
+    def _close_receivers(self) -> None:
         if self._next_read is not None:
             self._next_read.cancel()
         self._counters = self.counters
@@ -243,6 +281,22 @@ class Wire:
         """Closes the sending socket of an interface that is gone."""
         for name in [name for name, sender in self._senders.items() if name != ANY and sender.index == index]:
             self._drop(name)
+        if self._medium is not None and self._loop is not None:
+            self._follow_interface(self._medium.interface)
+
+    def _follow_interface(self, name: str) -> None:
+        """Have the receiving socket bound to the interface that has this name now."""
+        assert self._loop is not None
+        if self._next_open is not None:
+            self._next_open.cancel()
+            self._next_open = None
+        if self._socket is not None and _index_of(name) == self._index:
+            return
+        self._close_receivers()
+        try:
+            self._open_receivers(self._loop)
+        except OSError:
+            self._next_open = self._loop.call_later(_REOPEN, self._follow_interface, name)
 
     def _copy(self, payload: bytes, peer: Address, index: int, name: str) -> Sent:
         try:
@@ -275,9 +329,13 @@ class Wire:
                 sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
             if self._family == socket.AF_INET:
                 sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, HOP_LIMIT)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOP_LIMIT)
+                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
                 sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, CLASS_SELECTOR_6)
             else:
                 sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOP_LIMIT)
+                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
+                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
                 sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, CLASS_SELECTOR_6)
             # After IP_TOS, which sets a priority of its own.
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _TC_PRIO_CONTROL)
@@ -288,7 +346,7 @@ class Wire:
         return sender
 
     def _receiver(self, buffer: int) -> socket.socket:
-        """A socket bound to our source, with a filter that accepts nothing yet."""
+        """A socket bound to our source (or group and interface), with a filter that accepts nothing yet."""
         receiver = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
             filters.attach(receiver, filters.NOTHING)
@@ -299,7 +357,7 @@ class Wire:
             else:
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
                 receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
-            receiver.bind((str(self.source), 0))
+            self._bind(receiver, self._medium)
             # Between socket() and the filter it received everything that was sent to any address of this host.
             with contextlib.suppress(BlockingIOError):
                 while True:
@@ -309,8 +367,29 @@ class Wire:
             raise
         return receiver
 
+    def _bind(self, receiver: socket.socket, medium: Medium | None) -> None:
+        """Has it receive what is meant for our source, or for the group on our interface. Raises ``OSError``."""
+        if medium is not None:
+            receiver.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, medium.interface.encode() + b"\0")
+        if medium is None or medium.group is None:
+            receiver.bind((str(self.source), 0))
+        elif self._family == socket.AF_INET:
+            receiver.bind((str(medium.group), 0))
+            joined = struct.pack("=4s4si", medium.group.packed, bytes(4), self._index)  # struct ip_mreqn, ip(7)
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, joined)
+        else:
+            receiver.bind((str(medium.group), 0, 0, self._index))
+            joined = struct.pack("=16si", medium.group.packed, self._index)  # struct ipv6_mreq, ipv6(7)
+            receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, joined)
+
     def _filter_by_source(self, receiver: socket.socket) -> socket.socket | None:
-        """Has ``receiver`` accept peers only; the socket for non-peers, or None where the filter would be too long."""
+        """Has ``receiver`` accept peers only; the socket for non-peers, or None where the filter would be too long.
+
+        None, too, where anybody may be a peer.
+        """
+        if self.heeds_anybody:
+            filters.attach(receiver, filters.EVERYTHING)
+            return None
         others = self._receiver(0)
         try:
             filters.attach(others, filters.outside(self._peers))
@@ -440,6 +519,14 @@ def _dropped(receiver: socket.socket) -> int:
     """How many packets the kernel has dropped because the buffer was full (SO_MEMINFO, since Linux 4.12)."""
     number: int = _MEMINFO.unpack(receiver.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO.size))[_DROPS_AT]
     return number
+
+
+def _index_of(interface: str) -> int:
+    """Of the interface of this name; 0 if there is none."""
+    try:
+        return socket.if_nametoindex(interface)
+    except OSError:
+        return 0
 
 
 def _error_name(number: int) -> str:

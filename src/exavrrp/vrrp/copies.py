@@ -23,6 +23,10 @@ WINDOW = 600
 """Adverts over which losses are counted on each path: a minute of them at 100 ms."""
 
 
+MOST_PEERS = 255
+"""Peers that are remembered, as many as a configuration can name: where it names none, senders can be forged."""
+
+
 @dataclass(frozen=True, slots=True)
 class PathQuiet:
     """Adverts of ``peer`` arrive, but none through ``interface`` any more."""
@@ -127,6 +131,8 @@ class Copies:
         """
         known = self.peers.get(peer)
         if known is None:
+            if len(self.peers) >= MOST_PEERS:
+                del self.peers[min(self.peers, key=lambda one: self.peers[one].heard)]
             known = self.peers[peer] = Peer(advertisement, now)
         known.advertisement = advertisement
         timeout = TOLERANCE * (advertisement.centiseconds / 100)

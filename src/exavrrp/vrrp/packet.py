@@ -17,7 +17,7 @@ covers the whole payload. The IPv4 checksum does not.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -39,6 +39,9 @@ OWNER = 255
 
 LONGEST_INTERVAL = 0x0FFF
 """Largest Max Advertise Interval, in centiseconds: a field of 12 bits (RFC 9568 §5.2.7) below 4 reserved ones."""
+
+GROUPS: Mapping[int, Address] = {4: IPv4Address("224.0.0.18"), 6: IPv6Address("ff02::12")}
+"""By IP version, the destination of multicast adverts (RFC 9568 §5.1.1.2 and §5.1.2.2)."""
 
 CHECKSUM_AT = 6
 """Offset of the two checksum bytes in the message (RFC 9568 §5.2)."""
@@ -148,12 +151,28 @@ class Expectation:
 
     own: frozenset[Address]
     """our own sources: an advert that comes from one of them is a loop or a forgery"""
-    vrids: Mapping[int, frozenset[Address]]
+    vrids: Mapping[int, Container[Address]]
     """VRID → the peers configured for it"""
-    peers: frozenset[Address]
+    peers: Container[Address]
     """all configured peers"""
     minimum_hop_limit: int = 0
     """adverts with a lower TTL or hop limit are rejected; 0 accepts any (keepalived sends 64 by default)"""
+    group: Address | None = None
+    """the multicast group to which adverts are sent; None: they are unicast"""
+
+
+class _Anybody:
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+ANYBODY: Container[Address] = _Anybody()
+"""The peers of a virtual router that hears whoever is on its link."""
+
+
+def unscoped(address: Address) -> Address:
+    """The address as packets have it: without the scope, the interface that a link-local address of ours is on."""
+    return IPv6Address(address.packed) if address.version == 6 and address.scope_id is not None else address
 
 
 class Guard(Protocol):
@@ -226,8 +245,10 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
         raise Malformed(Reason.OWN_ADDRESS, f"source {source} is our own address")
     if source not in expectation.peers:
         raise Malformed(Reason.UNKNOWN_SOURCE, f"source {source} is no configured peer")
-    if datagram.destination.is_multicast:
-        raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; this profile is unicast")
+    if expectation.group is None and datagram.destination.is_multicast:
+        raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; adverts here are unicast")
+    if expectation.group is not None and datagram.destination != expectation.group:
+        raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; adverts here go to {expectation.group}")
     if datagram.hop_limit < expectation.minimum_hop_limit:
         raise Malformed(Reason.HOP_LIMIT, f"{datagram.hop_limit} is below {expectation.minimum_hop_limit}")
     header = _header(datagram)

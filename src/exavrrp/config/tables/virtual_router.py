@@ -4,7 +4,7 @@ from exavrrp.config import notation, schema
 from exavrrp.config.diagnosis import Document, shown
 from exavrrp.config.kinds import program
 from exavrrp.config.places import Keys
-from exavrrp.config.settings import Agent, VirtualRouter
+from exavrrp.config.settings import Agent, Transport, VirtualRouter
 from exavrrp.config.tables import bgp
 from exavrrp.config.tables.check import PreflightError
 from exavrrp.config.tables.names import defined
@@ -51,9 +51,10 @@ def read(
         priority=priority,
         virtual_addresses=virtual_addresses,
         announce=_announced(document, (*keys, "bgp", "announce"), table, addresses),
-        source=_source(document, (*keys, "source"), table.source, agent, family),
-        peers=_peers(document, (*keys, "peers"), table.peers, agent, family),
-        interfaces=interfaces(document, (*keys, "interfaces"), table.interfaces) or agent.interfaces,
+        transport=Transport(table.transport),
+        source=_source(document, (*keys, "source"), table, agent, family),
+        peers=_peers(document, (*keys, "peers"), table, agent, family),
+        interfaces=_interfaces(document, keys, table, agent),
         preempt=table.preempt,
         preempt_delay=table.preempt_delay,
         advert_interval=interval,
@@ -266,24 +267,69 @@ def _notify_socket(document: Document, keys: Keys, table: schema.VirtualRouter) 
     return table.notify_socket
 
 
-def _source(document: Document, keys: Keys, text: str | None, agent: Agent, family: int | None) -> Address | None:
-    if text is None:
+def _interfaces(document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent) -> tuple[str, ...] | None:
+    """Those that may carry adverts."""
+    several = interfaces(document, (*keys, "interfaces"), table.interfaces)
+    if table.transport == "routed":
+        if table.interface is not None:
+            document.problem(
+                (*keys, "interface"),
+                f"is {shown(table.interface)}, but adverts are routed; write"
+                f' interfaces = ["{table.interface}"], or transport = "unicast" or "multicast"',
+            )
+        return several or agent.interfaces
+    if several is not None:
+        document.problem(
+            (*keys, "interfaces"), f'names interfaces, but transport = "{table.transport}" uses one; write interface'
+        )
+    if table.interface is None:
+        document.problem(
+            (*keys, "interface"), f'is missing; write the interface for transport = "{table.transport}": "eth0"'
+        )
+        return None
+    return (table.interface,)
+
+
+def _source(
+    document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent, family: int | None
+) -> Address | None:
+    """A link-local one with its scope, which makes it another source on each interface."""
+    text, routed = table.source, table.transport == "routed"
+    multicast6 = table.transport == "multicast" and family == 6
+    if text is None and routed:
         return next((address for address in agent.sources if address.version == family), None)
-    source = document.text(keys, text, notation.routed)
+    if text is None:
+        kind = "link-local" if multicast6 else f"IPv{family}" if family else "own"
+        where = table.interface or "that interface"
+        if family is not None:
+            document.problem(keys, f"is missing; write the {kind} address of {where} that adverts are to come from")
+        return None
+    source = document.text(keys, text, notation.routed if routed else notation.unicast)
     if source is not None and family is not None and source.version != family:
         document.problem(keys, f"is {source}, but the addresses are IPv{family}; write an IPv{family} address")
-    return source
+    elif source is not None and multicast6 and not source.is_link_local:
+        document.problem(
+            keys,
+            f"is {source}, but IPv6 multicast adverts come from a link-local address (RFC 9568, section 5.1.2.1);"
+            f" write that of {table.interface or 'the interface'}",
+        )
+    if source is None or source.version == 4 or not source.is_link_local or table.interface is None:
+        return source
+    return document.text((*keys[:-1], "interface"), table.interface, lambda name: notation.scoped(source, name))
 
 
 def _peers(
-    document: Document, keys: Keys, texts: tuple[str, ...] | None, agent: Agent, family: int | None
+    document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent, family: int | None
 ) -> tuple[Address, ...]:
+    texts, routed = table.peers, table.transport == "routed"
+    if not texts and table.transport == "multicast":
+        return ()
     if texts is None:
         peers = tuple(peer for peer in agent.peers if peer.version == family)
         if not peers and family is not None and document.sound(("agent", "peers")):
             document.problem(keys, f"is missing; write the other nodes' IPv{family} addresses here or into agent.peers")
         return peers
-    peers = document.texts(keys, texts, notation.routed)
+    peers = document.texts(keys, texts, notation.routed if routed else notation.unicast)
     for index, peer in enumerate(peers):
         if family is not None and peer.version != family:
             document.problem((*keys, index), f"holds {peer}, but the addresses are IPv{family}; remove it")
