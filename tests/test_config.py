@@ -31,6 +31,7 @@ from exavrrp.spelling import Lexicon, Pen
 from exavrrp.takeover import GRACEFUL_SHUTDOWN, RoutePolicy, Takeover
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address, Ipv4Checksum
+from exavrrp.vrrp.version2 import Version2
 
 Tables = dict[str, dict[str, str]]
 
@@ -291,6 +292,10 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
         'is "broadcast"; write "routed" (over every uplink), or "unicast" or "multicast"',
     ),
     (WEB, "interface", '"eth0"', 'is "eth0", but adverts are routed; write interfaces = ["eth0"], or transport = "un'),
+    (WEB, "version", "4", "is 4; write 3, or 2 (IPv4 only) beside nodes that know no VRRPv3"),
+    (WEB, "version", "2", "is 2, but the addresses are IPv6, which VRRPv2 does not know; remove it"),
+    (WEB, "plain_password", '"x"', "is for version = 2 alone; write that, or an authentication of VRRPv3"),
+    (FOUR, "plain_password", '"nine char"', "write 1 to 8 printable characters, which everybody on the way can read"),
     (WEB, "interface", '""', 'is ""; write the name of an interface'),
     (WEB, "bind", '"no"', 'is "no"; write true, or false where another program binds the addresses, or nothing does'),
     (WEB, "source", '"fe80::1"', "this is a link-local address"),
@@ -790,6 +795,29 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         WEB,
         "peers",
         "is missing, but authentication has to know who may send; write the other nodes' addresses",
+    ),
+    (
+        [(FOUR, "version", "2"), (AGENT, "advert_interval", "0.5")],
+        AGENT,
+        "advert_interval",
+        "is 0.5, but VRRPv2 (virtual_router.four.version = 2) knows whole seconds; write 1",
+    ),
+    (
+        [(FOUR, "version", "2"), (FOUR, "advert_interval", "2.6")],
+        FOUR,
+        "advert_interval",
+        "is 2.6, but VRRPv2 (virtual_router.four.version = 2) knows whole seconds; write 3",
+    ),
+    (
+        [
+            (FOUR, "version", "2"),
+            (FOUR, "authentication", '"a"'),
+            ("authentication.a", "active_key", "1"),
+            ("authentication.a", "keys", '{ 1 = { file = "/k" } }'),
+        ],
+        FOUR,
+        "version",
+        'is 2, but adverts of VRRPv2 cannot be signed; write authentication = "none", or version = 3',
     ),
     (
         [(WEB, "bind", "false"), (WEB, "preferred_lifetime", "0")],
@@ -1521,6 +1549,12 @@ def test_errors_of_the_host_are_passed_on(read: Any) -> None:
             'covers every address but "2001:db8:54::1/128", so nobody learns the way there; write that into it',
         ),
         ([(STANDBY, "med", "70")], STANDBY, 'has no effect without standby = "announce" in virtual_router.web; write'),
+        ([(FOUR, "version", "2")], "virtual_router.four.version", "is 2, which has whole seconds, and which RFC 9568"),
+        (
+            [(FOUR, "version", "2"), (FOUR, "plain_password", '"x"')],
+            "virtual_router.four.version",
+            "is 2, which sends a password that everybody on the way can read, and which RFC 9568 has replaced; write 3",
+        ),
         (
             [(FOUR, "announce", "false"), (FOUR, "bind", "false")],
             "virtual_router.four.announce",
@@ -1651,6 +1685,14 @@ def test_adverts_on_one_interface(read: Any) -> None:
     assert (web.medium, web.place) == (Medium("eth0", IPv6Address("ff02::12")), 1)
 
 
+def test_what_nodes_of_version_2_agree_on(read: Any) -> None:
+    changes = [(FOUR, "version", "2"), (FOUR, "advert_interval", "3"), (FOUR, "plain_password", '"s3cret"')]
+    web, four = read(written(changed(*changes))).routers
+    assert (four.version2, web.version2) == (Version2(3, b"s3cret"), None)
+    assert read(written(changed(*changes[:2]))).routers[1].version2 == Version2(3)
+    assert (four.election().skew_unit, web.election().skew_unit) == (1.0, None)
+
+
 def test_which_addresses_may_be_a_source(read: Any) -> None:
     changes = [(WEB, "unlisted_addresses", '["2001:db8:53::2"]'), (WEB, "preferred_lifetime", '"forever"')]
     configuration = read(written(changed(*changes)))
@@ -1754,6 +1796,7 @@ def test_effective_writes_every_default_out(read: Any) -> None:
         "local_preference",
         "standby",
         "interface",
+        "plain_password",
     }
     may_be_missing |= {"group", "order", "notify", "notify_fifo", "notify_socket"}
     may_be_missing |= {f"notify_{state}" for state in ("active", "backup", "fault", "stop")}
@@ -1905,6 +1948,10 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             routers[name].pop("interfaces", None)
             if transport == "multicast" and draw(st.booleans()):
                 del routers[name]["peers"]
+        if family is v4 and draw(st.booleans()):
+            routers[name] |= {"version": 2, "advert_interval": draw(st.integers(1, 40))}
+            routers[name] |= draw(optional(plain_password=st.sampled_from(["s3cret", '"\\'])))
+            routers[name]["learned_interval_max"] = 40
         if draw(st.booleans()):
             routers[name]["bind"] = False
             routers[name].pop("preferred_lifetime", None)

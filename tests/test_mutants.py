@@ -11,12 +11,12 @@ TABLE = """\
 # A change of prose, which no test can notice.
 
 harmless vrrp/router.py
--    \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds.\"\"\"
-+    \"\"\"Skew_Time.\"\"\"
+-        \"\"\"Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds.\"\"\"
++        \"\"\"Skew_Time.\"\"\"
 
 deadly vrrp/router.py
--    return (256 - priority) * interval / 256
-+    return (255 - priority) * interval / 256
+-        return (256 - priority) * (self.settings.skew_unit or interval) / 256
++        return (255 - priority) * (self.settings.skew_unit or interval) / 256
 """
 
 
@@ -70,9 +70,9 @@ def test_a_mutant_that_loops_for_ever_is_killed(
     monkeypatch.setattr(mutants, "LIMIT", 5)
     table.write_text(
         "endless vrrp/router.py\n"
-        "-    return 3 * interval + _skew(interval, priority)\n"
-        "+    while True:\n"
-        "+        pass\n"
+        "-        return self.settings.down_count * interval + self._skew(interval, priority)\n"
+        "+        while True:\n"
+        "+            pass\n"
     )
     status, out, err = said(capsys, "--suite", "transcripts", "--jobs", "1")
     assert (status, err) == (0, "")
@@ -107,10 +107,10 @@ def test_a_suite_that_fails_without_a_mutant_proves_nothing(
         ),
         ("harmless vrrp/router.py", "harmless cli.py", "table.txt: harmless changes nothing, or a module whose tests"),
         ("harmless vrrp", "harmless  vrrp x", "table.txt: 'harmless  vrrp x/router.py' begins no mutant"),
-        ("+    return", "?    return", "table.txt: 'deadly vrrp/router.py' begins no mutant"),
+        ("+        return", "?        return", "table.txt: 'deadly vrrp/router.py' begins no mutant"),
         (
-            "-    return (256",
-            "-    return (257",
+            "-        return (256",
+            "-        return (257",
             "deadly: its lines are found 0 times in vrrp/router.py, not once",
         ),
         ("(255 - priority", "255 - priority", "deadly: unmatched ')' (router.py, line"),

@@ -8,15 +8,20 @@ import pytest
 from exavrrp import ports, reception
 from exavrrp.ports import Medium
 from exavrrp.reception import CLOCK_SET, media, sources
-from exavrrp.vrrp import packet
+from exavrrp.vrrp import packet, version2
 from exavrrp.vrrp.auth import Key, Mode, Policy, Signer
-from exavrrp.vrrp.packet import Advertisement, Datagram, Reason
+from exavrrp.vrrp.packet import Address, Advertisement, Datagram, Expectation, Reason
+from exavrrp.vrrp.version2 import Version2
 from tests.ports import EPOCH, INTERVAL, OTHER, PEER, SOURCE, Rig, configuration, given_backup, router, table
 
 KEYS = f'keys = {{ 1 = {{ hex = "{"5a" * 32}" }}, 7 = {{ hex = "{"c3" * 48}" }} }}\n'
 KEY = Key(1, b"\x5a" * 32)
 WINDOW = 4
 """Seconds that clocks may differ, where adverts are signed."""
+
+
+def expecting(own: Address, peer: Address) -> Expectation:
+    return Expectation(frozenset({own}), {1: frozenset({peer})}, frozenset({peer}))
 
 
 def guarded(mode: str = "enforce") -> tuple[str, ...]:
@@ -98,6 +103,31 @@ def test_what_a_stranger_lists_is_logged_whoever_it_is() -> None:
         arrival = ports.Arrival(Datagram(stranger, group, 255, payload), 1, rig.clock.now)
         rig.handle(ports.Arrived(source, arrival))
     assert len({line["key"] for line in rig.log.told("addresses-differ")}) == 1
+
+
+def test_each_router_hears_the_version_that_it_speaks() -> None:
+    """One source, two routers: the version is that of the number in the second byte."""
+    own, peer, vip = (ip_address(f"192.0.2.1{end}") for end in (1, 2, 3))
+    usual: dict[str, Any] = {"source": str(own), "peers": [str(peer)], "min_sessions": 0}
+    old = router(1, **usual, addresses=[str(vip)], version=2, plain_password="s3cret")
+    rig = Rig(old, router(2, **usual, addresses=["192.0.2.14"])).start()
+    terms = Version2(1, b"s3cret")
+
+    def hear(payload: bytes) -> dict[Reason, int]:
+        rig.handle(ports.Arrived(own, ports.Arrival(Datagram(peer, own, 255, payload), 1, rig.clock.now)))
+        return counted(rig)
+
+    adverts = [Advertisement(vrid, 250, 100, (vip,)) for vrid in (1, 2)]
+    assert hear(version2.encode(adverts[0], terms)) == {}
+    assert hear(packet.encode(adverts[1], peer, own)) == {}
+    assert [rig.router(name).adverts.counts["received"] for name in ("web", "web2")] == [1, 1]
+    assert hear(version2.encode(adverts[1], terms)) == {Reason.VERSION: 1}
+    assert hear(packet.encode(adverts[0], peer, own)) == {Reason.VERSION: 2}
+    assert hear(b"") == {Reason.VERSION: 3}
+    assert hear(version2.encode(adverts[0], Version2(2, b"s3cret"))) == {Reason.VERSION: 3, Reason.INTERVAL: 1}
+    rig.router().adverts.send(200)
+    sent = version2.decode(Datagram(peer, own, 255, rig.transport.last), expecting(own, peer), terms)
+    assert (sent.priority, sent.addresses) == (200, (vip,))
 
 
 def test_an_advert_is_for_the_router_of_its_number_if_that_one_has_the_peer() -> None:

@@ -7,6 +7,7 @@ from functools import partial
 
 from exavrrp.common import Common
 from exavrrp.ports import NO_WAY, Link, Sent, Severity, Transport
+from exavrrp.vrrp import version2
 from exavrrp.vrrp.auth import Signer
 from exavrrp.vrrp.packet import LEAVING, Address, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Role
@@ -134,6 +135,8 @@ class Adverts:
         source = self._common.configuration.source
         assert source is not None
         advertisement = self._common.instance.router.advertisement(priority)
+        if self._common.configuration.version2 is not None:
+            return version2.encode(advertisement, self._common.configuration.version2)
         return encode(advertisement, source, peer, self._ipv4_checksum, trailer)
 
 

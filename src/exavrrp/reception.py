@@ -8,25 +8,29 @@ Signed adverts have a time stamp. So this is where a wrong clock is detected, of
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.ports import Arrival, LimitedLog, Medium, Severity
 from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp import version2
 from exavrrp.vrrp.auth import Authenticator, Marks, Sender, Verifier
 from exavrrp.vrrp.packet import (
     ANYBODY,
     AUTHENTICATION,
+    OPEN,
     Address,
     Advertisement,
     Datagram,
     Expectation,
+    Guard,
     Malformed,
     Reason,
     decode,
     unscoped,
 )
+from exavrrp.vrrp.version2 import Version2
 
 CLOCK_SET = 0.5
 """Seconds by which the realtime clock may differ from the monotonic one between two adverts before it counts as
@@ -71,6 +75,8 @@ class _Source:
     expectation: Expectation
     routers: dict[int, VirtualRouter] = field(default_factory=dict)
     """by VRID"""
+    version2: Mapping[int, Version2] = field(default_factory=dict)
+    """by VRID, those whose nodes speak VRRPv2"""
     guard: Verifier | None = None
     """the verifier of signed adverts; None: no authentication"""
     known: dict[bytes, tuple[Datagram, Advertisement]] = field(default_factory=dict)
@@ -81,11 +87,18 @@ class _Source:
         known = self.known.get(datagram.payload)
         if known is not None and known[0] == datagram:
             return known[1]
-        advertisement = decode(datagram, self.expectation)
+        advertisement = self.decode(datagram)
         if len(self.known) >= MOST_KNOWN:
             self.known.clear()
         self.known[datagram.payload] = datagram, advertisement
         return advertisement
+
+    def decode(self, datagram: Datagram, guard: Guard = OPEN, realtime: float = 0.0) -> Advertisement:
+        """The advert of a datagram, of the version that its router speaks. Raises Malformed."""
+        terms = self.version2.get(int.from_bytes(datagram.payload[1:2], "big"))
+        if terms is not None:
+            return version2.decode(datagram, self.expectation, terms)
+        return decode(datagram, self.expectation, guard, realtime)
 
 
 class Reception:
@@ -137,7 +150,9 @@ class Reception:
             if policies:
                 guard = guard or Verifier(source, {}, self._marks, self._authenticator)
                 guard.policies = policies
-            self._sources[source] = _Source(expectation, ours, guard if policies else None)
+            configured = {vrid: router.configuration.version2 for vrid, router in ours.items()}
+            terms = {vrid: one for vrid, one in configured.items() if one is not None}
+            self._sources[source] = _Source(expectation, ours, terms, guard if policies else None)
 
     def begin(self) -> None:
         """Log the authentication of each router."""
@@ -176,7 +191,7 @@ class Reception:
         # The time of receipt, not of reading: after a pause of this process, valid adverts older than the window wait.
         now = self.realtime()
         realtime = now if arrival.realtime is None else arrival.realtime
-        advertisement = decode(arrival.datagram, here.expectation, guard, realtime)
+        advertisement = here.decode(arrival.datagram, guard, realtime)
         self._compare_clocks(guard, arrival.datagram.source, advertisement.vrid)
         return advertisement
 

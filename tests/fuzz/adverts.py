@@ -8,7 +8,7 @@ from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
 from exavrrp.system.wire import read_ipv4_ancillary, read_ipv6_ancillary
-from exavrrp.vrrp import auth
+from exavrrp.vrrp import auth, version2
 from exavrrp.vrrp.packet import (
     ANYBODY,
     GROUPS,
@@ -19,9 +19,11 @@ from exavrrp.vrrp.packet import (
     Malformed,
     decode,
     encode,
+    internet_checksum,
     parse,
     strip_ipv4,
 )
+from exavrrp.vrrp.version2 import Version2
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import ROOT, Reader
 
@@ -59,6 +61,41 @@ def packet(data: bytes) -> None:
     assert len(advert.addresses) == datagram.payload[3] >= 1
     assert {one.version for one in advert.addresses} == {source.version}
     assert decode(replace(datagram, payload=encode(advert, source, datagram.destination)), expectation) == advert
+
+
+def outdated(data: bytes) -> None:
+    """An advert of VRRPv2: the first byte says whether a password is expected, and whether the sum is right."""
+    choices = Choices(data)
+    kind = choices.number(4)
+    terms = Version2(1, b"s3cret" if kind < 2 else b"")
+    payload = choices.rest()
+    if kind % 2 and len(payload) >= 8:
+        payload = payload[:6] + bytes(2) + payload[8:]
+        covered = payload[: 16 + 4 * payload[3]]
+        payload = payload[:6] + internet_checksum(covered).to_bytes(2, "big") + payload[8:]
+    datagram = Datagram(PEERS[4], GROUPS[4], 255, payload)
+    expectation = Expectation(frozenset(OURS.values()), {7: ANYBODY}, ANYBODY, 255, GROUPS[4])
+    try:
+        advert = version2.decode(datagram, expectation, terms)
+    except Malformed as malformed:
+        assert str(malformed).isprintable()
+        return
+    assert (advert.vrid, advert.centiseconds) == (7, 100)
+    sent = version2.encode(advert, terms)
+    if terms.password:
+        assert payload.startswith(sent)
+    assert version2.decode(replace(datagram, payload=sent), expectation, terms) == advert
+
+
+def _outdated() -> list[bytes]:
+    adverts = (
+        Advertisement(7, priority, 100, (ip_address("192.0.2.53"),) * (1 + priority % 3)) for priority in range(4)
+    )
+    return [
+        bytes([kind]) + version2.encode(advert, Version2(1, password))
+        for advert in adverts
+        for kind, password in enumerate((b"s3cret", b"s3cret", b"", b""))
+    ]
 
 
 def _summed(datagram: Datagram) -> Datagram:
@@ -207,6 +244,7 @@ def _attacks() -> list[bytes]:
 
 READERS: Mapping[str, Reader] = {
     "packet": Reader(packet, _packets),
+    "version2": Reader(outdated, _outdated, longest=128),
     "authentication": Reader(authentication, _attacks, longest=512),
     "ancillary": Reader(ancillary, _ancillaries, longest=256),
 }

@@ -34,13 +34,13 @@ GROUP = {4: "224.0.0.18", 6: "ff02::12"}
 
 CONFIGURATION = """
 global_defs {{
-  vrrp_version 3
+  vrrp_version {version}
 }}
 vrrp_instance web {{
   state BACKUP
   interface {interface}
   virtual_router_id {vrid}
-  version 3
+  version {version}
   priority {priority}
   advert_int {interval}
   {more}
@@ -63,6 +63,8 @@ class Lan:
         self.fabric, self.transport, self.family = fabric, transport, fabric.family
         self.a, self.b = fabric.a, fabric.b
         self.bridge = bridge
+        self.agree = True
+        """whether no advert of the other node is to be rejected"""
         bridge.ip("link add br0 type bridge\nlink set br0 up")
         for host in (self.a, self.b):
             self.plug(host)
@@ -83,7 +85,7 @@ class Lan:
     def other(self, host: Host) -> Host:
         return self.b if host is self.a else self.a
 
-    def configure(self, host: Host, priority: int, *more: str) -> None:
+    def configure(self, host: Host, priority: int, *more: str, interval: float = INTERVAL) -> None:
         peers = [f'peers = ["{self.own(self.other(host))}"]'] if self.transport == "unicast" else []
         host.configure(
             f'transport = "{self.transport}"',
@@ -92,7 +94,7 @@ class Lan:
             *peers,
             *more,
             priority=priority,
-            interval=INTERVAL,
+            interval=interval,
         )
 
     def settled(self, active: Host) -> None:
@@ -123,16 +125,17 @@ def keepalived(lan: Lan, need: Need, tmp_path: Path) -> Iterator[Callable[[int],
     """keepalived on host b, in its simplest configuration for the LAN."""
     program = need("keepalived")
 
-    def made(priority: int) -> Keepalived:
+    def made(priority: int, version: int = 3, interval: float = INTERVAL, more: str = "") -> Keepalived:
         peer = Keepalived(program, lan.fabric, tmp_path, priority)
         unicast = f"unicast_src_ip {lan.own(lan.b)}\n  unicast_peer {{\n    {lan.own(lan.a)}\n  }}\n  unicast_ttl 255"
         (tmp_path / "keepalived.conf").write_text(
             CONFIGURATION.format(
                 interface=LAN,
                 vrid=VRID,
+                version=version,
                 priority=priority,
-                interval=INTERVAL,
-                more=unicast if lan.transport == "unicast" else "",
+                interval=interval,
+                more=more + (unicast if lan.transport == "unicast" else ""),
                 address=lan.fabric.vip,
                 bits=running.BITS[lan.family],
             )
@@ -140,7 +143,8 @@ def keepalived(lan: Lan, need: Need, tmp_path: Path) -> Iterator[Callable[[int],
         return peer
 
     yield made
-    assert not DISAGREEMENTS & set(lan.a.log.order()), lan.fabric.told()
+    if lan.agree:
+        assert not DISAGREEMENTS & set(lan.a.log.order()), lan.fabric.told()
 
 
 def test_we_preempt_keepalived_and_hand_back_by_priority_zero(
@@ -198,6 +202,66 @@ def test_keepalived_preempts_us_and_hands_back_by_priority_zero_and_by_its_death
 
 def announced_alone(lan: Lan) -> bool:
     return lan.fabric.bird.via(lan.fabric.vip) == {"a": {MED}}
+
+
+@pytest.mark.parametrize("fabric", [4], indirect=True, ids=["ipv4"])
+@pytest.mark.parametrize("password", ["", "s3cret"], ids=["type0", "type1"])
+def test_version_2_with_keepalived(lan: Lan, keepalived: Callable[..., Keepalived], password: str) -> None:
+    """As it speaks on IPv4 unless it is told otherwise: each takes over from the other, and gives back."""
+    agent = lan.a
+    auth = f"authentication {{\n    auth_type PASS\n    auth_pass {password}\n  }}\n  " if password else ""
+    more = ["version = 2", *([f'plain_password = "{password}"'] if password else [])]
+    peer = keepalived(BETTER, version=2, interval=1, more=auth)
+    lan.configure(agent, 150, *more, interval=1.0)
+    agent.start()
+    agent.log.wait("route-announced", state="active")
+    lan.settled(agent)
+
+    for number, why in ((signal.SIGTERM, "peer-resigned"), (signal.SIGKILL, "active-down-timeout")):
+        end, mark = agent.log.mark(), peer.mark()
+        peer.start()
+        peer.wait("Entering MASTER STATE", mark)
+        agent.log.wait("address-unbound", end)
+        assert agent.log.moves(end) == [("active", "backup", "superseded")]
+        lan.settled(lan.b)
+        end = agent.log.mark()
+        peer.end(number)
+        agent.log.wait("route-announced", end, state="active")
+        assert agent.log.moves(end) == [("backup", "active", why)]
+        lan.fabric.b.namespace.ip(f"addr del {lan.fabric.vip}/32 dev lo") if number is signal.SIGKILL else None
+        wait_until(partial(announced_alone, lan), lan.fabric.told)
+
+    # The other direction: it serves, we preempt it, and it takes over when we resign.
+    agent.exabgp.terminate()
+    agent.exabgp.wait(running.LIMIT)
+    worse = keepalived(WORSE, version=2, interval=1, more=auth)
+    worse.start()
+    worse.wait("Entering MASTER STATE", 0)
+    lan.settled(lan.b)
+    mark, end = worse.mark(), agent.log.mark()
+    agent.start()
+    agent.log.wait("route-announced", end, state="active")
+    worse.wait("Entering BACKUP STATE", mark)
+    lan.settled(agent)
+    mark = worse.mark()
+    agent.exabgp.terminate()
+    worse.wait("Backup received priority 0 advertisement", mark)
+    worse.wait("Entering MASTER STATE", mark)
+
+
+@pytest.mark.parametrize("fabric", [4], indirect=True, ids=["ipv4"])
+@pytest.mark.parametrize("lan", ["multicast"], indirect=True)
+def test_nodes_of_version_2_with_other_intervals_or_passwords_are_counted(
+    lan: Lan, keepalived: Callable[..., Keepalived]
+) -> None:
+    agent, peer, lan.agree = lan.a, keepalived(BETTER, version=2, interval=2), False
+    lan.configure(agent, 150, "version = 2", interval=1.0)
+    peer.start()
+    peer.wait("Entering MASTER STATE", 0)
+    agent.start()
+    agent.becomes("active")
+    wait_until(lambda: agent.document()["rejected"].get("interval"), lan.fabric.told)
+    assert "2 s, not 1 s as here" in agent.log.wait("packet-rejected", reason="interval")["detail"]
 
 
 def test_two_agents_elect_one_and_an_interface_may_be_created_anew(lan: Lan) -> None:

@@ -7,7 +7,7 @@ import heapq
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from itertools import count, pairwise
 
@@ -429,6 +429,13 @@ def test_a_worse_active_that_resigns_is_succeeded_after_skew_time() -> None:
     better.handle(Received(node(2), Advertisement(7, 100, 100, VIPS)), 0.5)
     better.handle(Received(node(2), Advertisement(7, LEAVING, 100, VIPS)), 1)
     assert better.deadline == 1 + 64 / 256
+
+
+def test_version_2_skews_by_a_part_of_a_second() -> None:
+    """RFC 3768 §6.1: otherwise a worse node whose interval is not one second would be first."""
+    settings = Settings(7, 156, 10.0, node(1), VIPS)
+    assert Router(settings).down_interval(10.0) == 30 + 10 * 100 / 256
+    assert Router(replace(settings, skew_unit=1.0)).down_interval(10.0) == 30 + 100 / 256
 
 
 def test_a_lowered_priority_makes_us_wait_for_the_active_that_was_just_heard() -> None:

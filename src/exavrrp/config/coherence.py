@@ -64,6 +64,7 @@ def oddities(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...
     for router in routers:
         keys = ("virtual_router", router.name)
         _unheard(document, keys, router)
+        _outdated(document, keys, router)
         _hasty(document, keys, router)
         _clamped(document, keys, router, named)
         _substituted(document, keys, router)
@@ -265,6 +266,15 @@ def _unheard(document: Document, keys: Keys, router: VirtualRouter) -> None:
             (*keys, "announce"),
             "is false, as is bind, and nobody is told who is Active; write notify (or notify_fifo, notify_socket, …),"
             " or a group",
+        )
+
+
+def _outdated(document: Document, keys: Keys, router: VirtualRouter) -> None:
+    if router.version == 2:
+        what = "sends a password that everybody on the way can read" if router.plain_password else "has whole seconds"
+        document.warning(
+            (*keys, "version"),
+            f"is 2, which {what}, and which RFC 9568 has replaced; write 3 on all nodes as soon as all know it",
         )
 
 

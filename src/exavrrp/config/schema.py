@@ -290,6 +290,18 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         # Their priorities are 10 apart, from 250 on (``nodes``).
         Meta(max_length=25, description='a list of all nodes, the first of which serves: ["node1", "node2"]'),
     ] = ()
+    version: Annotated[Literal[2, 3], Meta(description="3, or 2 (IPv4 only) beside nodes that know no VRRPv3")] = 3
+    plain_password: (
+        Annotated[
+            str,
+            # The field has eight bytes (RFC 2338 §5.3.10).
+            Meta(
+                pattern=r"^[!-~]{1,8}$(?!\n)",
+                description="1 to 8 printable characters, which everybody on the way can read, or leave the key out",
+            ),
+        ]
+        | None
+    ) = None
     addresses: Virtual
     unlisted_addresses: Unlisted = ()
     bind: Annotated[

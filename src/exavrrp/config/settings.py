@@ -23,6 +23,7 @@ from exavrrp.takeover import RoutePolicy
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp import auth, router
 from exavrrp.vrrp.packet import GROUPS, Address, Ipv4Checksum
+from exavrrp.vrrp.version2 import Version2
 
 
 class Transport(StrEnum):
@@ -137,6 +138,10 @@ class VirtualRouter:
 
     name: str
     vrid: int
+    version: Literal[2, 3]
+    """of VRRP; 2 for IPv4 only, with whole seconds as interval and without authentication"""
+    plain_password: str | None
+    """of VRRPv2, in every advert; None: none"""
     priority: int
     """1–255 before any check changes it"""
     virtual_addresses: tuple[VirtualAddress, ...]
@@ -232,6 +237,13 @@ class VirtualRouter:
         return tuple(dict.fromkeys((*self.announce, *hosts)))
 
     @property
+    def version2(self) -> Version2 | None:
+        """What its nodes agree on if they speak VRRPv2."""
+        if self.version != 2:
+            return None
+        return Version2(round(self.advert_interval), (self.plain_password or "").encode())
+
+    @property
     def multicast(self) -> Address | None:
         """The multicast group that adverts go to; None: they are unicast."""
         return GROUPS[self.family] if self.transport is Transport.MULTICAST else None
@@ -270,6 +282,7 @@ class VirtualRouter:
             preempt_delay=self.preempt_delay,
             learned_maximum=self.learned_interval_max,
             down_count=self.down_count,
+            skew_unit=1.0 if self.version == 2 else None,
         )
 
     def handover_settings(self) -> presence.Settings:

@@ -229,7 +229,7 @@ def encode(
     summed = body + rest if source.version == 6 else body
     plain = source.version == 4 and ipv4_checksum is Ipv4Checksum.RFC9568
     pseudo = b"" if plain else _pseudo_header(source, destination, len(summed))
-    checksum = _internet_checksum(pseudo + summed)
+    checksum = internet_checksum(pseudo + summed)
     return body[:CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[CHECKSUM_AT + 2 :] + rest
 
 
@@ -240,7 +240,22 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
     accepted only after every other check. Raises ``Malformed`` with the first check that fails, and nothing else,
     whatever the bytes.
     """
+    admit(datagram, expectation)
     source, payload = datagram.source, datagram.payload
+    header = _header(datagram)
+    vrid, end = header[0], header[-1]
+    if source not in expectation.vrids.get(vrid, _NOBODY):
+        raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
+    message = payload[:end]
+    number = guard.check(source, message, payload[end:], realtime)
+    advertisement = _advertisement(datagram, header)
+    guard.accept(source, message, number, realtime)
+    return advertisement
+
+
+def admit(datagram: Datagram, expectation: Expectation) -> None:
+    """The checks of who has sent it, where to and from how far. Raises ``Malformed``."""
+    source = datagram.source
     if source in expectation.own:
         raise Malformed(Reason.OWN_ADDRESS, f"source {source} is our own address")
     if source not in expectation.peers:
@@ -251,15 +266,6 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
         raise Malformed(Reason.MULTICAST, f"sent to {datagram.destination}; adverts here go to {expectation.group}")
     if datagram.hop_limit < expectation.minimum_hop_limit:
         raise Malformed(Reason.HOP_LIMIT, f"{datagram.hop_limit} is below {expectation.minimum_hop_limit}")
-    header = _header(datagram)
-    vrid, end = header[0], header[-1]
-    if source not in expectation.vrids.get(vrid, _NOBODY):
-        raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
-    message = payload[:end]
-    number = guard.check(source, message, payload[end:], realtime)
-    advertisement = _advertisement(datagram, header)
-    guard.accept(source, message, number, realtime)
-    return advertisement
 
 
 def parse(datagram: Datagram) -> Advertisement:
@@ -340,10 +346,10 @@ def _checksum_holds(datagram: Datagram, end: int) -> bool:
     payload = datagram.payload
     if datagram.source.version == 6:
         pseudo = _pseudo_header(datagram.source, datagram.destination, len(payload))
-        return _internet_checksum(pseudo + payload) == 0
+        return internet_checksum(pseudo + payload) == 0
     message = payload[:end]
     pseudo = _pseudo_header(datagram.source, datagram.destination, end)
-    return _internet_checksum(pseudo + message) == 0 or _internet_checksum(message) == 0
+    return internet_checksum(pseudo + message) == 0 or internet_checksum(message) == 0
 
 
 def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
@@ -353,7 +359,7 @@ def _pseudo_header(source: Address, destination: Address, length: int) -> bytes:
     return source.packed + destination.packed + struct.pack("!BBH", 0, PROTOCOL, length)
 
 
-def _internet_checksum(data: bytes) -> int:
+def internet_checksum(data: bytes) -> int:
     """The Internet checksum (RFC 1071): the complement of the ones' complement sum of 16-bit words.
 
     It is 0 for data that contains its own right checksum. The sum equals the remainder modulo 2¹⁶ − 1, except for data

@@ -262,6 +262,8 @@ class Settings:
     """seconds: a Backup uses this instead of a longer interval in an advert"""
     down_count: int = DOWN_COUNT
     """intervals without an advert, and Skew_Time, after which a Backup takes over; at least 2"""
+    skew_unit: float | None = None
+    """seconds of which Skew_Time is a fraction: one in VRRPv2 (RFC 3768 §6.1); None: the interval"""
 
 
 class Router:
@@ -416,7 +418,7 @@ class Router:
             peer=peer,
             waited=now - (state.heard if state.resigned is None else state.resigned),
             interval=state.interval,
-            skew_time=_skew(state.interval, self.priority),
+            skew_time=self._skew(state.interval, self.priority),
         )
 
     # RFC 9568 §6.4.3
@@ -534,9 +536,9 @@ class Router:
         """``state`` with its deadline computed again, from the times of its last advert and our priority now."""
         deadline = state.heard + self.down_interval(state.interval)
         if state.resuming:
-            deadline = state.heard + state.interval + _skew(state.interval, self.priority)
+            deadline = state.heard + state.interval + self._skew(state.interval, self.priority)
         if state.resigned is not None:
-            deadline = min(deadline, state.resigned + _skew(state.interval, self.priority))
+            deadline = min(deadline, state.resigned + self._skew(state.interval, self.priority))
         return replace(state, deadline=deadline)
 
     def down_interval(self, interval: float) -> float:
@@ -545,7 +547,11 @@ class Router:
 
     def _patience(self, interval: float, priority: int) -> float:
         """Active_Down_Interval = 3 × Active_Adver_Interval + Skew_Time (RFC 9568 §6.1), in seconds; 3: or as set."""
-        return self.settings.down_count * interval + _skew(interval, priority)
+        return self.settings.down_count * interval + self._skew(interval, priority)
+
+    def _skew(self, interval: float, priority: int) -> float:
+        """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds."""
+        return (256 - priority) * (self.settings.skew_unit or interval) / 256
 
     def _next_advert(self, state: Active, now: float) -> float:
         """One interval after this advert was due, so that small delays do not add up; if that is past, from now."""
@@ -580,11 +586,6 @@ class Router:
             # Two owners are a misconfiguration that should be logged (RFC 9568 §8.3.2).
             notices.append(Notice(Discrepancy.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
         return notices
-
-
-def _skew(interval: float, priority: int) -> float:
-    """Skew_Time = ((256 - Priority) × Active_Adver_Interval) / 256 (RFC 9568 §6.1), in seconds."""
-    return (256 - priority) * interval / 256
 
 
 def _active(state: Backup) -> Address | None:

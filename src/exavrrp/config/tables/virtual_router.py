@@ -1,7 +1,7 @@
 """``[virtual_router.NAME]`` → settings, complete without its agent."""
 
 from exavrrp.config import notation, schema
-from exavrrp.config.diagnosis import Document, shown
+from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.kinds import program
 from exavrrp.config.places import Keys
 from exavrrp.config.settings import Agent, Transport, VirtualRouter
@@ -44,10 +44,13 @@ def read(
     standby = table.standby == "announce"
     priority = _priority(document, keys, table)
     _preemption(document, keys, table)
+    _version2(document, keys, table, agent, family=family, interval=interval)
     _without_routes(document, keys, table)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
+        version=table.version,
+        plain_password=table.plain_password,
         priority=priority,
         virtual_addresses=virtual_addresses,
         announce=_announced(document, (*keys, "bgp", "announce"), table, addresses),
@@ -115,6 +118,34 @@ def _without_routes(document: Document, keys: Keys, table: schema.VirtualRouter)
     for key, (matters, what) in found.items():
         if matters and (*keys, key) in document:
             document.problem((*keys, key), f"{what}, but announce = false announces nothing; remove one of the two")
+
+
+def _version2(
+    document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent, *, family: int | None, interval: float
+) -> None:
+    """Note what VRRPv2 cannot do, and what it alone can."""
+    if table.version == 3:
+        if table.plain_password is not None:
+            document.problem(
+                (*keys, "plain_password"),
+                "is for version = 2 alone; write that, or an authentication of VRRPv3 (authentication = …)",
+            )
+        return
+    if family == 6:
+        document.problem((*keys, "version"), "is 2, but the addresses are IPv6, which VRRPv2 does not know; remove it")
+    if interval != max(1, round(interval)):
+        inherited = table.advert_interval is None
+        document.problem(
+            ("agent", "advert_interval") if inherited else (*keys, "advert_interval"),
+            f"is {interval:g}, but VRRPv2 ({dotted((*keys, 'version'))} = 2) knows whole seconds;"
+            f" write {max(1, round(interval))}",
+        )
+    if _authentication(document, (*keys, "authentication"), table, agent) is not None:
+        document.problem(
+            (*keys, "version"),
+            f'is 2, but adverts of VRRPv2 cannot be signed; write authentication = "{schema.UNAUTHENTICATED}", or'
+            " version = 3",
+        )
 
 
 def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent) -> str | None:
