@@ -518,6 +518,12 @@ def test_a_session_over_which_no_takeover_is_sure_to_work_is_told_once() -> None
     assert len(rig.log.told("takeover-limited")) == 3, "another kind of session, another hold time"
 
 
+def test_a_takeover_that_reaches_is_not_told() -> None:
+    rig = given_backup(router(bgp={"takeover": ["prepend"]}))
+    rig.handle(speaker.Configured({SESSION: None}, {SESSION: Terms(65010, 65000, 180)}))
+    assert rig.log.told("takeover-limited") == []
+
+
 def test_many_routers_with_a_limited_takeover_share_a_line() -> None:
     names = ["web", *(f"web{number}" for number in range(2, 13))]
     silent = router(13, announce=False).partition("[virtual_router.web13.bgp]")[0]
