@@ -25,7 +25,9 @@ from tests.system.packages import DEBIAN, ROOT, Packages
 pytestmark = pytest.mark.system
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-LIBRARIES = {"click", "exabgp", "h11", "msgspec", "prometheus_client", "tomli"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
+LIBRARIES = {one.partition(">=")[0].replace("-", "_") for one in REQUIRED}
 NOT_FOR_OTHERS = (".ci/", ".gitignore")
 """Files of the repository that a source archive does without."""
 EXAMPLES = ("exabgp-4.2.conf", "exabgp-5.0.conf", "exavrrp.toml", "stanza.conf")
@@ -37,6 +39,7 @@ INSTALLED = {
     *(f"opt/exavrrp/lib/python{python}" for python in PYTHONS),
     "opt/exavrrp/pyvenv.cfg",
     "usr/bin/exavrrp",
+    "usr/lib/systemd/system/exavrrp-exporter.service",
     "usr/lib/systemd/system/exavrrp.service",
     "usr/lib/systemd/system/exavrrp.service.d/exavrrp.conf",
     "usr/lib/sysusers.d/exavrrp.conf",
@@ -45,6 +48,7 @@ INSTALLED = {
     *(f"usr/share/doc/exavrrp/examples/{one}" for one in EXAMPLES),
     *(f"usr/share/doc/exavrrp/{one}" for one in ("NEWS.gz", "README.md", "changelog.gz", "copyright", "log.md")),
     "usr/share/exavrrp/exabgp.service.d/exavrrp.conf",
+    *(f"usr/share/exavrrp/monitoring/{one}" for one in ("dashboard.json", "prometheus.yml", "rules.yml")),
     "usr/share/fish/vendor_completions.d/exavrrp.fish",
     "usr/share/lintian/overrides/exavrrp",
     "usr/share/python3/runtime.d/exavrrp.rtupdate",
@@ -87,9 +91,8 @@ def test_a_wheel_is_the_package_and_its_metadata(built: Packages, sources: set[s
             "exavrrp.cli:main",
         ]
         told = wheel.read(f"{about}/METADATA").decode()
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     required = re.findall(r"^Requires-Dist: ([\w-]+)>=[\d.]+$", told, re.MULTILINE)
-    assert sorted(required) == sorted(one.partition(">=")[0] for one in project["dependencies"])
+    assert sorted(required) == sorted(one.partition(">=")[0] for one in PROJECT["dependencies"])
 
 
 def test_a_source_archive_is_what_git_has(built: Packages, need: Need) -> None:
@@ -126,8 +129,7 @@ def test_the_debian_package_is_for_every_python_that_it_has_modules_for(tree: Pa
     assert "@" not in control.replace("@localhost", "")
     assert f"Version: {__version__.replace('.dev', '~dev')}\n" in control
     assert f"python3 (>= {PYTHONS[0]}), python3 (<< 3.{int(PYTHONS[-1][2:]) + 1})" in control
-    requires = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
-    assert requires == f">={PYTHONS[0]}"
+    assert PROJECT["requires-python"] == f">={PYTHONS[0]}"
     assert built.deb.stat().st_size < 4 << 20
 
 
@@ -166,11 +168,11 @@ def test_units_of_the_debian_package_are_understood_by_systemd(tree: Path, need:
     analyze = need("systemd-analyze")
     units = tmp_path / "units"
     (units / "exavrrp.service.d").mkdir(parents=True)
-    for name in ("exavrrp.service", "exavrrp.service.d/exavrrp.conf"):
+    for name in ("exavrrp-exporter.service", "exavrrp.service", "exavrrp.service.d/exavrrp.conf"):
         text = (tree / "usr/lib/systemd/system" / name).read_text()
         (units / name).write_text(text.replace("/opt/exavrrp/bin/", f"{tree}/opt/exavrrp/bin/"))
     done = subprocess.run(
-        [analyze, "verify", "--man=no", "--recursive-errors=no", str(units / "exavrrp.service")],
+        [analyze, "verify", "--man=no", "--recursive-errors=no", *units.glob("*.service")],
         env={**os.environ, "SYSTEMD_UNIT_PATH": f"{units}:"},
         capture_output=True,
         text=True,

@@ -30,6 +30,8 @@ OLDER = "0.0.9"
 PACKAGED = ("/opt/exavrrp/bin/exabgp", "server")
 DISTRIBUTIONS = ("/usr/sbin/exabgp",)
 TWO = "-all,+net_admin,+net_raw"
+INTERVAL = 2.0
+"""Seconds between adverts: an agent that has no CPU for seconds, as while packages are compiled, causes no takeover."""
 MINUTES = 600.0
 """Seconds that apt may take."""
 
@@ -157,14 +159,14 @@ def entered(root: Path, place: Path, inside: Path) -> list[str]:
 
 def configure(host: Host, root: Path, *router: str) -> None:
     """Writes the configuration, with the package's own paths."""
-    path = host.configure(*router, interval=0.2)
+    path = host.configure(*router, interval=INTERVAL)
     text = re.sub(r"^(state|persistent)_directory.*\n", "", path.read_text(), flags=re.MULTILINE)
     path.write_text(text)
     (root / "etc/exavrrp/exavrrp.toml").write_text(text)
 
 
 def prepare(host: Host, root: Path, need: Need, exabgp: tuple[str, ...], agent: str) -> None:
-    configure(host, root, "handover_ceiling = 2")
+    configure(host, root, "handover_ceiling = 20")
     host.program = (agent,)
     host.container = (need("unshare"), "--mount", "sh", "-c", "\n".join(become(root, host, *exabgp)), "sh")
 
