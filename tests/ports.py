@@ -404,6 +404,10 @@ class Notifier:
         self.counted: dict[str, dict[str, int]] = {}
         self.names: list[str] = []
         """the routers whose transitions are notified"""
+        self.renamed: dict[str, str] = {}
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        self.renamed |= names
 
     def set(self, routers: Iterable[VirtualRouterConfiguration]) -> None:
         self.names = [router.name for router in routers]

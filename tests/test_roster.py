@@ -2,6 +2,7 @@
 
 from errno import EADDRNOTAVAIL
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -49,6 +50,97 @@ def test_a_reload_does_not_touch_unchanged_routers() -> None:
     assert one.instance.deadline == due
     assert not any("web2" in line or SECOND in line for line in rig.done)
     assert [told["router"] for told in rig.log.told("router-reconfigured")] == ["web"]
+
+
+# Another name
+
+
+def called(name: str, number: int = 1, **settings: Any) -> str:
+    """The table of the router ``number``, under another name."""
+    usual = "virtual_router.web" if number == 1 else f"virtual_router.web{number}"
+    return router(number, **settings).replace(usual, f"virtual_router.{name}")
+
+
+def test_a_router_that_is_renamed_goes_on() -> None:
+    rig = given_active(router(checks=["a"], min_sessions=1), check("a"), router(2), checks=["a"])
+    one, due = rig.router(), rig.router().instance.deadline
+    told = len(rig.notifier.told)
+    rig.take()
+    rig.reconfigure(called("site", checks=["a"], min_sessions=1), check("a"), router(2))
+    assert (rig.take(), rig.notifier.told[told:]) == ([], [])
+    assert (rig.router("site"), one.instance.deadline, rig.role("site")) == (one, due, Role.ACTIVE)
+    assert rig.node.commands.names() == ["site", "web2"]
+    assert rig.node.commands.together(["site"]) == ("site",)
+    assert rig.notifier.renamed == {"web": "site"}
+    assert rig.log.told("router-renamed") == [{"router": "site", "before": "web"}]
+    assert "router-reconfigured" not in rig.log.events
+    rig.after(0.1)
+    assert rig.memory.notes[-1][0].keys() == {"site", "web2"}
+    assert (rig.memory.routes["web"], len(rig.memory.routes["site"])) == ([], 1)
+    rig.check("a", passed=False)
+    assert rig.faults("site") == ["check"]
+    rig.check("a", passed=True).session(up=False)
+    assert rig.faults("site") == ["sessions"]
+
+
+def test_two_routers_exchange_their_names() -> None:
+    rig = given_active(router(), router(2, priority=100))
+    one, other = rig.router("web"), rig.router("web2")
+    rig.reconfigure(called("web2"), called("web", 2, priority=100))
+    assert (rig.router("web2"), rig.router("web")) == (one, other)
+    assert (one.name, one.instance.name, other.name, other.instance.name) == ("web2", "web2", "web", "web")
+    assert rig.take() == []
+    assert sorted(sent(rig.after(INTERVAL))) == ["send web 100", "send web2 200"]
+
+
+def test_a_group_is_renamed_and_so_are_its_members() -> None:
+    rig = given_active(router(group="both"), router(2, group="both"))
+    rig.reconfigure(called("a", group="all"), called("b", 2, group="all"))
+    assert rig.take() == []
+    assert rig.node.commands.together(["a"]) == ("a", "b")
+    rig.node.commands.drain("b")
+    rig.clock.run()
+    assert rig.holds("b") == ["drained"]
+    assert rig.holds("a")
+
+
+def test_who_moves_with_others_from_now_on_begins_anew() -> None:
+    rig = given_active(router(), router(2))
+    before = rig.router()
+    rig.reconfigure(router(group="both"), router(2, group="both")).after(LEAVE_LIMIT + 1)
+    assert rig.router() is not before
+
+
+def test_a_name_is_taken_from_a_router_that_leaves() -> None:
+    rig = given_active(router(), router(2))
+    leaving, staying = rig.router("web"), rig.router("web2")
+    rig.speaker.answers = False
+    rig.reconfigure(called("web", 2))
+    assert (rig.router("web"), rig.router("web (leaving 1)")) == (staying, leaving)
+    rig.reconfigure(called("site", 2)).reconfigure(called("web", 2))
+    assert rig.node.commands.names() == ["web", "web (leaving 1)"]
+    rig.speaker.answers = True
+    rig.speaker.answer()
+    rig.after(LEAVE_LIMIT + 1)
+    assert (rig.node.commands.names(), rig.role()) == (["web"], Role.ACTIVE)
+
+
+def test_a_start_up_hold_ends_under_another_name() -> None:
+    rig = Rig(router(min_sessions=1, startup_hold=5)).start()
+    rig.reconfigure(called("site", min_sessions=1, startup_hold=5))
+    assert rig.faults("site") == []
+    assert rig.after(6).faults("site") == ["sessions"]
+
+
+def test_an_address_that_is_new_is_in_the_state_file() -> None:
+    """A successor whose configuration does not have it removes it."""
+    rig = given_active()
+    written = len(rig.memory.notes)
+    rig.reconfigure(router(addresses=[FIRST, THIRD])).after(1)
+    assert ip_address(THIRD) in rig.memory.bindable
+    assert len(rig.memory.notes) > written
+    rig.reconfigure(router(), router(9)).after(60)
+    assert rig.memory.bindable == {ip_address(FIRST), ip_address(THIRD)}, "the other one is web9's"
 
 
 # Who stays

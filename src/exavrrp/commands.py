@@ -1,11 +1,14 @@
-"""What a node does for the requests of the control socket (``control.Service``): drains, and its ``View``; pure."""
+"""What a node does for the requests of the control socket (``control.Service``): drains, reloads, views; pure."""
 
 from collections.abc import Callable, Collection, Mapping
 
 from exavrrp import ports
+from exavrrp.config import Configuration
 from exavrrp.elections import Elections
+from exavrrp.plan import Plan, plan
 from exavrrp.view import Outcome, View
 from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.router import Role
 
 
 class Commands:
@@ -19,14 +22,19 @@ class Commands:
         view: Callable[[], View],
         handle: Callable[[ports.DrainAsked], None],
         events: Callable[[int], tuple[int, list[bytes]]],
+        configuration: Callable[[], Configuration],
+        reconfigure: Callable[[Configuration], None],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node; ``events``:
-        ``Chronicle.after``."""
+        ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure`` puts another one in its place
+        (``Node.reconfigure``)."""
         self.events = events
         self._routers = routers
         self._elections = elections
         self._view = view
         self._handle = handle
+        self._configuration = configuration
+        self._reconfigure = reconfigure
 
     def names(self) -> list[str]:
         """Of the virtual routers, in the order of the configuration."""
@@ -52,6 +60,18 @@ class Commands:
     def outcome(self, name: str) -> Outcome:
         """How far a drain is."""
         return self._routers[name].drain.outcome
+
+    def plan(self, new: Configuration) -> Plan:
+        """What changes if ``new`` is put in place."""
+        return plan(self._configuration(), new)
+
+    def active(self) -> frozenset[str]:
+        """The routers that are Active here."""
+        return frozenset(name for name, one in self._routers.items() if one.instance.router.role is Role.ACTIVE)
+
+    def reconfigure(self, new: Configuration) -> None:
+        """Put ``new`` in place, at once and whole. Raises OSError or ValueError; nothing has changed then."""
+        self._reconfigure(new)
 
     def view(self) -> View:
         """Everything as it is now."""

@@ -9,7 +9,7 @@ this process, the adverts of a live Active are waiting there. Only an Active's o
 long as it is late by less than an interval: no other node can have taken over yet.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from exavrrp import events
@@ -64,10 +64,22 @@ class Team:
         """Whether any member is Active."""
         return any(router.instance.router.role is Role.ACTIVE for router in self.routers)
 
+    def is_any(self, names: Collection[str]) -> bool:
+        """Whether any member is called so."""
+        return any(router.name in names for router in self.routers)
+
     @property
     def first(self) -> str:
         """The member that decides a tie (``groups``)."""
         return next(iter(self.group.members))
+
+    def rename(self, name: str, names: Mapping[str, str]) -> None:
+        """Call it ``name`` from now on, and its members as ``names`` says (now → then)."""
+        self.name = name
+        self.group.rename(name, names)
+        for router in self.routers:
+            router.rename(names.get(router.name, router.name))
+        self._by_name = {router.name: router for router in self.routers}
 
     def _timer_fired(self, due: float) -> None:
         self._on_timer(self, due)
@@ -131,6 +143,12 @@ class Elections:
         self.teams.remove(team)
         for router in team.routers:
             del self.team_of[router.name]
+
+    def rename(self, teams: Mapping[Team, str], names: Mapping[str, str]) -> None:
+        """Give these teams other names, and their members as ``names`` says (now → then). No event may be queued."""
+        for team, name in teams.items():
+            team.rename(name, names)
+        self.team_of = {router.name: team for team in self.teams for router in team.routers}
 
     def tell(self, event: events.OfOne, at: float | None = None) -> None:
         """Handle ``event`` now, or after the one being handled; ``at``: its time if that is not now."""

@@ -12,6 +12,7 @@ from typing import assert_never
 from exavrrp import ports, reach, speaker
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
+from exavrrp.config.kinds import Probe
 from exavrrp.health import LEAST, CheckState, Health, Initial, PrioritySpec
 from exavrrp.neighbors import Session, Terms
 from exavrrp.sessions import Result, Sessions, check_of
@@ -31,6 +32,15 @@ def used_checks(configuration: Configuration) -> list[Check]:
     """The checks that any router names; others are not run."""
     used = {name for router in configuration.routers for name in router.checks}
     return [check for check in configuration.checks if check.name in used]
+
+
+def same_checks(old: Iterable[Check], new: Iterable[Check]) -> dict[str, str]:
+    """The new checks that ask the same as an old one → that one; the one of the same name, if there are several."""
+    found: dict[Probe, dict[str, None]] = {}
+    for before in old:
+        found.setdefault(before.probe, {})[before.name] = None
+    known = {after.name: found[after.probe] for after in new if after.probe in found}
+    return {name: name if name in same else list(same)[-1] for name, same in known.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +93,14 @@ class Fitness:
         self._timeouts: Mapping[str, float] = {}
         """seconds that a run may take, by the name of the check"""
         self.sessions = Sessions({})
+        self._renamed: Mapping[str, str] = {}
+        """names of routers → those before, between ``rename`` and ``take``"""
         self.health = Health({}, {})
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Routers are called otherwise from now on (now → then); ``take`` is called next."""
+        self.sessions.rename(names)
+        self._renamed = {after: before for before, after in names.items()}
 
     def take(self, configuration: Configuration, leaving: Iterable[str] = ()) -> None:
         """Other routers and checks from now on; those that are ``leaving`` are not judged any more.
@@ -93,15 +110,11 @@ class Fitness:
         checks = used_checks(configuration)
         needed = {router.name: router.sessions() for router in configuration.routers}
         requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
-        same = {
-            check.name: before.name
-            for check in checks
-            # The one of the same name, if there are several.
-            for before in sorted(self._checks, key=lambda before: before.name == check.name)
-            if before.probe == check.probe
-        }
+        same = same_checks(self._checks, checks)
         self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
-        judged = {name: self.health.judge(name) for name in self.health.specs}
+        renamed, self._renamed = self._renamed, {}
+        after = {before: name for name, before in renamed.items()}
+        judged = {after.get(name, name): self.health.judge(name) for name in self.health.specs}
         self._checks, self._timeouts = checks, {check.name: check.timeout for check in checks}
         self._announcing = [router for router in configuration.routers if router.announce]
         results = self.sessions.require(requirements)
@@ -110,7 +123,7 @@ class Fitness:
             | {one.name: PrioritySpec(one.priority, _weights(configuration, one)) for one in configuration.routers},
             {check.name: check.state() for check in checks}
             | {check_of(name): CheckState(1, 1, initial=Initial.WAIT) for name in requirements},
-            same | {check_of(name): check_of(name) for name in requirements},
+            same | {check_of(name): check_of(renamed.get(name, name)) for name in requirements},
         )
         self._count(results)
         names = [router.name for router in configuration.routers]

@@ -30,7 +30,7 @@ event that has to wait until the list is done: else a member would be unbound be
 to that.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from exavrrp import events
@@ -57,6 +57,15 @@ class Group:
         self._priorities = {name: member.router.priority for name, member in self.members.items()}
         self._waiting: dict[str, str] = {}
         self._doubt = _Doubt()
+
+    def rename(self, name: str, names: Mapping[str, str]) -> None:
+        """Call the group ``name`` from now on, and its members as ``names`` says (now → then); nothing else changes."""
+        self.name = name
+        for now, member in self.members.items():
+            member.name = names.get(now, now)
+        self.members = {member.name: member for member in self.members.values()}
+        self._priorities = {names.get(now, now): priority for now, priority in self._priorities.items()}
+        self._waiting = {names.get(now, now): detail for now, detail in self._waiting.items()}
 
     @property
     def deadline(self) -> float | None:

@@ -97,8 +97,15 @@ class Leftovers:
     def _keep(self, forgotten: ports.Forgotten) -> None:
         """Remember ``forgotten``, in the state file too: a successor clears what this process does not."""
         self._forgotten = forgotten
-        self._memory.may_bind(forgotten.addresses.union(self._binding.by_address))
+        self._bindable = forgotten.addresses.union(self._binding.by_address)
+        self._memory.may_bind(self._bindable)
         self._memory.may_announce("", forgotten.routes)
+
+    def note(self) -> None:
+        """The routers have other addresses: a successor has to know those, too."""
+        if self._bindable != self._forgotten.addresses.union(self._binding.by_address):
+            self._keep(self._forgotten)
+            self._notes.write_soon()
 
     @property
     def routes(self) -> tuple[Route, ...]:

@@ -140,7 +140,13 @@ class Node:
         )
         self.routers = self._roster.routers
         self.commands = Commands(
-            self.routers, self.elections, view=self.view, handle=self.handle, events=self.chronicle.after
+            self.routers,
+            self.elections,
+            view=self.view,
+            handle=self.handle,
+            configuration=lambda: self.configuration,
+            reconfigure=self.reconfigure,
+            events=self.chronicle.after,
         )
         self.viewer = Viewer(
             self.routers,
@@ -427,7 +433,10 @@ class Node:
 
     def _wait_for_sessions(self, routers: Iterable[VirtualRouter]) -> None:
         for router in routers:
-            self.turns.timers.call_later(router.configuration.startup_hold, self.fitness.give_up_waiting, router.name)
+            self.turns.timers.call_later(router.configuration.startup_hold, self._give_up_waiting, router)
+
+    def _give_up_waiting(self, router: VirtualRouter) -> None:
+        self.fitness.give_up_waiting(router.name)  # whatever it is called by then
 
     # Stop
 

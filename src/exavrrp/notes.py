@@ -4,6 +4,7 @@ A note has all routers. So many changes at one moment are one note, and after a 
 multiple of its time.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from exavrrp import ports
@@ -54,6 +55,13 @@ class Notes:
             self._lines[router.name] = line
             self._memory.may_announce(router.name, router.announcement.last())
             self.write_soon()
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """These routers are called otherwise from now on (now → then); ``remember`` is to be called with each."""
+        for name in self._lines.keys() & names.keys():
+            del self._lines[name]
+            self._memory.may_announce(name, ())
+        self.write_soon()
 
     def forget(self, name: str) -> None:
         """The router is gone."""

@@ -1,17 +1,17 @@
 """The virtual routers of a node: those of its configuration, and those that are leaving; pure.
 
 The first configuration is known before the node starts, and each port gets its first set at the start. A running node
-can be given another configuration. A virtual router is the same as before if its name, family, VRID, source and
-interface are, and those of all members of its group. It continues, and only changed settings are applied
-(``VirtualRouter.configure``). Every other router leaves in its configured order, within a time limit. A new router that
-has anything in common with a leaving one (name, VRID and source, address, prefix) starts when that one is gone. At a
-stop all leave, and none starts.
+can be given another configuration. A virtual router is the same as before if its family, VRID, source, transport and
+interface are, and those of all members of its group, whatever they are called. It continues, and only changed settings
+are applied (``VirtualRouter.configure``). Every other router leaves in its configured order, within a time limit. A new
+router that has anything in common with a leaving one (name, VRID and source, address, prefix) starts when that one is
+gone. At a stop all leave, and none starts.
 
 ``Roster`` owns the list of routers. It hands each port the set that all of them need: first the union of old and new,
 and a smaller one when the leaving routers are gone. It must not know why a node starts or ends.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -40,6 +40,9 @@ NOT_CONFIGURED = "not in the configuration any more"
 
 class Notifier(ports.Notifier, Protocol):
     """Notify programs, FIFOs and sockets, as the roster needs them."""
+
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Routers are called otherwise from now on (now → then), and keep what waits for them; ``set`` comes next."""
 
     def set(self, routers: Iterable[RouterConfiguration]) -> None:
         """Notify about exactly these routers; one that stays keeps its pending notifications. Raises nothing."""
@@ -117,10 +120,17 @@ def _teams(configuration: Configuration) -> dict[str, list[RouterConfiguration]]
     return teams
 
 
-def _identities(team: Iterable[RouterConfiguration]) -> set[tuple[object, ...]]:
-    return {
-        (one.name, one.family, one.vrid, one.source, one.transport, one.medium and one.medium.interface) for one in team
-    }
+def _identity(team: Iterable[RouterConfiguration]) -> frozenset[tuple[object, ...]]:
+    return frozenset(router.identity for router in team)
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """``name``, or one like it that nobody has: no configured one has spaces."""
+    found, number = name, 0
+    while found in taken:
+        number += 1
+        found = f"{name} (leaving {number})"
+    return found
 
 
 def _all(configuration: Configuration, leaving: Iterable[Team]) -> list[RouterConfiguration]:
@@ -188,15 +198,19 @@ class Roster:
 
     def take(self, new: Configuration) -> None:
         """Apply the configuration ``new``. Raises OSError or ValueError; nothing has changed then."""
-        old, teams = self.configuration, _teams(new)
+        old = self.configuration
+        teams = {_identity(members): (name, members) for name, members in _teams(new).items()}
         staying = [team for team in self._elections.teams if team not in self._leaving]
-        gone = [team for team in staying if _identities(team.configurations) != _identities(teams.get(team.name, ()))]
+        gone = [team for team in staying if _identity(team.configurations) not in teams]
+        leaving = [*self._leaving, *gone]
         try:
-            self._hand_out(new, [*self._leaving, *gone], owned(old.routers))
+            self._acquire(new, leaving, owned(old.routers))
         except (OSError, ValueError):
             with suppress(OSError, ValueError):  # what they have already, most often
-                self._hand_out(old, self._leaving)
+                self._acquire(old, self._leaving)
             raise
+        self._rename({team: teams[_identity(team.configurations)] for team in staying if team not in gone}, leaving)
+        self._provide(new, leaving)
         self.configuration = new
         if gone:
             self._retire(gone, NOT_CONFIGURED, LEAVE_LIMIT)
@@ -204,20 +218,66 @@ class Roster:
         self._own(new, self._leaving)
         self._register(new)
         self._start_missing()
+        self._leftovers.note()
 
-    def _hand_out(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
+    def _hand_out(self, configuration: Configuration, leaving: Collection[Team]) -> None:
         """Give each port the set that the routers of ``configuration`` and the ``leaving`` ones need.
 
-        ``others``: routes that must stay known because they are withdrawn later. Raises OSError, ValueError.
+        Raises OSError, ValueError.
+        """
+        self._acquire(configuration, leaving)
+        self._provide(configuration, leaving)
+
+    def _acquire(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
+        """What a port may refuse: raises OSError, ValueError.
+
+        ``others``: routes that must stay known because they are withdrawn later.
         """
         given, routers = self._given, _all(configuration, leaving)
         given.transports.set(sources(routers), media(routers))
         given.paths.set(dict.fromkeys(router.interfaces for router in routers))
         self._own(configuration, leaving, others)
+
+    def _provide(self, configuration: Configuration, leaving: Collection[Team]) -> None:
+        """What no port refuses."""
+        given, routers = self._given, _all(configuration, leaving)
         given.marks.set(flows(routers))
         given.addresses.own(frozenset(address for router in routers for address in router.on_lo))
         given.notifier.set({router.name: router for router in routers}.values())
         given.checks.set(used_checks(configuration))
+
+    def _rename(
+        self, staying: Mapping[Team, tuple[str, Collection[RouterConfiguration]]], leaving: Collection[Team]
+    ) -> None:
+        """Call the ``staying`` teams and their routers what the new configuration calls them.
+
+        A leaving router whose name another one takes is called otherwise until it has left.
+        """
+        called = {one.identity: one.name for _, members in staying.values() for one in members}
+        names = {one.name: called[one.configuration.identity] for team in staying for one in team.routers}
+        taken = set(names.values())
+        titles = {team: name for team, (name, _) in staying.items()}
+        for team in leaving:
+            for router in team.routers:
+                names[router.name] = _free(router.name, taken)
+                taken.add(names[router.name])
+            titles[team] = _free(team.name, titles.values())
+        names = {before: after for before, after in names.items() if before != after}
+        changed = {team: title for team, title in titles.items() if team.name != title or team.is_any(names)}
+        if not changed:
+            return
+        self._elections.rename(changed, names)
+        self._fitness.rename(names)
+        self._given.notifier.rename(names)
+        self._drained = {names.get(name, name) for name in self._drained}
+        self._notes.rename(names)
+        renamed = {router.name: router for team in changed for router in team.routers}
+        routers = {names.get(name, name): router for name, router in self.routers.items()}
+        self.routers.clear()
+        self.routers.update(routers)
+        for before, after in names.items():
+            self._shared.log.info("router-renamed", router=after, before=before)
+            self._notes.remember(renamed[after])
 
     def _own(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
         """Declare what may be announced; ExaBGP withdraws whatever was declared before and is not any more."""
@@ -281,9 +341,10 @@ class Roster:
     def _start_missing(self) -> None:
         """Start the configured routers that do not exist yet, except those that wait for a leaving one."""
         claimed = {one for team in self._leaving for router in team.configurations for one in _claims(router)}
+        there = {_identity(team.configurations) for team in self._elections.teams if team not in self._leaving}
         found: list[Team] = []
         for name, configurations in _teams(self.configuration).items():
-            is_there = any(team.name == name for team in self._elections.teams)
+            is_there = _identity(configurations) in there
             if not is_there and not any(one in claimed for router in configurations for one in _claims(router)):
                 routers = [self._make(one) for one in configurations]
                 found.append(self._elections.add(name, routers))
@@ -376,3 +437,4 @@ class Roster:
         except (OSError, ValueError) as error:
             self._shared.log.error("reconfigure-incomplete", detail=str(error))
         self._start_missing()
+        self._leftovers.note()

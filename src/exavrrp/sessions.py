@@ -114,6 +114,11 @@ class Sessions:
         self._waiting = (self._waiting | new) & requirements.keys()
         return self._results()
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Routers are called otherwise from now on (now → then)."""
+        self._requirements = {names.get(name, name): one for name, one in self._requirements.items()}
+        self._waiting = {names.get(name, name) for name in self._waiting}
+
     def heard(self, session: Session, *, established: bool) -> list[Result]:
         """A session came up or went down."""
         if established:

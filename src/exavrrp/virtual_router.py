@@ -77,7 +77,6 @@ class VirtualRouter:
         ipv4_checksum: Ipv4Checksum,
     ) -> None:
         """``policy``: how its adverts are signed, and those of its peers verified; None: not at all."""
-        self.name = configuration.name
         self.policy = policy
         self.began = shared.moment()
         self.instance = Instance(
@@ -110,6 +109,15 @@ class VirtualRouter:
         """whether notify programs have heard our last word"""
 
     @property
+    def name(self) -> str:
+        """What it is called, which a reload may change."""
+        return self.common.name
+
+    def rename(self, name: str) -> None:
+        """Call it so from now on (its instance is renamed by its group)."""
+        self.common.configuration = replace(self.configuration, name=name)
+
+    @property
     def configuration(self) -> Configuration:
         """What it is to do."""
         return self.common.configuration
@@ -121,7 +129,7 @@ class VirtualRouter:
         return Signer(policy, configuration.source, configuration.vrid, self._shared.marks, self._shared.authenticator)
 
     def configure(self, after: Configuration, paths: Paths, policy: Policy | None, ipv4_checksum: Ipv4Checksum) -> None:
-        """Go on with another configuration of the same virtual router (name, family, VRID, source, group).
+        """Go on with another configuration of the same virtual router (family, VRID, source, group).
 
         Addresses that are new are bound before they are announced. Those that are gone are no matter of this router any
         more, from now on (``leftovers``). What checks and sessions make of it is told by ``judge``.

@@ -320,6 +320,9 @@ class Marks(dict[Flow, Sequence]):
 class SimulatedNotifier:
     """Nobody is told."""
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        pass
+
     def set(self, routers: Iterable[VirtualRouterConfiguration]) -> None:
         pass
 

@@ -208,6 +208,14 @@ class VirtualRouter:
         return self.virtual_addresses[0].address.version
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What makes it the same virtual router after a reload, whatever it is called.
+
+        Family, VRID, source, and how and where its adverts are sent.
+        """
+        return self.family, self.vrid, self.source, self.transport, self.medium and self.medium.interface
+
+    @property
     def addresses(self) -> tuple[Address, ...]:
         """All of them, in whatever form."""
         return tuple(one.address for one in self.virtual_addresses)

@@ -97,6 +97,11 @@ class Notifier:
         self._loop = loop
         expect()
 
+    def rename(self, names: Mapping[str, str]) -> None:
+        """Routers are called otherwise from now on (now → then): queues, last states, counters and programs stay."""
+        self._last = {names.get(name, name): state for name, state in self._last.items()}
+        self._programs = {names.get(name, name): programs for name, programs in self._programs.items()}
+
     def set(self, routers: Iterable[VirtualRouter]) -> None:
         """Notify of exactly these routers from now on, and make their FIFOs. Logs errors, and raises nothing.
 
