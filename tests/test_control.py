@@ -18,6 +18,8 @@ from exavrrp.control import (
     LONGEST,
     Answer,
     Begun,
+    Change,
+    Confirm,
     Done,
     Drain,
     Drained,
@@ -28,10 +30,15 @@ from exavrrp.control import (
     Misunderstood,
     Moved,
     Progress,
+    Reload,
+    Reloaded,
     Request,
+    Reverting,
     SavedState,
+    Scheduled,
     Status,
     StatusAnswer,
+    Undo,
     Undrain,
     answer,
     chosen,
@@ -43,6 +50,7 @@ from exavrrp.control import (
     lasting,
     names_exabgp,
     request,
+    reverting,
     saved_state,
     start_time,
 )
@@ -57,6 +65,23 @@ def told(function: Any, *arguments: Any) -> str:
     message = str(caught.value)
     assert message.isprintable()
     return message
+
+
+# Reloads
+
+
+@pytest.mark.parametrize(
+    ("last", "over"),
+    [
+        (Reverting(fingerprint="a"), False),
+        (Reverting(fingerprint="a", until=9.0), True),
+        (Reverting(fingerprint="a", until=9.1), False),
+        (Reverting(fingerprint="a", undone=True), True),
+    ],
+)
+def test_when_a_change_is_over(last: Reverting, over: bool) -> None:
+    assert last.is_over(9.0) is over
+    assert reverting(encode_file(last)) == last
 
 
 # Requests
@@ -211,12 +236,30 @@ requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(Undrain, names=st.lists(texts, max_size=3).map(tuple)),
     st.just(Status()),
     st.builds(Events, after=st.integers(0, (1 << 53) - 1)),
+    st.builds(
+        Reload,
+        dry_run=st.booleans(),
+        allow_move=st.booleans(),
+        confirm_within=st.none() | st.floats(0, LONGEST, exclude_min=True),
+        at=st.none() | st.floats(0, LAST),
+    ),
+    st.just(Confirm()),
+    st.builds(Undo, allow_move=st.booleans()),
 )
+changes = st.builds(Change, effect=texts, key=texts, detail=texts, routers=st.lists(texts, max_size=2).map(tuple))
 answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Begun, routers=many, warning=st.none() | texts),
     st.builds(Done, routers=many, warning=st.none() | texts),
     st.builds(Progress, name=texts, outcome=outcomes),
     st.builds(Error, message=texts),
+    st.builds(Scheduled, at=times.filter(bool), changes=st.lists(changes, max_size=2).map(tuple)),
+    st.builds(
+        Reloaded,
+        outcome=st.sampled_from(["applied", "refused"]),
+        changes=st.lists(changes, max_size=2).map(tuple),
+        errors=st.lists(texts, max_size=2).map(tuple),
+        until=times,
+    ),
     st.builds(
         EventsAnswer,
         before=st.just((Raw(b'{"event":"a"}'),)),
@@ -268,13 +311,14 @@ near_misses = st.builds(
         answers.map(encode),
         st.just(encode_file(SavedState(boot="b", exabgp=(7, 8), routers={"web": "active"}))),
         st.just(encode_file(Drains(drained={"web": None, "dns": 5.0}))),
+        st.just(encode_file(Reverting(fingerprint="5f", until=5.0))),
     ),
     st.integers(0, 200),
     st.binary(max_size=2),
 )
 
 
-@pytest.mark.parametrize("decode", [request, answer, saved_state, drains])
+@pytest.mark.parametrize("decode", [request, answer, saved_state, drains, reverting])
 @given(line=st.one_of(st.binary(max_size=200), json_like, near_misses))
 @example(line=b'{"version":1,"request":"undrain","names":["\\ud800"]}')
 @example(line=b'{"version":1,"drained":{"a":' + b"[" * 100000)

@@ -103,7 +103,18 @@ SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
     (
         (router(group="a"), router(2, group="a")),
         (router(group="a"), router(2)),
-        ["moves virtual_router.web.group: other members (web)", "moves virtual_router.web2.group: a -> none (web2)"],
+        [
+            "moves virtual_router.web.group: other members (web, web2)",
+            "moves virtual_router.web2.group: a -> none (web2, web)",
+        ],
+    ),
+    (
+        (router(group="a"), router(2, group="a")),
+        (router(group="a", priority=100, preempt=False), router(2, group="a")),
+        [
+            "speaks virtual_router.web.priority: 200 -> 100 (web, web2)",
+            "quiet virtual_router.web.preempt: true -> false (web)",
+        ],
     ),
     (
         (check("a"), router(checks=["a"])),

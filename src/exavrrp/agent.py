@@ -11,6 +11,7 @@ import os
 import signal
 import time
 import traceback
+from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,15 +26,16 @@ from exavrrp.roster import Ports
 from exavrrp.system import capabilities, children, preflight, realtime
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.checks import Checks
-from exavrrp.system.control import Control
+from exavrrp.system.control import CARES, Control
 from exavrrp.system.eventfile import EventFile
 from exavrrp.system.exabgp import ExaBGP
-from exavrrp.system.journal import Journal
+from exavrrp.system.journal import Format, Journal
 from exavrrp.system.lock import Lock
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Routing, is_here
 from exavrrp.system.recorder import Recorder
-from exavrrp.system.state import DrainFile, KeptConfiguration, ReplayCounterFile, State, is_exabgp
+from exavrrp.system.reload import Reloads, Source
+from exavrrp.system.state import DrainFile, ReplayCounterFile, State, is_exabgp
 from exavrrp.system.systemd import Systemd
 from exavrrp.system.transports import Transports
 from exavrrp.vrrp.packet import Address
@@ -82,12 +84,12 @@ class Agent:
         configuration: Configuration,
         log: Journal,
         record: Path | None = None,
-        text: bytes | None = None,
+        source: Source | None = None,
         host: tuple[int, int] | None = None,
     ) -> None:
         """``record``: the file to which everything that the node is told and asks is appended.
 
-        ``text``: what ``configuration`` was read from, to be kept for the next agent of this ExaBGP.
+        ``source``: where ``configuration`` was read from, and is read anew for a reload; None: there is no reload.
         ``host``: the process of the ExaBGP that announces for us; if not given, our parent.
         """
         self.configuration = configuration
@@ -96,7 +98,8 @@ class Agent:
         """once ``run`` has returned: if what was served is left in place, and ExaBGP is known"""
         self.exabgp: tuple[int, int] | None = None
         """who announces for us: number and start time of the process"""
-        self._text = text
+        self._source = source
+        self._reloads: Reloads | None = None
         self._bug: Exception | None = None
         directory = Path(configuration.agent.state_directory)
         self._lock = Lock(directory)
@@ -179,19 +182,25 @@ class Agent:
         self.node = node = self._recorded_node(self._ports(loop))
         agent = self.configuration.agent
         drains = DrainFile(Path(agent.persistent_directory), self.journal)
+        directory = Path(agent.state_directory)
+        if self._source is not None:
+            self._reloads = Reloads(
+                self._source, directory, node.commands, self.journal, renamed=self._renamed, applied=self._applied
+            )
         self._control = Control(
-            Path(agent.state_directory),
+            directory,
             node.commands,
             drains,
             self.journal,
             group=agent.control_group,
             before=lambda: self._events.before,
+            reloader=self._reloads,
         )
         loop.add_signal_handler(signal.SIGINT, self._end, "SIGINT")
         loop.add_signal_handler(signal.SIGTERM, node.handle, ports.Terminated())
         loop.set_exception_handler(self._broken)
         loop.add_signal_handler(signal.SIGUSR1, node.count)
-        loop.add_signal_handler(signal.SIGHUP, self._decline_reload)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)  # a caretaker begins with what its predecessor ended with
         async with AsyncExitStack() as closing:
             # Last of all. ExaBGP answers the end of our stdout with SIGTERM, which must not meet a loop that closes.
@@ -312,6 +321,8 @@ class Agent:
         closing.callback(self._control.close)
         self._events.open(loop)
         closing.callback(self._events.close)
+        if self._reloads is not None:
+            closing.callback(self._reloads.close)
         self._control.open(loop)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
@@ -353,8 +364,8 @@ class Agent:
         if len(names) > NAMED:
             names[NAMED:] = [f"and {len(names) - NAMED} more"]
         self.journal.info("agent-started", version=__version__, process=os.getpid(), routers=names)
-        if self._text is not None:
-            KeptConfiguration(Path(self.configuration.agent.state_directory), self.journal).save(self._text)
+        if self._source is not None and self._reloads is not None:
+            self._reloads.resume(self._source.last)
 
     # Signals
 
@@ -369,8 +380,21 @@ class Agent:
         self._ending.set()
         self._end("a bug")
 
-    def _decline_reload(self) -> None:
-        self.journal.warning("reload-declined", detail="SIGHUP does nothing; restart ExaBGP to use a new configuration")
+    # Reloads
+
+    def _hang_up(self) -> None:
+        if self._reloads is None:
+            self.journal.error("reload-refused", detail=CARES)
+        else:
+            self._reloads.hang_up()
+
+    def _renamed(self, names: Mapping[str, str]) -> None:
+        self._control.renamed(names)
+
+    def _applied(self, configuration: Configuration) -> None:
+        if configuration.agent.log_format != self.configuration.agent.log_format:
+            self.journal.format = Format(configuration.agent.log_format)
+        self.configuration = configuration
 
 
 def _settle_memory() -> None:

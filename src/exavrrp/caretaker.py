@@ -23,17 +23,18 @@ from exavrrp.roster import Ports
 from exavrrp.system import descendants
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.journal import Journal
+from exavrrp.system.reload import Source
 
 POLL = 0.02
 """Seconds between two polls of the lock and of ExaBGP's children."""
 
 
-def run(configuration: Configuration, log: Journal, record: Path | None = None, text: bytes | None = None) -> None:
+def run(configuration: Configuration, log: Journal, record: Path | None = None, source: Source | None = None) -> None:
     """Run the agent, and then a caretaker in a process of its own if ExaBGP has ended only the agent.
 
     The parameters are those of ``Agent``. Raises ``StartError``, and any exception of a bug in the agent.
     """
-    agent = Agent(configuration, log, record, text)
+    agent = Agent(configuration, log, record, source)
     asyncio.run(agent.run())
     number = os.getpid()
     if agent.bequest is not None and agent.exabgp is not None and os.fork() == 0:

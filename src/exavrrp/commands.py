@@ -8,6 +8,7 @@ from exavrrp.elections import Elections
 from exavrrp.plan import Plan, plan
 from exavrrp.view import Outcome, View
 from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.packet import Address
 from exavrrp.vrrp.router import Role
 
 
@@ -68,6 +69,11 @@ class Commands:
     def active(self) -> frozenset[str]:
         """The routers that are Active here."""
         return frozenset(name for name, one in self._routers.items() if one.instance.router.role is Role.ACTIVE)
+
+    def addresses(self) -> frozenset[Address]:
+        """All virtual addresses, also of routers that leave."""
+        leaving = (address for one in self._routers.values() for address in one.configuration.addresses)
+        return self._configuration().addresses.union(leaving)
 
     def reconfigure(self, new: Configuration) -> None:
         """Put ``new`` in place, at once and whole. Raises OSError or ValueError; nothing has changed then."""

@@ -5,14 +5,15 @@
 
 A connection carries one request. The answer to ``status`` is one ``status``, that to ``events`` one ``events``. The
 answer to ``drain`` and ``undrain`` ends with ``done``; for a drain with ``wait`` a ``begun`` comes first, and then a
-``progress`` each time that a router's outcome changes. An ``error`` is the last line of any request that was not
-carried out. A line that cannot be decoded is answered with what is wrong with it, so that ``socat`` and a newer or
-older exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever) and ignored
-in answers (a newer agent may have more).
+``progress`` each time that a router's outcome changes. The answer to ``reload``, ``confirm`` and ``undo`` is a
+``reloaded``; for a reload at a later time a ``scheduled`` comes first. An ``error`` is the last line of any request
+that was not carried out. A line that cannot be decoded is answered with what is wrong with it, so that ``socat`` and a
+newer or older exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever)
+and ignored in answers (a newer agent may have more).
 
-This file also defines the content of the two state files that an agent leaves for its successor (``SavedState``,
-``Drains``), and what a drain is: how long it lasts, and whether it outlives a restart. No sockets, files or clocks;
-times are arguments, in seconds since the epoch.
+This file also defines the content of the state files that an agent leaves for its successor (``SavedState``,
+``Drains``, ``Reverting``), and what a drain is: how long it lasts, and whether it outlives a restart. No sockets, files
+or clocks; times are arguments, in seconds since the epoch.
 """
 
 import re
@@ -114,7 +115,30 @@ class Events(_Request, frozen=True, kw_only=True, tag="events"):
     after: Annotated[int, Meta(ge=0, lt=1 << 53)] = 0
 
 
-Request: TypeAlias = Drain | Undrain | Status | Events
+class Reload(_Request, frozen=True, kw_only=True, tag="reload"):
+    """Put the configuration that the file has now in place of the one in force."""
+
+    dry_run: bool = False
+    """only say what would change"""
+    allow_move: bool = False
+    """also where a router that is Active here would give an address up, or get one"""
+    confirm_within: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
+    """seconds until it is undone if nobody confirms it; None: it needs no confirmation"""
+    at: Epoch | None = None
+    """when to do it; None: now. It is read and checked now in any case"""
+
+
+class Confirm(_Request, frozen=True, kw_only=True, tag="confirm"):
+    """Keep the change that waits for that."""
+
+
+class Undo(_Request, frozen=True, kw_only=True, tag="undo"):
+    """Take the last change back, whether it waits or not; or call off the one that is to come."""
+
+    allow_move: bool = False
+
+
+Request: TypeAlias = Drain | Undrain | Status | Events | Reload | Confirm | Undo
 
 
 class _Head(Struct, frozen=True):
@@ -188,13 +212,45 @@ class EventsAnswer(_Answer, frozen=True, kw_only=True, tag="events"):
     """``after`` for the next request"""
 
 
+class Change(Struct, frozen=True, kw_only=True):
+    """One difference of two configurations (``plan.Difference``)."""
+
+    effect: str
+    key: str
+    detail: str
+    routers: tuple[str, ...] = ()
+    active: tuple[str, ...] = ()
+    """those of them that are Active here"""
+
+
+class Scheduled(_Answer, frozen=True, kw_only=True, tag="scheduled"):
+    """The change is checked, and comes at that time; ``reloaded`` follows then."""
+
+    at: datetime
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class Reloaded(_Answer, frozen=True, kw_only=True, tag="reloaded"):
+    """The last line of a reload, a confirmation or an undo."""
+
+    outcome: Literal["applied", "unchanged", "possible", "confirmed", "undone", "cancelled", "refused"]
+    """``unchanged``: there is no difference; ``possible``: it was only a question; ``cancelled``: before its time"""
+    changes: tuple[Change, ...] = ()
+    errors: tuple[str, ...] = ()
+    """why it was refused, each with its remedy; nothing has changed then"""
+    warnings: tuple[str, ...] = ()
+    until: datetime | None = None
+    """when it is undone if nobody confirms it"""
+
+
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):
     """The last line of a refused request: why nothing was done, with the remedy."""
 
     message: str
 
 
-Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | EventsAnswer | Error
+Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | EventsAnswer | Scheduled | Reloaded | Error
 
 
 def encode(document: Request | Answer) -> bytes:
@@ -379,7 +435,25 @@ class Drains(Struct, frozen=True, kw_only=True):
     """name → when the drain ends by itself, in seconds since the epoch"""
 
 
-def encode_file(document: SavedState | Drains) -> bytes:
+class Reverting(Struct, frozen=True, kw_only=True):
+    """What a successor has to know of the last reload. The text of the configuration before it is in another file.
+
+    It counts as long as the configuration on disk is the one that was loaded then.
+    """
+
+    version: Literal[1] = 1
+    fingerprint: Annotated[str, Meta(max_length=64)]
+    """of the configuration that was loaded"""
+    until: Epoch | None = None
+    """when it is undone if nobody confirms it, in seconds since the epoch; None: nobody needs to"""
+    undone: bool = False
+
+    def is_over(self, now: float) -> bool:
+        """Whether what was before it is in force."""
+        return self.undone or (self.until is not None and self.until <= now)
+
+
+def encode_file(document: SavedState | Drains | Reverting) -> bytes:
     """The bytes of a state file: indented JSON."""
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
@@ -393,6 +467,12 @@ def saved_state(data: bytes) -> SavedState:
 def drains(data: bytes) -> Drains:
     """Decodes a file of drained routers. Raises Misunderstood."""
     found: Drains = _decoded(data, Drains, "not a state file of this version")
+    return found
+
+
+def reverting(data: bytes) -> Reverting:
+    """Decodes the state file about the last reload. Raises Misunderstood."""
+    found: Reverting = _decoded(data, Reverting, "not a state file of this version")
     return found
 
 

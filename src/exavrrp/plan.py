@@ -8,7 +8,7 @@ difference names the routers that it concerns. What no difference names, a reloa
 a plan may be carried out (``commands``).
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
@@ -197,6 +197,13 @@ class _Differences:
         """What these are called now."""
         return tuple(dict.fromkeys(self._names.get(one.identity, one.name) for one in routers))
 
+    def _concerned(self, effect: Effect, routers: Sequence[str]) -> tuple[str, ...]:
+        """These routers, and those that move with them if others notice: they have one priority, and one state."""
+        if effect is QUIET:
+            return tuple(routers)
+        groups = {one.group for one in self.old.routers if one.name in routers and one.group is not None}
+        return tuple(dict.fromkeys((*routers, *(one.name for one in self.old.routers if one.group in groups))))
+
     # Tables
 
     def of_agent(self) -> Iterator[Difference]:
@@ -240,7 +247,9 @@ class _Differences:
                 continue
             for kind, key, detail in found:
                 quiet = False
-                yield Difference(kind, f"virtual_router.{after.name}.{key}", detail, (before.name,))
+                yield Difference(
+                    kind, f"virtual_router.{after.name}.{key}", detail, self._concerned(kind, [before.name])
+                )
         if quiet and before.route_policy.standby != after.route_policy.standby:
             yield Difference(QUIET, f"virtual_router.{after.name}.bgp.standby", "not in use", (before.name,))
 
@@ -248,17 +257,18 @@ class _Differences:
         for after in self._after.values():
             routers = self._now(one for one in self.new.routers if after.name in one.checks)
             if after.name not in self._same:
-                yield Difference(SPEAKS, f"check.{after.name}", "new", routers)
+                yield Difference(SPEAKS, f"check.{after.name}", "new", self._concerned(SPEAKS, routers))
                 continue
             before = self._before[self._same[after.name]]
             for name, effect in CHECK.items():
                 one, other = getattr(before, name), getattr(after, name)
                 if effect is not None and one != other:
-                    yield Difference(effect, f"check.{after.name}.{name}", _change(one, other), routers)
+                    named = self._concerned(effect, routers)
+                    yield Difference(effect, f"check.{after.name}.{name}", _change(one, other), named)
         for before in self._before.values():
             if before.name not in self._same.values():
                 routers = tuple(one.name for one in self.old.routers if before.name in one.checks)
-                yield Difference(SPEAKS, f"check.{before.name}", "removed", routers)
+                yield Difference(SPEAKS, f"check.{before.name}", "removed", self._concerned(SPEAKS, routers))
 
     def of_authentications(self) -> Iterator[Difference]:
         there = {one.name: one for one in self.old.authentications}

@@ -330,3 +330,5 @@ class View(Struct, frozen=True, kw_only=True):
     """peer → reason → those of them that authentication has rejected: replays, wrong keys and clocks"""
     exabgp: ExaBGPView | None = None
     lateness: Lateness | None = None
+    differs: bool | None = None
+    """whether the configuration on disk is another one than that in force; None: unknown"""

@@ -36,6 +36,7 @@ CLIENTS: dict[str, Callable[[bytes], object]] = {
     "answer": control.answer,
     "life": control.saved_state,
     "drains": control.drains,
+    "reverting": control.reverting,
 }
 
 
@@ -79,9 +80,16 @@ def _documents() -> list[bytes]:
         ),
         control.encode(control.EventsAnswer(entries=(Raw(b'{"event":"x"}'),), count=9)),
         control.encode(control.Error(message="no")),
+        control.encode(control.Scheduled(at=datetime.fromtimestamp(9, UTC), changes=(_change(),), warnings=("a",))),
+        control.encode(control.Reloaded(outcome="refused", changes=(_change(),), errors=("no",))),
         *_notes(),
         b"7 (a) b) S 1 " + b" ".join(b"%d" % one for one in range(40)),
     ]
+
+
+def _change() -> control.Change:
+    key = "virtual_router.web.priority"
+    return control.Change(effect="speaks", key=key, detail="200 -> 150", routers=("web",), active=("web",))
 
 
 def _requests() -> list[control.Request]:
@@ -90,6 +98,9 @@ def _requests() -> list[control.Request]:
         control.Undrain(names=("web", "db")),
         control.Status(),
         control.Events(after=3),
+        control.Reload(dry_run=True, allow_move=True, confirm_within=60.0, at=1e9),
+        control.Confirm(),
+        control.Undo(allow_move=True),
     ]
 
 
@@ -105,13 +116,17 @@ def _notes() -> list[bytes]:
             control.Announcement(prefixes=("192.0.2.53/32",), med=5, neighbors=("::1",), next_hops={"::1": "self"}),
         ),
     )
-    return [control.encode_file(life), control.encode_file(control.Drains(drained={"web": None, "db": 1e9}))]
+    return [
+        control.encode_file(life),
+        control.encode_file(control.Drains(drained={"web": None, "db": 1e9})),
+        control.encode_file(control.Reverting(fingerprint="5f" * 32, until=1e9)),
+    ]
 
 
 def _words() -> list[bytes]:
     asked = get_args(control.Request)
-    answered = (control.Done, control.StatusAnswer, RouterView, SessionView)
-    kinds = (*asked, *answered, control.SavedState, control.Drains)
+    answered = (control.Done, control.StatusAnswer, control.Reloaded, control.Change, RouterView, SessionView)
+    kinds = (*asked, *answered, control.SavedState, control.Drains, control.Reverting)
     names = {field for kind in kinds for field in kind.__struct_fields__}
     tags = {kind.__struct_config__.tag for kind in (*asked, *get_args(control.Answer))}
     texts = {*names, *tags, "web", "\\ud800", "request", "answer"}

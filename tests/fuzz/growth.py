@@ -77,12 +77,12 @@ def requested(data: bytes) -> None:
     known = {f"router{number:06}": f"g{number % 9}" for number in range(ROUTERS)}
     with suppress(Misunderstood):
         found = control.request(data)
-        assert not isinstance(found, control.Status | control.Events)
+        assert isinstance(found, (control.Drain, control.Undrain))
         control.chosen(found.names, known)
 
 
 def noted(data: bytes) -> None:
-    for reader in (control.saved_state, control.drains):
+    for reader in (control.saved_state, control.drains, control.reverting):
         with suppress(Misunderstood):
             reader(data)
 

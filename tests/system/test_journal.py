@@ -98,9 +98,9 @@ def test_json_takes_what_json_does_not_know_as_text(as_json: Pipe) -> None:
 
 
 def test_text_has_the_time_and_the_level(text: Pipe) -> None:
-    text.journal.warning("reload-declined", detail="SIGHUP does nothing")
+    text.journal.warning("route-not-accepted", detail="no neighbor is up")
     (line,) = text.lines()
-    assert re.fullmatch(r'\S+Z warning: reload-declined detail="SIGHUP does nothing"', line)
+    assert re.fullmatch(r'\S+Z warning: route-not-accepted detail="no neighbor is up"', line)
 
 
 @pytest.mark.parametrize("form", ["text", "as_json"])

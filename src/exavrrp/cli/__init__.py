@@ -36,6 +36,7 @@ COMMANDS = {
     "events": "Show what has happened.",
     "explain": "Say what a code means, and what to do.",
     "exporter": "Serve metrics for Prometheus, and a page for browsers.",
+    "reload": "Put a changed configuration in force, touching only what it changes.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
     "schema": "Print the JSON Schema of a configuration, for editors.",

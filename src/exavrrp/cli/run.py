@@ -1,6 +1,7 @@
 """``exavrrp run``: the agent."""
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,18 @@ from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem,
 from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.journal import Format, Journal
-from exavrrp.system.state import KeptConfiguration
+from exavrrp.system.reading import fingerprint
+from exavrrp.system.reload import Loaded, Source
+from exavrrp.system.state import KeptConfiguration, LastReload
 
 KEPT = (
     "has these mistakes, so the agent goes on with what the last one under this ExaBGP ran with; "
-    "correct it, and restart ExaBGP"
+    "correct it, and reload it (exavrrp reload)"
 )
 """What ``run`` says when it does not use the file that it was given."""
+
+UNDONE = "was taken back, and comes into force with exavrrp reload only, or when it is changed"
+"""What ``run`` says when it does not use what is on disk, because it was undone or nobody has confirmed it."""
 
 UMASK = 0o022
 """ExaBGP leaves its processes 0137, with which a directory they make cannot be entered."""
@@ -46,28 +52,42 @@ def command(path: Path, log_format: str | None, record: Path | None, node: str |
     os.umask(UMASK)
     # A program that is missing now is a check that fails, not a reason to end: ExaBGP would end with us.
     wrong: tuple[Problem, ...] = ()
-    text = _text(path)
+    loaded = Loaded(_text(path) or b"", _fingerprint(path))
     read = partial(load, local_addresses=global_on_loopback, secrets=keys.read, node=node, host=os.uname().nodename)
     try:
         configuration = read(path)
     except ConfigError as error:
         wrong = error.problems
         configuration, text = _kept(path, read, error)
+        loaded = Loaded(text, "")
     journal = Journal(Format(log_format or configuration.agent.log_format))
     for problem in wrong:
         journal.error("configuration-invalid", detail=str(problem))
     if wrong:
         journal.error("configuration-kept", file=str(path), detail=KEPT)
+    reload = LastReload(Path(configuration.agent.state_directory), journal)
+    last = reload.recall()
+    if last is not None and loaded.fingerprint not in {"", last.fingerprint}:
+        last = None  # somebody has written another configuration since
+    if last is not None and last.is_over(time.time()):
+        try:
+            text = reload.previous.read_bytes()
+            configuration = read(reload.previous, alone=True)
+            loaded = Loaded(text, "")
+            journal.error("configuration-undone", file=str(path), detail=UNDONE)
+        except (ConfigError, OSError) as error:
+            journal.error("configuration-undone", file=str(reload.previous), detail=f"cannot be used: {error}")
+            last = None
     for problem in configuration.warnings:
         journal.warning("configuration-warning", detail=str(problem))
     try:
-        caretaker.run(configuration, journal, record, text)
+        caretaker.run(configuration, journal, record, Source(path, loaded, node, last))
     except StartError as error:
         journal.error("agent-start-failed", detail=str(error))
         raise SystemExit(1) from None
 
 
-def _kept(path: Path, read: Callable[..., Configuration], error: ConfigError) -> tuple[Configuration, bytes | None]:
+def _kept(path: Path, read: Callable[..., Configuration], error: ConfigError) -> tuple[Configuration, bytes]:
     """What the last agent of this ExaBGP ran with: a mistake that somebody has made since must not end what serves.
 
     Ends the command with the mistakes in ``path`` where there is no such thing.
@@ -91,3 +111,10 @@ def _text(path: Path) -> bytes | None:
         return whole(path)
     except (ConfigError, OSError, ValueError):  # ValueError: a NUL in the path
         return None
+
+
+def _fingerprint(path: Path) -> str:
+    try:
+        return fingerprint(path)
+    except (OSError, ValueError, ConfigError):
+        return ""

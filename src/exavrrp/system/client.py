@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from exavrrp.control import Answer, Begun, Error, Misunderstood, Progress, Request, answer, encode
+from exavrrp.control import Answer, Begun, Error, Misunderstood, Progress, Request, Scheduled, answer, encode
 
 ANSWER_TIMEOUT = 10.0
 """Seconds for an agent to accept a connection and to begin its answer. It answers at once, or after two seconds when
@@ -35,10 +35,11 @@ class TooLate(Unanswered):
     """The agent has not finished within the client's limit. It goes on."""
 
 
-def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[Answer]:
+def ask(path: Path, request: Request, limit: float | None = None, patience: float = ANSWER_TIMEOUT) -> Iterator[Answer]:
     """Sends a request to the agent at ``path`` and yields its answers, including the last one.
 
-    ``limit``: seconds for all of them, None for no limit. Raises Unanswered, and TooLate when the limit is over.
+    ``limit``: seconds for all of them, None for no limit; ``patience``: for the first one. Raises Unanswered, and
+    TooLate when the limit is over.
     """
     deadline = None if limit is None else time.monotonic() + limit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
@@ -46,11 +47,9 @@ def ask(path: Path, request: Request, limit: float | None = None) -> Iterator[An
         try:
             connection.settimeout(ANSWER_TIMEOUT)
             connection.sendall(encode(request))
-            yield from answers(connection, deadline)
+            yield from answers(connection, deadline, patience)
         except TimeoutError:
-            raise Unreachable(
-                f"the agent at {path} does not answer within {ANSWER_TIMEOUT:g} s; is it stopped?"
-            ) from None
+            raise Unreachable(f"the agent at {path} does not answer within {patience:g} s; is it stopped?") from None
         except OSError as error:
             raise Unanswered(f"the agent at {path} is gone: {error.strerror}; see its log") from None
         except Misunderstood as error:
@@ -77,13 +76,13 @@ def _connect(connection: socket.socket, path: Path) -> None:
         raise Unreachable(f"{path} cannot be reached: {error.strerror or error}") from None
 
 
-def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answer]:
+def answers(connection: socket.socket, deadline: float | None, patience: float = ANSWER_TIMEOUT) -> Iterator[Answer]:
     """Each answer as it is received. ``deadline`` for the last one: monotonic seconds, None for no deadline.
 
     Raises Unanswered, TooLate, Misunderstood, and OSError (TimeoutError without a first answer).
     """
     received, searched = bytearray(), 0
-    timeout: float | None = ANSWER_TIMEOUT
+    timeout: float | None = patience
     while True:
         end = received.find(b"\n", searched)
         if end < 0:
@@ -96,7 +95,7 @@ def answers(connection: socket.socket, deadline: float | None) -> Iterator[Answe
         if isinstance(found, Error):
             raise Unanswered(found.message)
         yield found
-        if not isinstance(found, (Begun, Progress)):
+        if not isinstance(found, (Begun, Progress, Scheduled)):
             return
         del received[: end + 1]
         searched, timeout = 0, None  # a client waits for a drain however long it takes

@@ -20,14 +20,13 @@ import grp
 import math
 import os
 import resource
-import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, assert_never
 
@@ -40,6 +39,7 @@ from exavrrp.control import (
     SOCKET,
     Answer,
     Begun,
+    Confirm,
     Done,
     Drain,
     Drained,
@@ -49,10 +49,14 @@ from exavrrp.control import (
     Misunderstood,
     Moved,
     Progress,
+    Reload,
+    Reloaded,
     Request,
+    Scheduled,
     Service,
     Status,
     StatusAnswer,
+    Undo,
     Undrain,
     chosen,
     drained,
@@ -60,6 +64,7 @@ from exavrrp.control import (
     lasting,
     request,
 )
+from exavrrp.system.threads import in_thread
 from exavrrp.view import Outcome, RouterView
 
 CLIENTS = 64
@@ -94,6 +99,10 @@ MODE = 0o660
 """Mode of the socket: a user who may write to it may drain."""
 
 
+CARES = "ExaBGP has ended this agent in a failed reload, and it only looks after what it announces; restart ExaBGP"
+"""Why nothing is reloaded where there is nobody who could."""
+
+
 class Log(Protocol):
     """The log for the operator."""
 
@@ -119,6 +128,25 @@ class Store(Protocol):
         """Write and sync the list, which may take long. Raises OSError."""
 
 
+class Reloader(Protocol):
+    """Changes the configuration; ``system.reload.Reloads`` implements it."""
+
+    async def reload(self, asked: Reload) -> Scheduled | Reloaded:
+        """Do it now; or check it now, and do it at its time (``scheduled``)."""
+
+    async def scheduled(self) -> Reloaded:
+        """What has become of the reload that was to come."""
+
+    async def confirm(self) -> Reloaded:
+        """Keep the change that waits for that."""
+
+    async def undo(self, asked: Undo) -> Reloaded:
+        """Take the last change back."""
+
+    async def differs(self) -> bool | None:
+        """Whether the configuration on disk is another one than that in force; None: unknown."""
+
+
 class Control:
     """The control socket, the drains and their file."""
 
@@ -132,8 +160,10 @@ class Control:
         group: str | None = None,
         before: Callable[[], Iterable[bytes]] = tuple,
         clock: Callable[[], float] = time.time,
+        reloader: Reloader | None = None,
     ) -> None:
-        """``before``: the lines of the journals of the agents before this one."""
+        """``before``: the lines of the journals of the agents before this one; ``reloader``: None: nobody can reload."""
+        self._reloader = reloader
         self.path = directory / SOCKET
         self._before = before
         self._group = group
@@ -185,6 +215,16 @@ class Control:
     def drained(self) -> frozenset[str]:
         """The routers that stay out of the election from the start on."""
         return frozenset(self._held).intersection(self._service.names())
+
+    def renamed(self, names: Mapping[str, str]) -> None:
+        """Routers are called otherwise from now on (now → then): their drains go on."""
+        moved = {name: self._held[name] for name in names if name in self._held}
+        self._forget(moved)
+        for name, held in moved.items():
+            self._held[names[name]] = held
+            self._arm(names[name])
+        if moved:
+            self._write()
 
     def changed(self) -> None:
         """The outcome of a router may have changed. Clients are informed after this call has returned."""
@@ -329,6 +369,8 @@ class Control:
                 await self._drain(asked, connection)
             case Undrain():
                 await self._undrain(asked, connection)
+            case Reload() | Confirm() | Undo():
+                await self._reload(asked, connection)
             case _:
                 assert_never(asked)
 
@@ -342,10 +384,31 @@ class Control:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._described + DESCRIPTION_PAUSE - clock()))
         self._describing, self._described = None, clock()
-        return encode(self._status())
+        differs = None if self._reloader is None else await self._reloader.differs()
+        return encode(self._status(differs))
 
-    def _status(self) -> StatusAnswer:
-        view = self._service.view()
+    async def _reload(self, asked: Reload | Confirm | Undo, connection: socket.socket) -> None:
+        kind = str(asked.__struct_config__.tag)
+        self._log.info("command-received", request=kind, by=_user(connection))
+        if self._reloader is None:
+            raise Misunderstood(CARES)
+        found: Scheduled | Reloaded
+        match asked:
+            case Reload():
+                found = await self._reloader.reload(asked)
+            case Confirm():
+                found = await self._reloader.confirm()
+            case Undo():
+                found = await self._reloader.undo(asked)
+            case _:
+                assert_never(asked)
+        if isinstance(found, Scheduled):
+            await _send(connection, found)
+            found = await self._reloader.scheduled()
+        await _send(connection, found)
+
+    def _status(self, differs: bool | None) -> StatusAnswer:
+        view = replace(self._service.view(), differs=differs)
         return StatusAnswer(
             release=__version__,
             process=os.getpid(),
@@ -398,6 +461,7 @@ class Control:
         await _send(connection, Done(routers=self._moved(names, already), warning=warning))
 
     def _moved(self, names: Iterable[str], already: Iterable[str]) -> tuple[Moved, ...]:
+        known = set(self._service.names())  # a reload may have removed or renamed one
         return tuple(
             Moved(
                 name=name,
@@ -407,6 +471,7 @@ class Control:
                 persistent=name in self._kept,
             )
             for name in names
+            if name in known
         )
 
     async def _report_progress(self, names: Iterable[str], connection: socket.socket) -> None:
@@ -415,8 +480,8 @@ class Control:
         gone = asyncio.create_task(_receive(connection))
         try:
             while True:
-                change = self._change
-                found = {name: self._service.outcome(name) for name in told}
+                change, known = self._change, set(self._service.names())
+                found = {name: self._service.outcome(name) for name in told if name in known}
                 for name, outcome in found.items():
                     if outcome is not told[name]:
                         await _send(connection, Progress(name=name, outcome=outcome))
@@ -489,7 +554,7 @@ class Control:
     async def _written(self) -> str | None:
         while (wanted := lasting(self._held)) != self._kept:
             try:
-                await _in_thread(self._store.save, wanted)
+                await in_thread(partial(self._store.save, wanted), "exavrrp-drained")
             except OSError as error:
                 detail = f"{self._store.path} cannot be written: {error.strerror or error}"
                 self._log.warning("drain-not-persistent", detail=detail)
@@ -502,39 +567,6 @@ def most_clients() -> int:
     """How many connections may be open at once."""
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return CLIENTS if descriptors == resource.RLIM_INFINITY else max(1, min(CLIENTS, descriptors // CLIENTS_SHARE))
-
-
-def _in_thread(
-    save: Callable[[Mapping[str, float | None]], None], drained: Mapping[str, float | None]
-) -> "asyncio.Future[None]":
-    """Call ``save`` in a daemon thread. asyncio's own threads would keep us from ending while a disk hangs."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: Exception | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def work() -> None:
-        error: Exception | None = None
-        try:
-            save(drained)
-        except Exception as caught:  # passed on to the waiting task
-            error = caught
-        with suppress(RuntimeError):  # the loop has been closed meanwhile
-            loop.call_soon_threadsafe(settle, error)
-
-    # Signals are handled in the main thread: those that it blocks must not be delivered here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        threading.Thread(target=work, name="exavrrp-drained", daemon=True).start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return done
 
 
 def _report(task: "asyncio.Task[Any]") -> None:

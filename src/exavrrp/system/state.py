@@ -15,8 +15,9 @@ written from the event loop: a disk may take seconds, an advert must not.
 Both are written under another name and then renamed, so a reader finds either the old content or the new. Reading
 raises nothing, whatever a file holds: an invalid file is logged, and counts as absent.
 
-``KeptConfiguration`` is a copy of the configuration that this process started with. A successor under the same ExaBGP
-(after a crash or a full reload) uses it if the configuration has errors by then.
+``KeptConfiguration`` is a copy of the configuration that is in force. A successor under the same ExaBGP (after a crash
+or a full reload) uses it if the configuration has errors by then. ``LastReload`` has what was in force before the last
+reload, and whether and when that comes back.
 
 ``ReplayCounterFile`` holds the sequence numbers of signed adverts (``vrrp.auth``): for each sender the last number that
 was accepted, and for ourselves the last one that was sent. It is in the state directory and is mapped into memory: a
@@ -45,10 +46,12 @@ from exavrrp.control import (
     FILE_LIMIT,
     Drains,
     Misunderstood,
+    Reverting,
     SavedState,
     drains,
     encode_file,
     names_exabgp,
+    reverting,
     saved_state,
     start_time,
 )
@@ -267,6 +270,38 @@ class KeptConfiguration:
                 f"{error.strerror or error}; after a crash of the agent the configuration has to be free of mistakes"
             )
             self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
+
+
+class LastReload:
+    """``state_directory/reload.json`` and ``previous.toml``, which may hold secrets."""
+
+    def __init__(self, directory: Path, log: Log) -> None:
+        self.path = directory / "reload.json"
+        self.previous = directory / "previous.toml"
+        self._log = log
+
+    def recall(self) -> Reverting | None:
+        """What the last process has left; None if that is nothing, or cannot be used."""
+        content = _content(self.path, None)
+        if content is None or not self.previous.is_file():
+            return None
+        try:
+            return reverting(content)
+        except Misunderstood as error:
+            self._log.warning("state-file-ignored", file=str(self.path), detail=str(error))
+            return None
+
+    def save(self, last: Reverting, previous: bytes | None = None) -> None:
+        """Write the note, and before it the text that was in force, if that is another one. Raises OSError."""
+        if previous is not None:
+            self.forget()  # the old note does not belong to it
+            _replace(self.previous, previous, lasting=False, mode=0o600)
+        _replace(self.path, encode_file(last), lasting=False)
+
+    def forget(self) -> None:
+        """Nothing comes back. Raises nothing."""
+        with suppress(OSError):
+            self.path.unlink()
 
 
 class ReplayCounterFile:

@@ -1,0 +1,246 @@
+"""Reloads of a whole agent with real ExaBGP, BIRD and kernel: what changes, what does not, and what comes back."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.system import running
+from tests.system.conftest import Namespace, Need
+from tests.system.running import AGENT, Fabric, Host, Monitor, at, ended, wait_until
+
+pytestmark = pytest.mark.system
+
+SECOND = "2001:db8:53::99"
+
+WINDOW = 3.0
+"""Seconds to confirm, where a test waits for their end."""
+
+LONG = 600.0
+"""Seconds to confirm, where they must not end."""
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    with running.fabric(namespace, need) as built:
+        built.start()
+        yield built
+
+
+def router(host: Host) -> dict[str, Any]:
+    """What status tells of the router."""
+    (found,) = host.document()["routers"]
+    return dict(found)
+
+
+def lo(host: Host) -> str:
+    return host.namespace.run("ip", "-6", "addr", "show", "dev", "lo")
+
+
+def test_another_priority_is_in_force_and_nothing_else_happens(fabric: Fabric) -> None:
+    a = fabric.a
+    mark = a.log.mark()
+    a.configure(priority=151)
+    assert a.document()["differs"]
+    assert "on disk is not in force" in a.ask("status")
+    told = a.ask("reload", "--dry-run")
+    assert told.splitlines()[0] == "speaks    virtual_router.web.priority: 150 -> 151 (web, Active here)"
+    assert router(a)["priority"] == 150
+    assert a.ask("reload").splitlines()[-1] == "applied"
+    assert router(a)["priority"] == 151
+    assert not a.document()["differs"]
+    fabric.sniffer.wait(1, a.source, since=at(a.log.wait("reload-applied", mark)), priority=151)
+    assert a.ask("reload") == "nothing to do: what is in force is the same\n"
+    assert a.log.moves(mark) == []
+    assert [one["event"] for one in a.log.records[mark:]].count("router-reconfigured") == 1
+
+
+def test_a_hang_up_reloads(fabric: Fabric) -> None:
+    a = fabric.a
+    mark = a.log.mark()
+    a.configure(priority=151)
+    os.kill(a.agent, signal.SIGHUP)
+    a.log.wait("reload-applied", mark)
+    assert router(a)["priority"] == 151
+    a.configure(priority=300)
+    os.kill(a.agent, signal.SIGHUP)
+    assert "priority" in a.log.wait("reload-refused", mark)["detail"]
+    assert router(a)["priority"] == 151
+
+
+def test_an_address_comes_and_goes_in_order_while_another_one_is_served(fabric: Fabric) -> None:
+    a = fabric.a
+    linger = 1.0
+    a.configure(linger=linger)
+    assert a.ask("reload")
+    with fabric.router:
+        probes = subprocess.Popen(["ping", "-i", "0.02", "-W1", fabric.vip], stdout=subprocess.PIPE, text=True)
+    addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
+    routes = Monitor(fabric.router, "route", a.directory / "routes.txt")
+    a.configure(f'unlisted_addresses = ["{SECOND}"]', linger=linger)
+    refused = a.call("reload")
+    assert (refused.returncode, "--allow-move" in refused.stderr) == (1, True)
+    assert SECOND not in lo(a)
+    begun = time.time()
+    a.ask("reload", "--allow-move")
+    assert addresses.wait(SECOND, there=True, since=begun) < routes.wait(SECOND, there=True, since=begun)
+    a.configure(linger=linger)
+    begun = time.time()
+    a.ask("reload", "--allow-move")
+    withdrawn = routes.wait(SECOND, there=False, since=begun)
+    unbound = addresses.wait(SECOND, there=False, since=begun)
+    assert unbound - withdrawn > linger / 2
+    probes.send_signal(signal.SIGINT)
+    output, _ = probes.communicate(timeout=running.LIMIT)
+    assert " 0% packet loss" in output, output
+    assert [move for move in a.log.moves() if "active" in move[0]] == []
+    fabric.settled()
+
+
+BROKEN = {
+    "no TOML": "[agent\n",
+    "empty": "",
+    "not UTF-8": "\udcff\udcfe",
+    "unknown key": 'colour = "red"',
+    "wrong type": 'checks = "all"',
+    "out of range": "preempt_delay = -1",
+    "twice": "priority = 1",
+    "no such check": 'checks = ["absent"]',
+    "no such address": 'source = "2001:db8:ff::77"',
+    "contradiction": 'authentication = "absent"',
+}
+"""Files, or lines in the table of the router."""
+
+
+def test_no_broken_file_changes_anything(fabric: Fabric) -> None:
+    a = fabric.a
+    path = a.directory / "exavrrp.toml"
+    before, addresses, mark = router(a), lo(a), a.log.mark()
+    for name, text in BROKEN.items():
+        if "=" in text:
+            a.configure(text)
+        else:
+            path.write_text(text, errors="surrogateescape")
+        done = a.call("reload")
+        assert done.returncode == 1, name
+        with a.namespace:
+            checked = subprocess.run([*AGENT, "check", str(path)], capture_output=True, text=True, check=False)
+        mistakes = [line for line in checked.stderr.splitlines() if line.startswith("error: ")]
+        if name != "no such address":
+            assert sorted(done.stderr.splitlines()) == sorted(mistakes), name
+        else:
+            assert done.stderr, name
+    a.configure(priority=151)
+    (a.directory / "conf.d").mkdir()
+    (a.directory / "conf.d" / "broken.toml").write_text("[virtual_router.web]\n")
+    assert "conf.d/broken.toml:1: virtual_router.web: stands in" in a.call("reload").stderr
+    (a.directory / "conf.d" / "broken.toml").unlink()
+    after = router(a)
+    for key in ("role", "priority", "level", "addresses"):
+        assert after[key] == before[key]
+    assert lo(a) == addresses
+    assert a.log.moves(mark) == []
+    a.configure()
+    assert a.ask("reload").startswith("nothing to do")
+
+
+# What comes back
+
+
+def test_a_change_that_nobody_confirms_comes_back(fabric: Fabric) -> None:
+    a = fabric.a
+    mark = a.log.mark()
+    a.configure(priority=151)
+    assert "unless it is confirmed" in a.ask("reload", "--confirm-within", f"{WINDOW:g}s")
+    assert router(a)["priority"] == 151
+    again = a.call("reload")
+    assert (again.returncode, "--undo" in again.stderr) == (1, True)
+    a.log.wait("reload-undone", mark)
+    assert router(a)["priority"] == 150
+    assert a.document()["differs"]
+    # The file on disk still has it: another agent does not begin with it.
+    os.kill(a.agent, signal.SIGKILL)
+    a.log.wait("configuration-undone", mark)
+    assert router(a)["priority"] == 150
+    a.configure(priority=152)
+    assert a.ask("reload")
+    assert router(a)["priority"] == 152
+    assert a.call("reload", "--confirm").returncode == 1
+    assert "undone" in a.ask("reload", "--undo")
+    assert router(a)["priority"] == 150
+    assert a.call("reload", "--undo").returncode == 1
+
+
+def test_a_change_that_is_confirmed_stays_and_can_be_undone_by_another_agent(fabric: Fabric) -> None:
+    a = fabric.a
+    a.configure(priority=151)
+    a.ask("reload", "--confirm-within", f"{LONG:g}s")
+    a.ask("reload", "--confirm")
+    mark = a.log.mark()
+    os.kill(a.agent, signal.SIGKILL)
+    a.log.wait("agent-started", mark)
+    assert router(a)["priority"] == 151
+    a.ask("reload", "--undo")
+    assert router(a)["priority"] == 150
+
+
+@pytest.mark.parametrize("killed", ["agent", "full-reload"])
+def test_a_change_comes_back_although_the_agent_was_replaced(fabric: Fabric, killed: str) -> None:
+    """The address that it has brought is gone, too."""
+    a = fabric.a
+    a.configure(f'unlisted_addresses = ["{SECOND}"]', priority=151)
+    mark = a.log.mark()
+    a.ask("reload", "--allow-move", "--confirm-within", "8s")
+    until = time.time() + 8
+    agent = a.agent
+    if killed == "agent":
+        os.kill(agent, signal.SIGKILL)
+    else:
+        a.exabgp.send_signal(signal.SIGUSR2)
+    ended(agent)
+    a.log.wait("agent-started", mark)
+    if time.time() < until - 1:
+        assert router(a)["priority"] == 151, "its time is not over"
+    a.log.wait("reload-undone", mark)
+    assert time.time() >= until - 1
+    assert router(a)["priority"] == 150
+    wait_until(lambda: SECOND not in lo(a), lambda: f"no more of {SECOND}:\n{a.log.tell()}")
+    fabric.settled()
+
+
+def test_a_change_whose_time_is_over_when_an_agent_begins_is_not_in_force(fabric: Fabric) -> None:
+    a = fabric.a
+    a.configure(f'unlisted_addresses = ["{SECOND}"]')
+    a.ask("reload", "--allow-move", "--confirm-within", f"{WINDOW:g}s")
+    until, agent, mark = time.time() + WINDOW, a.agent, a.log.mark()
+    a.exabgp.send_signal(signal.SIGSTOP)  # so that it does not start another one in time
+    os.kill(agent, signal.SIGKILL)
+    wait_until(lambda: time.time() > until, "the end of the window")
+    a.exabgp.send_signal(signal.SIGCONT)
+    a.log.wait("configuration-undone", mark)
+    wait_until(lambda: SECOND not in lo(a), lambda: f"no more of {SECOND}:\n{a.log.tell()}")
+    fabric.settled()
+
+
+def test_a_change_at_a_time_comes_then_or_is_called_off(fabric: Fabric) -> None:
+    a = fabric.a
+    a.configure(priority=151)
+    later = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3600))
+    command = [*AGENT, "reload", "--config", str(a.directory / "exavrrp.toml"), "--at", later]
+    with a.namespace:
+        waits = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    a.log.wait("reload-scheduled")
+    assert "waits for its time" in a.call("reload").stderr
+    assert "called off" in a.ask("reload", "--undo")
+    output, _ = waits.communicate(timeout=running.LIMIT)
+    assert output.splitlines()[-1].startswith("called off")
+    assert router(a)["priority"] == 150
+    moment = int(time.time()) + 4
+    stamp = time.strftime("%H:%M:%SZ", time.gmtime(moment))
+    assert a.ask("reload", "--at", stamp).splitlines()[-1] == "applied"
+    assert moment <= at(a.log.wait("reload-applied")) < moment + 1
+    assert router(a)["priority"] == 151
