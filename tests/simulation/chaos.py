@@ -8,7 +8,10 @@ once shows less than one in which two things do.
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
+from exavrrp.config import Authentication, Configuration, VirtualRouter
+from exavrrp.vrrp.packet import OWNER, Address
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
 from tests.simulation.machine import Machine
@@ -75,12 +78,18 @@ class Chaos:
             self._unlist,
             self._fill_pipes,
             self._reconfigure,
+            self._reload,
         )
         self._kinds = kinds
-        self._weights = [0.0 if self._random.random() < 0.45 else self._random.random() for _ in kinds[:-2]]
+        self._reloads = Random(f"what is reloaded {world.seed}")
+        self._weights = [0.0 if self._random.random() < 0.45 else self._random.random() for _ in kinds[:-3]]
         if not any(self._weights):
             self._weights = [1.0] * len(self._weights)
-        for what in ("full pipes", "other settings"):  # a draw of its own: seeds without it are the histories they were
+        for what in (
+            "full pipes",
+            "other settings",
+            "reloads",
+        ):  # a draw of its own: seeds without it are the histories they were
             own = Random(f"{what} {world.seed}")
             self._weights.append(0.0 if own.random() < 0.7 else own.random())
         self._pace = shape.interval * self._random.choice((0.7, 1.5, 4.0))
@@ -371,6 +380,18 @@ class Chaos:
         checks = [one if one.weight == 0 else replace(one, weight=one.weight - 1) for one in checks]
         machine.reconfigure(replace(before, routers=tuple(routers), checks=tuple(checks)))
 
+    def _reload(self) -> None:
+        """Values, addresses, peers or keys are others for a while, of one router or of all."""
+        machine, kind = self._reloads.choice(self._machines), self._reloads.choice(KINDS)
+        identity = self._reloads.choice(machine.configuration.routers).identity
+        there, back = kind(machine.configuration, identity)
+
+        def change(how: Callable[[Configuration], Configuration]) -> None:
+            machine.reconfigure(how(machine.configuration))
+
+        change(there)
+        self._lasting(lambda: change(back), self._while())
+
     def _fail(self) -> None:
         machine = self._anybody()
         machine.check("fit", passes=False)
@@ -412,3 +433,56 @@ class Chaos:
     def _attack(self) -> None:
         for _ in range(self._random.randrange(1, 20)):
             self._random.choice((self._attacker.forge, self._attacker.replay))()
+
+
+# What is reloaded: from a configuration and the identity of a router, the change and its reverse
+
+Change = Callable[[Configuration], Configuration]
+Identity = tuple[int, int, Address | None]
+
+
+def _of(identity: Identity, **settings: Any) -> Change:
+    """Other settings of one router."""
+
+    def change(configuration: Configuration) -> Configuration:
+        routers = (replace(one, **settings) if one.identity == identity else one for one in configuration.routers)
+        return replace(configuration, routers=tuple(routers))
+
+    return change
+
+
+def _router(configuration: Configuration, identity: Identity) -> VirtualRouter:
+    return next(one for one in configuration.routers if one.identity == identity)
+
+
+def _priority(configuration: Configuration, identity: Identity) -> tuple[Change, Change]:
+    before = _router(configuration, identity).priority
+    return _of(identity, priority=before if before == OWNER else max(1, before - 30)), _of(identity, priority=before)
+
+
+def _fewer_addresses(configuration: Configuration, identity: Identity) -> tuple[Change, Change]:
+    router = _router(configuration, identity)
+    addresses, announced = router.virtual_addresses, router.announce
+    some = addresses[:1] if len(announced) == len(addresses) else addresses
+    then = _of(identity, virtual_addresses=some, announce=announced[: len(some)])
+    return then, _of(identity, virtual_addresses=addresses, announce=announced)
+
+
+def _fewer_peers(configuration: Configuration, identity: Identity) -> tuple[Change, Change]:
+    peers = _router(configuration, identity).peers
+    return _of(identity, peers=peers[:1]), _of(identity, peers=peers)
+
+
+def _another_key(configuration: Configuration, _: Identity) -> tuple[Change, Change]:
+    before = configuration.authentications
+
+    def turned(one: Authentication) -> Authentication:
+        return replace(one, active_key=next(key.id for key in one.keys if key.id != one.active_key))
+
+    def change(how: tuple[Authentication, ...]) -> Change:
+        return lambda configuration: replace(configuration, authentications=how)
+
+    return change(tuple(map(turned, before))), change(before)
+
+
+KINDS = (_priority, _fewer_addresses, _fewer_peers, _another_key)

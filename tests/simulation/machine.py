@@ -539,7 +539,7 @@ class Machine:
         self.log("node{}: other settings", self.number)
         agent = self.agent
         if agent is not None and agent.started and agent.node.why is None:
-            agent.node.reconfigure(configuration)
+            agent.reload(configuration)
 
     def drain(self) -> None:
         """``exavrrp drain``: all routers, and also after a restart."""

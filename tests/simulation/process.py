@@ -40,7 +40,7 @@ from tests.simulation.exabgp import ExaBGP
 from tests.simulation.network import Packet
 from tests.simulation.pipes import Parent, Pipes
 from tests.simulation.world import Clock as HostClock
-from tests.simulation.world import Loop, World
+from tests.simulation.world import Loop, Violation, World
 
 MISLED = 1.5
 """Seconds until an agent notices that an answer is missing (``ANSWER_LIMIT`` of speaker/channel.py), or little more."""
@@ -597,6 +597,29 @@ class Process:
         """``exavrrp undrain`` without a name."""
         for name in self.node.commands.names():
             self.node.commands.undrain(name)
+
+    def reload(self, configuration: Configuration) -> None:
+        """``exavrrp reload --allow-move``. Raises Violation if it touches a router that its plan does not name."""
+        named = self.node.commands.plan(configuration).routers
+        before = {one: self._trace(one) for name, one in self.routers.items() if name not in named}
+        self.node.reconfigure(configuration)
+        for router, trace in before.items():
+            if self._trace(router) != trace:
+                raise Violation(f"a reload touches {router.name}, which its plan does not name")
+
+    def _trace(self, router: VirtualRouter) -> tuple[object, ...]:
+        """What a reload leaves as it is."""
+        instance, addresses = router.instance, router.configuration.addresses
+        routes = tuple(router.announcement.last())
+        bound = self.ground.lo.intersection(addresses)
+        return (
+            instance.router.role,
+            instance.deadline,
+            instance.presence.level,
+            dict(router.adverts.counts),
+            routes,
+            bound,
+        )
 
     def checked(self, name: str) -> None:
         """A check has been carried out."""

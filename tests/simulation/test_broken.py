@@ -18,6 +18,7 @@ from exavrrp.backoff import Backoff
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding, OnLo
 from exavrrp.care import Caretaker
+from exavrrp.config import Configuration as NodeConfiguration
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.drain import Drain
 from exavrrp.groups import Group
@@ -27,6 +28,7 @@ from exavrrp.memory import Memory
 from exavrrp.node import REPLACED, Node
 from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
 from exavrrp.pump import Pump
+from exavrrp.roster import Roster
 from exavrrp.routes import Level
 from exavrrp.sessions import Sessions
 from exavrrp.speaker import Conversation
@@ -328,6 +330,17 @@ def begins_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Instance, "configure", anew)
 
 
+def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    take = Roster.take
+
+    def careless(self: Roster, new: NodeConfiguration) -> None:
+        take(self, new)
+        for router in self.routers.values():
+            router.adverts.remind()  # as a daemon does that begins anew for each reload
+
+    monkeypatch.setattr(Roster, "take", careless)
+
+
 @pytest.mark.parametrize(
     ("broken", "first", "finding"),
     [
@@ -374,6 +387,7 @@ def begins_anew_with_other_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         (takes_a_replacement_for_the_end, 32, "nobody looks after it"),
         (may_not_end_exabgp, 16, "has given up .* and is announced still"),
         (begins_anew_with_other_settings, 5, "is initialize and announced as active"),
+        (touches_whom_the_plan_does_not_name, 14, "touches .*, which its plan does not name"),
     ],
 )
 def test_what_is_broken_is_found(broken: Break, first: int, finding: str, monkeypatch: pytest.MonkeyPatch) -> None:
