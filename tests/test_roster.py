@@ -52,6 +52,16 @@ def test_a_reload_does_not_touch_unchanged_routers() -> None:
     assert [told["router"] for told in rig.log.told("router-reconfigured")] == ["web"]
 
 
+def test_what_does_not_change_is_not_declared_anew() -> None:
+    rig = given_active(router(), router(2))
+    before, declared = rig.node.configuration.routers[1], rig.speaker.ours
+    rig.reconfigure(router(preempt=False), router(2))
+    assert rig.node.configuration.routers[1] is before
+    assert rig.speaker.ours is declared
+    rig.reconfigure(router(preempt=False), router(2, bgp={"med": 70}))
+    assert rig.speaker.ours is not declared
+
+
 # Another name
 
 
@@ -415,7 +425,7 @@ def test_a_removed_router_does_nothing_more() -> None:
     assert not [
         fields for _, _, fields in rig.log.lines[before:] if fields.get("router") == "web2" and "reason" in fields
     ]
-    assert rig.node.configuration is rig.configuration
+    assert rig.node.configuration == rig.configuration
 
 
 def test_a_removed_router_is_taken_over_from_without_a_gap() -> None:

@@ -53,6 +53,14 @@ def test_after_the_start_up_hold_the_present_sessions_count() -> None:
     assert sessions.give_up_waiting("without") == []
 
 
+def test_requirements_that_stay_have_no_other_results() -> None:
+    sessions = Sessions({"web": Requirement(1), "dns": Requirement(1)})
+    sessions.give_up_waiting("web")
+    sessions.give_up_waiting("dns")
+    assert sessions.require({"web": Requirement(1), "dns": Requirement(1)}) == []
+    assert [one.router for one in sessions.require({"web": Requirement(1), "dns": Requirement(2)})] == ["dns"]
+
+
 def test_other_requirements_count_at_once_and_a_new_router_waits_like_one_at_the_start() -> None:
     sessions = Sessions({"web": Requirement(1), "gone": Requirement(1)})
     up(sessions, A)

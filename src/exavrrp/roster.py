@@ -13,7 +13,7 @@ and a smaller one when the leaving routers are gone. It must not know why a node
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -124,6 +124,13 @@ def _identity(team: Iterable[RouterConfiguration]) -> frozenset[tuple[object, ..
     return frozenset(router.identity for router in team)
 
 
+def _sharing(old: Configuration, new: Configuration) -> Configuration:
+    """``new``, whose routers are the same objects as those of ``old`` if they are equal: then nothing is made anew."""
+    there = {one.identity: one for one in old.routers}
+    pairs = ((there.get(one.identity), one) for one in new.routers)
+    return replace(new, routers=tuple(one if before is None or before != one else before for before, one in pairs))
+
+
 def _free(name: str, taken: Collection[str]) -> str:
     """``name``, or one like it that nobody has: no configured one has spaces."""
     found, number = name, 0
@@ -186,6 +193,10 @@ class Roster:
         """leaving teams, and when their last priority 0 will have been sent"""
         self._left: set[Team] = set()
         """those of ``_leaving`` that have left"""
+        self._declared: tuple[Route, ...] = ()
+        """what ExaBGP's client was told last of what may be announced"""
+        self._owned: list[tuple[RouterConfiguration, list[Route]]] = []
+        """each router, and what of that is its own"""
         self._drained: set[str] = set()
         """routers that were drained when they had to leave: their replacements stay out, too"""
         self._start_missing()
@@ -199,12 +210,13 @@ class Roster:
     def take(self, new: Configuration) -> None:
         """Apply the configuration ``new``. Raises OSError or ValueError; nothing has changed then."""
         old = self.configuration
+        new = _sharing(old, new)
         teams = {_identity(members): (name, members) for name, members in _teams(new).items()}
         staying = [team for team in self._elections.teams if team not in self._leaving]
         gone = [team for team in staying if _identity(team.configurations) not in teams]
         leaving = [*self._leaving, *gone]
         try:
-            self._acquire(new, leaving, owned(old.routers))
+            self._acquire(new, leaving, self._declared)
         except (OSError, ValueError):
             with suppress(OSError, ValueError):  # what they have already, most often
                 self._acquire(old, self._leaving)
@@ -281,10 +293,15 @@ class Roster:
 
     def _own(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
         """Declare what may be announced; ExaBGP withdraws whatever was declared before and is not any more."""
-        ours = owned(_all(configuration, leaving))
+        routers = _all(configuration, leaving)
+        known = {id(one): (one, routes) for one, routes in self._owned}
+        self._owned = [known.get(id(one)) or (one, owned([one])) for one in routers]
+        ours = [route for _, routes in self._owned for route in routes]
         networks = {route.network for route in ours}
-        more = (route for route in (*self._leftovers.routes, *others) if route.network not in networks)
-        self._given.speaker.own((*ours, *more))
+        more = [route for route in (*self._leftovers.routes, *others) if route.network not in networks]
+        if (declared := (*ours, *more)) != self._declared:
+            self._given.speaker.own(declared)
+            self._declared = declared
 
     def _shrink(self) -> None:
         """The leftovers are cleared: do not declare their routes any more."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeAlias
 
@@ -136,6 +137,7 @@ class Route:
         return str(self.network)
 
 
+@lru_cache(maxsize=4096)  # asked for all addresses at each reload
 def host_route(address: Address) -> Network:
     """The /32 or /128 of ``address``."""
     return ip_network(address)

@@ -108,11 +108,15 @@ class Sessions:
         """those of ExaBGP's configuration, with the families that they carry"""
 
     def require(self, requirements: Mapping[str, Requirement]) -> list[Result]:
-        """Other ``requirements`` from now on; a router that is new among them waits like one at the start."""
-        new = requirements.keys() - self._requirements.keys()
+        """Other ``requirements`` from now on; a router that is new among them waits like one at the start.
+
+        Returns the results of those that are others than before.
+        """
+        before = self._requirements
+        new = requirements.keys() - before.keys()
         self._requirements = requirements
         self._waiting = (self._waiting | new) & requirements.keys()
-        return self._results()
+        return [one for one in self._results() if before.get(one.router) != requirements[one.router]]
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Routers are called otherwise from now on (now → then)."""

@@ -86,6 +86,15 @@ class Loaded:
     """None: to be read from the state file that has the text"""
 
 
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What would change, and may."""
+
+    changes: tuple[Change, ...]
+    renamed: Mapping[str, str]
+    """routers that are called otherwise: before → after"""
+
+
 class Refused(Exception):
     """Why nothing was changed: one sentence each, with the remedy."""
 
@@ -215,14 +224,14 @@ class Reloads:
             if asked.at is not None and asked.at <= time.time():
                 raise Refused(["this time is over; name a later one"])
             new, configuration = await self._read(self._path)
-            changes = self._check(configuration, allow_move=asked.allow_move)
+            checked = self._check(configuration, allow_move=asked.allow_move)
         except Refused as refused:
             return self._refuse(refused)
-        warnings = tuple(map(str, configuration.warnings))
+        changes, warnings = checked.changes, tuple(map(str, configuration.warnings))
         if asked.dry_run:
             return Reloaded(outcome="possible" if changes else "unchanged", changes=changes, warnings=warnings)
         if asked.at is None:
-            return self._apply(asked, new, configuration)
+            return self._apply(asked, new, configuration, checked)
         at = datetime.fromtimestamp(asked.at, UTC)
         self._log.info("reload-scheduled", at=at.isoformat(), differences=len(changes))
         self._coming = self._spawn(self._later(asked, asked.at, new, configuration))
@@ -239,16 +248,18 @@ class Reloads:
             self._coming = None
         return self._apply(asked, new, configuration)
 
-    def _apply(self, asked: Reload, new: Loaded, configuration: Configuration) -> Reloaded:
-        """Put it in place, in this turn of the loop."""
+    def _apply(
+        self, asked: Reload, new: Loaded, configuration: Configuration, checked: Checked | None = None
+    ) -> Reloaded:
+        """Put it in place, in this turn of the loop; ``checked``: it was, in this very turn."""
         warnings, before, last = tuple(map(str, configuration.warnings)), self._loaded, None
         try:
-            changes = self._check(configuration, allow_move=asked.allow_move)
-            if changes:
+            checked = checked or self._check(configuration, allow_move=asked.allow_move)
+            if changes := checked.changes:
                 until = None if asked.confirm_within is None else time.time() + asked.confirm_within
                 last = Reverting(fingerprint=new.fingerprint, until=until)
                 self._save(last, before.text)
-            self._put(new, configuration)
+            self._put(new, configuration, checked)
         except Refused as refused:
             if last is not None:
                 self._last.forget()
@@ -276,14 +287,15 @@ class Reloads:
             elif self._busy:
                 raise Refused([BUSY])
             # What waits for a confirmation would come back in any case.
-            changes = self._check(configuration, allow_move=allow_move or self._until is not None)
+            checked = self._check(configuration, allow_move=allow_move or self._until is not None)
             undone = self._loaded.fingerprint
-            self._put(before, configuration)
+            self._put(before, configuration, checked)
         except Refused as refused:
             return self._refuse(refused)
         self._before = None
         self._stop_waiting()
         self._note(Reverting(fingerprint=undone, undone=True))
+        changes = checked.changes
         self._log.info("reload-undone", reason=why, differences=len(changes), routers=_named(changes))
         return Reloaded(outcome="undone", changes=changes)
 
@@ -335,7 +347,7 @@ class Reloads:
             self._busy = False
         return Loaded(text, printed, configuration), configuration
 
-    def _check(self, new: Configuration, *, allow_move: bool) -> tuple[Change, ...]:
+    def _check(self, new: Configuration, *, allow_move: bool) -> Checked:
         """What would change. Raises Refused."""
         found, active = self._node.plan(new), self._node.active()
         changes = tuple(
@@ -350,18 +362,17 @@ class Reloads:
         )
         if errors := objections(found, active, allow_move=allow_move):
             raise Refused(errors, changes)
-        return changes
+        return Checked(changes, found.renamed)
 
-    def _put(self, new: Loaded, configuration: Configuration) -> None:
+    def _put(self, new: Loaded, configuration: Configuration, checked: Checked) -> None:
         """Put it in place. Raises Refused."""
-        renamed = self._node.plan(configuration).renamed
         try:
             self._node.reconfigure(configuration)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise Refused([f"{reason}; correct it, or restart ExaBGP"]) from None
         self._loaded = new
-        self._renamed(renamed)
+        self._renamed(checked.renamed)
         self._applied(configuration)
         self._kept.save(new.text)
 
