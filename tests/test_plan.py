@@ -57,7 +57,11 @@ def test_another_order_and_written_defaults_are_no_difference() -> None:
 
 
 SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
-    ((router(),), (router(priority=150),), ["speaks virtual_router.web.priority: 200 -> 150 (web)"]),
+    (
+        (router(), router(2)),
+        (router(priority=150), router(2)),
+        ["speaks virtual_router.web.priority: 200 -> 150 (web)"],
+    ),
     (
         (router(),),
         (router(advert_interval=0.5),),
