@@ -95,6 +95,10 @@ def settings(*units: str) -> dict[str, list[str]]:
 
 SERVICE = settings(STOCK_UNIT, DROP_IN.read_text())
 
+RESET, *RELOAD = re.findall(r"^ExecReload=(.*)$", DROP_IN.read_text(), re.MULTILINE)
+"""What systemd runs for a reload, one after the other until one fails; first of all, what takes the place of the unit's
+own."""
+
 
 def test_drop_in_grants_two_capabilities_and_no_more() -> None:
     assert sorted(SERVICE["AmbientCapabilities"]) == sorted(CAPABILITIES)
@@ -136,8 +140,7 @@ def test_drop_in_cleans_up_after_it_was_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", LINES)
 def test_drop_in_tries_a_file_before_it_is_reloaded(line: str, tmp_path: Path, need: "Need") -> None:
     """The command of the drop-in fails for a file that does not load, so that systemd does not reload ExaBGP."""
-    reset, trial, reload = re.findall(r"^ExecReload=(.*)$", DROP_IN.read_text(), re.MULTILINE)
-    assert (reset, reload) == ("", "/bin/kill -USR1 $MAINPID")
+    trial, *_ = RELOAD
     *command, _ = shlex.split(trial.replace("$$", "$"))
     good = EXAMPLE["4.2" if line.startswith("4") else "5.0"].replace("/opt/exavrrp/bin/exavrrp", "/bin/true")
     stanza = re.search(r"^process .*?^}\n", good, re.MULTILINE | re.DOTALL)
@@ -501,3 +504,62 @@ def test_a_reload_that_fails_with_two_capabilities(line: str, build: Callable[[s
     os.kill(caretaker, signal.SIGTERM)
     exabgp.wait(LIMIT)
     wait_until(lambda: not site.virtual & site.on_lo() and not site.routes(), site.told)
+
+
+def reload(site: Site, exabgp: "subprocess.Popen[str]", program: Path) -> tuple[int, str]:
+    """Does what systemd does for a reload. How many of the commands were run, and what they have said."""
+    inside = ["nsenter", "--target", str(exabgp.pid), "--mount", "--net"]
+    user = ["--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"]
+    rights = [f"--{name}={_setpriv(which)}" for name, which in (
+        ("bounding-set", "CapabilityBoundingSet"), ("inh-caps", "AmbientCapabilities"),
+        ("ambient-caps", "AmbientCapabilities"),
+    )]  # fmt: skip
+    said = ""
+    for number, line in enumerate(RELOAD, start=1):
+        words = shlex.split(line.replace("$MAINPID", str(exabgp.pid)).replace("$$", "$"))
+        done = subprocess.run(
+            [*inside, "setpriv", *user, *rights, *words],
+            env={"PATH": f"{program.parent}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT,
+        )
+        said += done.stdout + done.stderr
+        if done.returncode != 0:
+            return number, said
+    return len(RELOAD) + 1, said
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("line", ["4", "5"])
+def test_the_drop_in_reloads_both_or_nothing(line: str, build: Callable[[str], Site], need: "Need") -> None:
+    assert RESET == ""
+    assert RELOAD[2] == "/bin/kill -USR1 $MAINPID"
+    need("nsenter")
+    program = program_of(line, need)
+    site = build("4.2" if line == "4" else "5.0")
+    exabgp = site.start_exabgp(program, interval=1.0)
+    wait_until(lambda: site.virtual <= site.routes().keys() and site.virtual <= site.on_lo(), site.told)
+    root = Path(f"/proc/{exabgp.pid}/root")
+    ours, theirs = root / "etc/exavrrp/exavrrp.toml", root / "etc/exabgp/exabgp.conf"
+    good, sessions = ours.read_text(), theirs.read_text()
+
+    ours.write_text(good.replace("priority = 150", "priority = 140"))
+    theirs.write_text(sessions + "# the same\n")  # a change of its sessions would end them, and move the addresses
+    ran, said = reload(site, exabgp, program)
+    assert ran == len(RELOAD) + 1, said
+    assert "speaks    virtual_router.web.priority: 150 -> 140 (web, Active here)" in said
+    assert said.splitlines()[-1] == "applied"
+    wait_until(lambda: "reload-applied" in site.log(), site.told)
+
+    ours.write_text(good.replace("priority = 150", "priority = 300"))
+    ran, said = reload(site, exabgp, program)
+    assert (ran, "exavrrp.toml:" in said) == (2, True), "nothing after the mistake"
+    ours.write_text(good.replace("2001:db8:53::1", "2001:db8:53::9"))
+    ran, said = reload(site, exabgp, program)
+    assert (ran, "--allow-move" in said) == (4, True), said
+    theirs.write_text("nonsense {\n")
+    assert reload(site, exabgp, program)[0] == 1
+    assert site.virtual <= site.on_lo()
+    wait_until(lambda: site.virtual <= site.routes().keys(), site.told)
