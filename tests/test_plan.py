@@ -96,6 +96,7 @@ SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
         (router(preferred_lifetime="forever"),),
         [f"speaks virtual_router.web.addresses: {FIRST}: 1 listed, 0 preferred -> 1 listed, 1 preferred (web)"],
     ),
+    ((router(),), (router(bind=False),), ["moves virtual_router.web.bind: true -> false (web)"]),
     ((router(),), (router(bgp={"med": 70}),), ["speaks virtual_router.web.bgp.med: 50 -> 70 (web)"]),
     ((router(),), (router(peers=[str(PEER)]),), [f"quiet virtual_router.web.peers: -{OTHER} (web)"]),
     ((router(),), (router(peers=[str(OTHER), str(PEER)]),), ["quiet virtual_router.web.peers: another order (web)"]),
