@@ -107,7 +107,7 @@ async def _child(path: Path, without: Collection[Address], node: str | None, *, 
         raise OSError(f"{path} cannot be read within {LIMIT:g} s") from None
     finally:
         loop.remove_reader(output.fileno())
-        if not ended.done():
+        if ended.cancelled() or not ended.done():
             child.abandon()
         take()
         output.close()
