@@ -265,3 +265,20 @@ def test_a_reload_touches_only_what_its_plan_names(first: int, second: int) -> N
     for name in there.keys() - named:
         assert rig.node.routers[name] is there[name]
         assert there[name].instance.deadline == dues[name]
+
+
+def test_a_backup_is_warned_of_what_the_active_says_otherwise() -> None:
+    rig = given_backup(router(), router(2), heard=None)
+    same, other = configuration(router(), router(2)), configuration(router(addresses=[THIRD], advert_interval=0.5))
+    assert rig.node.commands.disagreements(other) == [], "nobody is Active"
+    rig.hear(250)
+    assert rig.node.commands.disagreements(same) == []
+    assert rig.node.commands.disagreements(other) == [
+        f"virtual_router.web.addresses: {PEER}, which is Active, lists {FIRST}; reload it, too, or correct the list",
+        (
+            f"virtual_router.web.advert_interval: {PEER}, which is Active, advertises every 1 s;"
+            " reload it, too, or correct the interval"
+        ),
+    ]
+    rig.after(4 * INTERVAL)
+    assert rig.node.commands.disagreements(other) == [], "it is Active itself"

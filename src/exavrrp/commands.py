@@ -1,15 +1,16 @@
 """What a node does for the requests of the control socket (``control.Service``): drains, reloads, views; pure."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from exavrrp import ports
 from exavrrp.config import Configuration
+from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.elections import Elections
 from exavrrp.plan import Plan, plan
 from exavrrp.view import Outcome, View
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.packet import Address
-from exavrrp.vrrp.router import Role
+from exavrrp.vrrp.router import Backup, Role
 
 
 class Commands:
@@ -70,6 +71,12 @@ class Commands:
         """The routers that are Active here."""
         return frozenset(name for name, one in self._routers.items() if one.instance.router.role is Role.ACTIVE)
 
+    def disagreements(self, new: Configuration) -> list[str]:
+        """What ``new`` says otherwise than the Active of a router that is Backup here, one sentence each."""
+        there = {one.configuration.identity: one for one in self._routers.values()}
+        pairs = ((there[after.identity], after) for after in new.routers if after.identity in there)
+        return [told for router, after in pairs for told in _disagreements(router, after)]
+
     def addresses(self) -> frozenset[Address]:
         """All virtual addresses, also of routers that leave."""
         leaving = (address for one in self._routers.values() for address in one.configuration.addresses)
@@ -82,3 +89,17 @@ class Commands:
     def view(self) -> View:
         """Everything as it is now."""
         return self._view()
+
+
+def _disagreements(router: VirtualRouter, after: RouterConfiguration) -> Iterator[str]:
+    state = router.instance.router.state
+    if not isinstance(state, Backup) or state.following not in router.instance.copies.peers:
+        return
+    said = router.instance.copies.peers[state.following].advertisement
+    key, active = f"virtual_router.{after.name}", f"{state.following}, which is Active,"
+    if set(said.addresses) != set(after.listed):
+        lists = ", ".join(map(str, said.addresses))
+        yield f"{key}.addresses: {active} lists {lists}; reload it, too, or correct the list"
+    if said.centiseconds != round(100 * after.advert_interval):
+        every = f"{active} advertises every {said.centiseconds / 100:g} s"
+        yield f"{key}.advert_interval: {every}; reload it, too, or correct the interval"

@@ -102,7 +102,7 @@ OWN = {
         *("tests/test_virtual_router.py", "tests/test_adverts.py", "tests/test_announcement.py"),
         *("tests/test_roster.py", "tests/test_node.py", "tests/test_counters.py"),
     ),
-    "commands.py": ("tests/test_node.py", "tests/test_care.py"),
+    "commands.py": ("tests/test_plan.py", "tests/test_node.py", "tests/test_care.py"),
     "fitness.py": ("tests/test_node.py", "tests/test_roster.py", "tests/test_view.py"),
     "leftovers.py": ("tests/test_node.py", "tests/test_roster.py"),
     "turns.py": ("tests/test_view.py", "tests/test_node.py"),

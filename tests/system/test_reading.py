@@ -99,6 +99,9 @@ class Double:
             raise ValueError("other neighbours than before")
         self.configuration = new
 
+    def disagreements(self, new: Configuration) -> list[str]:
+        return [f"{one.name}: warned" for one in new.routers]
+
     def addresses(self) -> frozenset[Address]:
         return frozenset()
 
@@ -148,7 +151,8 @@ def test_what_could_not_come_back_is_not_put_in_force(world: World, run: Run) ->
     found = run(world.reload(router(priority=100), confirm_within=60.0))
     assert "without it the change would not come back after a crash" in errors(found)
     assert world.node.priority == 200
-    assert errors(run(world.reload(router(priority=100)))) == "", "only undo is lost"
+    found = run(world.reload(router(priority=100)))
+    assert (errors(found), found.warnings) == ("", ("web: warned",)), "only undo is lost"
     assert world.node.priority == 100
     assert "state-file-write-failed" in world.log.events()
 

@@ -67,6 +67,9 @@ class Node(Protocol):
     def active(self) -> frozenset[str]:
         """The routers that are Active here."""
 
+    def disagreements(self, new: Configuration) -> list[str]:
+        """What ``new`` says otherwise than the Active of a router that is Backup here."""
+
     def reconfigure(self, new: Configuration) -> None:
         """Put ``new`` in place, at once and whole. Raises OSError or ValueError; nothing has changed then."""
 
@@ -93,6 +96,7 @@ class Checked:
     changes: tuple[Change, ...]
     renamed: Mapping[str, str]
     """routers that are called otherwise: before → after"""
+    warnings: tuple[str, ...]
 
 
 class Refused(Exception):
@@ -227,7 +231,7 @@ class Reloads:
             checked = self._check(configuration, allow_move=asked.allow_move)
         except Refused as refused:
             return self._refuse(refused)
-        changes, warnings = checked.changes, tuple(map(str, configuration.warnings))
+        changes, warnings = checked.changes, checked.warnings
         if asked.dry_run:
             return Reloaded(outcome="possible" if changes else "unchanged", changes=changes, warnings=warnings)
         if asked.at is None:
@@ -252,7 +256,7 @@ class Reloads:
         self, asked: Reload, new: Loaded, configuration: Configuration, checked: Checked | None = None
     ) -> Reloaded:
         """Put it in place, in this turn of the loop; ``checked``: it was, in this very turn."""
-        warnings, before, last = tuple(map(str, configuration.warnings)), self._loaded, None
+        before, last = self._loaded, None
         try:
             checked = checked or self._check(configuration, allow_move=asked.allow_move)
             if changes := checked.changes:
@@ -267,12 +271,12 @@ class Reloads:
             return self._refuse(refused)
         if last is None:
             self._log.info("reload-unchanged")
-            return Reloaded(outcome="unchanged", warnings=warnings)
+            return Reloaded(outcome="unchanged", warnings=checked.warnings)
         self._before = before
         if last.until is not None:
             self._wait(last.until)
         self._log.info("reload-applied", differences=len(changes), routers=_named(changes))
-        return Reloaded(outcome="applied", changes=changes, warnings=warnings, until=self._end)
+        return Reloaded(outcome="applied", changes=changes, warnings=checked.warnings, until=self._end)
 
     # And back
 
@@ -362,7 +366,8 @@ class Reloads:
         )
         if errors := objections(found, active, allow_move=allow_move):
             raise Refused(errors, changes)
-        return Checked(changes, found.renamed)
+        warnings = (*map(str, new.warnings), *self._node.disagreements(new))
+        return Checked(changes, found.renamed, warnings)
 
     def _put(self, new: Loaded, configuration: Configuration, checked: Checked) -> None:
         """Put it in place. Raises Refused."""
