@@ -93,14 +93,14 @@ class Fitness:
         self._timeouts: Mapping[str, float] = {}
         """seconds that a run may take, by the name of the check"""
         self.sessions = Sessions({})
-        self._renamed: Mapping[str, str] = {}
-        """names of routers → those before, between ``rename`` and ``take``"""
         self.health = Health({}, {})
 
     def rename(self, names: Mapping[str, str]) -> None:
-        """Routers are called otherwise from now on (now → then); ``take`` is called next."""
+        """Routers are called otherwise from now on (now → then), and so are the checks that their sessions are."""
+        checks = {check_of(before): check_of(after) for before, after in names.items()}
         self.sessions.rename(names)
-        self._renamed = {after: before for before, after in names.items()}
+        self.health.rename(names, checks)
+        self.results = {checks.get(name, name): result for name, result in self.results.items()}
 
     def take(self, configuration: Configuration, leaving: Iterable[str] = ()) -> None:
         """Other routers and checks from now on; those that are ``leaving`` are not judged any more.
@@ -112,9 +112,7 @@ class Fitness:
         requirements = {name: requirement for name, requirement in needed.items() if requirement is not None}
         same = same_checks(self._checks, checks)
         self.results = {name: self.results[known] for name, known in same.items() if known in self.results}
-        renamed, self._renamed = self._renamed, {}
-        after = {before: name for name, before in renamed.items()}
-        judged = {after.get(name, name): self.health.judge(name) for name in self.health.specs}
+        judged = {name: self.health.judge(name) for name in self.health.specs}
         self._checks, self._timeouts = checks, {check.name: check.timeout for check in checks}
         self._announcing = [router for router in configuration.routers if router.announce]
         results = self.sessions.require(requirements)
@@ -123,7 +121,7 @@ class Fitness:
             | {one.name: PrioritySpec(one.priority, _weights(configuration, one)) for one in configuration.routers},
             {check.name: check.state() for check in checks}
             | {check_of(name): CheckState(1, 1, initial=Initial.WAIT) for name in requirements},
-            same | {check_of(name): check_of(renamed.get(name, name)) for name in requirements},
+            same | {check_of(name): check_of(name) for name in requirements},
         )
         self._count(results)
         names = [router.name for router in configuration.routers]

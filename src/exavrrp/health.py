@@ -212,6 +212,14 @@ class Health:
             for check in spec.weights:
                 self._concerned.setdefault(check, []).append(name)
 
+    def rename(self, routers: Mapping[str, str], checks: Mapping[str, str]) -> None:
+        """Routers and checks are called otherwise from now on (now → then)."""
+        specs: dict[str, PrioritySpec] = {}
+        for name, spec in self.specs.items():
+            weights = {checks.get(check, check): weight for check, weight in spec.weights.items()}
+            specs[routers.get(name, name)] = replace(spec, weights=weights)
+        self.take(specs, {checks.get(name, name): one for name, one in self.checks.items()}, {})
+
     def result(self, check: str, *, passed: bool, detail: str = "", value: int | None = None) -> tuple[str, ...]:
         """Take in one result; the names of the routers whose priority, fault or waiting changed by it."""
         affected = self._concerned.get(check, ())

@@ -162,7 +162,7 @@ class Control:
         clock: Callable[[], float] = time.time,
         reloader: Reloader | None = None,
     ) -> None:
-        """``before``: the lines of the journals of the agents before this one; ``reloader``: None: nobody can reload."""
+        """``before``: the lines of the journals of the agents before this one; ``reloader``: None: none can reload."""
         self._reloader = reloader
         self.path = directory / SOCKET
         self._before = before
