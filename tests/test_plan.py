@@ -282,3 +282,12 @@ def test_a_backup_is_warned_of_what_the_active_says_otherwise() -> None:
     ]
     rig.after(4 * INTERVAL)
     assert rig.node.commands.disagreements(other) == [], "it is Active itself"
+
+
+def test_a_password_is_not_shown() -> None:
+    (web,) = (one := configuration(router())).routers
+    other = replace(one, routers=(replace(web, version=2, plain_password="secret"),))
+    assert lines(plan(one, other)) == [
+        "speaks virtual_router.web.version: 3 -> 2 (web)",
+        "speaks virtual_router.web.plain_password: another one (web)",
+    ]

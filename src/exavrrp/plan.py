@@ -38,6 +38,8 @@ QUIET, SPEAKS, MOVES, RESTARTS = Effect
 ROUTER: Mapping[str, Effect | None] = {
     "name": QUIET,
     "vrid": None,
+    "version": SPEAKS,
+    "transport": None,
     "priority": SPEAKS,
     "virtual_addresses": None,
     "announce": None,
@@ -58,6 +60,7 @@ ROUTER: Mapping[str, Effect | None] = {
     "sessions_weight": SPEAKS,
     "startup_hold": QUIET,
     "authentication": None,
+    "plain_password": None,
     "checks": None,
     "group": None,
     "notify": QUIET,
@@ -218,7 +221,7 @@ class _Differences:
 
     def come(self, router: VirtualRouter, before: VirtualRouter | None) -> Difference:
         """A router that is new; ``before``: one of its name that it replaces."""
-        key, names = f"virtual_router.{router.name}", ("family", "vrid", "source")
+        key, names = f"virtual_router.{router.name}", ("family", "vrid", "source", "transport", "interfaces")
         if before is None:
             return Difference(MOVES, key, "new", (router.name,))
         pairs = [(name, getattr(before, name), getattr(router, name)) for name in names]
@@ -234,6 +237,7 @@ class _Differences:
             "announce": _prefixes,
             "peers": _peers,
             "authentication": self._authentication,
+            "plain_password": _password,
             "checks": self._checks,
             "group": self._group,
             "route_policy": _policy,
@@ -334,6 +338,11 @@ def _prefixes(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Eff
         yield MOVES, "bgp.announce", _more_and_less(before.announce, after.announce)
     elif before.announce != after.announce:
         yield QUIET, "bgp.announce", "another order"
+
+
+def _password(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Effect, str, str]]:
+    if before.plain_password != after.plain_password:
+        yield SPEAKS, "plain_password", "another one"
 
 
 def _peers(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Effect, str, str]]:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from exavrrp.config import Authentication, Configuration, VirtualRouter
-from exavrrp.vrrp.packet import OWNER, Address
+from exavrrp.vrrp.packet import OWNER
 from tests.simulation.attacker import Attacker
 from tests.simulation.exabgp import Temper
 from tests.simulation.machine import Machine
@@ -438,7 +438,7 @@ class Chaos:
 # What is reloaded: from a configuration and the identity of a router, the change and its reverse
 
 Change = Callable[[Configuration], Configuration]
-Identity = tuple[int, int, Address | None]
+Identity = tuple[object, ...]
 
 
 def _of(identity: Identity, **settings: Any) -> Change:
