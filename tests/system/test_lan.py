@@ -74,7 +74,8 @@ class Lan:
         """Connects a host to the bridge."""
         cable(host.namespace, LAN, self.bridge, port(host))
         self.bridge.ip(f"link set {port(host)} master br0")
-        host.namespace.ip(f"link set {LAN} addrgenmode none")
+        # As a card has it: the other host would send to the address of before for as long as its cache lasts.
+        host.namespace.ip(f"link set {LAN} addrgenmode none\nlink set {LAN} address 02:00:00:00:09:0{host.name}")
         for family in (4, 6):
             own = f"{OWN[family, host.name]}/{LENGTH[family]}"
             host.namespace.ip(f"addr replace {own} dev {LAN}{' nodad' if family == 6 else ''}")
