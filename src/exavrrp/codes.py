@@ -52,7 +52,28 @@ CODES = {
     "reconfigure-incomplete": Code(
         "A router has left, and a part of what it needed could not be given back.", "Restart ExaBGP."
     ),
-    "reload-declined": Code("SIGHUP came, and there is no reload.", "Restart ExaBGP to use a new configuration."),
+    "router-renamed": Code("A router goes on under the name that a reload has given it.", ""),
+    "configuration-undone": Code(
+        "An agent has ended before anybody confirmed a reload: what was in force before it is again, unless it cannot "
+        "be used.",
+        "Run `exavrrp reload --dry-run`: it says how the file differs from what is in force.",
+    ),
+    "reload-applied": Code("Another configuration is in force; nothing but the named routers has changed.", ""),
+    "reload-unchanged": Code("A reload has found no difference.", ""),
+    "reload-refused": Code(
+        "A reload was refused, one line for each reason; nothing has changed.",
+        "Correct the file (`exavrrp check`), or do what the detail says; then reload again.",
+    ),
+    "reload-scheduled": Code("A reload waits for its time.", ""),
+    "reload-cancelled": Code("A reload that waited for its time was called off.", ""),
+    "reload-unconfirmed": Code(
+        "A reload is taken back at the time that is named, if nobody confirms it.", "Run `exavrrp reload --confirm`."
+    ),
+    "reload-confirmed": Code("Somebody has confirmed the reload: it stays.", ""),
+    "reload-undone": Code(
+        "What was in force before the last reload is in force again, for the reason that is named.",
+        "Correct the file, which still has the other configuration.",
+    ),
     "realtime-granted": Code('`scheduling = "realtime"` is in effect.', ""),
     "realtime-denied": Code(
         'The right for `scheduling = "realtime"` is missing; the agent works without it.',

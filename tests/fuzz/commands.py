@@ -238,7 +238,7 @@ def asking(data: bytes) -> None:
         theirs.sendall(data)
         theirs.close()
         with suppress(client.Unanswered, Misunderstood):
-            for answer in client.answers(ours, None):
+            for answer in client.answers(ours, None, client.ANSWER_TIMEOUT):
                 assert msgspec.json.encode(answer)
 
 

@@ -462,7 +462,7 @@ def test_whatever_is_answered_is_an_answer_or_unanswered(pieces: list[bytes]) ->
         theirs.shutdown(socket.SHUT_WR)
         answers: list[Answer] = []
         with contextlib.suppress(client.Unanswered, Misunderstood):
-            answers.extend(client.answers(ours, None))
+            answers.extend(client.answers(ours, None, client.ANSWER_TIMEOUT))
             assert isinstance(answers[-1], (Done, StatusAnswer))
         assert all(isinstance(one, (Begun, Progress)) for one in answers[:-1])
 

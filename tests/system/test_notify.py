@@ -21,6 +21,7 @@ import pytest
 
 from exavrrp import __version__
 from exavrrp.config import VirtualRouter
+from exavrrp.config.settings import Transport
 from exavrrp.ports import NotifyState
 from exavrrp.presence import Handover
 from exavrrp.routes import Attributes
@@ -92,6 +93,9 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "route_policy": RoutePolicy.derived(Attributes()),
         "stale_for": 180.0,
         "authentication": None,
+        "version": 3,
+        "plain_password": None,
+        "transport": Transport.ROUTED,
         **keys,
     }
     return VirtualRouter(**values)

@@ -12,12 +12,12 @@ from exavrrp.cli import NO_SUCH, UNANSWERED
 from exavrrp.cli.output import fail, warn
 from exavrrp.config import STATE_DIRECTORY, ConfigError, state_directory
 from exavrrp.control import SOCKET, Answer, Events, EventsAnswer, Misunderstood, Request, chosen
-from exavrrp.system.client import ANSWER_TIMEOUT, TooLate, Unanswered, Unreachable, ask
+from exavrrp.system.client import TooLate, Unanswered, Unreachable, ask
 from exavrrp.view import RouterView
 
 
 def answers(
-    path: Path, request: Request, limit: float | None = None, patience: float = ANSWER_TIMEOUT
+    path: Path, request: Request, limit: float | None = None, patience: float | None = None
 ) -> Iterator[Answer]:
     """The agent's answers to ``request`` within ``limit`` seconds. Ends with status 1 when they are not complete, and
     with ``UNANSWERED`` when no agent answers."""

@@ -35,12 +35,13 @@ class TooLate(Unanswered):
     """The agent has not finished within the client's limit. It goes on."""
 
 
-def ask(path: Path, request: Request, limit: float | None = None, patience: float = ANSWER_TIMEOUT) -> Iterator[Answer]:
+def ask(path: Path, request: Request, limit: float | None = None, patience: float | None = None) -> Iterator[Answer]:
     """Sends a request to the agent at ``path`` and yields its answers, including the last one.
 
-    ``limit``: seconds for all of them, None for no limit; ``patience``: for the first one. Raises Unanswered, and
-    TooLate when the limit is over.
+    ``limit``: seconds for all of them, None for no limit; ``patience``: for the first one, None for ``ANSWER_TIMEOUT``.
+    Raises Unanswered, and TooLate when the limit is over.
     """
+    patience = ANSWER_TIMEOUT if patience is None else patience
     deadline = None if limit is None else time.monotonic() + limit
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         _connect(connection, path)
@@ -76,8 +77,10 @@ def _connect(connection: socket.socket, path: Path) -> None:
         raise Unreachable(f"{path} cannot be reached: {error.strerror or error}") from None
 
 
-def answers(connection: socket.socket, deadline: float | None, patience: float = ANSWER_TIMEOUT) -> Iterator[Answer]:
-    """Each answer as it is received. ``deadline`` for the last one: monotonic seconds, None for no deadline.
+def answers(connection: socket.socket, deadline: float | None, patience: float) -> Iterator[Answer]:
+    """Each answer as it is received; ``patience``: seconds for the first one.
+
+    ``deadline`` for the last one: monotonic seconds, None for no deadline.
 
     Raises Unanswered, TooLate, Misunderstood, and OSError (TimeoutError without a first answer).
     """
