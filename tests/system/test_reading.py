@@ -213,6 +213,16 @@ def test_a_time_that_is_over_is_refused(world: World, run: Run) -> None:
     assert world.node.priority == 200
 
 
+def test_a_time_that_comes_while_the_answer_is_sent(world: World, run: Run, until: Until) -> None:
+    async def play() -> Scheduled | Reloaded:
+        found = await world.reload(router(priority=100), at=time.time() + 5)
+        assert isinstance(found, Scheduled)
+        await until(lambda: world.node.priority == 100)
+        return await world.reloads.scheduled()
+
+    assert errors(run(play())) == ""
+
+
 def test_drains_are_told_of_other_names(world: World, run: Run) -> None:
     run(world.reload(router().replace("virtual_router.web", "virtual_router.site")))
     assert world.renamed == {"web": "site"}

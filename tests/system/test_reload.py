@@ -201,7 +201,7 @@ def test_a_change_comes_back_although_the_agent_was_replaced(fabric: Fabric, kil
     until = time.time() + PATIENT
     # What ExaBGP has not answered would have the agent hand over when it is replaced.
     wait_until(lambda: fabric.bird.routes(SECOND), "the second address")
-    wait_until(lambda: all(one["accepted"] for one in a.document()["routers"]), "ExaBGP's answer")
+    wait_until(lambda: router(a)["accepted"], "ExaBGP's answer")
     agent = a.agent
     if killed == "agent":
         os.kill(agent, signal.SIGKILL)

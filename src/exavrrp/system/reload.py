@@ -155,7 +155,7 @@ class Reloads:
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
         self._coming: asyncio.Task[Reloaded] | None = None
-        """the reload that waits for its time"""
+        """the last reload that had to wait for its time"""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     # As an agent begins and ends
@@ -206,7 +206,7 @@ class Reloads:
 
     async def undo(self, asked: Undo) -> Reloaded:
         """Take the last change back, or call off the one that is to come."""
-        if self._coming is not None:
+        if self._coming is not None and not self._coming.done():
             self._coming.cancel()
             return Reloaded(outcome="cancelled")
         return await asyncio.shield(self._spawn(self._undo("exavrrp reload --undo", allow_move=asked.allow_move)))
@@ -248,8 +248,6 @@ class Reloads:
         except asyncio.CancelledError:
             self._log.info("reload-cancelled")
             return Reloaded(outcome="cancelled")
-        finally:
-            self._coming = None
         return self._apply(asked, new, configuration)
 
     def _apply(
@@ -332,7 +330,7 @@ class Reloads:
         """Raises Refused if another reload is not over yet."""
         if self._busy:
             raise Refused([BUSY])
-        if self._coming is not None:
+        if self._coming is not None and not self._coming.done():
             raise Refused(["another reload waits for its time; call it off first (exavrrp reload --undo)"])
         if self._end is not None:
             waits = f"the last reload waits for its confirmation until {self._end:%Y-%m-%dT%H:%M:%SZ}"
