@@ -886,6 +886,7 @@ def test_a_bind_that_failed_in_the_batch_of_another_router_is_handled_with_it() 
 
 def test_a_router_moves_with_its_group() -> None:
     rig = given_active(*GROUP, router(3))
+    assert rig.node.commands.groups() == {"web": "both", "web2": "both", "web3": None}
     assert rig.node.commands.together(["web2"]) == ("web", "web2")
     assert rig.node.commands.together(["web3"]) == ("web3",)
     rig.node.commands.drain("web")

@@ -233,10 +233,14 @@ def test_waiting_answers_are_read_before_time_counts_as_passed() -> None:
     assert Answered(A, route(A)) in ends.told[before:]
 
 
-def test_a_heartbeat_is_requested() -> None:
+def test_a_heartbeat_is_requested_and_its_answer_is_timed() -> None:
     ends = Ends().greet()
     ends.clock.run(ends.clock.now + PULSE + 0.1)
     assert V5.PROBE.encode() in ends.take()
+    ends.clock.now += 0.25
+    ends.say(HEADING + b"done\n")
+    assert ends.pump.answer_seconds is not None
+    assert ends.pump.answer_seconds >= 0.25
 
 
 def test_a_listener_that_closes_when_the_alarm_rings_ends_it() -> None:

@@ -129,6 +129,7 @@ def test_a_name_is_taken_from_a_router_that_leaves() -> None:
     assert (rig.router("web"), rig.router("web (leaving 1)")) == (staying, leaving)
     rig.reconfigure(called("site", 2)).reconfigure(called("web", 2))
     assert rig.node.commands.names() == ["web", "web (leaving 1)"]
+    assert rig.node.commands.addresses() == {*leaving.configuration.addresses, *staying.configuration.addresses}
     rig.speaker.answers = True
     rig.speaker.answer()
     rig.after(LEAVE_LIMIT + 1)
