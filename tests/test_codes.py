@@ -96,7 +96,7 @@ def test_pages_name_only_commands_that_there_are() -> None:
     assert Path(PAGE).exists()
 
 
-def test_the_readme_shows_what_is_printed() -> None:
-    assert f"$ exavrrp explain path-quiet\n{explain('path-quiet')[1]}```" in (ROOT / "README.md").read_text(
+def test_the_guide_shows_what_is_printed() -> None:
+    assert f"$ exavrrp explain path-quiet\n{explain('path-quiet')[1]}```" in (ROOT / "docs" / "operation.md").read_text(
         encoding="utf-8"
     )

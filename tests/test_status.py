@@ -430,11 +430,11 @@ def test_what_an_encoding_lacks_is_replaced(
     assert shown == ["caf? ?"]
 
 
-# The README
+# The guide
 
 
 def site() -> Rig:
-    """The README's example: one router that is Active, one Backup that hears a path no more, and one in fault."""
+    """The guide's example: one router that is Active, one Backup that hears a path no more, and one in fault."""
     web, dns, mail = (
         table(f"virtual_router.{name}", vrid=vrid, addresses=[f"2001:db8:{vrid}::{vrid}"], **more)
         for name, vrid, more in (
@@ -459,9 +459,9 @@ def site() -> Rig:
     return rig.hear(200, "dns").hear(200, "mail").after(0.25)
 
 
-def test_the_readme_shows_what_is_printed() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+def test_the_guide_shows_what_is_printed() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
     found = answer(site())
     dns = next(router for router in found.routers if router.name == "dns")
     for command, lines in (("status", overview(found)), ("status dns", details(found, dns))):
-        assert "\n".join([f"$ exavrrp {command}", *lines]) in readme
+        assert "\n".join([f"$ exavrrp {command}", *lines]) in guide

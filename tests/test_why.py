@@ -350,13 +350,13 @@ def test_a_transition_of_another_version_has_no_cause() -> None:
     assert "08:16:43.218 web: backup -> active (x)   -> ACTIVE" in lines
 
 
-def test_the_readme_shows_what_is_printed() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    assert "\n".join(["$ exavrrp why web", *why(site())]) in readme
+def test_the_guide_shows_what_is_printed() -> None:
+    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    assert "\n".join(["$ exavrrp why web", *why(site())]) in guide
 
 
 def site() -> Rig:
-    """The README's example: an Active that falls silent, while a check of no weight of ours is fine."""
+    """The guide's example: an Active that falls silent, while a check of no weight of ours is fine."""
     rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"], heard=None)
     both(rig, 60).after(0.01)
     rig.addresses.slow, rig.speaker.answers = {VIP}, False

@@ -30,6 +30,7 @@ REQUIRED = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-depen
 LIBRARIES = {one.partition(">=")[0].replace("-", "_") for one in REQUIRED}
 NOT_FOR_OTHERS = (".ci/", ".gitignore")
 """Files of the repository that a source archive does without."""
+GUIDE = ("authentication", "codes", "configuration", "containers", "keepalived", "limits", "log", "operation")
 EXAMPLES = ("exabgp-4.2.conf", "exabgp-5.0.conf", "exavrrp.toml", "stanza.conf")
 INSTALLED = {
     "etc/exavrrp/exavrrp.toml",
@@ -46,7 +47,8 @@ INSTALLED = {
     "usr/lib/tmpfiles.d/exavrrp.conf",
     "usr/share/bash-completion/completions/exavrrp",
     *(f"usr/share/doc/exavrrp/examples/{one}" for one in EXAMPLES),
-    *(f"usr/share/doc/exavrrp/{one}" for one in ("NEWS.gz", "README.md", "changelog.gz", "copyright", "log.md")),
+    *(f"usr/share/doc/exavrrp/{one}" for one in ("NEWS.gz", "README.md", "changelog.gz", "copyright")),
+    *(f"usr/share/doc/exavrrp/docs/{one}.md" for one in GUIDE),
     "usr/share/exavrrp/exabgp.service.d/exavrrp.conf",
     *(f"usr/share/exavrrp/monitoring/{one}" for one in ("dashboard.json", "prometheus.yml", "rules.yml")),
     "usr/share/fish/vendor_completions.d/exavrrp.fish",
