@@ -26,7 +26,7 @@ from exavrrp.instance import Effect, Instance
 from exavrrp.leftovers import Leftovers
 from exavrrp.memory import Memory
 from exavrrp.node import REPLACED, Node
-from exavrrp.presence import Handover, Leaving, Lingering, Presence, Stage, Step
+from exavrrp.presence import Handover, Lingering, Presence, Step
 from exavrrp.pump import Pump
 from exavrrp.roster import Roster
 from exavrrp.routes import Level
@@ -116,12 +116,12 @@ def announces_what_could_not_be_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def hands_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    def hasty(self: Presence, now: float) -> list[Step]:
-        if isinstance(self.state, Leaving) and self.state.stage is Stage.AWAITING:
-            self.state = Leaving(now, Stage.LAST_RESORT)
-        return []
+    handover_settings = Configuration.handover_settings
 
-    monkeypatch.setattr(Presence, "_successor", hasty)
+    def hasty(self: Configuration) -> presence.Settings:
+        return replace(handover_settings(self), hold=0.0)
+
+    monkeypatch.setattr(Configuration, "handover_settings", hasty)
 
 
 def makes_before_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -353,7 +353,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (unbinds_before_it_has_spoken, 88, "its withdraw not even written"),
         (does_not_wait_for_the_withdraw, 1, "before ExaBGP has withdrawn it"),
         (announces_what_could_not_be_bound, 183, "is announced and not on lo|on lo, presence"),
-        (hands_over_at_once, 581, "knows no way|not bound"),
+        (hands_over_at_once, 287, "knows no way|not bound"),
         (makes_before_it_breaks, 24, "is bound on .* before .* has let it go"),
         (never_undoes_a_drain, 7, "time stands still"),
         (believes_every_checksum, 1, "tampered"),
@@ -369,7 +369,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (believes_that_it_is_announced, 44, "knows no way|cannot announce"),
         (gives_up_what_was_refused, 62, "does not announce|still announces"),
         (believes_the_answer_to_a_withdraw, 4, "before ExaBGP has withdrawn it"),
-        (unbinds_what_a_neighbor_has, 130, "before ExaBGP has withdrawn it"),
+        (unbinds_what_a_neighbor_has, 768, "before ExaBGP has withdrawn it"),
         (leaves_no_caretaker, 16, "nobody looks after it"),
         (cares_for_what_is_to_go, 108, "has given up .* and is announced still"),
         (takes_part_in_doubt, 1, "takes part, and ExaBGP announces nothing"),

@@ -549,7 +549,8 @@ def test_the_drop_in_reloads_both_or_nothing(line: str, build: Callable[[str], S
     theirs.write_text(sessions + "# the same\n")  # a change of its sessions would end them, and move the addresses
     ran, said = reload(site, exabgp, program)
     assert ran == len(RELOAD) + 1, said
-    assert "speaks    virtual_router.web.priority: 150 -> 140 (web, Active here)" in said
+    for name in ("web-ipv6", "web-ipv4"):
+        assert re.search(rf"speaks +virtual_router\.{name}\.priority: 150 -> 140 \(.*{name}, Active here", said)
     assert said.splitlines()[-1] == "applied"
     wait_until(lambda: "reload-applied" in site.log(), site.told)
 
