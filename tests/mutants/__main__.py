@@ -194,7 +194,7 @@ class Copy:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         shutil.copy(ROOT / "pyproject.toml", directory)
-        for name in ("src", "tests"):
+        for name in ("src", "tests", "docs"):
             shutil.copytree(ROOT / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
         # Whatever is installed in the environment: the copy comes first. And no .pyc, which would be taken for that of
         # a module that was changed within the same second.
