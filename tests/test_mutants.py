@@ -84,7 +84,8 @@ def test_a_suite_that_fails_without_a_mutant_proves_nothing(
     table: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = tmp_path / "root"
-    shutil.copytree(mutants.ROOT / "src", root / "src")
+    for name in ("src", "docs"):
+        shutil.copytree(mutants.ROOT / name, root / name)
     shutil.copytree(mutants.ROOT / "tests" / "vrrp", root / "tests" / "vrrp")
     shutil.copytree(mutants.ROOT / "tests" / "presence", root / "tests" / "presence")
     for name in ("pyproject.toml", "tests/conftest.py", "tests/commit.py", "tests/test_presence.py"):
