@@ -134,10 +134,15 @@ def _node(arena: Arena, server: Machine) -> Node:
     )
 
 
+JOURNALS = {"events.1.jsonl", "events.2.jsonl"}
+"The journals of the two agents before, if there were any."
+
+
 def _files(directory: Path) -> Iterator[str]:
     for place in (runtime_directory(directory), directory / "lib"):
         for path in place.rglob("*"):
-            if path.name != "drained.json" or json.loads(path.read_text())["drained"]:
+            idle = path.name == "drained.json" and not json.loads(path.read_text())["drained"]
+            if not idle and path.name not in JOURNALS:
                 yield str(path.relative_to(directory))
 
 
