@@ -49,7 +49,20 @@ Transcript = Callable[[Path, Replay], None]
 Problems = Callable[[str], "tuple[Problem, ...]"]
 """What is wrong with the text of a configuration."""
 
+Write = Callable[[str], Path]
+"""Writes exavrrp.toml, with its directory for ``{directory}``."""
+
 INDENT = "    "
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write(text: str) -> Path:
+        path = tmp_path / "exavrrp.toml"
+        path.write_text(text.replace("{directory}", str(tmp_path)))
+        return path
+
+    return write
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

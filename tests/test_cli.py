@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from exavrrp.cli import COMMANDS, CONFIGURATION, main
 from exavrrp.config import load
 from exavrrp.control import SOCKET, Done, Moved, StatusAnswer, encode
 from exavrrp.view import Outcome, RouterView
+from tests.conftest import Write
 
 GOOD = """\
 [agent]
@@ -49,18 +50,6 @@ MISTAKES = [
     (8, "virtual_router.web.addresses"),
     (9, "virtual_router.web.checks"),
 ]
-
-Write = Callable[[str], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "exavrrp.toml"
-        path.write_text(text.replace("{directory}", str(tmp_path)))
-        return path
-
-    return write
 
 
 def call(*arguments: object) -> Result:

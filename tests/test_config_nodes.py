@@ -1,12 +1,12 @@
 """One file for all nodes: what it says on each, and what would be wrong on any of them."""
 
-from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from exavrrp.config import ConfigError, Configuration, effective, load, node_names, whole
+from tests.conftest import Write
 
 FLEET = """[agent]
 advert_interval = 0.1
@@ -30,18 +30,6 @@ vrid = 7
 addresses = ["192.0.2.53"]
 priority = { node1 = 200, node2 = 150, node3 = 99 }
 """
-
-Write = Callable[[str], Path]
-
-
-@pytest.fixture(name="write")
-def _write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "exavrrp.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def changed(*changes: tuple[str, str]) -> str:

@@ -1,13 +1,13 @@
 """A service of both families in one table: two virtual routers that move together, and nothing guessed."""
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from exavrrp.config import ConfigError, Configuration, effective, load
 from exavrrp.presence import Handover
+from tests.conftest import Write
 
 SERVICE = """[agent]
 sources = ["2001:db8:ff::11", "192.0.2.11"]
@@ -26,18 +26,6 @@ communities = ["65010:7"]
 [check.web]
 shell = "true"
 """
-
-Write = Callable[[str], Path]
-
-
-@pytest.fixture(name="write")
-def _write(tmp_path: Path) -> Write:
-    def write(text: str) -> Path:
-        path = tmp_path / "exavrrp.toml"
-        path.write_text(text)
-        return path
-
-    return write
 
 
 def web(*lines: str, bgp: tuple[str, ...] = ()) -> str:

@@ -148,7 +148,11 @@ class Node:
             reconfigure=self.reconfigure,
             events=self.chronicle.after,
         )
-        self.viewer = Viewer(
+        self.viewer = self._make_viewer()
+
+    def _make_viewer(self) -> Viewer:
+        given = self._ports
+        return Viewer(
             self.routers,
             self.fitness,
             self._binding,

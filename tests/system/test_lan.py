@@ -186,6 +186,13 @@ def test_keepalived_preempts_us_and_hands_back_by_priority_zero_and_by_its_death
     agent.log.wait("route-announced", state="active")
     lan.settled(agent)
 
+    preempts_and_hands_back(lan, peer)
+    assert agent.bound()
+
+
+def preempts_and_hands_back(lan: Lan, peer: Keepalived) -> None:
+    """A better keepalived preempts our agent, and ends: by priority 0, and by its death."""
+    agent = lan.a
     for number, why in ((signal.SIGTERM, "peer-resigned"), (signal.SIGKILL, "active-down-timeout")):
         end, mark = agent.log.mark(), peer.mark()
         peer.start()
@@ -198,7 +205,6 @@ def test_keepalived_preempts_us_and_hands_back_by_priority_zero_and_by_its_death
         agent.log.wait("route-announced", end, state="active")
         assert agent.log.moves(end) == [("backup", "active", why)]
         wait_until(partial(announced_alone, lan), lan.fabric.told)
-    assert agent.bound()
 
 
 def announced_alone(lan: Lan) -> bool:
@@ -218,19 +224,8 @@ def test_version_2_with_keepalived(lan: Lan, keepalived: Callable[..., Keepalive
     agent.log.wait("route-announced", state="active")
     lan.settled(agent)
 
-    for number, why in ((signal.SIGTERM, "peer-resigned"), (signal.SIGKILL, "active-down-timeout")):
-        end, mark = agent.log.mark(), peer.mark()
-        peer.start()
-        peer.wait("Entering MASTER STATE", mark)
-        agent.log.wait("address-unbound", end)
-        assert agent.log.moves(end) == [("active", "backup", "superseded")]
-        lan.settled(lan.b)
-        end = agent.log.mark()
-        peer.end(number)
-        agent.log.wait("route-announced", end, state="active")
-        assert agent.log.moves(end) == [("backup", "active", why)]
-        lan.fabric.b.namespace.ip(f"addr del {lan.fabric.vip}/32 dev lo") if number is signal.SIGKILL else None
-        wait_until(partial(announced_alone, lan), lan.fabric.told)
+    preempts_and_hands_back(lan, peer)
+    lan.fabric.b.namespace.ip(f"addr del {lan.fabric.vip}/32 dev lo")  # the killed one has left it
 
     # The other direction: it serves, we preempt it, and it takes over when we resign.
     agent.exabgp.terminate()

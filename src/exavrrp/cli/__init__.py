@@ -50,18 +50,18 @@ COMMANDS = {
 class Commands(click.Group):
     """Imports a command when it is called, and none to list them."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click's
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 — click calls it so
         """The names, sorted."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — click's
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 — click calls it so
         """The command of this name, if there is one."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"exavrrp.cli.{cmd_name}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click's
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click calls it so
         """The list in the help."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))

@@ -44,8 +44,8 @@ def command(*, address: str, port: int, textfile: Path | None, seconds: float, p
     """
     try:
         from exavrrp.exporter.asking import Asking  # noqa: PLC0415 — what it needs is an extra
-        from exavrrp.exporter.exposition import write  # noqa: PLC0415
-        from exavrrp.exporter.serving import Server  # noqa: PLC0415
+        from exavrrp.exporter.exposition import write  # noqa: PLC0415 — the same
+        from exavrrp.exporter.serving import Server  # noqa: PLC0415 — the same
     except ModuleNotFoundError as error:
         fail(f"{error.name} is missing; install it: pip install 'exavrrp[exporter]'")
     asking = Asking(control_socket(path), lambda problem: warn([problem]))
