@@ -36,22 +36,15 @@ def life(directory: Path, *lines: bytes, closes: bool = True) -> tuple[list[byte
 
     async def live() -> list[bytes]:
         file = EventFile(directory, log)
-        loop = asyncio.get_running_loop()
-        file.open(loop)
+        others = file.open(asyncio.get_running_loop())
         for one in lines:
             file.write(one)
-        await loop.run_in_executor(None, lambda: None)
-        await asyncio.wait_for(asyncio.shield(_read(file, loop)), LIMIT)
+        await asyncio.wait_for(others, LIMIT)
         if closes:
             file.close()
         return file.before
 
     return asyncio.run(live()), log.told
-
-
-async def _read(file: EventFile, loop: asyncio.AbstractEventLoop) -> None:
-    """Its reader has ended: an executor of one thread would be in order, this one may not be."""
-    await loop.shutdown_default_executor()
 
 
 def numbers(lines: list[bytes]) -> list[int]:

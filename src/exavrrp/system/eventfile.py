@@ -13,6 +13,7 @@ from pathlib import Path
 
 from exavrrp.chronicle import BYTES, MOST, valid
 from exavrrp.system.recorder import Log, Recorder
+from exavrrp.system.threads import in_thread
 
 NAME = "events.jsonl"
 """In the persistent directory; those before it are ``events.1.jsonl`` and so on."""
@@ -34,8 +35,11 @@ class EventFile:
         self._log = log
         self._open = False
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin a new file, and read the others in a thread. Raises nothing: without a file the agent works, too."""
+    def open(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
+        """Begin a new file, and read the others in a thread, until the result is there.
+
+        Raises nothing: without a file the agent works, too.
+        """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._shift()
@@ -44,7 +48,7 @@ class EventFile:
         except OSError as error:
             detail = f"{error.strerror or error}; what happens is not known after a restart of this agent"
             self._log.error("recording-failed", file=str(self._path), detail=detail)
-        loop.run_in_executor(None, self._read)
+        return in_thread(self._read, "exavrrp-events")
 
     def write(self, line: bytes) -> None:
         """Take a line; never waits."""
