@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from exavrrp.system.state import KeptConfiguration, LastReload
 from exavrrp.vrrp.packet import Address
 from tests.ports import AGENT, router
 from tests.system.commanded import Told
-from tests.system.conftest import Run, Until
+from tests.system.conftest import LIMIT, Run, Until
 
 pytestmark = pytest.mark.system
 
@@ -181,6 +182,30 @@ def test_what_cannot_come_back_is_tried_again(
     run(play())
     assert "reload-undone" in world.log.events()
     assert KeptConfiguration(world.state, world.log).path.read_text() == AGENT + router()
+
+
+def test_a_disk_that_hangs_is_looked_at_once(world: World, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reload, "LOOK", 0.05)
+    looks: list[Path] = []
+    recovered = threading.Event()
+
+    def hanging(path: Path) -> str:
+        looks.append(path)
+        recovered.wait(LIMIT)
+        return fingerprint(path)
+
+    monkeypatch.setattr(reload, "fingerprint", hanging)
+
+    async def play() -> tuple[list[bool | None], bool | None, bool | None]:
+        hung = [await world.reloads.differs() for _ in range(3)]
+        recovered.set()
+        monkeypatch.setattr(reload, "LOOK", LIMIT)
+        same = await world.reloads.differs()
+        world.path.write_text(AGENT + router(priority=100))
+        return hung, same, await world.reloads.differs()
+
+    assert run(play()) == ([None, None, None], False, True)
+    assert looks == [world.path] * 2
 
 
 def test_one_at_a_time(world: World, run: Run) -> None:

@@ -154,6 +154,8 @@ class Reloads:
         """when it comes back by itself, in seconds since the epoch"""
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
+        self._look: asyncio.Future[str] | None = None
+        """the last look at the disk, for the fingerprint of its configuration"""
         self._coming: asyncio.Task[Reloaded] | None = None
         """the last reload that had to wait for its time"""
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -212,10 +214,15 @@ class Reloads:
         return await asyncio.shield(self._spawn(self._undo("exavrrp reload --undo", allow_move=asked.allow_move)))
 
     async def differs(self) -> bool | None:
-        """Whether the configuration on disk is another one than that in force; None: unknown."""
+        """Whether the configuration on disk is another one than that in force; None: unknown.
+
+        While a disk hangs, all who ask wait for the same look at it, with one thread.
+        """
+        if self._look is None or self._look.done():
+            self._look = in_thread(partial(fingerprint, self._path), "exavrrp-differs")
         try:
             async with asyncio.timeout(LOOK):
-                found = await in_thread(partial(fingerprint, self._path), "exavrrp-differs")
+                found = await asyncio.shield(self._look)
         except (OSError, ValueError, TimeoutError, ConfigError):
             return None
         return found != self._loaded.fingerprint
