@@ -100,6 +100,9 @@ def _node(answer: StatusAnswer) -> Iterator[Metric]:
     late = Gauge("loop_lateness_seconds", "The latest alarm of the agent's event loop in the last hour.")
     late.add(None if answer.lateness is None else answer.lateness.maximum)
     yield late
+    differs = Gauge("config_differs_from_file", "Whether the file is another configuration than that in force.")
+    differs.add(answer.differs)
+    yield differs
     errors = Count("packet_errors", "Packets that were not accepted.", ["reason"])
     for reason in Reason:
         errors.add(answer.rejected.get(reason, 0), ERRORS.get(reason, reason))
