@@ -61,6 +61,8 @@ LONG_HOLD = 30.0
 """``handover_hold`` in seconds for tests in which a short takeover by the other host must not end the announcement."""
 BGP_HOLD = 180
 """BGP hold time in seconds: longer than any test stops ExaBGP."""
+EPOLL = {"232", "281", "22"}
+"""Numbers of epoll_wait and epoll_pwait on x86-64 and arm64."""
 VRID = 7
 VIP: dict[int, str] = {4: "192.0.2.53", 6: "2001:db8:53::1"}
 BITS = {4: 32, 6: 128}
@@ -92,6 +94,24 @@ def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit:
             return found
         assert not late, f"not within {limit:g} s: {what if isinstance(what, str) else what()}"
         time.sleep(POLL)
+
+
+def stop_asleep(pid: int) -> None:
+    """Stops the process ``pid`` (SIGSTOP) while it waits in its event loop.
+
+    One that is stopped elsewhere does first of all what it had decided before: it sends the copies of an advert that it
+    was about to send.
+    """
+
+    def stopped() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "T", f"{pid} to stop")
+        if Path(f"/proc/{pid}/syscall").read_text().split()[0] in EPOLL:
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    wait_until(stopped, f"{pid} to be stopped while it waits")
 
 
 def stamp(text: str) -> float:

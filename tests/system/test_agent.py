@@ -34,6 +34,7 @@ from tests.system.running import (
     ended,
     loopback,
     processes,
+    stop_asleep,
     wait_until,
 )
 
@@ -521,7 +522,7 @@ def test_a_resumed_agent_steps_down_before_it_sends_anything(fabric: Fabric) -> 
     a, b = fabric.a, fabric.b
     fabric.start()
     mark, agent = a.log.mark(), a.agent
-    os.kill(agent, signal.SIGSTOP)
+    stop_asleep(agent)
     fabric.sniffer.wait(10, b.source, via="b0")  # for longer than until b has just taken over
     woken = time.time()
     os.kill(agent, signal.SIGCONT)
