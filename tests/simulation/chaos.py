@@ -381,10 +381,13 @@ class Chaos:
         machine.reconfigure(replace(before, routers=tuple(routers), checks=tuple(checks)))
 
     def _reload(self) -> None:
-        """Values, addresses, peers or keys are others for a while, of one router or of all."""
+        """Values, addresses, peers or keys are others for a while, of one router or of all.
+
+        What comes back is what there was in the beginning, also where two of these overlap.
+        """
         machine, kind = self._reloads.choice(self._machines), self._reloads.choice(KINDS)
-        identity = self._reloads.choice(machine.configuration.routers).identity
-        there, back = kind(machine.configuration, identity)
+        identity = self._reloads.choice(machine.original.routers).identity
+        there, back = kind(machine.original, identity)
 
         def change(how: Callable[[Configuration], Configuration]) -> None:
             machine.reconfigure(how(machine.configuration))

@@ -42,6 +42,9 @@ CARE = 1.0
 WITHOUT_PROCESS = (0.0, 0.2)
 """Seconds from SIGTERM to the end of an ExaBGP without a process."""
 
+RELOAD_AGAIN = 0.5
+"""Seconds until a reload that nobody has heard is said again."""
+
 RECONNECT = (0.2, 1.5)
 """Seconds until a BGP session is Established."""
 
@@ -83,7 +86,7 @@ class Machine:
         self.number = number
         self.name = name
         self.world = around.world
-        self.configuration = configuration
+        self.configuration = self.original = configuration
         self.clock = clock
         self.lateness = lateness
         self.lo: set[Address] = set()
@@ -537,9 +540,17 @@ class Machine:
         """Whoever works, and whoever comes later, is to do this from now on."""
         self.configuration = configuration
         self.log("node{}: other settings", self.number)
+        self._say_reload()
+
+    def _say_reload(self) -> None:
+        """``exavrrp reload``, again and again: an agent that starts may have read the file before it listens."""
         agent = self.agent
-        if agent is not None and agent.started and agent.node.why is None:
-            agent.reload(configuration)
+        if agent is None or agent.node.why is not None:
+            return
+        if agent.started:
+            agent.reload(self.configuration)
+        elif agent.node.configuration != self.configuration:
+            self.world.after(RELOAD_AGAIN, self._say_reload)
 
     def drain(self) -> None:
         """``exavrrp drain``: all routers, and also after a restart."""
