@@ -80,7 +80,7 @@ def test_the_map_names_every_module() -> None:
 # The log
 
 
-LOGS = re.compile(r"(log|journal)\.(info|warning|error|limited)$|\._warn$")
+LOGS = re.compile(r"log\.(info|warning|error|limited)$|\._warn$")
 
 
 def logged(path: Path) -> Iterator[str]:

@@ -29,8 +29,8 @@ from exavrrp.system.checks import Checks
 from exavrrp.system.control import CARES, Control
 from exavrrp.system.eventfile import EventFile
 from exavrrp.system.exabgp import ExaBGP
-from exavrrp.system.journal import Format, Journal
 from exavrrp.system.lock import Lock
+from exavrrp.system.log import Format, LogWriter
 from exavrrp.system.notify import Notifier
 from exavrrp.system.paths import Routing, is_here
 from exavrrp.system.recorder import Recorder
@@ -82,7 +82,7 @@ class Agent:
     def __init__(
         self,
         configuration: Configuration,
-        log: Journal,
+        log: LogWriter,
         record: Path | None = None,
         source: Source | None = None,
         host: tuple[int, int] | None = None,
@@ -93,7 +93,7 @@ class Agent:
         ``host``: the process of the ExaBGP that announces for us; if not given, our parent.
         """
         self.configuration = configuration
-        self.journal = log
+        self.log = log
         self.bequest: Bequest | None = None
         """once ``run`` has returned: if what was served is left in place, and ExaBGP is known"""
         self.exabgp: tuple[int, int] | None = None
@@ -144,7 +144,7 @@ class Agent:
         return Ports(
             clock=loop,
             realtime=time.time,
-            log=self.journal,
+            log=self.log,
             transports=self._transports,
             paths=self._paths,
             addresses=self._addresses,
@@ -181,17 +181,17 @@ class Agent:
         self._ending, self._over = asyncio.Event(), asyncio.Event()
         self.node = node = self._recorded_node(self._ports(loop))
         agent = self.configuration.agent
-        drains = DrainFile(Path(agent.persistent_directory), self.journal)
+        drains = DrainFile(Path(agent.persistent_directory), self.log)
         directory = Path(agent.state_directory)
         if self._source is not None:
             self._reloads = Reloads(
-                self._source, directory, node.commands, self.journal, renamed=self._renamed, applied=self._applied
+                self._source, directory, node.commands, self.log, renamed=self._renamed, applied=self._applied
             )
         self._control = Control(
             directory,
             node.commands,
             drains,
-            self.journal,
+            self.log,
             group=agent.control_group,
             before=lambda: self._events.before,
             reloader=self._reloads,
@@ -222,7 +222,7 @@ class Agent:
                 self._start_node()
                 await self._serve()
                 node.count()
-        self.journal.info("agent-stopped", reason=node.why)
+        self.log.info("agent-stopped", reason=node.why)
         if self._bug is not None:
             raise self._bug
 
@@ -274,7 +274,7 @@ class Agent:
         if not self._lock.is_held_by_sibling():
             raise StartError(f"{held}; end that exavrrp first")
         detail = f"{held}, and the same ExaBGP runs both: we wait; keep one of its processes that run exavrrp"
-        self.journal.error("agent-duplicate", detail=detail)
+        self.log.error("agent-duplicate", detail=detail)
 
     async def _await_sources(self) -> None:
         """Wait for the source addresses, which may be added later than we start after a boot.
@@ -286,7 +286,7 @@ class Agent:
             if not told:
                 listed = ", ".join(map(str, absent))
                 detail = f"{listed}: no address of this host; waiting for it: add it to lo, or correct agent.sources"
-                self.journal.error("source-missing", detail=detail)
+                self.log.error("source-missing", detail=detail)
                 told = True
             await asyncio.sleep(SOURCE_POLL)
 
@@ -349,21 +349,21 @@ class Agent:
         if agent.scheduling == "realtime":
             try:
                 realtime.take_precedence()
-                self.journal.info("realtime-granted")
+                self.log.info("realtime-granted")
             except OSError as error:
-                self.journal.warning("realtime-denied", detail=error.strerror)
+                self.log.warning("realtime-denied", detail=error.strerror)
         if agent.lock_memory:
             try:
                 realtime.stay_resident()
-                self.journal.info("memory-lock-granted")
+                self.log.info("memory-lock-granted")
             except OSError as error:
-                self.journal.warning("memory-lock-denied", detail=error.strerror)
+                self.log.warning("memory-lock-denied", detail=error.strerror)
 
     def _say_started(self) -> None:
         names = self.node.commands.names()
         if len(names) > NAMED:
             names[NAMED:] = [f"and {len(names) - NAMED} more"]
-        self.journal.info("agent-started", version=__version__, process=os.getpid(), routers=names)
+        self.log.info("agent-started", version=__version__, process=os.getpid(), routers=names)
         if self._source is not None and self._reloads is not None:
             self._reloads.resume(self._source.last)
 
@@ -376,7 +376,7 @@ class Agent:
         """A bug: what follows cannot be trusted. Leave in order; ExaBGP starts us anew."""
         self._bug = self._bug or context.get("exception") or RuntimeError(context["message"])
         where = "".join(traceback.format_exception(self._bug))[-3000:]
-        self.journal.error("internal-error", detail=where)
+        self.log.error("internal-error", detail=where)
         self._ending.set()
         self._end("a bug")
 
@@ -384,7 +384,7 @@ class Agent:
 
     def _hang_up(self) -> None:
         if self._reloads is None:
-            self.journal.error("reload-refused", detail=CARES)
+            self.log.error("reload-refused", detail=CARES)
         else:
             self._reloads.hang_up()
 
@@ -393,7 +393,7 @@ class Agent:
 
     def _applied(self, configuration: Configuration) -> None:
         if configuration.agent.log_format != self.configuration.agent.log_format:
-            self.journal.format = Format(configuration.agent.log_format)
+            self.log.format = Format(configuration.agent.log_format)
         self.configuration = configuration
 
 

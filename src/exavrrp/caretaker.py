@@ -22,14 +22,14 @@ from exavrrp.node import SUCCEEDED, Node
 from exavrrp.roster import Ports
 from exavrrp.system import descendants
 from exavrrp.system.exabgp import Deaf, Parent
-from exavrrp.system.journal import Journal
+from exavrrp.system.log import LogWriter
 from exavrrp.system.reload import Source
 
 POLL = 0.02
 """Seconds between two polls of the lock and of ExaBGP's children."""
 
 
-def run(configuration: Configuration, log: Journal, record: Path | None = None, source: Source | None = None) -> None:
+def run(configuration: Configuration, log: LogWriter, record: Path | None = None, source: Source | None = None) -> None:
     """Run the agent, and then a caretaker in a process of its own if ExaBGP has ended only the agent.
 
     The parameters are those of ``Agent``. Raises ``StartError``, and any exception of a bug in the agent.
@@ -52,7 +52,7 @@ class Caretaker(Agent):
     def __init__(
         self,
         configuration: Configuration,
-        log: Journal,
+        log: LogWriter,
         record: Path | None,
         host: tuple[int, int],
         bequest: Bequest,
@@ -84,7 +84,7 @@ class Caretaker(Agent):
 
     def _say_started(self) -> None:
         number, _ = self._host
-        self.journal.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
+        self.log.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
         self._look_until = self._loop.time() + care.START_LIMIT
         self._loop.call_later(POLL, self._poll)
 
@@ -108,7 +108,5 @@ class Caretaker(Agent):
             return
         if not await self._deaf.end():
             number, _ = self._host
-            self.journal.error(
-                "exabgp-kill-failed", process=number, detail="it announces our addresses; end it by hand"
-            )
+            self.log.error("exabgp-kill-failed", process=number, detail="it announces our addresses; end it by hand")
         await asyncio.sleep(POLL)  # clients that wait for a drain get their answer

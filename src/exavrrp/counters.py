@@ -8,7 +8,7 @@ from typing import Any
 from exavrrp.view import RouterView, SourceView, View
 
 PIECE = 15
-"""Counts of one kind in a line: those of two kinds, by peer and interface, are shorter than the journal's longest."""
+"""Counts of one kind in a line: those of two kinds, by peer and interface, are shorter than the log's longest."""
 
 
 def events(view: View) -> Iterator[tuple[str, dict[str, Any]]]:

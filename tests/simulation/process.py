@@ -28,9 +28,9 @@ from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
 from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.speaker import Event as ExaBGPEvent
-from exavrrp.system import journal
 from exavrrp.system.addresses import FIRST_BACKOFF
 from exavrrp.system.exabgp import Deaf
+from exavrrp.system.log import as_text
 from exavrrp.system.wire import BATCH, RECEIVE_BUFFER
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
@@ -140,7 +140,7 @@ class Line:
 
     def __str__(self) -> str:
         fields = {name: value for name, value in self.fields.items() if name != "explanation"}
-        return journal.as_text(self.event, fields)
+        return as_text(self.event, fields)
 
     def __format__(self, spec: str) -> str:
         return str(self)

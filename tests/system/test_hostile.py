@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from exavrrp.system.journal import LIMIT
+from exavrrp.system.log import LIMIT
 from exavrrp.vrrp.packet import AUTHENTICATION, PROTOCOL, Address, Advertisement, Reason, encode
 from tests.system import running
 from tests.system.running import INTERVAL, PRIORITY, VRID, Fabric, Host, Record, Sniffer, wait_until

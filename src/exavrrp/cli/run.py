@@ -15,7 +15,7 @@ from exavrrp.cli.output import fail
 from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, load, state_directory, whole
 from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
-from exavrrp.system.journal import Format, Journal
+from exavrrp.system.log import Format, LogWriter
 from exavrrp.system.reading import fingerprint
 from exavrrp.system.reload import Loaded, Source
 from exavrrp.system.state import KeptConfiguration, LastReload
@@ -60,12 +60,12 @@ def command(path: Path, log_format: str | None, record: Path | None, node: str |
         wrong = error.problems
         configuration, text = _kept(path, read, error)
         loaded = Loaded(text, "")
-    journal = Journal(Format(log_format or configuration.agent.log_format))
+    log = LogWriter(Format(log_format or configuration.agent.log_format))
     for problem in wrong:
-        journal.error("configuration-invalid", detail=str(problem))
+        log.error("configuration-invalid", detail=str(problem))
     if wrong:
-        journal.error("configuration-kept", file=str(path), detail=KEPT)
-    reload = LastReload(Path(configuration.agent.state_directory), journal)
+        log.error("configuration-kept", file=str(path), detail=KEPT)
+    reload = LastReload(Path(configuration.agent.state_directory), log)
     last = reload.recall()
     if last is not None and loaded.fingerprint not in {"", last.fingerprint}:
         last = None  # somebody has written another configuration since
@@ -74,16 +74,16 @@ def command(path: Path, log_format: str | None, record: Path | None, node: str |
             text = reload.previous.read_bytes()
             configuration = read(reload.previous, alone=True)
             loaded = Loaded(text, "")
-            journal.error("configuration-undone", file=str(path), detail=UNDONE)
+            log.error("configuration-undone", file=str(path), detail=UNDONE)
         except (ConfigError, OSError) as error:
-            journal.error("configuration-undone", file=str(reload.previous), detail=f"cannot be used: {error}")
+            log.error("configuration-undone", file=str(reload.previous), detail=f"cannot be used: {error}")
             last = None
     for problem in configuration.warnings:
-        journal.warning("configuration-warning", detail=str(problem))
+        log.warning("configuration-warning", detail=str(problem))
     try:
-        caretaker.run(configuration, journal, record, Source(path, loaded, node, last))
+        caretaker.run(configuration, log, record, Source(path, loaded, node, last))
     except StartError as error:
-        journal.error("agent-start-failed", detail=str(error))
+        log.error("agent-start-failed", detail=str(error))
         raise SystemExit(1) from None
 
 
@@ -96,7 +96,7 @@ def _kept(path: Path, read: Callable[..., Configuration], error: ConfigError) ->
         directory = state_directory(path)
     except ConfigError:
         directory = STATE_DIRECTORY
-    kept = KeptConfiguration(Path(directory), Journal()).recall()
+    kept = KeptConfiguration(Path(directory), LogWriter()).recall()
     if kept is None:
         fail(*error.problems)
     try:

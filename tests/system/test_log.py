@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from exavrrp.counters import PIECE, pieces
 from exavrrp.ports import Severity
-from exavrrp.system.journal import LIMIT, LONGEST, Format, Journal, as_text
+from exavrrp.system.log import LIMIT, LONGEST, Format, LogWriter, as_text
 from tests.system import running
 from tests.system.conftest import Namespace, Need
 from tests.system.running import Fabric
@@ -32,16 +32,16 @@ PAGE = 4096
 
 @dataclass
 class Pipe:
-    """A journal on one end of a pipe; the time of its limits is ``now``."""
+    """A log on one end of a pipe; the time of its limits is ``now``."""
 
     form: Format
     now: float = 0.0
-    journal: Journal = field(init=False)
+    log: LogWriter = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader, self.writer = os.pipe()
         os.set_blocking(self.reader, False)
-        self.journal = Journal(self.form, self.writer, lambda: self.now)
+        self.log = LogWriter(self.form, self.writer, lambda: self.now)
 
     def lines(self) -> list[str]:
         """What can be read now."""
@@ -80,9 +80,9 @@ def text() -> Iterator[Pipe]:
 
 def test_json_has_the_time_the_level_the_event_and_what_belongs_to_it(as_json: Pipe) -> None:
     before = datetime.now(UTC)
-    as_json.journal.info("address-bound", router="web", addresses=["2001:db8::1"])
-    as_json.journal.warning("advert-send-failed", errors="ENETUNREACH ×3")
-    as_json.journal.error("agent-start-failed", detail="no right")
+    as_json.log.info("address-bound", router="web", addresses=["2001:db8::1"])
+    as_json.log.warning("advert-send-failed", errors="ENETUNREACH ×3")
+    as_json.log.error("agent-start-failed", detail="no right")
     info, warning, error = as_json.records()
     assert [one["level"] for one in (info, warning, error)] == ["info", "warning", "error"]
     assert (info["event"], info["router"], info["addresses"]) == ("address-bound", "web", ["2001:db8::1"])
@@ -92,13 +92,13 @@ def test_json_has_the_time_the_level_the_event_and_what_belongs_to_it(as_json: P
 
 
 def test_json_takes_what_json_does_not_know_as_text(as_json: Pipe) -> None:
-    as_json.journal.info("odd", path=Path("/run"), level_of=Severity.INFO)
+    as_json.log.info("odd", path=Path("/run"), level_of=Severity.INFO)
     (record,) = as_json.records()
     assert (record["path"], record["level_of"]) == ("/run", "info")
 
 
 def test_text_has_the_time_and_the_level(text: Pipe) -> None:
-    text.journal.warning("route-not-accepted", detail="no neighbor is up")
+    text.log.warning("route-not-accepted", detail="no neighbor is up")
     (line,) = text.lines()
     assert re.fullmatch(r'\S+Z warning: route-not-accepted detail="no neighbor is up"', line)
 
@@ -106,7 +106,7 @@ def test_text_has_the_time_and_the_level(text: Pipe) -> None:
 @pytest.mark.parametrize("form", ["text", "as_json"])
 def test_an_event_is_one_line_whatever_a_program_printed(form: str, request: pytest.FixtureRequest) -> None:
     pipe = request.getfixturevalue(form)
-    pipe.journal.error("internal-error", detail="Traceback\n  File one\nboom")
+    pipe.log.error("internal-error", detail="Traceback\n  File one\nboom")
     (line,) = pipe.lines()
     assert r"Traceback\n  File one\nboom" in line
 
@@ -142,7 +142,7 @@ def test_text_reads_like_a_sentence(event: str, fields: dict[str, Any], said: st
 
 
 def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
-    text.journal.info("check-changed", detail="\udcff")
+    text.log.info("check-changed", detail="\udcff")
     (line,) = text.lines()
     assert line.endswith(r"detail=\udcff")
 
@@ -151,7 +151,7 @@ def test_a_lone_surrogate_is_written_as_what_it_is(text: Pipe) -> None:
 def test_a_pipe_takes_every_line_whole(value: str, form: Format) -> None:
     pipe = Pipe(form)
     try:
-        pipe.journal.info("check-changed", detail=value)
+        pipe.log.info("check-changed", detail=value)
         data = os.read(pipe.reader, 1 << 20)
     finally:
         pipe.close()
@@ -177,9 +177,7 @@ def test_what_was_counted_fits_into_lines(as_json: Pipe, peers: int) -> None:
     for about in kinds:
         lines: list[dict[str, Any]] = []
         for piece in pieces(**about):
-            as_json.journal.info(
-                "counters-router", router="r" * 64, role="initialize", adverts={"sent": 10**10}, **piece
-            )
+            as_json.log.info("counters-router", router="r" * 64, role="initialize", adverts={"sent": 10**10}, **piece)
             lines += as_json.records()
         assert {one["event"] for one in lines} == {"counters-router"}
         for name, counts in about.items():
@@ -187,8 +185,8 @@ def test_what_was_counted_fits_into_lines(as_json: Pipe, peers: int) -> None:
 
 
 def test_a_record_that_is_too_long_is_marked(as_json: Pipe) -> None:
-    as_json.journal.info("counters", routers={"web": "x" * LONGEST})
-    as_json.journal.info("next")
+    as_json.log.info("counters", routers={"web": "x" * LONGEST})
+    as_json.log.info("next")
     long, following = as_json.records()
     assert (long["event"], long["level"]) == ("line-too-long", "error")
     assert '"event": "counters"' in long["starts"]
@@ -200,7 +198,7 @@ def test_a_record_that_is_too_long_is_marked(as_json: Pipe) -> None:
 
 def test_a_repeated_event_is_rate_limited_with_its_count(as_json: Pipe) -> None:
     def rejected(key: str = "checksum") -> list[int]:
-        as_json.journal.limited(key, Severity.WARNING, "packet-rejected", reason=key)
+        as_json.log.limited(key, Severity.WARNING, "packet-rejected", reason=key)
         return [one["count"] for one in as_json.records()]
 
     assert rejected() == [1]
@@ -219,14 +217,14 @@ def test_a_repeated_event_is_rate_limited_with_its_count(as_json: Pipe) -> None:
 def test_a_full_pipe_drops_lines_and_logs_it_when_it_is_read_again(as_json: Pipe) -> None:
     as_json.shrink()
     for number in range(100):
-        as_json.journal.info("line", number=number)
+        as_json.log.info("line", number=number)
     kept = as_json.records()
     assert [one["number"] for one in kept] == list(range(len(kept)))
     assert 0 < len(kept) < 100
-    as_json.journal.info("line", number=100)
+    as_json.log.info("line", number=100)
     (told,) = as_json.records()
     assert (told["number"], told["lines_dropped"]) == (100, 100 - len(kept))
-    as_json.journal.info("line", number=101)
+    as_json.log.info("line", number=101)
     (told,) = as_json.records()
     assert "lines_dropped" not in told
 
@@ -234,24 +232,24 @@ def test_a_full_pipe_drops_lines_and_logs_it_when_it_is_read_again(as_json: Pipe
 def test_text_counts_dropped_lines(text: Pipe) -> None:
     text.shrink()
     for _ in range(200):
-        text.journal.info("line", filler="x" * 100)
+        text.log.info("line", filler="x" * 100)
     kept = len(text.lines())
-    text.journal.info("line")
+    text.log.info("line")
     assert text.lines()[0].endswith(f"lines_dropped={200 - kept}")
 
 
 def test_a_closed_reader_does_no_harm(text: Pipe) -> None:
     os.close(text.reader)
-    text.journal.info("line")
+    text.log.info("line")
     text.reader = os.open("/dev/null", os.O_RDONLY)
 
 
 def test_a_file_takes_every_line(tmp_path: Path) -> None:
     path = tmp_path / "log"
     with path.open("wb") as file:
-        journal = Journal(Format.JSON, file.fileno())
+        log = LogWriter(Format.JSON, file.fileno())
         for number in range(2000):
-            journal.info("line", number=number)
+            log.info("line", number=number)
     assert [json.loads(line)["number"] for line in path.read_text().splitlines()] == list(range(2000))
 
 

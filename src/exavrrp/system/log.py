@@ -40,7 +40,7 @@ class _Limited:
     left_out: int = 0
 
 
-class Journal:
+class LogWriter:
     """Writes events to a descriptor without ever waiting for it."""
 
     def __init__(
