@@ -20,7 +20,7 @@ from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.node import SUCCEEDED, Node
 from exavrrp.roster import Ports
-from exavrrp.system import descendants
+from exavrrp.system import clock, descendants
 from exavrrp.system.exabgp import Deaf, Parent
 from exavrrp.system.log import LogWriter
 from exavrrp.system.reload import Source
@@ -35,12 +35,12 @@ def run(configuration: Configuration, log: LogWriter, record: Path | None = None
     The parameters are those of ``Agent``. Raises ``StartError``, and any exception of a bug in the agent.
     """
     agent = Agent(configuration, log, record, source)
-    asyncio.run(agent.run())
+    clock.run(agent.run())
     number = os.getpid()
     if agent.bequest is not None and agent.exabgp is not None and os.fork() == 0:
         os.setsid()
         given = (agent.node.configuration, log, record, agent.exabgp, agent.bequest)
-        asyncio.run(Caretaker(*given, predecessor=number).run())
+        clock.run(Caretaker(*given, predecessor=number).run())
         sys.exit()
 
 

@@ -153,7 +153,7 @@ CODES = {
         "Set both right (NTP): chronyc tracking, timedatectl.",
     ),
     "clock-stepped": Code(
-        "Our clock was set, or the machine was suspended.",
+        "Our clock was set, or this guest was paused.",
         "Find out which node has the wrong time, and keep all of them right (NTP).",
     ),
     # Addresses and routes

@@ -48,7 +48,7 @@ LAST = 253402300799.0
 Name = Annotated[str, Meta(max_length=64)]
 Epoch = Annotated[float, Meta(ge=0, le=LAST)]
 Monotonic = Annotated[float, Meta(ge=0, le=LAST)]
-"""Seconds of one boot (CLOCK_MONOTONIC)."""
+"""Seconds of one boot (``system.clock``)."""
 Number = Annotated[int, Meta(ge=1, lt=1 << 53)]
 
 

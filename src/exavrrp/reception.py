@@ -221,7 +221,7 @@ class Reception:
         if abs(moved) > CLOCK_SET:
             way = "forward" if moved > 0 else "back"
             detail = (
-                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this machine was suspended; nodes whose"
+                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this guest was paused; nodes whose"
                 " clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
                 " step back that was longer than the window, change the keys: what was recorded could be sent again"
             )

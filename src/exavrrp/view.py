@@ -20,7 +20,7 @@ class Moment(Struct, frozen=True):
     time: datetime
     """UTC, by the realtime clock"""
     monotonic: float
-    """seconds of one boot (CLOCK_MONOTONIC): what ages are computed from"""
+    """seconds of one boot (``system.clock``): what ages are computed from"""
 
 
 class Outcome(StrEnum):

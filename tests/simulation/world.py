@@ -226,7 +226,7 @@ class Clock:
         return (local - self._start) / self._rate + self._asleep
 
     def stand_still(self, seconds: float) -> None:
-        """The machine was suspended: CLOCK_MONOTONIC has not seen the last ``seconds``."""
+        """This guest was paused: its clock has not seen the last ``seconds``."""
         self._asleep += seconds
 
     def realtime(self) -> float:

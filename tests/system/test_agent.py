@@ -850,7 +850,7 @@ def test_checks_move_the_priority_or_fault_the_node(fabric: Fabric) -> None:
     fabric.settled("a")
 
 
-# The wall clock
+# Clocks
 
 SHIFTED_CLOCK = r"""
 #define _GNU_SOURCE
@@ -873,7 +873,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int done = real(clock, now);
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) now->tv_sec += shift();
+    if (clock == atoi(getenv("CLOCK_SHIFTED"))) now->tv_sec += shift();
     return done;
 }
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
@@ -890,17 +890,37 @@ time_t time(time_t *where) {
     return exact.tv_sec;
 }
 """
-"""A preloaded library that shifts the wall clock of a process by the number of seconds in a file."""
+"""A preloaded library that shifts one clock of a process by the number of seconds in a file."""
+
+
+def shift_clock(clock: int, need: Need, *hosts: Host) -> Path:
+    """Gives these hosts such a ``clock``. Returns the file."""
+    source, library, shift = (hosts[0].directory / name for name in ("clock.c", "clock.so", "shift"))
+    source.write_text(SHIFTED_CLOCK)
+    subprocess.run([need("cc"), "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    for host in hosts:
+        host.prefix = ("/usr/bin/env", f"LD_PRELOAD={library}", f"CLOCK_SHIFT={shift}", f"CLOCK_SHIFTED={clock}")
+    return shift
+
+
+def test_a_suspension_is_a_stall(fabric: Fabric, need: Need) -> None:
+    """CLOCK_MONOTONIC does not see it; this process has not stood still either, so nothing else shows it."""
+    a = fabric.a
+    shift = shift_clock(time.CLOCK_BOOTTIME, need, a)
+    fabric.start()
+    mark = a.log.mark()
+    shift.write_text("9")
+    stalled = a.log.wait("transition", mark)
+    assert (stalled["before"], stalled["after"], stalled["reason"]) == ("active", "backup", "stalled")
+    fabric.settled("a")
+    assert a.log.all("clock-stepped", mark) == []
 
 
 def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> None:
     a, b = fabric.a, fabric.b
-    source, library, shift = (a.directory / name for name in ("clock.c", "clock.so", "shift"))
-    source.write_text(SHIFTED_CLOCK)
-    subprocess.run([need("cc"), "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
+    shift = shift_clock(time.CLOCK_REALTIME, need, a, b)
     for host in (a, b):
         host.configure(interval=CALM)
-        host.prefix = ("/usr/bin/env", f"LD_PRELOAD={library}", f"CLOCK_SHIFT={shift}")
     fabric.start()
     marks = a.log.mark(), b.log.mark()
     for seconds in (86_400, -86_400):

@@ -142,7 +142,7 @@ _VERDICTS = {
     Verdict.WEAKER: "the Active says less than we: {peer} says {theirs}, we {ours}.",
     Verdict.BETTER: "{peer} says {theirs}, which is more than our {ours}, or the same from a higher address.",
     Verdict.WEAKENED: "our priority was lowered: {total}.",
-    Verdict.STALLED: "this agent stood still for too long (CPU, suspended machine): another node may have taken over.",
+    Verdict.STALLED: "this agent stood still for too long (no CPU, host suspended): another node may have taken over.",
     Verdict.DRAINED: "it was drained by an operator.",
     Verdict.STOPPED: "the agent was stopped: {detail}.",
     Verdict.WAITING: "something has to be known first: {detail}.",

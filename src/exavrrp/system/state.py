@@ -34,7 +34,6 @@ import math
 import mmap
 import os
 import struct
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
@@ -57,6 +56,7 @@ from exavrrp.control import (
 )
 from exavrrp.memory import Memory, ParsedState, parsed
 from exavrrp.ports import Forgotten
+from exavrrp.system.clock import boottime
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import Address
 
@@ -96,7 +96,7 @@ class State(Memory):
         self,
         directory: Path,
         log: Log,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = boottime,
         exabgp: tuple[int, int] | None = None,
     ) -> None:
         """``exabgp``: the process that announces for us (number, start time); if not given, our parent."""
