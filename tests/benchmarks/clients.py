@@ -2,7 +2,7 @@
 
 Two nodes share 50 virtual routers, adverts every 100 ms. In turn, nothing and then all of this happens to the first
 node for the same time: once a second 200 clients ask for its status at once; one more asks again and again and never
-reads the answer; its exporter is scraped ten times a second.
+reads the answer; its exporter is scraped ten times a second. Or, with `--watch`: a terminal shows `exavrrp watch`.
 
 Reported for each: transitions (there should be none), how late its adverts left (as in ``floods``), and the agent's
 share of a core. A client is an ordinary process, and needs CPU itself: on a machine with two cores agents, clients,
@@ -13,11 +13,14 @@ import argparse
 import contextlib
 import http.client
 import os
+import pty
+import select
 import selectors
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -78,9 +81,26 @@ def scrape() -> bool:
         connection.close()
 
 
+def watch(path: Path, seconds: float) -> int:
+    """Have a terminal with ``exavrrp watch`` for so long; how often the screen was drawn."""
+    master, slave = pty.openpty()
+    command = [*AGENT, "watch", "--config", str(path.with_name("exavrrp.toml"))]
+    environment = {**os.environ, "TERM": "xterm"}
+    screen, end = b"", time.monotonic() + seconds
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment) as watching:
+        while (remaining := end - time.monotonic()) > 0:
+            if select.select([master], [], [], remaining)[0]:
+                screen += os.read(master, 65536)
+        watching.terminate()
+    return screen.count(b"q quit")
+
+
 def work(what: str, path: Path, seconds: float) -> NoReturn:
     """Be these clients for so long, and print how many answers there were."""
     os.nice(10)
+    if what == "watch":
+        print(watch(path, seconds), flush=True)
+        sys.exit()
     count, begin, idle = 0, time.monotonic(), []
     pause = 1.0 if what == "crowd" else 1 / SCRAPES
     while (now := time.monotonic()) < begin + seconds:
@@ -97,16 +117,16 @@ def work(what: str, path: Path, seconds: float) -> NoReturn:
 
 
 class Clients(Load):
-    """Both processes, in the namespace of a node."""
+    """A process for each kind, in the namespace of a node."""
 
-    def __init__(self, node: Node, seconds: float) -> None:
+    def __init__(self, node: Node, seconds: float, kinds: Sequence[str]) -> None:
         path = str(node.directory / SOCKET)
         self._processes = [
             node.namespace.popen(
                 [sys.executable, "-m", "tests.benchmarks.clients", "--be", what, path, "--seconds", str(seconds)],
                 stdout=subprocess.PIPE,
             )
-            for what in ("crowd", "scraper")
+            for what in kinds
         ]
         self.answers: list[int] = []
 
@@ -122,29 +142,34 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=20.0, help="for each phase (default: %(default)s)")
     options.add_argument("--repeat", type=int, default=3, help="of both phases (default: %(default)s)")
     options.add_argument("--realtime", action="store_true", help="agents with real-time scheduling: for a busy machine")
+    options.add_argument("--watch", action="store_true", help="exavrrp watch in place of these clients")
     options.add_argument("--be", nargs=2, metavar=("WHAT", "SOCKET"), help=argparse.SUPPRESS)
     chosen = options.parse_args()
     if chosen.be:
         work(chosen.be[0], Path(chosen.be[1]), chosen.seconds)
     print(HEADING, flush=True)
     bad = False
+    kinds, name = ["crowd", "scraper"], f"{CLIENTS} clients, {SCRAPES} Hz"
+    if chosen.watch:
+        kinds, name = ["watch"], "exavrrp watch"
     wishes = ('scheduling = "realtime"', "lock_memory = true") if chosen.realtime else ()
     with site(Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, options=wishes)) as where:
         node = where.nodes[0]
         file = str(node.directory / "exavrrp.toml")
         with contextlib.ExitStack() as closing:
-            exporter = node.namespace.popen([*AGENT, "exporter", "--config", file, "--port", str(PORT)])
-            closing.callback(exporter.kill)
-            with node.namespace:
-                wait_until(_scraped, "the exporter")
+            if not chosen.watch:
+                exporter = node.namespace.popen([*AGENT, "exporter", "--config", file, "--port", str(PORT)])
+                closing.callback(exporter.kill)
+                with node.namespace:
+                    wait_until(_scraped, "the exporter")
             for _ in range(chosen.repeat):
                 quiet = measured(where, "quiet", None, chosen.seconds)
-                clients = Clients(node, chosen.seconds)
-                busy = measured(where, f"{CLIENTS} clients, {SCRAPES} Hz", clients, chosen.seconds)
+                clients = Clients(node, chosen.seconds, kinds)
+                busy = measured(where, name, clients, chosen.seconds)
                 print(f"{quiet.line()}\n{busy.line()}  answers {clients.answers}", flush=True)
                 later = (busy.late[1] - quiet.late[1]) / 1000
                 bad |= bool(quiet.transitions or busy.transitions) or not busy.adverts or later > MOST
-                bad |= clients.answers[0] % CLIENTS != 0
+                bad |= not clients.answers[0] or (not chosen.watch and clients.answers[0] % CLIENTS != 0)
     return int(bad)
 
 

@@ -42,6 +42,7 @@ COMMANDS = {
     "schema": "Print the JSON Schema of a configuration, for editors.",
     "status": "Show how this node's virtual routers are now.",
     "undrain": "Take part in the election again.",
+    "watch": "Show all of it on a terminal, live.",
     "why": "Say why a virtual router is in its state, and what would move it.",
 }
 """Each command, which is ``command`` in the module of its name, and what the list of all says about it."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -21,8 +22,15 @@ def answers(
 ) -> Iterator[Answer]:
     """The agent's answers to ``request`` within ``limit`` seconds. Ends with status 1 when they are not complete, and
     with ``UNANSWERED`` when no agent answers."""
-    try:
+    with _ending(limit):
         yield from ask(control_socket(path), request, limit, patience)
+
+
+@contextmanager
+def _ending(limit: float | None = None) -> Iterator[None]:
+    """Ends the command where no answer comes."""
+    try:
+        yield
     except TooLate:
         fail(f"not finished within {limit:g} s; it goes on: see exavrrp status")
     except Unreachable as error:
@@ -45,10 +53,16 @@ def entries(path: Path, after: int = 0) -> tuple[int, list[tuple[Entry, bytes]]]
 
     For 0 also those of the agents before. Of an agent that has been restarted since: all of its own.
     """
-    for answer in answers(path, Events(after=after)):
+    with _ending():
+        return journal(control_socket(path), after)
+
+
+def journal(socket: Path, after: int, patience: float | None = None) -> tuple[int, list[tuple[Entry, bytes]]]:
+    """The same of the agent at ``socket``; ``patience`` as that of ``ask``. Raises Unanswered."""
+    for answer in ask(socket, Events(after=after), patience=patience):
         if isinstance(answer, EventsAnswer):
             if answer.count < after:
-                count, found = entries(path)
+                count, found = journal(socket, 0, patience)
                 return count, found[len(found) - count :]
             lines = map(bytes, (*answer.before, *answer.entries))
             return answer.count, [(entry, line) for line in lines if (entry := decoded(line)) is not None]

@@ -15,10 +15,27 @@ YIELDING = ((_ROUTER, 16), (_ACTIVE, 16), (_ROUTER, 8), (_ACTIVE, 8))
 
 def overview(answer: StatusAnswer) -> Iterator[str]:
     """The lines, each of at most 80 columns."""
+    yield from heading(answer)
+    yield ""
+    yield from routers(answer)
+    yield from problems(answer)
+
+
+def heading(answer: StatusAnswer) -> Iterator[str]:
+    """The lines about the node itself."""
+    if answer.differs:
+        yield "the configuration on disk is not in force: exavrrp reload --dry-run"
     yield from folded("; ".join(about_agent(answer)), f"{answer.host}  " if answer.host else "")
     yield from folded("; ".join(about_speaker(answer)))
-    yield ""
-    yield from table(HEADINGS, [_row(one, answer.now) for one in answer.routers], YIELDING)
+
+
+def routers(answer: StatusAnswer) -> list[str]:
+    """The table: its headings, and a line for each virtual router."""
+    return table(HEADINGS, [_row(one, answer.now) for one in answer.routers], YIELDING)
+
+
+def problems(answer: StatusAnswer) -> Iterator[str]:
+    """The lines about what is wrong."""
     for finding in findings(answer):
         yield from folded(str(finding), " ! ", "   ")
 

@@ -49,7 +49,6 @@ def command(*, name: str | None, as_json: bool, asked: str | None, path: Path) -
         elif asked is not None:
             say([_roles(routers)])
         elif name is None:
-            say(["the configuration on disk is not in force: exavrrp reload --dry-run"] if answer.differs else [])
             say(overview(answer))
         else:
             for router in routers:

@@ -61,12 +61,13 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], yielding: Sequ
         spare = WIDTH - sum(widths) - 2 * (sum(map(bool, widths)) - 1)
         widths[column] = max(widths[column] + min(spare, 0), min(widths[column], least))
     return [
-        "  ".join(_cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True) if width).rstrip()
+        "  ".join(cut(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True) if width).rstrip()
         for line in lines
     ]
 
 
-def _cut(text: str, width: int) -> str:
+def cut(text: str, width: int) -> str:
+    """``text`` without its beginning, if it is too long."""
     return text if len(text) <= width else f"~{text[len(text) - width + 1 :]}"
 
 
@@ -74,10 +75,17 @@ def say(lines: Iterable[str]) -> None:
     """Print the lines: in colour on a terminal that may have it (no-color.org), and in whatever its encoding has."""
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for line in lines:
-        # Details come from programs and peers: no control character of theirs reaches a terminal.
-        text = "".join(one if one.isprintable() else "?" for one in line)
-        text = text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
+        text = printable(line)
         click.echo(" ".join(map(_styled, text.split(" "))) if coloured else text)
+
+
+def printable(line: str) -> str:
+    """The line as the encoding of stdout has it.
+
+    Details come from programs and peers: no control character of theirs reaches a terminal.
+    """
+    text = "".join(one if one.isprintable() else "?" for one in line)
+    return text.encode(sys.stdout.encoding or "ascii", "replace").decode(sys.stdout.encoding or "ascii")
 
 
 def _styled(word: str) -> str:
