@@ -16,6 +16,7 @@ from exavrrp.presence import SETTLE
 from exavrrp.system.addresses import REPAIR_LIMIT
 from tests.system import running
 from tests.system.conftest import Namespace, Need
+from tests.system.disks import small
 from tests.system.running import (
     BITS,
     HOLD,
@@ -148,6 +149,42 @@ def test_an_agent_whose_exabgp_is_killed_ends_by_itself(fabric: Fabric) -> None:
     assert fabric.a.log.order()[-1] == "agent-stopped"
     assert fabric.sniffer.wait(1, fabric.a.source, since=killed, priority=0)
     fabric.settled("b")
+
+
+def test_an_exabgp_that_is_killed_while_it_is_written_to_leaves_nothing(fabric: Fabric) -> None:
+    """Half a command is in its pipe, as when the kernel needs its memory."""
+    a = fabric.a
+    fabric.start()
+    mark, agent = a.log.mark(), a.agent
+    a.exabgp.send_signal(signal.SIGSTOP)
+    a.ask("drain")
+    a.exabgp.kill()
+    ended(agent)
+    assert a.log.wait("exabgp-disconnected", mark)
+    assert not a.bound()
+    assert a.agents() == []
+    fabric.settled("b")
+
+
+def test_a_full_disk_keeps_nobody_from_serving(fabric: Fabric, need: Need) -> None:
+    a = fabric.a
+    with contextlib.ExitStack() as disks:
+        for name in ("run", "lib"):
+            directory = a.directory / name
+            directory.mkdir(exist_ok=True)
+            disks.enter_context(small(directory, need))
+        fabric.start()
+        for name in ("run", "lib"):
+            with contextlib.suppress(OSError), (a.directory / name / "filler").open("wb", 0) as filler:
+                while filler.write(bytes(512)):
+                    pass
+        mark = a.log.mark()
+        assert "until a restart" in a.ask("drain"), "it cannot be kept for longer"
+        fabric.settled("b")
+        assert "No space left" in a.log.wait("state-file-write-failed", mark)["detail"]
+        a.ask("undrain")
+        fabric.settled("a")
+        assert [after for _, after, _ in a.log.moves(mark)] == ["initialize", "backup", "active"]
 
 
 def test_an_agent_that_can_no_longer_write_ends_by_itself(fabric: Fabric) -> None:
