@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import Phase, settings
 
-from tests.commit import commit, number_of
+from tests.commit import commit, number_of, one_in
 
 if TYPE_CHECKING:
     from exavrrp.config import Problem
@@ -71,7 +71,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seeds", type=int, default=0, help="simulate so many seeds, on all cores")
     parser.addoption("--first", type=int, default=0, help="the first one of --seeds")
     parser.addoption(
-        "--one-in", type=int, default=1, metavar="N", help="one in N tests; which, follows from the commit"
+        "--one-in", type=int, default=1, metavar="N", help="one in N of tests that are alike; the commit decides"
     )
 
 
@@ -95,9 +95,21 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     every: int = config.getoption("--one-in")
     if every > 1:
-        first = number_of(commit()) % every
-        config.hook.pytest_deselected(items=[item for number, item in enumerate(items) if number % every != first])
-        items[:] = items[first::every]
+        chosen = one_in(every, {item.nodeid: _kind(item) for item in items}, number_of(commit()))
+        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in chosen])
+        items[:] = [item for item in items if item.nodeid in chosen]
+
+
+REPEATED = {"line", "build", "fabric", "site", "lan"}
+"""Parameters that repeat a whole system test: with another version of ExaBGP, IP version or transport."""
+
+
+def _kind(item: pytest.Item) -> str:
+    """The same for tests that are alike: system tests that differ in nothing but REPEATED, and all tests of the lab."""
+    if _place(item) == "lab":
+        return "lab"
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    return f"{item.nodeid.partition('[')[0]} {[one for one in parameters.items() if one[0] not in REPEATED]}"
 
 
 def _place(item: pytest.Item) -> str:
