@@ -156,7 +156,9 @@ class ExaBGP:
         """written, and on the way to us"""
         self._told_until = 0.0
         self.shown: dict[Network, float] = {}
-        """what its last answer about its tables had, and when that was"""
+        """what its last answer about its tables had although it was withdrawn, and when that was"""
+        self._withdrawn: set[Network] = set()
+        """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
         """when it left a command without an answer for the last time"""
 
@@ -286,7 +288,7 @@ class ExaBGP:
             self._say(["done"])
             return
         if line == "show adj-rib out":
-            self.shown = dict.fromkeys(self.announced(), self._world.now)
+            self.shown = dict.fromkeys(self.announced() & self._withdrawn, self._world.now)
             self._say(
                 [
                     f"{one.neighbors[0].peer} ipv{network.version} unicast {network} next-hop self"
@@ -330,6 +332,7 @@ class ExaBGP:
                 if known is not None:
                     session.before[network] = known
                 self._update(router, session, network, command.attributes if command.announces else None)
+        (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)
         what = "announced" if command.announces else "withdrawn"
         self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)
         self._carried_out()
