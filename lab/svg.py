@@ -1,6 +1,6 @@
 """The timeline as a picture: one lane for the client, each router and each server, over a common axis of time.
 
-Pure: results in, SVG text out; written by hand, no library. From top to bottom: what was done and what came of it;
+Pure: results in, SVG text out (exavrrp.cli.canvas). From top to bottom: what was done and what came of it;
 the phases as a flight of stairs; the lanes (probes by who answered them, routes by where they lead, servers by their
 state with a tick for each advert); the takeover magnified.
 """
@@ -8,10 +8,10 @@ state with a tick for each advert); the takeover magnified.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
-from xml.sax.saxutils import escape, quoteattr
 
+from exavrrp.cli.canvas import FAINT, GRID, HALO, INK, LEFT, LOST, RIGHT, SERVER_LANE, Axis, Canvas
 from lab.addressing import CLIENT, FAMILIES, SERVERS, Machine, Site
 from lab.facts import AgentEvent, Facts, Incident, Probe, Standing, hops_after, standings
 from lab.report import (
@@ -29,79 +29,13 @@ from lab.run import Order, Result
 from lab.scenarios import Run
 from lab.timeline import LEAD, Timeline
 
-WIDTH = 1180
-LEFT, RIGHT = 118, 1150
-"Where the axis begins and ends; names of lanes stand left of it."
 COLOURS = {"node1": "#2f6fde", "node2": "#e08a1e", "node3": "#2a9d6f"}
-LOST, INK, FAINT, GRID, OFF = "#d62839", "#1d2733", "#66727f", "#e3e7eb", "#c9d0d6"
 BOTH = "#7b8798"
 "A route to routers, not to a server."
-FONT = "ui-sans-serif, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif"
-HALO = {"stroke": "#ffffff", "stroke_width": 4, "paint_order": "stroke"}
-"Keeps words readable that stand on a line."
 STAIR = 19
 LANE = 34.0
-SERVER_LANE = 52.0
-FLAG_LETTER = 5.2
-"About the width of a letter in a flag."
 MARGIN_MS = 150.0
 "Shown after the last thing that happened."
-
-
-@dataclass(slots=True)
-class Canvas:
-    parts: list[str] = field(default_factory=list)
-
-    def add(self, element: str, content: str | None, attributes: dict[str, object]) -> None:
-        written = "".join(f" {name.replace('_', '-')}={quoteattr(str(value))}" for name, value in attributes.items())
-        self.parts.append(f"<{element}{written}/>" if content is None else f"<{element}{written}>{content}</{element}>")
-
-    def rect(self, x: float, y: float, width: float, height: float, fill: str, **more: object) -> None:
-        place = {"x": f"{x:.2f}", "y": f"{y:.2f}", "width": f"{max(width, 0):.2f}", "height": f"{height:.2f}"}
-        self.add("rect", None, {**place, "fill": fill, **more})
-
-    def line(self, x1: float, y1: float, x2: float, y2: float, stroke: str, **more: object) -> None:
-        place = {"x1": f"{x1:.2f}", "y1": f"{y1:.2f}", "x2": f"{x2:.2f}", "y2": f"{y2:.2f}"}
-        self.add("line", None, {**place, "stroke": stroke, **more})
-
-    def text(self, x: float, y: float, words: str, size: float = 12, fill: str = INK, **more: object) -> None:
-        self.add("text", escape(words), {"x": f"{x:.2f}", "y": f"{y:.2f}", "font_size": size, "fill": fill, **more})
-
-    def document(self, height: float, title: str) -> str:
-        head = (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}"'
-            f' width="{WIDTH}" height="{height:.0f}" font-family="{FONT}" role="img">'
-        )
-        hatch = (
-            '<defs><pattern id="off" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
-            f'<rect width="6" height="6" fill="#f3f5f7"/><rect width="2" height="6" fill="{OFF}"/></pattern></defs>'
-        )
-        ground = f'<rect width="{WIDTH}" height="{height:.0f}" fill="#ffffff"/>'
-        return "\n".join([head, f"<title>{escape(title)}</title>", hatch, ground, *self.parts, "</svg>", ""])
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Time to place: `start` and `end` in ms after the event."""
-
-    start: float
-    end: float
-    left: float = LEFT
-    right: float = RIGHT
-
-    def x(self, ms: float) -> float:
-        share = (min(max(ms, self.start), self.end) - self.start) / (self.end - self.start)
-        return self.left + share * (self.right - self.left)
-
-    def ticks(self) -> list[float]:
-        """Round times, 6 to 15 of them."""
-        span = self.end - self.start
-        step = next(step for step in STEPS if span / step <= 15)
-        first = int(self.start // step) * step
-        return [moment for n in range(40) if self.start <= (moment := first + n * step) <= self.end]
-
-
-STEPS = [base * scale for scale in (0.1, 1, 10, 100, 1000, 10_000, 100_000) for base in (1.0, 2.0, 5.0)]
 
 
 def draw(order: Order, result: Result) -> str:
@@ -190,25 +124,18 @@ class Plot:
 
     def lanes(self, top: float) -> float:
         """Draws all lanes; returns where they end."""
-        y = self.lane(top, "client", "answered by", LANE)
+        y = self.canvas.lane(top, "client", "answered by", LANE)
         self.probes(top, self.facts.probes)
         if self.facts.local:
-            top, y = y, self.lane(y, self.timeline.old, "itself answered by", LANE)
+            top, y = y, self.canvas.lane(y, self.timeline.old, "itself answered by", LANE)
             self.probes(top, self.facts.local)
         for router in (CLIENT, *self.site.routers):
-            top, y = y, self.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
+            top, y = y, self.canvas.lane(y, router.name, "its route over" if router is CLIENT else "its route to", LANE)
             self.routes(top, router)
         for server in SERVERS:
-            top, y = y, self.lane(y, server.name, "adverts, state", SERVER_LANE)
+            top, y = y, self.canvas.lane(y, server.name, "adverts, state", SERVER_LANE)
             self.server(top, server)
         return y
-
-    def lane(self, y: float, name: str, note: str, height: float) -> float:
-        """Names a lane and draws the line below it; returns where the next one begins."""
-        self.canvas.line(28, y + height, RIGHT, y + height, GRID)
-        self.canvas.text(28, y + height / 2 - 1, name, 13, font_weight=600)
-        self.canvas.text(28, y + height / 2 + 12, note, 10, FAINT)
-        return y + height
 
     def probes(self, y: float, probes: Sequence[Probe]) -> None:
         """Consecutive probes with the same result are one box; lost ones reach lower."""
@@ -266,14 +193,12 @@ class Plot:
         for (moment, standing), (until, _) in pairwise([*placed, (self.axis.end, Standing())]):
             left, right = self.axis.x(moment), self.axis.x(until)
             if right > left:
-                self.standing_box((left, right), y, standing, colour)
+                marks = ((standing.bound, "on lo"), (standing.announced, "announced"))
+                self.canvas.standing((left, right), y, standing.state, marks, colour)
         self.flags(y, server)
 
     def flags(self, y: float, server: Machine) -> None:
-        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent logged.
-
-        Those that come too close for their words to stand side by side share one text.
-        """
+        """Moments of a server's: paths that went quiet or came back, what the lab did there, what its agent logged."""
         moments = [
             (moment, words) for moment, where, words in said_moments(self.timeline, self.facts) if where == server.name
         ]
@@ -282,40 +207,7 @@ class Plot:
             for each in path_events(self.timeline, self.facts)
             if each.node == server.name
         ]
-        texts: list[tuple[float, str]] = []
-        for moment, words in sorted(moments):
-            x = self.axis.x(moment)
-            self.canvas.line(x, y + 11, x, y + 47, LOST, stroke_width=1.2)
-            if texts and x < texts[-1][0] + FLAG_LETTER * len(texts[-1][1]):
-                texts[-1] = (texts[-1][0], f"{texts[-1][1]}; {words}")
-            else:
-                texts.append((x, words))
-        for x, words in texts:
-            to_left = x + FLAG_LETTER * len(words) > RIGHT
-            anchor = {"text_anchor": "end"} if to_left else {}
-            self.canvas.text(x - 4 if to_left else x + 4, y + 50, words, 10, LOST, **anchor, **HALO)
-
-    def standing_box(self, span: tuple[float, float], y: float, standing: Standing, colour: str) -> None:
-        left, width = span[0], span[1] - span[0]
-        match standing.state:
-            case "active":
-                self.canvas.rect(left, y + 15, width, 16, colour)
-            case "backup":
-                self.canvas.rect(left, y + 15, width, 16, colour, fill_opacity=0.18)
-            case "initialize":
-                self.canvas.rect(left, y + 15, width, 16, "none", stroke=colour, stroke_width=0.8)
-            case _:
-                self.canvas.rect(left, y + 15, width, 16, "url(#off)")
-        if width > 60:
-            ink = "#ffffff" if standing.state == "active" else FAINT
-            self.canvas.text(left + 6, y + 27, standing.state.capitalize(), 10.5, ink)
-        for row, (holds, word) in enumerate(((standing.bound, "on lo"), (standing.announced, "announced"))):
-            if not holds:
-                continue
-            self.canvas.rect(left, y + 34 + row * 7, width, 5, colour, fill_opacity=0.9 if row else 0.55)
-            if width > 140:
-                self.canvas.rect(span[1] - 62, y + 33.5 + row * 7, 58, 6.5, "#ffffff", fill_opacity=0.85)
-                self.canvas.text(span[1] - 33, y + 39 + row * 7, word, 7, INK, text_anchor="middle")
+        self.canvas.flags([(self.axis.x(moment), words) for moment, words in moments], y)
 
     def moment(self, time: float) -> float:
         """Milliseconds after the event."""

@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
+from exavrrp.cli.canvas import LOST, WIDTH, Axis
 from lab.addressing import site
 from lab.facts import Command, Facts, Incident, RouteChange
-from lab.svg import COLOURS, LOST, WIDTH, Axis, draw
+from lab.svg import COLOURS, draw
 from tests.lab.build import EVENT, agent, order, probes, result, takeover
 
 SVG = "{http://www.w3.org/2000/svg}"

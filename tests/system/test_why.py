@@ -2,13 +2,16 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from tests.system import running
 from tests.system.conftest import Namespace, Need
-from tests.system.running import Fabric, Host, wait_until
+from tests.system.running import AGENT, Fabric, Host, wait_until
 
 pytestmark = pytest.mark.system
 
@@ -47,3 +50,29 @@ def test_lost_sessions_are_named_on_both_nodes_and_a_crash_forgets_nothing(fabri
     assert "active -> initialize (unreachable" in a.ask("events", "web")
     assert a.ask("events").count("agent-started") == 2
     assert a.ask("events", "--since", "1s", "--json").count("\n") < a.ask("events", "--json").count("\n")
+
+
+def test_a_picture_is_drawn_from_the_journals_of_both_nodes(fabric: Fabric, tmp_path: Path) -> None:
+    """Also from that of a dead one."""
+    fabric.start()
+    fabric.settled("a")
+    for pid in (fabric.a.exabgp.pid, fabric.a.agent):
+        os.kill(pid, signal.SIGKILL)
+    fabric.b.becomes("active")
+    fabric.b.log.wait("route-announced")
+    (tmp_path / "b.jsonl").write_text(fabric.b.ask("events", "--json"))
+    dead = tmp_path / "a" / "events.jsonl"
+    dead.parent.mkdir()
+    dead.write_bytes((fabric.a.directory / "lib" / "events.jsonl").read_bytes())
+
+    pictures = []
+    for name in ("one.svg", "two.svg"):
+        command = [*AGENT, "why", "--svg", str(tmp_path / name), str(dead), str(tmp_path / "b.jsonl")]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        pictures.append((tmp_path / name).read_text())
+    assert pictures[0] == pictures[1]
+    told = [text.text or "" for text in ElementTree.fromstring(pictures[0]).iter("{http://www.w3.org/2000/svg}text")]
+    assert any(one.startswith("b: web backup -> ACTIVE") and "fell silent on every path at once" in one for one in told)
+    assert {"a", "b", "web", "Active", "Backup"} <= set(told)
+    fabric.b.ask("why", "--svg", str(tmp_path / "live.svg"))
+    ElementTree.parse(tmp_path / "live.svg")

@@ -12,17 +12,9 @@ from exavrrp.cli import options
 from exavrrp.cli.asking import entries
 from exavrrp.cli.style import say
 from exavrrp.cli.telling import sentence, stamp
-from exavrrp.control import duration
 
 POLL = 0.5
 """Seconds between two questions of ``--follow``."""
-
-
-def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 @click.command("events")
@@ -30,7 +22,10 @@ def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float |
 @click.option("--follow", is_flag=True, help="Go on with what happens from now on, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON document a line.")
 @click.option(
-    "--since", metavar="DURATION", callback=_seconds, help="Only what is not older than this (90s, 30m, 2h, 1h30m, 2d)."
+    "--since",
+    metavar="DURATION",
+    callback=options.seconds,
+    help="Only what is not older than this (90s, 30m, 2h, 1h30m, 2d).",
 )
 @options.agent
 def command(*, name: str | None, follow: bool, as_json: bool, since: float | None, path: Path) -> None:

@@ -37,3 +37,13 @@ def router_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> lis
         return []
     names = dict.fromkeys([*(each.name for each in routers), *(each.group for each in routers if each.group)])
     return [name for name in names if name.startswith(incomplete)]
+
+
+def seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """A duration, such as 1h30m."""
+    from exavrrp.control import duration  # noqa: PLC0415 — most commands have none
+
+    try:
+        return None if text is None else duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
