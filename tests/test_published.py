@@ -37,7 +37,8 @@ except ImportError:
         raise
     pytest.skip("no jsonschema; uv sync installs it", allow_module_level=True)
 
-VALIDATOR = Draft202012Validator(json_schema())
+SCHEMA = json_schema()
+VALIDATOR = Draft202012Validator(SCHEMA)
 
 
 def accepted(data: dict[str, Any]) -> bool:
@@ -47,7 +48,7 @@ def accepted(data: dict[str, Any]) -> bool:
 def readable(data: dict[str, Any]) -> bool:
     """Whether our reader finds nothing wrong with any table by itself."""
     one = Document(Part("x", data, ""), advise)
-    one.unknown((), {name: value for name, value in data.items() if name not in json_schema()["properties"]}, ())
+    one.unknown((), {name: value for name, value in data.items() if name not in SCHEMA["properties"]}, ())
     one.table(("agent",), data.get("agent", {}), schema.Agent)
     for table, kind in (
         ("node", schema.Node),
@@ -65,17 +66,17 @@ def readable(data: dict[str, Any]) -> bool:
 
 
 def test_it_is_a_json_schema() -> None:
-    Draft202012Validator.check_schema(json_schema())
-    assert json.loads(json.dumps(json_schema())) == json_schema()
+    Draft202012Validator.check_schema(SCHEMA)
+    assert json.loads(json.dumps(SCHEMA)) == SCHEMA
 
 
 def test_the_command_prints_it() -> None:
     told = CliRunner().invoke(main, ["schema"], catch_exceptions=False)
-    assert (told.exit_code, json.loads(told.stdout)) == (0, json_schema())
+    assert (told.exit_code, json.loads(told.stdout)) == (0, SCHEMA)
 
 
 def test_every_key_has_a_description() -> None:
-    tables = json_schema()["$defs"]
+    tables = SCHEMA["$defs"]
     assert len(tables) == len(KINDS)
     for table in tables.values():
         for key, content in table["properties"].items():
