@@ -740,11 +740,13 @@ class Fabric:
     def _keep_apart(self) -> None:
         """Has the router forward from the first uplink of a host to the first of the other one, while that exists."""
         for family in (4, 6):
+            commands = []
             for number in (0, 1):
                 for name, other in (("a", "b"), ("b", "a")):
-                    self.router.ip(f"rule add iif {name}{number} lookup {100 + number}", f"-{family}")
                     back = f"{loopback(other, family)}/{BITS[family]} via {uplink(other, number, family)}"
-                    self.router.ip(f"route add {back} table {100 + number}", f"-{family}")
+                    commands.append(f"rule add iif {name}{number} lookup {100 + number}")
+                    commands.append(f"route add {back} table {100 + number}")
+            self.router.ip("\n".join(commands), f"-{family}")
 
     def address(self, host: Host, number: int) -> None:
         """Gives both ends of eth``number`` of a host their addresses."""

@@ -73,7 +73,7 @@ def test_a_change_is_decided_at_the_fast_interval(fabric: Fabric) -> None:
         checks=[
             "[check.port]",
             f'tcp = "[::1]:{port}"',
-            "interval = 10",
+            "interval = 3",
             "timeout = 60",
             "fast_interval = 0.02",
             "rise = 30",

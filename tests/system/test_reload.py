@@ -20,7 +20,7 @@ SECOND = "2001:db8:53::99"
 WINDOW = 3.0
 """Seconds to confirm, where a test waits for their end."""
 
-PATIENT = 20.0
+PATIENT = 12.0
 """The same, where an agent is replaced before that."""
 
 LONG = 600.0
