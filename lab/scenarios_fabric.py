@@ -325,6 +325,12 @@ class Partition(Scenario):
     reason: ClassVar[str] = "active-down-timeout"
     lasts: ClassVar[float] = 5.0
     "seconds"
+    tables: ClassVar[Sequence[str]] = ("netdev", "inet")
+    "nft families of the tables that ``rules`` makes"
+
+    def rules(self, node: Machine) -> list[str]:
+        """What drops the adverts, for nft in the machines of ``_ports``."""
+        return [dropped_at_arrival(ADVERTS, node), dropped_on_leaving(ADVERTS, node)]
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
         return by_default(usual) if usual.site.layout == "rack" else with_takeover(usual)
@@ -353,7 +359,7 @@ class Partition(Scenario):
         def strike() -> float:
             now = time.time()
             for tor, nodes in armed:
-                tor.fire([rule(ADVERTS, node) for node in nodes for rule in (dropped_at_arrival, dropped_on_leaving)])
+                tor.fire([rule for node in nodes for rule in self.rules(node)])
             return lab.incident(now, self.muted[0], "cut off from all adverts")
 
         return strike
@@ -363,7 +369,7 @@ class Partition(Scenario):
         lab.watch(self.lasts)
         lab.incident(time.time(), self.muted[0], HEALED)
         for tor, nodes in healing:
-            tor.fire([f"delete table {family} lab_{node.name}" for node in nodes for family in ("netdev", "inet")])
+            tor.fire([f"delete table {family} lab_{node.name}" for node in nodes for family in self.tables])
         self.ended(lab, plan)
 
     def ended(self, lab: DataCentre, plan: ServerPlan) -> None:
@@ -425,6 +431,61 @@ class PartitionOne(Partition):
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
         return super().judge(runs, plan) + check_lossless(runs)
+
+
+@scenario
+class DeafNode(Partition):
+    """node3 is heard and hears nobody. It takes over beside node1, and draws the traffic; node1 draws it back."""
+
+    name = "deaf-node"
+    summary = "a Backup drops the adverts that arrive, and nothing else, for 5 s: it takes over, and is heard"
+    muted = (NODE3,)
+    heirs = (NODE3.name,)
+    tables = ("inet",)
+
+    def rules(self, node: Machine) -> list[str]:
+        """On the node itself, as by a firewall."""
+        hook = f"type filter hook input priority 0; {ADVERTS} drop;"
+        return [f"table inet lab_{node.name} {{ chain arriving {{ {hook} }}; }}"]
+
+    def _ports(self, lab: DataCentre) -> list[tuple[Armed, list[Machine]]]:
+        return [(Armed.nft(lab.topology[node.name]), [node]) for node in self.muted]
+
+    def allowed_ms(self, plan: ServerPlan) -> float:
+        return 3 * plan.interval * 1e3 + REROUTE_MS
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            f"node3 becomes Active too within {self.elected_ms(plan):.0f} ms (median), and answers for at most three"
+            f" intervals and {REROUTE_MS:.0f} ms (the routers), {self.allowed_ms(plan):.0f} ms; then node1 answers"
+            " alone, also when node3 hears again; no probe lost"
+        )
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = (
+            check_takeover(runs, NODE1, self.reason)
+            + check_elected(runs, NODE3.name, self.elected_ms(plan))
+            + check_end(runs, NODE1)
+            + check_lossless(runs)
+        )
+        for number, run in enumerate(runs, 1):
+            lasts, probes, share = drawn(run, NODE3.name)
+            if lasts > self.allowed_ms(plan):
+                violations.append(
+                    f"run {number}: node3 answered {probes} probes ({share:.0%} of them) over {lasts:.0f} ms,"
+                    f" which should be at most {self.allowed_ms(plan):.0f} ms"
+                )
+        return violations
+
+
+def drawn(run: Run, node: str) -> tuple[float, int, float]:
+    """From the first to the last probe after the event that ``node`` answered: ms, how many, and their share there."""
+    later = [each for each in run.facts.probes if each.sent >= run.timeline.event and each.node is not None]
+    sent = [each.sent for each in later if each.node == node]
+    if not sent:
+        return 0.0, 0, 0.0
+    meanwhile = [each for each in later if sent[0] <= each.sent <= sent[-1]]
+    return (sent[-1] - sent[0]) * 1e3, len(sent), len(sent) / len(meanwhile)
 
 
 class Freeze(Partition):

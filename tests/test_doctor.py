@@ -223,6 +223,7 @@ def planted() -> dict[str, View]:
         "address-unverified": lost.node.view(),
         "path-quiet": quiet.node.view(),
         "two-actives": given_active().hear(100).node.view(),
+        "peer-deaf": given_active().hear(100).after(1.0).hear(100).after(1.0).hear(100).node.view(),
         "interval-differs": served().hear(250, centiseconds=200).node.view(),
         "no-active": given_backup().hear(0).node.view(),
         "loop-late": replace(good, lateness=Lateness(alarms=10, late=1, maximum=1.0)),

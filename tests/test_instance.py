@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp import presence
-from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor, StopBudget
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor, Reclaim, StopBudget
 from exavrrp.presence import ANSWER_LIMIT, SETTLE, Handover, Leaving, Lingering, Stage, Step, Stranded, Withdrawing
 from exavrrp.routes import Level
 from exavrrp.takeover import PACE, Count
@@ -907,6 +907,39 @@ def test_a_quiet_path_is_reported_and_decides_nothing() -> None:
     assert role(one) is BACKUP
 
 
+# Deaf nodes
+
+
+def test_an_active_reclaims_the_traffic_from_one_that_does_not_hear_it() -> None:
+    one = serving()
+    said = [told(hear(one, 50, now)) for now in (4.0, 5.0, 6.0, 7.0)]
+    assert said[:2] == [[Advertise(PRIORITY)], []], "answered, once for each of its own"
+    assert said[2:] == [[Reclaim(OTHER, 50, 2.0, 1), Step.ANNOUNCE], [Reclaim(OTHER, 50, 3.0, 2), Step.ANNOUNCE]]
+    assert one.takeovers.failures.number == 2
+
+
+def test_an_active_that_is_not_bound_yet_reclaims_and_announces_later() -> None:
+    one = instance()
+    one.start(0.0)
+    one.timeout(ACTIVE_DOWN)
+    for now in (4.0, 5.0):
+        hear(one, 50, now)
+    assert told(hear(one, 50, 6.0)) == [Reclaim(OTHER, 50, 2.0, 1)]
+
+
+def test_an_active_that_gives_up_and_a_backup_reclaim_nothing() -> None:
+    one = serving(Handover.BREAK_BEFORE_MAKE)
+    one.hold(Hold.DRAIN, "", 4.0)
+    assert one.router.releasing is not None
+    backup = instance()
+    backup.start(0.0)
+    said = [told(hear(one, 50, now)) for now in (4.0, 5.0, 6.0, 7.0)]
+    for now in (4.0, 5.0, 6.0, 7.0):
+        said += [told(hear(backup, 150, now, THIRD)), told(hear(backup, 50, now + 0.1))]
+    assert not any(isinstance(effect, Reclaim) for effects in said for effect in effects)
+    assert backup.takeovers.rivals.known[OTHER].reclaimed == 2, "it counts what the Active does"
+
+
 # Whatever happens
 
 
@@ -953,7 +986,7 @@ class World:
                     self.role = after
                 case Step():
                     self.take(effect)
-                case Notice() | PathQuiet() | PathBack() | NoSuccessor():
+                case Notice() | PathQuiet() | PathBack() | NoSuccessor() | Reclaim():
                     pass
             assert self.bound or self.announced is None, "announced while unbound"
 

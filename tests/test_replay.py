@@ -18,7 +18,7 @@ from exavrrp.care import Caretaker
 from exavrrp.cli import main
 from exavrrp.config import Configuration
 from exavrrp.groups import Effects, Group
-from exavrrp.instance import Effect, Fault, Hold, NoSuccessor, StopBudget
+from exavrrp.instance import Effect, Fault, Hold, NoSuccessor, Reclaim, StopBudget
 from exavrrp.leftovers import Leftovers
 from exavrrp.node import TELL_TALE, Node
 from exavrrp.notes import Notes
@@ -372,6 +372,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         Advertise(90),
         Step.BIND,
         NoSuccessor(5.0),
+        Reclaim(PEER, 100, 2.0, 1),
         PathQuiet(PEER, 3),
         PathBack(PEER, 3),
         Notice(next(iter(Discrepancy)), PEER, "every 0.2s"),
@@ -381,6 +382,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         "    web: advertise priority 90",
         "    web: bind",
         "    web: nobody has taken over within 5s",
+        f"    web: reclaim traffic from {PEER}, which goes on with priority 100: 1",
         f"    web: nothing from {PEER} over interface 3 any more",
         f"    web: something from {PEER} over interface 3 again",
         f"    web: {next(iter(Discrepancy))}: every 0.2s",

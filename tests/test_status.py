@@ -221,6 +221,18 @@ def test_two_actives_and_a_peer_with_another_interval() -> None:
     ]
 
 
+def test_an_active_that_does_not_hear_a_better_one() -> None:
+    later = {"takeover": ["med"], "med": None}
+    for bgp, how in ((later, "traffic reclaimed 2 times"), ({}, "takeover is off: no traffic reclaimed")):
+        rig = given_active(router(bgp=bgp))
+        for _ in range(4):
+            rig.hear(100).after(1.0)
+        assert wrong(rig) == [
+            ("peer-deaf", f"web: {PEER} goes on as Active with 100, and does not hear a better one; {how}")
+        ]
+        assert wrong(rig.after(3.0)) == []
+
+
 def test_a_clock_that_differs(backup: Rig) -> None:
     view = backup.node.view()
     (seen,) = view.routers

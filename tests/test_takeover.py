@@ -17,14 +17,19 @@ from exavrrp.neighbors import Session
 from exavrrp.routes import LARGEST, Attributes, Level, Route
 from exavrrp.takeover import (
     AHEAD,
+    CALM,
     EPOCH,
     GRACEFUL_SHUTDOWN,
     MOST,
+    MOST_RIVALS,
     PACE,
     PLACES,
+    RECLAIMS,
     SECONDS,
     WORST,
     Count,
+    Rival,
+    Rivals,
     RouteContext,
     RoutePolicy,
     SilentFailures,
@@ -33,6 +38,7 @@ from exavrrp.takeover import (
     TakeoverTime,
     derived_leaving,
     derived_standby,
+    goes_on,
     takeover_med,
 )
 from exavrrp.vrrp.packet import LEAVING
@@ -406,6 +412,113 @@ def test_all_observers_count_the_same(adverts: list[tuple[str, int, float]]) -> 
         assert max(counted(failures, now) for failures in everybody.values()) == counted(everybody["d"], now)
 
 
+# Deaf nodes
+
+
+def reclaims(transcript: str, rivals: Rivals | None = None) -> list[tuple[float, str]]:
+    """When the best Active reclaims traffic, and from whom. Lines: a time, a node and the priority that it says."""
+    rivals = Rivals() if rivals is None else rivals
+    found = []
+    for line in transcript.strip().splitlines():
+        now, name, priority = line.split()
+        if rivals.advertised(NODES[name], int(priority), INTERVAL, float(now)) is not None:
+            found.append((round(float(now), 2), name))
+    return found
+
+
+def beside(name: str, priority: int, begin: float, number: int) -> str:
+    """``a`` advertises with 200 every 0.1 s, and so does this node from ``begin`` on, a bit later each time."""
+    lines = (f"{begin + n / 10} a 200\n{begin + n / 10 + 0.04} {name} {priority}" for n in range(number))
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("name", "priority"), [("c", 100), ("c", 199)])
+def test_the_third_advert_of_an_active_that_does_not_hear_a_better_one_is_too_many(name: str, priority: int) -> None:
+    assert reclaims(beside(name, priority, 5.0, 2)) == []
+    assert reclaims(beside(name, priority, 5.0, 10)) == [(5.24, name)]
+
+
+def test_nothing_is_reclaimed_from_a_better_active_or_one_that_gives_way() -> None:
+    assert reclaims(beside("c", 201, 5.0, 10)) == [(5.3, "a")], "it is a that does not hear c"
+    assert reclaims(beside("d", 200, 5.0, 10)) == [(5.3, "a")], "the greater address"
+    gives_way = beside("c", 100, 5.0, 2) + "\n5.2 a 200\n5.21 c 0\n" + beside("c", 100, 5.3, 2)
+    assert reclaims(gives_way) == []
+    silent = beside("c", 100, 5.0, 2) + "\n5.2 a 200\n5.4 a 200\n" + beside("c", 100, 5.6, 2)
+    assert reclaims(silent) == [], "it took over for the second time"
+
+
+def test_it_was_heard_for_two_of_the_longer_intervals() -> None:
+    for slow, which in ((0.19, 3), (0.1, 2)):
+        rivals = Rivals()
+        rivals.advertised(NODES["a"], 200, slow, 5.0)
+        late = [n for n in range(5) if rivals.advertised(NODES["c"], 100, 0.1, 5.01 + n / 10)]
+        assert late == [which]
+
+
+def test_a_better_active_that_is_gone_needs_nothing() -> None:
+    dead = "5.0 a 200\n" + "\n".join(f"{5.05 + n / 10} c 100" for n in range(10))
+    assert reclaims(dead) == [(5.25, "c")], "three intervals have not passed"
+    resigned = "5.0 a 200\n5.01 a 0\n" + "\n".join(f"{5.05 + n / 10} c 100" for n in range(10))
+    assert reclaims(resigned) == []
+    rivals = Rivals()
+    reclaims(dead, rivals)
+    assert (rivals.best, rivals.known) == (NODES["c"], {})
+
+
+def test_traffic_is_reclaimed_ever_more_rarely() -> None:
+    rivals = Rivals()
+    found = [now for now, _ in reclaims(beside("c", 100, 5.0, 3000), rivals)]
+    pauses = [then - before for before, then in pairwise(found)]
+    assert pauses == pytest.approx([*RECLAIMS, *[RECLAIMS[-1]] * (len(pauses) - len(RECLAIMS))], abs=INTERVAL * 1.01)
+    assert len(pauses) > len(RECLAIMS)
+    assert rivals.known[NODES["c"]].reclaimed == len(found)
+
+
+def test_a_node_that_is_deaf_again_soon_is_no_quicker_and_later_it_is() -> None:
+    rivals = Rivals()
+    reclaims(beside("c", 100, 5.0, 40), rivals)
+    soon = reclaims(beside("c", 100, 13.0, 40), rivals)
+    assert [round(now, 1) for now, _ in soon] == [13.2], "the fourth time: five seconds until the next one"
+    later = reclaims(beside("c", 100, 17.0 + CALM + 0.1, 20), rivals)
+    assert [round(now - 17.1 - CALM, 1) for now, _ in later] == [0.2, 1.2]
+
+
+def test_what_beats_one_deaf_node_beats_another_that_was_there() -> None:
+    rivals = Rivals()
+    both = "\n".join(f"{5 + n / 10} a 200\n{5.01 + n / 10} c 100\n{5.02 + n / 10} b 150" for n in range(4))
+    assert reclaims(both, rivals) == [(5.21, "c")]
+    assert [rivals.known[NODES[one]].reclaimed for one in "bc"] == [1, 1]
+
+
+def test_rivals_are_bounded_and_the_one_that_was_quiet_for_longest_goes() -> None:
+    rivals = Rivals()
+    for number in range(MOST_RIVALS + 1):
+        rivals.advertised(NODES["a"], 200, INTERVAL, number / 10)
+        rivals.advertised(ip_address(number + 1), 100, INTERVAL, number / 10)
+    assert len(rivals.known) == MOST_RIVALS
+    assert ip_address(1) not in rivals.known
+    assert ip_address(2) in rivals.known
+
+
+def test_a_rival_goes_on_until_a_backup_would_act() -> None:
+    rival = Rival(0.0, 1.0, INTERVAL)
+    assert [goes_on(rival, now) for now in (1.0, 1.29, 1.31)] == [True, True, False]
+
+
+@pytest.mark.parametrize("me", ["a", "d"])
+def test_all_count_two_failures_more_than_a_deaf_node_knew_and_do_not_forget_them_while_it_goes_on(me: str) -> None:
+    history = TakeoverHistory(WINDOW)
+    history.heard(NODES["b"], 150, 1.0, -3.5)
+    history.failures.took_over(0.0) if me == "a" else None
+    for second in range(2 * int(WINDOW)):
+        advertise = history.sent if me == "a" else history.heard
+        advertise(NODES["a"], 200, 1.0, float(second))
+        history.heard(NODES["c"], 100, 1.0, second + 0.5)
+        assert counted(history.failures, second + 0.6) == (1 if second < 2 else 3), "c has counted two"
+    assert counted(history.failures, 2.5 * WINDOW) == 3
+    assert counted(history.failures, 3 * WINDOW + PACE) < 3
+
+
 # Takeover time
 
 START = 1_800_000_000
@@ -489,6 +602,20 @@ def test_nodes_that_receive_the_same_adverts_agree_on_the_takeover_time(begun: l
         last = name
     assert len(set(taken)) == len(taken)
     assert taken == sorted(taken)
+
+
+def test_an_active_that_reclaims_is_later_than_one_that_took_over_in_the_same_second() -> None:
+    deaf, best = Story(), Story()
+    best.become(-10.0)
+    deaf.hear(-10.0, "a")
+    assert deaf.become(0.1) == 0
+    best.reclaim(START + 0.4)
+    assert best.active_since == START + 1
+    best.reclaim(START + 1.5)
+    assert best.active_since == START + 3
+    for _ in range(5):
+        best.reclaim(START + 1.5)
+    assert best.active_since == START + 1 + AHEAD
 
 
 def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:

@@ -4,7 +4,7 @@ from exavrrp import ports
 from exavrrp.ports import NotifyState
 from exavrrp.view import Outcome
 from exavrrp.vrrp.router import Active, Initialize, Role, Transition, Why
-from tests.ports import EPOCH, INTERVAL, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import EPOCH, INTERVAL, PEER, VIP, Rig, check, given_active, given_backup, router
 
 
 def test_an_advert_that_differs_from_our_settings_is_logged() -> None:
@@ -85,3 +85,41 @@ def test_a_drain_that_may_be_undone_still_is_not_over() -> None:
     assert rig.router().drain.outcome is Outcome.DRAINED
     rig.session(up=False).session()
     assert len(rig.log.told("drain-completed")) == 1
+
+
+def test_an_active_beside_one_that_does_not_hear_it_is_active_since_a_later_second() -> None:
+    rig = given_active(router(bgp={"takeover": ["med"], "med": None}))
+    before = rig.router().instance.takeovers.time.active_since
+    for _ in range(3):
+        rig.hear(100).after(INTERVAL)
+    since = rig.router().instance.takeovers.time.active_since
+    assert before is not None
+    assert since is not None
+    assert since > before
+    attributes = rig.router().announcement.wanted()[0].attributes
+    assert f"announce {VIP}/128 med {attributes.med}" in rig.take()
+    (told,) = rig.log.told("peer-deaf")
+    assert (told["peer"], told["priority"], told["times"]) == (str(PEER), 100, 1)
+    assert told["detail"] == (
+        "has been Active for 2.0 s beside us, with our priority of 200, and does not hear us; traffic reclaimed for"
+        " time 1"
+    )
+
+
+def test_without_takeover_an_active_that_is_not_heard_says_so() -> None:
+    rig = given_active()
+    for _ in range(3):
+        rig.hear(100).after(INTERVAL)
+    (told,) = rig.log.told("peer-deaf")
+    assert "takeover is off" in told["detail"]
+    assert not any(line.startswith("announce") for line in rig.take())
+
+
+def test_an_active_that_gives_up_reclaims_nothing() -> None:
+    rig = given_active(router(handover="break-before-make", bgp={"takeover": ["med"], "med": None}))
+    rig.hear(100).after(INTERVAL).hear(100)
+    rig.speaker.answers = False
+    rig.node.commands.drain("web")
+    rig.after(0.5 * INTERVAL).hear(100)
+    assert rig.router().instance.router.releasing is not None
+    assert rig.log.told("peer-deaf") == []

@@ -87,6 +87,11 @@ class Fault:
         return self.kind is Kind.BLACK_HOLE and self.direction == "to" and self.uplinks == UPLINKS
 
     @property
+    def hides(self) -> bool:
+        """Whether its node hears no advert, and all else reaches it: it takes over, and draws what others serve."""
+        return self.kind is Kind.ADVERTS_LOST and self.direction == "to" and self.uplinks == UPLINKS
+
+    @property
     def refuses(self) -> bool:
         """Whether ExaBGP refuses all that the node's agent wants announced."""
         return self.kind is Kind.UNLIST and self.uplinks == UPLINKS
@@ -337,6 +342,10 @@ def _lost(kind: Kind, number: int) -> Card:
     return card
 
 
+def _deaf(random: Random) -> tuple[Fault, ...]:
+    return (Fault(Kind.ADVERTS_LOST, _node(random), _length(random, LONG), uplinks=UPLINKS, direction="to"),)
+
+
 def _uplinks(random: Random, number: int) -> tuple[str, ...]:
     return tuple(sorted(random.sample(UPLINKS, number)))
 
@@ -411,6 +420,7 @@ CARDS: Mapping[str, Card] = {
     "cut-uplinks": _cut(2),
     "adverts-lost": _lost(Kind.ADVERTS_LOST, 1),
     "all-adverts-lost": _lost(Kind.ADVERTS_LOST, 2),
+    "deaf": _deaf,
     "black-hole": _lost(Kind.BLACK_HOLE, 1),
     "mute": _lost(Kind.BLACK_HOLE, 2),
     "kill-router": _kill_router,
@@ -442,6 +452,7 @@ PAIRABLE = (
     "cut-uplinks",
     "adverts-lost",
     "all-adverts-lost",
+    "deaf",
     "black-hole",
     "mute",
     "reload",

@@ -25,8 +25,9 @@ Active on a node and for a service that nobody has touched, an episode after whi
 left behind, and an agent that grows.
 
 Where ExaBGP refuses announcements, its agent has to name each neighbour that does not get them, and a node that reaches
-none must not be Active, both within `KNOWN`. And where no advert is lost, two nodes are Active for one service for no
-longer than adverts need to end that.
+none must not be Active, both within `KNOWN`. A node that hears no advert, and becomes Active beside a better one, must
+not answer for longer than three intervals and the routers' time, where MEDs are compared. And where no advert is lost,
+two nodes are Active for one service for no longer than adverts need to end that.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def judge(chronicle: Chronicle) -> Verdict:
             f"{excused} gaps and transitions need the excuse that the machine was late, more than {excuses(chronicle)}"
         )
     violations += [_words_of_stray(each, chronicle) for each in unprovoked if each not in excusable]
-    violations += unnamed(chronicle) + usurped(chronicle) + contested(chronicle)
+    violations += unnamed(chronicle) + usurped(chronicle) + contested(chronicle) + drawn(chronicle)
     violations += chronicle.complaints
     violations += chronicle.census
     violations += [_words_of_growth(*each) for each in lives(chronicle.weights) if _grown(*each)]
@@ -397,6 +398,28 @@ def contested(chronicle: Chronicle) -> list[str]:
                     f"{start - chronicle.begin:.3f} s: {one} and {other} are Active for {service.name},"
                     f" for {(end - start) * 1e3:.0f} ms"
                 )
+    return found
+
+
+def drawn(chronicle: Chronicle) -> list[str]:
+    """Nodes that heard no advert, and had the traffic of a better Active for too long, in words."""
+    found = []
+    alone = [each.troubles[0] for each in chronicle.chapters if each.troubles and not each.episode.overlapping]
+    for service in (one for one in SERVICES if "med" in one.takeover):
+        held = active_periods(chronicle, service)
+        for trouble in (each for each in alone if each.fault.hides and each.fault.machine != service.home):
+            over = chronicle.end if trouble.end is None else trouble.end
+            for node, since, until in held:
+                if node != trouble.fault.machine or not trouble.start <= since < over:
+                    continue
+                end, allowed = min(until, over), 3 * chronicle.terms.interval + chronicle.terms.reroute
+                after = since + allowed + lateness(chronicle, since - allowed, end)
+                late = [probe for probe in chronicle.streams[service.name].between(after, end) if probe.node == node]
+                if late:
+                    found.append(
+                        f"{since - chronicle.begin:.3f} s: {node} is Active for {service.name}, hears no advert, and"
+                        f" answers {late[-1].sent - since:.2f} s later, more than {allowed:.2f} s"
+                    )
     return found
 
 

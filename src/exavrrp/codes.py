@@ -122,6 +122,12 @@ CODES = {
         "Compare with the peer's side; look for rp_filter=1, a firewall, or a route that leads elsewhere. The election"
         " goes on over the other paths.",
     ),
+    "peer-deaf": Code(
+        "A node goes on as Active although a better one advertises: it is heard, and hears nothing. Where `takeover` is"
+        " on, the better one makes its route better again, so that the traffic comes back to it.",
+        "On that node: a firewall that drops protocol 112, rp_filter=1, keys; `exavrrp status` there names no peer."
+        " With `takeover` off, routers may send traffic to either.",
+    ),
     "path-restored": Code("Adverts of a peer arrive over this interface again.", ""),
     "packet-rejected": Code(
         "A packet on protocol 112 was not accepted; the reason says why.",

@@ -137,7 +137,11 @@ def _of_peer(router: RouterView, peer: PeerView, now: Moment | None) -> Iterator
                 last = f" quiet since {clock(now.time - timedelta(seconds=path.age), now.time)}"
             text = f"path {path.interface} from {peer.address}{last} ({', '.join(fine) or 'no other'} fine)"
             yield Finding("path-quiet", name, text)
-    if router.role == ACTIVE:
+    if peer.deaf is not None:
+        how = f"traffic reclaimed {peer.reclaimed} times" if peer.reclaimed else "takeover is off: no traffic reclaimed"
+        text = f"{peer.address} goes on as Active with {peer.priority}, and does not hear a better one; {how}"
+        yield Finding("peer-deaf", name, text)
+    elif router.role == ACTIVE:
         yield Finding("two-actives", name, f"two Actives: {peer.address} says {peer.priority}, we {router.priority}")
     if router.interval is not None and peer.interval is not None and round((peer.interval - router.interval) * 100):
         text = f"{peer.address} advertises every {peer.interval:g} s, we every {router.interval:g} s"

@@ -55,7 +55,21 @@ class NoSuccessor:
     """seconds"""
 
 
-Effect = Advertise | Transition | Notice | PathQuiet | PathBack | NoSuccessor | Step
+@dataclass(frozen=True, slots=True)
+class Reclaim:
+    """We are Active, and so is a node with less priority that does not hear us: our route has to be better again."""
+
+    source: Address
+    """of that node"""
+    priority: int
+    """in its adverts"""
+    lasts: float
+    """seconds since the first of them"""
+    times: int
+    """how often we have done so since then, this time included"""
+
+
+Effect = Advertise | Transition | Notice | PathQuiet | PathBack | NoSuccessor | Reclaim | Step
 """What the caller carries out. Of the steps, BIND wants BOUND or UNBOUND reported, WITHDRAW wants WITHDRAWN."""
 
 
@@ -249,11 +263,15 @@ class Instance:
     ) -> list[Effect]:
         """One copy of an advert that passed every check came in through ``interface``."""
         interval = advertisement.centiseconds / 100
-        self.takeovers.failures.heard(source, advertisement.priority, interval, now)
+        rival = self.takeovers.heard(source, advertisement.priority, interval, now)
         effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
-        return effects + self._recount(now)
+        if rival is None or self.router.role is not Role.ACTIVE or self.router.releasing is not None:
+            return effects + self._recount(now)
+        self.takeovers.failures.recount(now)
+        effects.append(Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed))
+        return [*effects, Step.ANNOUNCE] if self.presence.level is Level.ACTIVE else effects
 
     def succeeded(self, now: float) -> list[Effect]:
         """Another node is Active: its advert arrived here, or at another member of the group."""
@@ -355,7 +373,8 @@ class Instance:
         """
         match action:
             case Advertise(priority):
-                self.takeovers.failures.sent(priority, self.router.settings.interval, now)
+                settings = self.router.settings
+                self.takeovers.sent(settings.source, priority, settings.interval, now)
             case Transition(after=Role.ACTIVE, why=Why.ACTIVE_DOWN_TIMEOUT) if followed:
                 self.takeovers.failures.took_over(now)
             case _:

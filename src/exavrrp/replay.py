@@ -21,7 +21,7 @@ from exavrrp.bequest import Bequest
 from exavrrp.care import Caretaker
 from exavrrp.config import Configuration
 from exavrrp.groups import Effects
-from exavrrp.instance import Effect, Hold, NoSuccessor
+from exavrrp.instance import Effect, Hold, NoSuccessor, Reclaim
 from exavrrp.node import ENTRANCES, Node
 from exavrrp.ports import Forgotten
 from exavrrp.presence import Step
@@ -448,6 +448,8 @@ def _effect(name: str, effect: Effect) -> str:
             return f"{name}: {effect.name.lower()}"
         case NoSuccessor(waited):
             return f"{name}: nobody has taken over within {waited:g}s"
+        case Reclaim(source, priority, _, times):
+            return f"{name}: reclaim traffic from {source}, which goes on with priority {priority}: {times}"
         case PathQuiet(peer, index):
             return f"{name}: nothing from {peer} over interface {index} any more"
         case PathBack(peer, index):

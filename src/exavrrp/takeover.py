@@ -10,6 +10,10 @@ which can be used together (``Takeover``), and they remember two things:
   at iBGP neighbours greater by one: the dead node's route was as good as the number of failures that counted when it
   died.
 
+A node may take over although the Active lives, because it does not hear it: it is *deaf*, draws the traffic, and knows
+of nothing. ``Rivals`` notices that, and the rightful Active *reclaims* the traffic: by a later second, and one step
+more in the path.
+
 ``TakeoverHistory`` is what one virtual router remembers of this, ``RoutePolicy`` the configured attributes of each
 state, and ``RoutePolicy.at`` makes attributes of both. A successor of this process is given ``active_since`` and
 ``remembered``. This file must not know of elections, clocks or sockets: adverts and the time come in.
@@ -133,6 +137,19 @@ class SilentFailures:
             self._remember(count._replace(number=min(count.number, MOST)))
             self.recount(now)
 
+    def reclaimed(self, since: float, interval: float, now: float) -> None:
+        """The Active outbids a deaf node that took over at ``since``, and has counted the Active's silent failure.
+
+        Two more than what counted for that node: one that it has counted, and one to beat it.
+        """
+        missed = since - (self.down_count + self.quiet) * interval - ABSENCE
+        self._remember(Count(min(self._known(missed) + 2, MOST), now))
+
+    def keep(self, now: float) -> None:
+        """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
+        if self._count.number and not self._forgotten and now - self._count.latest > self.window / 2:
+            self._remember(self._count._replace(latest=now))
+
     @property
     def quiet(self) -> float:
         """Intervals without an advert after which an Active that is followed by another one has failed silently."""
@@ -156,9 +173,13 @@ class SilentFailures:
         # Or what had counted until a moment before: it has heard of the failure before later than we have, by some
         # intervals, or when its agent came back, and forgets it as much later.
         heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
+        latest = now if silent is None else self._noticed(silent, now)
+        self._remember(Count(min(self._known(heard) + 1, MOST), latest))
+
+    def _known(self, heard: float) -> int:
+        """What counted for a node that was heard last at ``heard``."""
         late = heard - self._count.latest - self.window
-        known = self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
-        self._remember(Count(min(known + 1, MOST), now if silent is None else self._noticed(silent, now)))
+        return self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
 
     def _noticed(self, silent: _Advertiser, now: float) -> float:
         """When others noticed what this node has noticed ``now``: earlier, if this node was stopped itself.
@@ -238,6 +259,11 @@ class TakeoverTime:
         self._following = None
         self.active_since = self._take(now)
 
+    def reclaim(self, now: float) -> None:
+        """This node is Active, and so is one that does not hear it, which has taken the present second at the most."""
+        self._take(now)
+        self.active_since = self._take(now)
+
     def follow_clock(self, now: float) -> bool:
         """This node is Active: begin anew if the clock was set back, or MEDs have begun again; whether that is so.
 
@@ -254,6 +280,101 @@ class TakeoverTime:
         recent = second <= self._latest <= second + AHEAD
         self._latest = min(self._latest + 1, second + AHEAD) if recent else second
         return self._latest
+
+
+# Deaf nodes
+
+GOES_ON = 1.5
+"""Intervals, the longer one of both nodes, after the first advert of an Active with less priority: its next advert is
+the third. By then it has been Active for two intervals, and each advert was answered (RFC 9568 §6.4.3)."""
+
+RECLAIMS = (1.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Seconds at least from each reclaim to the next one; the last one for ever. A node that is partly deaf takes over
+again and again, and one whose clock is ahead has a better MED for a while."""
+
+CALM = 10.0
+"""Seconds without an advert of such a node after which the next one is the first again."""
+
+MOST_RIVALS = 255
+"""Nodes that are remembered, as many as a configuration can name: where it names none, senders can be forged."""
+
+
+@dataclass(slots=True)
+class Rival:
+    """An Active with less priority than another one. Times are monotonic seconds."""
+
+    since: float
+    """when its first advert was heard"""
+    last: float
+    interval: float
+    reclaimed: int = 0
+    """how often the better Active has reclaimed the traffic since then"""
+
+
+class Rivals:
+    """The Actives of one virtual router that go on although a better one advertises: they do not hear it.
+
+    Every node sees them alike, its own adverts included: the better Active, which reclaims the traffic, and Backups,
+    whose routes have to be better still when that one fails. Two nodes that hear each other are never both Active for
+    so long, and only the better one of two reclaims: there is no race.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[Address, Rival] = {}
+        """those that were heard, also if they have fallen silent since"""
+        self.best: Address | None = None
+        """who advertises with the greatest priority; None: nobody"""
+        self._rank = (0, 0)
+        self._last = 0.0
+        """when that one advertised"""
+        self._interval = 0.0
+        self._reclaims = 0
+        """since there was no rival"""
+        self._reclaimed = 0.0
+        """when, the last time"""
+
+    def advertised(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
+        """An advert was accepted, or sent: ``source`` may be this node. Whom traffic is to be reclaimed from now."""
+        if priority == LEAVING:
+            self.known.pop(source, None)
+            self.best = None if source == self.best else self.best
+            return None
+        rank = (priority, int(source))
+        if source == self.best or rank > self._rank or self._is_best_gone(now):
+            self.known.pop(source, None)
+            self.best, self._rank, self._last, self._interval = source, rank, now, interval
+            return None
+        return self._goes_on(source, interval, now)
+
+    def _is_best_gone(self, now: float) -> bool:
+        return self.best is None or now - self._last > DOWN_COUNT * self._interval
+
+    def _goes_on(self, source: Address, interval: float, now: float) -> Rival | None:
+        if all(now - one.last > CALM for one in self.known.values()):
+            self._reclaims = 0
+        rival = self.known.get(source)
+        if rival is None or not goes_on(rival, now):
+            rival = self._begins(source, interval, now)
+        rival.last, rival.interval = now, interval
+        pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
+        if now - rival.since < GOES_ON * max(interval, self._interval) or now - self._reclaimed < pause:
+            return None
+        self._reclaims += 1
+        self._reclaimed = now
+        for one in self.known.values():
+            one.reclaimed += goes_on(one, now)  # what beats one of them beats all that are there
+        return rival
+
+    def _begins(self, source: Address, interval: float, now: float) -> Rival:
+        self.known.pop(source, None)
+        if len(self.known) >= MOST_RIVALS:
+            del self.known[min(self.known, key=lambda one: self.known[one].last)]
+        return self.known.setdefault(source, Rival(now, now, interval))
+
+
+def goes_on(rival: Rival, now: float) -> bool:
+    """Whether its last advert is not longer ago than a Backup would wait for the next one, about."""
+    return now - rival.last <= DOWN_COUNT * rival.interval
 
 
 # From both to attributes
@@ -282,6 +403,22 @@ class TakeoverHistory:
         """
         self.failures = SilentFailures(stale_for, down_count)
         self.time = TakeoverTime()
+        self.rivals = Rivals()
+
+    def heard(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
+        """An advert of a peer was accepted. Whom the best Active reclaims traffic from now; None: nobody."""
+        self.failures.heard(source, priority, interval, now)
+        rival = self.rivals.advertised(source, priority, interval, now)
+        if rival is not None and rival.reclaimed == 1:
+            self.failures.reclaimed(rival.since, interval, now)
+        elif source in self.rivals.known and self.rivals.known[source].reclaimed:
+            self.failures.keep(now)
+        return rival
+
+    def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
+        """This node, whose address is ``source``, has sent an advert."""
+        self.failures.sent(priority, interval, now)
+        self.rivals.advertised(source, priority, interval, now)
 
     def context(self, *, last_resort: bool, place: int) -> RouteContext:
         """For the next announcement."""

@@ -95,6 +95,10 @@ class PeerView(Struct, frozen=True, kw_only=True):
     """whole seconds that its clock is ahead of ours"""
     sent: dict[str, int] = {}
     """interface (empty: the kernel's choice) → copies of our adverts to it that the kernel took"""
+    deaf: float | None = None
+    """seconds for which it goes on as Active beside a better one, as it does not hear that; None: it does not"""
+    reclaimed: int = 0
+    """how often the better Active has reclaimed the traffic meanwhile, if takeover is on"""
 
 
 class AddressView(Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from exavrrp.fitness import Fitness
 from exavrrp.history import Past
 from exavrrp.instance import Hold
 from exavrrp.reception import Reception
+from exavrrp.takeover import goes_on
 from exavrrp.turns import Turns
 from exavrrp.view import (
     AddressView,
@@ -364,6 +365,8 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
     known = heard is not None and _counts_now(router, heard)
     active = None if heard is None or not known else _is_active(router, heard, now)
     advertisement = None if heard is None or not known else heard.advertisement
+    rival = router.instance.takeovers.rivals.known.get(address)
+    deaf = rival if rival is not None and rival.reclaimed and goes_on(rival, now) else None
     return PeerView(
         address=_text(address),
         active=active,
@@ -376,6 +379,8 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
         unsigned=None if sender is None else sender.unsigned,
         skew=None if sender is None or not sender.signed else sender.skew,
         sent={interface: count for (peer, interface), count in router.adverts.copies.items() if peer == address},
+        deaf=None if deaf is None else now - deaf.since,
+        reclaimed=0 if deaf is None or not router.configuration.route_policy.takeover else deaf.reclaimed,
     )
 
 

@@ -21,7 +21,7 @@ from exavrrp.common import Common, Tell
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.drain import Drain
 from exavrrp.health import Health, Verdict
-from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor, Reclaim
 from exavrrp.ports import Arrival, LimitedLog, Notifier, NotifyState, Paths, Severity, Transport
 from exavrrp.presence import Step
 from exavrrp.routes import Network
@@ -267,6 +267,8 @@ class VirtualRouter:
                 self.announcement.change()
             case NoSuccessor(waited):
                 self.drain.undone(waited)
+            case Reclaim():
+                self._reclaim(effect)
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self.ways.path_changed(peer, index, quiet=isinstance(effect, PathQuiet))
             case Notice(discrepancy, source, detail):
@@ -275,6 +277,21 @@ class VirtualRouter:
                 self.common.log.limited(key, Severity.WARNING, discrepancy, router=self.name, detail=detail)
             case _:
                 assert_never(effect)
+
+    def _reclaim(self, reclaim: Reclaim) -> None:
+        """Our route has to be better than that of a node which does not hear us; the announcement follows."""
+        how = "takeover is off: the routers may send traffic to either"
+        if self.configuration.route_policy.takeover:
+            self.instance.takeovers.time.reclaim(self._shared.realtime())
+            how = f"traffic reclaimed for time {reclaim.times}"
+        detail = (
+            f"has been Active for {reclaim.lasts:.1f} s beside us, with our priority of"
+            f" {self.instance.router.priority}, and does not hear us; {how}"
+        )
+        peer = str(reclaim.source)
+        self.common.log.warning(
+            "peer-deaf", router=self.name, peer=peer, priority=reclaim.priority, times=reclaim.times, detail=detail
+        )
 
     # Who is told
 

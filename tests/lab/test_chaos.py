@@ -357,6 +357,31 @@ def test_two_are_active_no_longer_than_adverts_need() -> None:
     assert violations(lost) == [], "neither can know of the other"
 
 
+DEAF = Fault(Kind.ADVERTS_LOST, "node2", 3.0, uplinks=UPLINKS, direction="to")
+
+
+def deaf(until: float, fault: Fault = DEAF, *more: Fault) -> Chronicle:
+    """node2 is Active from 5.4 to 8.1 s, and answers from then until ``until``."""
+    found = chronicle(chapter(fault, *more), web=lambda at: "node2" if 5.4 <= at < until else "node1")
+    found.agents = [elected(-1, "node1", "web"), elected(5.4, "node2", "web"), leaves(8.1, "node2")]
+    return found
+
+
+def test_a_deaf_node_has_the_traffic_for_three_intervals() -> None:
+    assert violations(deaf(5.7)) == []
+    (violation,) = violations(deaf(7.0))
+    assert "5.400 s: node2 is Active for web, hears no advert, and answers 1.59 s later, more than 0.35 s" in violation
+    late = deaf(6.5)
+    late.lateness = [Lateness(BEGIN + 5.4, 1.0)]
+    assert violations(late) == []
+    for other in (replace(DEAF, direction="both"), replace(DEAF, uplinks=UPLINKS[:1])):
+        assert violations(deaf(7.0, other)) == [], "it is not heard, or hears"
+    assert violations(deaf(7.0, DEAF, KILLED)) == []
+    unhealed = deaf(7.0)
+    unhealed.chapters[0].troubles[0].end = None
+    assert len(violations(unhealed)) == 1
+
+
 def test_an_agent_that_starts_or_stops_is_not_active() -> None:
     found = chronicle()
     found.agents = [

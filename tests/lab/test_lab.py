@@ -102,6 +102,8 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
         ("partition", "--router", "frr"),
         ("partition-all", "--router", "bird"),
         ("partition-one", "--router", "frr"),
+        ("deaf-node", "--router", "bird"),
+        ("deaf-node", "--topology", "racks", "--takeover", "prepend"),
         ("freeze-both", "--router", "bird"),
         ("freeze-exabgp", "--router", "frr", "--server-as", "distinct"),
         ("mute-node", "--server-as", "routers", "--takeover", "local-preference", "--hold", "180", "--repeat", "3"),

@@ -11,7 +11,7 @@ import pytest
 from lab.addressing import site
 from lab.facts import AgentEvent, Facts, Incident
 from lab.scenarios import SCENARIOS
-from lab.scenarios_fabric import HEALED, MUTE, mute_rules
+from lab.scenarios_fabric import HEALED, MUTE, DeafNode, mute_rules
 from lab.servers import ServerPlan
 from lab.topology import LabError
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
@@ -187,6 +187,27 @@ def test_partition_one_wants_node3_to_answer_meanwhile() -> None:
     assert any("should go to node3" in each for each in judged("partition-one", PREPEND, partition(there_and_back)))
 
 
+def test_deaf_node_may_have_the_traffic_for_three_intervals() -> None:
+    elected = agent(346, "node3", "transition", before="backup", after="active", reason="active-down-timeout")
+    yields = agent(HEALING + 51, "node3", "transition", before="active", after="backup", reason="superseded")
+
+    def facts(until: float, lost: int | None = None) -> Facts:
+        def fate(number: int) -> str | None:
+            return None if number == lost else "node3" if 350 <= (number - 50) * 2.0 < until else "node1"
+
+        return partition(fate, elected, yields)
+
+    assert judged("deaf-node", PREPEND, facts(560)) == []
+    assert judged("deaf-node", PREPEND, facts(350)) == [], "it need not have any"
+    (violation,) = judged("deaf-node", PREPEND, facts(1000))
+    assert "node3 answered 325 probes (100% of them) over 648 ms, which should be at most 550 ms" in violation
+    assert judged("deaf-node", PREPEND, facts(560, lost=300)) == ["run 1: 1 probes lost, there should be none"]
+    scenario = SCENARIOS["deaf-node"]
+    assert isinstance(scenario, DeafNode)
+    (rule,) = scenario.rules(site().machine("node3"))
+    assert rule.startswith("table inet lab_node3 ")
+
+
 @pytest.mark.parametrize("name", ["freeze-agent", "freeze-both"])
 def test_what_is_frozen_gives_the_traffic_away_and_gets_it_back_without_loss(name: str) -> None:
     assert judged(name, PREPEND, partition(there_and_back)) == []
@@ -202,7 +223,15 @@ def test_a_frozen_exabgp_makes_its_agent_hand_over() -> None:
 
 def test_scenarios_of_the_fabric_use_the_agent_s_default_unless_told_otherwise() -> None:
     lab = cast("DataCentre", None)
-    for name in ("mute-node", "partition", "partition-one", "freeze-agent", "freeze-exabgp", "freeze-both"):
+    for name in (
+        "mute-node",
+        "partition",
+        "partition-one",
+        "deaf-node",
+        "freeze-agent",
+        "freeze-exabgp",
+        "freeze-both",
+    ):
         scenario = SCENARIOS[name]
         assert scenario.plan(plan(), lab).takeover == ("med",)
         assert scenario.plan(PREPEND, lab).takeover == ("prepend",)

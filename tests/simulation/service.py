@@ -1,6 +1,6 @@
 """Orderly moves in the calm: what an operator may do to a node, and what users may see of it.
 
-``Service`` looks at the fabric and at lo after every event, as a client's packets would. Five promises are its matter:
+``Service`` looks at the fabric and at lo after every event, as a client's packets would. Six promises are its matter:
 
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
@@ -9,6 +9,8 @@
   ``["local-preference"]``; a MED is as good as the clocks):
   once another one is Active and announced, nothing is sent to the dead any more, even if one node after the other dies,
   and the agents of those that took over.
+- a deaf node loses, where there is any ``takeover``: it becomes Active beside a better one, and three intervals later
+  nothing is sent to it any more.
 - who cannot announce takes nothing from who can: a better node that comes back, and whose ExaBGP passes its commands on
   to nobody, changes nothing for anybody.
 - an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
@@ -25,7 +27,7 @@ from random import Random
 from typing import NamedTuple
 
 from exavrrp.config.tables.bgp import PREPENDS
-from exavrrp.takeover import ABSENCE
+from exavrrp.takeover import ABSENCE, CALM
 from exavrrp.vrrp.router import Role
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
@@ -33,6 +35,7 @@ from tests.simulation.exabgp import Temper
 from tests.simulation.fabric import Fabric
 from tests.simulation.machine import Machine
 from tests.simulation.network import Address
+from tests.simulation.network import Network as Wires
 from tests.simulation.shape import Shape
 from tests.simulation.world import Violation, World
 
@@ -58,6 +61,8 @@ class Move(NamedTuple):
     """whether nobody may change its role"""
     silence: bool = False
     """whether somebody is dead, and routers have its routes still: packets are lost until another one serves"""
+    deaf: Machine | None = None
+    """who hears nothing, and is heard"""
 
 
 class Service:
@@ -69,6 +74,7 @@ class Service:
         shape: Shape,
         machines: list[Machine],
         fabric: Fabric,
+        network: Wires,
         temper: Temper,
         attacker: Attacker,
         world: World,
@@ -77,6 +83,7 @@ class Service:
         self._shape = shape
         self._machines = machines
         self._fabric = fabric
+        self._network = network
         self._busy = temper.busy
         self._attacker = attacker
         self._world = world
@@ -87,6 +94,8 @@ class Service:
         """nodes that have died or paused: each takes a prepend away"""
         self._serving: tuple[Machine, float] | None = None
         """who serves beside a dead node's routes, and since when"""
+        self._deaf: dict[str, float] = {}
+        """since when a router of a deaf node has been Active beside a better one"""
         self.move: Move | None = None
         """the one that is made"""
         self._addresses: tuple[Address, ...] = tuple(
@@ -98,6 +107,8 @@ class Service:
         assert self.move is not None
         if self.move.silence:
             self._dead_lose()
+        elif self.move.deaf is not None:
+            self._deaf_loses(self.move.deaf)
         elif self._shape.orderly:
             if self.move.leaving is not None:
                 self._breaks_before(self.move.leaving)
@@ -117,6 +128,27 @@ class Service:
             for address, router in product(self._addresses, range(len(self._fabric.routers))):
                 if not dead.isdisjoint(self._fabric.best(router, address)):
                     raise Violation(f"router {router} sends packets for {address} to a node that is dead")
+
+    def _deaf_loses(self, deaf: Machine) -> None:
+        """Three intervals after it has become Active, and as long as the routers take, nothing goes to it."""
+        limit = 3 * self._shape.interval + 2 * (self._shape.delay + self._shape.lateness) + self._announcing
+        assert deaf.agent is not None
+        for number, router in enumerate(deaf.agent.routers.values()):
+            if router.instance.router.role is not Role.ACTIVE or not self._is_beside(deaf, number):
+                self._deaf.pop(router.name, None)
+            elif self._world.now > self._deaf.setdefault(router.name, self._world.now) + limit:
+                for address, one in product(router.configuration.addresses, range(len(self._fabric.routers))):
+                    if deaf.number in self._fabric.best(one, address):
+                        raise Violation(f"router {one} sends packets for {address} to a node that is deaf")
+
+    def _is_beside(self, deaf: Machine, number: int) -> bool:
+        """Whether another node serves as the router of this number."""
+        for machine in self._machines:
+            if machine is not deaf and machine.agent is not None:
+                router = list(machine.agent.routers.values())[number]
+                if router.instance.router.role is Role.ACTIVE and rest.serves(machine) is None:
+                    return machine.connected
+        return False
 
     def _breaks_before(self, leaving: Machine) -> None:
         if leaving.agent is not None and any(router.drain.kept for router in leaving.agent.routers.values()):
@@ -160,6 +192,10 @@ class Service:
         if {"prepend", "local-preference"}.intersection(self._shape.takeover) and not any(map(_counts, self._machines)):
             plans.append(self._silence)
         yield from random.choice(plans)(active, random)
+        own = Random(f"deaf {self._world.seed}")  # of its own: seeds without it are the histories they were
+        counting = self._shape.takeover != ("med",) and any(map(_counts, self._machines))
+        if self._shape.takeover and not counting and own.random() < 0.3:
+            yield from self._deafen(own)
 
     def _drain(self, active: Machine, random: Random) -> Iterator[Move]:
         yield Move("drain", active.drain, leaving=active)
@@ -240,13 +276,40 @@ class Service:
         for machine in dead:
             yield Move(f"{machine.name} comes back", partial(_come_back, machine), silence=True)
 
+    def _deafen(self, random: Random) -> Iterator[Move]:
+        """A node hears no advert for a while, and is heard."""
+        yield Move("the clocks are set right", self._set_clocks)
+        active = self.active()
+        deaf = random.choice([machine for machine in self._machines if machine is not active])
+        yield Move(f"{deaf.name} is deaf", partial(self._is_deaf, deaf, random), deaf=deaf)
+
+    def _set_clocks(self) -> None:
+        """A MED is as good as the clocks; and nobody was deaf lately."""
+        for machine in self._machines:
+            machine.set_clock(0.0)
+        self._world.run(self._world.now + CALM + 1.0)
+
+    def _is_deaf(self, deaf: Machine, random: Random) -> None:
+        ways = [way for (_, receiver, _), way in self._network.paths.items() if receiver == deaf.number]
+        for way in ways:
+            way.cut = True
+        waits = (self._shape.down_count + 1) * self._shape.interval
+        self._world.run(self._world.now + waits + random.choice((1, 5, 30)) * self._shape.interval + 1.0)
+        for way in ways:
+            way.cut = False
+
     def _forget_silences(self) -> None:
         """For a moment after its time a silence counts still, in case that it was another's time that counted.
 
         And what is not to count any more has to be announced.
         """
-        announcing = COMMANDS * self._busy + SENT + self._shape.convergence
-        self._world.run(self._world.now + ABSENCE + (self._shape.down_count + 1) * self._shape.interval + announcing)
+        waits = ABSENCE + (self._shape.down_count + 1) * self._shape.interval
+        self._world.run(self._world.now + waits + self._announcing)
+
+    @property
+    def _announcing(self) -> float:
+        """Seconds, at most, until the routers act upon an announcement."""
+        return COMMANDS * self._busy + SENT + self._shape.convergence
 
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)

@@ -187,6 +187,7 @@ class Simulation:
             shape=self.shape,
             machines=self.machines,
             fabric=self.fabric,
+            network=self.network,
             temper=self.temper,
             attacker=self.attacker,
             world=self.world,

@@ -33,7 +33,7 @@ from exavrrp.routes import Level
 from exavrrp.sessions import Sessions
 from exavrrp.speaker import Conversation
 from exavrrp.speaker.prefixes import Prefixes
-from exavrrp.takeover import SilentFailures
+from exavrrp.takeover import Rivals, SilentFailures
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp import auth, packet
 from exavrrp.vrrp.auth import Sender
@@ -177,6 +177,10 @@ def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def counts_no_silent_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SilentFailures, "_add", lambda self, silent, now: None)
+
+
+def reclaims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Rivals, "advertised", lambda self, source, priority, interval, now: None)
 
 
 def has_no_place_among_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,6 +368,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (splits_groups, 8, "is split"),
         (believes_early_alarms, 11, "an alarm that rang before"),
         (counts_no_silent_failure, 304, "to a node that is dead"),
+        (reclaims_nothing, 9, "to a node that is deaf"),
         (has_no_place_among_the_nodes, 20, "the routes to .* of two Actives tie"),
         (does_not_repeat, 428, "router . sends packets"),
         (believes_that_it_is_announced, 44, "knows no way|cannot announce"),
