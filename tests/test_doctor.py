@@ -1,6 +1,7 @@
 """What ``doctor`` finds: nothing on a good node, and each fault that was planted, by its code."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from exavrrp import ports, speaker
+from exavrrp.config import Configuration, load
 from exavrrp.findings import Finding, compared, findings
-from exavrrp.system import examination
+from exavrrp.system import examination, speakerfile
 from exavrrp.system.examination import UNSYNCHRONIZED, drops, examined
-from exavrrp.view import Lateness, RouterView, SessionView, View
+from exavrrp.view import ExaBGPView, Lateness, RouterView, SessionView, View
+from tests.conftest import Write
 from tests.ports import SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
+from tests.test_docs import ROOT
 
 GOOD_HOST = {
     "sysctl/ipv4/conf/all/rp_filter": "0",
@@ -277,3 +281,146 @@ def test_a_router_that_one_node_does_not_have() -> None:
 def test_findings_are_values() -> None:
     assert Finding("a", "", "x") == Finding("a", "", "x")
     assert isinstance(node().routers[0], RouterView)
+
+
+# ExaBGP's file
+
+CONF = """
+process exavrrp { run /opt/exavrrp/bin/exavrrp run --config "/etc/exavrrp/exavrrp.toml"; encoder json; }
+template {
+    neighbor router { hold-time 9; api { processes [ exavrrp ]; neighbor-changes; } }
+}
+neighbor fd00::1 { inherit router; family { ipv6 unicast; } }  # "no { fault;
+neighbor 10.0.0.1 { inherit router; family { ipv4 unicast; ipv6 unicast; } }
+"""
+
+
+def of_file(text: str, families: tuple[int, ...] = (4, 6), rivals: tuple[str, ...] = ("web",)) -> list[str]:
+    return [finding.code for finding in speakerfile.judged("exabgp.conf", text, families, rivals)]
+
+
+@pytest.mark.parametrize("name", ["exabgp-4.2.conf", "exabgp-5.0.conf"])
+def test_nothing_is_wrong_with_the_examples(name: str) -> None:
+    assert of_file((ROOT / "exabgp" / name).read_text()) == []
+    assert of_file(CONF) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        (CONF.splitlines()[1], "", "exabgp-process-missing"),
+        ("encoder json;", "", "exabgp-encoder"),
+        ("encoder json;", "encoder text;", "exabgp-encoder"),
+        ("processes [ exavrrp ];", "", "neighbor-unlisted"),
+        ("processes [ exavrrp ];", "processes [ other, watcher ];", "neighbor-unlisted"),
+        ("neighbor-changes;", "", "exabgp-changes-untold"),
+        ("hold-time 9;", "", "hold-time-long"),
+        ("hold-time 9;", "hold-time 30;", "hold-time-long"),
+        ("hold-time 9;", "hold-time 0;", "hold-time-long"),
+        ("hold-time 9;", "hold-time 9; capability { graceful-restart 120; }", "graceful-restart-on"),
+        ("hold-time 9;", "hold-time 9; capability { graceful-restart; }", "graceful-restart-on"),
+        ("ipv4 unicast;", "ipv4 multicast;", "exabgp-family-missing"),
+    ],
+)
+def test_a_fault_of_the_file(old: str, new: str, code: str) -> None:
+    assert old in CONF
+    assert set(of_file(CONF.replace(old, new))) == {code}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("processes [ exavrrp ];", "processes-match [ ^exa ];"),
+        ("processes [ exavrrp ];", "processes [ other exavrrp ];"),
+        ("processes [ exavrrp ];", "processes exavrrp;"),
+        ("run /opt/exavrrp/bin/exavrrp run", "run /opt/wrapper"),
+        ("hold-time 9;", "hold-time 9; capability { graceful-restart disable; }"),
+        ("family { ipv6 unicast; }", "family { all; }"),
+        ("family { ipv4 unicast; ipv6 unicast; }", ""),
+        ("inherit router; family { ipv6", "inherit router; hold-time 3; family { ipv6"),
+    ],
+)
+def test_what_is_none(old: str, new: str) -> None:
+    assert old in CONF
+    assert of_file(CONF.replace(old, new)) == []
+
+
+def test_a_hold_time_matters_where_a_router_has_no_takeover() -> None:
+    assert of_file(CONF.replace("hold-time 9;", ""), rivals=()) == []
+
+
+class Proc:
+    """A /proc in which process 7 is an agent, and 3 its parent."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "3").mkdir()
+        (directory / "7" / "fd").mkdir(parents=True)
+        self.file = directory / "exabgp.conf"
+        self.file.write_text(CONF)
+        (directory / "3" / "cwd").symlink_to(directory)
+        self.write("7/cmdline", "/opt/python\0/bin/exavrrp\0run\0")
+        self.write("7/stat", "7 (exavrrp) run) S 3 7 7")
+        self.write("3/cmdline", "/opt/python\0/opt/bin/exabgp\0--debug\0exabgp.conf\0missing.conf\0")
+        self.limit(1024)
+        self.write("7/status", "Name:\texavrrp\nVmLck:\t       0 kB\n")
+
+    def write(self, name: str, text: str) -> None:
+        (self.directory / name).write_text(text)
+
+    def limit(self, files: object) -> None:
+        self.write("7/limits", f"Limit Soft Limit Hard Limit Units\nMax open files            {files}  4096  files\n")
+
+    def codes(self, configuration: Configuration) -> list[str]:
+        found = [
+            *speakerfile.examined(7, configuration, self.directory),
+            *speakerfile.rights(7, configuration, self.directory),
+        ]
+        return [finding.code for finding in found]
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Proc:
+    return Proc(tmp_path)
+
+
+def settings(write: Write, *agent: str) -> Configuration:
+    """Of a node whose router announces, and has no takeover."""
+    lines = ["[agent]", 'sources = ["2001:db8:ff::11"]', 'peers = ["2001:db8:ff::12"]', *agent]
+    router_ = ["[virtual_router.web]", "vrid = 7", 'addresses = ["2001:db8:53::1/128"]']
+    return load(write("\n".join([*lines, *router_, "[virtual_router.web.bgp]", "med = 5"])))
+
+
+def test_the_file_is_that_of_the_exabgp_that_has_started_the_agent(proc: Proc, write: Write) -> None:
+    configuration = settings(write)
+    assert proc.codes(configuration) == []
+    proc.file.write_text(CONF.replace("hold-time 9;", ""))
+    assert proc.codes(configuration) == ["hold-time-long"] * 2
+    for name, text in (("3/cmdline", "/sbin/init\0exabgp.conf\0"), ("7/cmdline", "/bin/sleep\0"), ("7/stat", "x")):
+        before = (proc.directory / name).read_text()
+        proc.write(name, text)
+        assert proc.codes(configuration) == []
+        proc.write(name, before)
+    proc.file.write_text("no file of ExaBGP's")
+    assert proc.codes(configuration) == []
+
+
+def test_what_the_agent_may_not_do(proc: Proc, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getscheduler", lambda _: os.SCHED_OTHER)
+    proc.limit(63)
+    assert proc.codes(settings(write)) == ["descriptors-few"]
+    proc.limit("unlimited")
+    wanting = settings(write, 'scheduling = "realtime"', "lock_memory = true")
+    assert proc.codes(wanting) == ["realtime-denied", "memory-lock-denied"]
+    monkeypatch.setattr("os.sched_getscheduler", lambda _: os.SCHED_RR | speakerfile.RESET)
+    proc.write("7/status", "VmLck:\t    90 kB\n")
+    assert proc.codes(wanting) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [("4.2.20", True), ("3.4.19", True), ("4.2.21", False), ("5.0.8", False), ("6.0.0-rc1", False), ("main", False)],
+)
+def test_an_exabgp_that_is_too_old(host: Host, version: str, found: bool) -> None:
+    view = replace(served().node.view(), exabgp=ExaBGPView(version=version))
+    assert host.codes(view) == ["exabgp-unsupported"] * found

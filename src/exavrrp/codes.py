@@ -348,6 +348,38 @@ CODES = {
     "firewall-drops-adverts": Code(
         "A rule of nftables drops VRRP (IP protocol 112).", "Accept protocol 112 from the peers before that rule."
     ),
+    "exabgp-process-missing": Code(
+        "ExaBGP's file has no process stanza (any more): with its next reload ExaBGP ends the agent.",
+        "Write the stanza `process` as in exabgp/stanza.conf.",
+    ),
+    "exabgp-encoder": Code(
+        "The process stanza of the agent has no `encoder json`, so states of sessions come as text, which is not read.",
+        "Write `encoder json;` in the stanza, and restart ExaBGP.",
+    ),
+    "exabgp-changes-untold": Code(
+        "A neighbor's `api` has no `neighbor-changes`: the agent is not told when its session comes and goes.",
+        "Write `neighbor-changes;` in its `api`, and reload ExaBGP (SIGUSR1).",
+    ),
+    "exabgp-family-missing": Code(
+        "No neighbor carries the address family of a virtual router: its routes cannot be announced.",
+        "Add the family to the `family` block of the neighbors (`ipv6 unicast;`), and reload ExaBGP (SIGUSR1).",
+    ),
+    "exabgp-unsupported": Code(
+        "This version of ExaBGP was never tested with exavrrp.", "Install ExaBGP 4.2.21 or later, or 5.0."
+    ),
+    "hold-time-long": Code(
+        "Routers keep the route of a node that dies with its links up for the hold time of its session, and nothing "
+        "makes the route of its successor better.",
+        "Set `takeover` in the bgp table of the virtual routers, or `hold-time` to 10 or less in exabgp.conf.",
+    ),
+    "graceful-restart-on": Code(
+        "With graceful restart routers keep the routes of a node whose sessions have ended, and send to a dead node.",
+        "Remove `graceful-restart` from the neighbor in exabgp.conf, and reload ExaBGP (SIGUSR1).",
+    ),
+    "descriptors-few": Code(
+        "The agent may open too few files for its checks and for commands beside its sockets.",
+        "Set LimitNOFILE=1024 or more in ExaBGP's unit, and restart ExaBGP.",
+    ),
     "clock-unsynchronized": Code(
         "The kernel's clock is not synchronized, and authentication depends on it.", "Run NTP (chrony, timesyncd)."
     ),

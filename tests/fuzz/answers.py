@@ -4,11 +4,13 @@ import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from ipaddress import ip_address
+from pathlib import Path
 
 from exavrrp import control
+from exavrrp.codes import CODES
 from exavrrp.config import KeyFile, notation
 from exavrrp.config.kinds import Http
-from exavrrp.system import examination, keys, netlink
+from exavrrp.system import examination, keys, netlink, speakerfile
 from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses
 from exavrrp.system.checks import kernel, programs, web
 from exavrrp.system.paths import group_members, read_next_hop, read_route
@@ -136,6 +138,18 @@ def ruleset(data: bytes) -> None:
         assert "protocol 112" in rule
 
 
+def exabgp_file(data: bytes) -> None:
+    """ExaBGP's configuration."""
+    for finding in speakerfile.judged("x", data.decode("utf-8", "replace"), (4, 6), ("web",)):
+        assert finding.code in CODES
+
+
+def _exabgp_files() -> list[bytes]:
+    directory = Path(__file__).resolve().parents[2] / "exabgp"
+    bad = b"template { neighbor t { hold-time x; api { processes-match [ ^e ]; } } } neighbor a { inherit [ t u ]; "
+    return [*(file.read_bytes() for file in sorted(directory.glob("exabgp-*.conf"))), bad]
+
+
 def _rulesets() -> list[bytes]:
     match = b'{"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": %s}}'
     rule = b'{"nftables": [{"metainfo": {}}, {"rule": {"table": "t", "chain": "c", "expr": [%s, {"drop": null}]}}]}'
@@ -148,4 +162,5 @@ READERS: Mapping[str, Reader] = {
     "told": Reader(told, _texts, longest=128),
     "rtnetlink": Reader(rtnetlink, _netlink_messages, longest=512),
     "ruleset": Reader(ruleset, _rulesets),
+    "exabgp-file": Reader(exabgp_file, _exabgp_files),
 }

@@ -14,7 +14,7 @@ from exavrrp.codes import CODES
 from exavrrp.config import ConfigError, Configuration, load
 from exavrrp.control import Misunderstood, Status, StatusAnswer, answer
 from exavrrp.findings import Finding, compared, findings
-from exavrrp.system import keys, preflight
+from exavrrp.system import keys, preflight, speakerfile
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.checks import preflight_error
 from exavrrp.system.client import Unanswered, ask
@@ -71,6 +71,9 @@ def _all(path: Path, others: dict[str, StatusAnswer]) -> Iterator[Finding]:
         return
     yield from findings(view)
     yield from examined(view)
+    if configuration is not None:
+        yield from speakerfile.examined(view.process, configuration)
+        yield from speakerfile.rights(view.process, configuration)
     yield from compared(view, others)
 
 

@@ -5,6 +5,7 @@ Everything is only read: sysctl values, links, nftables, the kernel's clock. Wha
 
 import ctypes
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -26,6 +27,9 @@ FIXED, ADDRESS, TRAILER = 8, {4: 4, 6: 16}, 32
 """Bytes of an advert (RFC 9568 §5.1): without addresses, of each address, and at most of a signature."""
 
 HEADER = {4: 20, 6: 40}
+
+OLDEST = (4, 2, 21)
+"""The version of ExaBGP that Debian 12 has, and the oldest that is tested."""
 
 UNSYNCHRONIZED = 5
 """TIME_ERROR, the state of a clock that is not synchronized (adjtimex(2))."""
@@ -52,10 +56,18 @@ def examined(
     if any(router.family == 6 for router in view.routers) and _number(sysctl / "ipv6/conf/lo/disable_ipv6") == 1:
         found.append(Finding("ipv6-disabled", "", "net.ipv6.conf.lo.disable_ipv6 is 1: no address can be bound"))
     found += [Finding("firewall-drops-adverts", "", f"nftables: {rule}") for rule in drops((ruleset or _nft)())]
+    version = None if view.exabgp is None else view.exabgp.version
+    if version is not None and re.match(r"\d+\.\d+\.\d+", version) and _numbers(version) < OLDEST:
+        text = f"ExaBGP {version} is older than {'.'.join(map(str, OLDEST))}"
+        found.append(Finding("exabgp-unsupported", "", text))
     signed = any(peer.signed for router in view.routers for peer in router.peers)
     if signed and (clock or clock_state)() == UNSYNCHRONIZED:
         found.append(Finding("clock-unsynchronized", "", "the kernel's clock is not synchronized"))
     return found
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])
 
 
 def _uplinks(router: RouterView) -> Iterator[str]:
