@@ -107,7 +107,7 @@ GROUP = {"exavrrp", "exavrrp.cli"}
 ASKING = GROUP | {
     *("exavrrp.cli.asking", "exavrrp.cli.options", "exavrrp.cli.output"),
     *("exavrrp.config", "exavrrp.config.directory", "exavrrp.config.opening", "exavrrp.config.diagnosis"),
-    *("exavrrp.config.files", "exavrrp.config.places"),
+    *("exavrrp.config.files", "exavrrp.config.places", "exavrrp.config.toml"),
     *("exavrrp.config.schema", "exavrrp.config.notation", "exavrrp.neighbors", "exavrrp.vrrp", "exavrrp.vrrp.packet"),
     *("exavrrp.control", "exavrrp.chronicle", "exavrrp.view", "exavrrp.system", "exavrrp.system.client"),
 }

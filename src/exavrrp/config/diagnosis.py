@@ -21,6 +21,7 @@ import msgspec
 
 from exavrrp.config import notation
 from exavrrp.config.places import Keys, places
+from exavrrp.config.toml import quoted
 
 MOST_PROBLEMS = 1000
 """Mistakes that are collected. A script may make one in each of 255 virtual routers; with more, it is another file."""
@@ -77,12 +78,6 @@ def shown(value: object) -> str:
         case _:
             text = str(value)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
-
-
-def quoted(text: str) -> str:
-    """``text`` as a TOML basic string, everything not printable escaped."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return '"' + "".join(letter if letter.isprintable() else f"\\U{ord(letter):08X}" for letter in escaped) + '"'
 
 
 def dotted(keys: Keys) -> str:

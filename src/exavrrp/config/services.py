@@ -13,8 +13,9 @@ from copy import deepcopy
 from typing import Any
 
 from exavrrp.config import notation, schema
-from exavrrp.config.diagnosis import Document, dotted, quoted
+from exavrrp.config.diagnosis import Document, dotted
 from exavrrp.config.places import Keys
+from exavrrp.config.toml import quoted
 
 SUFFIXES = {6: "-ipv6", 4: "-ipv4"}
 """Of the names of the two."""

@@ -5,8 +5,8 @@ from dataclasses import fields
 from typing import Any
 
 from exavrrp.config import schema
-from exavrrp.config.diagnosis import quoted
 from exavrrp.config.settings import Authentication, Check, Configuration, Credential, Inline, KeyFile
+from exavrrp.config.toml import quoted, toml
 from exavrrp.routes import Attributes
 from exavrrp.takeover import RoutePolicy
 from exavrrp.vrrp.packet import unscoped
@@ -18,21 +18,21 @@ def effective(configuration: Configuration) -> str:
     Only what has no value is missing (such as max_hops when every hop limit is accepted), and secrets.
     """
     tables = [_table("agent", configuration.agent)]
-    tables[0] += "" if configuration.agent.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
+    tables[0] += "" if configuration.agent.authentication else f"authentication = {toml(schema.UNAUTHENTICATED)}\n"
     for router in configuration.routers:
         header = f"virtual_router.{_key(router.name)}"
         without = ("name", "virtual_addresses", "announce", "standby", "route_policy", "stale_for", "source")
         medium = router.medium
         tables.append(_table(header, router, without if medium is None else (*without, "interfaces")))
-        tables[-1] += "" if medium is None else f"interface = {_toml(medium.interface)}\n"
-        tables[-1] += "" if router.source is None else f"source = {_toml(unscoped(router.source))}\n"
-        tables[-1] += f"addresses = {_toml(router.listed)}\nunlisted_addresses = {_toml(router.unlisted)}\n"
-        tables[-1] += f"bind = {_toml(bool(router.on_lo))}\nannounce = {_toml(bool(router.announce))}\n"
+        tables[-1] += "" if medium is None else f"interface = {toml(medium.interface)}\n"
+        tables[-1] += "" if router.source is None else f"source = {toml(unscoped(router.source))}\n"
+        tables[-1] += f"addresses = {toml(router.listed)}\nunlisted_addresses = {toml(router.unlisted)}\n"
+        tables[-1] += f"bind = {toml(bool(router.on_lo))}\nannounce = {toml(bool(router.announce))}\n"
         if router.family == 6 and router.on_lo:
             preferred = router.virtual_addresses[0].preferred
-            tables[-1] += f"preferred_lifetime = {_toml('forever' if preferred else 0)}\n"
-        tables[-1] += f"standby = {_toml('announce' if router.standby else 'withdraw')}\n"
-        tables[-1] += "" if router.authentication else f"authentication = {_toml(schema.UNAUTHENTICATED)}\n"
+            tables[-1] += f"preferred_lifetime = {toml('forever' if preferred else 0)}\n"
+        tables[-1] += f"standby = {toml('announce' if router.standby else 'withdraw')}\n"
+        tables[-1] += "" if router.authentication else f"authentication = {toml(schema.UNAUTHENTICATED)}\n"
         if router.source is None:
             tables[-1] += f"# source: found at start, the only global IPv{router.family} address on lo that is no VIP\n"
         if router.announce:
@@ -46,7 +46,7 @@ def effective(configuration: Configuration) -> str:
 
 def merged(tables: Mapping[str, object]) -> str:
     """The content of several files as one exavrrp.toml, secrets included; for programs."""
-    return "".join(f"{quoted(name)} = {_toml(content)}\n" for name, content in tables.items())
+    return "".join(f"{quoted(name)} = {toml(content)}\n" for name, content in tables.items())
 
 
 def _attributes(policy: RoutePolicy, *, standby: bool) -> dict[str, dict[str, object]]:
@@ -77,9 +77,9 @@ def _authentication_table(authentication: Authentication) -> str:
     for key in authentication.keys:
         match key.place:
             case KeyFile(path):
-                lines.append(f"keys.{key.id} = {{ file = {_toml(path)} }}")
+                lines.append(f"keys.{key.id} = {{ file = {toml(path)} }}")
             case Credential(name):
-                lines.append(f"keys.{key.id} = {{ credential = {_toml(name)} }}")
+                lines.append(f"keys.{key.id} = {{ credential = {toml(name)} }}")
             case Inline():
                 lines.append(f'# keys.{key.id} = {{ hex = "…" }}: not shown')
     window = [] if authentication.window else ["# window: three intervals of each virtual router, and at least 5 s"]
@@ -94,23 +94,9 @@ def _table(header: str, settings: Any, without: Collection[str] = ()) -> str:
 
 
 def _written(header: str, values: Mapping[str, object]) -> str:
-    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if value is not None]
+    lines = [f"{key} = {toml(value)}" for key, value in values.items() if value is not None]
     return "\n".join((f"[{header}]", *lines, ""))
 
 
 def _key(name: str) -> str:
     return quoted(name) if "." in name else name
-
-
-def _toml(value: object) -> str:
-    match value:
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return repr(value)
-        case tuple() | list():
-            return f"[{', '.join(map(_toml, value))}]"
-        case dict():
-            return f"{{ {', '.join(f'{quoted(name)} = {_toml(element)}' for name, element in value.items())} }}"
-        case _:
-            return quoted(str(value))

@@ -8,7 +8,8 @@ import msgspec
 
 from exavrrp.config import schema
 from exavrrp.config.advice import is_known, nearest
-from exavrrp.config.diagnosis import Document, dotted, quoted, shown
+from exavrrp.config.diagnosis import Document, dotted, shown
+from exavrrp.config.toml import quoted
 
 Table = TypeVar("Table", bound=msgspec.Struct)
 
