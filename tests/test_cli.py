@@ -197,6 +197,106 @@ def test_each_command_of_the_list_is_there(name: str) -> None:
     assert told.stdout.startswith(f"Usage: main {name} ")
 
 
+# import
+
+LAN = """\
+vrrp_instance web {
+    interface eth0
+    virtual_router_id 7
+    include addresses-{4,6}.conf
+    authentication {
+        auth_type PASS
+        auth_pass s3cret
+    }
+    @node2 priority 150
+    virtual_ipaddress { 192.0.2.53/32 dev lo }
+}
+"""
+FILES = {"exavrrp.toml", "exabgp-stanza.conf", "import-report.txt"}
+
+
+@pytest.fixture(name="lan")
+def _lan(tmp_path: Path) -> Path:
+    """A keepalived.conf that says nothing about its source, with a file that it includes."""
+    path = tmp_path / "keepalived.conf"
+    path.write_text(LAN)
+    (tmp_path / "addresses-4.conf").write_text("nopreempt\n")
+    (tmp_path / "addresses-6.conf").mkdir()
+    return path
+
+
+def test_import_prints_all_without_secrets_and_says_what_is_missing(lan: Path) -> None:
+    told = call("import", lan)
+    assert (told.exit_code, told.stderr) == (3, "")
+    assert [line[2:] for line in told.stdout.splitlines() if line[2:] in FILES] == [
+        "exavrrp.toml",
+        "exabgp-stanza.conf",
+        "import-report.txt",
+    ]
+    assert "exavrrp.toml: virtual_router.web.source: this node's IPv4 address on eth0 (or give --source)" in told.stdout
+    assert f"{lan.parent}/addresses-4.conf:1: nopreempt -> preempt = false" in told.stdout
+    assert f"{lan}:9: @node2 priority 150 -> is for other nodes" in told.stdout
+    assert "s3cret" not in told.stdout
+
+
+def test_import_writes_what_check_accepts_and_overwrites_nothing_unasked(lan: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "made"
+    options = ["--id", "node2", "--source", "eth0=192.0.2.11", "--neighbor", "192.0.2.1/65000", "-o", directory]
+    told = call("import", lan, *options)
+    assert told.exit_code == 0, told.output
+    assert {path.name for path in directory.iterdir()} == FILES
+    made = directory / "exavrrp.toml"
+    assert (made.stat().st_mode & 0o777, "priority = 150" in made.read_text()) == (0o600, True)
+    assert 'plain_password = "s3cret"' in made.read_text()
+    assert (directory / "import-report.txt").read_text() == told.stdout
+    assert "neighbor 192.0.2.1 {" in (directory / "exabgp-stanza.conf").read_text()
+    [warning] = call("check", "--elsewhere", made).stderr.splitlines()
+    assert "version" in warning
+
+    made.unlink()
+    again = call("import", lan, *options)
+    assert again.exit_code == 1
+    assert [line.split()[1] for line in again.stderr.splitlines()] == [
+        str(directory / name) for name in ("exabgp-stanza.conf", "import-report.txt")
+    ]
+    assert not made.exists()
+    assert call("import", lan, *options, "--overwrite").exit_code == 0
+    assert made.exists()
+
+
+def test_import_tells_all_mistakes_and_writes_nothing(lan: Path, tmp_path: Path) -> None:
+    lan.write_text(LAN.replace("router_id 7", "router_id 0").replace("192.0.2.53/32", "x"))
+    told = call("import", lan, "-o", tmp_path / "made")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert [line.partition(": ")[2].partition(": ")[0] for line in told.stderr.splitlines()] == [f"{lan}:10"]
+    lan.write_text(LAN.replace("router_id 7", "router_id 0"))
+    assert f"{lan}:3: virtual_router_id holds" in call("import", lan).stderr
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["nowhere.conf"], 1, "nowhere.conf: cannot be read: No such file or directory"),
+        (["--source", "eth0"], 2, '"eth0" cannot be read'),
+        (["--neighbor", "192.0.2.1"], 2, '"192.0.2.1" cannot be read'),
+        (["--neighbor", "192.0.2.1/0"], 2, '"192.0.2.1/0" cannot be read'),
+    ],
+)
+def test_import_of_nothing(arguments: list[str], status: int, said: str) -> None:
+    told = call("import", *arguments)
+    assert told.exit_code == status
+    assert said in told.stderr
+
+
+def test_import_says_which_file_cannot_be_read_or_written_to(lan: Path, tmp_path: Path) -> None:
+    (tmp_path / "addresses-6.conf").rmdir()
+    (tmp_path / "addresses-6.conf").symlink_to("addresses-6.conf")
+    assert "addresses-6.conf cannot be read: " in call("import", lan).stdout
+    told = call("import", lan, "-o", tmp_path / "no" / "such")
+    assert (told.exit_code, "cannot be written to" in told.stderr) == (1, True)
+
+
 # check
 
 

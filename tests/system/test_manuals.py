@@ -1,4 +1,7 @@
-"""The manuals of keepalived and ExaBGP's health check: each keyword is a key of ours, or has an advice."""
+"""The manuals of keepalived and ExaBGP's health check: each keyword is a key of ours, or has an advice.
+
+And ``exavrrp import`` knows each one of keepalived.
+"""
 
 import gzip
 import re
@@ -10,6 +13,9 @@ import pytest
 
 from exavrrp.config.advice import KINDS
 from exavrrp.config.foreign import FOREIGN, HEALTHCHECK, KEEPALIVED
+from exavrrp.keepalived.nearest import UNKNOWN
+from exavrrp.keepalived.reading import Source, Unreadable, read
+from exavrrp.keepalived.translating import translated
 from tests.system.conftest import Need
 
 pytestmark = pytest.mark.system
@@ -53,6 +59,61 @@ def test_every_keyword_of_keepalived_has_its_counterpart_or_a_reason_why_there_i
     assert len(found) > 300
     assert {"nopreempt", "track_interface", "ssl_get", "fork_delay", "vrrp_garp_master_delay", "payload"} <= found
     assert found - OURS - KEEPALIVED.keys() == set()
+
+
+ELSEWHERE = {"interfaces", "max_hops"}
+"""Keywords of blocks of which nothing is imported (garp_group, bfd_instance), and keys of ours."""
+
+SAMPLE = """
+{outside}
+global_defs {{ {everywhere} }}
+vrrp_script x {{
+    script /bin/x
+    {check}
+}}
+vrrp_track_process x {{
+    process x
+    {check}
+}}
+track_file x {{
+    file /x
+    {check}
+}}
+vrrp_sync_group g {{
+    group {{ a }}
+    {everywhere}
+}}
+vrrp_instance a {{
+    virtual_router_id 7
+    interface eth0
+    virtual_ipaddress {{ 192.0.2.53 }}
+    track_script {{ x }}
+    track_process {{ x }}
+    track_file {{ x weight 0 }}
+    {everywhere}
+}}
+"""
+"""A keyword in each place where one may stand."""
+
+
+def told_of(word: str) -> set[str]:
+    """What the importer says of a keyword at each place; "refused" where it needs a value that it has not."""
+    found = set()
+    for place in ("outside", "check", "everywhere"):
+        text = SAMPLE.format(**{"outside": "", "check": "", "everywhere": "", place: f"{word} 1"})
+        try:
+            made = translated(read(Source("k", "/", text.encode()), lambda *_: [], "a", "a"), {})
+        except Unreadable:
+            found.add("refused")
+        else:
+            found |= {one.remark for one in made.entries if one.text.split()[0] == word}
+    return found
+
+
+def test_every_keyword_of_keepalived_is_known_to_import(manual: str) -> None:
+    unknown = {word for word in set(keywords(manual)) - PROSE if not told_of(word) - {UNKNOWN}}
+    assert unknown == ELSEWHERE
+    assert told_of("nonsense") == {UNKNOWN}
 
 
 @pytest.mark.parametrize("major", [4, 5])

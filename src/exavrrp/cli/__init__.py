@@ -8,6 +8,7 @@ yes and 1 for no.
 """
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING
 
 import click
@@ -36,6 +37,7 @@ COMMANDS = {
     "events": "Show what has happened.",
     "explain": "Say what a code means, and what to do.",
     "exporter": "Serve metrics for Prometheus, and a page for browsers.",
+    "import": "Make a configuration of a keepalived.conf, and report each line.",
     "reload": "Put a changed configuration in force, touching only what it changes.",
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
@@ -45,7 +47,8 @@ COMMANDS = {
     "watch": "Show all of it on a terminal, live.",
     "why": "Say why a virtual router is in its state, and what would move it.",
 }
-"""Each command, which is ``command`` in the module of its name, and what the list of all says about it."""
+"""Each command, which is ``command`` in the module of its name (``import_``: Python has that word), and what the list
+of all says about it."""
 
 
 class Commands(click.Group):
@@ -59,7 +62,8 @@ class Commands(click.Group):
         """The command of this name, if there is one."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"exavrrp.cli.{cmd_name}").command
+        module = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command: click.Command = import_module(f"exavrrp.cli.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 — click calls it so

@@ -1,0 +1,150 @@
+"""What has become of each directive: every one stands in exactly one of three lists, with its file and line."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from exavrrp.keepalived.reading import Directive, Fault, Place
+
+
+class Outcome(Enum):
+    """The lists, in their order; the value is the heading."""
+
+    TAKEN = "Taken over"
+    CHANGED = "Taken over differently"
+    LEFT = "Not taken over"
+
+
+Verdict = tuple[Outcome, str]
+"""What becomes of a directive, and what is said of it."""
+
+
+def same(remark: str) -> Verdict:
+    """It says the same here."""
+    return Outcome.TAKEN, remark
+
+
+def other(remark: str) -> Verdict:
+    """It says something else here."""
+    return Outcome.CHANGED, remark
+
+
+def nothing(remark: str) -> Verdict:
+    """It is not there."""
+    return Outcome.LEFT, remark
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the report."""
+
+    place: Place
+    text: str
+    """of the directive, secrets hidden"""
+    outcome: Outcome
+    remark: str
+    """what it is now; why it is different, and what to check; why it is not there, and what is nearest"""
+
+
+SECRETS = {"auth_pass": 1, "key": 2, "password": 1}
+"""Keywords with a secret, and the word that it is; what follows is hidden, too."""
+
+SHOWN = 100
+"""Characters of a directive in the report."""
+
+
+def shown(words: tuple[str, ...]) -> str:
+    """A directive in one printable line, without its secret."""
+    secret = SECRETS.get(words[0])
+    if secret is not None and len(words) > secret and not words[secret].startswith("file:"):
+        words = (*words[:secret], "…")
+    return printable(" ".join(words))
+
+
+def printable(text: str) -> str:
+    """``text`` as it may stand in a report: one line of bounded length."""
+    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    return text if len(text) <= SHOWN else text[:SHOWN] + "…"
+
+
+class Ledger:
+    """Outcomes, and what is wrong."""
+
+    def __init__(self) -> None:
+        self.faults: list[Fault] = []
+        self.entries: list[Entry] = []
+        self._noted: set[Directive] = set()
+
+    def knows(self, directive: Directive) -> bool:
+        """Whether it has its entry."""
+        return directive in self._noted
+
+    def note(self, directive: Directive, verdict: Verdict) -> None:
+        """The one entry of ``directive``; one with a mistake has it already."""
+        assert directive not in self._noted or self.faults, directive.words
+        if directive not in self._noted:
+            self._noted.add(directive)
+            self.entries.append(Entry(directive.place, shown(directive.words), *verdict))
+
+    def left(self, directive: Directive, remark: str) -> None:
+        """It is not there, nor is anything within it that has no entry yet."""
+        self.note(directive, nothing(remark))
+        self.rest(directive.children, f"is within {printable(directive.name)} of {directive.place}")
+
+    def rest(self, directives: Iterable[Directive], remark: str) -> None:
+        """Nothing of these that has no entry yet is there."""
+        for each in directives:
+            for one in each.all():
+                if one not in self._noted:
+                    self.note(one, nothing(remark))
+
+    def fault(self, directive: Directive, message: str) -> None:
+        """``directive`` has a mistake, without which there is nothing to import; also its entry."""
+        self.faults.append(Fault(directive.place, f"{shown(directive.words[:1])} {message}"))
+        if directive not in self._noted:
+            self.left(directive, message)
+
+
+def overridden(directives: Iterable[Directive], several: Collection[str]) -> dict[Directive, Directive]:
+    """Those that stand again further down, where keepalived takes the last: (each → that one).
+
+    ``several``: keywords that may be there more than once.
+    """
+    last: dict[str, Directive] = {}
+    found: dict[Directive, Directive] = {}
+    for one in directives:
+        if one.name not in several:
+            if one.name in last:
+                found[last[one.name]] = one
+            last[one.name] = one
+    return found
+
+
+# Values
+
+
+def number(ledger: Ledger, directive: Directive, least: float, most: float) -> float | None:
+    """The one number of ``directive``; None after a mistake, which is noted. It has no entry otherwise."""
+    text = " ".join(directive.arguments)
+    try:
+        found = float(text) if len(text) <= 20 and "_" not in text else None
+    except ValueError:
+        found = None
+    if found is None or not least <= found <= most:
+        ledger.fault(directive, f'holds "{printable(text)}"; write a number from {least:g} to {most:g}')
+        return None
+    return found
+
+
+def whole(ledger: Ledger, directive: Directive, least: int, most: int) -> int | None:
+    """The one whole number, likewise."""
+    found = number(ledger, directive, least, most)
+    if found is not None and found != int(found):
+        ledger.fault(directive, f"holds {found:g}; write a whole number")
+        return None
+    return None if found is None else int(found)
+
+
+def says_yes(directive: Directive) -> bool:
+    """The value of a ``<BOOL>``, which may be left out."""
+    return directive.words[1:2] in ((), ("on",), ("true",), ("yes",))
