@@ -10,6 +10,7 @@ Signed adverts have a time stamp. So this is where a wrong clock is detected, of
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.ports import Arrival, LimitedLog, Medium, Severity
@@ -93,7 +94,7 @@ class _Source:
         self.known[datagram.payload] = datagram, advertisement
         return advertisement
 
-    def decode(self, datagram: Datagram, guard: Guard = OPEN, realtime: float = 0.0) -> Advertisement:
+    def decode(self, datagram: Datagram, guard: Guard[Any] = OPEN, realtime: float = 0.0) -> Advertisement:
         """The advert of a datagram, of the version that its router speaks. Raises Malformed."""
         terms = self.version2.get(int.from_bytes(datagram.payload[1:2], "big"))
         if terms is not None:

@@ -91,6 +91,8 @@ class PeerView(Struct, frozen=True, kw_only=True):
     """copies that were accepted because of their trailer; None: nothing of it was verified, or authentication is off"""
     unsigned: int | None = None
     """copies that were accepted without one"""
+    key: int | None = None
+    """the id of the key that signed the last of them; None: nobody signed it, or nothing is known"""
     skew: float | None = None
     """whole seconds that its clock is ahead of ours"""
     sent: dict[str, int] = {}

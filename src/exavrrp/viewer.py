@@ -377,6 +377,7 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
         paths=tuple(_paths(router, address, heard, now, known=known, active=bool(active))),
         signed=None if sender is None else sender.signed,
         unsigned=None if sender is None else sender.unsigned,
+        key=None if sender is None else sender.key,
         skew=None if sender is None or not sender.signed else sender.skew,
         sent={interface: count for (peer, interface), count in router.adverts.copies.items() if peer == address},
         deaf=None if deaf is None else now - deaf.since,

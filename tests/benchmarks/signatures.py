@@ -64,7 +64,7 @@ class Case:
             trailer=lambda message: self.signer.trailer(message, self.now),
         )
 
-    def receive(self, payloads: list[bytes], guard: Guard) -> Callable[[], object]:
+    def receive(self, payloads: list[bytes], guard: Guard[Any]) -> Callable[[], object]:
         """Receives one after the other; a forged one is rejected."""
         waiting: Iterator[bytes] = iter(payloads)
 

@@ -164,7 +164,7 @@ def test_the_ipv6_checksum_covers_the_trailer() -> None:
 # Every reason, and their order
 
 
-def rejection(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN) -> Reason:
+def rejection(datagram: Datagram, expectation: Expectation, guard: Guard[Any] = OPEN) -> Reason:
     with pytest.raises(Malformed) as caught:
         decode(datagram, expectation, guard, NOW)
     assert str(caught.value) == f"{caught.value.reason}: {caught.value.detail}"

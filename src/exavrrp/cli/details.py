@@ -110,9 +110,9 @@ def _advertised(router: RouterView, peer: PeerView) -> str:
     parts = [f"{peer.address}, priority {peer.priority}"]
     if peer.interval is not None:
         parts.append(f"every {milliseconds(peer.interval)}")
-    if peer.signed:
-        parts.append(f"signed, clock {peer.skew or 0:+g} s")
-    elif peer.signed == 0:
+    if peer.key is not None:
+        parts.append(f"signed by key {peer.key}, clock {peer.skew or 0:+g} s")
+    elif peer.signed is not None:
         parts.append("not signed")
     same = peer.addresses is not None and set(peer.addresses) <= set(router.addresses)
     return f"{', '.join(parts)}; its addresses: {'the same as ours' if same else ', '.join(peer.addresses or ())}"

@@ -283,6 +283,8 @@ class Sender:
     """copies accepted with a trailer"""
     unsigned: int = 0
     """copies accepted without a trailer"""
+    key: int | None = None
+    """the id of the key that signed the last accepted copy; None: nobody signed it"""
     skew: int = 0
     """whole seconds by which its clock was ahead of ours in the last signed copy"""
     first: float | None = None
@@ -335,7 +337,7 @@ class Verifier:
         self._marks = marks
         self._authenticator = authenticator
 
-    def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Sequence | None:
+    def check(self, source: Address, message: bytes, rest: bytes, realtime: float) -> Trailer | None:
         """See ``packet.Guard``; ``message`` has a header at least."""
         policy = self.policies.get(message[1])
         if policy is None:
@@ -354,17 +356,18 @@ class Verifier:
         if not self._authenticator.verify(key, trailer, source, message):
             raise Malformed(Reason.AUTH_MAC, f"not made with our key {key.id} for this advert of {source}")
         self._sender(source, message[1]).refuse_replay(trailer.sequence, policy.window, realtime)
-        return trailer.sequence
+        return trailer
 
-    def accept(self, source: Address, message: bytes, number: int | None, realtime: float) -> None:
+    def accept(self, source: Address, message: bytes, trailer: Trailer | None, realtime: float) -> None:
         """See ``packet.Guard``."""
         if message[1] not in self.policies:
             return
         sender = self._sender(source, message[1])
-        if number is None:
+        sender.key = None if trailer is None else trailer.key
+        if trailer is None:
             sender.unsigned += 1
-        elif sender.accept(Sequence(number), realtime):
-            self._marks[sender.flow] = Sequence(number)
+        elif sender.accept(trailer.sequence, realtime):
+            self._marks[sender.flow] = trailer.sequence
 
     def _sender(self, source: Address, vrid: int) -> Sender:
         known = self.senders.get((source, vrid))

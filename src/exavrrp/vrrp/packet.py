@@ -21,7 +21,7 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 Address = IPv4Address | IPv6Address
 
@@ -175,17 +175,20 @@ def unscoped(address: Address) -> Address:
     return IPv6Address(address.packed) if address.version == 6 and address.scope_id is not None else address
 
 
-class Guard(Protocol):
-    """Verifies the authentication of adverts; ``auth.Verifier`` implements it."""
+T = TypeVar("T")
 
-    def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> int | None:
-        """The sequence number of an advert; None if it is neither signed nor has to be.
+
+class Guard(Protocol[T]):
+    """Verifies the authentication of adverts; ``auth.Verifier`` implements it. ``T``: what a valid trailer says."""
+
+    def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> T | None:
+        """The trailer of an advert; None if it is neither signed nor has to be.
 
         ``message`` ends with the addresses; ``rest`` follows it in the payload. Changes nothing. Raises ``Malformed``.
         """
 
-    def accept(self, source: Address, message: bytes, number: int | None, realtime: float, /) -> None:
-        """Record ``number`` as used: the advert has passed every other check, and a repeat of it is a replay."""
+    def accept(self, source: Address, message: bytes, trailer: T | None, realtime: float, /) -> None:
+        """Record ``trailer`` as used: the advert has passed every other check, and a repeat of it is a replay."""
 
 
 class _Open:
@@ -198,7 +201,7 @@ class _Open:
         pass
 
 
-OPEN: Guard = _Open()
+OPEN: Guard[Any] = _Open()
 """The guard of a receiver without authentication."""
 
 
@@ -233,7 +236,9 @@ def encode(
     return body[:CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[CHECKSUM_AT + 2 :] + rest
 
 
-def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, realtime: float = 0.0) -> Advertisement:
+def decode(
+    datagram: Datagram, expectation: Expectation, guard: Guard[Any] = OPEN, realtime: float = 0.0
+) -> Advertisement:
     """The advert in ``datagram``, checked as RFC 9568 §7.1 demands, in that order.
 
     ``guard`` verifies the trailer, with ``realtime`` as its clock (seconds since the epoch). It records the advert as
@@ -247,9 +252,9 @@ def decode(datagram: Datagram, expectation: Expectation, guard: Guard = OPEN, re
     if source not in expectation.vrids.get(vrid, _NOBODY):
         raise Malformed(Reason.UNKNOWN_VRID, f"VRID {vrid} is not configured with {source}")
     message = payload[:end]
-    number = guard.check(source, message, payload[end:], realtime)
+    trailer = guard.check(source, message, payload[end:], realtime)
     advertisement = _advertisement(datagram, header)
-    guard.accept(source, message, number, realtime)
+    guard.accept(source, message, trailer, realtime)
     return advertisement
 
 
