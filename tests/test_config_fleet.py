@@ -130,8 +130,8 @@ DIFFERENCES: list[tuple[tuple[str, str], list[str]]] = [
     (
         ("active_key = 1\nkeys = { 1", "active_key = 3\nkeys = { 3"),
         [
-            "5: agent.authentication: makes adverts that are rejected in node1.toml: they are signed with key 3; add",
-            "5: agent.authentication: rejects adverts in node1.toml: they are signed with key 1; add it on all",
+            "5: agent.authentication: makes adverts that are rejected in node1.toml: they are signed with key 3; a key",
+            "5: agent.authentication: rejects adverts in node1.toml: they are signed with key 1; a key",
         ],
     ),
 ]

@@ -9,7 +9,20 @@ import pytest
 from exavrrp.config import Agent, Check, Configuration, Inline, Place, VirtualRouter, load
 from exavrrp.plan import AGENT, CHECK, ROUTER, Plan, objections, plan
 from exavrrp.takeover import RoutePolicy
-from tests.ports import INTERVAL, OTHER, PEER, SOURCE, check, configuration, given_backup, router, table
+from exavrrp.vrrp import auth
+from tests.ports import (
+    INTERVAL,
+    OTHER,
+    PEER,
+    SOURCE,
+    check,
+    configuration,
+    given_active,
+    given_backup,
+    router,
+    table,
+)
+from tests.test_reception import Peer as SigningPeer
 from tests.test_roster import CONFIGURATIONS, FIRST, THIRD, called
 
 KEYS = {1: "11" * 32, 2: "22" * 32}
@@ -242,8 +255,7 @@ def test_what_moves_an_active_and_what_needs_another_process_is_refused() -> Non
         " --json has its process); ExaBGP starts it again, and it serves on"
     )
     assert move == (
-        "virtual_router.web: another router: vrid 1 -> 8: web is Active here; drain it first, or allow it"
-        " (--allow-move)"
+        "virtual_router.web: another router: vrid 1 -> 8: web is Active here; drain it first, or allow it (--allow-move)"
     )
 
 
@@ -284,10 +296,115 @@ def test_a_backup_is_warned_of_what_the_active_says_otherwise() -> None:
     assert rig.node.commands.disagreements(other) == [], "it is Active itself"
 
 
+def nodes(mode: str = "enforce", active: int = 1, keys: tuple[int, ...] = (1,), **secrets: str) -> tuple[str, ...]:
+    """A router whose adverts are signed; ``secrets``: ``key1`` in place of that of ``KEYS``."""
+    known = {number: secrets.get(f"key{number}", KEYS[number]) for number in keys}
+    written = ", ".join(f'{number} = {{ hex = "{secret}" }}' for number, secret in known.items())
+    settings = table("authentication.nodes", mode=mode, active_key=active)
+    return router(authentication="nodes"), f"{settings}keys = {{ {written} }}\n"
+
+
+STEPS = (
+    (router(),),
+    nodes("receive-only"),
+    nodes("permissive"),
+    nodes(),
+    nodes(keys=(1, 2)),
+    nodes(active=2, keys=(1, 2)),
+    nodes(active=2, keys=(2,)),
+)
+"""From unsigned adverts to another key, in the order in which all nodes take one step after the other."""
+
+
+@pytest.mark.parametrize("step", range(len(STEPS) - 1))
+def test_the_steps_of_a_roll_out_are_not_warned_of_in_either_direction(step: int) -> None:
+    for before, after in (STEPS[step : step + 2], STEPS[step : step + 2][::-1]):
+        assert given_active(*before).node.commands.disagreements(configuration(*after)) == []
+    again = configuration(*STEPS[step])
+    assert given_active(*STEPS[step]).node.commands.disagreements(again) == [], "no change"
+
+
+UNSIGNED = 'they are not signed; write mode = "permissive" on all nodes before any has "enforce"'
+SIGNED = 'they are signed; write mode = "receive-only" on all nodes before any has "permissive"'
+UNKNOWN = "they are signed with key {}; a key has to be on all nodes while it is the active_key of any"
+ANOTHER = "they are signed with another key 1; give the new key an id of its own, and add it on all nodes"
+OURS = "a peer that still has what is in force here rejects our adverts, and becomes Active besides us"
+THEIRS = "the adverts of {} are rejected here, and this node becomes Active besides it"
+STILL = "a peer that still has what is in force here"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "ours", "theirs"),
+    [
+        (STEPS[0], STEPS[3], SIGNED, UNSIGNED),
+        (STEPS[1], STEPS[3], None, UNSIGNED),
+        (STEPS[0], STEPS[2], SIGNED, None),
+        (STEPS[3], STEPS[0], UNSIGNED, SIGNED),
+        (STEPS[3], STEPS[5], UNKNOWN.format(2), None),
+        (STEPS[4], STEPS[6], None, UNKNOWN.format(1)),
+        (STEPS[3], nodes(key1="33" * 32), ANOTHER, ANOTHER),
+    ],
+)
+def test_an_authentication_that_peers_may_not_have_yet_is_warned_of(
+    before: tuple[str, ...], after: tuple[str, ...], ours: str | None, theirs: str | None
+) -> None:
+    """On an Active, which hears nobody."""
+    assert given_active(*before).node.commands.disagreements(configuration(*after)) == [
+        *([] if ours is None else [f"authentication: {OURS}: {ours} (web)"]),
+        *([] if theirs is None else [f"authentication: {THEIRS.format(STILL)}: {theirs} (web)"]),
+    ]
+
+
+def test_a_backup_is_warned_of_the_authentication_of_the_active_that_it_hears() -> None:
+    both = nodes("permissive", active=2, keys=(1, 2))
+    rig = given_backup(*both, heard=None)
+    first, second = (SigningPeer(rig, key=auth.Key(one, bytes.fromhex(KEYS[one]))) for one in (1, 2))
+    active, enforced = f"{PEER}, which is Active,", nodes(active=2, keys=(2,))
+    first.speaks()
+    assert rig.node.commands.disagreements(configuration(*enforced)) == [
+        f"authentication: {THEIRS.format(active)}: {UNKNOWN.format(1)} (web)"
+    ]
+    rig.after(0.5)
+    second.speaks()
+    assert rig.node.commands.disagreements(configuration(*enforced)) == []
+    rig.hear(250)
+    told = [f"authentication: {THEIRS.format(active)}: {UNSIGNED} (web)"]
+    assert rig.node.commands.disagreements(configuration(*enforced)) == told
+    rig.after(0.5)
+    second.speaks()
+    rig.node.commands.reconfigure(configuration(*enforced))
+    assert rig.node.commands.disagreements(configuration(*both)) == []
+
+
+def test_the_active_that_was_heard_before_there_was_any_authentication_does_not_sign() -> None:
+    rig = given_backup(router())
+    rig.node.commands.reconfigure(configuration(*nodes("permissive")))
+    active = f"{PEER}, which is Active,"
+    assert rig.node.commands.disagreements(configuration(*nodes())) == [
+        f"authentication: {THEIRS.format(active)}: {UNSIGNED} (web)"
+    ]
+
+
+def test_a_warning_of_authentication_names_all_routers_at_once() -> None:
+    rig = given_active(router(), router(2))
+    new = nodes()
+    found = rig.node.commands.disagreements(configuration(*new, router(2, authentication="nodes")))
+    assert [one.rpartition(" (")[2] for one in found] == ["web, web2)"] * 2
+
+
 def test_a_password_is_not_shown() -> None:
     (web,) = (one := configuration(router())).routers
     other = replace(one, routers=(replace(web, version=2, plain_password="secret"),))
     assert lines(plan(one, other)) == [
         "speaks virtual_router.web.version: 3 -> 2 (web)",
         "speaks virtual_router.web.plain_password: another one (web)",
+    ]
+
+
+def test_a_password_that_peers_may_not_have_yet_is_warned_of() -> None:
+    rig = given_active(router())
+    (web,) = (one := rig.node.configuration).routers
+    other = replace(one, routers=(replace(web, version=2, plain_password="secret"),))
+    assert rig.node.commands.disagreements(other) == [
+        f"authentication: {STILL} has another plain_password: it rejects our adverts, and we its ({web.name})"
     ]

@@ -1,16 +1,21 @@
 """What a node does for the requests of the control socket (``control.Service``): drains, reloads, views; pure."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 
 from exavrrp import ports
-from exavrrp.config import Configuration
+from exavrrp.config import Authentication, Configuration, rejection
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.elections import Elections
 from exavrrp.plan import Plan, plan
 from exavrrp.view import Outcome, View
 from exavrrp.virtual_router import VirtualRouter
+from exavrrp.vrrp.auth import Mode, Sender
 from exavrrp.vrrp.packet import Address
 from exavrrp.vrrp.router import Backup, Role
+
+STALE = "a peer that still has what is in force here"
+"""Who may not know yet what a reload brings: Backups are silent."""
 
 
 class Commands:
@@ -26,10 +31,11 @@ class Commands:
         events: Callable[[int], tuple[int, list[bytes]]],
         configuration: Callable[[], Configuration],
         reconfigure: Callable[[Configuration], None],
+        senders: Callable[[VirtualRouter], Mapping[Address, Sender]],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node; ``events``:
         ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure`` puts another one in its place
-        (``Node.reconfigure``)."""
+        (``Node.reconfigure``); ``senders``: ``Reception.senders``."""
         self.events = events
         self._routers = routers
         self._elections = elections
@@ -37,6 +43,7 @@ class Commands:
         self._handle = handle
         self._configuration = configuration
         self._reconfigure = reconfigure
+        self._senders = senders
 
     def names(self) -> list[str]:
         """Of the virtual routers, in the order of the configuration."""
@@ -72,10 +79,39 @@ class Commands:
         return frozenset(name for name, one in self._routers.items() if one.instance.router.role is Role.ACTIVE)
 
     def disagreements(self, new: Configuration) -> list[str]:
-        """What ``new`` says otherwise than the Active of a router that is Backup here, one sentence each."""
+        """What ``new`` says otherwise than others, one sentence each.
+
+        They are the Active, where a router is Backup here; and for authentication also whoever has still what is in
+        force here: a Backup is silent.
+        """
         there = {one.configuration.identity: one for one in self._routers.values()}
-        pairs = ((there[after.identity], after) for after in new.routers if after.identity in there)
-        return [told for router, after in pairs for told in _disagreements(router, after)]
+        pairs = [(there[after.identity], after) for after in new.routers if after.identity in there]
+        rejected: dict[str, list[str]] = {}
+        for router, after in pairs:
+            for told in self._rejections(router, after, new.authentication(after)):
+                rejected.setdefault(told, []).append(after.name)
+        return [
+            *(told for router, after in pairs for told in _disagreements(router, after)),
+            *(f"authentication: {told} ({', '.join(names)})" for told, names in rejected.items()),
+        ]
+
+    def _rejections(
+        self, router: VirtualRouter, new: RouterConfiguration, after: Authentication | None
+    ) -> Iterator[str]:
+        """Whose adverts are not accepted any more with ``after``: ours by the peers, or theirs by us."""
+        if new.plain_password != router.configuration.plain_password:
+            yield f"{STALE} has another plain_password: it rejects our adverts, and we its"
+        before = heard = self._configuration().authentication(router.configuration)
+        who, active = STALE, _followed(router)
+        if active is not None:
+            sender, who = self._senders(router).get(active), f"{active}, which is Active,"
+            heard = None
+            if before is not None and sender is not None and sender.key is not None:
+                heard = replace(before, mode=Mode.PERMISSIVE, active_key=sender.key)
+        if (reason := rejection(after, before)) is not None:
+            yield f"{STALE} rejects our adverts, and becomes Active besides us: {reason}"
+        if (reason := rejection(heard, after)) is not None:
+            yield f"the adverts of {who} are rejected here, and this node becomes Active besides it: {reason}"
 
     def addresses(self) -> frozenset[Address]:
         """All virtual addresses, also of routers that leave."""
@@ -91,12 +127,20 @@ class Commands:
         return self._view()
 
 
-def _disagreements(router: VirtualRouter, after: RouterConfiguration) -> Iterator[str]:
+def _followed(router: VirtualRouter) -> Address | None:
+    """The Active that it hears as a Backup; None: it is none, or hears nobody."""
     state = router.instance.router.state
     if not isinstance(state, Backup) or state.following not in router.instance.copies.peers:
+        return None
+    return state.following
+
+
+def _disagreements(router: VirtualRouter, after: RouterConfiguration) -> Iterator[str]:
+    following = _followed(router)
+    if following is None:
         return
-    said = router.instance.copies.peers[state.following].advertisement
-    key, active = f"virtual_router.{after.name}", f"{state.following}, which is Active,"
+    said = router.instance.copies.peers[following].advertisement
+    key, active = f"virtual_router.{after.name}", f"{following}, which is Active,"
     if set(said.addresses) != set(after.listed):
         lists = ", ".join(map(str, said.addresses))
         yield f"{key}.addresses: {active} lists {lists}; reload it, too, or correct the list"

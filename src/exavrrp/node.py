@@ -147,6 +147,7 @@ class Node:
             configuration=lambda: self.configuration,
             reconfigure=self.reconfigure,
             events=self.chronicle.after,
+            senders=self.reception.senders,
         )
         self.viewer = self._make_viewer()
 

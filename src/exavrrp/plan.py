@@ -367,10 +367,9 @@ def _policy(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Effec
 
 def _signs(configuration: Configuration, router: VirtualRouter) -> object:
     """What others notice of how it signs: the mode, and the key that signs."""
-    known = {one.name: one for one in configuration.authentications}
-    if router.authentication is None:
+    used = configuration.authentication(router)
+    if used is None:
         return None
-    used = known[router.authentication]
     return used.mode, next(key.secret for key in used.keys if key.id == used.active_key), used.active_key
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         KeyFile,
         Place,
         VirtualRouter,
+        rejection,
     )
     from exavrrp.config.writing import effective
 
@@ -54,6 +55,7 @@ __all__ = [
     "json_schema",
     "load",
     "node_names",
+    "rejection",
     "state_directory",
     "whole",
 ]

@@ -13,9 +13,8 @@ from pathlib import Path
 from exavrrp.config.diagnosis import ConfigError, Document, Problem, shown
 from exavrrp.config.loading import node_names, read
 from exavrrp.config.places import Keys
-from exavrrp.config.settings import Authentication, Configuration, VirtualRouter
+from exavrrp.config.settings import Configuration, VirtualRouter, rejection
 from exavrrp.config.tables.values import listed
-from exavrrp.vrrp.auth import Mode
 
 Wire = tuple[int, int]
 """What a virtual router is for its peers: number and family."""
@@ -205,30 +204,12 @@ def _team(view: View, router: VirtualRouter) -> frozenset[Wire]:
 
 def _unverified(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
     """Note whose adverts the other one would reject. The secrets themselves are not known here."""
-    mine, others = (_authentication(each, router) for each, router in ((view, ours), (other, theirs)))
+    mine, others = (each.configuration.authentication(router) for each, router in ((view, ours), (other, theirs)))
     own = _keys(ours, "authentication")
     place: Keys = own if own in view.document else ("agent", "authentication")
     for sender, receiver, told in (
         (mine, others, f"makes adverts that are rejected {other.where}"),
         (others, mine, f"rejects adverts {other.where}"),
     ):
-        if (reason := _rejection(sender, receiver)) is not None:
+        if (reason := rejection(sender, receiver)) is not None:
             view.document.problem(place, f"{told}: {reason}")
-
-
-def _authentication(view: View, router: VirtualRouter) -> Authentication | None:
-    return next((each for each in view.configuration.authentications if each.name == router.authentication), None)
-
-
-def _rejection(sender: Authentication | None, receiver: Authentication | None) -> str | None:
-    """Why ``receiver`` rejects the adverts of ``sender``, and what to write; None: it does not."""
-    if sender is None or sender.mode is Mode.RECEIVE_ONLY:
-        enforced = receiver is not None and receiver.mode is Mode.ENFORCE
-        return (
-            'they are not signed; write mode = "permissive" on all nodes before any has "enforce"' if enforced else None
-        )
-    if receiver is None:
-        return 'they are signed; write mode = "receive-only" on all nodes before any has "permissive"'
-    if sender.active_key not in {key.id for key in receiver.keys}:
-        return f"they are signed with key {sender.active_key}; add it on all nodes before it is the active_key of any"
-    return None

@@ -127,6 +127,26 @@ class Authentication:
         return auth.Policy(self.mode, self.window or window(interval), keys, self.active_key)
 
 
+def rejection(sender: Authentication | None, receiver: Authentication | None) -> str | None:
+    """Why ``receiver`` rejects the adverts of ``sender``, and what to write; None: it does not.
+
+    Secrets are compared where both are known.
+    """
+    if sender is None or sender.mode is auth.Mode.RECEIVE_ONLY:
+        enforced = receiver is not None and receiver.mode is auth.Mode.ENFORCE
+        return (
+            'they are not signed; write mode = "permissive" on all nodes before any has "enforce"' if enforced else None
+        )
+    if receiver is None:
+        return 'they are signed; write mode = "receive-only" on all nodes before any has "permissive"'
+    ours, theirs = ({key.id: key.secret for key in one.keys} for one in (sender, receiver))
+    if (number := sender.active_key) not in theirs:
+        return f"they are signed with key {number}; a key has to be on all nodes while it is the active_key of any"
+    if None not in (mine := ours.get(number), other := theirs[number]) and mine != other:
+        return f"they are signed with another key {number}; give the new key an id of its own, and add it on all nodes"
+    return None
+
+
 def window(interval: float) -> int:
     """Seconds, as keepalived derives them: three intervals, and five at least."""
     return max(ceil(3 * interval), 5)
@@ -367,9 +387,11 @@ class Configuration:
         known = {check.name: check.weight for check in self.checks}
         return {name: known[name] for name in virtual_router.checks}
 
+    def authentication(self, virtual_router: VirtualRouter) -> Authentication | None:
+        """Of a router; None: none."""
+        return next((one for one in self.authentications if one.name == virtual_router.authentication), None)
+
     def policy(self, virtual_router: VirtualRouter) -> auth.Policy | None:
         """How a router signs and verifies; None: not at all."""
-        known = {authentication.name: authentication for authentication in self.authentications}
-        if virtual_router.authentication is None:
-            return None
-        return known[virtual_router.authentication].policy(virtual_router.advert_interval)
+        found = self.authentication(virtual_router)
+        return None if found is None else found.policy(virtual_router.advert_interval)
