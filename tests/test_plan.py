@@ -255,8 +255,21 @@ def test_what_moves_an_active_and_what_needs_another_process_is_refused() -> Non
         " --json has its process); ExaBGP starts it again, and it serves on"
     )
     assert move == (
-        "virtual_router.web: another router: vrid 1 -> 8: web is Active here; drain it first, or allow it (--allow-move)"
+        "virtual_router.web: another router: vrid 1 -> 8: web serves here; drain it first, or allow it (--allow-move)"
     )
+
+
+def test_what_is_still_bound_serves_although_it_is_in_fault_and_what_stands_by_does_not() -> None:
+    rig = given_active()
+    assert rig.node.commands.active() == rig.node.commands.serving() == {"web"}
+    rig.session(up=False)
+    assert rig.node.commands.active() == frozenset()
+    assert rig.node.commands.serving() == {"web"}
+    rig.after(100)
+    assert rig.node.commands.serving() == frozenset()
+    standing_by = given_backup(router(standby="announce"))
+    assert standing_by.router().instance.presence.bound
+    assert standing_by.node.commands.serving() == frozenset()
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(range(len(CONFIGURATIONS)), repeat=2)))
@@ -269,7 +282,7 @@ def test_a_reload_touches_only_what_its_plan_names(first: int, second: int) -> N
     there, logged = dict(rig.node.routers), len(rig.log.lines)
     dues = {name: one.instance.deadline for name, one in there.items()}
     assert rig.node.commands.plan(after) == found
-    assert rig.node.commands.active() == there.keys()
+    assert rig.node.commands.active() == rig.node.commands.serving() == there.keys()
     rig.node.commands.reconfigure(after)
     named = found.routers | {found.renamed.get(name, name) for name in found.routers}
     touched = {told["router"] for _, _, told in rig.log.lines[logged:] if "router" in told}

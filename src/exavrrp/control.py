@@ -121,7 +121,7 @@ class Reload(_Request, frozen=True, kw_only=True, tag="reload"):
     dry_run: bool = False
     """only say what would change"""
     allow_move: bool = False
-    """also where a router that is Active here would give an address up, or get one"""
+    """also where a router that serves here would give an address up, or get one"""
     confirm_within: Annotated[float, Meta(gt=0, le=LONGEST)] | None = None
     """seconds until it is undone if nobody confirms it; None: it needs no confirmation"""
     at: Epoch | None = None

@@ -161,6 +161,11 @@ class Instance:
         return self.router.role is Role.INITIALIZE and not self.presence.bound
 
     @property
+    def absent(self) -> bool:
+        """Whether nothing is bound or announced."""
+        return not self.presence.bound and self.presence.level is None
+
+    @property
     def awaited(self) -> bool:
         """Whether a drain may still be undone because no node takes over."""
         return self._successor_by is not None

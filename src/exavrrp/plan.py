@@ -173,16 +173,16 @@ WAYS = {
 REPLACE = "end the agent with kill (exavrrp status --json has its process); ExaBGP starts it again, and it serves on"
 
 
-def objections(found: Plan, active: Collection[str], *, allow_move: bool) -> list[str]:
-    """Why a plan must not be carried out now, each with the remedy; ``active``: the routers that are Active here."""
+def objections(found: Plan, serving: Collection[str], *, allow_move: bool) -> list[str]:
+    """Why a plan must not be carried out now, each with the remedy; ``serving``: the routers that serve here."""
     refused = [
         f"{one.key}: {one.detail}: a running agent cannot change that; {WAYS.get(one.key, REPLACE)}"
         for one in found.of(Effect.RESTARTS)
     ]
     for one in () if allow_move else found.of(Effect.MOVES):
-        if moved := [name for name in one.routers if name in active]:
-            who = ", ".join(moved)
-            refused.append(f"{one.key}: {one.detail}: {who} is Active here; drain it first, or allow it (--allow-move)")
+        if moved := [name for name in one.routers if name in serving]:
+            who = f"{', '.join(moved)} {'serves' if len(moved) == 1 else 'serve'} here"
+            refused.append(f"{one.key}: {one.detail}: {who}; drain it first, or allow it (--allow-move)")
     return refused
 
 

@@ -95,6 +95,8 @@ class Double:
     def active(self) -> frozenset[str]:
         return frozenset(["web"])
 
+    serving = active
+
     def reconfigure(self, new: Configuration) -> None:
         if self.refuses:
             raise ValueError("other neighbours than before")

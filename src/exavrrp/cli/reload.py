@@ -54,7 +54,7 @@ def _time(_: click.Context, __: click.Parameter, text: str | None) -> float | No
 @click.command("reload")
 @click.option("--dry-run", is_flag=True, help="Only say what would change, and whether it would be refused.")
 @click.option(
-    "--allow-move", is_flag=True, help="Also where a router that is Active here gets or loses an address, or leaves."
+    "--allow-move", is_flag=True, help="Also where a router that serves here gets or loses an address, or leaves."
 )
 @click.option(
     "--confirm-within",

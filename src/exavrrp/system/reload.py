@@ -67,6 +67,9 @@ class Node(Protocol):
     def active(self) -> frozenset[str]:
         """The routers that are Active here."""
 
+    def serving(self) -> frozenset[str]:
+        """The routers whose traffic may come here."""
+
     def disagreements(self, new: Configuration) -> list[str]:
         """What ``new`` says otherwise than the Active of a router that is Backup here."""
 
@@ -369,7 +372,7 @@ class Reloads:
             )
             for one in found.differences
         )
-        if errors := objections(found, active, allow_move=allow_move):
+        if errors := objections(found, self._node.serving(), allow_move=allow_move):
             raise Refused(errors, changes)
         warnings = (*map(str, new.warnings), *self._node.disagreements(new))
         return Checked(changes, found.renamed, warnings)
