@@ -84,6 +84,13 @@ def test_when_a_change_is_over(last: Reverting, over: bool) -> None:
     assert reverting(encode_file(last)) == last
 
 
+def test_the_names_of_a_change_that_has_come_back_by_itself() -> None:
+    renamed = Reverting(fingerprint="a", until=9.0, renamed={"web": "site"})
+    assert reverting(encode_file(renamed)) == renamed
+    assert renamed.back == {"site": "web"}
+    assert Reverting(fingerprint="a", undone=True, renamed={"web": "site"}).back == {}, "its agent has renamed them"
+
+
 # Requests
 
 

@@ -37,6 +37,16 @@ def memory(last: SavedState | None, *, boot: str | None = "b1", exabgp: tuple[in
     return made
 
 
+def test_a_router_may_be_called_otherwise_than_the_last_agent_called_it() -> None:
+    assert LIFE.rename({}) == LIFE
+    known = memory(LIFE.rename({"web": "site", "dns": "web"}))
+    assert known.recall() == {"site"}
+    assert (known.was_active("site"), known.was_active("web")) == (True, False)
+    assert known.since("site") == 1_800_000_000
+    assert known.silent("site") == (2, 17.5)
+    assert (known.may_be_announced("web"), known.may_be_announced("dns")) == (True, False)
+
+
 def test_announcements_of_the_same_exabgp_are_recalled() -> None:
     known = memory(LIFE)
     assert known.recall() == {"web"}, "a standby has nothing to go on with"

@@ -99,6 +99,7 @@ class Agent:
         self.exabgp: tuple[int, int] | None = None
         """who announces for us: number and start time of the process"""
         self._source = source
+        self._back = {} if source is None else source.back
         self._reloads: Reloads | None = None
         self._bug: Exception | None = None
         directory = Path(configuration.agent.state_directory)
@@ -211,7 +212,7 @@ class Agent:
             await self._take_lock(loop, closing)
             await self._await_sources()
             if node.why is None:
-                self._state.open()
+                self._state.open(self._back)
                 self.exabgp = self._state.exabgp
                 closing.callback(node.write_note)
                 self._open(loop, closing)
@@ -323,7 +324,7 @@ class Agent:
         closing.callback(self._events.close)
         if self._reloads is not None:
             closing.callback(self._reloads.close)
-        self._control.open(loop)
+        self._control.open(loop, self._back)
         self._checks.open(loop)
         closing.push_async_callback(self._checks.close)
 

@@ -409,6 +409,20 @@ class SavedState(Struct, frozen=True, kw_only=True):
     announcements: tuple[Announcement, ...] = ()
     """all that it may have announced"""
 
+    def rename(self, names: Mapping[str, str]) -> "SavedState":
+        """The same with other names of routers (now → then)."""
+
+        def then(name: str) -> str:
+            return names.get(name, name)
+
+        return msgspec.structs.replace(
+            self,
+            routers={then(name): level for name, level in self.routers.items()},
+            offered=tuple(map(then, self.offered)),
+            since={then(name): time for name, time in self.since.items()},
+            silences={then(name): count for name, count in self.silences.items()},
+        )
+
     def is_under(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:
         """Whether ``exabgp`` is certainly the same process."""
         return None not in (boot, exabgp) and (boot, exabgp) == (self.boot, self.exabgp)
@@ -447,10 +461,20 @@ class Reverting(Struct, frozen=True, kw_only=True):
     until: Epoch | None = None
     """when it is undone if nobody confirms it, in seconds since the epoch; None: nobody needs to"""
     undone: bool = False
+    renamed: dict[Name, Name] = {}
+    """routers that it has called otherwise: before → after"""
 
     def is_over(self, now: float) -> bool:
         """Whether what was before it is in force."""
         return self.undone or (self.until is not None and self.until <= now)
+
+    @property
+    def back(self) -> dict[str, str]:
+        """What the state files call otherwise than the configuration before: after → before.
+
+        An agent that has undone the change itself has renamed these, too.
+        """
+        return {} if self.undone else {after: before for before, after in self.renamed.items()}
 
 
 def encode_file(document: SavedState | Drains | Reverting) -> bytes:

@@ -253,6 +253,9 @@ def test_a_time_that_comes_while_the_answer_is_sent(world: World, run: Run, unti
 def test_drains_are_told_of_other_names(world: World, run: Run) -> None:
     run(world.reload(router().replace("virtual_router.web", "virtual_router.site")))
     assert world.renamed == {"web": "site"}
+    last = LastReload(world.state, world.log).recall()
+    assert last is not None
+    assert last.back == {"site": "web"}
 
 
 def test_whether_the_files_differ(world: World, run: Run) -> None:

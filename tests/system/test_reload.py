@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -230,6 +231,60 @@ def test_a_change_whose_time_is_over_when_an_agent_begins_is_not_in_force(fabric
     a.log.wait("configuration-undone", mark)
     wait_until(lambda: SECOND not in lo(a), lambda: f"no more of {SECOND}:\n{a.log.tell()}")
     fabric.settled()
+
+
+def test_a_rename_that_nobody_has_confirmed_is_undone_while_no_agent_lives(fabric: Fabric) -> None:
+    """What the state files say of the router under its other name counts for it: its drain, and its replay counters."""
+    a, path = fabric.a, fabric.a.directory / "exavrrp.toml"
+    keys = f'active_key = 1\nkeys = {{ 1 = {{ hex = "{"5a" * 32}" }} }}\nwindow = 300'
+    for mode, host in product(("receive-only", "permissive"), (a, fabric.b)):
+        host.configure('authentication = "nodes"', checks=["[authentication.nodes]", f'mode = "{mode}"', keys])
+        (host.directory / "exavrrp.toml").chmod(0o600)
+        host.ask("reload")
+    path.write_text(path.read_text().replace("[virtual_router.web", "[virtual_router.site"))
+    a.ask("reload", "--confirm-within", f"{PATIENT:g}s")
+    until, agent = time.time() + PATIENT, a.agent
+    assert router(a)["name"] == "site"
+    a.ask("drain", "site", "--wait")
+    fabric.settled("b")
+    a.exabgp.send_signal(signal.SIGSTOP)  # so that it does not start another agent
+    os.kill(agent, signal.SIGKILL)
+    a.exabgp.kill()
+    a.exabgp.wait()
+    wait_until(lambda: time.time() > until, "the end of the window", 2 * PATIENT)
+    mark = a.log.mark()
+    a.start()
+    assert "was taken back" in a.log.wait("configuration-undone", mark)["detail"]
+    assert a.log.wait("agent-started", mark)["routers"] == ["web"]
+    found = router(a)
+    assert (found["name"], found["drained"], found["outcome"]) == ("web", True, "drained")
+    assert a.log.all("transition", mark, after="active") == []
+    assert a.log.wait("replay-counters-loaded", mark)["known"] == 2
+    assert a.document()["differs"]
+    assert "web" in a.ask("undrain", "web")
+    fabric.settled("a")
+    assert a.document()["rejected"] == {}
+    # Another agent begins with it, too, and finds the drain of nobody.
+    agent, mark = a.agent, a.log.mark()
+    os.kill(agent, signal.SIGKILL)
+    assert a.log.wait("agent-started", mark)["routers"] == ["web"]
+    a.becomes("active", mark)
+    assert router(a)["drained"] is False
+
+
+def test_what_a_node_without_an_answer_of_exabgp_still_serves_does_not_move_without_leave(fabric: Fabric) -> None:
+    """It is not Active any more, but routers have its route."""
+    a = fabric.a
+    mark = a.log.mark()
+    a.exabgp.send_signal(signal.SIGSTOP)
+    a.log.wait("transition", mark, after="initialize")
+    a.configure(f'unlisted_addresses = ["{SECOND}"]')
+    refused = a.call("reload")
+    assert (refused.returncode, "web serves here; drain it first" in refused.stderr) == (1, True), refused
+    assert a.bound()
+    assert SECOND not in lo(a)
+    a.exabgp.send_signal(signal.SIGCONT)
+    a.becomes("active", mark)
 
 
 def test_a_change_at_a_time_comes_then_or_is_called_off(fabric: Fabric) -> None:

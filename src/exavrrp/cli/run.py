@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import click
+from msgspec.structs import replace
 
 from exavrrp import caretaker
 from exavrrp.agent import StartError
@@ -69,11 +70,13 @@ def command(path: Path, log_format: str | None, record: Path | None, node: str |
     last = reload.recall()
     if last is not None and loaded.fingerprint not in {"", last.fingerprint}:
         last = None  # somebody has written another configuration since
+    back: dict[str, str] = {}
     if last is not None and last.is_over(time.time()):
         try:
             text = reload.previous.read_bytes()
             configuration = read(reload.previous, alone=True)
-            loaded = Loaded(text, "")
+            loaded, back = Loaded(text, ""), last.back
+            last = replace(last, undone=True)
             log.error("configuration-undone", file=str(path), detail=UNDONE)
         except (ConfigError, OSError) as error:
             log.error("configuration-undone", file=str(reload.previous), detail=f"cannot be used: {error}")
@@ -81,7 +84,7 @@ def command(path: Path, log_format: str | None, record: Path | None, node: str |
     for problem in configuration.warnings:
         log.warning("configuration-warning", detail=str(problem))
     try:
-        caretaker.run(configuration, log, record, Source(path, loaded, node, last))
+        caretaker.run(configuration, log, record, Source(path, loaded, node, last, back))
     except StartError as error:
         log.error("agent-start-failed", detail=str(error))
         raise SystemExit(1) from None

@@ -28,6 +28,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, assert_never
 
 from msgspec import Raw
@@ -190,10 +191,11 @@ class Control:
         self._described = -math.inf
         """when the last one was made (``loop.time()``)"""
 
-    def open(self, loop: asyncio.AbstractEventLoop) -> None:
+    def open(self, loop: asyncio.AbstractEventLoop, renamed: Mapping[str, str] = MappingProxyType({})) -> None:
         """Read the drains that the last process left, and listen. To be called with the lock held.
 
-        Raises nothing: if it cannot listen, it logs that, and the agent works without a control socket.
+        ``renamed``: routers that it called otherwise than we do (then → now). Raises nothing: if it cannot listen, it
+        logs that, and the agent works without a control socket.
         """
         self._loop = loop
         self._store.open()
@@ -205,6 +207,7 @@ class Control:
         self._forget(over)
         for name in self._held:
             self._arm(name)
+        self.renamed(renamed)
         self._keep_listening()
 
     @property

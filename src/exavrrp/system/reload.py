@@ -14,7 +14,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -122,7 +122,9 @@ class Source:
     node: str | None = None
     """which table [node.NAME] is ours; None: that of this host"""
     last: Reverting | None = None
-    """the last reload of the process before, if it concerns what is on disk now"""
+    """the last reload of the process before, if it concerns what is on disk now; ``undone``: it is not in force"""
+    back: Mapping[str, str] = field(default_factory=dict)
+    """routers that the state files call otherwise than what is in force (then → now)"""
 
 
 class Reloads:
@@ -171,7 +173,7 @@ class Reloads:
             self._kept.save(self._loaded.text)
         if last is None:
             self._last.forget()
-        elif last.is_over(time.time()):  # and what was before it is in force
+        elif last.undone:
             self._note(Reverting(fingerprint=last.fingerprint, undone=True))
         else:
             with suppress(OSError):
@@ -269,7 +271,7 @@ class Reloads:
             checked = checked or self._check(configuration, allow_move=asked.allow_move)
             if changes := checked.changes:
                 until = None if asked.confirm_within is None else time.time() + asked.confirm_within
-                last = Reverting(fingerprint=new.fingerprint, until=until)
+                last = Reverting(fingerprint=new.fingerprint, until=until, renamed=dict(checked.renamed))
                 self._save(last, before.text)
             self._put(new, configuration, checked)
         except Refused as refused:

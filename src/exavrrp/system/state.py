@@ -38,6 +38,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 from exavrrp.config import Configuration
@@ -121,15 +122,18 @@ class State(Memory):
         foreign = _is_foreign(last.saved, _boot(), self.exabgp or _parent())
         return last.forgotten(configuration, foreign=foreign)
 
-    def open(self) -> None:
-        """Read the file that the last process left. To be called while ExaBGP is our parent, with the lock held."""
+    def open(self, renamed: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Read the file that the last process left. To be called while ExaBGP is our parent, with the lock held.
+
+        ``renamed``: routers that it called otherwise than we do (then → now).
+        """
         self.boot = _boot()
         self.exabgp = self.exabgp or _parent()
         content = _content(self.path, self._log)
         if content is None:
             return
         try:
-            last = _parsed(content).saved
+            last = _parsed(content).saved.rename(renamed)
             self.read(last, foreign=_is_foreign(last, self.boot, self.exabgp))
         except Misunderstood as error:
             self._log.warning("state-file-ignored", file=str(self.path), detail=str(error))
