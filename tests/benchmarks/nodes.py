@@ -215,7 +215,7 @@ class Site:
 
     def settled(self) -> bool:
         """Whether each virtual router is Active at home alone."""
-        return all(self._roles(node) == self._wanted(node) for node in self.nodes)
+        return all(self._wanted(node).items() <= self._roles(node).items() for node in self.nodes)
 
     @staticmethod
     def _roles(node: Node) -> dict[str, str]:

@@ -1,0 +1,226 @@
+"""What many reloads leave behind: `python -m tests.benchmarks.reloads --reloads 200 --minutes 10` (root).
+
+Two nodes share 50 virtual routers. The file of the first one is written and reloaded again and again, at equal
+distances: with other priorities, addresses, checks, notify programs and peers, with a virtual router that comes and
+goes, and broken in all ways that ``broken`` knows. In between and at the end it is told how large the agent is and what
+it holds. At the end the first file is reloaded, and everything has to be as it was.
+
+A transition is in order if a reload that was applied in the seconds before has named its virtual router.
+"""
+
+import argparse
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.nodes import Node, Plan, Site, site
+from tests.system.running import AGENT, Record, at, processes, wait_until
+
+ROUTERS = 50
+INTERVAL = 1.0
+"""Seconds between adverts: it is not punctuality that is measured, and the machine may be busy."""
+CHANGED = 5
+"""Most routers that differ in one file."""
+FAR = "2001:db8:ff::77"
+"""A peer that nobody is."""
+SPARE = "2001:db8:54::"
+"""Beginning of the addresses that come and go."""
+CONSEQUENCES = 20.0
+"""Seconds after a reload in which what it names may move: a handover, and the way back of a router that has left."""
+BEFORE = 1.0
+"""Seconds by which its first transition may be logged before the reload itself is."""
+GROWTH = 4096
+"""KiB that the agent may grow by, from the first quarter on to the end."""
+LIMIT = 60.0
+"""Seconds to wait until all is as it was."""
+
+
+def good(node: Node, plan: Plan, chosen: random.Random) -> str:
+    """A file that differs from the first one in a few routers."""
+    text = plan.configuration(node.number, node.directory)
+    if chosen.random() < 0.2:
+        text = text.replace("peers = [", f"peers = ['{FAR}', ")
+    for vrid in chosen.sample(range(1, ROUTERS + 1), chosen.randint(1, CHANGED)):
+        lines = (
+            f"priority = {chosen.randrange(50, 255)}",
+            f'unlisted_addresses = ["{SPARE}{vrid:x}"]',
+            'checks = ["fine"]',
+            'notify = ["/bin/true"]',
+            "preempt_delay = 1",
+        )
+        head, priority, tail = text.partition(f"[virtual_router.v{vrid}]\nvrid = {vrid}\npriority = ")
+        before, _, rest = tail.partition("\n")
+        line = chosen.choice(lines)
+        text = f"{head}{priority}{before}\n{line}\n{rest}"
+        if line.startswith("priority"):
+            text = f"{head}{priority.removesuffix('priority = ')}{line}\n{rest}"
+    if 'checks = ["fine"]' in text:
+        text += '[check.fine]\ncommand = ["/bin/true"]\ninterval = 0.5\n'
+    if chosen.random() < 0.3:
+        text += f'[virtual_router.more]\nvrid = 200\naddresses = ["{SPARE}ffff"]\nmin_sessions = 0\n'
+    return text
+
+
+def broken(text: str, chosen: random.Random) -> bytes:
+    """A file that nobody may use."""
+    first = "[virtual_router.v1]\n"
+    return chosen.choice(
+        (
+            b"",
+            text[: len(text) // 2].encode() + b"[",
+            text.encode() * 2,
+            text.encode() + b"\xff\xfe",
+            f"colour = 1\n{text}".encode(),
+            text.replace(first, f"{first}preempt_delay = -1\n").encode(),
+            text.replace(first, f'{first}checks = ["absent"]\n').encode(),
+            text.replace(first, f'{first}source = "{FAR}"\n').encode(),
+            text.replace(first, f'{first}authentication = "absent"\n').encode(),
+            chosen.randbytes(4096),
+        )
+    )
+
+
+@dataclass(frozen=True)
+class Held:
+    """What an agent has."""
+
+    resident: int
+    """KiB"""
+    sockets: int
+    others: int
+    """open files that are no sockets"""
+    threads: int
+    processes: int
+    """in the namespace"""
+    addresses: int
+    """of lo"""
+    rules: int
+    """lines of nft"""
+    files: int
+    """in its directory"""
+
+    @classmethod
+    def of(cls, node: Node) -> "Held":
+        process = Path(f"/proc/{node.process.pid}")
+        open_files = [str(one.readlink()) for one in (process / "fd").iterdir() if one.is_symlink()]
+        sockets = sum(one.startswith("socket:") for one in open_files)
+        return cls(
+            node.resident(),
+            sockets,
+            len(open_files) - sockets,
+            len(list((process / "task").iterdir())),
+            len(list(processes(node.namespace))),
+            node.namespace.run("ip", "-oneline", "address", "show", "dev", "lo").count("\n"),
+            node.namespace.run("nft", "list", "ruleset").count("\n"),
+            len(list(node.directory.iterdir())),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.resident:6} KiB  {self.sockets} sockets  {self.others} other files  {self.threads} threads "
+            f" {self.processes} processes  {self.addresses} addresses  {self.rules} rules  {self.files} files"
+        )
+
+    def same(self, other: "Held") -> bool:
+        """Whether all but the memory is the same."""
+        return str(self).partition("KiB")[2] == str(other).partition("KiB")[2]
+
+
+class Reloaded:
+    """One node, reloaded again and again."""
+
+    def __init__(self, where: Site, seed: int) -> None:
+        self.node = where.nodes[0]
+        self.file = self.node.directory / "exavrrp.toml"
+        self.first = self.file.read_bytes()
+        self._where = where
+        self._chosen = random.Random(seed)
+        self.applied = self.refused = 0
+        self.bad: list[str] = []
+
+    def step(self) -> None:
+        """Write a file, good or broken, and reload it."""
+        text = good(self.node, self._where.plan, self._chosen)
+        is_good = self._chosen.random() < 0.7
+        self.file.write_bytes(text.encode() if is_good else broken(text, self._chosen))
+        done = self.reload()
+        if (done.returncode == 0) is not is_good:
+            self.bad.append(f"ended with {done.returncode}, with a file that is {'good' if is_good else 'broken'}")
+            self.bad += done.stderr.splitlines()[:3]
+        self.applied, self.refused = self.applied + is_good, self.refused + (not is_good)
+
+    def reload(self) -> "subprocess.CompletedProcess[str]":
+        command = [*AGENT, "reload", "--allow-move", "--config", str(self.file)]
+        with self.node.namespace:
+            return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    def unnamed(self, since: float) -> Iterator[Record]:
+        """The transitions that no reload has named."""
+        applied = [(at(one), one["routers"]) for one in self.node.log.all("reload-applied")]
+        for node in self._where.nodes:
+            for move in node.moves(since):
+                if not any(
+                    -BEFORE <= at(move) - when <= CONSEQUENCES and move["router"] in names for when, names in applied
+                ):
+                    yield move
+
+
+def main() -> int:
+    """0 if nothing was left behind, and nothing moved that no reload had named."""
+    options = argparse.ArgumentParser(prog="python -m tests.benchmarks.reloads", description=__doc__.partition("\n")[0])
+    options.add_argument("--reloads", type=int, default=200, help="how many (default: %(default)s)")
+    options.add_argument("--minutes", type=float, default=10.0, help="for all of them (default: %(default)s)")
+    options.add_argument("--seed", type=int, default=1, help="of what is chosen (default: %(default)s)")
+    chosen = options.parse_args()
+    with site(Plan(nodes=2, routers=ROUTERS, interval=INTERVAL)) as where:
+        run = Reloaded(where, chosen.seed)
+        for _ in range(2):  # the first ones leave files behind for the next agent
+            run.step()
+        run.file.write_bytes(run.first)
+        run.reload()
+        wait_until(where.settled, "rest")
+        agent, before, begun = run.node.process.pid, Held.of(run.node), time.time()
+        print(f"at first               {before}", flush=True)
+        quarter: Held | None = None
+        for count in range(1, chosen.reloads + 1):
+            run.step()
+            if count % max(1, chosen.reloads // 10) == 0:
+                held = Held.of(run.node)
+                print(f"{count:4}: {run.applied:4} applied {run.refused:3} refused {held}", flush=True)
+            if count >= chosen.reloads / 4 and quarter is None:
+                quarter = Held.of(run.node)
+            time.sleep(max(0.0, begun + count * 60 * chosen.minutes / chosen.reloads - time.time()))
+        run.file.write_bytes(run.first)
+        run.reload()
+        after = _at_rest(where, run, before)
+        print(f"at the end             {after}", flush=True)
+        moves, unnamed = sum(where.moves(begun).values()), list(run.unnamed(begun))
+        print(f"{moves} transitions, {len(unnamed)} of them not named by a reload; {time.time() - begun:.0f} s")
+        bad = [*run.bad, *map(str, unnamed)]
+        bad += ["it is another agent"] if run.node.process.poll() is not None or run.node.process.pid != agent else []
+        bad += [] if after.same(before) else ["it holds something else than at first"]
+        bad += [] if quarter is None or after.resident - quarter.resident < GROWTH else ["it has grown"]
+    print("\n".join(bad) or "nothing was left behind")
+    return int(bool(bad))
+
+
+def _at_rest(where: Site, run: Reloaded, before: Held) -> Held:
+    """What it holds when it serves at home again, and holds the same, or after a limit."""
+    end = time.monotonic() + LIMIT
+
+    def rested() -> Held | None:
+        held = Held.of(run.node)
+        late = time.monotonic() > end
+        return held if late or (where.settled() and held.same(before)) else None
+
+    found = wait_until(rested, "rest", 2 * LIMIT)
+    assert found is not None
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
