@@ -10,6 +10,7 @@ from exavrrp.config import Agent, Check, Configuration, Inline, Place, VirtualRo
 from exavrrp.plan import AGENT, CHECK, ROUTER, Plan, objections, plan
 from exavrrp.takeover import RoutePolicy
 from exavrrp.vrrp import auth
+from exavrrp.vrrp.router import Role
 from tests.ports import (
     INTERVAL,
     OTHER,
@@ -265,7 +266,11 @@ def test_what_is_still_bound_serves_although_it_is_in_fault_and_what_stands_by_d
     rig.session(up=False)
     assert rig.node.commands.active() == frozenset()
     assert rig.node.commands.serving() == {"web"}
-    rig.after(100)
+    rig.after(1)
+    rig.session()
+    assert rig.role() is Role.BACKUP
+    assert rig.node.commands.serving() == {"web"}, "nobody has taken over"
+    rig.session(up=False).after(100)
     assert rig.node.commands.serving() == frozenset()
     standing_by = given_backup(router(standby="announce"))
     assert standing_by.router().instance.presence.bound

@@ -79,13 +79,8 @@ class Commands:
         return frozenset(name for name, one in self._routers.items() if one.instance.router.role is Role.ACTIVE)
 
     def serving(self) -> frozenset[str]:
-        """The routers whose traffic may come here.
-
-        They are Active, or out of the election for now (in fault, or at the start) while what they serve is still
-        bound or announced: no other node may serve it. A Backup that stands by does not count.
-        """
-        found = ((name, one.instance) for name, one in self._routers.items())
-        return self.active() | {name for name, one in found if one.router.role is Role.INITIALIZE and not one.absent}
+        """The routers whose traffic may come here: Active, or not any more, or not yet (``Instance.serves``)."""
+        return frozenset(name for name, one in self._routers.items() if one.instance.serves)
 
     def disagreements(self, new: Configuration) -> list[str]:
         """What ``new`` says otherwise than others, one sentence each.

@@ -161,9 +161,15 @@ class Instance:
         return self.router.role is Role.INITIALIZE and not self.presence.bound
 
     @property
-    def absent(self) -> bool:
-        """Whether nothing is bound or announced."""
-        return not self.presence.bound and self.presence.level is None
+    def serves(self) -> bool:
+        """Whether traffic may come here.
+
+        It may as long as anything is bound or announced, whether the router is Active or not: in fault, handing over,
+        or before the election has decided what becomes of what a predecessor has left. A second choice gets none.
+        """
+        level = self.presence.level
+        left = self.presence.bound or level is not None
+        return self.router.role is Role.ACTIVE or (left and level is not Level.STANDBY)
 
     @property
     def awaited(self) -> bool:
