@@ -175,19 +175,19 @@ def unscoped(address: Address) -> Address:
     return IPv6Address(address.packed) if address.version == 6 and address.scope_id is not None else address
 
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
-class Guard(Protocol[T]):
-    """Verifies the authentication of adverts; ``auth.Verifier`` implements it. ``T``: what a valid trailer says."""
+class Guard(Protocol[_T]):
+    """Verifies the authentication of adverts; ``auth.Verifier`` implements it. ``_T``: what a valid trailer says."""
 
-    def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> T | None:
+    def check(self, source: Address, message: bytes, rest: bytes, realtime: float, /) -> _T | None:
         """The trailer of an advert; None if it is neither signed nor has to be.
 
         ``message`` ends with the addresses; ``rest`` follows it in the payload. Changes nothing. Raises ``Malformed``.
         """
 
-    def accept(self, source: Address, message: bytes, trailer: T | None, realtime: float, /) -> None:
+    def accept(self, source: Address, message: bytes, trailer: _T | None, realtime: float, /) -> None:
         """Record ``trailer`` as used: the advert has passed every other check, and a repeat of it is a replay."""
 
 
