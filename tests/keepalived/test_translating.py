@@ -101,6 +101,24 @@ def test_each_directive_stands_in_exactly_one_list(path: Path, node: str) -> Non
     assert listed.total() == directives.total() + others
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "mcast_src_ip 192.0.2.12 { x }",
+        "priority 7 { x }",
+        "notify /bin/a { x }",
+        "track_interface { eth1 { x } }",
+        "unicast_peer { 192.0.2.12 { x } }",
+        "virtual_ipaddress { 192.0.2.54 { x } }",
+        "virtual_routes { x { y } }",
+        "nonsense { x { y } }",
+        "advert_int 1 { x }",
+    ],
+)
+def test_what_stands_in_a_block_where_none_belongs_is_not_lost(more: str) -> None:
+    assert told(instance(more), "x").startswith("LEFT is within ")
+
+
 @pytest.mark.parametrize("word", sorted({word.rpartition(".")[2] for word in KEEPALIVED}))
 def test_each_word_of_keepalived_is_known_where_it_may_stand(word: str) -> None:
     block = f"{word} x {{ a }}"

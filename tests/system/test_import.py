@@ -33,8 +33,6 @@ LAN = "eth2"
 OWN = {(4, "a"): "10.9.0.11", (4, "b"): "10.9.0.12", (6, "a"): "fe80::11", (6, "b"): "fe80::12"}
 TUNNEL = {"a": "10.8.0.11", "b": "10.8.0.12"}
 LENGTH = {4: 24, 6: 64}
-ENOUGH = 3
-"""Adverts of one node in a row, after which the other one is taken to be silent."""
 VIP = {4: "192.0.2.53/32", 6: "2001:db8:53::1/128"}
 
 CONFIGURATION = """
@@ -105,6 +103,8 @@ class Kind:
     family: running.Family = 4
     interface: str = LAN
     interval: str = "0.2"
+    enough: int = 3
+    """adverts of one node in a row, after which the other one is taken to be silent"""
     priorities: tuple[int, int] = (150, 100)
     """of a and b, as written"""
     actives: str = "aba"
@@ -118,7 +118,7 @@ notify_master "{directory}/notify.sh now 'the master'"
 notify_backup "{directory}/notify.sh no more"
 notify_stop "{directory}/notify.sh stop"
 """
-MANY = "".join(f"    198.51.100.{number}/32 dev lo\n" for number in range(1, 200))
+MANY = "".join(f"    198.51.100.{number}/32 dev lo\n" for number in range(1, 100))
 TRACKED = "@a track_script {{ s }}"
 SOURCES = "$SOURCES= \\\n    @a mcast_src_ip {own_a} \\\n    @b mcast_src_ip {own_b}\n"
 
@@ -127,7 +127,7 @@ KINDS = {
     "unicast": Kind(UNICAST),
     "vxlan": Kind(MULTICAST.replace("{own_", "{tunnel_"), interface="vx1"),
     "ipv6": Kind(family=6),
-    "version-2": Kind(f"{MULTICAST}\n{PASSWORD}", defaults="", interval="1", actives="ab"),
+    "version-2": Kind(f"{MULTICAST}\n{PASSWORD}", defaults="", interval="1", enough=2, actives="ab"),
     "group": Kind(outside=GROUP),
     "negative-weight": Kind(f"{MULTICAST}\n{TRACKED}", SCRIPT.format(program="false", weight=-70), actives="bbb"),
     "script": Kind(f"{MULTICAST}\n{TRACKED}", SCRIPT.format(program="true", weight=0)),
@@ -235,15 +235,16 @@ class Pair:
         return sorted((copy.at, own[copy.source], copy.vrid, copy.priority) for copy in copies if copy.source in own)
 
     def serves(self, name: str, since: float) -> None:
-        """Wait for ``ENOUGH`` adverts of a node in a row, after ``since``, for each virtual router."""
+        """Wait for enough adverts of a node in a row, after ``since``, for each virtual router."""
+        enough = self.kind.enough
 
         def settled() -> bool:
             seen = self.seen()
             last = {
-                vrid: [who for when, who, other, _ in seen if when >= since and other == vrid][-ENOUGH:]
+                vrid: [who for when, who, other, _ in seen if when >= since and other == vrid][-enough:]
                 for vrid in {vrid for _, _, vrid, _ in seen}
             }
-            return bool(last) and all(ones == [name] * ENOUGH for ones in last.values())
+            return bool(last) and all(ones == [name] * enough for ones in last.values())
 
         wait_until(settled, lambda: f"{name} to serve: {self.seen()[-20:]}\n{self.logs()}")
 

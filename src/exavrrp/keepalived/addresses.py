@@ -52,8 +52,6 @@ class Virtual:
         """Note what has become of all lines."""
         for directive, verdict in self.verdicts:
             self.ledger.note(directive, verdict)
-            if not directive.name.startswith("virtual_ipaddress"):
-                self.ledger.rest(directive.children, "is within an address")
 
     def _address(self, line: Directive) -> Address | None:
         """The address of a line that is taken over; None after a mistake, which is noted, and for all else."""
@@ -118,7 +116,6 @@ def peers(ledger: Ledger, block: Directive) -> list[Address]:
     found: list[Address] = []
     ledger.note(block, same("peers"))
     for line in block.children:
-        ledger.rest(line.children, "is within a peer")
         if (address := own(ledger, line, line.name)) is None:
             continue
         if address in found:

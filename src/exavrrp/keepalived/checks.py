@@ -175,9 +175,6 @@ class Checks:
             else:
                 verdict = reader(child, tracked) or nothing(nearest(child.name, "check"))
             tracked.notes.append((child, verdict))
-            tracked.notes += [
-                (one, nothing(f"is within {printable(child.name)}")) for inner in child.children for one in inner.all()
-            ]
         return self._complete(block, tracked)
 
     def _complete(self, block: Directive, tracked: Tracked) -> Tracked:

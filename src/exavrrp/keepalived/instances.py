@@ -233,7 +233,6 @@ class Instance:
             verdict = self._said(child)
             if verdict is not None:
                 self._ledger.note(child, verdict)
-                self._ledger.rest(child.children, f"is within {printable(child.name)}")
             else:
                 self._ledger.left(child, nearest(child.name, "virtual_router"))
 
@@ -328,7 +327,6 @@ class Instance:
                 name = None
             if name is not None:
                 self._router.checks.append(name)
-            self._ledger.rest(use.children, f"is within {printable(use.name)}")
 
     def _authenticate(self, block: Directive) -> None:
         if block.name == "authentication":

@@ -87,16 +87,16 @@ class Ledger:
             self.entries.append(Entry(directive.place, shown(directive.words), *verdict))
 
     def left(self, directive: Directive, remark: str) -> None:
-        """It is not there, nor is anything within it that has no entry yet."""
+        """It is not there."""
         self.note(directive, nothing(remark))
-        self.rest(directive.children, f"is within {printable(directive.name)} of {directive.place}")
 
-    def rest(self, directives: Iterable[Directive], remark: str) -> None:
-        """Nothing of these that has no entry yet is there."""
-        for each in directives:
-            for one in each.all():
-                if one not in self._noted:
-                    self.note(one, nothing(remark))
+    def finish(self, directives: Iterable[Directive]) -> None:
+        """Nothing within these is there that has no entry yet."""
+        for top in directives:
+            for one in top.all():
+                for child in one.children:
+                    if child not in self._noted:
+                        self.left(child, f"is within {printable(one.name)} of {one.place}")
 
     def fault(self, directive: Directive, message: str) -> None:
         """``directive`` has a mistake, without which there is nothing to import; also its entry."""

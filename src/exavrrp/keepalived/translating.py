@@ -94,7 +94,9 @@ class _Translation:
             self._move_together(group)
         self._checks.finish()
         for block in top:
-            self._elsewhere(block)
+            if not self._ledger.knows(block):
+                self._ledger.left(block, nearest(block.name, "root"))
+        self._ledger.finish(top)
         self._asides()
         for router in self._routers.values():
             if router.checks:
@@ -118,7 +120,6 @@ class _Translation:
                 self._ledger.left(child, f"stands again in line {again[child].place.line}, which counts")
             elif (verdict := self._global(child)) is not None:
                 self._ledger.note(child, verdict)
-                self._ledger.rest(child.children, f"is within {printable(child.name)}")
             else:
                 self._ledger.left(child, nearest(child.name, "agent"))
 
@@ -166,12 +167,6 @@ class _Translation:
         self._defaults.notify_fifo = child.words[1]
         owner = "; its owner is ExaBGP's user" if len(child.words) > 2 else ""
         return other(f"notify_fifo of each virtual router: lines are of INSTANCE, with the names of here{owner}")
-
-    def _elsewhere(self, block: Directive) -> None:
-        """Whatever has no entry yet."""
-        if self._ledger.knows(block):
-            return
-        self._ledger.left(block, nearest(block.name, "root"))
 
     def _asides(self) -> None:
         """Lines that are no directives: what they are for is in the others."""
@@ -248,7 +243,6 @@ class _Translation:
             known = all(name in self._routers for name in one.words)
             told = same("group") if known else nothing("there is no such virtual router")
             self._ledger.note(one, told)
-            self._ledger.rest(one.children, "is within a name")
 
     def _track(self, block: Directive, routers: list[Router]) -> None:
         """What a group tracks holds for each member."""
@@ -259,7 +253,6 @@ class _Translation:
             for router in routers:
                 if name is not None and name not in router.checks:
                     router.checks.append(name)
-            self._ledger.rest(use.children, f"is within {printable(use.name)}")
 
     def _notified(self, child: Directive, group: Group, router: Router) -> Verdict:
         """Programs of a group run for its first member, with which all others move."""
