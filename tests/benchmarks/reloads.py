@@ -35,6 +35,7 @@ BEFORE = 1.0
 """Seconds by which its first transition may be logged before the reload itself is."""
 GROWTH = 4096
 """KiB that the agent may grow by, from the first quarter on to the end."""
+FINE = '[check.fine]\ncommand = ["/bin/true"]\ninterval = 0.5\n'
 LIMIT = 60.0
 """Seconds to wait until all is as it was."""
 
@@ -59,7 +60,7 @@ def good(node: Node, plan: Plan, chosen: random.Random) -> str:
         if line.startswith("priority"):
             text = f"{head}{priority.removesuffix('priority = ')}{line}\n{rest}"
     if 'checks = ["fine"]' in text:
-        text += '[check.fine]\ncommand = ["/bin/true"]\ninterval = 0.5\n'
+        text += FINE
     if chosen.random() < 0.3:
         text += f'[virtual_router.more]\nvrid = 200\naddresses = ["{SPARE}ffff"]\nmin_sessions = 0\n'
     return text
@@ -142,6 +143,16 @@ class Reloaded:
         self.applied = self.refused = 0
         self.bad: list[str] = []
 
+    def prepare(self) -> None:
+        """Have it do once what leaves something for good: files for the next agent, the thread that starts programs."""
+        head = b"[virtual_router.v1]\n"
+        self.file.write_bytes(self.first.replace(head, head + b'checks = ["fine"]\n') + FINE.encode())
+        self.reload()
+        self.node.log.wait("check-changed")
+        self.file.write_bytes(self.first)
+        self.reload()
+        wait_until(self._where.settled, "rest")
+
     def step(self) -> None:
         """Write a file, good or broken, and reload it."""
         text = good(self.node, self._where.plan, self._chosen)
@@ -178,11 +189,7 @@ def main() -> int:
     chosen = options.parse_args()
     with site(Plan(nodes=2, routers=ROUTERS, interval=INTERVAL)) as where:
         run = Reloaded(where, chosen.seed)
-        for _ in range(2):  # the first ones leave files behind for the next agent
-            run.step()
-        run.file.write_bytes(run.first)
-        run.reload()
-        wait_until(where.settled, "rest")
+        run.prepare()
         agent, before, begun = run.node.process.pid, Held.of(run.node), time.time()
         print(f"at first               {before}", flush=True)
         quarter: Held | None = None
