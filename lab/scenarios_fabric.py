@@ -452,12 +452,12 @@ class DeafNode(Partition):
         return [(Armed.nft(lab.topology[node.name]), [node]) for node in self.muted]
 
     def allowed_ms(self, plan: ServerPlan) -> float:
-        return 3 * plan.interval * 1e3 + REROUTE_MS
+        return 3 * plan.interval * 1e3 + BUDGET_MS
 
     def expectation(self, plan: ServerPlan) -> str:
         return (
             f"node3 becomes Active too within {self.elected_ms(plan):.0f} ms (median), and answers for at most three"
-            f" intervals and {REROUTE_MS:.0f} ms (the routers), {self.allowed_ms(plan):.0f} ms; then node1 answers"
+            f" intervals and {BUDGET_MS:.0f} ms (the routers), {self.allowed_ms(plan):.0f} ms; then node1 answers"
             " alone, also when node3 hears again; no probe lost"
         )
 

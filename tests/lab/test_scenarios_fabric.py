@@ -200,7 +200,7 @@ def test_deaf_node_may_have_the_traffic_for_three_intervals() -> None:
     assert judged("deaf-node", PREPEND, facts(560)) == []
     assert judged("deaf-node", PREPEND, facts(350)) == [], "it need not have any"
     (violation,) = judged("deaf-node", PREPEND, facts(1000))
-    assert "node3 answered 325 probes (100% of them) over 648 ms, which should be at most 550 ms" in violation
+    assert "node3 answered 325 probes (100% of them) over 648 ms, which should be at most 350 ms" in violation
     assert judged("deaf-node", PREPEND, facts(560, lost=300)) == ["run 1: 1 probes lost, there should be none"]
     scenario = SCENARIOS["deaf-node"]
     assert isinstance(scenario, DeafNode)
