@@ -188,6 +188,7 @@ def test_the_report_has_three_lists_and_what_is_to_fill_in() -> None:
         ("garp_master_delay 7", {}, "LEFT there is no gratuitous ARP"),
         ("nonsense 7", {}, f"LEFT {UNKNOWN}"),
         ("unicast_fault_no_peer", {"transport": "unicast"}, "TAKEN"),
+        ("unicast_src_ip 192.0.2.12", {"source": "192.0.2.12"}, "TAKEN"),
         ("notify_master /bin/a", {"notify_active": ["/bin/a"]}, "CHANGED notify_active: runs as ExaBGP's user"),
         ("notify_stop \"/bin/a 'b c'\" root", {"notify_stop": ["/bin/a", "b c"]}, "CHANGED"),
         ("notify a", {"notify": ["/bin/sh", "-c", 'exec "$0" "$@"', "a"]}, "CHANGED notify, found by /bin/sh in PATH"),

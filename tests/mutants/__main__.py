@@ -117,6 +117,11 @@ OWN = {
     "roster.py": ("tests/test_roster.py",),
     "care.py": ("tests/test_care.py",),
     "reception.py": ("tests/test_reception.py", "tests/test_counters.py"),
+    "keepalived/lexing.py": ("tests/keepalived/test_lexing.py",),
+    "keepalived/reading.py": ("tests/keepalived/test_reading.py",),
+    "keepalived/ledger.py": ("tests/keepalived/test_translating.py",),
+    "keepalived/checks.py": ("tests/keepalived/test_translating.py",),
+    "keepalived/instances.py": ("tests/keepalived/test_translating.py",),
 }
 """The tests of each module that has mutants."""
 
