@@ -18,10 +18,10 @@ pytestmark = pytest.mark.system
 
 SECOND = "2001:db8:53::99"
 
-WINDOW = 3.0
+WINDOW = 5.0
 """Seconds to confirm, where a test waits for their end."""
 
-PATIENT = 12.0
+PATIENT = 20.0
 """The same, where an agent is replaced before that."""
 
 LONG = 600.0
@@ -159,10 +159,14 @@ def test_a_change_that_nobody_confirms_comes_back(fabric: Fabric) -> None:
     a = fabric.a
     mark = a.log.mark()
     a.configure(priority=151)
-    assert "unless it is confirmed" in a.ask("reload", "--confirm-within", f"{WINDOW:g}s")
+    assert "unless it is confirmed" in a.ask("reload", "--confirm-within", f"{LONG:g}s")
     assert router(a)["priority"] == 151
     again = a.call("reload")
     assert (again.returncode, "--undo" in again.stderr) == (1, True)
+    a.ask("reload", "--undo")
+    a.log.wait("reload-undone", mark)
+    mark = a.log.mark()
+    a.ask("reload", "--confirm-within", f"{WINDOW:g}s")
     a.log.wait("reload-undone", mark)
     assert router(a)["priority"] == 150
     assert a.document()["differs"]
