@@ -270,10 +270,12 @@ class Imported(Pair):
         made = directory / "made"
         done = fabric.a.namespace.run(*AGENT, "import", str(self.conf), "--id", "a", "-o", str(made))
         assert "To fill in (1)" in done, done  # ExaBGP's neighbours
+        # ExaBGP closes its sessions before it says that it stops: where some are needed, that may be a fault first.
+        settings = f"handover_hold = {HOLD}\nlinger = {LINGER}\nmin_sessions = 0"
         lines = {
             "agent": f'state_directory = "{fabric.a.directory / "run"}"\npersistent_directory = "{directory / "lib"}"',
-            "virtual_router.web": f"handover_hold = {HOLD}\nlinger = {LINGER}",
-            "virtual_router.db": f"handover_hold = {HOLD}\nlinger = {LINGER}",
+            "virtual_router.web": settings,
+            "virtual_router.db": settings,
         }
         text = (made / "exavrrp.toml").read_text()
         for table, more in lines.items():
