@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -115,7 +116,7 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
     except Late as late:
         complaints = (str(late),)
         say(f"  {late}")
-    complaints += tuple(unexplained(lab, scenario))
+    complaints += tuple(unexplained(lab, scenario, event))
     facts = lab.finish()
     recordings = lab.replay(plan.agent, facts) if plan.record else ()
     complaints += tuple(each.complaint for each in recordings if each.complaint is not None)
@@ -124,14 +125,14 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
     return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan, recordings)
 
 
-def unexplained(lab: DataCentre, scenario: Scenario) -> Iterator[str]:
-    """The nodes on which `exavrrp why` does not name what the scenario has done."""
+def unexplained(lab: DataCentre, scenario: Scenario, since: float) -> Iterator[str]:
+    """The nodes on which `exavrrp why` does not name what the scenario has done, and has not done so since then."""
     for node, words in scenario.causes:
         try:
-            said = lab.servers[node].why()
+            said = " ".join([lab.servers[node].why(), *lab.servers[node].verdicts(since)])
         except LabError as error:
             said = str(error)
-        if words not in said:
+        if not re.search(words, said):
             yield f"exavrrp why on {node} does not name the cause ({words}): {said}"
 
 

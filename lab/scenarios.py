@@ -59,6 +59,7 @@ def skew_time(interval: float, node: Machine = NODE2) -> float:
     return (256 - PRIORITIES[node.name]) * interval / 256
 
 
+Causes = tuple[tuple[str, str], ...]
 Strike = Callable[[], float]
 "Triggers the event; returns its time (seconds since the epoch)."
 
@@ -70,8 +71,8 @@ class Scenario(ABC):
     "the Active when the event comes"
     after: ClassVar[Machine] = NODE2
     "the Active when it is over"
-    causes: ClassVar[tuple[tuple[str, str], ...]] = ()
-    "nodes, each with what `exavrrp why` has to name there when it is over"
+    causes: ClassVar[Causes] = ()
+    "nodes, each with what `exavrrp why` has to name there, when it is over or at a transition (regular expressions)"
 
     @abstractmethod
     def expectation(self, plan: ServerPlan) -> str:
@@ -278,6 +279,7 @@ class CutUplink(Unmoved):
 @scenario
 class GrayPath(Unmoved):
     name = "gray-path"
+    causes = ((NODE2.name, "path-quiet"),)
     summary = "one path drops the Active's adverts and nothing else: the one all of them would be hashed to"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
@@ -321,6 +323,7 @@ class GrayPathSingle(GrayPath):
     """The control: one copy of each advert, over the path that the kernel chooses."""
 
     name = "gray-path-single"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on eth., the only path"),)
     summary = "the control to gray-path: the same, but adverts are sent over that path only"
     after = NODE2
 
@@ -343,9 +346,17 @@ class GrayPathSingle(GrayPath):
         ]
 
 
+RETURNED = (
+    (NODE1.name, f"Verdict: the Active says less than we: {NODE2.name} says"),
+    (NODE2.name, f"Verdict: {NODE1.name} says [0-9]+, which is more than our"),
+)
+"What the nodes name where node1 takes over again."
+
+
 @scenario
 class Comeback(Scenario):
     name = "comeback"
+    causes: ClassVar[Causes] = RETURNED
     summary = "the preferred node returns after a power cut and takes over again"
     before = NODE2
     after = NODE1

@@ -64,6 +64,7 @@ class Unlisted(Comeback):
 @scenario
 class Refused(Unlisted):
     name = "refused"
+    causes = ((NODE1.name, "route-not-accepted"),)
     summary = "the preferred node returns, and none of its neighbors in exabgp.conf lists the agent"
     listed = 0
 
@@ -78,6 +79,7 @@ class Refused(Unlisted):
 @scenario
 class HalfRefused(Unlisted):
     name = "half-refused"
+    causes = ((NODE1.name, "neighbor-unlisted"),)
     summary = "the preferred node returns, and one of its two neighbors in exabgp.conf does not list the agent"
     listed = 1
 

@@ -87,6 +87,7 @@ def _ended(program: Program | None) -> bool:
 @scenario
 class Attack(Attacked):
     name = "attack"
+    causes = ((NODE1.name, "packet-rejected .*auth"), (NODE2.name, "packet-rejected .*auth"))
     summary = "an attacker in the fabric replays and forges 1,000 adverts a second to each node; adverts are signed"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002

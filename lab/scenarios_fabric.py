@@ -28,6 +28,7 @@ from lab.scenarios import (
     NODE3,
     REROUTE_MS,
     TAIL,
+    Causes,
     Run,
     Scenario,
     Strike,
@@ -316,6 +317,10 @@ class Partition(Scenario):
     """
 
     name = "partition"
+    causes: ClassVar[Causes] = (
+        (NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),
+        (NODE2.name, f"Verdict: {NODE1.name} says [0-9]+, which is more than our"),
+    )
     summary = "adverts from and to the Active are dropped for 5 s, and nothing else: two Actives"
     after = NODE1
     muted: ClassVar[Sequence[Machine]] = (NODE1,)
@@ -397,6 +402,7 @@ class PartitionAll(Partition):
     """
 
     name = "partition-all"
+    causes = tuple((node.name, f"Verdict: {NODE1.name} fell silent on every path at once") for node in (NODE2, NODE3))
     summary = "all adverts between any two nodes are dropped for 5 s, and nothing else: three Actives"
     muted = SERVERS
     heirs = (NODE2.name, NODE3.name)
@@ -423,6 +429,7 @@ class PartitionOne(Partition):
     """node1 and node2 hear each other, so that nobody of them takes over; node3 does, and draws the traffic."""
 
     name = "partition-one"
+    causes = ((NODE3.name, f"Verdict: {NODE1.name} fell silent on every path at once"),)
     summary = (
         "adverts from and to the last node are dropped for 5 s, and nothing else: node3 becomes Active beside node1"
     )
@@ -438,6 +445,10 @@ class DeafNode(Partition):
     """node3 is heard and hears nobody. It takes over beside node1, and draws the traffic; node1 draws it back."""
 
     name = "deaf-node"
+    causes = (
+        (NODE1.name, "peer-deaf"),
+        (NODE3.name, f"Verdict: {NODE1.name} fell silent on every path at once"),
+    )
     summary = "a Backup drops the adverts that arrive, and nothing else, for 5 s: it takes over, and is heard"
     muted = (NODE3,)
     heirs = (NODE3.name,)
@@ -537,6 +548,10 @@ EXABGP_HOLD = 180
 @scenario
 class FreezeAgent(Freeze):
     name = "freeze-agent"
+    causes = (
+        (NODE1.name, "Verdict: this agent stood still"),
+        (NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),
+    )
     summary = "the agent on the Active is stopped (SIGSTOP) for 5 s"
 
     def frozen(self, lab: DataCentre) -> list[int]:
@@ -546,6 +561,7 @@ class FreezeAgent(Freeze):
 @scenario
 class FreezeBoth(Freeze):
     name = "freeze-both"
+    causes = ()
     summary = "the agent and ExaBGP on the Active are stopped (SIGSTOP) for 5 s"
 
     def frozen(self, lab: DataCentre) -> list[int]:
@@ -557,6 +573,7 @@ class FreezeExabgp(Freeze):
     """The agent notices it after 3 s, and hands over."""
 
     name = "freeze-exabgp"
+    causes = ()
     summary = "ExaBGP on the Active is stopped (SIGSTOP) for 10 s; the agent runs on"
     reason = "peer-resigned"
     lasts = 10.0

@@ -29,6 +29,7 @@ from lab.scenarios import (
     NODE1,
     NODE2,
     NODE3,
+    RETURNED,
     TAIL,
     Comeback,
     Run,
@@ -102,6 +103,7 @@ class Planned(Scenario):
 @scenario
 class Stop(Planned):
     name = "stop"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} has resigned"),)
     summary = "ExaBGP on the Active is stopped as systemd does with our drop-in: ExecStop drains it, then SIGTERM"
 
     def words(self) -> tuple[str, ...]:
@@ -138,6 +140,7 @@ class Drain(Planned):
 @scenario
 class Undrain(Planned):
     name = "undrain"
+    causes = ((NODE1.name, "drain-ended"), *RETURNED)
     summary = "the preferred node, drained before, rejoins the election (exavrrp undrain)"
     before = NODE2
     after = NODE1
@@ -172,6 +175,7 @@ class Nobody(Scenario):
     """Draining must not be able to switch a service off."""
 
     name = "nobody"
+    causes = ((NODE1.name, "drain-cancelled"),)
     summary = "the Active is drained (exavrrp drain --wait), but both Backups are stopped: there is no successor"
     after = NODE1
     ceiling: ClassVar[float] = 2.0
@@ -332,6 +336,7 @@ class SlowBgp(Comeback):
     """
 
     name = "slow-bgp"
+    causes = ((NODE1.name, "session-changed"), *RETURNED)
     summary = "the preferred node returns after a power cut, but its BGP sessions need 5 s"
     blocked: ClassVar[float] = 5.0
     "seconds from power on until the routers let BGP pass"

@@ -25,6 +25,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
+from exavrrp.chronicle import decoded
+from exavrrp.cli.reasons import verdict
 from lab.addressing import (
     FAMILIES,
     HOST,
@@ -341,10 +343,17 @@ class Server:
         """What `exavrrp why` says on this server, in one line, with the names of servers for their addresses; raises
         LabError if it cannot.
         """
-        said = self.namespace.run(str(self._plan.agent), "why", "--config", str(self._agent_configuration))
-        words = [word.rstrip(",;:") for word in said.split()]
-        names = {str(one.loopback(family)): one.name for one in SERVERS for family in FAMILIES}
-        return " ".join(names.get(word, full) for word, full in zip(words, said.split(), strict=True))
+        return named(self.namespace.run(str(self._plan.agent), "why", "--config", str(self._agent_configuration)))
+
+    def verdicts(self, since: float) -> list[str]:
+        """What it would have said of each transition since then (seconds since the epoch), likewise."""
+        words = (str(self._plan.agent), "events", "--json", "--config", str(self._agent_configuration))
+        entries = filter(None, map(decoded, self.namespace.run(*words).encode().splitlines()))
+        return [
+            named(f"Verdict: {verdict(entry.cause, entry)}")
+            for entry in entries
+            if entry.cause is not None and entry.at.time.timestamp() >= since
+        ]
 
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
@@ -439,3 +448,9 @@ class Armed:
         _, complaint = self._process.communicate("\n".join(lines) + "\n", timeout=10)
         if self._process.returncode:
             raise LabError(f"{' '.join(self._argv)}: {complaint.strip()}")
+
+
+def named(said: str) -> str:
+    """In one line, with the names of servers for their addresses."""
+    names = {str(one.loopback(family)): one.name for one in SERVERS for family in FAMILIES}
+    return " ".join(names.get(word.rstrip(",;:"), word) for word in said.split())

@@ -128,6 +128,9 @@ class Server:
             raise LabError("exavrrp why: no agent answers")
         return self._said
 
+    def verdicts(self, since: float) -> list[str]:
+        return [] if since > EVENT else ["Verdict: node1 fell silent on every path at once: the node, …"]
+
 
 @pytest.mark.parametrize(
     ("said", "complains"),
@@ -141,4 +144,9 @@ def test_a_cause_that_why_does_not_name_is_a_complaint(said: str | None, complai
     lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server(said)}))
     missing = "exavrrp why on node2 does not name the cause (Verdict: node1 fell silent on every path at once)"
     expected = [f"{missing}: {said or 'exavrrp why: no agent answers'}"] if complains else []
-    assert list(unexplained(lab, SCENARIOS["kill-node"])) == expected
+    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT + 1)) == expected
+
+
+def test_a_cause_that_why_would_have_named_at_a_transition_is_no_complaint() -> None:
+    lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server("web: … Verdict: node1 says 200")}))
+    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT)) == []
