@@ -9,6 +9,7 @@ after the other and in pairs, for as long as there is time. Read the files in th
     arena.py       the data centre: started, supervised as systemd does, watched, waited for
     hands.py       carries the faults out, and heals them
     census.py      what is there: addresses, routes, sockets, processes, files, memory; and what should be
+    causes.py      which causes, as the agents note them, fit what was done (pure)
     judge.py       explains each gap, or does not (pure)
     report.py      the result for people, and for programs (pure)
     run.py         from the empty data centre to the verdict; the command line

@@ -17,6 +17,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+from exavrrp.chronicle import TRANSITION, Entry, decoded
 from lab.addressing import CLIENT, FAMILIES, SERVERS, Machine
 from lab.chaos.records import Chronicle, Lateness, Stream, Weight
 from lab.chaos.service import BY_NAME, SERVICES, Service, fitness
@@ -289,6 +290,21 @@ class Arena:
         for service in concerned(event):
             key = (node, service.name)
             self._standings[key] = standing_after(self._standings.get(key, Standing()), event)
+
+    def journals(self, since: float) -> list[tuple[str, Entry]]:
+        """The transitions since then (seconds since the epoch) in the files of all agents' journals, in the order of
+        time.
+        """
+        files = [
+            (node, file) for node, server in self.servers.items() for file in (server.directory / "lib").glob("events*")
+        ]
+        entries = [(node, decoded(line)) for node, file in files for line in file.read_bytes().split(b"\n") if line]
+        found = [
+            (node, entry)
+            for node, entry in entries
+            if entry is not None and entry.event == TRANSITION and entry.at.time.timestamp() >= since
+        ]
+        return sorted(found, key=lambda each: each[1].at.time)
 
     def _take_lateness(self, line: str) -> None:
         due, late = line.split()

@@ -24,6 +24,8 @@ A gap outside of all episodes, one that concerns no fault, and one that is too l
 Active on a node and for a service that nobody has touched, an episode after which not everything converges, anything
 left behind, and an agent that grows.
 
+The cause that an agent names for the first transition of a service in an episode has to fit what was done (causes.py).
+
 Where ExaBGP refuses announcements, its agent has to name each neighbour that does not get them, and a node that reaches
 none must not be Active, both within `KNOWN`. A node that hears no advert, and becomes Active beside a better one, must
 not answer for longer than three intervals and the routers' time, where MEDs are compared. And where no advert is lost,
@@ -37,6 +39,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations, groupby
 
 from lab.addressing import FAMILIES, SERVERS
+from lab.chaos.causes import namings
 from lab.chaos.faults import KNOWN, Cost, Fault, Kind, cost
 from lab.chaos.records import Chapter, Chronicle, Trouble, Weight
 from lab.chaos.service import BY_NAME, SERVICES, Service
@@ -127,6 +130,7 @@ def judge(chronicle: Chronicle) -> Verdict:
             f"{excused} gaps and transitions need the excuse that the machine was late, more than {excuses(chronicle)}"
         )
     violations += [_words_of_stray(each, chronicle) for each in unprovoked if each not in excusable]
+    violations += misnamed(chronicle)
     violations += unnamed(chronicle) + usurped(chronicle) + contested(chronicle) + drawn(chronicle)
     violations += chronicle.complaints
     violations += chronicle.census
@@ -445,6 +449,16 @@ def active_periods(chronicle: Chronicle, service: Service) -> list[tuple[str, fl
 def _known(chronicle: Chronicle, trouble: Trouble) -> float:
     """When an agent has to know that neighbours do not list it (any more)."""
     return trouble.start + KNOWN + lateness(chronicle, trouble.start, trouble.start + KNOWN)
+
+
+def misnamed(chronicle: Chronicle) -> list[str]:
+    """The causes that do not fit what was done, in words; but for those of a machine that was late."""
+    return [
+        f"{each.time - chronicle.begin:.3f} s, episode {each.chapter.number}: {each.node} names"
+        f" {each.verdict or 'nothing'} for {each.entry.router}, which does not fit {each.chapter.episode.words}"
+        for each in namings(chronicle)
+        if not each.fits and not lateness(chronicle, each.time - chronicle.terms.last_takeover, each.time)
+    ]
 
 
 # Memory

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
+from exavrrp.chronicle import Entry
 from lab.addressing import Family
 from lab.chaos.faults import Episode, Fault, Terms
 from lab.facts import NS, AgentEvent, Incident, Probe, RouteChange
@@ -133,6 +134,8 @@ class Chronicle:
     ways_back: dict[Family, list[RouteChange]] = field(default_factory=dict)
     "each router's routes to the client"
     agents: list[AgentEvent] = field(default_factory=list)
+    moves: list[tuple[str, Entry]] = field(default_factory=list)
+    "the transitions in the agents' journals, with their causes: node, entry"
     notes: list[Incident] = field(default_factory=list)
     "what the lab did besides: restarts by the supervisor"
     lateness: list[Lateness] = field(default_factory=list)

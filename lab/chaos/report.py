@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from lab.chaos.causes import namings
 from lab.chaos.judge import GROWN_UP, SHORTEST, Finding, Verdict, excuses, lives
 from lab.chaos.records import Chapter, Chronicle, Weight
 from lab.facts import AgentEvent
@@ -63,6 +64,7 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
     longest = max((gap.seconds for gap in gaps), default=0.0)
     slowest = max((each.settled - each.healed for each in chronicle.chapters if each.settled is not None), default=0.0)
     late = [each.seconds for each in chronicle.lateness]
+    named = namings(chronicle)
     lines = [
         f"{sent} probes sent, {lost} lost in {len(gaps)} gaps, the longest of {longest * 1e3:.0f} ms",
         f"{rerouted} gaps of the routers' own, while they replaced a route",
@@ -70,6 +72,7 @@ def figures(chronicle: Chronicle, verdict: Verdict) -> list[str]:
         f"converged within {slowest:.1f} s of the end of each episode",
         f"the canary was late {len(late)} times by 5 ms or more, at most {max(late, default=0.0) * 1e3:.0f} ms",
         f"restarts: {restarts(chronicle)}",
+        f"causes: {sum(each.fits for each in named)} of {len(named)} first transitions are named by one that fits",
     ]
     measured = lives(chronicle.weights)
     if measured:
@@ -170,6 +173,16 @@ def document(chronicle: Chronicle, verdict: Verdict) -> dict[str, Any]:
             }
             for finding in verdict.findings
             for gap in finding.gaps
+        ],
+        "causes": [
+            {
+                "service": each.entry.router,
+                "episode": each.chapter.number,
+                "node": each.node,
+                "verdict": each.verdict,
+                "fits": each.fits,
+            }
+            for each in namings(chronicle)
         ],
         "violations": list(verdict.violations),
         "figures": figures(chronicle, verdict),

@@ -141,6 +141,7 @@ def unleash(arena: Arena, sequel: Sequel, say: Callable[[str], None]) -> None:
             return
         arena.watch(REST)
         chapter.settled = time.time()
+        chronicle.moves += arena.journals(chapter.start)
 
 
 REST = 0.5

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from exavrrp.chronicle import Cause, Entry, Verdict
 from exavrrp.config import load
 from exavrrp.config.diagnosis import ConfigError
+from exavrrp.view import Moment
 from lab.addressing import CLIENT, FAMILIES, RACK, SERVERS
 from lab.chaos import report
 from lab.chaos.arena import concerned, untold_after
+from lab.chaos.causes import FITTING, namings
 from lab.chaos.census import Census, Node, changes, strangers
 from lab.chaos.faults import CARDS, COUNTS, KNOWN, NODES, PAIRABLE, UPLINKS, Episode, Fault, Kind, Terms, cost, episodes
 from lab.chaos.judge import GROWTH, RESOLUTION, active_periods, costs, judge, lives, strays
@@ -291,6 +295,52 @@ def test_between_the_episodes_nobody_becomes_active() -> None:
 REFUSED = Fault(Kind.UNLIST, "node1", 10.0, uplinks=UPLINKS)
 HALF = replace(REFUSED, uplinks=("eth1",))
 SERVED = AgentEvent(BEGIN - 30, "node1", "transition", {"router": "web", "before": "backup", "after": "active"})
+
+
+def moved(at: float, node: str, verdict: Cause | None, router: str = "web") -> tuple[str, Entry]:
+    time = datetime.fromtimestamp(BEGIN + at, UTC)
+    return node, Entry(at=Moment(time, at), event="transition", router=router, cause=verdict)
+
+
+def caused(verdict: Verdict) -> Cause:
+    return Cause(verdict=verdict, ours=150)
+
+
+def test_every_kind_of_fault_says_which_causes_fit() -> None:
+    assert set(FITTING) == set(Kind)
+
+
+def test_the_first_cause_of_an_episode_has_to_fit_what_was_done() -> None:
+    found = chronicle(chapter(KILLED))
+    found.moves = [moved(5.3, "node2", caused(Verdict.SILENT_AT_ONCE)), moved(7.0, "node1", caused(Verdict.WEAKER))]
+    assert violations(found) == []
+    assert [(each.node, each.fits) for each in namings(found)] == [("node2", True)]
+    assert "causes: 1 of 1 first transitions are named" in report.text(found, judge(found))
+    assert report.document(found, judge(found))["causes"][0]["verdict"] == "silent-at-once"
+    for cause, words in ((caused(Verdict.DRAINED), "drained"), (None, "nothing")):
+        found.moves = [moved(5.3, "node2", cause), moved(7.0, "node1", caused(Verdict.WEAKER))]
+        (violation,) = violations(found)
+        assert violation == (f"5.300 s, episode 1: node2 names {words} for web, which does not fit kill-exabgp node1")
+    found.lateness = [Lateness(BEGIN + 5.2, 0.05)]
+    assert violations(found) == [], "the machine was late"
+    found.moves = [moved(4.0, "node2", None), moved(11.0, "node2", None)]
+    assert violations(found) == [], "outside of all episodes"
+
+
+def test_what_fits_depends_on_whose_node_it_is_and_any_fault_of_two_may_be_it() -> None:
+    fault = Fault(Kind.UNFIT, "node1", 2.0)
+    for node, verdict, fits in (
+        ("node1", Verdict.CHECK, True),
+        ("node2", Verdict.CHECK, False),
+        ("node2", Verdict.RESIGNED, True),
+        ("node3", Verdict.GROUP, True),
+    ):
+        found = chronicle(chapter(fault))
+        found.moves = [moved(5.3, node, caused(verdict))]
+        assert [each.fits for each in namings(found)] == [fits]
+    found = chronicle(chapter(fault, Fault(Kind.DRAIN, "node2", 2.0), settled=None))
+    found.moves = [moved(5.3, "node2", caused(Verdict.DRAINED))]
+    assert [each.fits for each in namings(found)] == [True]
 
 
 def untold(at: float, neighbor: str, node: str = "node1") -> AgentEvent:
