@@ -366,3 +366,17 @@ def site() -> Rig:
     rig.handle(ports.AddressesChanged())
     rig.after(0.002).speaker.answer()
     return rig
+
+
+def test_what_has_brought_a_router_back_is_told_with_its_takeover() -> None:
+    """Not only that it is ready, which follows from that."""
+    rig = given_active()
+    rig.node.commands.drain("web")
+    rig.hear(100).after(2)
+    rig.node.commands.undrain("web")
+    for _ in range(6):
+        rig.hear(100).after(1)
+    assert cause(rig).verdict is Verdict.WEAKER
+    told = text(rig)
+    assert "drain-ended" in told
+    assert "drain-started" not in told, "that led to the transition before"

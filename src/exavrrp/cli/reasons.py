@@ -35,6 +35,9 @@ LEADING = frozenset(
 )
 """Entries that may have to do with a transition."""
 
+REJOINED = frozenset({Verdict.WEAKER, Verdict.RESUMED, Verdict.OWNER})
+"""Verdicts of a router that has just entered the election: what led there led to this, too."""
+
 MARGIN = 13
 
 
@@ -57,11 +60,13 @@ def reasons(answer: StatusAnswer, router: RouterView, entries: Sequence[Entry]) 
 def _story(entries: Sequence[Entry], place: int) -> Iterator[str]:
     transition = entries[place]
     now = transition.at.time
-    begin = max((index + 1 for index in range(place) if entries[index].event == TRANSITION), default=0)
+    cause = transition.cause
+    back = cause is not None and cause.verdict in REJOINED
+    ends = (index + 1 for index in range(place) if entries[index].event == TRANSITION)
+    begin = max((index for index in ends if not (back and _is_ready(entries[index - 1]))), default=0)
     leading = [one for one in entries[begin:place] if one.event in LEADING and now - one.at.time <= BEFORE]
     for entry in leading[-MOST:]:
         yield from _line(entry, sentence(entry))
-    cause = transition.cause
     if cause is not None and cause.waited is not None and cause.paths:
         yield from folded(_last_advert(cause), f"{stamp(now - timedelta(seconds=cause.waited), now)} ", " " * MARGIN)
     arrow = f"   -> {str(transition.fields.get('after')).upper()}"
@@ -78,6 +83,10 @@ def _story(entries: Sequence[Entry], place: int) -> Iterator[str]:
         yield "Since then:"
     for entry in later[-MOST:]:
         yield from _line(entry, sentence(entry))
+
+
+def _is_ready(transition: Entry) -> bool:
+    return transition.cause is not None and transition.cause.verdict is Verdict.READY
 
 
 def _line(entry: Entry, text: str) -> list[str]:
