@@ -21,6 +21,7 @@ from lab import (  # noqa: F401
     scenarios_announcements,
     scenarios_attack,
     scenarios_fabric,
+    scenarios_reload,
     scenarios_service,
     scenarios_sessions,
 )

@@ -46,6 +46,11 @@ Layout = Literal["rack", "racks"]
 ServerAS = Literal["one", "distinct", "routers"]
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
+SPARES: dict[Family, tuple[Address, Address]] = {
+    6: (IPv6Address("2001:db8:53::2"), IPv6Address("2001:db8:53::3")),
+    4: (IPv4Address("198.51.100.54"), IPv4Address("198.51.100.55")),
+}
+"Further virtual addresses, for scenarios in which one goes and one comes."
 AGGREGATE: dict[Family, str] = {6: "2001:db8:53::/64", 4: "198.51.100.0/24"}
 "Aggregate of the virtual addresses. The routers where the paths to the servers diverge always announce it."
 VIRTUAL_ROUTER = "web"

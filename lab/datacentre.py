@@ -159,6 +159,9 @@ class DataCentre:
     def start_local_probing(self, server: Machine) -> None:
         self.observers.start_local_prober(server)
 
+    def watch_addresses(self, server: Machine) -> None:
+        self.observers.watch_addresses(server)
+
     def standing(self, node: str) -> Standing:
         return standings(self.observers.incidents, self.observers.agents).get(node, Standing())
 

@@ -44,12 +44,24 @@ class Advert:
 
 @dataclass(frozen=True, slots=True)
 class RouteChange:
-    """A router's kernel reported a route to the virtual address."""
+    """A router's kernel reported a route to a virtual address."""
 
     time: float
     machine: str
     hops: tuple[str, ...]
     "interfaces, called after the machines they lead to"
+    deleted: bool = False
+    address: str = ""
+    "the virtual address; empty: that of the probes"
+
+
+@dataclass(frozen=True, slots=True)
+class AddressChange:
+    """A server's kernel reported an address of lo."""
+
+    time: float
+    machine: str
+    address: str
     deleted: bool = False
 
 
@@ -89,6 +101,18 @@ def parse_route_change(line: str, machine: str, address: str) -> RouteChange | N
     time = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC).timestamp()
     hops = tuple(sorted(set(re.findall(r"\bdev (\S+)", match["rest"]))))
     return RouteChange(time, machine, hops, deleted=match["deleted"] is not None)
+
+
+_ADDRESS = re.compile(r"\[(?P<time>[\d:.T-]+)\] (?P<deleted>Deleted )?\d+: lo +inet6? (?P<address>[0-9a-f.:]+)[/ ]")
+
+
+def parse_address_change(line: str, machine: str) -> AddressChange | None:
+    """A line of `ip -ts -o monitor address` (TZ=UTC) that is about lo; None for all others."""
+    match = _ADDRESS.match(line)
+    if not match:
+        return None
+    time = datetime.fromisoformat(match["time"]).replace(tzinfo=UTC).timestamp()
+    return AddressChange(time, machine, match["address"], deleted=match["deleted"] is not None)
 
 
 class ProbeRecord:
@@ -168,6 +192,10 @@ class Facts:
     local: Sequence[Probe] = ()
     "sent by a server to the virtual address it may own itself"
     commands: Sequence[Command] = ()
+    spares: Sequence[RouteChange] = ()
+    "of the routes to further virtual addresses"
+    addresses: Sequence[AddressChange] = ()
+    "of the servers whose kernel a scenario watches"
 
 
 @dataclass(frozen=True, slots=True)

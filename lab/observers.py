@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lab.addressing import CLIENT, SERVERS, VIRTUAL_ADDRESS, VRID, Family, Machine, Site
+from lab.addressing import CLIENT, SERVERS, SPARES, VIRTUAL_ADDRESS, VRID, Family, Machine, Site
 from lab.facts import (
+    AddressChange,
     Advert,
     AgentEvent,
     Command,
@@ -20,6 +22,7 @@ from lab.facts import (
     Incident,
     ProbeRecord,
     RouteChange,
+    parse_address_change,
     parse_advert,
     parse_agent_line,
     parse_route_change,
@@ -67,6 +70,8 @@ class Observers:
         self.probes = ProbeRecord()
         self.local = ProbeRecord()
         self.commands: list[Command] = []
+        self.spares: list[RouteChange] = []
+        self.addresses: list[AddressChange] = []
         self.adverts: list[Advert] = []
         self._knocks: list[Advert] = []
 
@@ -82,6 +87,13 @@ class Observers:
         for server in SERVERS:
             log = self._processes.directory / f"{server.name}.exabgp.log"
             self._follow(log, partial(self._take_agent, server.name))
+
+    def watch_addresses(self, server: Machine) -> None:
+        """From now on, what a server's kernel reports of its addresses."""
+        program = self._processes.start(
+            self._topology[server.name], "addresses", ["ip", "-ts", "-o", "monitor", "address"]
+        )
+        self._follow(program.output, partial(self._take_address, server.name))
 
     def hashed_way(self, source: Machine, destination: Machine) -> str:
         """The ToR over which the kernel's ECMP hash sends all packets of protocol 112 from one server to another.
@@ -144,6 +156,8 @@ class Observers:
             probes=self.probes.probes(),
             local=self.local.probes(),
             commands=list(self.commands),
+            spares=sorted(self.spares, key=lambda change: change.time),
+            addresses=list(self.addresses),
         )
 
     def _instrument(self, machine: str, name: str, *arguments: str) -> Program:
@@ -162,6 +176,13 @@ class Observers:
     def _take_route(self, router: str, line: str) -> None:
         if change := parse_route_change(line, router, self._address):
             self.routes.append(change)
+        for spare in map(str, SPARES[self._family]):
+            if change := parse_route_change(line, router, spare):
+                self.spares.append(replace(change, address=spare))
+
+    def _take_address(self, server: str, line: str) -> None:
+        if change := parse_address_change(line, server):
+            self.addresses.append(change)
 
     def _take_agent(self, server: str, line: str) -> None:
         if event := parse_agent_line(line, server):

@@ -264,6 +264,11 @@ class Server:
         self._agent_configuration.write_text(configuration(self.machine, self._plan, self.directory))
         self._configure_exabgp()
 
+    def reconfigure(self, *virtual_router: str) -> None:
+        """Writes the agent's configuration with these lines in the table of the virtual router."""
+        self._plan = replace(self._plan, virtual_router=virtual_router)
+        self._agent_configuration.write_text(agent_configuration(self.machine, self._plan, self.directory))
+
     def _configure_exabgp(self) -> None:
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         if self._plan.record:

@@ -10,6 +10,7 @@ from lab import (  # noqa: F401 — importing them registers their scenarios
     scenarios_announcements,
     scenarios_attack,
     scenarios_fabric,
+    scenarios_reload,
     scenarios_service,
     scenarios_sessions,
 )

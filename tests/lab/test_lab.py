@@ -74,6 +74,13 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exabgp", ["4", "5"])
+@pytest.mark.parametrize("router", ["bird", "frr"])
+def test_a_reload_changes_what_it_names_and_moves_nothing_else(router: str, exabgp: str, tmp_path: Path) -> None:
+    (run,) = calm("reload", "--router", router, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    assert (run["moves"], run["probes_lost"]) == ([], 0)
+
+
+@pytest.mark.parametrize("exabgp", ["4", "5"])
 @pytest.mark.parametrize("scenario", ["refused", "half-refused"])
 def test_what_exabgp_does_not_accept_takes_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
     (run,) = calm(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
