@@ -380,6 +380,27 @@ def test_routers_with_the_same_keys_share_a_table() -> None:
     assert list(tables(made)["authentication"]) == ["a", "b"]
 
 
+@pytest.mark.parametrize(
+    ("more", "outside"),
+    [
+        ("authentication { auth_type PASS auth_pass s3cret }", ""),
+        ("Auth_Pass s3cret", ""),
+        ("auth_hmac {\nkey s3cret\nactive_key 1\n}", ""),
+        ("version 3\nauthentication {\nauth_type PASS\nauth_pass $X\n}", "$X=s3cret"),
+        ("authentication {\nauth_type PASS\nauth_pass ${X}${Y}\n}", "$X=s3c\n$Y=ret"),
+        ("", "$X=s3cret"),
+        ("", "@b $X=s3cret"),
+        ("@b auth_pass\ts3cret", ""),
+        ("@b key 1\ts3cret", ""),
+    ],
+)
+def test_no_secret_is_shown_wherever_it_stands(more: str, outside: str) -> None:
+    made = instance(more, outside=outside)
+    told = report(made.entries, ())
+    assert "s3c" not in told
+    assert "…" in told
+
+
 def test_what_is_for_other_nodes_is_said_without_secrets() -> None:
     made = instance("@b auth_pass s3cret\n@b priority 7")
     assert told(made, "@b priority 7") == "LEFT is for other nodes: import it there, with their --id"

@@ -21,8 +21,6 @@ class Authentications:
     tables: dict[str, Lines] = field(default_factory=dict)
     secrets: list[str] = field(default_factory=list)
     """as they stand in the tables"""
-    words: list[str] = field(default_factory=list)
-    """the same as they stand in the file"""
     _names: Names = field(default_factory=Names)
 
     def password(self, block: Directive, version: int) -> str | None:
@@ -49,7 +47,6 @@ class Authentications:
             else:
                 self.ledger.left(child, nearest(child.name, "authentication"))
         self.secrets.append(password)
-        self.words.append(word.words[1])
         return password
 
     def signed(self, block: Directive, name: str, version: int) -> str | None:
@@ -108,8 +105,6 @@ class Authentications:
             self.ledger.fault(child, "is no key; write its id from 1 to 255 and file:PATH, hex:DIGITS or text")
             return verdict
         _, number, value = child.words
-        if not value.startswith("file:"):
-            self.words.append(value)
         if number in keys:
             self.ledger.fault(child, f"{number} stands twice; write another id")
         elif value.startswith("file:"):

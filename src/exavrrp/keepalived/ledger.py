@@ -1,5 +1,6 @@
 """What has become of each directive: every one stands in exactly one of three lists, with its file and line."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -46,8 +47,8 @@ class Entry:
     """what it is now; why it is different, and what to check; why it is not there, and what is nearest"""
 
 
-SECRETS = {"auth_pass": 1, "key": 2, "password": 1}
-"""Keywords with a secret, and the word that it is; what follows is hidden, too."""
+_SECRET = re.compile(r"(?i)(?<!active_)((?:pass|key)[^\s=]*)[\s=](?!\s*\d+\s+file:).*", re.DOTALL)
+"""A keyword with a secret (``auth_pass``, ``key``, ``password``), and all that follows: a secret may hold spaces."""
 
 SHOWN = 100
 """Characters of a directive in the report."""
@@ -55,10 +56,7 @@ SHOWN = 100
 
 def shown(words: tuple[str, ...]) -> str:
     """A directive in one printable line, without its secret."""
-    secret = SECRETS.get(words[0])
-    if secret is not None and len(words) > secret and not words[secret].startswith("file:"):
-        words = (*words[:secret], "…")
-    return printable(" ".join(words))
+    return printable(_SECRET.sub(r"\1 …", " ".join(words)[: SHOWN + 1]))
 
 
 def printable(text: str) -> str:
@@ -100,7 +98,7 @@ class Ledger:
 
     def fault(self, directive: Directive, message: str) -> None:
         """``directive`` has a mistake, without which there is nothing to import; also its entry."""
-        self.faults.append(Fault(directive.place, f"{shown(directive.words[:1])} {message}"))
+        self.faults.append(Fault(directive.place, f"{printable(directive.name)} {message}"))
         if directive not in self._noted:
             self.left(directive, message)
 

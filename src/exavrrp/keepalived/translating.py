@@ -29,6 +29,7 @@ from exavrrp.keepalived.ledger import (
     printable,
     same,
     says_yes,
+    shown,
     whole,
 )
 from exavrrp.keepalived.names import Names
@@ -172,10 +173,7 @@ class _Translation:
         """Lines that are no directives: what they are for is in the others."""
         entries = self._ledger.entries
         for definition in self._reading.definitions:
-            value = "" if definition.is_long else definition.lines[0][1]
-            if any(secret in value for secret in self._authentications.words):
-                value = "…"
-            text = printable(f"${definition.name}={value}")
+            text = printable(f"${definition.name}=…")  # it may be a secret, or a part of one
             verdict = same(f"times used: {definition.used}") if definition.used else nothing("is used nowhere")
             entries.append(Entry(definition.place, text, *verdict))
         for place, text, told in self._reading.includes:
@@ -184,8 +182,8 @@ class _Translation:
             )
         for place, text in self._reading.skipped:
             there = nothing("is for other nodes: import it there, with their --id")
-            shown = re.sub(r"((?i:pass|key)[^\s=]*)[\s=].*", r"\1 …", printable(text))
-            entries.append(Entry(place, shown, *there))
+            text = re.sub(r"(\$\w+=).*", r"\1…", text)
+            entries.append(Entry(place, shown((text,)), *there))
         entries.sort(key=lambda entry: entry.place)
 
     # Virtual routers
