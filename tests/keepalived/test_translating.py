@@ -213,6 +213,9 @@ def test_a_line_of_a_router(more: str, keys: dict[str, object], said: str) -> No
         ("state MASTER\npriority 255", "state MASTER", "TAKEN"),
         ("priority 255\nnopreempt", "nopreempt", "LEFT priority 255 always preempts"),
         ("nopreempt\npreempt_delay 3", "preempt_delay 3", "LEFT nopreempt preempts nobody"),
+        ("nopreempt\npreempt\npreempt_delay 3", "preempt_delay 3", "CHANGED preempt_delay = 3.0"),
+        ("nopreempt\npreempt", "nopreempt", "LEFT stands again in line"),
+        ("preempt\nnopreempt", "preempt", "LEFT stands again in line"),
         ("priority 1\npriority 2", "priority 1", "LEFT stands again in line 10"),
         ("unicast_src_ip 192.0.2.12", "mcast_src_ip 192.0.2.11", "LEFT unicast_src_ip of line 9 counts"),
         ("interface eth0", "interface eth0", ""),
@@ -421,6 +424,8 @@ def test_what_is_for_other_nodes_is_said_without_secrets() -> None:
         ("version 4", 'version holds "4"'),
         ("state UP", "state holds no state"),
         ("advert_int x", 'advert_int holds "x"'),
+        ("unicast_peer 192.0.2.12", "unicast_peer has to have its lines within braces"),
+        ("track_interface eth1 {\neth2\n}", "track_interface has to have its lines within braces"),
         ("interface eth0 eth1", "interface names no interface, or several"),
         ("mcast_src_ip x", 'mcast_src_ip holds "x"; write an address'),
         ("unicast_peer { 127.0.0.1 }", '127.0.0.1 holds "127.0.0.1"; this is a loopback address'),
@@ -466,6 +471,12 @@ def test_a_mistake_of_a_router_is_told_with_its_line(more: str, said: str) -> No
         ('vrrp_script s { script "\'" }', "k.conf:1: script has a quote"),
         ("global_defs { vrrp_version 1 }", 'k.conf:1: vrrp_version holds "1"'),
         ("global_defs { script_user }", "k.conf:1: script_user names no user"),
+        ("vrrp_script s { user }", "k.conf:1: user names no user"),
+        ("vrrp_sync_group a { group web }", "k.conf:1: group has to have its lines within braces"),
+        (
+            "vrrp_sync_group a { group { w } }\nvrrp_sync_group b { group { w } }\nvrrp_instance w { }",
+            "k.conf:3: vrrp_instance w is in several groups",
+        ),
     ],
 )
 def test_a_mistake_elsewhere(text: str, said: str) -> None:

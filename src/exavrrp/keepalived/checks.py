@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from exavrrp.config.toml import quoted
 from exavrrp.keepalived.ledger import Ledger, Verdict, nothing, number, other, overridden, printable, same, whole
 from exavrrp.keepalived.lexing import Slip, program
 from exavrrp.keepalived.names import Names
@@ -212,8 +213,11 @@ class Checks:
                 lines[child.name] = count
                 return same(f"{child.name} = {count}")
             case "user":
-                lines["user"] = child.words[1] if len(child.words) > 1 else self.user
-                told = f'user = "{lines["user"]}"'
+                if not child.arguments:
+                    self.ledger.fault(child, "names no user; write one")
+                    return None
+                lines["user"] = child.words[1]
+                told = f"user = {quoted(child.words[1])}"
                 return same(told) if len(child.words) <= 2 else other(f"{told}, with the groups of that user")
             case "init_fail":
                 lines["initial"] = "fail"
@@ -248,7 +252,7 @@ class Checks:
                     )
                     return nothing(tracked.refusal)
                 lines["process"] = words[0]
-                return same(f'process = "{words[0]}"; looked for once a second')
+                return same(f"process = {quoted(words[0])}; looked for once a second")
             case "quorum":
                 lines["at_least"] = whole(self.ledger, child, 1, 10000)
                 return same(f"at_least = {lines['at_least']}")

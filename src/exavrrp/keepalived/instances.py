@@ -11,6 +11,7 @@ from exavrrp.keepalived.checks import TRACKED, Checks, Lines, command
 from exavrrp.keepalived.ledger import (
     Ledger,
     Verdict,
+    braced,
     nothing,
     number,
     other,
@@ -40,9 +41,8 @@ ALWAYS = frozenset(
 )
 """What exavrrp does without being told."""
 
-BLOCKS = frozenset(
-    ("virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", "virtual_routes", "virtual_rules", *TRACKED)
-)
+LISTS = frozenset(("virtual_ipaddress", "virtual_ipaddress_excluded", "unicast_peer", *TRACKED))
+BLOCKS = frozenset(("virtual_routes", "virtual_rules", *LISTS))
 """What may stand more than once."""
 
 Sources = Mapping[tuple[str, int], str]
@@ -101,6 +101,9 @@ class Instance:
         self._ledger, self._checks, self._authentications = around.ledger, around.checks, around.authentications
         self._defaults, self._sources = around.defaults, around.sources
         self._again = overridden(block.children, BLOCKS)
+        opposites = [child for child in block.children if child.name in ("preempt", "nopreempt")]
+        for one in opposites[:-1]:
+            self._again[one] = opposites[-1]
         self._words = {child.name: child for child in block.children}
         """the last of each"""
         self._version, self._priority = 3, 100
@@ -109,6 +112,7 @@ class Instance:
     def read(self) -> bool:
         """Fill in the router; false if there can be none. Then each directive of the block has its entry."""
         router, block = self._router, self._block
+        braced(self._ledger, block.children, LISTS)
         virtual = addresses.Virtual(self._ledger, self._text("interface"))
         for name in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
             for child in block.children:
@@ -145,6 +149,11 @@ class Instance:
         """The first word behind a keyword."""
         found = self._words.get(name)
         return found.words[1] if found is not None and len(found.words) > 1 else None
+
+    def _lasts(self, name: str) -> bool:
+        """Whether a keyword is there and in effect."""
+        found = self._words.get(name)
+        return found is not None and found not in self._again
 
     def _counts(self, name: str) -> Directive | None:
         found = self._words.get(name)
@@ -237,7 +246,7 @@ class Instance:
                 self._ledger.left(child, nearest(child.name, "virtual_router"))
 
     def _said(self, child: Directive) -> Verdict | None:
-        name, lines = child.name, self._router.lines
+        name = child.name
         if name in ALWAYS:
             return same(KEEPALIVED[name].remark)
         reader = {
@@ -254,7 +263,6 @@ class Instance:
             return reader(child)
         match name:
             case "preempt":
-                lines.pop("preempt", None)
                 return same("preempt = true, the default")
             case "dont_track_primary":
                 return same("there is no check of its interface")
@@ -307,7 +315,7 @@ class Instance:
         seconds = number(self._ledger, child, 0, 1000)
         if self._text("state") == "MASTER" or self._priority == OWNER:
             return nothing("keepalived clears it where state is MASTER or priority 255")
-        if "nopreempt" in self._words:
+        if self._lasts("nopreempt"):
             return nothing("nopreempt preempts nobody, and keepalived resets it, too")
         self._router.lines["preempt_delay"] = seconds
         return other(f"preempt_delay = {seconds}, from a lower priority alone: at the start it delays nothing")

@@ -118,6 +118,13 @@ def overridden(directives: Iterable[Directive], several: Collection[str]) -> dic
     return found
 
 
+def braced(ledger: Ledger, directives: Iterable[Directive], names: Collection[str]) -> None:
+    """Those with these names have their lines within braces; anything else is a mistake, which is noted."""
+    for one in directives:
+        if one.name in names and (one.arguments or not one.is_block):
+            ledger.fault(one, f"has to have its lines within braces, and nothing before them; write {one.name} {{ … }}")
+
+
 # Values
 
 

@@ -23,6 +23,7 @@ from exavrrp.keepalived.ledger import (
     Entry,
     Ledger,
     Verdict,
+    braced,
     nothing,
     other,
     overridden,
@@ -182,8 +183,8 @@ class _Translation:
             )
         for place, text in self._reading.skipped:
             there = nothing("is for other nodes: import it there, with their --id")
-            text = re.sub(r"(\$\w+=).*", r"\1…", text)
-            entries.append(Entry(place, shown((text,)), *there))
+            hidden = re.sub(r"(\$\w+=).*", r"\1…", text)
+            entries.append(Entry(place, shown((hidden,)), *there))
         entries.sort(key=lambda entry: entry.place)
 
     # Virtual routers
@@ -197,9 +198,13 @@ class _Translation:
             if block.words[1] in self._routers:
                 self._ledger.fault(block, f"{printable(block.words[1])} is defined twice; remove one of the two")
                 continue
-            group = next((one for one in self._groups if block.words[1] in one.members), None)
+            groups = [one for one in self._groups if block.words[1] in one.members]
+            if len(groups) > 1:
+                self._ledger.fault(
+                    block, f"{printable(block.words[1])} is in several groups; remove it from all but one"
+                )
             router = Router(names.new(block.words[1]))
-            if Instance(block, router, group, self._around).read():
+            if Instance(block, router, groups[0] if groups else None, self._around).read():
                 self._routers[block.words[1]] = router
 
     def _group(self, block: Directive, names: Names) -> None:
@@ -209,6 +214,7 @@ class _Translation:
         members = [
             word for child in block.children if child.name == "group" for one in child.children for word in one.words
         ]
+        braced(self._ledger, block.children, ("group", *TRACKED))
         weighted = any(child.name in ("sync_group_tracking_weight", "global_tracking") for child in block.children)
         self._groups.append(Group(block, names.new(block.words[1]), members, weighted))
 
