@@ -228,10 +228,11 @@ def agent(tmp_path: Path) -> Iterator[Commanded]:
     [
         (lambda one: one.types(b"q"), 0),
         (lambda one: one.types(b"\x03"), 0),
+        (lambda one: one.types(b"\x1c"), 128 + signal.SIGQUIT),
         (lambda one: one.process.terminate(), 128 + signal.SIGTERM),
         (lambda one: one.process.send_signal(signal.SIGHUP), 128 + signal.SIGHUP),
     ],
-    ids=["key", "interrupt", "terminated", "hung-up"],
+    ids=["key", "interrupt", "quit", "terminated", "hung-up"],
 )
 def test_the_terminal_is_as_before_whoever_ends_it(agent: Commanded, leave: Callable[[Pty], None], status: int) -> None:
     terminal = Pty(agent)

@@ -22,7 +22,7 @@ from exavrrp.cli.board import PERIOD, Board, Line, Tone
 from exavrrp.cli.style import STATES, printable
 from exavrrp.system.threads import in_thread
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
+ENDING = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP)
 
 STYLES = {
     Tone.PLAIN: "",
@@ -99,7 +99,7 @@ def _typed() -> bytes:
 
 @contextmanager
 def _cbreak() -> Iterator[None]:
-    """Each key comes at once and is not shown; Ctrl-C and Ctrl-Z remain signals."""
+    """Each key comes at once and is not shown; Ctrl-C, Ctrl-\\ and Ctrl-Z remain signals."""
     before = termios.tcgetattr(sys.stdin)
     try:
         tty.setcbreak(sys.stdin)
