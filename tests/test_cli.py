@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -295,6 +297,42 @@ def test_import_says_which_file_cannot_be_read_or_written_to(lan: Path, tmp_path
     assert "addresses-6.conf cannot be read: " in call("import", lan).stdout
     told = call("import", lan, "-o", tmp_path / "no" / "such")
     assert (told.exit_code, "cannot be written to" in told.stderr) == (1, True)
+
+
+def test_import_leaves_all_as_it_was_on_a_full_disk(lan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "made"
+    call("import", lan, "-o", directory)
+    before = {path: path.read_text() for path in directory.iterdir()}
+    lan.write_text(LAN.replace("router_id 7", "router_id 8"))
+    made: Any = tempfile.NamedTemporaryFile
+
+    def full(*arguments: Any, prefix: str, **more: Any) -> Any:
+        file = made(*arguments, prefix=prefix, **more)
+        if "report" in prefix:
+            with Path("/dev/full").open("w") as disk:
+                os.dup2(disk.fileno(), file.fileno())
+        return file
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    told = call("import", lan, "-o", directory, "--overwrite")
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr == f"error: {directory} cannot be written to: No space left on device\n"
+    assert {path: path.read_text() for path in directory.iterdir()} == before
+
+
+def test_import_without_a_place_for_temporary_files(lan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(lan))
+    told = call("import", lan)
+    assert (told.exit_code, told.stdout) == (1, "")
+    assert told.stderr.startswith("error: no temporary file can be written")
+
+
+def test_import_shows_and_writes_a_file_whose_name_is_no_text(lan: Path, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"addresses-4\xff\x1b.conf")).write_text("nopreempt\n")
+    lan.write_text(LAN.replace("{4,6}", "*"))
+    told = call("import", lan, "-o", tmp_path / "made")
+    assert told.exit_code == 3, told.output
+    assert "addresses-4\ufffd\ufffd.conf:1: nopreempt" in (tmp_path / "made" / "import-report.txt").read_text("utf-8")
 
 
 # check

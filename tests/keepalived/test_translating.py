@@ -451,7 +451,7 @@ def test_a_mistake_of_a_router_is_told_with_its_line(more: str, said: str) -> No
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", ":1: has no vrrp_instance"),
+        ("", "k.conf:1: has no vrrp_instance"),
         ("virtual_server 1 2 { }", "k.conf:1: has no vrrp_instance"),
         ("vrrp_instance { }", "k.conf:1: vrrp_instance has no name"),
         (
@@ -512,6 +512,25 @@ def test_a_global_definition(line: str, agent: dict[str, object], said: str) -> 
     made = instance(outside=f"global_defs {{\n{line}\n}}")
     assert tables(made)["agent"] == agent
     assert told(made, line).startswith(said)
+
+
+# What stands in the file, where it is shown and written
+
+
+def test_nothing_that_a_terminal_obeys_is_shown() -> None:
+    outside = 'vrrp_script s {\nscript "/bin/\\Ea"\nuser "\\Eb"\n}\nvrrp_track_process p { process "\\Ec" }\n'
+    made = instance('track_script { s }\ntrack_process { p }\nnotify /n "\\Ed"', outside=outside)
+    assert all(line.isprintable() for line in report(made.entries, [("a\x1b", "b\x1b")]).split("\n"))
+
+
+def test_a_word_of_several_lines_adds_no_line_to_the_configuration() -> None:
+    made = instance(base='virtual_router_id 7\ninterface "e\\nvrid = 9"\nvirtual_ipaddress { 192.0.2.1 }')
+    assert router(made).get("vrid", 7) == 7
+
+
+def test_what_is_missing_has_the_key_that_the_loader_gives_it(tmp_path: Path) -> None:
+    made = imported("vrrp_instance eth0.5 {\nvirtual_router_id 7\ninterface eth0\nvirtual_ipaddress { 192.0.2.1 }\n}")
+    assert [key for key, _ in made.missing] == check_accepts(made, tmp_path) == ['virtual_router."eth0.5".source']
 
 
 # ExaBGP's part

@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from glob import glob
 from ipaddress import ip_address
 from pathlib import Path
@@ -131,14 +132,16 @@ def command(
 def _unfinished(imported: Imported) -> list[tuple[str, str]]:
     """(key, what it is): what ``exavrrp check`` would not accept."""
     known = dict(imported.missing)
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory, TOML)
-        path.write_text(imported.toml, encoding="utf-8")
-        path.chmod(0o600)
-        try:
+    try:
+        with tempfile.TemporaryDirectory() as directory:  # which nobody else may read
+            path = Path(directory, TOML)
+            path.write_text(imported.toml, encoding="utf-8")
+            path.chmod(0o600)
             load(path, alone=True)
-        except ConfigError as error:
-            return [(problem.key, known.get(problem.key, problem.message)) for problem in error.problems]
+    except ConfigError as error:
+        return [(problem.key, known.get(problem.key, problem.message)) for problem in error.problems]
+    except OSError as error:
+        fail(f"no temporary file can be written, with which to check the configuration: {error.strerror or error}")
     return list(known.items())
 
 
@@ -150,19 +153,25 @@ def _without_secrets(imported: Imported) -> str:
 
 
 def _write(directory: Path, files: dict[str, str], *, overwrite: bool) -> None:
-    """Write all files or, if one is there already, none."""
+    """Write all files or, if one is there already or cannot be written, none."""
     there = [directory / name for name in files if os.path.lexists(directory / name)]
     if there and not overwrite:
         fail(*(f"{path} exists; remove it, or write --overwrite" for path in there))
+    written: dict[Path, Path] = {}
     try:
         directory.mkdir(exist_ok=True)
         for name, text in files.items():
             with tempfile.NamedTemporaryFile(  # nobody else may read it: there may be secrets in it
                 "w", encoding="utf-8", dir=directory, prefix=f".{name}.", delete=False
             ) as file:
+                written[Path(file.name)] = directory / name
                 file.write(text)
-            Path(file.name).replace(directory / name)
+        for temporary, path in written.items():
+            temporary.replace(path)
     except OSError as error:
+        for temporary in written:
+            with suppress(OSError):
+                temporary.unlink()
         fail(f"{directory} cannot be written to: {error.strerror or error}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from exavrrp.keepalived.reading import Directive, Fault, Place
+from exavrrp.keepalived.reading import Directive, Fault, Place, visible
 
 
 class Outcome(Enum):
@@ -61,7 +61,7 @@ def shown(words: tuple[str, ...]) -> str:
 
 def printable(text: str) -> str:
     """``text`` as it may stand in a report: one line of bounded length."""
-    text = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+    text = visible(text)
     return text if len(text) <= SHOWN else text[:SHOWN] + "…"
 
 

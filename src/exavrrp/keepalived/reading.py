@@ -24,6 +24,11 @@ LONGEST = 1024
 """Characters of a line with its parameters replaced (MAXBUF of lib/parser.h)."""
 
 
+def visible(text: str) -> str:
+    """``text`` in one line that a terminal can be given."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """One file."""
@@ -59,8 +64,7 @@ class Fault:
     message: str
 
     def __str__(self) -> str:
-        text = f"{self.place}: {self.message}"
-        return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        return visible(f"{self.place}: {self.message}")
 
 
 class Unreadable(Exception):
@@ -114,6 +118,8 @@ class Definition:
 class Reading:
     """What has been read."""
 
+    file: str
+    """as messages call it"""
     directives: list[Directive] = field(default_factory=list)
     """outside of every block"""
     definitions: list[Definition] = field(default_factory=list)
@@ -136,7 +142,7 @@ def read(main: Source, files: Files, config_id: str, instance: str) -> Reading:
 
     ``instance``: what ``${_INSTANCE}`` stands for.
     """
-    reader = _Reader(files, config_id, instance)
+    reader = _Reader(main.name, files, config_id, instance)
     reader.file(main, 0)
     reader.finish()
     if reader.faults:
@@ -145,8 +151,8 @@ def read(main: Source, files: Files, config_id: str, instance: str) -> Reading:
 
 
 class _Reader:
-    def __init__(self, files: Files, config_id: str, instance: str) -> None:
-        self.reading = Reading()
+    def __init__(self, name: str, files: Files, config_id: str, instance: str) -> None:
+        self.reading = Reading(name)
         self.faults: list[Fault] = []
         self._files, self._id = files, config_id
         self._predefined = {"_INSTANCE": instance, "_HASH": "#", "_BANG": "!"}

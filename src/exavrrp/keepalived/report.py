@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from exavrrp.keepalived.ledger import Entry, Outcome
+from exavrrp.keepalived.reading import visible
 
 FILL_IN = "To fill in"
 
@@ -13,10 +14,10 @@ def report(entries: Sequence[Entry], missing: Sequence[tuple[str, str]]) -> str:
     for outcome in Outcome:
         lines = [_line(one) for one in entries if one.outcome is outcome]
         parts.append("\n".join([f"{outcome.value} ({len(lines)})", *lines]))
-    filled = [f"  {where}: {what}" for where, what in missing]
+    filled = [visible(f"  {where}: {what}") for where, what in missing]
     parts.append("\n".join([f"{FILL_IN} ({len(filled)})", *filled]))
     return "\n\n".join(parts) + "\n"
 
 
 def _line(entry: Entry) -> str:
-    return f"  {entry.place}: {entry.text} -> {entry.remark}"
+    return visible(f"  {entry.place}: {entry.text} -> {entry.remark}")

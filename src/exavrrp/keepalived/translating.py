@@ -35,9 +35,10 @@ from exavrrp.keepalived.ledger import (
 )
 from exavrrp.keepalived.names import Names
 from exavrrp.keepalived.nearest import nearest
-from exavrrp.keepalived.reading import Directive, Fault, Place, Reading, Unreadable
+from exavrrp.keepalived.reading import Directive, Fault, Place, Reading, Unreadable, visible
 from exavrrp.vrrp.packet import OWNER
 
+EMPTY = "has no vrrp_instance that can be imported; exavrrp holds elections, and nothing else"
 _CHECKS = ("vrrp_script", "vrrp_track_process", "vrrp_track_file", "track_file")
 
 
@@ -57,7 +58,9 @@ class Imported:
     def missing(self) -> tuple[tuple[str, str], ...]:
         """(key, what it is): values that no keepalived.conf knows."""
         return tuple(
-            (f"virtual_router.{one.name}.{key}", what) for one in self.routers for key, what in one.missing.items()
+            (f"virtual_router.{_key(one.name)}.{key}", what)
+            for one in self.routers
+            for key, what in one.missing.items()
         )
 
 
@@ -104,7 +107,7 @@ class _Translation:
             if router.checks:
                 router.lines["checks"] = router.checks
         if not self._routers and not self._ledger.faults:
-            raise Unreadable([_empty(self._reading)])
+            raise Unreadable([Fault(Place(self._reading.file, 1), EMPTY)])
         if self._ledger.faults:
             raise Unreadable(sorted(self._ledger.faults, key=lambda fault: fault.place))
         routers = tuple(self._routers.values())
@@ -273,17 +276,12 @@ class _Translation:
         for router in routers:
             text = _table(f"virtual_router.{_key(router.name)}", router.lines)
             for key, what in router.missing.items():
-                text += f'# {key} = "…"    # to fill in: {what}\n'
+                text += f'# {key} = "…"    # to fill in: {visible(what)}\n'
             tables.append(text)
         tables += [_table(f"check.{_key(name)}", lines) for name, lines in self._checks.tables.items()]
         for name, lines in self._authentications.tables.items():
             tables.append(_table(f"authentication.{_key(name)}", lines))
         return "\n".join(tables)
-
-
-def _empty(reading: Reading) -> Fault:
-    place = min((one.place for one in reading.directives), default=Place("", 1))
-    return Fault(place, "has no vrrp_instance that can be imported; exavrrp holds elections, and nothing else")
 
 
 def _table(header: str, lines: Lines) -> str:
