@@ -299,6 +299,15 @@ def test_import_says_which_file_cannot_be_read_or_written_to(lan: Path, tmp_path
     assert (told.exit_code, "cannot be written to" in told.stderr) == (1, True)
 
 
+def test_import_does_not_wait_for_the_writer_of_a_pipe(lan: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "addresses-pipe.conf")
+    lan.write_text(LAN.replace("{4,6}", "pipe"))
+    assert (
+        "addresses-pipe.conf -> " + str(tmp_path / "addresses-pipe.conf") + " is no regular file"
+        in call("import", lan).stdout
+    )
+
+
 def test_import_leaves_all_as_it_was_on_a_full_disk(lan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "made"
     call("import", lan, "-o", directory)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -205,7 +206,8 @@ class _Files:
                     continue
                 name = path if self._absolute else os.path.relpath(path)
                 try:
-                    found.append(_one(Path(path), name))
+                    regular = stat.S_ISREG(Path(path).stat().st_mode)
+                    found.append(_one(Path(path), name) if regular else f"{name} is no regular file")
                 except OSError as error:
                     found.append(f"{name} cannot be read: {error.strerror or error}")
         return found

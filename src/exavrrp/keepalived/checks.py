@@ -4,6 +4,7 @@ A weight belongs to a check here, and to each use of it there: uses with other w
 nobody uses is not carried out by keepalived either, and not taken over.
 """
 
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -141,10 +142,8 @@ class Checks:
             case ():
                 return weight, reverse
             case ("weight", text, *more) if more in ([], ["reverse"], ["noreverse"], ["no_reverse"]):
-                try:
+                if re.fullmatch(r"[+-]?[0-9]{1,9}", text):
                     return int(text), more == ["reverse"] or (more == [] and reverse)
-                except ValueError:
-                    pass
             case ("reverse",):
                 return weight, True
         self.ledger.fault(use, f'holds "{printable(" ".join(words))}"; write weight and a whole number')

@@ -220,7 +220,7 @@ class Instance:
             self._ledger.left(child, f"{said[-1].name} of line {said[-1].place.line} counts in its place")
         if not said:
             return None
-        address = addresses.own(self._ledger, said[-1], self._text(said[-1].name) or "")
+        address = addresses.own(self._ledger, said[-1], " ".join(said[-1].arguments))
         if address is None:
             return None
         self._ledger.note(said[-1], same(f'source = "{address}"'))

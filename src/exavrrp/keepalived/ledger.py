@@ -131,10 +131,7 @@ def braced(ledger: Ledger, directives: Iterable[Directive], names: Collection[st
 def number(ledger: Ledger, directive: Directive, least: float, most: float) -> float | None:
     """The one number of ``directive``; None after a mistake, which is noted. It has no entry otherwise."""
     text = " ".join(directive.arguments)
-    try:
-        found = float(text) if len(text) <= 20 and "_" not in text else None
-    except ValueError:
-        found = None
+    found = float(text) if re.fullmatch(r"(?=.{1,20}$)[0-9]*\.?[0-9]+", text) else None
     if found is None or not least <= found <= most:
         ledger.fault(directive, f'holds "{printable(text)}"; write a number from {least:g} to {most:g}')
         return None
@@ -144,8 +141,8 @@ def number(ledger: Ledger, directive: Directive, least: float, most: float) -> f
 def whole(ledger: Ledger, directive: Directive, least: int, most: int) -> int | None:
     """The one whole number, likewise."""
     found = number(ledger, directive, least, most)
-    if found is not None and found != int(found):
-        ledger.fault(directive, f"holds {found:g}; write a whole number")
+    if found is not None and "." in directive.words[1]:
+        ledger.fault(directive, f"holds {directive.words[1]}; write a whole number")
         return None
     return None if found is None else int(found)
 
