@@ -1,5 +1,6 @@
 """Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, and any loss between them."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from exavrrp import events, presence
 from exavrrp.groups import Group
-from exavrrp.instance import Effect, Fault, Hold, Instance, StopBudget
+from exavrrp.instance import Effect, Fault, Hold, Instance, Reclaim, StopBudget
 from exavrrp.presence import Handover, Step
 from exavrrp.queues import Queue
 from exavrrp.routes import Level
@@ -52,6 +53,8 @@ class Node:
     world: "World"
     binds: set[str] = field(default_factory=lambda: {V4, V6})
     """the members whose addresses the kernel takes"""
+    reclaimed: Counter[str] = field(default_factory=Counter)
+    """how often it has reclaimed the traffic of each member"""
 
     def __post_init__(self) -> None:
         nature = self.nature
@@ -109,6 +112,8 @@ class Node:
                 self.queue.put(events.Unbound(name, "cannot be bound"))
             case Step.UNBIND:
                 self.bound[name] = instance.presence.bound
+            case Reclaim():
+                self.reclaimed[name] += 1
             case Step.ANNOUNCE | Step.WITHDRAW:
                 self.announced[name] = instance.presence.level
                 if instance.presence.level is None:
@@ -390,6 +395,22 @@ def test_a_first_member_that_has_decided_long_ago_is_waited_for_anew() -> None:
     assert actives(one) == [BOTH, BOTH]
     one.pass_(5)
     assert actives(one) == [set(), BOTH]
+
+
+@pytest.mark.parametrize("natures", [(Nature(), Nature()), (Nature((150, 150)), Nature())])
+def test_traffic_of_all_members_is_reclaimed_from_a_node_that_is_deaf(natures: tuple[Nature, Nature]) -> None:
+    one = world(*natures)
+    one.lost = {(0, V4), (0, V6)}
+    one.pass_(20)
+    assert actives(one) == [BOTH, BOTH]
+    assert one.nodes[0].reclaimed == {V4: 5, V6: 5}, "a tie in V6 goes to the other node, but the first member decides"
+    assert one.nodes[1].reclaimed == {}
+
+
+def test_who_has_lost_a_tie_by_another_member_is_no_node_that_does_not_hear() -> None:
+    one = world(Nature(), Nature())
+    failures = [member.takeovers.failures.number for node in one.nodes for member in node.group.members.values()]
+    assert (actives(one), failures) == ([BOTH, set()], [0] * 4)
 
 
 def test_a_node_superseded_for_one_member_hands_over_all_members() -> None:

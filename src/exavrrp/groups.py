@@ -18,7 +18,8 @@ this node; on the wire there is nothing but ordinary VRRP, which knows no groups
 Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 addresses may decide
 otherwise than the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
 then by family: the same on every node). The tie of another member counts only when the first has received no advert for
-an Active_Down_Interval.
+an Active_Down_Interval. Likewise, when the first reclaims traffic from a node with the same priority that does not hear
+it, all do.
 
 While adverts are lost: if no member receives those of the other node, both nodes are Active, for all members each. If
 they are lost in one direction only, the node that receives none becomes Active for all, and the other one stays Active
@@ -34,7 +35,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from exavrrp import events
-from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor
+from exavrrp.instance import Effect, Fault, Hold, Instance, NoSuccessor, Reclaim
 from exavrrp.presence import Step
 from exavrrp.takeover import Count
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
@@ -52,6 +53,8 @@ class Group:
         # Two routers of one number differ in their family; all nodes have to see the same one first.
         self.members = {member.name: member for member in sorted(members, key=_rank)}
         self._first = next(iter(self.members.values()))
+        for member in self.members.values():
+            member.takeovers.rivals.by_address = member is self._first
         self._alone = len(self.members) == 1
         """whether it has one member only, as most groups: there may be hundreds of these"""
         self._priorities = {name: member.router.priority for name, member in self.members.items()}
@@ -150,6 +153,9 @@ class Group:
             )
         received = member.received(source, advertisement, heard.interface, heard.expected, now)
         effects = self._of(member.name, received)
+        for reclaim in [one for one in received if isinstance(one, Reclaim) and one.priority == member.router.priority]:
+            for other in self._others(member.name):
+                effects += self._of(other.name, other.reclaim(reclaim, now))
         if advertisement.priority != LEAVING:
             for other in self._others(member.name):
                 effects += self._of(other.name, other.succeeded(now))

@@ -278,11 +278,17 @@ class Instance:
         effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
-        if rival is None or self.router.role is not Role.ACTIVE or self.router.releasing is not None:
+        if rival is None:
             return effects + self._recount(now)
+        reclaim = Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed)
+        return effects + (self.reclaim(reclaim, now) or self._recount(now))
+
+    def reclaim(self, reclaim: Reclaim, now: float) -> list[Effect]:
+        """Have our route be better again, if we are Active."""
+        if self.router.role is not Role.ACTIVE or self.router.releasing is not None:
+            return []
         self.takeovers.failures.recount(now)
-        effects.append(Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed))
-        return [*effects, Step.ANNOUNCE] if self.presence.level is Level.ACTIVE else effects
+        return [reclaim, Step.ANNOUNCE] if self.presence.level is Level.ACTIVE else [reclaim]
 
     def succeeded(self, now: float) -> list[Effect]:
         """Another node is Active: its advert arrived here, or at another member of the group."""

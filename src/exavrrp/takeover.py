@@ -320,6 +320,8 @@ class Rivals:
     """
 
     def __init__(self) -> None:
+        self.by_address = True
+        """whether addresses decide between equal priorities; in a group, those of another router may"""
         self.known: dict[Address, Rival] = {}
         """those that were heard, also if they have fallen silent since"""
         self.best: Address | None = None
@@ -339,12 +341,12 @@ class Rivals:
             self.known.pop(source, None)
             self.best = None if source == self.best else self.best
             return None
-        rank = (priority, int(source))
+        rank = (priority, int(source) if self.by_address else 0)
         if source == self.best or rank > self._rank or self._is_best_gone(now):
             self.known.pop(source, None)
             self.best, self._rank, self._last, self._interval = source, rank, now, interval
             return None
-        return self._goes_on(source, interval, now)
+        return None if rank == self._rank else self._goes_on(source, interval, now)
 
     def _is_best_gone(self, now: float) -> bool:
         return self.best is None or now - self._last > DOWN_COUNT * self._interval
