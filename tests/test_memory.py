@@ -47,6 +47,17 @@ def test_a_router_may_be_called_otherwise_than_the_last_agent_called_it() -> Non
     assert (known.may_be_announced("web"), known.may_be_announced("dns")) == (True, False)
 
 
+def test_what_another_router_had_of_a_name_is_not_its_own() -> None:
+    """A reload has called web site, and has another router that is called web now. Both are undone."""
+    life = msgspec.structs.replace(
+        LIFE, routers={"site": "active", "web": "standby"}, offered=("site", "web"), since={"site": 7, "web": 8}
+    )
+    for order in (1, -1):
+        routers = dict(list(life.routers.items())[::order])
+        undone = msgspec.structs.replace(life, routers=routers).rename({"site": "web"})
+        assert (undone.routers, undone.offered, undone.since) == ({"web": "active"}, ("web",), {"web": 7})
+
+
 def test_announcements_of_the_same_exabgp_are_recalled() -> None:
     known = memory(LIFE)
     assert known.recall() == {"web"}, "a standby has nothing to go on with"

@@ -20,7 +20,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -384,6 +384,9 @@ class Announcement(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """neighbor → its own"""
 
 
+_Value = TypeVar("_Value")
+
+
 class SavedState(Struct, frozen=True, kw_only=True):
     """The state file: what an agent has announced under which ExaBGP process. It is valid while that process runs.
 
@@ -410,17 +413,18 @@ class SavedState(Struct, frozen=True, kw_only=True):
     """all that it may have announced"""
 
     def rename(self, names: Mapping[str, str]) -> "SavedState":
-        """The same with other names of routers (now → then)."""
+        """The same with other names of routers (now → then); without those whose names others take."""
+        gone = frozenset(names.values()).difference(names)
 
-        def then(name: str) -> str:
-            return names.get(name, name)
+        def then(known: dict[str, _Value]) -> dict[str, _Value]:
+            return {names.get(name, name): value for name, value in known.items() if name not in gone}
 
         return msgspec.structs.replace(
             self,
-            routers={then(name): level for name, level in self.routers.items()},
-            offered=tuple(map(then, self.offered)),
-            since={then(name): time for name, time in self.since.items()},
-            silences={then(name): count for name, count in self.silences.items()},
+            routers=then(self.routers),
+            offered=tuple(then(dict.fromkeys(self.offered))),
+            since=then(self.since),
+            silences=then(self.silences),
         )
 
     def is_under(self, boot: str | None, exabgp: tuple[int, int] | None) -> bool:

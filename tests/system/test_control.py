@@ -207,6 +207,26 @@ def test_a_control_group_that_the_agent_is_no_member_of_is_logged(
     with_two_capabilities(lambda: run(check()))
 
 
+@pytest.mark.parametrize(("drained", "then"), [("site", {"web"}), ("web", set())])
+def test_a_drain_of_a_router_that_is_called_otherwise_and_of_one_that_has_its_name(
+    tmp_path: Path, run: Run, until: Until, drained: str, then: set[str]
+) -> None:
+    """The last process called web site, and another router web. It is gone, and so is that router."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "drained.json").write_text(f'{{"version": 1, "drained": {{"{drained}": null}}}}')
+
+    async def check() -> None:
+        here = Site(tmp_path, "web")
+        here.control.open(asyncio.get_running_loop(), {"site": "web"})
+        try:
+            assert here.control.drained() == then
+            await until(lambda: here.kept() == dict.fromkeys(then))
+        finally:
+            here.control.close()
+
+    run(check())
+
+
 def test_without_a_socket_the_agent_works_and_logs_it(tmp_path: Path, run: Run) -> None:
     (tmp_path / "control.sock").mkdir()
     (tmp_path / "lib").mkdir()

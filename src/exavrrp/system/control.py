@@ -207,6 +207,7 @@ class Control:
         self._forget(over)
         for name in self._held:
             self._arm(name)
+        self._forget(set(renamed.values()).difference(renamed))  # of routers that only the last process had
         self.renamed(renamed)
         self._keep_listening()
 
