@@ -313,6 +313,7 @@ def test_nothing_is_wrong_with_the_examples(name: str) -> None:
         ("encoder json;", "encoder text;", "exabgp-encoder"),
         ("processes [ exavrrp ];", "", "neighbor-unlisted"),
         ("processes [ exavrrp ];", "processes [ other, watcher ];", "neighbor-unlisted"),
+        ("template {", "neighbor 10.0.0.9 { capability { graceful-restart; } }\ntemplate {", "neighbor-unlisted"),
         ("neighbor-changes;", "", "exabgp-changes-untold"),
         ("hold-time 9;", "", "hold-time-long"),
         ("hold-time 9;", "hold-time 30;", "hold-time-long"),
@@ -403,6 +404,13 @@ def test_the_file_is_that_of_the_exabgp_that_has_started_the_agent(proc: Proc, w
         proc.write(name, before)
     proc.file.write_text("no file of ExaBGP's")
     assert proc.codes(configuration) == []
+
+
+def test_of_several_files_those_of_other_exabgps_are_left_alone(proc: Proc, write: Write) -> None:
+    proc.write("missing.conf", "neighbor 10.0.0.9 { peer-as 1; }")
+    assert proc.codes(settings(write)) == []
+    proc.file.write_text(CONF.replace("hold-time 9;", ""))
+    assert proc.codes(settings(write)) == ["hold-time-long"] * 2
 
 
 def test_what_the_agent_may_not_do(proc: Proc, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,7 +149,8 @@ def _of(where: str, neighbor: Neighbor, ours: Collection[str], rivals: Collectio
     listed = neighbor.processes()
     if ours and listed is not None and not listed.intersection(ours):
         yield Finding("neighbor-unlisted", "", f"{where} does not list {' or '.join(sorted(ours))} in its api")
-    elif listed != set() and not neighbor.tells_changes():
+        return  # routes of ours do not get there
+    if listed != set() and not neighbor.tells_changes():
         yield Finding("exabgp-changes-untold", "", f"{where} has no neighbor-changes in its api")
     hold = neighbor.hold_time()
     if rivals and not 0 < hold <= LONG:
@@ -167,7 +168,10 @@ def examined(agent: int, configuration: Configuration, proc: Path = PROC) -> lis
     families = {router.family for router in routers}
     if not _runs(agent, proc):
         return []
-    return [finding for file, text in _files(agent, proc) for finding in judged(str(file), text, families, rivals)]
+    files = [*_files(agent, proc)]
+    if len(files) > 1:  # ExaBGP forks for each of them, and all that it forks have the same command line
+        files = [(file, text) for file, text in files if any(map(_is_ours, parsed(text).within("process")))]
+    return [finding for file, text in files for finding in judged(str(file), text, families, rivals)]
 
 
 def _files(agent: int, proc: Path) -> Iterator[tuple[Path, str]]:
