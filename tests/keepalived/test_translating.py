@@ -214,10 +214,10 @@ def test_a_line_of_a_router(more: str, keys: dict[str, object], said: str) -> No
         ("priority 255\nnopreempt", "nopreempt", "LEFT priority 255 always preempts"),
         ("nopreempt\npreempt_delay 3", "preempt_delay 3", "LEFT nopreempt preempts nobody"),
         ("nopreempt\npreempt\npreempt_delay 3", "preempt_delay 3", "CHANGED preempt_delay = 3.0"),
-        ("nopreempt\npreempt", "nopreempt", "LEFT stands again in line"),
-        ("preempt\nnopreempt", "preempt", "LEFT stands again in line"),
-        ("priority 1\npriority 2", "priority 1", "LEFT stands again in line 10"),
-        ("unicast_src_ip 192.0.2.12", "mcast_src_ip 192.0.2.11", "LEFT unicast_src_ip of line 9 counts"),
+        ("nopreempt\npreempt", "nopreempt", "LEFT k.conf:10 counts in its place"),
+        ("preempt\nnopreempt", "preempt", "LEFT k.conf:10 counts in its place"),
+        ("priority 1\npriority 2", "priority 1", "LEFT k.conf:10 counts in its place"),
+        ("unicast_src_ip 192.0.2.12", "mcast_src_ip 192.0.2.11", "LEFT unicast_src_ip of k.conf:9 counts"),
         ("interface eth0", "interface eth0", ""),
     ],
 )
@@ -296,7 +296,7 @@ def test_routers_of_a_group_move_together_and_weights_do_not_count() -> None:
     assert told(made, "s weight 3") == "LEFT keepalived ignores what has a weight in a member of a sync group"
     assert told(made, "nobody") == "LEFT there is no such virtual router"
     assert told(made, "notify /bin/n").endswith("it gets INSTANCE web, not GROUP g")
-    assert told(made, "notify /bin/m").startswith("LEFT stands again in line")
+    assert told(made, "notify /bin/m").startswith("LEFT k.conf:")
     counted = imported(text.replace("notify /bin/n", "sync_group_tracking_weight"))
     assert told(counted, "s weight 3") == 'TAKEN "s" in checks'
 
@@ -339,10 +339,10 @@ def test_uses_with_other_weights_are_checks_of_their_own() -> None:
 def test_what_cannot_be_a_check_is_said_at_both_places() -> None:
     outside = "vrrp_track_process p {\nprocess /usr/sbin/web\n}\nvrrp_script s { }\nvrrp_track_process q { quorum 2 }"
     made = instance("track_process { p }\ntrack_script { s }\ntrack_process { q }", outside=outside)
-    assert told(made, "p").startswith("LEFT see line 1: processes are known by their names alone")
+    assert told(made, "p").startswith("LEFT see k.conf:1: processes are known by their names alone")
     assert told(made, "vrrp_track_process p").startswith("LEFT processes are known")
-    assert told(made, "s").startswith("LEFT see line 4: says not what to look at")
-    assert "check" not in tables(made) or tables(made)["check"].keys() == {"eth0"}
+    assert told(made, "s").startswith("LEFT see k.conf:4: has nothing to look at")
+    assert tables(made)["check"].keys() == {"eth0"}
 
 
 # Authentication

@@ -41,7 +41,7 @@ class Authentications:
         self.ledger.note(block, same("plain_password"))
         for child in block.children:
             if child in again:
-                self.ledger.left(child, f"stands again in line {again[child].place.line}, which counts")
+                self.ledger.left(child, f"{again[child].place} counts in its place")
             elif child is word or child is kind:
                 self.ledger.note(child, same("plain_password, of which 8 characters count"))
             else:
@@ -60,7 +60,7 @@ class Authentications:
         again = overridden(block.children, ("key",))
         for child in block.children:
             if child in again:
-                verdict: Verdict | None = nothing(f"stands again in line {again[child].place.line}, which counts")
+                verdict: Verdict | None = nothing(f"{again[child].place} counts in its place")
             elif child.name == "key":
                 verdict = self._key(child, keys)
             else:

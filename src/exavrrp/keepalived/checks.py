@@ -119,7 +119,7 @@ class Checks:
         weight, reverse = weighed
         reason = ""
         if tracked is not None and tracked.refusal:
-            reason = f"see line {tracked.directive.place.line}: {tracked.refusal}"
+            reason = f"see {tracked.directive.place}: {tracked.refusal}"
         elif name == own and kind == "interface":
             reason = "is the router's own interface, which keepalived tracks anyway"
         elif weight and owner:
@@ -169,7 +169,7 @@ class Checks:
         again = overridden(block.children, ())
         for child in block.children:
             if child in again:
-                verdict = nothing(f"stands again in line {again[child].place.line}, which counts")
+                verdict = nothing(f"{again[child].place} counts in its place")
             elif child.name == "weight":
                 verdict = self._default_weight(child, tracked)
             else:
@@ -181,7 +181,7 @@ class Checks:
         needed = {"vrrp_script": ("command", "shell"), "vrrp_track_process": ("process",)}.get(block.name, ("file",))
         if not tracked.refusal and not any(key in tracked.lines for key in needed):
             tracked.refusal = (
-                f"says not what to look at: {block.name} without {needed[0] if len(needed) == 1 else 'script'}"
+                f"has nothing to look at: {block.name} without {needed[0] if len(needed) == 1 else 'script'}"
             )
         tracked.lines.setdefault("rise", 1)
         tracked.lines.setdefault("fall", 1)

@@ -217,7 +217,7 @@ class Instance:
         """``mcast_src_ip`` and ``unicast_src_ip`` are one setting there: the last counts."""
         said = [child for child in self._block.children if child.name in ("mcast_src_ip", "unicast_src_ip")]
         for child in said[:-1]:
-            self._ledger.left(child, f"{said[-1].name} of line {said[-1].place.line} counts in its place")
+            self._ledger.left(child, f"{said[-1].name} of {said[-1].place} counts in its place")
         if not said:
             return None
         address = addresses.own(self._ledger, said[-1], " ".join(said[-1].arguments))
@@ -231,7 +231,7 @@ class Instance:
         if self._ledger.knows(child):
             return
         if child in self._again:
-            self._ledger.left(child, f"stands again in line {self._again[child].place.line}, which counts")
+            self._ledger.left(child, f"{self._again[child].place} counts in its place")
         elif child.name in TRACKED:
             self._track(child)
         elif child.name in ("authentication", "auth_hmac"):

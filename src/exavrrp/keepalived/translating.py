@@ -122,7 +122,7 @@ class _Translation:
         again = overridden(block.children, ())
         for child in block.children:
             if child in again:
-                self._ledger.left(child, f"stands again in line {again[child].place.line}, which counts")
+                self._ledger.left(child, f"{again[child].place} counts in its place")
             elif (verdict := self._global(child)) is not None:
                 self._ledger.note(child, verdict)
             else:
@@ -232,7 +232,7 @@ class _Translation:
         again = overridden(block.children, ("group", *TRACKED))
         for child in block.children:
             if child in again:
-                ledger.left(child, f"stands again in line {again[child].place.line}, which counts")
+                ledger.left(child, f"{again[child].place} counts in its place")
             elif child.name == "group":
                 self._members(child)
             elif child.name in TRACKED:
