@@ -44,7 +44,7 @@ from lab.scenarios import (
 )
 from lab.servers import PREPENDS, Armed, ServerPlan
 from lab.timeline import SETTLED
-from lab.topology import LabError
+from lab.topology import LabError, link_up
 
 MUTE = "mute"
 
@@ -277,7 +277,7 @@ class CutUplinks(Takeover):
     """The routers see it at once. If Backups announce, they already know another path."""
 
     name = "cut-uplinks"
-    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on"),)
+    causes: ClassVar[tuple[tuple[str, str], ...]] = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on"),)
     summary = "all uplinks of the Active go down; the node itself runs on"
 
     def allowed_ms(self, plan: ServerPlan) -> float:
@@ -305,6 +305,53 @@ class CutUplinks(Takeover):
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         lab.await_actives((NODE2.name,), self.limit(plan))
         super().outcome(lab, plan)
+
+
+class CutShortly(CutUplinks):
+    """The routers close their sessions at once, and ExaBGP does not notice. A cut that is shorter than three intervals
+    is over before any Backup acts; its node has no session then, and must not stay Active without one.
+    """
+
+    causes = ()
+    lasts: ClassVar[float]
+    "seconds"
+
+    def expectation(self, plan: ServerPlan) -> str:
+        return (
+            "node2 becomes Active (active-down-timeout, or peer-resigned when the cut is over); nobody answers (each"
+            f" run) for at most {self.allowed_ms(plan):.0f} ms; then node1 comes back without loss"
+        )
+
+    def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
+        healing = [(link, Armed.ip(lab.topology[link.router.name])) for link in lab.fabric.site.uplinks(NODE1)]
+        lab.watch(self.lasts)
+        lab.incident(time.time(), NODE1, "all uplinks back")
+        for link, ip in healing:
+            ip.fire(link_up(link, link.router))
+        lab.await_actives((NODE2.name,), self.limit(plan))
+        lab.await_settled(NODE1.name, self.limit(plan) + HANDOVER_LIMIT)
+        lab.await_serving(NODE1.name, self.limit(plan))
+        lab.watch(TAIL + SETTLED)
+
+    def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
+        violations = check_end(runs, NODE1)
+        for number, run in enumerate(runs, 1):
+            reasons = [each.reason for each in run.timeline.transitions if each.after == "active"]
+            if reasons[:1] not in (["active-down-timeout"], ["peer-resigned"]):
+                violations.append(f"run {number}: node2 should become Active, but: {', '.join(reasons) or 'none'}")
+            first, *later = run.timeline.outages or [None]
+            if first is not None and first.length > self.allowed_ms(plan):
+                violations.append(
+                    f"run {number}: nobody answers for {first.length:.0f} ms, more than {self.allowed_ms(plan):.0f} ms"
+                )
+            if lost := sum(each.lost for each in later if each is not None):
+                violations.append(f"run {number}: {lost} probes lost beside the outage")
+        return violations
+
+
+for _ms in (100, 250, 500, 1000, 5000):
+    _told = f"all uplinks of the Active go down for {_ms} ms; the node itself runs on"
+    scenario(type(f"Cut{_ms}", (CutShortly,), {"name": f"cut-uplinks-{_ms}", "summary": _told, "lasts": _ms / 1e3}))
 
 
 ADVERTS = "meta l4proto 112"

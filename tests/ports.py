@@ -240,6 +240,8 @@ class Paths:
         self.wanted: set[ports.Interfaces] = set()
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
+        self.cut_off: set[Address] = set()
+        """neighbours to whom no path has a carrier"""
         self.isolated = False
         """whether no BGP neighbour can be reached"""
 
@@ -257,6 +259,9 @@ class Paths:
 
     def reaches(self, neighbor: Address) -> bool:
         return not self.isolated
+
+    def is_cut_off(self, neighbor: Address) -> bool:
+        return neighbor in self.cut_off
 
     def interface_name(self, index: int) -> str:
         return f"eth{index - 1}"
@@ -368,6 +373,9 @@ class Speaker:
                 self.offered.add(network)
         if self.answers and self.open and self.deaf is None:
             self._rig.clock.call_soon(self.answer)
+
+    def repeat(self) -> None:
+        self._rig.done.append("repeat")
 
     def flush(self) -> None:
         self._rig.done.append("flush")

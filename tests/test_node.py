@@ -21,6 +21,7 @@ from exavrrp.ports import NotifyState
 from exavrrp.presence import SETTLE, Absent
 from exavrrp.roster import owned
 from exavrrp.routes import Attributes, Level, Route
+from exavrrp.sessions import DOUBT
 from exavrrp.view import Outcome
 from exavrrp.vrrp.packet import Reason
 from exavrrp.vrrp.router import Role
@@ -1359,3 +1360,59 @@ def test_an_answer_that_does_not_come_is_called_so() -> None:
     rig.handle(speaker.Silent(rig.networks[0], "announce", 2))
     [told] = rig.log.told("route-not-accepted")
     assert "does not answer for" in told["detail"]
+
+
+# Carriers
+
+
+def test_a_node_whose_sessions_are_cut_off_gives_up_and_has_exabgp_write_when_a_carrier_is_back() -> None:
+    rig = given_active()
+    rig.paths.cut_off = {SESSION.peer}
+    rig.handle(ports.PathsChanged())
+    assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["sessions"])
+    assert "send web 0" in rig.take()
+    (told,) = rig.log.told("session-cut-off")
+    assert told["neighbor"] == str(SESSION.peer)
+    rig.after(2.0)
+    assert "repeat" not in rig.take()
+    rig.paths.cut_off = set()
+    rig.handle(ports.PathsChanged())
+    said = rig.take()
+    assert "repeat" in said
+    assert "send web 0" in said, "the Backups wait still, if this one was lost"
+    rig.after(2.0).handle(ports.PathsChanged())
+    assert rig.take() == [], "they wait no more"
+    assert rig.faults() == ["sessions"], "the neighbour may have closed it"
+    rig.session(up=False).session()
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_a_session_that_has_survived_without_a_carrier_counts_again_after_a_while() -> None:
+    rig = given_active()
+    rig.paths.cut_off = {SESSION.peer}
+    rig.handle(ports.PathsChanged()).after(3.0)
+    rig.paths.cut_off = set()
+    rig.handle(ports.PathsChanged()).after(3.0 + DOUBT - 0.1)
+    assert rig.faults() == ["sessions"]
+    rig.after(0.2)
+    assert rig.faults() == []
+
+
+def test_without_exabgp_nobody_is_asked_to_write() -> None:
+    rig = given_active()
+    rig.paths.cut_off = {SESSION.peer}
+    rig.handle(ports.PathsChanged())
+    rig.handle(speaker.Disconnected("gone"))
+    rig.paths.cut_off = set()
+    rig.handle(ports.PathsChanged())
+    assert "repeat" not in rig.take()
+
+
+def test_a_node_that_takes_part_again_does_not_resign_again() -> None:
+    rig = given_active()
+    rig.node.commands.drain("web")
+    rig.node.commands.undrain("web")
+    assert rig.role() is Role.BACKUP
+    assert "send web 0" in rig.take()
+    rig.handle(ports.PathsChanged())
+    assert "send web 0" not in rig.take()

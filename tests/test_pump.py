@@ -133,6 +133,24 @@ def test_flushed_commands_are_sent_now_and_not_again() -> None:
     assert ends.take() == b""
 
 
+def test_everything_is_said_once_more_in_other_words_so_that_exabgp_writes() -> None:
+    ends = Ends().greet()
+    ends.pump.set([route(A)])
+    ends.clock.turn()
+    before = ends.take()
+    ends.say(b"done\ndone\n")
+    while ends.take():
+        ends.say(b"done\n")
+    assert ends.pump.settled
+    ends.pump.repeat()
+    ends.clock.turn()
+    after = ends.take()
+    for prefix in (f"{A}", f"{B}"):
+        (one,), (other,) = ([line for line in said.decode().split("\n") if prefix in line] for said in (before, after))
+        assert one != other
+        assert one.split()[:2] == other.split()[:2], "announced once more, or withdrawn"
+
+
 def test_nothing_is_sent_before_the_start() -> None:
     pump = Pump(lambda _: None, bytes, len)
     pump.own([route(A)])

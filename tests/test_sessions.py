@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from exavrrp.config.schema import NAME
 from exavrrp.neighbors import Session
-from exavrrp.sessions import Requirement, Result, Sessions, Standing, check_of
+from exavrrp.sessions import DOUBT, Requirement, Result, Sessions, Standing, check_of
 
 A, B, C, D = (
     Session(ip_address(peer), ip_address(local))
@@ -223,3 +223,67 @@ def test_a_session_that_does_not_carry_the_family_does_not_count() -> None:
     ], "nor is it a reason to wait"
     assert sessions.standings() == [Standing(A, up=True, told=True, routers=("any",), families=(4,))]
     assert sessions.configured({A: frozenset({4, 6})})[0] == Result("web", passed=True, detail="1 up, 1 needed")
+
+
+# Carriers
+
+
+def passes(sessions: Sessions) -> bool:
+    (result,) = sessions.results()
+    return result.passed
+
+
+def test_a_session_that_no_path_leads_to_counts_as_down_until_it_comes_up_anew() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, A)
+    assert sessions.paths([], 1.0) == ([], [])
+    assert sessions.paths([A, B], 2.0) == ([A], []), "B is down anyway"
+    (result,) = sessions.results()
+    assert result == Result(
+        "web", passed=False, detail=f"0 up, 1 needed; without a carrier, or not known to have come back: {A}"
+    )
+    (standing,) = sessions.standings()
+    assert (standing.up, standing.routers) == (False, ())
+    assert sessions.paths([A], 2.5) == ([], []), "known already"
+    assert sessions.paths([], 3.0) == ([], [A])
+    assert not passes(sessions), "its neighbour may have closed it"
+    sessions.heard(A, established=False)
+    assert sessions.doubtful == {}
+    up(sessions, A)
+    assert passes(sessions)
+
+
+def test_a_session_that_was_not_closed_is_trusted_after_a_while() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, A)
+    sessions.paths([A], 10.0)
+    sessions.paths([], 14.0)
+    assert sessions.doubtful == {A: 18.0 + DOUBT}
+    assert sessions.trust(17.9 + DOUBT) == []
+    assert not passes(sessions)
+    assert sessions.trust(18.0 + DOUBT) == [A]
+    assert passes(sessions)
+
+
+def test_a_session_that_is_cut_off_again_is_not_trusted_for_the_first_time() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, A)
+    sessions.paths([A], 10.0)
+    sessions.paths([], 11.0)
+    sessions.paths([A], 11.5)
+    assert sessions.trust(20.0) == []
+    assert sessions.paths([], 20.0) == ([], [A])
+    assert sessions.doubtful == {A: 28.5 + DOUBT}
+    up(sessions, A)
+    assert sessions.doubtful == {}, "a new session"
+    sessions.paths([A], 30.0)
+    sessions.heard(A, established=False)
+    assert (sessions.cut_off, sessions.paths([], 31.0)) == (set(), ([], []))
+
+
+def test_another_session_is_enough() -> None:
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, A)
+    up(sessions, B)
+    sessions.paths([A], 1.0)
+    assert passes(sessions)

@@ -244,7 +244,7 @@ REFUSED = 1.0
 
 
 def _cost_of_cut(fault: Fault, service: Service, terms: Terms) -> Cost:
-    """What a short cut of both may cost besides is measured (judge.py)."""
+    """Its node gives up at once, as its sessions have no carrier, however short a cut of both is."""
     if len(fault.uplinks) == 1:
         if service.family == 4:
             return Cost(2 * terms.reroute, "the routers find another path, and back")
@@ -342,6 +342,10 @@ def _lost(kind: Kind, number: int) -> Card:
     return card
 
 
+def _cut_shortly(random: Random) -> tuple[Fault, ...]:
+    return (Fault(Kind.CUT_UPLINK, _node(random), _length(random, SHORT, ABOUT), uplinks=UPLINKS),)
+
+
 def _deaf(random: Random) -> tuple[Fault, ...]:
     return (Fault(Kind.ADVERTS_LOST, _node(random), _length(random, LONG), uplinks=UPLINKS, direction="to"),)
 
@@ -418,6 +422,7 @@ CARDS: Mapping[str, Card] = {
     "stop-both": _simple(Kind.STOP_BOTH, SHORT, ABOUT, LONG, ENDLESS),
     "cut-uplink": _cut(1),
     "cut-uplinks": _cut(2),
+    "cut-shortly": _cut_shortly,
     "adverts-lost": _lost(Kind.ADVERTS_LOST, 1),
     "all-adverts-lost": _lost(Kind.ADVERTS_LOST, 2),
     "deaf": _deaf,

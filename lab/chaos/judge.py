@@ -245,11 +245,6 @@ def costs(chronicle: Chronicle, service: Service, chapter: Chapter) -> list[tupl
         if trouble.fault.kind is Kind.KILL_ROUTER:
             speechless = _speechless(chronicle, service, trouble, chapter)
             found.append((trouble.fault.words, Cost(speechless, "it had no route to the client (measured)")))
-        if trouble.fault.kind is Kind.CUT_UPLINK and len(trouble.fault.uplinks) > 1:
-            unaware = _unaware(chronicle, service, trouble, chapter)
-            found.append(
-                (trouble.fault.words, Cost(unaware, "its ExaBGP did not know that sessions were closed (measured)"))
-            )
     found = [each for each in found if each[1].seconds > 0]
     if overlapping and found:
         seconds = chronicle.terms.last_takeover
@@ -273,24 +268,6 @@ def _speechless(chronicle: Chronicle, service: Service, trouble: Trouble, chapte
     changes = [each for each in chronicle.ways_back.get(service.family, ()) if each.machine == trouble.fault.machine]
     over = chronicle.end if chapter.settled is None else chapter.settled
     return sum(end - start for start, end in table_gaps(changes) if trouble.start <= start <= over)
-
-
-def _unaware(chronicle: Chronicle, service: Service, trouble: Trouble, chapter: Chapter) -> float:
-    """How long a node whose links were down for a moment stayed Active without sessions.
-
-    Routers close them at once; its ExaBGP notices when it sends something, and its adverts go on before any peer has
-    missed them.
-    """
-    over = chronicle.end if chapter.settled is None else chapter.settled
-    found = (
-        each.time - trouble.start
-        for each in chronicle.agents
-        if each.node == trouble.fault.machine
-        and each.event == "transition"
-        and (each.field("router"), each.field("reason")) == (service.name, "unreachable")
-        and trouble.start <= each.time <= over
-    )
-    return next(found, 0.0)
 
 
 def _who_answered(chronicle: Chronicle, service: Service, chapter: Chapter) -> set[str]:

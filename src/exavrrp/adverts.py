@@ -1,6 +1,7 @@
 """The adverts that one virtual router sends: one copy to every peer over every path to it; pure."""
 
 import errno
+import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
@@ -46,6 +47,8 @@ class Adverts:
         """unsigned ones, by priority and peer"""
         self._unsent = 0
         """adverts in a row of which no copy could be sent"""
+        self._resigned = -math.inf
+        """when priority 0 was sent, monotonic seconds"""
 
     def configure(self, signer: Signer | None, ipv4_checksum: Ipv4Checksum) -> None:
         """Other adverts from now on."""
@@ -56,11 +59,18 @@ class Adverts:
         """As the election demands; a priority 0 is repeated."""
         self.send(priority)
         if priority == LEAVING:
+            self._resigned = self._common.timers.time()
             for delay in PRIORITY_ZERO_REPEATS:
                 self._common.timers.call_later(delay, self._repeat_priority_zero)
 
     def _repeat_priority_zero(self) -> None:
         if self._common.instance.router.role is not Role.ACTIVE:
+            self.send(LEAVING)
+
+    def resign_again(self) -> None:
+        """The paths are others now: repeat a priority 0 that may have been lost, while Backups still wait for us."""
+        router, since = self._common.instance.router, self._common.timers.time() - self._resigned
+        if router.role is Role.INITIALIZE and since <= router.down_interval(router.settings.interval):
             self.send(LEAVING)
 
     def remind(self) -> None:

@@ -122,6 +122,11 @@ CODES = {
         "Compare with the peer's side; look for rp_filter=1, a firewall, or a route that leads elsewhere. The election"
         " goes on over the other paths.",
     ),
+    "session-cut-off": Code(
+        "No path to this neighbor has a carrier. The session counts as down at once: the router has closed it, and"
+        " ExaBGP finds out when it writes.",
+        "Look at the links. When a carrier is back, ExaBGP is made to write, and the session is opened anew.",
+    ),
     "peer-deaf": Code(
         "A node goes on as Active although a better one advertises: it is heard, and hears nothing. Where `takeover` is"
         " on, the better one makes its route better again, so that the traffic comes back to it.",

@@ -24,6 +24,8 @@ UNTOLD = (
 )
 
 
+CUT_OFF = "no path to the neighbor has a carrier: the session counts as down, although ExaBGP has not noticed yet"
+
 MOST_NAMES = 10
 """Routers that one line of the log names."""
 
@@ -171,6 +173,28 @@ class Fitness:
                 self._retry()
             case _:
                 assert_never(event)
+
+    def look_at_paths(self, without: Collection[Session]) -> float | None:
+        """No path leads to the neighbours of these sessions now.
+
+        None: nothing that was cut off has a path again. Else seconds until ``trust`` may find a session up still:
+        ExaBGP has to write to it meanwhile.
+        """
+        now = self._moment().monotonic
+        lost, found = self.sessions.paths(without, now)
+        for session in lost:
+            self.changed[session] = self._moment()
+            self._log.warning("session-cut-off", **_ends(session), detail=CUT_OFF)
+        if lost or found:
+            self._count(self.sessions.results())
+        return max(self.sessions.doubtful[one] for one in found) - now if found else None
+
+    def trust(self) -> None:
+        """Sessions that have not gone down since there is a path again are up."""
+        for session in self.sessions.trust(self._moment().monotonic):
+            self.changed[session] = self._moment()
+            self._log.info("session-changed", **_ends(session), state="up")
+        self._count(self.sessions.results())
 
     def _tell_limits(self, terms: Mapping[Session, Terms]) -> None:
         """Log over which sessions no takeover beats a dead node's route; once for each kind of them."""

@@ -258,6 +258,8 @@ class Node:
                 self.reception.discarded(reason, sender)
             case ports.PathsChanged():
                 self._moved()
+                for router in self.routers.values() if self.started else ():
+                    self.work.soon(router.adverts.resign_again)
             case ports.AddressesChanged():
                 self._binding.look()
             case ports.AddressRepaired(address):
@@ -347,7 +349,7 @@ class Node:
         return Facts(
             failing=tuple(term.check for term in terms if term.verdict is Verdict.FAILING),
             checks=len(terms),
-            up=None if sessions.stalled else len(sessions.established),
+            up=None if sessions.stalled else len(sessions.up),
             sessions=max(sessions.number, len(sessions.established)),
             drained=router.drain.wanted,
             skew=max(skews, key=abs, default=None),
@@ -372,8 +374,19 @@ class Node:
 
     def _moved(self) -> None:
         if self.started:
+            self._look_at_carriers()
             for router in self.routers.values():
                 self.work.soon(router.ways.look)
+
+    def _look_at_carriers(self) -> None:
+        """Sessions that no path leads to are down; one that has a path again may have been closed meanwhile."""
+        sessions = sorted(self.fitness.sessions.established, key=ordered)
+        without = [one for one in sessions if self._ports.paths.is_cut_off(one.peer)]
+        doubt = self.fitness.look_at_paths(without)
+        if doubt is not None:
+            if not self._announcer.gone:
+                self._ports.speaker.repeat()
+            self.turns.timers.call_later(doubt, self.fitness.trust)
 
     def _judge(self, routers: Collection[str]) -> None:
         if self.started:  # before that, nobody takes part; ``start`` judges all

@@ -225,6 +225,9 @@ class Routing(Protocol):
     def reaches(self, neighbor: Address) -> bool:
         """Whether there is a usable route to ``neighbor``."""
 
+    def is_cut_off(self, neighbor: Address) -> bool:
+        """Whether no path to ``neighbor`` has a carrier, or there is none; changes are watched from now on."""
+
 
 # Addresses
 
@@ -296,6 +299,9 @@ class Speaker(Protocol):
 
     def change(self, wanted: Mapping[Network, Route | None]) -> None:
         """Announce these like this, or withdraw them (None); leave all others as before."""
+
+    def repeat(self) -> None:
+        """Say everything once more, so that the speaker writes to each neighbour, and finds out which are gone."""
 
     def flush(self) -> None:
         """Write pending commands now, and not at the end of this turn of the loop."""

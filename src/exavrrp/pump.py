@@ -151,6 +151,11 @@ class Pump:
         self.conversation.change(wanted)
         self._pump_soon()
 
+    def repeat(self) -> None:
+        """Has ExaBGP write to each neighbour: a session that the other end has closed is found closed."""
+        self.conversation.repeat()
+        self._pump_soon()
+
     def _pump_soon(self) -> None:
         if self._clock is not None and not self._called:
             # At the end of this turn of the loop: other virtual routers may change with this one.

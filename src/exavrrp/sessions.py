@@ -14,6 +14,10 @@ A session is a pair of addresses (``neighbors.Session``): two to one router coun
 not get our routes (its ``api`` does not list us) is of no use, even if Established: it does not count. Nor does a
 session of which this is unknown yet.
 
+A session whose every path has lost its carrier is *cut off*: its neighbour has closed it, if they share a link, and
+ExaBGP finds that out only when it writes, with its next KEEPALIVE. It counts as down at once. When there is a path
+again, it stays so until ExaBGP has written: it comes up anew, or it is ``trusted`` again, if it was not closed.
+
 Which sessions count, if none are named: those of the family of the addresses. With ``next-hop self`` the others
 cannot announce them (ExaBGP has no next hop of the right family there). With a next hop of its own any session can. A
 session whose ends have not negotiated that family does not count: ExaBGP accepts the route for it (``done``), and sends
@@ -24,6 +28,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from exavrrp.neighbors import Session, ordered
+
+DOUBT = 1.0
+"""Seconds until a session is trusted again after it was cut off, and as long as it was: ExaBGP has written by then, and
+TCP, which doubles its retransmission time-out (RFC 6298 §5.5), has delivered that, and the neighbour has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,11 @@ class Sessions:
         self._requirements = requirements
         self._waiting = set(requirements)
         """the routers in their start-up hold"""
+        self.cut_off: set[Session] = set()
+        """those that ExaBGP has as up, and that no path leads to"""
+        self.doubtful: dict[Session, float] = {}
+        """those that a path leads to again, and that their neighbours may have closed; until when"""
+        self._cut_at: dict[Session, float] = {}
         self.stalled = False
         """whether ExaBGP has stalled, so that the states of sessions are unknown"""
         self._told: set[Session] = set()
@@ -130,10 +143,41 @@ class Sessions:
             self._seen.add(session)
             if any(one.covers(session) for one in self._told):
                 self._told.add(session)  # known without its local end until now; that one goes down next
+            self.doubtful.pop(session, None)
         else:
             self.established.discard(session)
+            self.cut_off.discard(session)
+            self.doubtful.pop(session, None)
             self._told.discard(session)
             self.untold.discard(session)
+        return self._results()
+
+    def paths(self, without: Collection[Session], now: float) -> tuple[list[Session], list[Session]]:
+        """Of those that are up, no path leads to these now: which are newly cut off, and which are so no longer."""
+        cut = self.established.intersection(without)
+        lost, found = cut - self.cut_off, self.cut_off - cut
+        for one in lost:
+            self._cut_at[one] = now
+            self.doubtful.pop(one, None)
+        for one in found:
+            self.doubtful[one] = now + DOUBT + now - self._cut_at[one]
+        self.cut_off = cut
+        return sorted(lost, key=ordered), sorted(found, key=ordered)
+
+    def trust(self, now: float) -> list[Session]:
+        """Which sessions ExaBGP has written to in vain for long enough: they are up still."""
+        found = sorted((one for one, until in self.doubtful.items() if until <= now), key=ordered)
+        for one in found:
+            del self.doubtful[one]
+        return found
+
+    @property
+    def up(self) -> set[Session]:
+        """Those that are up, and that a path leads to for long enough."""
+        return self.established - self.cut_off - self.doubtful.keys()
+
+    def results(self) -> list[Result]:
+        """Of all routers, as far as they are known."""
         return self._results()
 
     def listed(self, session: Session, *, listed: bool) -> list[Result]:
@@ -172,7 +216,7 @@ class Sessions:
         return [self._standing(one) for one in sorted(distinct | self.established, key=ordered)]
 
     def _standing(self, session: Session) -> Standing:
-        up = None if self.stalled else session in self.established
+        up = None if self.stalled else session in self.up
         told = session in self._told if session in self._told | self.untold else None
         counting = (
             name
@@ -209,7 +253,9 @@ class Sessions:
             return Result(router, passed=False, detail="ExaBGP does not answer")
         needed = self._requirements[router]
         without = {one for one in self._told if not self._carries(one, needed.carried)}
-        passed, detail = needed.met_by(self._told - without)
+        passed, detail = needed.met_by((self._told & self.up) - without)
+        if cut := ", ".join(str(one) for one in sorted(self.established - self.up, key=ordered)):
+            detail += f"; without a carrier, or not known to have come back: {cut}"
         if untold := ", ".join(map(str, self.untold_of(router))):
             detail += f"; not told of our routes: {untold}"
         if lacking := ", ".join(map(str, sorted(filter(needed.counts, without), key=ordered))):

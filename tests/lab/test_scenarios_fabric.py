@@ -131,6 +131,22 @@ def test_cut_uplinks_is_up_to_the_routers_if_backups_announce() -> None:
 HEALING = 1000.0
 
 
+@pytest.mark.parametrize("length", [100, 250, 500, 1000, 5000])
+def test_a_cut_of_any_length_costs_no_more_than_a_takeover(length: int) -> None:
+    name = f"cut-uplinks-{length}"
+    back = agent(2000, "node1", "transition", before="backup", after="active", reason="preempted")
+    gone = agent(2001, "node2", "transition", before="active", after="backup", reason="superseded")
+    end = replace(takeover(), agents=[*takeover().agents, back, gone])
+    assert judged(name, plan(), end) == []
+    (slow,) = judged(name, plan(), replace(end, probes=probes(succeeded(450), end=3)))
+    assert "nobody answers for 802 ms, more than 391 ms" in slow
+    lossy = replace(end, probes=probes(lambda n: None if n == 400 else succeeded(205)(n), end=3))
+    assert judged(name, plan(), lossy) == ["run 1: 1 probes lost beside the outage"]
+    assert any("at the end: node2" in each for each in judged(name, plan(), takeover()))
+    idle = replace(end, agents=[each for each in end.agents if each.event != "transition"])
+    assert any("node2 should become Active, but: none" in each for each in judged(name, plan(), idle))
+
+
 def partition(fate: Fate, *more: AgentEvent) -> Facts:
     """node1 is cut off from adverts at 0 ms and hears them again at HEALING; node2 is Active in between."""
     back = agent(HEALING + 50, "node2", "transition", before="active", after="backup", reason="superseded")

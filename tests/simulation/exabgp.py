@@ -105,6 +105,8 @@ class _Session:
     listed: bool = True
     """whether ExaBGP goes by that yet"""
     up: bool = False
+    closed: bool = False
+    """whether its neighbour has closed it, and nobody here knows yet"""
     generation: int = 0
     sent_until: float = 0.0
     """when the last UPDATE that was sent arrives"""
@@ -130,8 +132,13 @@ class ExaBGP:
         identity: tuple[int, int],
         carried_out: Callable[[], None],
         listed: Iterable[bool],
+        has_carrier: Callable[[int], bool],
+        reopen: Callable[[int], None],
     ) -> None:
-        """``neighbors``: the sessions to each router, one per family; ``listed``: whether its ``api`` lists us."""
+        """``neighbors``: the sessions to each router, one per family; ``listed``: whether its ``api`` lists us.
+
+        ``has_carrier``: whether the link to a router is up; ``reopen``: tries the session again.
+        """
         self.identity = identity
         """process number and start, as the agent's note remembers it"""
         self.alive = True
@@ -147,6 +154,8 @@ class ExaBGP:
         self._temper = temper
         self._log = log
         self._carried_out = carried_out
+        self._has_carrier = has_carrier
+        self._reopen = reopen
         self._sessions = [_Session(one, there, there) for one, there in zip(neighbors, listed, strict=True)]
         self._queue: deque[str] = deque()
         self._working = False
@@ -166,7 +175,7 @@ class ExaBGP:
 
     def routes(self, network: Network) -> list[Command | None]:
         """The route to ``network`` that each router has got, or is getting; None: none. Without closed sessions."""
-        return [one.table.get(network) for one in self._sessions if one.up and _carries(one, network)]
+        return [one.table.get(network) for one in self._sessions if _hears(one) and _carries(one, network)]
 
     def announces(self, network: Network) -> bool:
         """Whether ``network`` is announced to any neighbour."""
@@ -196,7 +205,8 @@ class ExaBGP:
         return not self._working and not self._queue and not self._unread and not self._coming
 
     def is_up(self, router: int) -> bool:
-        return self._sessions[router].up
+        """At both ends."""
+        return _hears(self._sessions[router])
 
     # The pipes
 
@@ -338,7 +348,9 @@ class ExaBGP:
         self._carried_out()
 
     def _update(self, router: int, session: _Session, network: Network, route: Announced | None) -> None:
-        if session.up:
+        if session.closed:
+            self._write(router)
+        elif session.up:
             session.sent_until = max(session.sent_until, self._world.now + 0.002)
             self._world.at(session.sent_until, self._arrive, router, session.generation, network, route)
 
@@ -371,7 +383,7 @@ class ExaBGP:
         session = self._sessions[router]
         if not self.alive or self.stopped or self.going or session.up:
             return
-        session.up = True
+        session.up, session.closed = True, False
         session.listed = session.configured
         session.generation += 1
         self._fabric.opened(router, self._node)
@@ -389,7 +401,7 @@ class ExaBGP:
         session = self._sessions[router]
         if not session.up:
             return
-        session.up = False
+        session.up = session.closed = False
         session.generation += 1
         if carrier:
             self._fabric.closed(router, self._node)
@@ -397,6 +409,41 @@ class ExaBGP:
             self._fabric.muted(router, self._node)
         self._tell(session, "down")
         session.listed = session.configured
+
+    def lose_carrier(self, router: int) -> None:
+        """The router notices at once, and closes its session; we do not before we write, or the hold time is over."""
+        session = self._sessions[router]
+        if session.up and not session.closed:
+            session.closed = True
+            session.generation += 1
+            self._fabric.closed(router, self._node)
+            self._world.after(self._fabric.hold, self._expire, router, session.generation)
+
+    def find_carrier(self, router: int) -> None:
+        """The next KEEPALIVE is due within a third of the hold time."""
+        session = self._sessions[router]
+        if session.closed:
+            due = self._world.random.uniform(0.0, self._fabric.hold / 3)
+            self._world.after(due, self._write, router, session.generation)
+        elif not session.up:
+            self._reopen(router)
+
+    def _write(self, router: int, generation: int | None = None) -> None:
+        """Something is written to a session that its router has closed; if there is a carrier, it is found out."""
+        session = self._sessions[router]
+        if generation in (None, session.generation) and session.closed:
+            self._world.after(0.003, self._find_closed, router, session.generation)
+
+    def _find_closed(self, router: int, generation: int) -> None:
+        if self._has_carrier(router):
+            self._expire(router, generation)
+
+    def _expire(self, router: int, generation: int) -> None:
+        session = self._sessions[router]
+        if self.alive and not self.stopped and session.closed and generation == session.generation:
+            self._log("ExaBGP finds the session to router {} closed", router)
+            self.close(router)
+            self._reopen(router)
 
     def reload(self, listed: Iterable[bool]) -> bool:
         """SIGUSR1, with a configuration in which nothing else is different; whether anything is."""
@@ -463,6 +510,11 @@ def _lines(data: bytes) -> tuple[list[str], bytes]:
     """Those that are complete, and the half one behind them."""
     whole, _, half = data.rpartition(b"\n")
     return whole.decode().splitlines(), half
+
+
+def _hears(session: _Session) -> bool:
+    """Whether it is up at both ends."""
+    return session.up and not session.closed
 
 
 def _carries(session: _Session, network: Network) -> bool:

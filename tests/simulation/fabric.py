@@ -64,7 +64,7 @@ class Fabric:
         self.routers = [Router() for _ in range(routers)]
         self.changes = 0
         self._world = world
-        self._hold = hold
+        self.hold = hold
         self._delay = delay
         self.internal = internal
         """whether the sessions are iBGP"""
@@ -90,7 +90,7 @@ class Fabric:
         """The neighbour has stopped silently, with its link up."""
         one = self.routers[router]
         if node in one.sessions and node not in one.holding:
-            one.holding[node] = self._world.after(self._hold, self.closed, router, node)
+            one.holding[node] = self._world.after(self.hold, self.closed, router, node)
 
     def update(self, router: int, node: int, network: Network, route: Announced | None) -> None:
         """An UPDATE has arrived."""

@@ -134,6 +134,11 @@ class Machine:
     def is_up(self, index: int) -> bool:
         return self.up[index - 1]
 
+    def is_cut_off(self, neighbor: Address) -> bool:
+        there = {link.index - 1 for link in self._seen}
+        sessions = enumerate(self._around.neighbors)
+        return not any(path in there and any(one.peer == neighbor for one in these) for path, these in sessions)
+
     def interface_name(self, index: int) -> str:
         return f"eth{index - 1}"
 
@@ -208,6 +213,8 @@ class Machine:
             identity=(1000 + self._lives, self._lives),
             carried_out=self._carried_out,
             listed=self.listed,
+            has_carrier=self.up.__getitem__,
+            reopen=self.reconnect,
         )
         self.log("ExaBGP starts")
         self._spawn()
@@ -499,10 +506,8 @@ class Machine:
             return
         self.log("eth{} {}", path, "up" if up else "down")
         self.up[path] = up
-        if not up and self.exabgp is not None:
-            self.exabgp.close(path)
-        elif up:
-            self.reconnect(path)
+        if self.exabgp is not None:
+            (self.exabgp.find_carrier if up else self.exabgp.lose_carrier)(path)
         self.world.after(DELAY, self._links_moved)
 
     def _links_moved(self) -> None:

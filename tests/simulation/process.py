@@ -83,6 +83,9 @@ class Ground(Protocol):
 
     def is_up(self, index: int) -> bool: ...
 
+    def is_cut_off(self, neighbor: Address) -> bool:
+        """Whether no interface that leads to this neighbour is up."""
+
     def interface_name(self, index: int) -> str: ...
 
     def transmit(self, index: int, packet: Packet, peer: Address) -> None: ...
@@ -248,6 +251,9 @@ class SimulatedPaths:
 
     def reaches(self, neighbor: Address) -> bool:
         return bool(self._ground.links())
+
+    def is_cut_off(self, neighbor: Address) -> bool:
+        return self._ground.is_cut_off(neighbor)
 
     def interface_name(self, index: int) -> str:
         return self._ground.interface_name(index)

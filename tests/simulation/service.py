@@ -1,6 +1,6 @@
 """Orderly moves in the calm: what an operator may do to a node, and what users may see of it.
 
-``Service`` looks at the fabric and at lo after every event, as a client's packets would. Six promises are its matter:
+``Service`` looks at the fabric and at lo after every event, as a client's packets would. Seven promises are its matter:
 
 - make before break: whatever is drained, undrained, lowered, raised, killed or replaced, every router of the fabric
   sends packets for an address to nodes that have it bound, at every moment. This holds where the handover is given the
@@ -11,6 +11,8 @@
   and the agents of those that took over.
 - a deaf node loses, where there is any ``takeover``: it becomes Active beside a better one, and three intervals later
   nothing is sent to it any more.
+- a node whose links are all down for a moment does not stay Active without sessions: somebody serves again when a
+  Backup has taken over, or before, where BGP has a say in the election.
 - who cannot announce takes nothing from who can: a better node that comes back, and whose ExaBGP passes its commands on
   to nobody, changes nothing for anybody.
 - an attacker who does not know the keys moves nothing, where all nodes enforce authentication.
@@ -27,6 +29,7 @@ from random import Random
 from typing import NamedTuple
 
 from exavrrp.config.tables.bgp import PREPENDS
+from exavrrp.system.paths import DELAY
 from exavrrp.takeover import ABSENCE, CALM
 from exavrrp.vrrp.router import Role
 from tests.simulation import rest
@@ -63,6 +66,8 @@ class Move(NamedTuple):
     """whether somebody is dead, and routers have its routes still: packets are lost until another one serves"""
     deaf: Machine | None = None
     """who hears nothing, and is heard"""
+    cut: bool = False
+    """whether all links of the Active are down for a moment"""
 
 
 class Service:
@@ -94,6 +99,8 @@ class Service:
         """nodes that have died or paused: each takes a prepend away"""
         self._serving: tuple[Machine, float] | None = None
         """who serves beside a dead node's routes, and since when"""
+        self._unserved: dict[Address, float] = {}
+        """since when no router knows a way to somebody who is bound"""
         self._deaf: dict[str, float] = {}
         """since when a router of a deaf node has been Active beside a better one"""
         self.move: Move | None = None
@@ -109,6 +116,8 @@ class Service:
             self._dead_lose()
         elif self.move.deaf is not None:
             self._deaf_loses(self.move.deaf)
+        elif self.move.cut:
+            self._somebody_serves()
         elif self._shape.orderly:
             if self.move.leaving is not None:
                 self._breaks_before(self.move.leaving)
@@ -140,6 +149,21 @@ class Service:
                 for address, one in product(router.configuration.addresses, range(len(self._fabric.routers))):
                     if deaf.number in self._fabric.best(one, address):
                         raise Violation(f"router {one} sends packets for {address} to a node that is deaf")
+
+    def _somebody_serves(self) -> None:
+        """Nobody serves for no longer than a Backup needs to take over, and the routers to know."""
+        limit = self._waits + 2 * (self._shape.delay + self._shape.lateness) + DELAY + self._announcing
+        for address in self._addresses:
+            best = {node for router in range(len(self._fabric.routers)) for node in self._fabric.best(router, address)}
+            if any(address in self._machines[node].lo for node in best):
+                self._unserved.pop(address, None)
+            elif self._world.now > self._unserved.setdefault(address, self._world.now) + limit:
+                raise Violation(f"nobody has served {address} for {limit:.2f} s")
+
+    @property
+    def _waits(self) -> float:
+        """Seconds, at most, for which a Backup waits for the Active."""
+        return (self._shape.down_count + 1) * self._shape.interval
 
     def _is_beside(self, deaf: Machine, number: int) -> bool:
         """Whether another node serves as the router of this number."""
@@ -196,6 +220,8 @@ class Service:
         counting = self._shape.takeover != ("med",) and any(map(_counts, self._machines))
         if self._shape.takeover and not counting and own.random() < 0.3:
             yield from self._deafen(own)
+        if self._shape.min_sessions and own.random() < 0.3:
+            yield from self._cut(own)
 
     def _drain(self, active: Machine, random: Random) -> Iterator[Move]:
         yield Move("drain", active.drain, leaving=active)
@@ -283,6 +309,22 @@ class Service:
         deaf = random.choice([machine for machine in self._machines if machine is not active])
         yield Move(f"{deaf.name} is deaf", partial(self._is_deaf, deaf, random), deaf=deaf)
 
+    def _cut(self, random: Random) -> Iterator[Move]:
+        """All links of the Active are down for a moment, most often for less than a Backup waits."""
+        active = self.active()
+        assert active is not None, "converged, and nobody is Active"
+        while not active.connected:
+            self._world.run(self._world.now + 0.1)
+        lasts = self._shape.interval * random.choice((0.3, 1.0, 2.5, 9.0)) * random.uniform(0.5, 1.5)
+        yield Move(f"{active.name} is unplugged for {lasts:.2f} s", partial(self._is_cut, active, lasts), cut=True)
+
+    def _is_cut(self, active: Machine, lasts: float) -> None:
+        for up in (False, True):
+            for path in range(self._shape.paths):
+                active.switch_link(path, up=up)
+            if not up:
+                self._world.run(self._world.now + lasts)
+
     def _set_clocks(self) -> None:
         """A MED is as good as the clocks; and nobody was deaf lately."""
         for machine in self._machines:
@@ -293,8 +335,7 @@ class Service:
         ways = [way for (_, receiver, _), way in self._network.paths.items() if receiver == deaf.number]
         for way in ways:
             way.cut = True
-        waits = (self._shape.down_count + 1) * self._shape.interval
-        self._world.run(self._world.now + waits + random.choice((1, 5, 30)) * self._shape.interval + 1.0)
+        self._world.run(self._world.now + self._waits + random.choice((1, 5, 30)) * self._shape.interval + 1.0)
         for way in ways:
             way.cut = False
 
@@ -303,8 +344,7 @@ class Service:
 
         And what is not to count any more has to be announced.
         """
-        waits = ABSENCE + (self._shape.down_count + 1) * self._shape.interval
-        self._world.run(self._world.now + waits + self._announcing)
+        self._world.run(self._world.now + ABSENCE + self._waits + self._announcing)
 
     @property
     def _announcing(self) -> float:

@@ -183,6 +183,10 @@ def reclaims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Rivals, "advertised", lambda self, source, priority, interval, now: None)
 
 
+def believes_a_session_without_a_carrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Node, "_look_at_carriers", lambda self: None)
+
+
 def has_no_place_among_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Configuration, "place", 0)
 
@@ -369,6 +373,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (believes_early_alarms, 26, "an alarm that rang before"),
         (counts_no_silent_failure, 339, "to a node that is dead"),
         (reclaims_nothing, 9, "to a node that is deaf"),
+        (believes_a_session_without_a_carrier, 42, "nobody has served"),
         (has_no_place_among_the_nodes, 54, "the routes to .* of two Actives tie"),
         (does_not_repeat, 584, "router . sends packets"),
         (believes_that_it_is_announced, 55, "knows no way|cannot announce"),

@@ -1048,6 +1048,31 @@ def test_a_repeat_is_sent_and_changes_nothing(build: Build, run: "Run", until: "
 
 
 @system
+@pytest.mark.parametrize("announces", [True, False])
+def test_a_session_that_its_router_has_closed_is_found_closed_by_a_repeat(
+    site: Site, run: "Run", until: "Until", announces: bool
+) -> None:
+    """The link is down for a moment, and nothing is written meanwhile. ExaBGP's next KEEPALIVE is due in a minute."""
+    router, plugin = site.router, site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6)) as (exabgp, _told):
+            exabgp.set([route(VIP6)] if announces else [])
+            await until(lambda: up(exabgp, router) and exabgp.settled)
+            await until(lambda: router.has(*([route(VIP6)] if announces else [])))
+            router.namespace.ip("link set eth0 down")
+            await until(lambda: "Established" not in router.tell("show", "protocols"))
+            router.namespace.ip("link set eth0 up\naddr add fd00:0::1/64 dev eth0 nodad")
+            assert up(exabgp, router), "nobody has told ExaBGP"
+            exabgp.repeat()
+            await until(lambda: len(exabgp.established) < len(router.sessions))
+            await until(lambda: up(exabgp, router) and exabgp.settled)
+            await until(lambda: router.has(*([route(VIP6)] if announces else [])))
+
+    run(body())
+
+
+@system
 @whenever_it_answers
 @pytest.mark.parametrize("level", Level)
 def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", level: Level) -> None:

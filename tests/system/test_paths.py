@@ -538,6 +538,30 @@ def test_an_explained_error_is_read() -> None:
         raise_error(data, 0)
 
 
+@pytest.mark.system
+@both_families
+def test_a_neighbor_is_cut_off_when_no_path_has_a_carrier(pair: Pair, run: Run, until: Until, version: int) -> None:
+    async def scenario() -> None:
+        async with asking(pair, version) as asked:
+            paths = asked.paths
+            neighbor = ip_address("10.0.0.2" if version == 4 else "fd00:0::2")
+            assert not any(paths.is_cut_off(one) for one in (neighbor, asked.peer, asked.source))
+            assert not paths.is_cut_off(ip_address("fe80::1")), "on which interface is not known"
+            before = asked.changes
+            pair.b.ip("link set eth0 down")
+            await until(lambda: paths.is_cut_off(neighbor) and asked.changes > before)
+            assert not paths.is_cut_off(asked.peer), "the other path has one"
+            pair.b.ip("link set eth1 down")
+            await until(lambda: paths.is_cut_off(asked.peer))
+            pair.b.ip("link set eth0 up")
+            await until(lambda: not paths.is_cut_off(neighbor))
+            pair.a.ip("link set eth0 down\nlink set eth1 down")
+            await until(lambda: paths.is_cut_off(neighbor))
+
+    with pair.a:
+        run(scenario())
+
+
 @given(st.binary(max_size=64))
 def test_any_group_has_members(group: bytes) -> None:
     members = group_members(group)

@@ -30,7 +30,7 @@ LEADING = frozenset(
         *("path-quiet", "path-restored", "paths-changed", "advert-send-failed", "peers-unreachable"),
         *("drain-started", "drain-ended", "drain-cancelled", "exabgp-stalled", "exabgp-resumed", "exabgp-disconnected"),
         *("bind-failed", "address-repaired", "clock-stepped", "agent-started", "agent-stopping", "packet-rejected"),
-        *("router-reconfigured", "exabgp-detached", "peer-deaf", ADVERTISED),
+        *("router-reconfigured", "exabgp-detached", "peer-deaf", "session-cut-off", ADVERTISED),
     }
 )
 """Entries that may have to do with a transition."""

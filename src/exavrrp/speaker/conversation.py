@@ -120,6 +120,10 @@ class Conversation:
         """
         self.prefixes.change(desired)
 
+    def repeat(self) -> None:
+        """Say everything once more, desired or not, in other words: ExaBGP sends an UPDATE to each neighbour."""
+        self.prefixes.repeat_everything()
+
     @property
     def wanted(self) -> Mapping[Network, Route]:
         """What is desired; every other prefix of ours is to be withdrawn."""

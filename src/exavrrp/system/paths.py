@@ -90,6 +90,7 @@ class Paths:
         """watches for changes of the routes"""
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
         self._held: dict[Address, bool] = {}
+        self._cut_off: dict[Address, bool] = {}
         self._names: dict[int, str] = {}
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -134,10 +135,29 @@ class Paths:
     def reaches(self, neighbor: Address) -> bool:
         """Whether there is a usable route to ``neighbor`` now, or it is an address of this host. Not cached."""
         try:
-            route = self._route(neighbor, None)
-            return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
+            return self._leads(self._route(neighbor, None))
         except OSError:
             return False
+
+    def is_cut_off(self, neighbor: Address) -> bool:
+        """Whether no path to ``neighbor`` has a carrier, or there is no route; cached and watched like ``toward``.
+
+        False if the kernel does not answer, and for a link-local address, whose interface is not known here.
+        """
+        if neighbor not in self._cut_off:
+            self._cut_off[neighbor] = self._is_cut_off(neighbor)
+        return self._cut_off[neighbor]
+
+    def _is_cut_off(self, neighbor: Address) -> bool:
+        if neighbor.is_link_local:
+            return False
+        try:
+            return not self._leads(self._route(neighbor, None))
+        except OSError as error:
+            return error.errno in NO_WAY
+
+    def _leads(self, route: Route) -> bool:
+        return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
 
     def interface_name(self, index: int) -> str:
         """The name of an interface; ``if7`` for index 7 if there is no such interface."""
@@ -165,6 +185,9 @@ class Paths:
         for source, held in tuple(self._held.items()):
             self._held[source] = is_here(source)
             changed = changed or self._held[source] != held
+        for neighbor, cut_off in tuple(self._cut_off.items()):
+            self._cut_off[neighbor] = self._is_cut_off(neighbor)
+            changed = changed or self._cut_off[neighbor] != cut_off
         if changed:
             self._changed()
 
@@ -248,6 +271,10 @@ class Routing:
     def reaches(self, neighbor: Address) -> bool:
         """As ``Paths.reaches``; false without any paths."""
         return any(paths.reaches(neighbor) for paths in list(self._open.values())[:1])
+
+    def is_cut_off(self, neighbor: Address) -> bool:
+        """As ``Paths.is_cut_off``; false without any paths."""
+        return any(paths.is_cut_off(neighbor) for paths in list(self._open.values())[:1])
 
     def close(self) -> None:
         for paths in self._open.values():

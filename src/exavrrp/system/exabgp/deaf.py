@@ -109,6 +109,9 @@ class Deaf:
         if self._may_end and not self.announced <= wanted:
             self._process.signal(signal.SIGTERM)
 
+    def repeat(self) -> None:
+        """Does nothing: nothing can be said any more."""
+
     def flush(self) -> None:
         """Does nothing: no command waits to be sent."""
 
