@@ -356,7 +356,7 @@ def test_a_password_of_version_2_has_8_characters_and_is_not_shown() -> None:
     assert made.secrets == ("12345678",)
     assert "1234" not in report(made.entries, ())
     assert told(made, "$P=…") == "LEFT is used nowhere"
-    for lines in ("auth_type AH", "auth_type PASS", "auth_type PASS\nauth_pass 'a b'"):
+    for lines in ("auth_type AH", "auth_type PASS", "auth_pass x"):
         assert "plain_password" not in router(instance(f"authentication {{\n{lines}\n}}"))
 
 
@@ -429,6 +429,8 @@ def test_what_is_for_other_nodes_is_said_without_secrets() -> None:
         ("advert_int x", 'advert_int holds "x"'),
         ("unicast_peer 192.0.2.12", "unicast_peer has to have its lines within braces"),
         ("track_interface eth1 {\neth2\n}", "track_interface has to have its lines within braces"),
+        ("authentication {\nauth_type AH\nauth_pass x\n}", "auth_type is not PASS, the only one here"),
+        ("authentication {\nauth_type PASS\nauth_pass 'a b'\n}", "auth_pass has to be of printable ASCII"),
         ("interface eth0 eth1", "interface names no interface, or several"),
         ("mcast_src_ip 192.0.2.1 192.0.2.2", 'mcast_src_ip holds "192.0.2.1 192.0.2.2"'),
         ("mcast_src_ip x", 'mcast_src_ip holds "x"; write an address'),

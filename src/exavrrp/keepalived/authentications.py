@@ -30,12 +30,18 @@ class Authentications:
             return None
         words = {child.name: child for child in block.children}
         kind, word = words.get("auth_type"), words.get("auth_pass")
-        if kind is None or kind.arguments != ("PASS",) or word is None or not word.arguments:
+        if kind is None or word is None or not word.arguments:
             self.ledger.left(block, "only auth_type PASS with its auth_pass is known; nearest: VRRPv3, and auth_hmac")
+            return None
+        # The other nodes drop adverts without their authentication, and would be Active beside this one.
+        if kind.arguments[:1] != ("PASS",):
+            self.ledger.fault(kind, "is not PASS, the only one here; change it on all nodes, or go on to VRRPv3, first")
             return None
         password = word.words[1][:8]
         if re.fullmatch(r"[!-~]{1,8}", password) is None:
-            self.ledger.left(block, "plain_password is of printable characters without white space; write another one")
+            self.ledger.fault(
+                word, "has to be of printable ASCII characters without white space; change it on all nodes first"
+            )
             return None
         again = overridden(block.children, ())
         self.ledger.note(block, same("plain_password"))
