@@ -122,6 +122,8 @@ OWN = {
     "keepalived/ledger.py": ("tests/keepalived/test_translating.py",),
     "keepalived/checks.py": ("tests/keepalived/test_translating.py",),
     "keepalived/instances.py": ("tests/keepalived/test_translating.py",),
+    "keepalived/authentications.py": ("tests/keepalived/test_translating.py",),
+    "keepalived/translating.py": ("tests/keepalived/test_translating.py",),
 }
 """The tests of each module that has mutants."""
 
