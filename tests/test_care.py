@@ -9,8 +9,9 @@ from exavrrp import speaker
 from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
 from exavrrp.config import Configuration
 from exavrrp.node import REPLACED, STOP_LIMIT, SUCCEEDED, Event, Node
-from exavrrp.ports import End, Succession, Terminated
+from exavrrp.ports import End, PathsChanged, Succession, Terminated
 from exavrrp.roster import Ports
+from exavrrp.sessions import DOUBT
 from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, SESSION, VIP, Rig, check, given_active, given_backup, router
 
@@ -37,6 +38,7 @@ class Care:
         self.rig.memory.active = {name for name, level in levels.items() if level == "active"}
         self.rig.memory.offered, self.rig.memory.times = offered, times
         self.rig.addresses.lo = set(before.addresses.lo)
+        self.rig.paths.cut_off = set(before.paths.cut_off)
         routers = (one for one in self.rig.configuration.routers if one.name in bequest.announced)
         self.rig.speaker.deaf = {network for one in routers for network in one.announce}
         self.rig.start()
@@ -440,3 +442,23 @@ def test_its_status_names_the_fault_and_unknown_sessions() -> None:
     exabgp = care.rig.node.view().exabgp
     assert exabgp is not None
     assert not exabgp.answers
+
+
+# Carriers
+
+
+def test_a_carrier_that_was_lost_while_nobody_looked_is_noticed() -> None:
+    before = given_active()
+    before.paths.cut_off = {SESSION.peer}
+    assert Care(before).rig.faults() == ["sessions"]
+
+
+def test_a_session_that_was_in_doubt_is_trusted_in_time() -> None:
+    before = given_active()
+    before.paths.cut_off = {SESSION.peer}
+    before.handle(PathsChanged()).after(0.5)
+    before.paths.cut_off = set()
+    rig = Care(before.handle(PathsChanged())).rig
+    assert rig.faults() == ["sessions"]
+    rig.after(before.clock.time() + 0.5 + DOUBT)
+    assert rig.faults() == []

@@ -1398,6 +1398,27 @@ def test_a_session_that_has_survived_without_a_carrier_counts_again_after_a_whil
     assert rig.faults() == []
 
 
+def test_a_reload_looks_at_the_carriers_again() -> None:
+    """It may have changed the interfaces."""
+    rig = given_active()
+    rig.paths.cut_off = {SESSION.peer}
+    rig.reconfigure(router(priority=120))
+    assert rig.faults() == ["sessions"]
+
+
+def test_two_sessions_are_trusted_each_in_its_time() -> None:
+    rig = given_active()
+    other = Session(ip_address("2001:db8:1::1"), ip_address("2001:db8:1::2"))
+    rig.session(other)
+    for cut in ({other.peer}, {other.peer, SESSION.peer}):
+        rig.paths.cut_off = set(cut)
+        rig.handle(ports.PathsChanged()).after(3.0)
+    rig.paths.cut_off = set()
+    rig.handle(ports.PathsChanged()).after(3.0 + DOUBT + 0.1)
+    assert rig.faults() == []
+    assert set(rig.node.fitness.sessions.doubtful) == {other}
+
+
 def test_without_exabgp_nobody_is_asked_to_write() -> None:
     rig = given_active()
     rig.paths.cut_off = {SESSION.peer}

@@ -240,7 +240,7 @@ def test_a_session_that_no_path_leads_to_counts_as_down_until_it_comes_up_anew()
     assert sessions.paths([A, B], 2.0) == ([A], []), "B is down anyway"
     (result,) = sessions.results()
     assert result == Result(
-        "web", passed=False, detail=f"0 up, 1 needed; without a carrier, or not known to have come back: {A}"
+        "web", passed=False, detail=f"0 up, 1 needed; without a path, or not known to have survived that: {A}"
     )
     (standing,) = sessions.standings()
     assert (standing.up, standing.routers) == (False, ())
@@ -256,6 +256,7 @@ def test_a_session_that_no_path_leads_to_counts_as_down_until_it_comes_up_anew()
 def test_a_session_that_was_not_closed_is_trusted_after_a_while() -> None:
     sessions = Sessions({"web": Requirement(1)})
     up(sessions, A)
+    sessions.paths([], 9.0)
     sessions.paths([A], 10.0)
     sessions.paths([], 14.0)
     assert sessions.doubtful == {A: 18.0 + DOUBT}
@@ -266,24 +267,52 @@ def test_a_session_that_was_not_closed_is_trusted_after_a_while() -> None:
 
 
 def test_a_session_that_is_cut_off_again_is_not_trusted_for_the_first_time() -> None:
+    """TCP has not been through between the two, and waits for longer and longer."""
     sessions = Sessions({"web": Requirement(1)})
     up(sessions, A)
+    sessions.paths([], 9.0)
     sessions.paths([A], 10.0)
     sessions.paths([], 11.0)
     sessions.paths([A], 11.5)
     assert sessions.trust(20.0) == []
     assert sessions.paths([], 20.0) == ([], [A])
-    assert sessions.doubtful == {A: 28.5 + DOUBT}
+    assert sessions.doubtful == {A: 30.0 + DOUBT}
+    assert sessions.trust(31.0) == [A]
+    sessions.paths([A], 40.0)
+    sessions.paths([], 41.0)
+    assert sessions.doubtful == {A: 42.0 + DOUBT}, "another cut"
     up(sessions, A)
     assert sessions.doubtful == {}, "a new session"
-    sessions.paths([A], 30.0)
+    sessions.paths([A], 50.0)
     sessions.heard(A, established=False)
-    assert (sessions.cut_off, sessions.paths([], 31.0)) == (set(), ([], []))
+    assert (sessions.cut_off, sessions.paths([], 51.0)) == (set(), ([], []))
+    up(sessions, A)
+    assert sessions.paths([A], 52.0) == ([], []), "nothing has led to the new one yet"
+
+
+def test_a_session_without_any_path_that_we_know_is_not_cut_off() -> None:
+    """ExaBGP may have one by its source (ip-rule(8)), or in a VRF."""
+    sessions = Sessions({"web": Requirement(1)})
+    up(sessions, A)
+    assert sessions.paths([A], 1.0) == ([], [])
+    assert passes(sessions)
+    sessions.paths([], 2.0)
+    assert sessions.paths([A], 3.0) == ([A], [])
+
+
+def test_a_session_that_does_not_count_for_a_router_is_not_named_to_it() -> None:
+    sessions = Sessions({"web": Requirement(1, family=6)})
+    up(sessions, A)
+    up(sessions, C)
+    sessions.paths([], 1.0)
+    assert sessions.paths([C], 2.0) == ([C], [])
+    assert sessions.results() == [Result("web", passed=True, detail="1 up, 1 needed")]
 
 
 def test_another_session_is_enough() -> None:
     sessions = Sessions({"web": Requirement(1)})
     up(sessions, A)
     up(sessions, B)
+    sessions.paths([], 0.0)
     sessions.paths([A], 1.0)
     assert passes(sessions)

@@ -123,8 +123,8 @@ CODES = {
         " goes on over the other paths.",
     ),
     "session-cut-off": Code(
-        "No path to this neighbor has a carrier. The session counts as down at once: the router has closed it, and"
-        " ExaBGP finds out when it writes.",
+        "No path leads to this neighbor, or none with a carrier. The session counts as down at once: the router has"
+        " closed it, and ExaBGP finds out when it writes.",
         "Look at the links. When a carrier is back, ExaBGP is made to write, and the session is opened anew.",
     ),
     "peer-deaf": Code(

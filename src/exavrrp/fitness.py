@@ -24,7 +24,7 @@ UNTOLD = (
 )
 
 
-CUT_OFF = "no path to the neighbor has a carrier: the session counts as down, although ExaBGP has not noticed yet"
+CUT_OFF = "no path to the neighbor, or none with a carrier: the session counts as down, although ExaBGP has it as up"
 
 MOST_NAMES = 10
 """Routers that one line of the log names."""
@@ -174,11 +174,11 @@ class Fitness:
             case _:
                 assert_never(event)
 
-    def look_at_paths(self, without: Collection[Session]) -> float | None:
+    def look_at_paths(self, without: Collection[Session]) -> list[float]:
         """No path leads to the neighbours of these sessions now.
 
-        None: nothing that was cut off has a path again. Else seconds until ``trust`` may find a session up still:
-        ExaBGP has to write to it meanwhile.
+        Returns when ``trust`` may find sessions up still that have a path again (monotonic seconds): ExaBGP has to
+        write to them meanwhile.
         """
         now = self._moment().monotonic
         lost, found = self.sessions.paths(without, now)
@@ -187,14 +187,16 @@ class Fitness:
             self._log.warning("session-cut-off", **_ends(session), detail=CUT_OFF)
         if lost or found:
             self._count(self.sessions.results())
-        return max(self.sessions.doubtful[one] for one in found) - now if found else None
+        return [self.sessions.doubtful[one] for one in found]
 
     def trust(self) -> None:
         """Sessions that have not gone down since there is a path again are up."""
-        for session in self.sessions.trust(self._moment().monotonic):
+        trusted = self.sessions.trust(self._moment().monotonic)
+        for session in trusted:
             self.changed[session] = self._moment()
             self._log.info("session-changed", **_ends(session), state="up")
-        self._count(self.sessions.results())
+        if trusted:
+            self._count(self.sessions.results())
 
     def _tell_limits(self, terms: Mapping[Session, Terms]) -> None:
         """Log over which sessions no takeover beats a dead node's route; once for each kind of them."""

@@ -208,6 +208,7 @@ class Node:
         if self.why is None:  # it may have come to its end since it was asked
             self._roster.take(new)
             self._set_pace()
+            self._moved()  # the interfaces may be others
 
     def _set_pace(self) -> None:
         self.work.advert_interval = min(router.advert_interval for router in self.configuration.routers)
@@ -382,11 +383,11 @@ class Node:
         """Sessions that no path leads to are down; one that has a path again may have been closed meanwhile."""
         sessions = sorted(self.fitness.sessions.established, key=ordered)
         without = [one for one in sessions if self._ports.paths.is_cut_off(one.peer)]
-        doubt = self.fitness.look_at_paths(without)
-        if doubt is not None:
-            if not self._announcer.gone:
-                self._ports.speaker.repeat()
-            self.turns.timers.call_later(doubt, self.fitness.trust)
+        untrusted = self.fitness.look_at_paths(without)
+        if untrusted and not self._announcer.gone:
+            self._ports.speaker.repeat()
+        for until in untrusted:
+            self.turns.timers.call_at(until, self.fitness.trust)
 
     def _judge(self, routers: Collection[str]) -> None:
         if self.started:  # before that, nobody takes part; ``start`` judges all
@@ -445,6 +446,9 @@ class Node:
         for team in self.elections.teams:
             self._begin(team)
         self._wait_for_sessions(self.routers.values())
+        for until in self.fitness.sessions.doubtful.values():  # as a predecessor has left them
+            self.turns.timers.call_at(until, self.fitness.trust)
+        self._look_at_carriers()
 
     def _begin(self, team: Team) -> None:
         self.elections.start(team)

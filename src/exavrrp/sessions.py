@@ -112,6 +112,10 @@ class Sessions:
         self.doubtful: dict[Session, float] = {}
         """those that a path leads to again, and that their neighbours may have closed; until when"""
         self._cut_at: dict[Session, float] = {}
+        """since when they are cut off, or were until they became doubtful"""
+        self._led: set[Session] = set()
+        """those that a path has led to while they were up. Without any, ExaBGP knows a way that we do not (policy
+        routing by source, a VRF)."""
         self.stalled = False
         """whether ExaBGP has stalled, so that the states of sessions are unknown"""
         self._told: set[Session] = set()
@@ -148,17 +152,20 @@ class Sessions:
             self.established.discard(session)
             self.cut_off.discard(session)
             self.doubtful.pop(session, None)
+            self._cut_at.pop(session, None)
+            self._led.discard(session)
             self._told.discard(session)
             self.untold.discard(session)
         return self._results()
 
     def paths(self, without: Collection[Session], now: float) -> tuple[list[Session], list[Session]]:
         """Of those that are up, no path leads to these now: which are newly cut off, and which are so no longer."""
-        cut = self.established.intersection(without)
+        self._led |= self.established.difference(without)
+        cut = self._led.intersection(without)
         lost, found = cut - self.cut_off, self.cut_off - cut
         for one in lost:
-            self._cut_at[one] = now
-            self.doubtful.pop(one, None)
+            if self.doubtful.pop(one, None) is None:  # else TCP has not been through since the cut before
+                self._cut_at[one] = now
         for one in found:
             self.doubtful[one] = now + DOUBT + now - self._cut_at[one]
         self.cut_off = cut
@@ -254,8 +261,8 @@ class Sessions:
         needed = self._requirements[router]
         without = {one for one in self._told if not self._carries(one, needed.carried)}
         passed, detail = needed.met_by((self._told & self.up) - without)
-        if cut := ", ".join(str(one) for one in sorted(self.established - self.up, key=ordered)):
-            detail += f"; without a carrier, or not known to have come back: {cut}"
+        if cut := ", ".join(map(str, sorted(filter(needed.counts, self.established - self.up), key=ordered))):
+            detail += f"; without a path, or not known to have survived that: {cut}"
         if untold := ", ".join(map(str, self.untold_of(router))):
             detail += f"; not told of our routes: {untold}"
         if lacking := ", ".join(map(str, sorted(filter(needed.counts, without), key=ordered))):

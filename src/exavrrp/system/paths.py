@@ -142,7 +142,7 @@ class Paths:
     def is_cut_off(self, neighbor: Address) -> bool:
         """Whether no path to ``neighbor`` has a carrier, or there is no route; cached and watched like ``toward``.
 
-        False if the kernel does not answer, and for a link-local address, whose interface is not known here.
+        False for a link-local address, whose interface is not known here. As before if the kernel does not answer.
         """
         if neighbor not in self._cut_off:
             self._cut_off[neighbor] = self._is_cut_off(neighbor)
@@ -154,7 +154,10 @@ class Paths:
         try:
             return not self._leads(self._route(neighbor, None))
         except OSError as error:
-            return error.errno in NO_WAY
+            if error.errno in NO_WAY:
+                return True
+            self.watch.refresh_after(RETRY)
+            return self._cut_off.get(neighbor, False)
 
     def _leads(self, route: Route) -> bool:
         return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
