@@ -1385,6 +1385,9 @@ def test_a_node_whose_sessions_are_cut_off_gives_up_and_has_exabgp_write_when_a_
     assert rig.faults() == ["sessions"], "the neighbour may have closed it"
     rig.session(up=False).session()
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+    rig.take()
+    rig.after(2.0 + DOUBT)
+    assert len(rig.log.told("session-changed")) == 3, "there was nothing left to be trusted"
 
 
 def test_a_session_that_has_survived_without_a_carrier_counts_again_after_a_while() -> None:

@@ -386,8 +386,19 @@ def test_a_check_that_asks_the_same_is_remembered_whatever_it_is_called() -> Non
     assert (rig.role(), rig.priority(), rig.take()) == (Role.ACTIVE, 200, [])
 
 
-def test_another_check_is_waited_for() -> None:
+@pytest.mark.parametrize("initial", ["fail", "wait"])
+def test_who_takes_part_does_not_leave_to_wait_for_another_check(initial: str) -> None:
     rig = given_active(check("a"), router(checks=["a"]), checks=["a"])
+    rig.done.clear()
+    rig.reconfigure(check("b", initial=initial), router(checks=["b"]))
+    assert (rig.role(), rig.holds(), rig.faults(), sent(rig)) == (Role.ACTIVE, [], [], [])
+    rig.check("b", passed=False)
+    assert (rig.role(), rig.faults()) == (Role.INITIALIZE, ["check"])
+
+
+def test_who_is_out_waits_for_another_check() -> None:
+    rig = given_active(check("a"), router(checks=["a"]), checks=["a"])
+    rig.check("a", passed=False)
     rig.reconfigure(check("b"), router(checks=["b"]))
     assert rig.holds() == ["waiting for b"]
 

@@ -10,8 +10,9 @@ from exavrrp.chronicle import Cause, Entry, Verdict, decoded
 from exavrrp.cli import style
 from exavrrp.cli.reasons import reasons
 from exavrrp.cli.telling import sentence, stamp
+from exavrrp.node import REPLACED
 from exavrrp.vrrp.router import Role
-from tests.ports import OTHER, PEER, SESSION, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import INTERVAL, OTHER, PEER, SESSION, VIP, Rig, check, given_active, given_backup, router
 from tests.test_status import answer
 
 
@@ -243,10 +244,15 @@ def test_a_member_of_a_group_moves_with_the_others() -> None:
 
 
 def test_something_has_to_be_known_first() -> None:
-    rig = given_backup()
-    rig.reconfigure(router(checks=["slow"]), check("slow", initial="wait"))
-    assert cause(rig).verdict is Verdict.WAITING
+    rig = Rig(router(checks=["slow"]), check("slow", initial="wait")).start().session()
     assert "Not Active because it is held: waiting for slow." in text(rig)
+
+
+def test_an_active_that_is_replaced_before_exabgp_has_answered_says_so() -> None:
+    rig = given_backup(heard=None)
+    rig.speaker.answers = False
+    rig.after(4 * INTERVAL).handle(ports.End(REPLACED))
+    assert cause(rig).verdict is Verdict.WAITING
 
 
 def test_it_takes_part_again() -> None:

@@ -213,9 +213,11 @@ class VirtualRouter:
         self.common.log.info(
             "health-assessed", router=self.name, priority=judgement.priority, detail=judgement.explain()
         )
-        # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it.
+        # What has said nothing yet is no fault: what a predecessor left to us is not cleared because of it. Nor does
+        # who takes part leave to wait for a check that a reload has added.
         silent = [term for term in judgement.faults if term.verdict is Verdict.UNKNOWN]
-        awaited = [term.check for term in (*silent, *judgement.waiting)]
+        out = self.instance.router.role is Role.INITIALIZE
+        awaited = [term.check for term in (*silent, *judgement.waiting)] if out else []
         bad = {term.check: term.reason for term in judgement.faults if term.verdict is not Verdict.UNKNOWN}
         sessions = bad.pop(check_of(self.name), None)
         faults = {Fault.SESSIONS: sessions, Fault.CHECK: ", ".join(bad.values())}
