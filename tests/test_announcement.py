@@ -116,6 +116,16 @@ def test_what_a_neighbor_keeps_is_named_once_and_stays_bound_until_it_is_withdra
     assert rig.node.view().routers[0].kept_by == ()
 
 
+def test_an_announcement_in_doubt_does_not_count_until_it_is_answered_again() -> None:
+    rig = given_active()
+    assert rig.router().announcement.is_announced
+    rig.handle(speaker.Doubted(ip_network("2001:db8::99/128")))  # no router's any more
+    rig.handle(speaker.Doubted(PREFIX))
+    assert not rig.router().announcement.is_announced
+    rig.handle(speaker.Answered(PREFIX, None))
+    assert rig.router().announcement.is_announced
+
+
 def test_a_neighbor_that_keeps_a_route_is_forgotten_when_the_route_is_wanted_again() -> None:
     rig = given_backup(heard=None)
     rig.handle(speaker.Kept(PREFIX, (ip_address("fd00::1"),)))

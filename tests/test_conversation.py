@@ -27,6 +27,7 @@ from exavrrp.speaker import (
     Answered,
     Configured,
     Conversation,
+    Doubted,
     Event,
     Greeted,
     Kept,
@@ -1194,8 +1195,9 @@ def test_a_missing_answer_does_not_shift_the_others_for_ever() -> None:
     assert len(dialogue.said()) == 3
     dialogue.hear("error", "done")
     assert dialogue.said() == [V5.PROBE]
-    (odd,) = dialogue.hear(HEADING, "done")
+    *doubted, odd = dialogue.hear(HEADING, "done")
     assert isinstance(odd, Anomaly)
+    assert doubted == [Doubted(A), Doubted(B)], "their answers were others'"
     told = dialogue.said()
     commands = [line for line in told if line != V5.PROBE]
     assert {line.split()[2] for line in commands} == {str(A), str(B), str(C)}

@@ -68,6 +68,7 @@ EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
     speaker.Reconfigured: st.builds(speaker.Reconfigured),
     speaker.Answered: st.builds(speaker.Answered, networks, st.none() | routes),
     speaker.Kept: st.builds(speaker.Kept, networks, st.lists(addresses).map(tuple)),
+    speaker.Doubted: st.builds(speaker.Doubted, networks),
     speaker.Refused: st.builds(speaker.Refused, networks, texts, st.integers(0, 9)),
     speaker.Silent: st.builds(speaker.Silent, networks, texts, st.integers(0, 9)),
     speaker.Stalled: st.builds(speaker.Stalled, st.floats(0, 9)),

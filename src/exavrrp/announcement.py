@@ -150,6 +150,10 @@ class Announcement:
         self.kept.pop(network, None)
         self.look()
 
+    def doubted(self, network: Network) -> None:
+        """ExaBGP may not have announced one of our prefixes, although it seemed to have answered that."""
+        self._accepted -= {network}
+
     def is_kept(self, network: Network, neighbors: tuple[Address, ...]) -> None:
         """ExaBGP has withdrawn one of our prefixes from all neighbours but these."""
         common = self._common

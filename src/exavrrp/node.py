@@ -302,6 +302,9 @@ class Node:
             case speaker.Kept(network, neighbors):
                 if (router := self._roster.by_network.get(network)) is not None:
                     router.announcement.is_kept(network, neighbors)
+            case speaker.Doubted(network):
+                if (router := self._roster.by_network.get(network)) is not None:
+                    router.announcement.doubted(network)
             case speaker.Refused(network, line, times):
                 key = ("refused", network, times > 1)
                 self.log.limited(key, Severity.ERROR, "command-refused", command=line, detail="see ExaBGP's log")

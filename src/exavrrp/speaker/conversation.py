@@ -364,7 +364,7 @@ class Conversation:
         events = [event for one in lost for event in self._unanswered(one, now)]
         commands = [one for one in lost if isinstance(one, Command)]
         if self._channel.acknowledged and not all(command.fenced for command in commands):
-            self.prefixes.doubt()
+            events += self.prefixes.doubt()
             events.append(Anomaly(f"{len(commands)} commands were not answered; asking again for each of them"))
         self.prefixes.verify()
         return events

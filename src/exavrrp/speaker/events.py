@@ -72,6 +72,13 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Doubted:
+    """The answer for this prefix may have been another one's: the command is sent again, and answered on its own."""
+
+    network: Network
+
+
+@dataclass(frozen=True, slots=True)
 class Refused:
     """ExaBGP answered ``error``; the reason is in its own log. Retried with back-off."""
 
@@ -131,6 +138,7 @@ Event = (
     | Reconfigured
     | Answered
     | Kept
+    | Doubted
     | Refused
     | Silent
     | Stalled

@@ -29,7 +29,7 @@ from math import inf
 
 from exavrrp.neighbors import Session, ordered, overlap
 from exavrrp.routes import NO_NUMBERS, Network, OwnNumbers, Route
-from exavrrp.speaker.events import Answered, Event, Kept, Refused, Silent
+from exavrrp.speaker.events import Answered, Doubted, Event, Kept, Refused, Silent
 from exavrrp.speaker.prefix import CERTAIN, Form, Instruction, Kind, Lane, Prefix
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, SENT, Rotation
 from exavrrp.vrrp.packet import Address
@@ -484,11 +484,12 @@ class Prefixes:
         self._unverified.clear()
         self._forget_in_time()
 
-    def doubt(self) -> None:
+    def doubt(self) -> list[Event]:
         """An answer was missing: those since the last ``verify`` may have been others'."""
         for lane in self._unverified:
             self.lanes[lane].unconfirmed = True
             self.renew(lane)
+        return [Doubted(network) for network in dict.fromkeys(network for network, _ in self._unverified)]
 
     # For a look at what ExaBGP announces, and for trials
 
