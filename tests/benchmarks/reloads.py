@@ -5,7 +5,7 @@ distances: with other priorities, addresses, checks, notify programs and peers, 
 goes, and broken in all ways that ``broken`` knows. In between and at the end it is told how large the agent is and what
 it holds. At the end the first file is reloaded, and everything has to be as it was.
 
-A transition is in order if a reload that was applied in the seconds before has named its virtual router.
+A transition is in order if a reload that was applied in the seconds before has changed its virtual router.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import random
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,6 @@ SPARE = "2001:db8:54::"
 """Beginning of the addresses that come and go."""
 CONSEQUENCES = 20.0
 """Seconds after a reload in which what it names may move: a handover, and the way back of a router that has left."""
-BEFORE = 1.0
-"""Seconds by which its first transition may be logged before the reload itself is."""
 GROWTH = 4096
 """KiB that the agent may grow by, from the first quarter on to the end."""
 FINE = '[check.fine]\ncommand = ["/bin/true"]\ninterval = 0.5\n'
@@ -102,7 +101,7 @@ class Held:
     rules: int
     """lines of nft"""
     files: int
-    """in its directory"""
+    """in its directory, but for the journals, which are three in the end"""
 
     @classmethod
     def of(cls, node: Node) -> "Held":
@@ -117,7 +116,7 @@ class Held:
             len(list(processes(node.namespace))),
             node.namespace.run("ip", "-oneline", "address", "show", "dev", "lo").count("\n"),
             node.namespace.run("nft", "list", "ruleset").count("\n"),
-            len(list(node.directory.iterdir())),
+            sum(not one.name.startswith("events.") for one in node.directory.iterdir()),
         )
 
     def __str__(self) -> str:
@@ -140,6 +139,9 @@ class Reloaded:
         self.first = self.file.read_bytes()
         self._where = where
         self._chosen = random.Random(seed)
+        self._applied: list[tuple[float, set[str]]] = []
+        """when something was applied, and which virtual routers that has changed"""
+        self._last = self.first
         self.applied = self.refused = 0
         self.bad: list[str] = []
 
@@ -166,18 +168,31 @@ class Reloaded:
 
     def reload(self) -> "subprocess.CompletedProcess[str]":
         command = [*AGENT, "reload", "--allow-move", "--config", str(self.file)]
+        asked = time.time()
         with self.node.namespace:
-            return subprocess.run(command, capture_output=True, text=True, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            before, self._last = self._last, self.file.read_bytes()
+            self._applied.append((asked, differing(before, self._last)))
+        return done
 
     def unnamed(self, since: float) -> Iterator[Record]:
-        """The transitions that no reload has named."""
-        applied = [(at(one), one["routers"]) for one in self.node.log.all("reload-applied")]
+        """The transitions of virtual routers that no reload has changed."""
         for node in self._where.nodes:
             for move in node.moves(since):
                 if not any(
-                    -BEFORE <= at(move) - when <= CONSEQUENCES and move["router"] in names for when, names in applied
+                    0 <= at(move) - asked <= CONSEQUENCES and move["router"] in names for asked, names in self._applied
                 ):
                     yield move
+
+
+def differing(before: bytes, after: bytes) -> set[str]:
+    """The virtual routers that two files configure otherwise; all of them if what they share differs."""
+    old, new = (tomllib.loads(one.decode()) for one in (before, after))
+    names = old["virtual_router"].keys() | new["virtual_router"].keys()
+    if old["agent"] != new["agent"]:
+        return set(names)
+    return {name for name in names if old["virtual_router"].get(name) != new["virtual_router"].get(name)}
 
 
 def main() -> int:
