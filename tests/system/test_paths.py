@@ -371,11 +371,37 @@ def test_a_storm_costs_little_and_ends_with_the_right_answer(pair: Pair, run: Ru
             await until(lambda: asked.names() == ["eth1"])
             await quiet(asked, until)
             took = time.monotonic() - started
-            assert asked.paths.watch.refreshes <= 3 + took / paths_module.SPACING
+            assert asked.paths.watch.refreshes <= 3 + netlink.BURST + took / paths_module.SPACING
             assert time.process_time() - used < 0.25 * took + 0.1
 
     with pair.a:
         run(scenario(), 120)
+
+
+@pytest.mark.system
+def test_a_few_changes_in_a_row_are_seen_at_once_and_then_no_more(
+    namespace: Callable[[], Namespace], run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        looks: list[float] = []
+        loop = asyncio.get_running_loop()
+        watch = Watch([5], lambda: looks.append(loop.time()), delay=0.01, spacing=600.0)
+        watch.open(loop)
+        try:
+            while len(looks) < netlink.BURST:
+                seen = len(looks)
+                host.ip(f"addr add 10.0.0.{seen}/32 dev lo")
+                await until(lambda: len(looks) > seen)  # noqa: B023 — awaited at once
+            host.ip("addr add 10.0.1.1/32 dev lo")
+            await until(lambda: watch.pending)
+            assert len(looks) == netlink.BURST
+        finally:
+            watch.close()
+
+    monkeypatch.setattr(netlink, "SETTLED", 0.0)
+    host = namespace()
+    with host:
+        run(scenario())
 
 
 @pytest.mark.system

@@ -10,8 +10,9 @@ can bind, verify and go on in one turn of the event loop. ``Netlink.batch`` writ
 **The watch.** The content of a notification is not used: after any notification the tables are read again. So nothing
 is lost when the kernel drops notifications because we were slow (``ENOBUFS``): the tables are read again then, too. A
 storm costs little: after the first notification the socket is not read until the next refresh is due, a full buffer
-drops the rest, and refreshes are at least ``spacing`` apart. One late refresh follows each burst, because the kernel
-announces a link that goes down a little before it marks the routes over it.
+drops the rest, and on average refreshes are ``spacing`` apart (a few may follow each other at once: a link that goes
+and comes back). One late refresh follows each burst, because the kernel announces a link that goes down a little before
+it marks the routes over it.
 
 **Messages** are bytes: a fixed part, which each module packs and unpacks with ``struct``, and attributes. pyroute2
 could do that, but it takes as long to import as the rest of the agent, and per address ten times as long as the kernel.
@@ -23,6 +24,7 @@ import os
 import socket
 import struct
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +58,8 @@ _MOST_NOTIFICATIONS = 64
 """Notifications read in one wake-up, so that a storm cannot keep the loop from its timers."""
 _FULL_BUFFER = 4096
 """Notifications read before a refresh: more than the default receive buffer (208 KiB) can hold."""
+BURST = 4
+"""Refreshes of which one need not wait for ``spacing`` after the other: of two links, each that goes and comes back."""
 SETTLED = 0.5
 """Seconds after a refresh until the late one that ends a burst."""
 
@@ -197,7 +201,8 @@ class Watch:
 
     ``matters`` is called with the start of a notification (the netlink header and the first 16 bytes after it) and
     returns whether it needs a refresh; without it every notification does. ``delay`` is the time from a notification to
-    the refresh that it causes, ``spacing`` the shortest time between two refreshes, both in seconds.
+    the refresh that it causes, ``spacing`` the time between two refreshes: ``BURST`` of them are in so many times that,
+    both in seconds.
     """
 
     def __init__(
@@ -217,7 +222,8 @@ class Watch:
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._last = float("-inf")
+        self._recent: deque[float] = deque(maxlen=BURST)
+        """when the last refreshes were"""
         self._settle_at = float("-inf")
         self._buffer = bytearray(HEADER.size + 16)
         self.refreshes = 0
@@ -256,7 +262,9 @@ class Watch:
         """Schedules a refresh ``delay`` seconds from now, or as soon as ``spacing`` allows, if none is due earlier."""
         if self._loop is None or self._socket is None:
             return
-        when = max(self._loop.time() + delay, self._last + self._spacing)
+        when = self._loop.time() + delay
+        if len(self._recent) == BURST:
+            when = max(when, self._recent[0] + BURST * self._spacing)
         if self._timer is not None:
             if self._timer.when() <= when:
                 return
@@ -276,7 +284,7 @@ class Watch:
         assert self._socket is not None
         now = self._loop.time()
         self._timer = None
-        self._last = now
+        self._recent.append(now)
         self.refreshes += 1
         # First empty the buffer, then refresh: any later change causes a notification again.
         if self._read(_FULL_BUFFER):

@@ -28,7 +28,7 @@ from exavrrp.vrrp.packet import Address
 DELAY = 0.015
 """Seconds from a notification until the routes are queried: one change causes several notifications."""
 SPACING = 0.1
-"""Shortest time in seconds between two refreshes (a routing daemon may be loading a whole table)."""
+"""Seconds between two refreshes, on average (a routing daemon may be loading a whole table)."""
 RETRY = 0.5
 """Seconds until a query that the kernel could not answer (it was out of memory, say) is retried."""
 
