@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.nodes import Node, Plan, Site, site
-from tests.system.running import AGENT, Record, at, processes, wait_until
+from tests.system.running import AGENT, Record, at, open_files, processes, wait_until
 
 ROUTERS = 50
 INTERVAL = 1.0
@@ -106,12 +106,12 @@ class Held:
     @classmethod
     def of(cls, node: Node) -> "Held":
         process = Path(f"/proc/{node.process.pid}")
-        open_files = [str(one.readlink()) for one in (process / "fd").iterdir() if one.is_symlink()]
-        sockets = sum(one.startswith("socket:") for one in open_files)
+        files = open_files(node.process.pid)
+        sockets = sum(one.startswith("socket:") for one in files)
         return cls(
             node.resident(),
             sockets,
-            len(open_files) - sockets,
+            len(files) - sockets,
             len(list((process / "task").iterdir())),
             len(list(processes(node.namespace))),
             node.namespace.run("ip", "-oneline", "address", "show", "dev", "lo").count("\n"),

@@ -99,6 +99,15 @@ def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit:
         time.sleep(POLL)
 
 
+def open_files(pid: int) -> list[str]:
+    """What the descriptors of the process ``pid`` lead to; one that is closed meanwhile is left out."""
+    found = []
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(one.readlink()))
+    return found
+
+
 def stop_asleep(pid: int) -> None:
     """Stops the process ``pid`` (SIGSTOP) while it waits in its event loop.
 

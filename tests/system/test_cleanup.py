@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -156,6 +155,6 @@ def test_a_failed_cleanup_is_reported(fabric: Fabric, need: Need) -> None:
 
 def _holds_open(process: int, path: str) -> bool:
     try:
-        return any(str(one.readlink()) == path for one in Path(f"/proc/{process}/fd").iterdir())
+        return path in running.open_files(process)
     except OSError:
         return False

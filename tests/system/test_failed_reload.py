@@ -158,7 +158,7 @@ def test_a_reload_that_fails_moves_nothing_and_is_repaired_by_one_that_does_not(
 
 def alone(process: int) -> None:
     """Nothing of ExaBGP's is left to it: no pipe, no group of processes, no parent."""
-    held = [str(one.readlink()) for one in Path(f"/proc/{process}/fd").iterdir()]
+    held = running.open_files(process)
     assert not any(one.startswith("pipe:") for one in held), held
     assert os.getsid(process) == os.getpgid(process) == process
 
