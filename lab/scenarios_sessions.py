@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from lab.addressing import VIRTUAL_ADDRESS, VIRTUAL_ROUTER, Address, Family, Link
 from lab.datacentre import DataCentre
-from lab.scenarios import NODE1, NODE2, REROUTE_MS, Run, Strike, Unmoved, check_outage, check_quiet, scenario
+from lab.scenarios import NODE1, REROUTE_MS, Run, Strike, Unmoved, check_outage, check_quiet, scenario
 from lab.servers import Armed, ServerPlan
 from lab.topology import LabError, link_up
 
@@ -97,7 +97,6 @@ def leads(lab: DataCentre, link: Link, hop: Address, family: Family = 6) -> bool
 @scenario
 class BothFamilies(OneSession):
     name = "both-families"
-    causes = ((NODE2.name, "path-quiet"), (NODE2.name, "path-restored"))
     summary = "one IPv4 session per uplink carries IPv6 too, by next hops of its own; each uplink is cut in turn"
     carrier, family = 4, 6
 
