@@ -28,14 +28,13 @@ from lab import (  # noqa: F401
 from lab.addressing import site
 from lab.chaos import run as chaos
 from lab.privileges import acquire
-from lab.run import OUT, Order, Result, run_all
+from lab.run import DEFAULT_INTERVAL, OUT, Order, Result, run_all
 from lab.scenarios import SCENARIOS
 from lab.servers import AGENT, MEANS, Means, ServerPlan
 from lab.svg import draw
 from lab.topology import LabError
 
 DEFAULT_SCENARIO = "kill-node"
-DEFAULT_INTERVAL = 0.1
 DEFAULT_HOLD = 9
 "Seconds; what operators settle on between ExaBGP's 180 s and flapping: keepalive 3, hold 9."
 INTERVALS = (0.01, 40.95)

@@ -64,7 +64,7 @@ class Unlisted(Comeback):
 @scenario
 class Refused(Unlisted):
     name = "refused"
-    causes = ((NODE1.name, "route-not-accepted"),)
+    causes = ((NODE1.name, "route-not-accepted|neighbor-unlisted"),)
     summary = "the preferred node returns, and none of its neighbors in exabgp.conf lists the agent"
     listed = 0
 
