@@ -28,13 +28,14 @@ from lab import (  # noqa: F401
 from lab.addressing import site
 from lab.chaos import run as chaos
 from lab.privileges import acquire
-from lab.run import DEFAULT_INTERVAL, OUT, Order, Result, run_all
+from lab.run import OUT, Order, Result, run_all
 from lab.scenarios import SCENARIOS
 from lab.servers import AGENT, MEANS, Means, ServerPlan
 from lab.svg import draw
 from lab.topology import LabError
 
 DEFAULT_SCENARIO = "kill-node"
+DEFAULT_INTERVAL = 0.1
 DEFAULT_HOLD = 9
 "Seconds; what operators settle on between ExaBGP's 180 s and flapping: keepalive 3, hold 9."
 INTERVALS = (0.01, 40.95)
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         "--agent", type=Path, default=AGENT, metavar="PROGRAM", help="the agent to run (.venv/bin/exavrrp)"
     )
     made.add_argument("--record", action="store_true", help="have the agents record, and replay their recordings")
+    made.add_argument("--why", action="store_true", help="have exavrrp why name the cause, if the scenario says which")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout: a list of runs")
     made.add_argument("--svg", type=Path, metavar="FILE", help="where the picture goes (lab/out/SCENARIO.svg)")
     made.add_argument(
@@ -140,6 +142,7 @@ def order_of(options: argparse.Namespace) -> Order:
         repeat=options.repeat,
         seed=options.seed or secrets.randbelow(1_000_000) + 1,
         keep=options.keep,
+        why=options.why,
     )
 
 

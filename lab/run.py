@@ -25,8 +25,6 @@ from lab.servers import ROOT, ServerPlan
 from lab.timeline import compute
 from lab.topology import LabError, lab_directory
 
-DEFAULT_INTERVAL = 0.1
-"Seconds between adverts, for which the scenarios' own times are made."
 OUT = ROOT / "lab" / "out"
 "Pictures and the logs of failed runs; not in git."
 
@@ -41,6 +39,8 @@ class Order:
     repeat: int
     seed: int
     keep: bool
+    why: bool = False
+    "whether `exavrrp why` has to name what the scenario does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
     except Late as late:
         complaints = (str(late),)
         say(f"  {late}")
-    if plan.interval <= DEFAULT_INTERVAL:  # with longer ones, not every fault lasts until it is noticed
+    if order.why:
         complaints += tuple(unexplained(lab, scenario, event))
     facts = lab.finish()
     recordings = lab.replay(plan.agent, facts) if plan.record else ()

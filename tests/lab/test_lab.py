@@ -47,7 +47,7 @@ def namespaces() -> set[str]:
 def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: Path) -> None:
     picture = tmp_path / "kill.svg"
     recorded = (router, exabgp) == ("bird", "5")
-    more = ["--record"] if recorded else []
+    more = ["--record", "--why"] if recorded else []
     runs = demo("kill-node", "--router", router, "--exabgp", exabgp, "--repeat", "3", *more, svg=picture)
     assert len(runs) == 3
     for run in runs:
