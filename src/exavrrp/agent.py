@@ -316,6 +316,7 @@ class Agent:
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
         children.adopt(loop)
+        closing.callback(children.disown, loop)
         closing.callback(children.release)
         self._notifier.open(loop)
         closing.push_async_callback(self._notifier.close)

@@ -177,3 +177,31 @@ def test_without_descriptors_nobody_is_known_and_nothing_is_raised() -> None:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     assert found == []
+
+
+LATE = """
+import asyncio, os, signal, sys
+from exavrrp.system import children
+
+class Loop(asyncio.SelectorEventLoop):
+    def remove_signal_handler(self, number):
+        os.kill(os.getpid(), signal.SIGCHLD)  # as if a child had ended just before
+        return super().remove_signal_handler(number)
+
+loop = Loop()
+children.adopt(loop)
+if sys.argv[1:]:
+    children.disown(loop)
+loop.close()
+"""
+
+
+@pytest.mark.system
+def test_a_loop_that_closes_hears_of_no_child_any_more() -> None:
+    """It closes its pipe for signals before it ends its handlers; Python reports a signal in between on stderr."""
+
+    def said(*words: str) -> str:
+        return subprocess.run([sys.executable, "-c", LATE, *words], capture_output=True, text=True, check=True).stderr
+
+    assert "signal wakeup fd" in said(), "the control"
+    assert said("disown") == ""

@@ -68,6 +68,12 @@ def adopt(loop: asyncio.AbstractEventLoop) -> None:
     loop.add_signal_handler(signal.SIGCHLD, _reap)
 
 
+def disown(loop: asyncio.AbstractEventLoop) -> None:
+    """Reap them no more. To be called before the loop closes, which has closed its pipe for signals before it ends its
+    handlers: a child that ends in between would be reported on stderr."""
+    loop.remove_signal_handler(signal.SIGCHLD)
+
+
 def _reap() -> None:
     for process in _adopted():
         with contextlib.suppress(ChildProcessError):
