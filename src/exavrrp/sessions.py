@@ -133,7 +133,7 @@ class Sessions:
         new = requirements.keys() - before.keys()
         self._requirements = requirements
         self._waiting = (self._waiting | new) & requirements.keys()
-        return [one for one in self._results() if before.get(one.router) != requirements[one.router]]
+        return [one for one in self.results() if before.get(one.router) != requirements[one.router]]
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Routers are called otherwise from now on (now → then)."""
@@ -156,7 +156,7 @@ class Sessions:
             self._led.discard(session)
             self._told.discard(session)
             self.untold.discard(session)
-        return self._results()
+        return self.results()
 
     def paths(self, without: Collection[Session], now: float) -> tuple[list[Session], list[Session]]:
         """Of those that are up, no path leads to these now: which are newly cut off, and which are so no longer."""
@@ -183,22 +183,18 @@ class Sessions:
         """Those that are up, and that a path leads to for long enough."""
         return self.established - self.cut_off - self.doubtful.keys()
 
-    def results(self) -> list[Result]:
-        """Of all routers, as far as they are known."""
-        return self._results()
-
     def listed(self, session: Session, *, listed: bool) -> list[Result]:
         """It is known now whether the neighbour of a session that is up gets our routes."""
         there, gone = (self._told, self.untold) if listed else (self.untold, self._told)
         there.add(session)
         gone.discard(session)
-        return self._results()
+        return self.results()
 
     def configured(self, families: Mapping[Session, frozenset[int] | None]) -> list[Result]:
         """Which sessions ExaBGP's configuration has, and which families they carry (None: not known), is known now."""
         self._configured = families
         self._seen.intersection_update(families)  # those that were removed are not needed
-        return self._results()
+        return self.results()
 
     @property
     def number(self) -> int:
@@ -238,9 +234,10 @@ class Sessions:
     def answers(self, *, stalled: bool) -> list[Result]:
         """ExaBGP has stalled, or answers again."""
         self.stalled = stalled
-        return self._results()
+        return self.results()
 
-    def _results(self) -> list[Result]:
+    def results(self) -> list[Result]:
+        """Of all routers, as far as they are known."""
         results = [self._result(router) for router in self._requirements]
         # Sessions that are up, and whose neighbours do not list us, are no reason to wait: that does not change by
         # itself.
