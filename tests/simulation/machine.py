@@ -553,9 +553,13 @@ class Machine:
         if agent is None or agent.node.why is not None:
             return
         if agent.started:
-            agent.reload(self.configuration)
+            agent.loop.readable(partial(self._hear_reload, agent))
         elif agent.node.configuration != self.configuration:
             self.world.after(RELOAD_AGAIN, self._say_reload)
+
+    def _hear_reload(self, agent: Process) -> None:
+        if agent.node.why is None:
+            agent.reload(self.configuration)
 
     def drain(self) -> None:
         """``exavrrp drain``: all routers, and also after a restart."""
