@@ -1638,6 +1638,7 @@ def test_one_failed_test_is_not_reported() -> None:
     dialogue.hear("error", *summary(S1))
     next_trial(dialogue, S1)
     assert dialogue.hear("done", *summary(S1)) == [Listed(S1, listed=True)]
+    assert dialogue.said() != [], "it may have missed something"
 
 
 def test_a_change_during_a_test_is_sent_after_it() -> None:

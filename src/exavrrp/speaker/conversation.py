@@ -468,9 +468,9 @@ class Conversation:
         session, audience = trial.session, self._neighbors.audience
         if session not in self.established:
             return []
-        deaf = audience.knows_deaf(session)
+        missed = audience.has_missed(session)
         listed = bool(done) or not self._channel.acknowledged  # where ExaBGP acknowledges nothing, it is unknown
         news = audience.answered(session, listed, now)
-        if deaf and listed:
+        if missed and listed:
             self.prefixes.repeat_everything()
         return [Listed(session, listed)] if news else []

@@ -82,6 +82,10 @@ class Audience:
         """Whether it was tried and does not list us."""
         return self._known.get(session) is False
 
+    def has_missed(self, session: Session) -> bool:
+        """Whether its last trial failed, so that what was sent meanwhile may not have reached it."""
+        return self._failures.get(session, 0) > 0
+
     def read(self, lines: Iterable[str]) -> bool | None:
         """ExaBGP's configuration was read: whether it is another one than before; None: it was not read before."""
         before, self._text = self._text, sha256("\n".join(lines).encode("utf-8", "replace")).hexdigest()
