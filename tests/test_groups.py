@@ -112,7 +112,7 @@ class Node:
                 self.queue.put(events.Unbound(name, "cannot be bound"))
             case Step.UNBIND:
                 self.bound[name] = instance.presence.bound
-            case Reclaim():
+            case Reclaim() if instance.reclaims:
                 self.reclaimed[name] += 1
             case Step.ANNOUNCE | Step.WITHDRAW:
                 self.announced[name] = instance.presence.level
@@ -405,6 +405,8 @@ def test_traffic_of_all_members_is_reclaimed_from_a_node_that_is_deaf(natures: t
     assert actives(one) == [BOTH, BOTH]
     assert one.nodes[0].reclaimed == {V4: 5, V6: 5}, "a tie in V6 goes to the other node, but the first member decides"
     assert one.nodes[1].reclaimed == {}
+    failures = [[member.takeovers.failures.number for member in node.group.members.values()] for node in one.nodes]
+    assert failures == [[2, 2], [1, 1]], "the path is shorter than that of the deaf node for each member"
 
 
 def test_who_has_lost_a_tie_by_another_member_is_no_node_that_does_not_hear() -> None:

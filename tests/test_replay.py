@@ -382,7 +382,7 @@ def test_every_event_and_effect_has_a_sentence() -> None:
         "    web: advertise priority 90",
         "    web: bind",
         "    web: nobody has taken over within 5s",
-        f"    web: reclaim traffic from {PEER}, which goes on with priority 100: 1",
+        f"    web: traffic is reclaimed from {PEER}, which goes on with priority 100: 1",
         f"    web: nothing from {PEER} over interface 3 any more",
         f"    web: something from {PEER} over interface 3 again",
         f"    web: {next(iter(Discrepancy))}: every 0.2s",

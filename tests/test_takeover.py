@@ -519,6 +519,19 @@ def test_all_count_two_failures_more_than_a_deaf_node_knew_and_do_not_forget_the
     assert counted(history.failures, 3 * WINDOW + PACE) < 3
 
 
+def test_what_another_member_reclaims_counts_for_those_that_go_on() -> None:
+    history = TakeoverHistory(WINDOW)
+    history.rivals.by_address = False
+    for tenth in range(40):
+        now = tenth / 10
+        history.sent(NODES["a"], 100, INTERVAL, now)
+        assert history.heard(NODES["b" if tenth < 20 else "c"], 100, INTERVAL, now + 0.05) is None, "a tie"
+        if tenth in (10, 30, 32):
+            history.reclaim(now + 0.06)
+    assert {name: history.rivals.known[NODES[name]].reclaimed for name in "bc"} == {"b": 1, "c": 2}
+    assert counted(history.failures, 4.0) == 2 + 2, "two more for each, once, and not for whom is silent"
+
+
 # Takeover time
 
 START = 1_800_000_000

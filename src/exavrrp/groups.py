@@ -148,12 +148,10 @@ class Group:
         if self._alone:
             return self._of(member.name, member.received(source, advertisement, heard.interface, heard.expected, now))
         if self._is_undecided(member, source, advertisement, now):
-            return self._of(
-                member.name, member.copies.heard(source, advertisement, heard.interface, heard.expected, now)
-            )
+            return self._of(member.name, member.tied(source, advertisement, heard.interface, heard.expected, now))
         received = member.received(source, advertisement, heard.interface, heard.expected, now)
         effects = self._of(member.name, received)
-        for reclaim in [one for one in received if isinstance(one, Reclaim) and one.priority == member.router.priority]:
+        for reclaim in [one for one in received if isinstance(one, Reclaim)]:
             for other in self._others(member.name):
                 effects += self._of(other.name, other.reclaim(reclaim, now))
         if advertisement.priority != LEAVING:

@@ -57,7 +57,10 @@ class NoSuccessor:
 
 @dataclass(frozen=True, slots=True)
 class Reclaim:
-    """We are Active, and so is a node with less priority that does not hear us: our route has to be better again."""
+    """A node goes on as Active beside a better one, which it does not hear: the better one's route has to win again.
+
+    Every node comes to this; whoever is that Active announces.
+    """
 
     source: Address
     """of that node"""
@@ -66,7 +69,7 @@ class Reclaim:
     lasts: float
     """seconds since the first of them"""
     times: int
-    """how often we have done so since then, this time included"""
+    """how often traffic was reclaimed since then, this time included"""
 
 
 Effect = Advertise | Transition | Notice | PathQuiet | PathBack | NoSuccessor | Reclaim | Step
@@ -281,14 +284,29 @@ class Instance:
         if rival is None:
             return effects + self._recount(now)
         reclaim = Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed)
-        return effects + (self.reclaim(reclaim, now) or self._recount(now))
+        return [*effects, reclaim, *self._outbid(now)]
+
+    def tied(
+        self, source: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
+    ) -> list[Effect]:
+        """As ``received``, of an advert that only the first member of the group may decide about."""
+        self.takeovers.tied(source, advertisement.priority, advertisement.centiseconds / 100, now)
+        return list(self.copies.heard(source, advertisement, interface, expected, now))
+
+    @property
+    def reclaims(self) -> bool:
+        """Whether our route is to win: we are Active, and not about to leave."""
+        return self.router.role is Role.ACTIVE and self.router.releasing is None
 
     def reclaim(self, reclaim: Reclaim, now: float) -> list[Effect]:
-        """Have our route be better again, if we are Active."""
-        if self.router.role is not Role.ACTIVE or self.router.releasing is not None:
-            return []
-        self.takeovers.failures.recount(now)
-        return [reclaim, Step.ANNOUNCE] if self.presence.level is Level.ACTIVE else [reclaim]
+        """Traffic of another member of the group is reclaimed, and so is that of this one."""
+        self.takeovers.reclaim(now)
+        return [reclaim, *self._outbid(now)]
+
+    def _outbid(self, now: float) -> list[Effect]:
+        """An Active's route follows what counts now, and the time, too."""
+        again = self._recount(now)
+        return [Step.ANNOUNCE] if self.reclaims and self.presence.level is Level.ACTIVE else again
 
     def succeeded(self, now: float) -> list[Effect]:
         """Another node is Active: its advert arrived here, or at another member of the group."""

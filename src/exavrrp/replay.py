@@ -449,7 +449,7 @@ def _effect(name: str, effect: Effect) -> str:
         case NoSuccessor(waited):
             return f"{name}: nobody has taken over within {waited:g}s"
         case Reclaim(source, priority, _, times):
-            return f"{name}: reclaim traffic from {source}, which goes on with priority {priority}: {times}"
+            return f"{name}: traffic is reclaimed from {source}, which goes on with priority {priority}: {times}"
         case PathQuiet(peer, index):
             return f"{name}: nothing from {peer} over interface {index} any more"
         case PathBack(peer, index):

@@ -346,25 +346,31 @@ class Rivals:
             self.known.pop(source, None)
             self.best, self._rank, self._last, self._interval = source, rank, now, interval
             return None
-        return None if rank == self._rank else self._goes_on(source, interval, now)
+        rival = self._goes_on(source, interval, now)
+        pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
+        lasts = now - rival.since >= GOES_ON * max(interval, self._interval) and now - self._reclaimed >= pause
+        if rank == self._rank or not lasts:
+            return None  # of a tie, the first member of the group knows who is better
+        self.reclaim(now)
+        return rival
+
+    def reclaim(self, now: float) -> None:
+        """The better Active reclaims the traffic: what beats one rival beats all that are there."""
+        self._reclaims += 1
+        self._reclaimed = now
+        for one in self.known.values():
+            one.reclaimed += goes_on(one, now)
 
     def _is_best_gone(self, now: float) -> bool:
         return self.best is None or now - self._last > DOWN_COUNT * self._interval
 
-    def _goes_on(self, source: Address, interval: float, now: float) -> Rival | None:
+    def _goes_on(self, source: Address, interval: float, now: float) -> Rival:
         if all(now - one.last > CALM for one in self.known.values()):
             self._reclaims = 0
         rival = self.known.get(source)
         if rival is None or not goes_on(rival, now):
             rival = self._begins(source, interval, now)
         rival.last, rival.interval = now, interval
-        pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
-        if now - rival.since < GOES_ON * max(interval, self._interval) or now - self._reclaimed < pause:
-            return None
-        self._reclaims += 1
-        self._reclaimed = now
-        for one in self.known.values():
-            one.reclaimed += goes_on(one, now)  # what beats one of them beats all that are there
         return rival
 
     def _begins(self, source: Address, interval: float, now: float) -> Rival:
@@ -410,12 +416,27 @@ class TakeoverHistory:
     def heard(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
         """An advert of a peer was accepted. Whom the best Active reclaims traffic from now; None: nobody."""
         self.failures.heard(source, priority, interval, now)
+        return self.tied(source, priority, interval, now)
+
+    def tied(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
+        """As ``heard``, of an advert by which this member of a group does not go: who sends it may still be deaf."""
         rival = self.rivals.advertised(source, priority, interval, now)
-        if rival is not None and rival.reclaimed == 1:
-            self.failures.reclaimed(rival.since, interval, now)
+        if rival is not None:
+            self._outbid([rival], now)
         elif source in self.rivals.known and self.rivals.known[source].reclaimed:
             self.failures.keep(now)
         return rival
+
+    def reclaim(self, now: float) -> None:
+        """Traffic of another member of the group is reclaimed, and so is that of this one."""
+        self.rivals.reclaim(now)
+        self._outbid([one for one in self.rivals.known.values() if goes_on(one, now)], now)
+
+    def _outbid(self, rivals: list[Rival], now: float) -> None:
+        """The path gets shorter once for each rival, however often traffic is reclaimed from it."""
+        for one in rivals:
+            if one.reclaimed == 1:
+                self.failures.reclaimed(one.since, one.interval, now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""

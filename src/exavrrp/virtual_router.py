@@ -269,8 +269,10 @@ class VirtualRouter:
                 self.announcement.change()
             case NoSuccessor(waited):
                 self.drain.undone(waited)
-            case Reclaim():
+            case Reclaim() if self.instance.reclaims:
                 self._reclaim(effect)
+            case Reclaim():
+                pass  # the Active does
             case PathQuiet(peer, index) | PathBack(peer, index):
                 self.ways.path_changed(peer, index, quiet=isinstance(effect, PathQuiet))
             case Notice(discrepancy, source, detail):

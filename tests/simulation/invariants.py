@@ -79,6 +79,8 @@ class Invariants:
         self._observations: dict[str, _Observation] = {}
         self._unwanted: dict[str, float] = {}
         """since when a router is not to be announced"""
+        self._left: set[Address] = set()
+        """on lo for a while, as no router had them after a reload: also where the next one gives them back"""
         self._before: tuple[object, ...] = ()
         self.transitions = 0
         self.adverts = 0
@@ -178,7 +180,7 @@ class Invariants:
             raise Violation(f"{router.name} with {ours.advertised} is Active after {priority} from {source}")
 
     def _enforces(self, router: VirtualRouter) -> bool:
-        policy = self._process.ground.configuration.policy(router.configuration)
+        policy = self._process.node.configuration.policy(router.configuration)
         return policy is not None and policy.mode is Mode.ENFORCE
 
     # Addresses and routes
@@ -191,7 +193,7 @@ class Invariants:
             command = understood(line)
             for network in command.networks if command is not None and command.announces else ():
                 served = process.ground.lo | process.ground.removed
-                for address in set(addresses_of(process.ground.configuration, network)) - served:
+                for address in set(addresses_of(process.node.configuration, network)) - served:
                     raise Violation(f"{address} is announced and not on lo: {line}")
 
     def removing(self, gone: frozenset[Address]) -> None:
@@ -200,7 +202,7 @@ class Invariants:
         for address in gone:
             if process.node.gone:
                 continue
-            networks = prefixes_of(process.ground.configuration, address)
+            networks = prefixes_of(process.node.configuration, address)
             if any(one in process.pipes.wanted for one in networks):
                 raise Violation(f"{address} is removed from lo and still to be announced")
             if not any(map(process.exabgp.will_announce, networks)):
@@ -229,7 +231,7 @@ class Invariants:
     def _is_known(self, address: Address, since: float | None) -> bool:
         """Whether ExaBGP has shown that it announces the address still, although that is not wanted ``since`` then."""
         exabgp, world = self._process.exabgp, self._process.ground.world
-        shown = (exabgp.shown.get(one) for one in prefixes_of(self._process.ground.configuration, address))
+        shown = (exabgp.shown.get(one) for one in prefixes_of(self._process.node.configuration, address))
         age = self._process.loop.time() - since if since is not None else 0.0
         return any(at is not None and 0.01 < world.now - at < age for at in shown)
 
@@ -239,6 +241,10 @@ class Invariants:
         if not process.started or process.loop.dead:
             return
         lo, ground = process.ground.lo, process.ground
+        owned = {address for router in process.routers.values() for address in router.configuration.addresses}
+        served = {one.address for router in process.routers.values() for one in router.on_lo.wanted}
+        self._left = {address for address in lo - served if address in self._left or address not in owned}
+        apart = ground.removed | self._left
         for router in process.routers.values():
             instance = router.instance
             bound, level, role = instance.presence.bound, instance.presence.level, instance.router.role
@@ -260,7 +266,7 @@ class Invariants:
                 raise Violation(f"{router.name} is {role} and announced as active")
             wanted = {one.address for one in router.on_lo.wanted}
             for address in router.configuration.addresses:
-                if (address in lo) is not (address in wanted) and address not in ground.removed:
+                if (address in lo) is not (address in wanted) and address not in apart:
                     raise Violation(f"{address} is {'' if address in lo else 'not '}on lo, presence: {bound}")
         ground.grounded()
         for team in process.node.elections.teams:

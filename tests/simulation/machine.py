@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.control import SavedState
 from exavrrp.neighbors import Session
+from exavrrp.node import Node
 from exavrrp.ports import Link
 from exavrrp.system.paths import DELAY
 from tests.simulation.exabgp import ExaBGP, Temper
@@ -178,8 +178,9 @@ class Machine:
         if process in self._others:
             self._others.remove(process)
         if process.node.bequest is not None:
-            self._look_what_is_known(process.node.bequest, process.exabgp)
-            caretaker = Process(self, process.exabgp, self._around.watching, process.node.bequest)
+            self._look_what_is_known(process.node, process.exabgp)
+            known = process.node.configuration
+            caretaker = Process(self, process.exabgp, self._around.watching, known, process.node.bequest)
             self.log("caretaker starts")
             self._others.append(caretaker)
             self.world.after(self.world.random.uniform(*FORK), caretaker.loop.turn, caretaker.begin)
@@ -188,11 +189,12 @@ class Machine:
             self._respawn()
         self._around.ground_moved(self)
 
-    def _look_what_is_known(self, bequest: Bequest, exabgp: ExaBGP) -> None:
+    def _look_what_is_known(self, node: Node, exabgp: ExaBGP) -> None:
         """A caretaker must know of everything that it may have to withdraw."""
-        for router in self.configuration.routers:
+        assert node.bequest is not None
+        for router in node.configuration.routers:
             for prefix in router.announce:
-                if exabgp.will_announce(prefix) and router.name not in bequest.announced:
+                if exabgp.will_announce(prefix) and router.name not in node.bequest.announced:
                     raise Violation(f"{self.name}: {prefix} is announced, and its caretaker does not know")
 
     # Starts
@@ -275,7 +277,7 @@ class Machine:
     def _spawn(self) -> None:
         exabgp = self.exabgp
         assert exabgp is not None
-        self.agent = agent = Process(self, exabgp, self._around.watching)
+        self.agent = agent = Process(self, exabgp, self._around.watching, self.configuration)
         self.log("agent starts")
         self.world.after(self.world.random.uniform(*self.interpreter), agent.loop.turn, agent.begin)
 

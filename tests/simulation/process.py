@@ -399,10 +399,15 @@ class Process:
         ground: Ground,
         exabgp: ExaBGP,
         watching: "Callable[[Process], Watch]",
+        configuration: Configuration,
         bequest: Bequest | None = None,
     ) -> None:
-        """``bequest``: what a caretaker goes on with; None: it is an agent."""
+        """``configuration``: that of the file now, or of the agent before a caretaker, which reads none.
+
+        ``bequest``: what a caretaker goes on with; None: it is an agent.
+        """
         self.ground = ground
+        self._configuration = configuration
         self.caring = bequest
         self.misled = ground.world.now - exabgp.silent_at < MISLED
         """whether an answer may have been taken for that of another command, before it began"""
@@ -417,7 +422,6 @@ class Process:
         """what waits in the sockets"""
         self.answering: Packet | None = None
         """the advert that leads to what is being done now; a priority 0 is not answered"""
-        configuration = ground.configuration
         self.watch: Watch = watching(self)
         self.addresses = SimulatedAddresses(self)
         self._memory = SimulatedMemory(ground, exabgp)
@@ -457,12 +461,12 @@ class Process:
         before = [lines for one, lines in recordings.items() if bequest is not None and one.node.bequest is bequest]
         lines = recordings[self] = [*chain(*before)]
         return Recording(given, lines.append).make(
-            make, self.ground.configuration, release="simulated", process=self.ground.number, cares=bequest is not None
+            make, self._configuration, release="simulated", process=self.ground.number, cares=bequest is not None
         )
 
     def _caretaker(self, given: Ports, bequest: Bequest) -> Caretaker:
         assert isinstance(self.pipes, Deaf)
-        return Caretaker(self.ground.configuration, given, bequest, self.pipes.permit_end)
+        return Caretaker(self._configuration, given, bequest, self.pipes.permit_end)
 
     @property
     def routers(self) -> dict[str, VirtualRouter]:
@@ -505,7 +509,7 @@ class Process:
         self.node.start(ground.drained)
         if self.caring is not None:
             self.loop.call_later(POLL, self._look)
-        for check in ground.configuration.checks:
+        for check in self._configuration.checks:
             self.loop.call_later(0.05 + 0.3 * ground.world.random.random(), self.checked, check.name)
 
     def _look(self) -> None:

@@ -313,6 +313,8 @@ class Service:
         """All links of the Active are down for a moment, most often for less than a Backup waits."""
         active = self.active()
         assert active is not None, "converged, and nobody is Active"
+        if not any(map(_stands_by, self._machines)):
+            return  # all others are drained: nobody could take over
         while not active.connected:
             self._world.run(self._world.now + 0.1)
         lasts = self._shape.interval * random.choice((0.3, 1.0, 2.5, 9.0)) * random.uniform(0.5, 1.5)
@@ -353,6 +355,12 @@ class Service:
 
     def _forget(self) -> None:
         self._world.run(self._world.now + self._shape.routers_hold)
+
+
+def _stands_by(machine: Machine) -> bool:
+    """Whether it takes over when the Active fails."""
+    routers = [] if machine.agent is None else machine.agent.routers.values()
+    return bool(routers) and all(router.instance.router.role is Role.BACKUP for router in routers)
 
 
 def _counts(machine: Machine) -> bool:
