@@ -937,7 +937,7 @@ def test_an_active_that_gives_up_and_a_backup_reclaim_nothing() -> None:
     for now in (4.0, 5.0, 6.0, 7.0):
         said += [told(hear(backup, 150, now, THIRD)), told(hear(backup, 50, now + 0.1))]
     assert Step.ANNOUNCE not in [effect for effects in said for effect in effects]
-    assert not (one.reclaims or backup.reclaims)
+    assert (one.reclaims, backup.reclaims) == (False, False)
     assert backup.takeovers.rivals.known[OTHER].reclaimed == 2, "it counts what the Active does"
 
 
