@@ -317,7 +317,8 @@ class Service:
             return  # all others are drained: nobody could take over
         while not active.connected:
             self._world.run(self._world.now + 0.1)
-        lasts = self._shape.interval * random.choice((0.3, 1.0, 2.5, 9.0)) * random.uniform(0.5, 1.5)
+        # A shorter one is not seen by the node, and is found by ExaBGP alone.
+        lasts = max(self._shape.interval * random.choice((0.3, 1.0, 2.5, 9.0)) * random.uniform(0.5, 1.5), 2 * DELAY)
         yield Move(f"{active.name} is unplugged for {lasts:.2f} s", partial(self._is_cut, active, lasts), cut=True)
 
     def _is_cut(self, active: Machine, lasts: float) -> None:
