@@ -14,13 +14,14 @@ sessions. It differs from an ordinary node in three points.
 It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
 from exavrrp.elections import Team
 from exavrrp.node import Node
 from exavrrp.roster import Ports
+from exavrrp.routes import Network, Route
 from exavrrp.virtual_router import VirtualRouter
 
 GRACE = 0.9
@@ -39,6 +40,12 @@ REMEDY = (
     "ExaBGP has ended its agent and started no other one, as it does when its configuration does not load. Addresses "
     "and routes stay as they are; nothing new can be announced. Put the file right, then reload ExaBGP (SIGUSR1)"
 )
+
+
+def kept(configuration: Configuration, bequest: Bequest, forgotten: Iterable[Route]) -> tuple[Network, ...]:
+    """The prefixes that ExaBGP announces, or may announce; ``forgotten``: those of them that no router has any more."""
+    announced = (router for router in configuration.routers if router.name in bequest.announced)
+    return (*(network for router in announced for network in router.announce), *(route.network for route in forgotten))
 
 
 class Caretaker(Node):

@@ -70,10 +70,8 @@ class Caretaker(Agent):
         super().__init__(configuration, log, record, host=host)
 
     def _make_speaker(self) -> Deaf:
-        announced = (router for router in self.configuration.routers if router.name in self._bequest.announced)
-        networks = (network for router in announced for network in router.announce)
-        forgotten = (route.network for route in self._forgotten.routes)
-        self._deaf = Deaf(Parent(*self._host), (*networks, *forgotten), self._hear)
+        kept = care.kept(self.configuration, self._bequest, self._forgotten.routes)
+        self._deaf = Deaf(Parent(*self._host), kept, self._hear)
         return self._deaf
 
     def _make_node(self, given: Ports) -> Node:

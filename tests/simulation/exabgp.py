@@ -165,7 +165,7 @@ class ExaBGP:
         """written, and on the way to us"""
         self._told_until = 0.0
         self.shown: dict[Network, float] = {}
-        """what its last answer about its tables had although it was withdrawn, and when that was"""
+        """what its last answer about its tables had although it was withdrawn, with no withdraw since; and when"""
         self._withdrawn: set[Network] = set()
         """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
@@ -342,6 +342,9 @@ class ExaBGP:
                 if known is not None:
                     session.before[network] = known
                 self._update(router, session, network, command.attributes if command.announces else None)
+        if not command.neighbors:  # else it is a trial
+            for network in command.networks:
+                self.shown.pop(network, None)
         (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)
         what = "announced" if command.announces else "withdrawn"
         self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)

@@ -14,10 +14,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
-from exavrrp import ports
+from exavrrp import care, ports
 from exavrrp.agent import LOCK_POLL, LOCK_TIMEOUT
 from exavrrp.bequest import Bequest
-from exavrrp.care import Caretaker
 from exavrrp.caretaker import POLL
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
@@ -293,7 +292,7 @@ class SimulatedAddresses:
             raise AddressError({one: OSError(errno.EBUSY, "the kernel refuses") for one in sorted(refused, key=str)})
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        return frozenset()
+        return frozenset(self._process.ground.lo.intersection(addresses))
 
     def present(self) -> frozenset[Address]:
         return frozenset(self._process.ground.lo)
@@ -430,9 +429,8 @@ class Process:
         if bequest is None:
             self.pipes = Pipes(exabgp, self._hear, self.watch.said)
         else:
-            announced = (router for router in configuration.routers if router.name in bequest.announced)
-            networks = [network for router in announced for network in router.announce]
-            self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), networks, self._hear)
+            kept = care.kept(configuration, bequest, forgotten.routes)
+            self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), kept, self._hear)
         self._transports = SimulatedTransports(self)
         given = Ports(
             clock=self.loop,
@@ -464,9 +462,9 @@ class Process:
             make, self._configuration, release="simulated", process=self.ground.number, cares=bequest is not None
         )
 
-    def _caretaker(self, given: Ports, bequest: Bequest) -> Caretaker:
+    def _caretaker(self, given: Ports, bequest: Bequest) -> care.Caretaker:
         assert isinstance(self.pipes, Deaf)
-        return Caretaker(self._configuration, given, bequest, self.pipes.permit_end)
+        return care.Caretaker(self._configuration, given, bequest, self.pipes.permit_end)
 
     @property
     def routers(self) -> dict[str, VirtualRouter]:
