@@ -488,6 +488,15 @@ def test_a_drain_outlives_a_change_of_place() -> None:
     assert (rig.router().configuration.vrid, rig.holds()) == (8, ["drained"])
 
 
+def test_a_router_that_was_drained_before_it_is_added_stays_out() -> None:
+    rig = given_backup()
+    for name in ("web2", "web3"):
+        rig.node.commands.drain(name)
+    rig.node.commands.undrain("web3")
+    rig.reconfigure(router(), router(2), router(3)).after(1.0)
+    assert (rig.holds("web2"), rig.holds("web3")) == (["drained"], [])
+
+
 def test_a_removed_router_that_does_not_stop_is_cleared() -> None:
     rig = given_active(router(), router(2))
     rig.speaker.answers = False

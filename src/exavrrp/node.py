@@ -275,8 +275,7 @@ class Node:
                 key = ("check-not-run", check)
                 self.log.limited(key, Severity.WARNING, "check-not-run", check=check, detail=detail)
             case ports.DrainAsked(name, undo):
-                drain = self.routers[name].drain
-                (drain.undo if undo else drain.begin)()
+                self._drain(name, undo=undo)
             case ports.Terminated():
                 self._terminated()
             case ports.Succession(starts):
@@ -422,9 +421,10 @@ class Node:
 
     @_entrance
     def start(self, drained: Collection[str] = ()) -> None:
-        """Clear what a predecessor left, then begin the elections; ``drained`` routers stay out.
+        """Clear what a predecessor left, then begin the elections.
 
-        The ports are open, and have no sets yet. Raises OSError if one cannot have what the configuration needs.
+        ``drained`` routers stay out, also those that only a reload adds. The ports are open, and have no sets yet.
+        Raises OSError if one cannot have what the configuration needs.
         """
         self.turns.put(partial(self._start, drained))
 
@@ -443,7 +443,7 @@ class Node:
             if (failed := ports.concerning(error, router.on_lo.addresses)) is not None:
                 router.on_lo.failed(failed)
         for name in sorted(drained):
-            self.routers[name].drain.begin()
+            self._drain(name, undo=False)
         self.started = True
         self.chronicle.add(BEGAN, "info", routers=list(self.routers))
         for team in self.elections.teams:
@@ -452,6 +452,13 @@ class Node:
         for until in self.fitness.sessions.doubtful.values():  # as a predecessor has left them
             self.turns.timers.call_at(until, self.fitness.trust)
         self._look_at_carriers()
+
+    def _drain(self, name: str, *, undo: bool) -> None:
+        if name in self.routers:
+            drain = self.routers[name].drain
+            (drain.undo if undo else drain.begin)()
+        else:
+            self._roster.hold_out(name, undo=undo)
 
     def _begin(self, team: Team) -> None:
         self.elections.start(team)

@@ -198,7 +198,7 @@ class Roster:
         self._owned: list[tuple[RouterConfiguration, list[Route]]] = []
         """each router, and what of that is its own"""
         self._drained: set[str] = set()
-        """routers that were drained when they had to leave: their replacements stay out, too"""
+        """those that do not exist: the routers that get these names stay out of the election"""
         self._start_missing()
 
     def start(self) -> None:
@@ -354,6 +354,10 @@ class Roster:
         self._leftovers.add(addresses, [Route(network, policy) for network in networks], before.linger)
 
     # Who comes
+
+    def hold_out(self, name: str, *, undo: bool) -> None:
+        """A router that does not exist is drained, or (``undo``) is so no longer."""
+        (self._drained.discard if undo else self._drained.add)(name)
 
     def _start_missing(self) -> None:
         """Start the configured routers that do not exist yet, except those that wait for a leaving one."""

@@ -91,7 +91,7 @@ class Double:
 
     def drain(self, name: str) -> None:
         self.calls.append(("drain", name))
-        if self.outcomes[name] in {Outcome.DRAINING, Outcome.DRAINED}:
+        if self.outcomes.get(name) in {None, Outcome.DRAINING, Outcome.DRAINED}:
             return
         self.settle(name, Outcome.DRAINING)
         if name in self.becomes:
@@ -99,7 +99,8 @@ class Double:
 
     def undrain(self, name: str) -> None:
         self.calls.append(("undrain", name))
-        self.settle(name, Outcome.SERVING)
+        if name in self.outcomes:
+            self.settle(name, Outcome.SERVING)
 
     def outcome(self, name: str) -> Outcome:
         return self.outcomes[name]

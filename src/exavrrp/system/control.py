@@ -217,8 +217,8 @@ class Control:
         return len(self._clients)
 
     def drained(self) -> frozenset[str]:
-        """The routers that stay out of the election from the start on."""
-        return frozenset(self._held).intersection(self._service.names())
+        """The routers that stay out of the election from the start on, also those that are not configured yet."""
+        return frozenset(self._held)
 
     def renamed(self, names: Mapping[str, str]) -> None:
         """Routers are called otherwise from now on (now → then): their drains go on."""
@@ -455,8 +455,9 @@ class Control:
         already = {name for name in names if self._service.outcome(name) in {Outcome.SERVING, Outcome.KEPT}}
         self._log.info("command-received", request="undrain", routers=names, by=_user(connection))
         # Without names, drains of routers that are no longer configured end, too.
-        self._forget(list(names) if asked.names else [*known, *self._held])
-        for name in names:
+        over = list(names) if asked.names else list(dict.fromkeys([*known, *self._held]))
+        self._forget(over)
+        for name in over:
             self._service.undrain(name)
         problem = await self._keep()
         warning = None
@@ -510,8 +511,7 @@ class Control:
     def _expire(self, name: str) -> None:
         self._log.info("drain-expired", router=name, detail="its time is over")
         self._forget([name])
-        if name in self._service.names():
-            self._service.undrain(name)
+        self._service.undrain(name)
 
     def _update(self) -> None:
         """After a change: forget drains that were cancelled, and wake the clients that wait."""
