@@ -11,12 +11,12 @@ from dataclasses import replace
 from ipaddress import IPv6Address
 from random import Random
 
+from exavrrp.simulation.machine import Machine
+from exavrrp.simulation.network import Packet
+from exavrrp.simulation.world import World
 from exavrrp.vrrp.auth import Key, Trailer, ahead, sequence, sign
 from exavrrp.vrrp.packet import Address, Advertisement, Datagram, encode
-from tests.simulation.machine import Machine
-from tests.simulation.network import Packet
 from tests.simulation.shape import Shape
-from tests.simulation.world import World
 
 REMEMBERED = 300
 """Packets; the older ones make room."""

@@ -11,13 +11,13 @@ from random import Random
 from typing import Any
 
 from exavrrp.config import Authentication, Configuration, VirtualRouter
+from exavrrp.simulation.exabgp import Temper
+from exavrrp.simulation.machine import Machine
+from exavrrp.simulation.network import Network, Path
+from exavrrp.simulation.world import World
 from exavrrp.vrrp.packet import OWNER
 from tests.simulation.attacker import Attacker
-from tests.simulation.exabgp import Temper
-from tests.simulation.machine import Machine
-from tests.simulation.network import Network, Path
 from tests.simulation.shape import Shape
-from tests.simulation.world import World
 
 Trouble = Callable[[], None]
 

@@ -32,17 +32,17 @@ from exavrrp.events import TimerFired
 from exavrrp.instance import Fault
 from exavrrp.presence import ANSWER_LIMIT, Handover
 from exavrrp.routes import Level
+from exavrrp.simulation.exabgp import understood
+from exavrrp.simulation.network import Packet
+from exavrrp.simulation.pipes import Pipes
+from exavrrp.simulation.prefixes import addresses_of, prefixes_of
+from exavrrp.simulation.process import Process
+from exavrrp.simulation.world import Violation
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Mode
 from exavrrp.vrrp.packet import AUTHENTICATION, LEAVING, OWNER, Address, Reason
 from exavrrp.vrrp.router import Role, Why
 from exavrrp.ways import SOURCE_ADVERTS
-from tests.simulation.exabgp import understood
-from tests.simulation.network import Packet
-from tests.simulation.pipes import Pipes
-from tests.simulation.process import Process
-from tests.simulation.shape import addresses_of, prefixes_of
-from tests.simulation.world import Violation
 
 PRIORITY = 2
 """Where in an advert its priority is (RFC 9568 §5.1)."""

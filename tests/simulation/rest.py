@@ -16,20 +16,20 @@ from exavrrp.instance import Fault
 from exavrrp.node import Node
 from exavrrp.presence import Absent, Present
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Level
+from exavrrp.simulation.exabgp import Command
+from exavrrp.simulation.fabric import Fabric
+from exavrrp.simulation.machine import INTERPRETER, RECONNECT, RESTART, Machine
+from exavrrp.simulation.network import Address, Packet
+from exavrrp.simulation.pipes import Pipes
+from exavrrp.simulation.process import Process
+from exavrrp.simulation.world import Handle, Loop, World
 from exavrrp.speaker.conversation import SURVEY
 from exavrrp.speaker.prefixes import BACKOFF
 from exavrrp.takeover import Takeover
 from exavrrp.turns import Turns
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.router import Active, Backup, Role
-from tests.simulation.exabgp import Command
-from tests.simulation.fabric import Fabric
-from tests.simulation.machine import INTERPRETER, RECONNECT, RESTART, Machine
-from tests.simulation.network import Address, Packet
-from tests.simulation.pipes import Pipes
-from tests.simulation.process import Process
 from tests.simulation.shape import Shape
-from tests.simulation.world import Handle, Loop, World
 
 
 def period(machines: list[Machine]) -> float | None:

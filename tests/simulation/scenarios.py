@@ -1,7 +1,7 @@
 """Histories that seeds hardly ever come to, told step by step."""
 
+from exavrrp.simulation.machine import Machine
 from exavrrp.vrrp.router import Role
-from tests.simulation.machine import Machine
 from tests.simulation.simulation import Simulation
 
 

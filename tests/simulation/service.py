@@ -29,18 +29,18 @@ from random import Random
 from typing import NamedTuple
 
 from exavrrp.config.tables.bgp import PREPENDS
+from exavrrp.simulation.exabgp import Temper
+from exavrrp.simulation.fabric import Fabric
+from exavrrp.simulation.machine import Machine
+from exavrrp.simulation.network import Address
+from exavrrp.simulation.network import Network as Wires
+from exavrrp.simulation.world import Violation, World
 from exavrrp.system.paths import DELAY
 from exavrrp.takeover import ABSENCE, CALM
 from exavrrp.vrrp.router import Role
 from tests.simulation import rest
 from tests.simulation.attacker import Attacker
-from tests.simulation.exabgp import Temper
-from tests.simulation.fabric import Fabric
-from tests.simulation.machine import Machine
-from tests.simulation.network import Address
-from tests.simulation.network import Network as Wires
 from tests.simulation.shape import Shape
-from tests.simulation.world import Violation, World
 
 SENT = 0.01
 """Seconds, at most, from ExaBGP's answer to the UPDATE."""

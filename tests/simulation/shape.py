@@ -14,8 +14,6 @@ from random import Random
 
 from exavrrp.config import Configuration, load
 from exavrrp.neighbors import Session
-from exavrrp.routes import Network
-from tests.simulation.network import Address
 
 NAMES = {6: "web", 4: "web4"}
 WIDE = {6: "2001:db8:53::/64", 4: "192.0.2.52/30"}
@@ -219,18 +217,6 @@ class Shape:
             f"authentication {', '.join(str(one.mode) for one in self.nodes)}, window {self.window}",
         ]
         return f"{nodes}; {', '.join(options)}"
-
-
-def prefixes_of(configuration: Configuration, address: Address) -> list[Network]:
-    """What is announced for ``address``."""
-    routers = (router for router in configuration.routers if address in router.addresses)
-    return [network for router in routers for network in router.announce if address in network]
-
-
-def addresses_of(configuration: Configuration, network: Network) -> list[Address]:
-    """Those that ``network`` is announced for."""
-    routers = (router for router in configuration.routers if network in router.announce)
-    return [address for router in routers for address in router.addresses if address in network]
 
 
 def draw(random: Random) -> Shape:

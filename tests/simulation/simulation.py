@@ -12,18 +12,18 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import ip_address
 
+from exavrrp.simulation.exabgp import Temper
+from exavrrp.simulation.fabric import Fabric
+from exavrrp.simulation.machine import Machine, Surroundings
+from exavrrp.simulation.network import Network, Packet
+from exavrrp.simulation.process import Process
+from exavrrp.simulation.world import Clock, Violation, World
 from tests.simulation import rest, shape
 from tests.simulation.attacker import Attacker
 from tests.simulation.chaos import Chaos
-from tests.simulation.exabgp import Temper
-from tests.simulation.fabric import Fabric
 from tests.simulation.invariants import Invariants
-from tests.simulation.machine import Machine, Surroundings
-from tests.simulation.network import Network, Packet
-from tests.simulation.process import Process
 from tests.simulation.service import Service
 from tests.simulation.transcript import Transcript
-from tests.simulation.world import Clock, Violation, World
 
 HOUR = 3600.0
 ADVERTS = 3600

@@ -31,6 +31,7 @@ from exavrrp.pump import Pump
 from exavrrp.roster import Roster
 from exavrrp.routes import Level
 from exavrrp.sessions import Sessions
+from exavrrp.simulation.world import Violation
 from exavrrp.speaker import Conversation
 from exavrrp.speaker.prefixes import Prefixes
 from exavrrp.takeover import Rivals, SilentFailures
@@ -42,7 +43,6 @@ from exavrrp.vrrp.router import Action, Active, Initialize, Router, Settings
 from exavrrp.ways import Ways
 from tests.simulation import scenarios
 from tests.simulation.simulation import Simulation
-from tests.simulation.world import Violation
 
 pytestmark = pytest.mark.simulation
 

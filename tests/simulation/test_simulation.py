@@ -6,7 +6,7 @@
 
 A failure is one line with the seed and the commit, and the last of what each node heard, said and decided. Which
 promises are kept at every moment ``invariants`` and ``service`` say, what is demanded in the end ``rest``; what is real
-in a simulated node and what is not ``process``. That all of this can fail, ``test_broken.py`` shows.
+in a simulated node and what is not ``exavrrp.simulation.process``. That all of this can fail, ``test_broken.py`` shows.
 """
 
 import os

@@ -27,9 +27,9 @@ from typing import Protocol
 
 from exavrrp.neighbors import Session
 from exavrrp.routes import Network
+from exavrrp.simulation.fabric import Announced, Fabric
+from exavrrp.simulation.world import Violation, World
 from exavrrp.speaker.dialects import V5
-from tests.simulation.fabric import Announced, Fabric
-from tests.simulation.world import Violation, World
 
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
 OWN_AS, OTHER_AS = 65010, 65000

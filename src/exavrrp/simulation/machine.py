@@ -16,13 +16,13 @@ from exavrrp.control import SavedState
 from exavrrp.neighbors import Session
 from exavrrp.node import Node
 from exavrrp.ports import Link
+from exavrrp.simulation.exabgp import ExaBGP, Temper
+from exavrrp.simulation.fabric import Fabric
+from exavrrp.simulation.network import Address, Network, Packet
+from exavrrp.simulation.prefixes import addresses_of, prefixes_of
+from exavrrp.simulation.process import Marks, Process
+from exavrrp.simulation.world import Clock, Violation, World
 from exavrrp.system.paths import DELAY
-from tests.simulation.exabgp import ExaBGP, Temper
-from tests.simulation.fabric import Fabric
-from tests.simulation.network import Address, Network, Packet
-from tests.simulation.process import Marks, Process
-from tests.simulation.shape import addresses_of, prefixes_of
-from tests.simulation.world import Clock, Violation, World
 
 RESPAWN = (0.007, 0.021)
 """Seconds from the end of an agent until ExaBGP starts another one [seen]."""

@@ -13,8 +13,8 @@ spreads packets over two of them, whatever they have heard of each other; be it 
 from dataclasses import dataclass, field
 
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Network
-from tests.simulation.network import Address
-from tests.simulation.world import Handle, Violation, World
+from exavrrp.simulation.network import Address
+from exavrrp.simulation.world import Handle, Violation, World
 
 LARGEST = 0xFFFFFFFF
 

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from exavrrp.pump import Pump
+from exavrrp.simulation.exabgp import ExaBGP
+from exavrrp.simulation.world import Loop
 from exavrrp.speaker import Event
-from tests.simulation.exabgp import ExaBGP
-from tests.simulation.world import Loop
 
 
 class Pipes(Pump):

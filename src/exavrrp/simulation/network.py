@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 
+from exavrrp.simulation.world import World
 from exavrrp.vrrp.packet import Datagram
-from tests.simulation.world import World
 
 Address = IPv4Address | IPv6Address
 

@@ -26,6 +26,11 @@ from exavrrp.node import SUCCEEDED, Node
 from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
 from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
+from exavrrp.simulation.exabgp import ExaBGP
+from exavrrp.simulation.network import Packet
+from exavrrp.simulation.pipes import Parent, Pipes
+from exavrrp.simulation.world import Clock as HostClock
+from exavrrp.simulation.world import Loop, Violation, World
 from exavrrp.speaker import Event as ExaBGPEvent
 from exavrrp.system.addresses import FIRST_BACKOFF
 from exavrrp.system.exabgp import Deaf
@@ -35,11 +40,6 @@ from exavrrp.virtual_address import VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import LEAVING, Address, Datagram, Reason
-from tests.simulation.exabgp import ExaBGP
-from tests.simulation.network import Packet
-from tests.simulation.pipes import Parent, Pipes
-from tests.simulation.world import Clock as HostClock
-from tests.simulation.world import Loop, Violation, World
 
 MISLED = 1.5
 """Seconds until an agent notices that an answer is missing (``ANSWER_LIMIT`` of speaker/channel.py), or little more."""
@@ -112,7 +112,7 @@ class Ground(Protocol):
 
 
 class Watch(Protocol):
-    """Who looks at everything that the process does (``invariants``)."""
+    """Who looks at everything that the process does (in the tests, ``invariants``)."""
 
     def advert(self, router: VirtualRouter, priority: int) -> None: ...
 
