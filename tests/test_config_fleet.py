@@ -207,3 +207,15 @@ def test_a_node_that_is_not_yet_in_the_file_for_all(write: Write) -> None:
         "node2.toml:3: agent.peers: lacks 192.0.2.2, the source of dns on b; add it",
         "node2.toml:7: virtual_router.dns.priority: is 250, as on b; write another one on each node",
     ]
+
+
+def test_multicast_without_peers_hears_every_node(write: Write) -> None:
+    text = """[virtual_router.db]
+vrid = 9
+priority = {priority}
+transport = "multicast"
+interface = "eth1"
+source = "192.0.2.1{me}"
+addresses = ["192.0.2.54"]
+"""
+    assert warnings(write(*(text.format(me=me, priority=250 - 10 * me) for me in (1, 2)))) == []

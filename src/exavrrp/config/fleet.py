@@ -142,9 +142,12 @@ def _missing(view: View, views: Collection[View]) -> None:
 
 
 def _unheard(view: View, other: View) -> None:
-    """Note what the peers of a node lack: whoever is not in the list is neither told nor heard."""
+    """Note what the peers of a node lack: whoever is not in the list is neither told nor heard.
+
+    Multicast without such a list reaches, and hears, anybody.
+    """
     for router, match in _pairs(view, other):
-        if match.source is not None and match.source not in router.peers:
+        if router.peers and match.source is not None and match.source not in router.peers:
             view.document.problem(
                 _peers(view, router), f"lacks {match.source}, the source of {match.name} {other.where}; add it"
             )
