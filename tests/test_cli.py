@@ -186,9 +186,24 @@ def test_an_agent_imports_nothing_that_only_other_commands_or_mistakes_need(writ
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
     found = set(json.loads(done.stderr.splitlines()[-1]))
     assert {"exavrrp.agent", "exavrrp.config.loading"} <= found
-    others = {"exavrrp.config.slips", "exavrrp.config.writing", "exavrrp.replay", "exavrrp.cleanup"}
+    others = {
+        "exavrrp.config.slips",
+        "exavrrp.config.writing",
+        "exavrrp.replay",
+        "exavrrp.cleanup",
+        "exavrrp.simulation",
+    }
     assert found.isdisjoint(
-        others | {"exavrrp.system.client", "exavrrp.cli.asking", "email", "http", "prometheus_client", "pyroute2"}
+        others
+        | {
+            "exavrrp.simulation",
+            "exavrrp.system.client",
+            "exavrrp.cli.asking",
+            "email",
+            "http",
+            "prometheus_client",
+            "pyroute2",
+        }
     )
 
 

@@ -10,12 +10,12 @@ which pieces and at which times they arrive.
 
 from collections.abc import Mapping
 
-from tests.fuzz import adverts, answers, commands, configurations, conversations, imports, recordings
+from tests.fuzz import adverts, answers, commands, configurations, conversations, imports, recordings, scenarios
 from tests.fuzz.reader import Reader
 
 READERS: Mapping[str, Reader] = {
     name: reader
-    for room in (adverts, conversations, commands, configurations, answers, recordings, imports)
+    for room in (adverts, conversations, commands, configurations, answers, recordings, imports, scenarios)
     for name, reader in room.READERS.items()
 }
 """By the name that ``python -m tests.fuzz`` knows them by."""

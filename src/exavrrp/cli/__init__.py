@@ -42,6 +42,7 @@ COMMANDS = {
     "replay": "Decide a recording again, and compare.",
     "run": "Serve, as a process of ExaBGP.",
     "schema": "Print the JSON Schema of a configuration, for editors.",
+    "simulate": "Play a scenario with the nodes of a configuration, in virtual time.",
     "status": "Show how this node's virtual routers are now.",
     "undrain": "Take part in the election again.",
     "watch": "Show all of it on a terminal, live.",

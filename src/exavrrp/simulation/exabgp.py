@@ -107,6 +107,10 @@ class _Session:
     up: bool = False
     closed: bool = False
     """whether its neighbour has closed it, and nobody here knows yet"""
+    muted: bool = False
+    """whether nothing gets through, although the link is up"""
+    kept: list[tuple[Network, Announced | None]] = field(default_factory=list)
+    """what was sent meanwhile, and TCP goes on sending"""
     generation: int = 0
     sent_until: float = 0.0
     """when the last UPDATE that was sent arrives"""
@@ -358,7 +362,12 @@ class ExaBGP:
             self._world.at(session.sent_until, self._arrive, router, session.generation, network, route)
 
     def _arrive(self, router: int, generation: int, network: Network, route: Announced | None) -> None:
-        if self._sessions[router].generation == generation:
+        session = self._sessions[router]
+        if session.generation != generation:
+            return
+        if session.muted:
+            session.kept.append((network, route))
+        else:
             self._fabric.update(router, self._node, network, route)
 
     def _summary(self) -> None:
@@ -406,7 +415,8 @@ class ExaBGP:
             return
         session.up = session.closed = False
         session.generation += 1
-        if carrier:
+        session.kept.clear()
+        if carrier and not session.muted:
             self._fabric.closed(router, self._node)
         else:
             self._fabric.muted(router, self._node)
@@ -448,6 +458,33 @@ class ExaBGP:
             self.close(router)
             self._reopen(router)
 
+    def mute(self, router: int) -> None:
+        """Nothing gets through any more, and nobody notices before the hold time is over."""
+        session = self._sessions[router]
+        session.muted = True
+        if session.up:
+            self._fabric.muted(router, self._node)
+            self._world.after(self._fabric.hold, self._expire_muted, router, session.generation)
+
+    def _expire_muted(self, router: int, generation: int) -> None:
+        session = self._sessions[router]
+        if self.alive and not self.stopped and session.muted and generation == session.generation:
+            self._log("ExaBGP: the hold time of router {} is over", router)
+            self.close(router)
+
+    def unmute(self, router: int) -> None:
+        """What was sent meanwhile gets through, unless the router has closed the session."""
+        session = self._sessions[router]
+        session.muted = False
+        kept, session.kept = session.kept, []
+        if session.up and self._fabric.heard_again(router, self._node):
+            for network, route in kept:
+                self._fabric.update(router, self._node, network, route)
+        elif session.up:
+            self.close(router)
+        if not session.up:
+            self._reopen(router)
+
     def reload(self, listed: Iterable[bool]) -> bool:
         """SIGUSR1, with a configuration in which nothing else is different; whether anything is."""
         listed = list(listed)
@@ -484,11 +521,7 @@ class ExaBGP:
             return
         self.stopped = False
         for router, session in enumerate(self._sessions):
-            one = self._fabric.routers[router]
-            timer = one.holding.pop(self._node, None)
-            if timer is not None:
-                timer.cancel()
-            elif session.up and self._node not in one.sessions:
+            if not session.muted and not self._fabric.heard_again(router, self._node) and session.up:
                 self.close(router)
         self._understand()
 

@@ -92,6 +92,14 @@ class Fabric:
         if node in one.sessions and node not in one.holding:
             one.holding[node] = self._world.after(self.hold, self.closed, router, node)
 
+    def heard_again(self, router: int, node: int) -> bool:
+        """The neighbour goes on; whether its session is still Established here."""
+        one = self.routers[router]
+        timer = one.holding.pop(node, None)
+        if timer is not None:
+            timer.cancel()
+        return node in one.sessions
+
     def update(self, router: int, node: int, network: Network, route: Announced | None) -> None:
         """An UPDATE has arrived."""
         generation = self.routers[router].generations.get(node, 0)
@@ -119,8 +127,14 @@ class Fabric:
 
     def best(self, router: int, address: Address) -> set[int]:
         """The nodes among which this router spreads packets to ``address``; through others if it knows none itself."""
-        known = self._direct(router, address)
-        return known or {node for other in range(len(self.routers)) for node in self._direct(other, address)}
+        return {node for _, node in self.hops(router, address)}
+
+    def hops(self, router: int, address: Address) -> set[tuple[int, int]]:
+        """The same, each with the router that hands it the packets."""
+        for through in ([router], range(len(self.routers))):
+            if found := {(other, node) for other in through for node in self._direct(other, address)}:
+                return found
+        return set()
 
     def _direct(self, router: int, address: Address) -> set[int]:
         found = [network for network, routes in self.routers[router].routes.items() if routes and address in network]

@@ -6,7 +6,7 @@ stopped, replaced, shut down in order, cut off from power with or without its li
 whoever ended ExaBGP starts it again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from exavrrp.simulation.exabgp import ExaBGP, Temper
 from exavrrp.simulation.fabric import Fabric
 from exavrrp.simulation.network import Address, Network, Packet
 from exavrrp.simulation.prefixes import addresses_of, prefixes_of
-from exavrrp.simulation.process import Marks, Process
+from exavrrp.simulation.process import Marks, Process, SimulatedChecks
 from exavrrp.simulation.world import Clock, Violation, World
 from exavrrp.system.paths import DELAY
 
@@ -81,8 +81,15 @@ class Machine:
         clock: Clock,
         version: str,
         lateness: float,
+        neighbors: Sequence[tuple[Session, ...]] | None = None,
+        interfaces: Sequence[str] | None = None,
+        checks: Callable[[Process], SimulatedChecks] = SimulatedChecks,
     ) -> None:
-        """``version``: of its ExaBGP; ``lateness``: seconds that its processes come late at most."""
+        """``version``: of its ExaBGP; ``lateness``: seconds that its processes come late at most.
+
+        ``neighbors``: its sessions to each router, if they are others than those of all; ``interfaces``: its names for
+        those that lead to the routers, in their order; None: eth0 and so on. ``checks``: when its checks say something.
+        """
         self.number = number
         self.name = name
         self.world = around.world
@@ -104,8 +111,12 @@ class Machine:
         """what the kernel refuses to bind"""
         self.exabgp: ExaBGP | None = None
         self.agent: Process | None = None
-        self.up = [True] * len(around.neighbors)
-        self.listed = [True] * len(around.neighbors)
+        self.muted = False
+        """whether nothing from it or to it gets through, although its links are up"""
+        self.make_checks = checks
+        self.neighbors = list(around.neighbors if neighbors is None else neighbors)
+        self.up = [True] * len(self.neighbors)
+        self.listed = [True] * len(self.neighbors)
         """whether the configuration of ExaBGP lists the agent in each router's ``api``"""
         self.listed_since = 0.0
         self.interpreter = INTERPRETER
@@ -120,7 +131,8 @@ class Machine:
         self._lives = 0
         self._stopped_at = 0.0
         self._ending: ExaBGP | None = None
-        self._links = tuple(Link(index + 1, f"eth{index}") for index in range(len(self.up)))
+        names = [f"eth{index}" for index in range(len(self.up))] if interfaces is None else interfaces
+        self._links = tuple(Link(index + 1, name) for index, name in enumerate(names))
         self._seen = self._links
 
     # What a process stands on
@@ -136,16 +148,19 @@ class Machine:
 
     def is_cut_off(self, neighbor: Address) -> bool:
         there = {link.index - 1 for link in self._seen}
-        sessions = enumerate(self._around.neighbors)
+        sessions = enumerate(self.neighbors)
         return not any(path in there and any(one.peer == neighbor for one in these) for path, these in sessions)
 
     def interface_name(self, index: int) -> str:
-        return f"eth{index - 1}"
+        return self._links[index - 1].name
 
     def transmit(self, index: int, packet: Packet, peer: Address) -> None:
         receiver = self._around.numbers.get(peer)
         if receiver is not None:
             self._around.network.send(receiver, index - 1, packet)
+        elif peer.is_multicast:
+            for number in sorted(set(self._around.numbers.values()) - {self.number}):
+                self._around.network.send(number, index - 1, packet)
 
     def deliver(self, path: int, packet: Packet) -> None:
         """A packet has come in through an interface."""
@@ -208,7 +223,7 @@ class Machine:
             world=self.world,
             node=self.number,
             fabric=self._around.fabric,
-            neighbors=self._around.neighbors,
+            neighbors=self.neighbors,
             version=self._version,
             temper=self._around.temper,
             log=self.log,
@@ -219,6 +234,9 @@ class Machine:
             reopen=self.reconnect,
         )
         self.log("ExaBGP starts")
+        if self.muted:
+            for router in range(len(self.up)):
+                self.exabgp.mute(router)
         self._spawn()
         for router in range(len(self.up)):
             self.reconnect(router)
@@ -254,7 +272,7 @@ class Machine:
         self.world.after(self.world.random.uniform(*RECONNECT), self._established, exabgp, router)
 
     def _established(self, exabgp: ExaBGP | None, router: int) -> None:
-        if exabgp is None or exabgp is not self.exabgp or not self.up[router]:
+        if exabgp is None or exabgp is not self.exabgp or not self.up[router] or self.muted:
             return
         if exabgp.stopped:
             self.reconnect(router)
@@ -491,6 +509,9 @@ class Machine:
             self.exabgp.reader = None
             self.exabgp.die(carrier=carrier)
             self.exabgp = None
+        if carrier and self.muted:
+            for router in range(len(self.up)):
+                self._around.fabric.closed(router, self.number)
         self.lo.clear()
         self.removed.clear()
         self.excused.clear()
@@ -506,7 +527,7 @@ class Machine:
         """An interface loses its carrier, or has it again."""
         if self.up[path] is up:
             return
-        self.log("eth{} {}", path, "up" if up else "down")
+        self.log("{} {}", self._links[path].name, "up" if up else "down")
         self.up[path] = up
         if self.exabgp is not None:
             (self.exabgp.find_carrier if up else self.exabgp.lose_carrier)(path)
@@ -516,6 +537,20 @@ class Machine:
         self._seen = tuple(link for link in self._links if self.up[link.index - 1])
         for process in self._living():
             process.loop.readable(process.moved)
+
+    def mute(self) -> None:
+        """Whatever it sends to routers, or they to it, is lost; its links stay up. Adverts are the network's matter."""
+        self.muted = True
+        if self.exabgp is not None:
+            for router in range(len(self.up)):
+                self.exabgp.mute(router)
+
+    def unmute(self) -> None:
+        """It is heard again, and hears."""
+        self.muted = False
+        if self.exabgp is not None:
+            for router in range(len(self.up)):
+                self.exabgp.unmute(router)
 
     def set_clock(self, offset: float) -> None:
         """Somebody sets the time of day, to so many seconds off."""
@@ -541,7 +576,7 @@ class Machine:
         agent = self._serving()
         if agent is not None:
             self.log("check {} {}", name, "passes" if passes else "fails")
-            agent.loop.readable(lambda: agent.checked(name))
+            agent.checks.changed(name)
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Whoever works, and whoever comes later, is to do this from now on."""
@@ -563,18 +598,19 @@ class Machine:
         if agent.node.why is None:
             agent.reload(self.configuration)
 
-    def drain(self) -> None:
-        """``exavrrp drain``: all routers, and also after a restart."""
-        self.drained = {router.name for router in self.configuration.routers}
+    def drain(self, names: Collection[str] | None = None) -> None:
+        """``exavrrp drain``: these routers, or all, and also after a restart."""
+        routers = (router.name for router in self.configuration.routers)
+        self.drained = self.drained.union(routers if names is None else names)
         agent = self._serving()
         if agent is not None:
             self.log("exavrrp drain")
-            agent.loop.readable(agent.drain)
+            agent.loop.readable(partial(agent.drain, names))
 
-    def undrain(self) -> None:
+    def undrain(self, names: Collection[str] | None = None) -> None:
         """``exavrrp undrain``."""
-        self.drained = set()
+        self.drained = set() if names is None else self.drained.difference(names)
         agent = self._serving()
         if agent is not None:
             self.log("exavrrp undrain")
-            agent.loop.readable(agent.undrain)
+            agent.loop.readable(partial(agent.undrain, names))

@@ -1,4 +1,4 @@
-"""Which prefixes are announced for which addresses, by a configuration."""
+"""Which prefixes are announced for which addresses, by a configuration; of those that are bound."""
 
 from exavrrp.config import Configuration
 from exavrrp.routes import Network
@@ -7,11 +7,11 @@ from exavrrp.simulation.network import Address
 
 def prefixes_of(configuration: Configuration, address: Address) -> list[Network]:
     """What is announced for ``address``."""
-    routers = (router for router in configuration.routers if address in router.addresses)
+    routers = (router for router in configuration.routers if address in router.on_lo)
     return [network for router in routers for network in router.announce if address in network]
 
 
 def addresses_of(configuration: Configuration, network: Network) -> list[Address]:
     """Those that ``network`` is announced for."""
     routers = (router for router in configuration.routers if network in router.announce)
-    return [address for router in routers for address in router.addresses if address in network]
+    return [address for router in routers for address in router.on_lo if address in network]

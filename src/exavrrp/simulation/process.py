@@ -110,6 +110,8 @@ class Ground(Protocol):
     def ended(self, process: "Process", why: str) -> None:
         """The process has ended by itself."""
 
+    def make_checks(self, process: "Process") -> "SimulatedChecks": ...
+
 
 class Watch(Protocol):
     """Who looks at everything that the process does (in the tests, ``invariants``)."""
@@ -131,6 +133,37 @@ class Watch(Protocol):
     def turned(self) -> None: ...
 
     def stray_alarm(self, router: VirtualRouter) -> None: ...
+
+
+class Unwatched:
+    """Nobody looks."""
+
+    def advert(self, router: VirtualRouter, priority: int) -> None:
+        pass
+
+    def transition(self, router: str, before: str, after: str, why: str) -> None:
+        pass
+
+    def removing(self, gone: frozenset[Address]) -> None:
+        pass
+
+    def said(self, lines: list[str]) -> None:
+        pass
+
+    def hearing(self, packet: Packet) -> None:
+        pass
+
+    def rejected(self, packet: Packet, reason: Reason) -> None:
+        pass
+
+    def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None:
+        pass
+
+    def turned(self) -> None:
+        pass
+
+    def stray_alarm(self, router: VirtualRouter) -> None:
+        pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +217,7 @@ class SimulatedTransport:
         signed = len(payload) > 8 + payload[3] * len(peer.packed)
         packet = Packet(datagram, ground.number, ground.world.now, signed=signed)
         sent = []
-        for link in links or ground.links()[:1]:
+        for link in links or self._process.usable(self._source)[:1]:
             if ground.is_up(link.index):
                 ground.transmit(link.index, packet, peer)
                 sent.append(Sent(link.name, None))
@@ -205,7 +238,7 @@ class SimulatedTransport:
         if self._drained >= until:
             return
         self._drained = process.loop.time()
-        waiting = [one for one in process.inbox if one.packet.datagram.destination == self._source]
+        waiting = [one for one in process.inbox if one.source == self._source]
         for one in waiting:
             if process.loop.dead:
                 return
@@ -218,32 +251,44 @@ class SimulatedTransports(dict[Address, SimulatedTransport]):
 
     def __init__(self, process: "Process") -> None:
         self._process = process
+        self.media: Mapping[Address, ports.Medium] = {}
 
     def __missing__(self, source: Address) -> SimulatedTransport:
         self[source] = SimulatedTransport(self._process, source)
         return self[source]
 
     def set(self, peers: Mapping[Address, Collection[Address]], media: Mapping[Address, ports.Medium]) -> None:
+        self.media = media
         for source in [one for one in self if one not in peers]:
             del self[source]
         for source in peers:
             self[source]
 
+    def taking(self, destination: Address, interface: str) -> Address | None:
+        """Our source that takes what comes in for ``destination`` through this interface; None: there is none."""
+        for source in self:
+            medium = self.media.get(source)
+            group = None if medium is None else medium.group
+            if destination in (source, group) and (medium is None or medium.interface == interface):
+                return source
+        return None
+
 
 class SimulatedPaths:
     """Every interface that is up leads to every peer, and to every router."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, only: ports.Interfaces = None) -> None:
         self._ground = ground
+        self._only = only
 
     def set(self, wanted: Iterable[ports.Interfaces]) -> None:
         pass
 
     def __getitem__(self, only: ports.Interfaces) -> "SimulatedPaths":
-        return self
+        return self if only == self._only else SimulatedPaths(self._ground, only)
 
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
-        return self._ground.links()
+        return tuple(link for link in self._ground.links() if self._only is None or link.name in self._only)
 
     def holds(self, source: Address) -> bool:
         return True
@@ -369,10 +414,24 @@ class SimulatedMemory(Memory):
 
 
 class SimulatedChecks:
-    """Every program may be run; ``Process.checked`` has the results."""
+    """Every program may be run, and says what the ground says: at the start, and when that changes."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
 
     def set(self, checks: Iterable[Check]) -> None:
         pass
+
+    def begin(self) -> None:
+        """The node has started."""
+        process = self._process
+        for check in process.configuration.checks:
+            wait = 0.05 + 0.3 * process.ground.world.random.random()
+            process.loop.call_later(wait, process.checked, check.name)
+
+    def changed(self, name: str) -> None:
+        """The ground says something else of this one."""
+        self._process.loop.readable(partial(self._process.checked, name))
 
     def distrusted(self) -> dict[str, str]:
         return {}
@@ -382,6 +441,8 @@ class SimulatedChecks:
 class Waiting:
     """What waits in a socket."""
 
+    source: Address
+    """whose socket that is"""
     interface: int
     packet: Packet
     realtime: float
@@ -406,7 +467,7 @@ class Process:
         ``bequest``: what a caretaker goes on with; None: it is an agent.
         """
         self.ground = ground
-        self._configuration = configuration
+        self.configuration = configuration
         self.caring = bequest
         self.misled = ground.world.now - exabgp.silent_at < MISLED
         """whether an answer may have been taken for that of another command, before it began"""
@@ -432,6 +493,7 @@ class Process:
             kept = care.kept(configuration, bequest, forgotten.routes)
             self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), kept, self._hear)
         self._transports = SimulatedTransports(self)
+        self.checks = ground.make_checks(self)
         given = Ports(
             clock=self.loop,
             realtime=ground.clock.realtime,
@@ -444,11 +506,14 @@ class Process:
             memory=self._memory,
             forgotten=forgotten,
             marks=ground.marks,
-            checks=SimulatedChecks(),
+            checks=self.checks,
             changed=self._changed,
         )
         make = partial(Node, configuration) if bequest is None else partial(self._caretaker, bequest=bequest)
         self.node = make(given) if ground.recordings is None else self._recorded(given, make, bequest)
+        self._index()
+
+    def _index(self) -> None:
         self._by_vrid = {
             (router.configuration.source, router.configuration.vrid): router for router in self.routers.values()
         }
@@ -459,12 +524,12 @@ class Process:
         before = [lines for one, lines in recordings.items() if bequest is not None and one.node.bequest is bequest]
         lines = recordings[self] = [*chain(*before)]
         return Recording(given, lines.append).make(
-            make, self._configuration, release="simulated", process=self.ground.number, cares=bequest is not None
+            make, self.configuration, release="simulated", process=self.ground.number, cares=bequest is not None
         )
 
     def _caretaker(self, given: Ports, bequest: Bequest) -> care.Caretaker:
         assert isinstance(self.pipes, Deaf)
-        return care.Caretaker(self._configuration, given, bequest, self.pipes.permit_end)
+        return care.Caretaker(self.configuration, given, bequest, self.pipes.permit_end)
 
     @property
     def routers(self) -> dict[str, VirtualRouter]:
@@ -507,8 +572,7 @@ class Process:
         self.node.start(ground.drained)
         if self.caring is not None:
             self.loop.call_later(POLL, self._look)
-        for check in self._configuration.checks:
-            self.loop.call_later(0.05 + 0.3 * ground.world.random.random(), self.checked, check.name)
+        self.checks.begin()
 
     def _look(self) -> None:
         """Whether a caretaker's successor waits."""
@@ -558,8 +622,9 @@ class Process:
 
     def arrive(self, index: int, packet: Packet) -> None:
         """A packet has reached the host through the interface of this index."""
-        if self.started and len(self.inbox) < BUFFER and packet.datagram.destination in self._transports:
-            self.inbox.append(Waiting(index, packet, self.ground.clock.realtime(), self.loop.time()))
+        source = self._transports.taking(packet.datagram.destination, self.ground.interface_name(index))
+        if self.started and len(self.inbox) < BUFFER and source is not None:
+            self.inbox.append(Waiting(source, index, packet, self.ground.clock.realtime(), self.loop.time()))
             self.loop.readable(self._readable)
 
     def _readable(self) -> None:
@@ -568,7 +633,7 @@ class Process:
                 return
             one = self.inbox.pop(0)
             for arrival in self.watched(one):
-                self.node.handle(ports.Arrived(one.packet.datagram.destination, arrival))
+                self.node.handle(ports.Arrived(one.source, arrival))
         if self.inbox:
             self.loop.readable(self._readable)
 
@@ -583,27 +648,34 @@ class Process:
         for reason in self.node.reception.rejected - rejected:
             self.watch.rejected(packet, reason)
             return
-        router = self._by_vrid[packet.datagram.destination, packet.datagram.payload[1]]
+        router = self._by_vrid[one.source, packet.datagram.payload[1]]
         self.watch.heard(router, packet, priority)
+
+    def usable(self, source: Address) -> tuple[Link, ...]:
+        """The interfaces that are up, and that adverts from this source may leave by."""
+        medium = self._transports.media.get(source)
+        return tuple(link for link in self.ground.links() if medium is None or link.name == medium.interface)
 
     def note_advert(self, source: Address, payload: bytes, peer: Address, links: Listing[Link]) -> None:
         """Who watches is told of each advert once, however many copies of it there are."""
-        router = self._by_vrid[source, payload[1]]
-        if peer == router.configuration.peers[0] and tuple(links[:1]) == router.ways.links.get(peer, ())[:1]:
+        router = self._by_vrid.get((source, payload[1]))  # not one that a reload has removed, and that resigns
+        if router is None:
+            return
+        if peer == router.configuration.destinations[0] and tuple(links[:1]) == router.ways.links.get(peer, ())[:1]:
             self.watch.advert(router, payload[2])
 
     def moved(self) -> None:
         """The paths may be others now."""
         self.node.handle(ports.PathsChanged())
 
-    def drain(self) -> None:
-        """``exavrrp drain`` without a name."""
-        for name in self.node.commands.names():
+    def drain(self, names: Collection[str] | None = None) -> None:
+        """``exavrrp drain``; without names: all."""
+        for name in self.node.commands.names() if names is None else names:
             self.node.commands.drain(name)
 
-    def undrain(self) -> None:
-        """``exavrrp undrain`` without a name."""
-        for name in self.node.commands.names():
+    def undrain(self, names: Collection[str] | None = None) -> None:
+        """``exavrrp undrain``; without names: all."""
+        for name in self.node.commands.names() if names is None else names:
             self.node.commands.undrain(name)
 
     def reload(self, configuration: Configuration) -> None:
@@ -611,6 +683,7 @@ class Process:
         named = self.node.commands.plan(configuration).routers
         before = {one: self._trace(one) for name, one in self.routers.items() if name not in named}
         self.node.reconfigure(configuration)
+        self._index()
         for router, trace in before.items():
             if self._trace(router) != trace:
                 raise Violation(f"a reload touches {router.name}, which its plan does not name")
