@@ -293,3 +293,27 @@ def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
     assert presence.handle(Event.WITHDRAWN, 10.1) == []
     assert presence.deadline == pytest.approx(10.6)
     assert presence.handle(Event.TIMEOUT, 10.6) == [Step.UNBIND]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (Event.UNANNOUNCED, Event.KEPT, Event.INCAPABLE),
+        (Event.INCAPABLE, Event.KEPT, Event.UNANNOUNCED, Event.INCAPABLE),
+        (Event.UNANNOUNCED, Event.INCAPABLE, Event.KEPT),
+    ],
+)
+def test_what_a_neighbour_has_stays_bound_whatever_else_goes_wrong(events: tuple[Event, ...]) -> None:
+    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
+    for event in (Event.PROMOTED, Event.BOUND, *events):
+        presence.handle(event, 0.0)
+    assert presence.state == Withdrawing(None, SETTLE)
+    presence.handle(Event.WITHDRAWN, 100.0)
+    assert presence.handle(Event.TIMEOUT, 100.0 + SETTLE) == [Step.UNBIND]
+
+
+def test_what_no_neighbour_has_any_more_is_not_waited_for() -> None:
+    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
+    presence.state = Stranded(0.5, withdrawn=True)
+    presence.handle(Event.KEPT, 0.0)
+    assert presence.state == Stranded(0.5, withdrawn=True)

@@ -154,6 +154,8 @@ class Stranded:
     """whether ExaBGP has confirmed the withdraw"""
     has_successor: bool = False
     """whether another Active was heard"""
+    kept: bool = False
+    """whether a neighbor is known to have the route"""
     bound = True
     level = None
     deadline = None
@@ -412,8 +414,10 @@ class Presence:
                 self.state = Withdrawing(sooner, min(linger, SETTLE))
             case Lingering(deadline):
                 self.state = replace(self.state, deadline=min(deadline, now + SETTLE))
-            case Stranded(withdrawn=withdrawn):
-                self.state = Lingering(now + SETTLE) if withdrawn else Withdrawing(limit, SETTLE)
+            case Stranded(withdrawn=True):
+                self.state = Lingering(now + SETTLE)
+            case Stranded(kept=kept):
+                self.state = Withdrawing(None if kept else limit, SETTLE)
             case _:
                 return self._clear()
         return []
@@ -432,8 +436,8 @@ class Presence:
             return self._vanish(now)
         steps = self._vanish(now)
         match self.state:
-            case Withdrawing():
-                self.state = Stranded(self.settings.linger)
+            case Withdrawing(deadline):
+                self.state = Stranded(self.settings.linger, kept=deadline is None)
             case Lingering():
                 self.state = Stranded(self.settings.linger, withdrawn=True)
             case _:
@@ -514,6 +518,8 @@ class Presence:
                 self.state = Withdrawing(None, linger)
             case Lingering() if orderly:  # without an answer for too long
                 self.state = Withdrawing(None, self.settings.linger)
+            case Stranded(withdrawn=False) if orderly:
+                self.state = replace(self.state, kept=True)
             case _:
                 pass
         return []
