@@ -25,6 +25,7 @@ need_packages() {
             ping) wanted+=" ping:iputils-ping" ;;
             cc) wanted+=" cc:gcc cc:libc6-dev" ;;
             promtool) wanted+=" promtool:prometheus" ;;
+            groff) wanted+=" groff:groff-base" ;;
             mkfs.ext4) wanted+=" mkfs.ext4:e2fsprogs" ;;
             *) wanted+=" $name:$name" ;;
         esac

@@ -15,7 +15,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from exavrrp.config import Configuration, Problem, effective, kinds, load, schema, state_directory
-from exavrrp.config.advice import KINDS, MOST_KNOWN
+from exavrrp.config.advice import MOST_KNOWN
 from exavrrp.config.diagnosis import MOST_PROBLEMS, ConfigError
 from exavrrp.config.files import SIZE_LIMIT
 from exavrrp.config.kinds import File, Http, Interface, Prefix, Probe, Process, Program, Tcp
@@ -2178,13 +2178,3 @@ n = ""
         ("x", "list", "m"): 11,
         ("x", "list", "n"): 14,
     }
-
-
-def test_the_guide_names_every_key() -> None:
-    pages = (Path(__file__).parents[1] / "docs").glob("*.md")
-    guide = "\n".join(page.read_text() for page in pages)
-    headers = {"bgp", "standby", "leaving"}
-    keys = {key for kind in KINDS for key in kind.__struct_fields__} - headers
-    # notify_active … notify_stop are one row
-    short = {"notify_backup", "notify_fault", "notify_stop"}
-    assert {key for key in keys - short if not re.search(rf"`{key}\b|\b{key} =", guide)} == set()

@@ -3,6 +3,7 @@
 What they do on clean machines: ``test_roots.py``.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import manuals
 import pytest
 
 from exavrrp import __version__
@@ -56,6 +58,7 @@ INSTALLED = {
     *(f"usr/share/exavrrp/monitoring/{one}" for one in ("dashboard.json", "prometheus.yml", "rules.yml")),
     "usr/share/fish/vendor_completions.d/exavrrp.fish",
     "usr/share/lintian/overrides/exavrrp",
+    *(f"usr/share/man/man{one[-1]}/{one}.gz" for one in manuals.PAGES),
     "usr/share/python3/runtime.d/exavrrp.rtupdate",
     "usr/share/zsh/vendor-completions/_exavrrp",
 }
@@ -217,6 +220,21 @@ def test_lintian_finds_nothing_without_a_stated_reason(built: Packages, need: Ne
     overrides = (DEBIAN / "lintian-overrides").read_text()
     assert overrides.startswith("# ")
     assert "mismatched-override" not in done.stdout
+
+
+@pytest.mark.parametrize("name", manuals.PAGES)
+def test_a_manual_page_is_shown_in_80_columns_without_a_warning(name: str, tree: Path, need: Need) -> None:
+    with gzip.open(tree / f"usr/share/man/man{name[-1]}/{name}.gz") as page:
+        done = subprocess.run(
+            [need("groff"), "-man", "-ww", "-Tutf8", "-rLL=80n", "-P-c", "-P-b", "-P-u"],
+            input=page.read(),
+            capture_output=True,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    lines = done.stdout.decode().splitlines()
+    assert len(lines) > 300
+    assert [line for line in lines if len(line) > 80] == []
 
 
 def test_the_same_commit_makes_the_same_bytes(built: Packages, tmp_path: Path, need: Need) -> None:
