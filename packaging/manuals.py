@@ -112,13 +112,18 @@ def markdown(lines: list[str]) -> Iterator[str]:
             depth, title = first.split(" ", 1)
             yield f".SH {escaped(title.upper())}" if depth == "##" else f".SS {escaped(title)}"
         elif first.startswith("```"):
-            yield from (".PP", ".RS 2", ".EX", *map(escaped, rest[:-1]), ".EE", ".RE")
+            yield from verbatim(rest[:-1])
         elif first.startswith("|"):
             yield from table(cells(first), list(map(cells, rest[1:])))
         elif first.startswith("{{"):
             yield from replaced(first.strip("{}"))
         else:
             yield from (".PP", inline(" ".join([first, *rest])))
+
+
+def verbatim(lines: list[str]) -> Iterator[str]:
+    """Lines that stay as they are."""
+    yield from (".PP", ".RS 2", ".EX", *map(escaped, lines), ".EE", ".RE")
 
 
 def table(headings: Row, rows: list[Row]) -> Iterator[str]:
@@ -213,7 +218,9 @@ def commands() -> Iterator[str]:
         assert command is not None
         yield f".SS {escaped(' '.join(('exavrrp', name, *command.collect_usage_pieces(in_context(command)))))}"
         for paragraph in cleandoc(command.help or "").split("\n\n"):
-            yield from (".PP", escaped(" ".join(paragraph.split())))
+            first, *rest = paragraph.splitlines()
+            unwrapped = escaped(" ".join(paragraph.split()))
+            yield from verbatim(rest) if first == "\b" else (".PP", unwrapped)  # click's mark of what it does not fold
         yield from options(command)
 
 

@@ -79,7 +79,8 @@ def command(  # noqa: PLR0917 — click calls it by keyword
     at TIME stop NODE        ExaBGP, undrained   at TIME kill agent on NODE
     at TIME cut NODE eth0    its carrier         at TIME mend NODE eth0
     at TIME mute NODE        links up            at TIME unmute NODE
-    at TIME fail check NAME on NODE              at TIME pass check NAME on NODE
+    at TIME fail check NAME on NODE
+    at TIME pass check NAME on NODE
     at TIME drain NODE                           at TIME undrain NODE
     at TIME reload NODE FILE
 
