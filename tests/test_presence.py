@@ -312,8 +312,14 @@ def test_what_a_neighbour_has_stays_bound_whatever_else_goes_wrong(events: tuple
     assert presence.handle(Event.TIMEOUT, 100.0 + SETTLE) == [Step.UNBIND]
 
 
-def test_what_no_neighbour_has_any_more_is_not_waited_for() -> None:
-    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
-    presence.state = Stranded(0.5, withdrawn=True)
-    presence.handle(Event.KEPT, 0.0)
-    assert presence.state == Stranded(0.5, withdrawn=True)
+@pytest.mark.parametrize("answered", [True, False])
+def test_silence_is_no_answer_to_a_withdraw(answered: bool) -> None:
+    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=5.0, ceiling=2, stale=2))
+    for event in (Event.PROMOTED, Event.BOUND, Event.UNWANTED):
+        presence.handle(event, 0.0)
+    presence.handle(*((Event.WITHDRAWN, 0.1) if answered else (Event.TIMEOUT, 2.0)))
+    for event in (Event.UNANNOUNCED, Event.KEPT):
+        presence.handle(event, 3.0)
+    assert presence.state == Stranded(5.0, withdrawn=answered, kept=not answered)
+    presence.handle(Event.SUCCESSOR, 4.0)
+    assert presence.handle(Event.TIMEOUT, 9.0) == ([Step.UNBIND] if answered else [])

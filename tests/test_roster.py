@@ -497,6 +497,28 @@ def test_a_router_that_was_drained_before_it_is_added_stays_out() -> None:
     assert (rig.holds("web2"), rig.holds("web3")) == (["drained"], [])
 
 
+@pytest.mark.parametrize("first", [False, True])
+def test_what_is_said_of_a_router_while_it_leaves_holds_for_the_one_that_follows(first: bool) -> None:
+    rig = given_active()
+    if first:
+        rig.node.commands.drain("web")
+    rig.reconfigure(router(vrid=8))
+    (rig.node.commands.undrain if first else rig.node.commands.drain)("web")
+    rig.after(LEAVE_LIMIT + 1)
+    assert (rig.router().configuration.vrid, rig.holds()) == (8, [] if first else ["drained"])
+
+
+def test_who_gets_the_name_of_a_drained_router_that_left_is_not_drained() -> None:
+    rig = given_backup(router(), router(2))
+    rig.node.commands.drain("web2")
+    rig.reconfigure(router())
+    rig.reconfigure(router().replace(".web", ".web2")).after(LEAVE_LIMIT + 1)
+    assert rig.holds("web2") == [], "it was called web"
+    rig.reconfigure(router(3)).after(LEAVE_LIMIT + 1)
+    rig.reconfigure(router(3), router(2)).after(1.0)
+    assert (rig.holds("web2"), rig.holds("web3")) == ([], [])
+
+
 def test_a_removed_router_that_does_not_stop_is_cleared() -> None:
     rig = given_active(router(), router(2))
     rig.speaker.answers = False

@@ -532,6 +532,21 @@ def test_what_another_member_reclaims_counts_for_those_that_go_on() -> None:
     assert counted(history.failures, 4.0) == 2 + 2, "two more for each, once, and not for whom is silent"
 
 
+@pytest.mark.parametrize("order", ["bc", "cb"])
+@pytest.mark.parametrize("decides", [True, False])
+def test_two_deaf_nodes_count_as_one_whoever_decides_and_is_heard_first(order: str, decides: bool) -> None:
+    history = TakeoverHistory(WINDOW)
+    history.rivals.by_address = decides
+    for tenth in range(10):
+        now = tenth / 10
+        history.sent(NODES["d"], 100, INTERVAL, now)
+        found = [history.heard(NODES[name], 100, INTERVAL, now + 0.05) for name in order]
+        if not decides and tenth == 2:
+            history.reclaim(now + 0.06)
+        assert any(found) == (decides and tenth == 2)
+    assert counted(history.failures, 1.0) == 2
+
+
 # Takeover time
 
 START = 1_800_000_000

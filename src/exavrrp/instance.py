@@ -290,7 +290,7 @@ class Instance:
         self, source: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
     ) -> list[Effect]:
         """As ``received``, of an advert that only the first member of the group may decide about."""
-        self.takeovers.tied(source, advertisement.priority, advertisement.centiseconds / 100, now)
+        self.takeovers.beside(source, advertisement.priority, advertisement.centiseconds / 100, now)
         return list(self.copies.heard(source, advertisement, interface, expected, now))
 
     @property

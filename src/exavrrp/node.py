@@ -454,11 +454,10 @@ class Node:
         self._look_at_carriers()
 
     def _drain(self, name: str, *, undo: bool) -> None:
+        self._roster.hold_out(name, undo=undo)
         if name in self.routers:
             drain = self.routers[name].drain
             (drain.undo if undo else drain.begin)()
-        else:
-            self._roster.hold_out(name, undo=undo)
 
     def _begin(self, team: Team) -> None:
         self.elections.start(team)

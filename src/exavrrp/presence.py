@@ -140,6 +140,8 @@ class Lingering:
     """Bound, withdrawn: packets in flight are still answered."""
 
     deadline: float
+    confirmed: bool = True
+    """whether ExaBGP has confirmed the withdraw; False: not within the time for an answer"""
     bound = True
     level = None
 
@@ -438,8 +440,8 @@ class Presence:
         match self.state:
             case Withdrawing(deadline):
                 self.state = Stranded(self.settings.linger, kept=deadline is None)
-            case Lingering():
-                self.state = Stranded(self.settings.linger, withdrawn=True)
+            case Lingering(confirmed=confirmed):
+                self.state = Stranded(self.settings.linger, withdrawn=confirmed)
             case _:
                 pass
         return steps
@@ -494,8 +496,9 @@ class Presence:
                 return [Step.ANNOUNCE]
             case Leaving(float(deadline)) if now >= deadline:
                 return self._announce(Level.STANDBY) if self.standing_by else self._withdraw(now)
-            case Withdrawing(float(deadline)) if now >= deadline:
-                return self._withdrawn(now)
+            case Withdrawing(float(deadline), linger) if now >= deadline:
+                self.state = Lingering(now + linger, confirmed=False)
+                return []
             case Lingering(deadline) if now >= deadline:
                 return self._clear()
             case _:

@@ -198,7 +198,7 @@ class Roster:
         self._owned: list[tuple[RouterConfiguration, list[Route]]] = []
         """each router, and what of that is its own"""
         self._drained: set[str] = set()
-        """those that do not exist: the routers that get these names stay out of the election"""
+        """those that are leaving, or do not exist: the routers that get these names stay out of the election"""
         self._start_missing()
 
     def start(self) -> None:
@@ -281,7 +281,7 @@ class Roster:
         self._elections.rename(changed, names)
         self._fitness.rename(names)
         self._given.notifier.rename(names)
-        self._drained = {names.get(name, name) for name in self._drained}
+        self._drained -= {*names, *names.values()}  # of the routers that had these names
         self._notes.rename(names)
         renamed = {router.name: router for team in changed for router in team.routers}
         routers = {names.get(name, name): router for name, router in self.routers.items()}
@@ -356,8 +356,9 @@ class Roster:
     # Who comes
 
     def hold_out(self, name: str, *, undo: bool) -> None:
-        """A router that does not exist is drained, or (``undo``) is so no longer."""
-        (self._drained.discard if undo else self._drained.add)(name)
+        """A router is drained, or (``undo``) is so no longer: one that does not exist yet, or waits for another."""
+        if name not in self.routers or self._elections.team_of[name] in self._leaving:
+            (self._drained.discard if undo else self._drained.add)(name)
 
     def _start_missing(self) -> None:
         """Start the configured routers that do not exist yet, except those that wait for a leaving one."""

@@ -309,6 +309,8 @@ class Rival:
     interval: float
     reclaimed: int = 0
     """how often the better Active has reclaimed the traffic since then"""
+    tied: bool = False
+    """whether this or the other one is the better Active: another member of the group can tell"""
 
 
 class Rivals:
@@ -347,10 +349,11 @@ class Rivals:
             self.best, self._rank, self._last, self._interval = source, rank, now, interval
             return None
         rival = self._goes_on(source, interval, now)
+        rival.tied = rank == self._rank
         pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
         lasts = now - rival.since >= GOES_ON * max(interval, self._interval) and now - self._reclaimed >= pause
-        if rank == self._rank or not lasts:
-            return None  # of a tie, the first member of the group knows who is better
+        if rival.tied or not lasts:
+            return None
         self.reclaim(now)
         return rival
 
@@ -416,13 +419,13 @@ class TakeoverHistory:
     def heard(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
         """An advert of a peer was accepted. Whom the best Active reclaims traffic from now; None: nobody."""
         self.failures.heard(source, priority, interval, now)
-        return self.tied(source, priority, interval, now)
+        return self.beside(source, priority, interval, now)
 
-    def tied(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
-        """As ``heard``, of an advert by which this member of a group does not go: who sends it may still be deaf."""
+    def beside(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
+        """As ``heard``, but whoever sends it is no successor: another member of the group decides about that."""
         rival = self.rivals.advertised(source, priority, interval, now)
         if rival is not None:
-            self._outbid([rival], now)
+            self._outbid(now)
         elif source in self.rivals.known and self.rivals.known[source].reclaimed:
             self.failures.keep(now)
         return rival
@@ -430,13 +433,17 @@ class TakeoverHistory:
     def reclaim(self, now: float) -> None:
         """Traffic of another member of the group is reclaimed, and so is that of this one."""
         self.rivals.reclaim(now)
-        self._outbid([one for one in self.rivals.known.values() if goes_on(one, now)], now)
+        self._outbid(now)
 
-    def _outbid(self, rivals: list[Rival], now: float) -> None:
-        """The path gets shorter once for each rival, however often traffic is reclaimed from it."""
-        for one in rivals:
-            if one.reclaimed == 1:
-                self.failures.reclaimed(one.since, one.interval, now)
+    def _outbid(self, now: float) -> None:
+        """Traffic was reclaimed: the path gets shorter if that is the first time for some rival that goes on.
+
+        So all members and all nodes come to the same number, whichever rival's advert they hear first.
+        """
+        first = [one for one in self.rivals.known.values() if one.reclaimed == 1 and goes_on(one, now)]
+        if first:
+            longest = min(first, key=lambda one: one.since)  # the most counted for that one
+            self.failures.reclaimed(longest.since, longest.interval, now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""

@@ -366,7 +366,7 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
     active = None if heard is None or not known else _is_active(router, heard, now)
     advertisement = None if heard is None or not known else heard.advertisement
     rival = router.instance.takeovers.rivals.known.get(address)
-    deaf = rival if rival is not None and rival.reclaimed and goes_on(rival, now) else None
+    deaf = rival if rival is not None and rival.reclaimed and not rival.tied and goes_on(rival, now) else None
     return PeerView(
         address=_text(address),
         active=active,

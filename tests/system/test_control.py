@@ -227,6 +227,16 @@ def test_a_drain_of_a_router_that_is_called_otherwise_and_of_one_that_has_its_na
     run(check())
 
 
+def test_who_gets_the_name_of_a_drained_router_that_is_gone_is_not_drained(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            await here.ask(Drain(names=("dns",)))
+            here.control.renamed({"web": "dns"})
+            assert here.control.drained() == frozenset()
+
+    run(check())
+
+
 def test_without_a_socket_the_agent_works_and_logs_it(tmp_path: Path, run: Run) -> None:
     (tmp_path / "control.sock").mkdir()
     (tmp_path / "lib").mkdir()

@@ -207,7 +207,6 @@ class Control:
         self._forget(over)
         for name in self._held:
             self._arm(name)
-        self._forget(set(renamed.values()).difference(renamed))  # of routers that only the last process had
         self.renamed(renamed)
         self._keep_listening()
 
@@ -221,7 +220,8 @@ class Control:
         return frozenset(self._held)
 
     def renamed(self, names: Mapping[str, str]) -> None:
-        """Routers are called otherwise from now on (now → then): their drains go on."""
+        """Routers are called otherwise from now on (now → then): their drains go on; who had those names is gone."""
+        self._forget(set(names.values()).difference(names))
         moved = {name: self._held[name] for name in names if name in self._held}
         self._forget(moved)
         for name, held in moved.items():
