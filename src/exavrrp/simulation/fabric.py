@@ -10,7 +10,9 @@ One promise is looked after here: where takeover is by MED, no two nodes' routes
 spreads packets over two of them, whatever they have heard of each other; be it a stale one, of a node that is dead.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Network
 from exavrrp.simulation.network import Address
@@ -49,17 +51,29 @@ class Router:
     """how many sessions each node has had here"""
     holding: dict[int, Handle] = field(default_factory=dict)
     """the hold timers of nodes that have gone silent"""
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+    """what it knows, and has yet to act upon"""
 
 
 class Fabric:
     """All routers."""
 
     def __init__(
-        self, world: World, routers: int, hold: float, delay: float, *, internal: bool, distinct: bool
+        self,
+        world: World,
+        routers: int,
+        hold: float,
+        delay: float,
+        *,
+        internal: bool,
+        distinct: bool,
+        gathers: bool = False,
     ) -> None:
         """``hold``: seconds until a silent neighbour's routes are forgotten; ``delay``: until an UPDATE counts.
 
-        ``distinct``: takeover is by MED, so that no two Actives' routes may tie.
+        ``distinct``: takeover is by MED, so that no two Actives' routes may tie. ``gathers``: a router acts upon all
+        that has come, ends of sessions as well, so many seconds after the first of it, as BIRD and FRR do; otherwise
+        upon each UPDATE by itself, and upon the end of a session at once.
         """
         self.routers = [Router() for _ in range(routers)]
         self.changes = 0
@@ -69,6 +83,7 @@ class Fabric:
         self.internal = internal
         """whether the sessions are iBGP"""
         self._distinct = distinct
+        self._gathers = gathers
 
     def opened(self, router: int, node: int) -> None:
         """A new session: the routes of this neighbour are forgotten."""
@@ -82,9 +97,27 @@ class Fabric:
             timer.cancel()
         one.sessions.discard(node)
         one.generations[node] = one.generations.get(node, 0) + 1
-        for routes in one.routes.values():
+        if self._gathers:
+            self._gather(router, partial(self._forget, router, node))
+        else:
+            self._forget(router, node)
+
+    def _forget(self, router: int, node: int) -> None:
+        for routes in self.routers[router].routes.values():
             if routes.pop(node, None) is not None:
                 self.changes += 1
+
+    def _gather(self, router: int, act: Callable[[], None]) -> None:
+        waiting = self.routers[router].waiting
+        if not waiting:
+            self._world.after(self._delay, self._act, router)
+        waiting.append(act)
+
+    def _act(self, router: int) -> None:
+        one = self.routers[router]
+        acts, one.waiting = one.waiting, []
+        for act in acts:
+            act()
 
     def muted(self, router: int, node: int) -> None:
         """The neighbour has stopped silently, with its link up."""
@@ -103,7 +136,10 @@ class Fabric:
     def update(self, router: int, node: int, network: Network, route: Announced | None) -> None:
         """An UPDATE has arrived."""
         generation = self.routers[router].generations.get(node, 0)
-        self._world.after(self._delay, self._updated, router, node, generation, network, route)
+        if self._gathers:
+            self._gather(router, partial(self._updated, router, node, generation, network, route))
+        else:
+            self._world.after(self._delay, self._updated, router, node, generation, network, route)
 
     def _updated(self, router: int, node: int, generation: int, network: Network, route: Announced | None) -> None:
         if self.routers[router].generations.get(node, 0) != generation:

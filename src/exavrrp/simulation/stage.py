@@ -55,7 +55,7 @@ class Terms:
     hold: float = 180.0
     """seconds until routers forget a neighbor that has gone silent; ExaBGP's default"""
     convergence: float = 0.002
-    """seconds until a router acts upon an UPDATE; 2 ms as BIRD, 50 ms as FRR"""
+    """seconds until a router acts upon what it hears; 2 ms as BIRD, 50 ms as FRR"""
     tail: float = 30.0
     """seconds that are simulated after the last event"""
 
@@ -221,6 +221,7 @@ class Stage:
             terms.convergence,
             internal=any(Takeover.LOCAL_PREFERENCE in policy.takeover for policy in policies),
             distinct=False,
+            gathers=True,
         )
         self._around = Surroundings(
             world=world,

@@ -31,7 +31,8 @@ class Serving:
     def __str__(self) -> str:
         """In words."""
         served = f"{_listed(self.nodes)} {'serves' if len(self.nodes) == 1 else 'serve'}" if self.nodes else ""
-        lost = [f"packets to {_listed(self.astray)} are lost"] if self.astray else []
+        some = "some packets" if self.nodes else "packets"
+        lost = [f"{some} to {_listed(self.astray)} are lost"] if self.astray else []
         if self.wayless:
             lost.append("a router knows no way" if self.nodes or self.astray else "no router knows a way")
         return ", ".join(filter(None, [served, *lost])) or "nobody serves"
