@@ -1,0 +1,245 @@
+"""``exavrrp simulate`` beside the lab: the same scenarios, the outage that is simulated, and the one that was measured.
+
+The figures of the lab are those of the README, which measured them with real daemons. The table in docs/operation.md is
+made here: ``pytest -m simulation tests/simulation/test_beside_the_lab.py --rewrite`` writes it anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from exavrrp.config import Configuration, load, node_names
+from exavrrp.simulation import scenario
+from exavrrp.simulation.scenario import Scenario
+from exavrrp.simulation.stage import Stage, Terms, known
+from exavrrp.simulation.story import Story
+
+pytestmark = pytest.mark.simulation
+
+ROOT = Path(__file__).parents[2]
+
+FILE = """\
+[agent]
+advert_interval = 0.1
+[node.node1]
+sources = ["2001:db8:ff::11"]
+[node.node2]
+sources = ["2001:db8:ff::12"]
+[node.node3]
+sources = ["2001:db8:ff::13"]
+[virtual_router.web]
+vrid = 7
+priority = {{ node1 = 200, node2 = 150, node3 = 100 }}
+addresses = ["2001:db8:53::1"]
+checks = ["service"]
+{router}
+[virtual_router.web.bgp]
+{bgp}
+[check.service]
+command = ["/bin/true"]
+interval = 0.1
+timeout = 1.0
+fall = 2
+rise = 1
+"""
+"""The nodes of the lab (lab/servers.py)."""
+
+RUNS, FEW = 25, 3
+"""Of each row, and where nothing is lost."""
+
+SECONDS = {"BIRD": 0.002, "FRR": 0.05}
+
+Figure = tuple[float, float] | None
+"""Milliseconds that were measured: a median, twice, or a range; None: it was not measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A scenario of the lab."""
+
+    lab: str
+    words: str
+    measured: Mapping[str, tuple[str, Figure]]
+    """by router: as it stands in the README, and its figure"""
+    bgp: str = "med = 50"
+    router: str = ""
+    hold: float = 9.0
+    exabgp: str = "5.0.15"
+    draws: str | None = None
+    """a node that has the traffic for so long, in place of an outage"""
+    lossless: bool = False
+
+
+def both(bird: str, of_bird: Figure, frr: str, of_frr: Figure) -> dict[str, tuple[str, Figure]]:
+    return {"BIRD": (bird, of_bird), "FRR": (frr, of_frr)}
+
+
+NONE = both("0 lost", (0, 0), "0 lost", (0, 0))
+MED, PREPEND = 'takeover = ["med"]', 'takeover = ["prepend"]\nprepend = 3'
+
+ROWS = (
+    Row(
+        "kill-node",
+        "at 10s kill node1",
+        both("328 ms (276–365)", (328, 328), "349 ms (316–408)", (349, 349)),
+    ),
+    Row(
+        "kill-node --exabgp 4",
+        "at 10s kill node1",
+        both("301 ms (274–344)", (301, 301), "368 ms (324–407)", (368, 368)),
+        exabgp="4.2.25",
+    ),
+    Row("stop-abrupt", "at 10s stop node1", both("64 ms (62–70)", (64, 64), "0 lost", (0, 0))),
+    Row(
+        "fail-check",
+        "at 10s fail check service on node1",
+        both("203 ms (168–242)", (203, 203), "213 ms (212–253)", (213, 213)),
+    ),
+    Row(
+        "mute-node --hold 180 --takeover med",
+        "at 10s mute node1",
+        both("292 ms (274–334)", (292, 292), "369 ms (346–393)", (369, 369)),
+        bgp=MED,
+        hold=180,
+    ),
+    Row(
+        "mute-node --hold 180 --takeover prepend",
+        "at 10s mute node1",
+        both("300 ms (295–345)", (300, 300), "360 ms (350–388)", (360, 360)),
+        bgp=PREPEND,
+        hold=180,
+    ),
+    Row(
+        "mute-node --hold 180 --takeover local-preference",
+        "at 10s mute node1",
+        {"BIRD": ("336 ms (322–349)", (336, 336)), "FRR": ("", None)},
+        bgp='takeover = ["local-preference"]',
+        hold=180,
+    ),
+    Row(
+        "cut-uplinks-100",
+        "at 10s cut node1; at 10.1s mend node1",
+        both("266–338 ms", (266, 338), "246–254 ms", (246, 254)),
+    ),
+    Row(
+        "cut-uplinks-500",
+        "at 10s cut node1; at 10.5s mend node1",
+        both("266–338 ms", (266, 338), "334–403 ms", (334, 403)),
+    ),
+    Row(
+        "cut-uplinks-5000",
+        "at 10s cut node1; at 15s mend node1",
+        both("266–338 ms", (266, 338), "334–403 ms", (334, 403)),
+    ),
+    Row(
+        "cut-uplinks --standby announce",
+        "at 10s cut node1",
+        both("7 ms (0–9)", (7, 7), "75 ms (74–78)", (75, 75)),
+        router='standby = "announce"',
+    ),
+    Row(
+        "cut-uplink",
+        "at 10s cut node1 eth0",
+        both("0–1 probes lost", (0, 4), "about 120 ms", (120, 120)),
+    ),
+    Row(
+        "deaf-node",
+        "at 10s deafen node3; at 15s undeafen node3",
+        both("185 ms (171–202)", (185, 185), "182 and 198 ms", (182, 198)),
+        bgp=MED,
+        hold=180,
+        draws="node3",
+    ),
+    Row("drain", "at 10s drain node1; at 20s undrain node1", NONE, lossless=True),
+    Row("comeback", "at 20s start node1; at 2s kill node1", NONE, lossless=True),
+    Row("gray-path", "at 10s gray node1 eth0", NONE, lossless=True),
+    Row("kill-agent", "at 10s kill agent on node1", NONE, lossless=True),
+    Row("restart-exabgp", "at 10s replace agent on node1", NONE, lossless=True),
+    Row("freeze-agent", "at 10s freeze node1; at 15s thaw node1", NONE, MED, hold=180, lossless=True),
+    Row(
+        "freeze-exabgp",
+        "at 10s freeze exabgp on node1; at 20s thaw exabgp on node1",
+        {"BIRD": ("0 lost", (0, 0)), "FRR": ("", None)},
+        bgp=MED,
+        hold=180,
+        lossless=True,
+    ),
+    Row("partition", "at 10s partition node1; at 15s rejoin node1", NONE, MED, lossless=True),
+    Row(
+        "partition-all",
+        "at 10s partition node1; at 10s partition node2; at 15s rejoin node1; at 15s rejoin node2",
+        NONE,
+        MED,
+        lossless=True,
+    ),
+    Row("partition-one", "at 10s partition node3; at 15s rejoin node3", NONE, MED, lossless=True),
+)
+
+
+def lasts(row: Row, story: Story, play: Scenario) -> float:
+    """Milliseconds of the outage after the last event but those that end it, or of the node that draws traffic."""
+    begins = max(event.at for event in play.events) if row.lab == "comeback" else 9.9
+    if row.draws is None:
+        return story.longest("web", begins, story.end) * 1000
+    spans = story.between("web", begins, story.end)
+    return sum((after.since - one.since) * 1000 for one, after in pairwise(spans) if row.draws in one.serving.nodes)
+
+
+def simulated(row: Row, nodes: Mapping[str, Configuration], router: str) -> list[float]:
+    """Milliseconds of each run, sorted."""
+    tail = 8.0 if row.lossless else 1.0
+    terms = Terms(exabgp=row.exabgp, hold=row.hold, convergence=SECONDS[router], tail=tail)
+    play = scenario.read(row.words, known(nodes))
+    seeds = range(1, 1 + (FEW if row.lossless else RUNS))
+    return sorted(lasts(row, Stage(nodes, terms, seed, {}).play(play), play) for seed in seeds)
+
+
+def cells(row: Row, found: list[float], router: str) -> list[str]:
+    """What is simulated, measured, and the difference: of the medians, or to the nearest end of a range."""
+    text, figure = row.measured[router]
+    told = f"{median(found):.0f}" + ("" if found[0] == found[-1] else f" ({found[0]:.0f}–{found[-1]:.0f})")
+    if figure is None:
+        return [told, "", ""]
+    nearest = min(max(median(found), figure[0]), figure[1])
+    difference = round(median(found) - nearest)
+    return [told, text.replace(" ms", ""), f"{difference:+d}".replace("-", "−") if difference else "0"]
+
+
+def made(tmp_path: Path) -> str:
+    """The table."""
+    lines = [
+        "| lab, milliseconds | BIRD: simulated | measured | difference | FRR: simulated | measured | difference |",
+        f"|{'---|' * 7}",
+    ]
+    for row in ROWS:
+        path = tmp_path / "exavrrp.toml"
+        path.write_text(FILE.format(router=row.router, bgp=row.bgp))
+        nodes = {name: load(path, node=name) for name in node_names(path)}
+        found = [cell for router in SECONDS for cell in cells(row, simulated(row, nodes, router), router)]
+        lines.append(f"| {' | '.join([f'`{row.lab}`', *found])} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_table_of_the_guide_is_what_is_simulated(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    guide = ROOT / "docs" / "operation.md"
+    text = guide.read_text(encoding="utf-8")
+    head, mark, rest = text.partition("\n### Beside the lab\n")
+    assert mark
+    prose, _, after = rest.partition("| lab, milliseconds |")
+    table = made(tmp_path)
+    end = after.find("\n\n") + 1
+    written = f"| lab, milliseconds |{after[:end]}"
+    if request.config.getoption("--rewrite"):
+        guide.write_text(f"{head}{mark}{prose}{table}{after[end:]}", encoding="utf-8")
+    else:
+        assert written == table
+
+
+def test_what_was_measured_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for row in ROWS:
+        assert all(text in readme for text, _ in row.measured.values()), row.lab
