@@ -18,7 +18,7 @@ What it announces outlives the agent: the table belongs to this process, not to 
 import errno
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -169,7 +169,9 @@ class ExaBGP:
         """written, and on the way to us"""
         self._told_until = 0.0
         self.shown: dict[Network, float] = {}
-        """what its last answer about its tables had although it was withdrawn, with no withdraw since; and when"""
+        """what its last two answers about its tables had although it was withdrawn before; and when the last one was"""
+        self._once: Set[Network] = frozenset()
+        """what its last answer had so"""
         self._withdrawn: set[Network] = set()
         """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
@@ -302,7 +304,9 @@ class ExaBGP:
             self._say(["done"])
             return
         if line == "show adj-rib out":
-            self.shown = dict.fromkeys(self.announced() & self._withdrawn, self._world.now)
+            kept = self.announced() & self._withdrawn
+            self.shown = dict.fromkeys(kept & self._once, self._world.now)
+            self._once = kept
             self._say(
                 [
                     f"{one.neighbors[0].peer} ipv{network.version} unicast {network} next-hop self"
@@ -346,9 +350,9 @@ class ExaBGP:
                 if known is not None:
                     session.before[network] = known
                 self._update(router, session, network, command.attributes if command.announces else None)
-        if not command.neighbors:  # else it is a trial
-            for network in command.networks:
-                self.shown.pop(network, None)
+        for network in command.networks:
+            self.shown.pop(network, None)
+        self._once = self._once.difference(command.networks)
         (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)
         what = "announced" if command.announces else "withdrawn"
         self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)

@@ -679,9 +679,14 @@ class Process:
             self.node.commands.undrain(name)
 
     def reload(self, configuration: Configuration) -> None:
-        """``exavrrp reload --allow-move``. Raises Violation if it touches a router that its plan does not name."""
-        named = self.node.commands.plan(configuration).routers
-        before = {one: self._trace(one) for name, one in self.routers.items() if name not in named}
+        """``exavrrp reload --allow-move``. Raises Violation if it touches a router that its plan does not name.
+
+        Unless that one is late, because the agent stood still: then any event moves it.
+        """
+        named, now = self.node.commands.plan(configuration).routers, self.loop.time()
+        others = {name: one for name, one in self.routers.items() if name not in named}
+        late = {name for name, one in others.items() if (one.instance.deadline or math.inf) < now}
+        before = {one: self._trace(one) for name, one in others.items() if name not in late}
         self.node.reconfigure(configuration)
         self._index()
         for router, trace in before.items():
