@@ -352,7 +352,7 @@ class ExaBGP:
                 self._update(router, session, network, command.attributes if command.announces else None)
         for network in command.networks:
             self.shown.pop(network, None)
-        self._once = self._once.difference(command.networks)
+        self._once = self._once - set(command.networks)
         (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)
         what = "announced" if command.announces else "withdrawn"
         self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)
