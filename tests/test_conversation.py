@@ -1924,6 +1924,22 @@ def test_a_prefix_that_a_neighbour_keeps_is_not_withdrawn_until_it_is_gone_there
     assert not dialogue.conversation.may_announce([A])
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_poll_tells_who_keeps_what_was_withdrawn_before_its_answer_and_confirms_nothing_else(there: bool) -> None:
+    dialogue = given_listed(A, B)
+    for network in (A, B):
+        dialogue.conversation.change({network: None})
+        (line,) = dialogue.said()
+        assert str(network) in line
+    while V5.ROUTES not in (lines := dialogue.said()):
+        dialogue.hear("done")
+    assert lines == [V5.PROBE, V5.ROUTES, V5.PROBE], "the last form of A is answered, that of B is not"
+    dialogue.hear("done", *summary(S1))
+    heard = dialogue.hear(static(A), *[static(B)] * there, "done")
+    assert heard == [Kept(A, (N1,)), *[Kept(B, (N1,))] * there]
+    assert V5.ROUTES in dialogue.said(), "asked for B"
+
+
 def test_a_withdraw_that_reaches_a_neighbour_at_last_is_confirmed_at_once() -> None:
     dialogue = given_withdrawn_there()
     dialogue.hear(static(A), "done", *summary(S1))

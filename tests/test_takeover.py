@@ -547,6 +547,56 @@ def test_two_deaf_nodes_count_as_one_whoever_decides_and_is_heard_first(order: s
     assert counted(history.failures, 1.0) == 2
 
 
+def deafened(lasts: int, *, goes_on: bool = False, leaves: bool = False) -> SilentFailures:
+    """A node that takes over from ``a`` at 0, says so ``lasts`` times, and hears it again."""
+    one = SilentFailures(WINDOW)
+    one.heard(NODES["a"], 200, INTERVAL, -0.35)
+    one.took_over(0.0)
+    for tenth in range(lasts):
+        one.sent(100, INTERVAL, tenth / 10)
+    if leaves:
+        one.sent(0, INTERVAL, lasts / 10 - 0.05)
+    one.heard(NODES["a"], 200, INTERVAL, lasts / 10)
+    if goes_on:
+        one.sent(100, INTERVAL, lasts / 10 + 0.05)
+        one.heard(NODES["a"], 200, INTERVAL, lasts / 10 + 0.1)
+    assert counted(one, 10.0) == 1
+    return one
+
+
+@pytest.mark.parametrize(
+    ("lasts", "how", "number"),
+    [(5, {}, 3), (1, {}, 2), (5, {"goes_on": True}, 2), (5, {"leaves": True}, 2)],
+    ids=["perhaps it was deaf", "too short for that", "it is the better one", "it was drained"],
+)
+def test_a_node_that_may_have_been_deaf_beats_whoever_has_reclaimed_its_traffic(
+    lasts: int, how: dict[str, bool], number: int
+) -> None:
+    one = deafened(lasts, **how)
+    one.heard(NODES["a"], 200, INTERVAL, 10.0)
+    one.took_over(10.4)
+    assert counted(one, 10.5) == number, "a has counted two"
+    one.heard(NODES["a"], 200, INTERVAL, 10.45)
+    one.took_over(20.0)
+    assert counted(one, 20.1) == number + 1, "the second time was too short"
+
+
+def test_what_others_have_reclaimed_is_forgotten_as_they_forget_it() -> None:
+    one = deafened(5)
+    one.heard(NODES["a"], 200, INTERVAL, 2 * WINDOW)
+    one.took_over(2 * WINDOW + 0.4)
+    assert counted(one, 2 * WINDOW + 0.5) == 1
+
+
+def test_what_others_have_reclaimed_counts_no_less_than_what_was_heard_since() -> None:
+    one = deafened(5)
+    for second, name in ((20, "a"), (21, "b"), (22, "c")):
+        one.heard(NODES[name], 150, INTERVAL, second)
+    assert counted(one, 25.0) == 3
+    one.took_over(30.0)
+    assert counted(one, 30.1) == 4
+
+
 # Takeover time
 
 START = 1_800_000_000

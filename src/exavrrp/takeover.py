@@ -64,6 +64,15 @@ class _Advertiser:
     """whether it had priority 0"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Successor:
+    """The node that follows a silent failure."""
+
+    source: Address | None
+    """None: this node"""
+    since: float
+
+
 class SilentFailures:
     """Counts the Actives of one virtual router that failed without priority 0. Times are seconds of a monotonic clock.
 
@@ -76,11 +85,13 @@ class SilentFailures:
       (With a ``down_count`` of 2 it is not: a preemption right after a lost advert counts, too.)
 
     Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
-    number. (A node that was stopped for a while counts its own failure when its successor's advert arrives.) The number
-    is forgotten when no node has failed for a window that is at least as long as the hold time. No part of it is
-    forgotten earlier, because each route that a dead node has left is as good as the number that counted when it died.
-    Then they are forgotten one by one: when a path becomes longer by two at once, a detour over another router's old
-    route looks as short (seen with BIRD).
+    number. A node that took over from a silent one, and then hears an Active again, does not know whether that one was
+    away, or was there all the time and has reclaimed the traffic. If so, it has counted one more. So all count one more
+    when that node takes over next. (A node that was stopped for a while counts its own failure when its successor's
+    advert arrives.) The number is forgotten when no node has failed for a window that is at least as long as the hold
+    time. No part of it is forgotten earlier, because each route that a dead node has left is as good as the number that
+    counted when it died. Then they are forgotten one by one: when a path becomes longer by two at once, a detour over
+    another router's old route looks as short (seen with BIRD).
     """
 
     def __init__(self, window: float, down_count: int = DOWN_COUNT) -> None:
@@ -99,6 +110,10 @@ class SilentFailures:
         self._count = Count(0, 0.0)
         self._forgotten = 0
         """of that number"""
+        self._alone: _Successor | None = None
+        """who follows a silent failure, until another node advertises"""
+        self._perhaps: tuple[Address | None, Count] | None = None
+        """who followed one last, and what counts if it was deaf, and the traffic was reclaimed from it"""
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -106,19 +121,21 @@ class SilentFailures:
         another = before is None or before.source != source
         if priority == LEAVING and another:
             return  # of a node that is not followed: its successor has advertised already
+        self._meet(source, interval, now)
         if before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
-            self._add(before, now)
+            self._follow(source, before, now)
         self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
 
     def sent(self, priority: int, interval: float, now: float) -> None:
         """This node has sent an advert."""
         before = self._active
         if priority != LEAVING or (before is not None and before.source is None):
+            self._meet(None, interval, now)
             self._active = _Advertiser(None, now, interval, priority == LEAVING)
 
     def took_over(self, now: float) -> None:
         """This node has become Active because no advert arrived; before or after its first advert."""
-        self._add(self._other, now)
+        self._follow(None, self._other, now)
         # Our first advert is still to come, and the node that was followed is gone.
         if self._active is self._other:
             self._active = None
@@ -149,6 +166,28 @@ class SilentFailures:
         """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
         if self._count.number and not self._forgotten and now - self._count.latest > self.window / 2:
             self._remember(self._count._replace(latest=now))
+
+    def _follow(self, source: Address | None, silent: _Advertiser | None, now: float) -> None:
+        """A node (None: this one) follows one that has failed silently."""
+        if self._perhaps is not None and self._perhaps[0] == source:
+            count, self._perhaps = self._perhaps[1], None
+            if count.number > self._count.number:
+                self._remember(count)
+        self._add(silent, now)
+        self._alone = _Successor(source, now)
+
+    def _meet(self, source: Address | None, interval: float, now: float) -> None:
+        """A node (None: this one) advertises: whoever followed a silent failure may have been deaf until now."""
+        alone, before = self._alone, self._active
+        if before is None or before.source == source:
+            return
+        if self._perhaps is not None and self._perhaps[0] == source and now - before.last <= before.interval:
+            self._perhaps = None  # it goes on beside another one, and is the better
+        if alone is not None and alone.source != source:
+            self._alone = None
+            was_there = not before.gone and now - before.last <= self.quiet * before.interval
+            if was_there and now - alone.since >= GOES_ON * interval:
+                self._perhaps = (alone.source, Count(min(self._known(alone.since) + 1, MOST), now))
 
     @property
     def quiet(self) -> float:

@@ -190,8 +190,8 @@ class Pty:
 
     def is_as_before(self) -> None:
         assert self.settings() == self._before
-        assert self.written.rfind(LEAVES) > self.written.rfind(ENTERS)
-        assert self.written.rfind(CURSOR) > self.written.rfind(b"\x1b[?25l")
+        self.reads(lambda: self.written.rfind(LEAVES) > self.written.rfind(ENTERS), "the screen that was there before")
+        self.reads(lambda: self.written.rfind(CURSOR) > self.written.rfind(b"\x1b[?25l"), "the cursor")
 
     def hangs_up(self) -> None:
         os.close(self._slave)

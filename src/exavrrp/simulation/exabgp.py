@@ -18,7 +18,7 @@ What it announces outlives the agent: the table belongs to this process, not to 
 import errno
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
@@ -169,9 +169,7 @@ class ExaBGP:
         """written, and on the way to us"""
         self._told_until = 0.0
         self.shown: dict[Network, float] = {}
-        """what its last two answers about its tables had although it was withdrawn before; and when the last one was"""
-        self._once: Set[Network] = frozenset()
-        """what its last answer had so"""
+        """what its last answer about its tables had although it was withdrawn, with no withdraw since; and when"""
         self._withdrawn: set[Network] = set()
         """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
@@ -304,9 +302,7 @@ class ExaBGP:
             self._say(["done"])
             return
         if line == "show adj-rib out":
-            kept = self.announced() & self._withdrawn
-            self.shown = dict.fromkeys(kept & self._once, self._world.now)
-            self._once = kept
+            self.shown = dict.fromkeys(self.announced() & self._withdrawn, self._world.now)
             self._say(
                 [
                     f"{one.neighbors[0].peer} ipv{network.version} unicast {network} next-hop self"
@@ -352,7 +348,6 @@ class ExaBGP:
                 self._update(router, session, network, command.attributes if command.announces else None)
         for network in command.networks:
             self.shown.pop(network, None)
-        self._once = self._once - set(command.networks)
         (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)
         what = "announced" if command.announces else "withdrawn"
         self._log("ExaBGP: {} {} {}", what, ", ".join(map(str, command.networks)), command.attributes)

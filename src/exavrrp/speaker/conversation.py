@@ -439,9 +439,11 @@ class Conversation:
     def _kept(self, routes: RoutesProbe) -> list[Event]:
         """Which of the withdrawn prefixes are gone, and who still has the others."""
         events: list[Event] = []
-        for network in sorted(routes.unseen, key=str):
+        # Answers come in order: whatever was answered before this one was carried out before.
+        for network in sorted(routes.unseen | self.prefixes.answered_unseen, key=str):
             found = {peer for peer, announced in routes.announced if announced == network and self.prefixes.looks}
-            events += self.prefixes.seen(network, tuple(sorted(found, key=str)))
+            if found or network in routes.unseen:
+                events += self.prefixes.seen(network, tuple(sorted(found, key=str)))
             # It may not be known yet that they do not list us.
             self._neighbors.audience.try_again(self._neighbors.listening(found))
         return events

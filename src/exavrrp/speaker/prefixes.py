@@ -430,9 +430,14 @@ class Prefixes:
         """The prefixes for which ExaBGP's tables are to be polled."""
         return frozenset(network for network, asked in self.unseen.items() if not asked and self._is_answered(network))
 
+    @property
+    def answered_unseen(self) -> frozenset[Network]:
+        """The prefixes whose withdraw was answered, and which a neighbor may still have."""
+        return frozenset(network for network in self.unseen if self._is_answered(network))
+
     def ask(self) -> frozenset[Network]:
         """A poll is sent now; the prefixes that it tells of."""
-        asked = frozenset(network for network in self.unseen if self._is_answered(network))
+        asked = self.answered_unseen
         self.unseen.update(dict.fromkeys(asked, True))
         return asked
 
