@@ -455,6 +455,13 @@ def test_a_service_of_both_families_moves_as_one(file: Path) -> None:
     assert [len(one) for one in sessions(nodes["node1"], 0, 2)] == [2, 2]
 
 
+def test_an_address_may_go_before_its_withdraw(file: Path) -> None:
+    """As break before make has it when a check fails, and ExaBGP has not carried out the second family's."""
+    file.write_text(BOTH_FAMILIES.replace("[check.web]", 'handover = "break-before-make"\n[check.web]'))
+    told = play({name: load(file, node=name) for name in node_names(file)}, "at 10s fail web on node1")
+    assert [told.serving(name, told.end) for name in told.spans] == [NODE2, NODE2]
+
+
 def test_sessions_that_a_configuration_names_are_there(file: Path) -> None:
     named = """[virtual_router.web.bgp]
 neighbors = ["2001:db8:1::1", "2001:db8:2::1", "2001:db8:3::1"]

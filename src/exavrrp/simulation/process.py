@@ -136,7 +136,10 @@ class Watch(Protocol):
 
 
 class Unwatched:
-    """Nobody looks."""
+    """Nobody looks, so an address may also go before its withdraw, as it has to when something is wrong."""
+
+    def __init__(self, process: "Process") -> None:
+        self._process = process
 
     def advert(self, router: VirtualRouter, priority: int) -> None:
         pass
@@ -145,7 +148,7 @@ class Unwatched:
         pass
 
     def removing(self, gone: frozenset[Address]) -> None:
-        pass
+        self._process.ground.excused |= gone
 
     def said(self, lines: list[str]) -> None:
         pass

@@ -235,7 +235,7 @@ class Stage:
                 if router.source is not None
             },
             neighbors=[() for _ in range(uplinks)],
-            watching=_unwatched,
+            watching=Unwatched,
             log=self._log,
             ground_moved=lambda machine: machine.grounded(),
         )
@@ -490,10 +490,6 @@ class Stage:
                 led = " and ".join(self._names[one] for one in sorted(nodes))
                 words = f"router {router + 1} sends packets to {led}" if led else f"router {router + 1} knows no way"
                 self.story.moments.append(Moment(self._world.now, title, words))
-
-
-def _unwatched(_: Process) -> Unwatched:
-    return Unwatched()
 
 
 def _judged_at(one: Expectation, scenario: Scenario) -> float:
