@@ -40,6 +40,7 @@ def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
     assert copies.heard(PEER, advert(1), WEST, BOTH, 5) == [PathBack(PEER, WEST)]
     assert copies.heard(PEER, advert(1), WEST, BOTH, 6) == []
     assert counts(copies) == {(PEER, EAST): 6, (PEER, WEST): 3}
+    assert copies.peers[PEER].gaps == {WEST: 1}
 
 
 def test_a_path_that_never_delivered_is_reported_after_the_same_timeout() -> None:
@@ -55,6 +56,7 @@ def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
     assert copies.heard(PEER, advert(1), EAST, BOTH, 60) == []
     assert copies.heard(PEER, advert(1), EAST, BOTH, 61) == []
     assert copies.heard(PEER, advert(1), WEST, BOTH, 61) == []
+    assert copies.peers[PEER].gaps == {}
 
 
 def test_forged_senders_take_no_memory_for_ever() -> None:
