@@ -13,7 +13,7 @@ What both are configured to do, and why:
 - MED is compared among servers that share an AS, the default of both. Where each server has its own, the routers are
   configured to compare it all the same (BIRD: med metric; FRR: always-compare-med).
 - No graceful restart: it would keep a dead server's addresses alive.
-- Short retry timers towards dead or returning neighbours (reconnect, error wait), so that a comeback does not measure
+- Short retry timers towards dead or returning neighbors (reconnect, error wait), so that a comeback does not measure
   the router's timer.
 - Updates are sent at once (FRR: advertisement-interval 0, the value of its datacenter profile).
 """
@@ -169,7 +169,7 @@ def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine
 
 
 def bird_name(site: Site, machine: Machine, peer: Machine, remote: Address) -> str:
-    """BIRD's name of its session to an address of a neighbour."""
+    """BIRD's name of its session to an address of a neighbor."""
     second = any(link.second_address == remote for link in site.links_of(machine))
     return f"{peer.name}{'_second' if second else ''}_{remote.version}"
 
@@ -177,7 +177,7 @@ def bird_name(site: Site, machine: Machine, peer: Machine, remote: Address) -> s
 def disable(
     site: Site, namespace: Namespace, daemon: Daemon, directory: Path, session: tuple[Machine, Address], *, off: bool
 ) -> None:
-    """Has a router shut its session to an address of a neighbour (`off`), or enable it again."""
+    """Has a router shut its session to an address of a neighbor (`off`), or enable it again."""
     machine, (peer, remote) = namespace.machine, session
     match daemon:
         case "bird":
@@ -319,12 +319,12 @@ def candidates(site: Site, namespace: Namespace, daemon: Daemon, directory: Path
 
 
 def bird_candidates(said: str) -> set[str]:
-    """From `show route`: each route names the protocol that it came from, which is called after the neighbour."""
+    """From `show route`: each route names the protocol that it came from, which is called after the neighbor."""
     return {peer for peer in re.findall(r"\[(\w+)_[46] ", said) if peer in {server.name for server in SERVERS}}
 
 
 def frr_candidates(said: str, addresses: Mapping[str, str]) -> set[str]:
-    """From `show bgp ipv6 unicast PREFIX json`; `addresses`: address of a neighbour → its name."""
+    """From `show bgp ipv6 unicast PREFIX json`; `addresses`: address of a neighbor → its name."""
     paths = json.loads(said or "{}").get("paths", [])
     peers = (path.get("peer", {}).get("peerId", "") for path in paths)
     return {addresses[peer] for peer in peers if peer in addresses}

@@ -1,6 +1,6 @@
-"""Announcements that ExaBGP refuses, for all neighbours or for some. Judged by the routers' tables.
+"""Announcements that ExaBGP refuses, for all neighbors or for some. Judged by the routers' tables.
 
-node1, which has the best priority, was off. When it comes back, the neighbours in its exabgp.conf do not list the agent
+node1, which has the best priority, was off. When it comes back, the neighbors in its exabgp.conf do not list the agent
 in their `api { processes [ … ] }`, or only one of them does. Its sessions come up all the same.
 """
 
@@ -30,11 +30,11 @@ WATCHED = 3.0
 
 
 class Unlisted(Comeback):
-    """node1 comes back, and some of its neighbours do not list the agent."""
+    """node1 comes back, and some of its neighbors do not list the agent."""
 
     after = NODE2
     listed: ClassVar[int]
-    "neighbours that list it, the first ones"
+    "neighbors that list it, the first ones"
 
     def prepare(self, lab: DataCentre) -> None:
         super().prepare(lab)

@@ -59,11 +59,11 @@ def mute_rules(node: Machine) -> list[str]:
     """For a ToR, at its port to the node. In the node itself every send would fail with EPERM, so that the agent would
     notice; it must not notice a silent failure.
     """
-    neighbours = f"type filter hook output priority 0; oifname {node.name} drop;"
+    neighbors = f"type filter hook output priority 0; oifname {node.name} drop;"
     return [
         dropped_at_arrival("", node),
         dropped_on_leaving("", node),
-        f"table arp lab_{node.name} {{ chain leaving {{ {neighbours} }}; }}",
+        f"table arp lab_{node.name} {{ chain leaving {{ {neighbors} }}; }}",
     ]
 
 

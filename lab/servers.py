@@ -101,7 +101,7 @@ class ServerPlan:
     configuration: Configuration | None = None
     "the agent's configuration in place of one virtual router with all of the above"
     unlisted: frozenset[tuple[str, str]] = frozenset()
-    "servers, each with a router that is its neighbour, and whose stanza in exabgp.conf does not list the agent"
+    "servers, each with a router that is its neighbor, and whose stanza in exabgp.conf does not list the agent"
     record: bool = False
     "the agents record the events of their elections"
     carrier: Family | None = None
@@ -276,7 +276,7 @@ class Server:
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     def unlist(self, *routers: str) -> None:
-        """From its next start or reload on, ExaBGP sends the agent's announcements to all its neighbours but these.
+        """From its next start or reload on, ExaBGP sends the agent's announcements to all its neighbors but these.
 
         4.2 uses a new list in a new session only. So our hold time changes, too: then a reload resets the sessions of
         the routers that are unlisted or listed again. The router's hold time is the smaller one, and stays in force.

@@ -241,9 +241,9 @@ class Paths:
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
         self.cut_off: set[Address] = set()
-        """neighbours to whom no path has a carrier"""
+        """neighbors to whom no path has a carrier"""
         self.isolated = False
-        """whether no BGP neighbour can be reached"""
+        """whether no BGP neighbor can be reached"""
 
     def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
         return self.links
@@ -604,7 +604,7 @@ class Rig:
         return self
 
     def session(self, session: Session = SESSION, *, up: bool = True, listed: bool = True) -> "Rig":
-        """A BGP session comes up or goes down; ``listed``: whether ExaBGP sends our routes to its neighbour."""
+        """A BGP session comes up or goes down; ``listed``: whether ExaBGP sends our routes to its neighbor."""
         self.handle(speaker.Neighbor(session, up))
         return self.handle(speaker.Listed(session, listed)) if up else self
 

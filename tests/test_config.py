@@ -395,7 +395,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "next_hop", '"192.0.2.1"', 'is 192.0.2.1, but the addresses are IPv6; write one of IPv6 or "self"'),
     (BGP, "next_hop", '"2001:db8:53::1"', "is 2001:db8:53::1, a virtual address: a route cannot lead to itself; write"),
     (BGP, "next_hop", '"fe80::1"', "this is a link-local address"),
-    (BGP, "next_hop", '{ "fe80::1" = 5 }', 'write "self", an address in quotes, or one for each neighbour'),
+    (BGP, "next_hop", '{ "fe80::1" = 5 }', 'write "self", an address in quotes, or one for each neighbor'),
     (LEAVING, "next_hop", '{ "fe80::1" = "2001:db8::9" }', 'write "self" or an address in quotes'),
     (BGP, "neighbors", '["192.0.2.254"]', "holds 192.0.2.254: over an IPv4 session ExaBGP has no IPv6 address of its"),
     (BGP, "neighbors", '["fe80::1%eth0"]', "remove the scope (from % on)"),
@@ -405,7 +405,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "neighbors", '["fe80::1 from "]', 'write an address such as "2001:db8::1"'),
     (BGP, "neighbors", '["fe80::1 at fe80::2"]', 'write an address such as "2001:db8::1"'),
     (BGP, "neighbors", '["fe80::1 from 192.0.2.1"]', "both ends of a session are of one family; write two"),
-    (BGP, "neighbors", '["fe80::1%eth0"]', 'write "fe80::1 from fe80::5", with the local-address of the neighbour in'),
+    (BGP, "neighbors", '["fe80::1%eth0"]', 'write "fe80::1 from fe80::5", with the local-address of the neighbor in'),
     (
         BGP,
         "neighbors",
@@ -734,7 +734,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         [(FOUR, "announce", "false"), (FOUR, "sessions_neighbors", '["10.0.0.1"]')],
         FOUR,
         "sessions_neighbors",
-        "names neighbours, but announce = false announces nothing; remove one of the two",
+        "names neighbors, but announce = false announces nothing; remove one of the two",
     ),
     (
         [(FOUR, "announce", "false"), (FOUR, "standby", '"announce"')],
@@ -854,7 +854,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         LEAVING,
         "",
         (
-            "eBGP neighbours would share the traffic between active (path length 1, MED 50) and leaving (path length 1,"
+            "eBGP neighbors would share the traffic between active (path length 1, MED 50) and leaving (path length 1,"
             " MED 50); write a larger med or more prepends for leaving, or leave out what you wrote for it"
         ),
     ),
@@ -862,7 +862,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         [ANNOUNCED, (STANDBY, "med", "49"), (STANDBY, "prepend", "0")],
         STANDBY,
         "",
-        "eBGP neighbours would prefer the wrong one of active (path length 1, MED 50) and standby (path length 1, MED",
+        "eBGP neighbors would prefer the wrong one of active (path length 1, MED 50) and standby (path length 1, MED",
     ),
     (
         [ANNOUNCED, (BGP, "med", "4294967194"), (STANDBY, "prepend", "0")],
@@ -875,7 +875,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         STANDBY,
         "",
         (
-            "iBGP neighbours would prefer the wrong one of active (local preference 100, path length 0, MED 50)"
+            "iBGP neighbors would prefer the wrong one of active (local preference 100, path length 0, MED 50)"
             " and standby (local preference 200, path length 0, MED 4294967194); write a lower local_preference"
         ),
     ),
@@ -895,7 +895,7 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         [ANNOUNCED, (STANDBY, "neighbors", '["fe80::1"]')],
         STANDBY,
         "neighbors",
-        "names neighbours, but the other states are announced to all; write neighbors in virtual_router.web.bgp too",
+        "names neighbors, but the other states are announced to all; write neighbors in virtual_router.web.bgp too",
     ),
     (
         [(LEAVING, "communities", json.dumps([f"1:{number}" for number in range(976)]))],
@@ -1246,8 +1246,8 @@ def test_each_level_may_have_its_own_attributes(read: Any) -> None:
     )
 
 
-def test_next_hops_of_single_neighbours(read: Any) -> None:
-    """The named neighbours get the route and count; all states have the same next hops."""
+def test_next_hops_of_single_neighbors(read: Any) -> None:
+    """The named neighbors get the route and count; all states have the same next hops."""
     table = '{ "192.0.2.1 from 192.0.2.2" = "2001:db8:1::2", "192.0.2.5" = "2001:db8:2::2" }'
     text = written(changed((BGP, "next_hop", table)))
     router = read(text).routers[0]
@@ -1282,7 +1282,7 @@ ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
         (
             [NEXT_HOPS, (WEB, "min_sessions", "2")],
             "min_sessions",
-            "is 2, but next_hop names 1 neighbours, the only ones",
+            "is 2, but next_hop names 1 neighbors, the only ones",
         ),
         ([(BGP, "next_hop", '{ "192.0.2.254" = "self" }')], 'next_hop."192.0.2.254"', ENDED_OTHERWISE),
         (
@@ -1294,7 +1294,7 @@ ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
         (
             [(BGP, "next_hop", '{ "2001:db8::9" = "2001:db8::9" }')],
             '"2001:db8::9"',
-            "the address of this very neighbour",
+            "the address of this very neighbor",
         ),
         ([(BGP, "next_hop", '{ "tor1" = "2001:db8::9" }')], "next_hop.tor1", 'write an address such as "2001:db8::1"'),
         (
@@ -1310,7 +1310,7 @@ def test_invalid_next_hops(read: Any, changes: list[tuple[str, str, str]], key: 
     assert [(one.key.endswith(key), message in one.message) for one in found] == [(True, True)], found
 
 
-def test_neighbours_that_do_not_get_a_route(read: Any) -> None:
+def test_neighbors_that_do_not_get_a_route(read: Any) -> None:
     """What is named elsewhere and not told, and what the other end has to have agreed upon."""
     counted = (WEB, "sessions_neighbors", '["192.0.2.1", "192.0.2.9"]')
     (warning,) = read(written(changed(NEXT_HOPS, counted))).warnings
@@ -1568,7 +1568,7 @@ def test_errors_of_the_host_are_passed_on(read: Any) -> None:
         (
             [ANNOUNCED, (STANDBY, "local_preference", "50"), (STANDBY, "med", "50"), (STANDBY, "prepend", "0")],
             STANDBY,
-            "eBGP neighbours would share the traffic between active (path length 1, MED 50) and standby",
+            "eBGP neighbors would share the traffic between active (path length 1, MED 50) and standby",
         ),
     ],
 )

@@ -139,11 +139,11 @@ MISTAKES: list[tuple[str, list[str]]] = [
     ),
     (
         web(bgp=('neighbors = ["192.0.2.1"]',)),
-        [f"14: virtual_router.web.bgp.neighbors: has no IPv6 neighbour; add one, or {APART}"],
+        [f"14: virtual_router.web.bgp.neighbors: has no IPv6 neighbor; add one, or {APART}"],
     ),
     (
         web('sessions_neighbors = ["2001:db8::1"]'),
-        [f"9: virtual_router.web.sessions_neighbors: has no IPv4 neighbour; add one, or {APART}"],
+        [f"9: virtual_router.web.sessions_neighbors: has no IPv4 neighbor; add one, or {APART}"],
     ),
     (
         SERVICE.replace("virtual_router.web", "virtual_router.Web"),

@@ -2,7 +2,7 @@
 
 ``Model`` does what ExaBGP was seen to do (``tests/system/test_exabgp.py`` proves it of the real one): ``version`` and
 what it does not understand are answered as soon as they are read, everything else in order and later; a summary has a
-heading. On demand it stops, loses an answer, says ``error``, or lets a neighbour come and go.
+heading. On demand it stops, loses an answer, says ``error``, or lets a neighbor come and go.
 """
 
 import random
@@ -56,7 +56,7 @@ A, B, C = (ip_network(text) for text in ("2001:db8:53::1", "2001:db8:53::2", "19
 N1, N2 = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 S1, S2 = Session(N1, ip_address("192.0.2.2")), Session(N2, ip_address("2001:db8::2"))
 T1 = Session(N1, ip_address("192.0.2.130"))
-"""another session to the same neighbour"""
+"""another session to the same neighbor"""
 
 
 def examples(most: int) -> int:
@@ -304,7 +304,7 @@ def test_other_attributes_need_no_withdraw_and_the_last_withdraw_names_them_all(
     assert ["777" in line for line in told_last] == [True, False, False], "and what it was announced with before"
 
 
-def test_neighbours_that_new_forms_do_not_name_are_withdrawn_from() -> None:
+def test_neighbors_that_new_forms_do_not_name_are_withdrawn_from() -> None:
     dialogue = Dialogue(A)
     named = [Route(A, Attributes(neighbors=(Session(one),))) for one in (N1, N2)]
     dialogue.conversation.own([named[0]])
@@ -321,7 +321,7 @@ def test_neighbours_that_new_forms_do_not_name_are_withdrawn_from() -> None:
     assert all("withdraw" in line and str(N1) in line for line in withdraws)
 
 
-def test_a_single_session_is_named_once_no_form_names_its_neighbour() -> None:
+def test_a_single_session_is_named_once_no_form_names_its_neighbor() -> None:
     dialogue = Dialogue(A)
     every, other, one = (Route(A, Attributes(neighbors=(named,))) for named in (Session(N1), Session(N2), S1))
     dialogue.conversation.own([every])
@@ -358,7 +358,7 @@ def test_forms_that_cannot_follow_the_ones_before_change_nothing() -> None:
     assert str(N1) in told
 
 
-def test_next_hops_for_other_neighbours_have_to_wait_for_a_withdraw() -> None:
+def test_next_hops_for_other_neighbors_have_to_wait_for_a_withdraw() -> None:
     both = (Session(N1), Session(N2))
     same = Route(A, Attributes(neighbors=both))
     apart = Route(A, Attributes(neighbors=both, next_hops=((both[0], "2001:db8::9"),)))
@@ -366,9 +366,9 @@ def test_next_hops_for_other_neighbours_have_to_wait_for_a_withdraw() -> None:
     dialogue.conversation.own([same])
     dialogue.want(same)
     settle(dialogue)
-    with pytest.raises(ValueError, match=f"{A} is to have next hops for other neighbours than before"):
+    with pytest.raises(ValueError, match=f"{A} is to have next hops for other neighbors than before"):
         dialogue.conversation.own([apart])
-    with pytest.raises(ValueError, match=f"{A} is to have next hops for other neighbours than before"):
+    with pytest.raises(ValueError, match=f"{A} is to have next hops for other neighbors than before"):
         dialogue.conversation.own([same, apart])
     dialogue.conversation.own([])
     settle(dialogue)
@@ -382,10 +382,10 @@ def test_another_form_has_to_wait_for_the_withdraw_of_the_last() -> None:
     dialogue = given_announced(A)
     some = Route(A, Attributes(neighbors=(Session(N1),)))
     dialogue.conversation.own([])
-    with pytest.raises(ValueError, match="to all neighbours in one form and to some in another"):
+    with pytest.raises(ValueError, match="to all neighbors in one form and to some in another"):
         dialogue.conversation.own([some])
     dialogue.said()
-    with pytest.raises(ValueError, match="to all neighbours in one form and to some in another"):
+    with pytest.raises(ValueError, match="to all neighbors in one form and to some in another"):
         dialogue.conversation.own([some])
     dialogue.hear("done")
     settle(dialogue)
@@ -429,7 +429,7 @@ def test_a_removed_prefix_is_forgotten_when_it_is_in_no_queue() -> None:
         dialogue.conversation.change({A: None})
 
 
-def test_a_withdraw_that_may_have_missed_a_neighbour_is_not_forgotten() -> None:
+def test_a_withdraw_that_may_have_missed_a_neighbor_is_not_forgotten() -> None:
     dialogue = given_announced(A, beside=[B])
     dialogue.conversation.own(forms(B))
     (withdraw,) = dialogue.said()
@@ -502,7 +502,7 @@ def test_a_withdraw_is_sent_in_every_form_since_the_last_withdraw() -> None:
         told += lines
         events = dialogue.hear("done")
     leaving = V5.announce(route(A, Level.LEAVING))
-    assert told[0] == f"withdraw{leaving[8:]}", "the one that takes effect at the neighbours comes first"
+    assert told[0] == f"withdraw{leaving[8:]}", "the one that takes effect at the neighbors comes first"
     assert f"withdraw{V5.announce(route(A))[8:]}" in told
     assert events == [Answered(A, None)]
 
@@ -577,19 +577,19 @@ def test_not_ours() -> None:
         dialogue.want(route(B))
 
 
-def test_all_neighbours_and_some_do_not_mix() -> None:
+def test_all_neighbors_and_some_do_not_mix() -> None:
     some = Route(A, Attributes(neighbors=(S1,)))
-    with pytest.raises(ValueError, match="all neighbours"):
+    with pytest.raises(ValueError, match="all neighbors"):
         talking([route(A), some])
     dialogue = Dialogue(A)
-    with pytest.raises(ValueError, match="all neighbours"):
+    with pytest.raises(ValueError, match="all neighbors"):
         dialogue.want(some)
     with pytest.raises(ValueError, match=r"all sessions to 192\.0\.2\.1, and over one of them"):
         talking([some, Route(A, Attributes(neighbors=(Session(N1),)))])
 
 
-def test_other_neighbours_in_another_form() -> None:
-    """First announced to the new neighbours, then withdrawn from the others in every form that they may have."""
+def test_other_neighbors_in_another_form() -> None:
+    """First announced to the new neighbors, then withdrawn from the others in every form that they may have."""
     both = Route(A, Attributes(med=1, neighbors=(T1, S2)))
     one = Route(A, Attributes(med=2, neighbors=(T1,)))
     other = Route(A, Attributes(med=2, neighbors=(S2,)))
@@ -621,7 +621,7 @@ def test_other_neighbours_in_another_form() -> None:
     assert events == [Answered(A, one)]
     conversation.set([other])
     told = carry_out()
-    assert told[0] == V5.announce(other, EXPLICIT), "ExaBGP's queues know nothing of neighbours"
+    assert told[0] == V5.announce(other, EXPLICIT), "ExaBGP's queues know nothing of neighbors"
     assert all(line.startswith(f"neighbor {N1} local-ip {T1.local} withdraw route") for line in told[1:])
     assert {"med 1", "med 2"} <= {line.partition("self ")[2] for line in told[1:]}
     conversation.feed(state(S1, "up"), SENT)
@@ -636,7 +636,7 @@ def test_other_neighbours_in_another_form() -> None:
 
 
 def test_next_hops_of_their_own_go_in_lanes() -> None:
-    """One command for each set of neighbours, one event for the prefix; no lane waits for another."""
+    """One command for each set of neighbors, one event for the prefix; no lane waits for another."""
     own = ((S1, "192.0.2.2"), (T1, "192.0.2.130"))
     policy = RoutePolicy.derived(Attributes(med=1, neighbors=(S1, T1, S2), next_hops=own))
     dialogue = Dialogue(A)
@@ -664,7 +664,7 @@ def test_next_hops_of_their_own_go_in_lanes() -> None:
         answers = [[HEADING, "done"] if line == V5.PROBE else ["done"] for line in said]
         events = dialogue.hear(*(one for answer in answers for one in answer))
     assert events[-1] == Answered(C, None)
-    with pytest.raises(ValueError, match="is to have next hops for other neighbours than before"):
+    with pytest.raises(ValueError, match="is to have next hops for other neighbors than before"):
         dialogue.want(Route(C, replace(policy.active, next_hops=own[:1])))
 
 
@@ -795,7 +795,7 @@ def test_what_needs_no_number_of_ours_is_not_touched_when_it_is_learned() -> Non
     assert dialogue.said() == []
 
 
-def test_states_of_mixed_sessions_may_name_different_neighbours() -> None:
+def test_states_of_mixed_sessions_may_name_different_neighbors() -> None:
     policy = RoutePolicy(
         Attributes(prepend=1, neighbors=(S1,)),
         Attributes(prepend=2, neighbors=(S1, S2)),
@@ -813,7 +813,7 @@ def test_states_of_mixed_sessions_may_name_different_neighbours() -> None:
         assert dialogue.conversation.settled
 
 
-def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
+def test_neighbors_that_do_not_list_us_need_no_withdraw() -> None:
     """Only an earlier form named them. Those that are to have the route have it."""
     active, standby = Attributes(med=1, neighbors=(S1,)), Attributes(med=9, neighbors=(S2,))
     policy = RoutePolicy(active, standby, standby)
@@ -836,8 +836,8 @@ def test_neighbours_that_do_not_list_us_need_no_withdraw() -> None:
 
 @pytest.mark.parametrize("deaf", [(S1,), (S2,), (S1, S2)], ids=["active", "standby", "both"])
 @pytest.mark.parametrize("answered", [True, False], ids=["error", "silence"])
-def test_a_withdraw_needs_one_of_the_neighbours_that_the_states_name(deaf: tuple[Session, ...], answered: bool) -> None:
-    """A neighbour that does not list us has no route of ours. Where none does, no announcement would succeed either."""
+def test_a_withdraw_needs_one_of_the_neighbors_that_the_states_name(deaf: tuple[Session, ...], answered: bool) -> None:
+    """A neighbor that does not list us has no route of ours. Where none does, no announcement would succeed either."""
     standby = Attributes(med=9, neighbors=(S2,))
     ladder = RoutePolicy(Attributes(med=1, neighbors=(S1,)), standby, standby)
     dialogue = Dialogue(A)
@@ -880,7 +880,7 @@ def test_a_withdraw_needs_one_of_the_neighbours_that_the_states_name(deaf: tuple
 
 
 def test_a_form_that_is_refused_where_another_was_withdrawn_is_refused() -> None:
-    """These neighbours list us, so ``error`` has another cause."""
+    """These neighbors list us, so ``error`` has another cause."""
     standby = Attributes(med=9, neighbors=(S2,))
     ladder = RoutePolicy(Attributes(med=1, neighbors=(S1,)), standby, standby)
     dialogue = Dialogue(A)
@@ -901,7 +901,7 @@ def test_a_form_that_is_refused_where_another_was_withdrawn_is_refused() -> None
 
 
 def test_a_lane_that_is_refused_leaves_the_prefix_to_the_others() -> None:
-    """Likewise, one command for all neighbours is ``done`` when one of them takes it."""
+    """Likewise, one command for all neighbors is ``done`` when one of them takes it."""
     policy = RoutePolicy.derived(Attributes(med=1, neighbors=(S1, T1), next_hops=((T1, "192.0.2.130"),)))
     dialogue = Dialogue(A)
     dialogue.conversation = talking(policy.routes(C), None)
@@ -1335,7 +1335,7 @@ def test_a_surplus_answer_before_there_is_a_desired_set() -> None:
     assert dialogue.hear(HEADING, "done") == []
 
 
-# Neighbours
+# Neighbors
 
 
 def ask(dialogue: Dialogue) -> None:
@@ -1347,7 +1347,7 @@ def ask(dialogue: Dialogue) -> None:
     assert lines[0] == V5.PROBE
 
 
-def test_neighbours_by_summary_and_as_they_change() -> None:
+def test_neighbors_by_summary_and_as_they_change() -> None:
     dialogue = Dialogue(A, greeted=False)
     dialogue.said()
     dialogue.hear("error", "exabgp 5.0.15", "done")
@@ -1359,7 +1359,7 @@ def test_neighbours_by_summary_and_as_they_change() -> None:
         "done",
     ]
     assert dialogue.hear(*rows) == []
-    assert dialogue.said() == [V5.DETAIL], "which session to this neighbour it is"
+    assert dialogue.said() == [V5.DETAIL], "which session to this neighbor it is"
     assert dialogue.hear(*extensive(S1, down=[S2])) == [Neighbor(S1, established=True)]
     assert dialogue.conversation.deadline is None, "each address has one session: the summary does"
     assert dialogue.hear(state(S2, "connected")) == []
@@ -1392,7 +1392,7 @@ def test_a_change_during_a_summary_overrides_it() -> None:
     assert dialogue.conversation.established == {S1, T1}
 
 
-def test_a_neighbour_missing_from_the_summary_of_4_2_is_down() -> None:
+def test_a_neighbor_missing_from_the_summary_of_4_2_is_down() -> None:
     dialogue = Dialogue(A)
     dialogue.hear(state(S1, "up"))
     ask(dialogue)
@@ -1400,7 +1400,7 @@ def test_a_neighbour_missing_from_the_summary_of_4_2_is_down() -> None:
 
 
 def shared(established: Sequence[Session] = (S1, T1)) -> Dialogue:
-    """A conversation that knows of two sessions to one neighbour."""
+    """A conversation that knows of two sessions to one neighbor."""
     dialogue = Dialogue(A, greeted=False, pulse=PULSE)
     dialogue.said()
     dialogue.hear("exabgp 5.0.15", "done")
@@ -1412,7 +1412,7 @@ def shared(established: Sequence[Session] = (S1, T1)) -> Dialogue:
     return dialogue
 
 
-def test_two_sessions_to_one_neighbour_are_two() -> None:
+def test_two_sessions_to_one_neighbor_are_two() -> None:
     dialogue = shared()
     assert dialogue.hear(state(T1, "down")) == [Neighbor(T1, established=False)]
     assert dialogue.conversation.established == {S1}
@@ -1426,7 +1426,7 @@ def test_two_sessions_to_one_neighbour_are_two() -> None:
 
 
 def test_one_session_replaces_another_without_a_notification() -> None:
-    """The neighbour lacks ``neighbor-changes``. The new session comes first, so that there is always one."""
+    """The neighbor lacks ``neighbor-changes``. The new session comes first, so that there is always one."""
     dialogue = shared([S1])
     dialogue.wait()
     dialogue.said()
@@ -1446,7 +1446,7 @@ def test_both_are_gone_as_soon_as_a_summary_has_neither() -> None:
 
 
 @pytest.mark.parametrize("answer", [["error"], ["done"], [*summary(), "done"]], ids=["5.0", "nothing", "4.2"])
-def test_a_session_with_an_unknown_local_end_counts_by_its_neighbour(answer: list[str]) -> None:
+def test_a_session_with_an_unknown_local_end_counts_by_its_neighbor(answer: list[str]) -> None:
     """4.2 does not answer for an AS number that is ``auto``; the next poll shows the session."""
     dialogue = Dialogue(A, greeted=False, pulse=PULSE)
     dialogue.said()
@@ -1474,7 +1474,7 @@ def test_our_end_is_not_known_before_it_has_connected() -> None:
     assert dialogue.hear(state(Session(N1), "up")) == [Neighbor(Session(N1), established=True)]
 
 
-def test_every_route_is_sent_again_in_another_variant_when_a_neighbour_comes_up() -> None:
+def test_every_route_is_sent_again_in_another_variant_when_a_neighbor_comes_up() -> None:
     dialogue = given_desired(A, beside=[B])
     dialogue.said()
     dialogue.hear("done")
@@ -1501,7 +1501,7 @@ def test_many_sessions_that_come_up_at_one_moment() -> None:
         dialogue.hear("done")
 
 
-def test_neighbours_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_own() -> None:
+def test_neighbors_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_own() -> None:
     dialogue = given_desired(A)
     words = V5.announce(route(A))
     assert dialogue.said() == [words]
@@ -1538,7 +1538,7 @@ def test_sessions_that_were_up_before_us_are_no_reason_to_repeat() -> None:
     assert dialogue.said() == []
 
 
-def test_a_neighbour_that_comes_up_before_there_is_a_desired_set() -> None:
+def test_a_neighbor_that_comes_up_before_there_is_a_desired_set() -> None:
     dialogue = Dialogue(A)
     dialogue.hear(state(S1, "up"))
     assert dialogue.said() == []
@@ -1548,7 +1548,7 @@ def test_a_neighbour_that_comes_up_before_there_is_a_desired_set() -> None:
 
 
 def tried(dialogue: Dialogue, session: Session = S1) -> str:
-    """A session comes up, everything is said again, and then to its neighbour alone: that line without its selector."""
+    """A session comes up, everything is said again, and then to its neighbor alone: that line without its selector."""
     dialogue.hear(state(session, "up"))
     while V5.PROBE not in (lines := dialogue.said()):
         for line in lines:
@@ -1567,7 +1567,7 @@ def test_a_full_pipe_does_not_make_the_alarm_spin() -> None:
 
 
 def next_trial(dialogue: Dialogue, *sessions: Session) -> str:
-    """The next command to one neighbour alone; other commands are answered meanwhile."""
+    """The next command to one neighbor alone; other commands are answered meanwhile."""
     while True:
         for line in dialogue.said():
             if whole(line) != line:
@@ -1601,13 +1601,13 @@ def given_tried(*networks: Network) -> Dialogue:
 
 
 def given_listed(*networks: Network) -> Dialogue:
-    """As ``given_tried``, and the neighbour takes our routes."""
+    """As ``given_tried``, and the neighbor takes our routes."""
     dialogue = given_tried(*networks)
     dialogue.hear("done", *summary(S1))
     return dialogue
 
 
-def test_a_neighbour_that_comes_up_is_tested_for_listing_us() -> None:
+def test_a_neighbor_that_comes_up_is_tested_for_listing_us() -> None:
     dialogue = given_served(A)
     assert tried(dialogue) == V5.announce(route(A), EXPLICIT), "what was said last: it changes nothing"
     assert refuse(dialogue, "error") == [Listed(S1, listed=False)]
@@ -1835,7 +1835,7 @@ def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
     assert dialogue.hear("error", *summary(S1)) == [Listed(S1, listed=False)]
 
 
-def test_a_neighbour_that_does_not_list_us_is_tested_with_back_off() -> None:
+def test_a_neighbor_that_does_not_list_us_is_tested_with_back_off() -> None:
     dialogue = given_served(A)
     trial = tried(dialogue)
     refuse(dialogue, "error")
@@ -1878,12 +1878,12 @@ def surveyed(dialogue: Dialogue, *routes: str) -> tuple[bool, list[Event]]:
 
 
 def static(network: Network, peer: object = N1, word: str = "") -> str:
-    """As 5.0 reports it; 4.2 has a word before the neighbour."""
+    """As 5.0 reports it; 4.2 has a word before the neighbor."""
     return f"{word}{peer} ipv{network.version} unicast {network} next-hop 2001:db8::2"
 
 
 def withdrawn(dialogue: Dialogue) -> list[str]:
-    """Withdraws are answered ``done`` in each form, which means one neighbour at least; what is sent then."""
+    """Withdraws are answered ``done`` in each form, which means one neighbor at least; what is sent then."""
     while (lines := dialogue.said()) and lines[0].startswith("withdraw "):
         assert dialogue.hear(*["done"] * len(lines)) == []
     return lines
@@ -1910,8 +1910,8 @@ def test_a_withdraw_is_confirmed_when_exabgp_announces_the_prefix_to_nobody() ->
     assert V5.ROUTES not in settle(dialogue), "what was never announced is withdrawn everywhere"
 
 
-def test_a_prefix_that_a_neighbour_keeps_is_not_withdrawn_until_it_is_gone_there() -> None:
-    """The neighbour has stopped listing us, which nobody has noticed yet."""
+def test_a_prefix_that_a_neighbor_keeps_is_not_withdrawn_until_it_is_gone_there() -> None:
+    """The neighbor has stopped listing us, which nobody has noticed yet."""
     dialogue = given_withdrawn_there()
     assert dialogue.hear(static(A), static(A, N2), "done", *summary(S1)) == [Kept(A, (N1, N2))]
     assert dialogue.conversation.may_announce([A])
@@ -1940,7 +1940,7 @@ def test_a_poll_tells_who_keeps_what_was_withdrawn_before_its_answer_and_confirm
     assert V5.ROUTES in dialogue.said(), "asked for B"
 
 
-def test_a_withdraw_that_reaches_a_neighbour_at_last_is_confirmed_at_once() -> None:
+def test_a_withdraw_that_reaches_a_neighbor_at_last_is_confirmed_at_once() -> None:
     dialogue = given_withdrawn_there()
     dialogue.hear(static(A), "done", *summary(S1))
     next_trial(dialogue, S1)
@@ -2035,7 +2035,7 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     assert surveyed(dialogue) == (False, []), "nothing that should not be there"
 
 
-def test_a_route_at_a_neighbour_that_does_not_list_us_is_left_alone() -> None:
+def test_a_route_at_a_neighbor_that_does_not_list_us_is_left_alone() -> None:
     """It would be withdrawn again and again in vain."""
     dialogue = given_served(A)
     dialogue.want()
@@ -2230,12 +2230,12 @@ MEANING = {
 
 
 def whole(line: str) -> str:
-    """The command without the words that choose a neighbour."""
+    """The command without the words that choose a neighbor."""
     return re.sub(r"^neighbor \S+ (local-ip \S+ )?", "", line)
 
 
 class Router:
-    """A neighbour, and what ExaBGP's ``rib/outgoing.py`` does for it."""
+    """A neighbor, and what ExaBGP's ``rib/outgoing.py`` does for it."""
 
     def __init__(self) -> None:
         self.up = False
@@ -2317,7 +2317,7 @@ def test_one_encoding_is_too_few(
 
 
 class Model:
-    """ExaBGP: its API, and a queue for each neighbour."""
+    """ExaBGP: its API, and a queue for each neighbor."""
 
     def __init__(self, honest: bool) -> None:
         self.honest = honest

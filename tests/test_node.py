@@ -1382,7 +1382,7 @@ def test_a_node_whose_sessions_are_cut_off_gives_up_and_has_exabgp_write_when_a_
     assert "send web 0" in said, "the Backups wait still, if this one was lost"
     rig.after(2.0).handle(ports.PathsChanged())
     assert rig.take() == [], "they wait no more"
-    assert rig.faults() == ["sessions"], "the neighbour may have closed it"
+    assert rig.faults() == ["sessions"], "the neighbor may have closed it"
     rig.session(up=False).session()
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
     rig.take()

@@ -289,7 +289,7 @@ def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
     presence.expedite(presence.settings, 10.0)
     assert presence.handle(Event.UNANNOUNCED, 10.0) == [Step.WITHDRAW]
     assert presence.handle(Event.KEPT, 10.0) == []
-    assert presence.deadline == 12.0, "nor one that only some neighbours take"
+    assert presence.deadline == 12.0, "nor one that only some neighbors take"
     assert presence.handle(Event.WITHDRAWN, 10.1) == []
     assert presence.deadline == pytest.approx(10.6)
     assert presence.handle(Event.TIMEOUT, 10.6) == [Step.UNBIND]
@@ -303,7 +303,7 @@ def test_with_a_time_limit_a_refusal_does_not_strand_the_address() -> None:
         (Event.UNANNOUNCED, Event.INCAPABLE, Event.KEPT),
     ],
 )
-def test_what_a_neighbour_has_stays_bound_whatever_else_goes_wrong(events: tuple[Event, ...]) -> None:
+def test_what_a_neighbor_has_stays_bound_whatever_else_goes_wrong(events: tuple[Event, ...]) -> None:
     presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
     for event in (Event.PROMOTED, Event.BOUND, *events):
         presence.handle(event, 0.0)

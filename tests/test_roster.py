@@ -598,8 +598,8 @@ def test_what_was_given_up_is_unbound_with_the_rest_when_the_node_ends() -> None
 
 def test_what_a_port_refuses_changes_nothing() -> None:
     rig = given_active(router(), router(2))
-    rig.speaker.impossible = ValueError("other neighbours than before")
-    with pytest.raises(ValueError, match="other neighbours"):
+    rig.speaker.impossible = ValueError("other neighbors than before")
+    with pytest.raises(ValueError, match="other neighbors"):
         rig.reconfigure(router(bgp={"med": 70}, peers=["2001:db8:ff::1f"]))
     assert rig.transport_peers() == {PEER, OTHER}
     rig.after(60)

@@ -47,7 +47,7 @@ def test_parts_are_those_who_share_every_attribute() -> None:
         Attributes(med=5, neighbors=(TWO,)),
     )
     assert Attributes(neighbors=(ONE, TWO)).parts() == (Attributes(neighbors=(ONE, TWO)),)
-    with pytest.raises(ValueError, match="is a neighbour that hears"):
+    with pytest.raises(ValueError, match="is a neighbor that hears"):
         Attributes(neighbors=(ONE,), next_hops=((TWO, "2001:db8::1"),))
     with pytest.raises(ValueError, match="is not a word"):
         Attributes(neighbors=(ONE,), next_hops=((ONE, "self med 1"),))
@@ -96,7 +96,7 @@ def test_each_kind_of_session_has_a_path_of_its_own() -> None:
     assert Attributes(prepend=1, neighbors=(unknown,)).parts(mixed) == (Attributes(neighbors=(unknown,)),)
 
 
-def test_a_neighbour_with_sessions_of_both_kinds_is_named_by_session() -> None:
+def test_a_neighbor_with_sessions_of_both_kinds_is_named_by_session() -> None:
     one, other = (Session(ONE.peer, ip_address(f"192.0.2.{number}")) for number in (11, 12))
     mixed = {one: 65010, other: None, TWO: 65010}
     assert Attributes(prepend=1, neighbors=(ONE, TWO)).parts(mixed) == (

@@ -19,7 +19,7 @@ A, B, C, D = (
 
 
 def up(sessions: Sessions, session: Session) -> list[Result]:
-    """It comes up, and its neighbour is told of our routes."""
+    """It comes up, and its neighbor is told of our routes."""
     sessions.heard(session, established=True)
     return sessions.listed(session, listed=True)
 
@@ -106,7 +106,7 @@ def test_which_family_is_missing_and_what_to_write() -> None:
     assert "0 IPv4 sessions up, 1 needed; 1 IPv6 up" in Requirement(1, family=4).met_by({A})[1]
 
 
-def test_two_sessions_to_one_neighbour_count_twice() -> None:
+def test_two_sessions_to_one_neighbor_count_twice() -> None:
     assert Requirement(2, family=4).met_by({A, C, D}) == (True, "2 up, 2 needed")
     assert Requirement(2, frozenset({Session(C.peer)})).met_by({A, C, D}) == (True, "2 up, 2 needed")
     assert Requirement(1, frozenset({C})).met_by({A, D}) == (False, "0 up, 1 needed")
@@ -118,7 +118,7 @@ def test_two_sessions_to_one_neighbour_count_twice() -> None:
     assert sessions.heard(D, established=False) == [Result("web", passed=False, detail="0 up, 1 needed")]
 
 
-def test_a_session_counts_once_its_neighbour_is_known_to_list_us() -> None:
+def test_a_session_counts_once_its_neighbor_is_known_to_list_us() -> None:
     sessions = Sessions({"web": Requirement(1)})
     assert sessions.heard(A, established=True) == []
     assert sessions.listed(A, listed=True) == [Result("web", passed=True, detail="1 up, 1 needed")]
@@ -140,7 +140,7 @@ def test_a_session_whose_other_end_becomes_known_counts_on() -> None:
     assert not sessions.heard(A, established=False)[0].passed
 
 
-def test_sessions_to_neighbours_that_do_not_list_us_are_not_awaited() -> None:
+def test_sessions_to_neighbors_that_do_not_list_us_are_not_awaited() -> None:
     sessions = Sessions({"web": Requirement(2)})
     up(sessions, A)
     sessions.heard(B, established=True)
@@ -149,7 +149,7 @@ def test_sessions_to_neighbours_that_do_not_list_us_are_not_awaited() -> None:
     assert sessions.listed(B, listed=True) == [Result("web", passed=True, detail="2 up, 2 needed")]
 
 
-def test_an_unlisted_neighbour_concerns_the_routers_that_it_would_count_for() -> None:
+def test_an_unlisted_neighbor_concerns_the_routers_that_it_would_count_for() -> None:
     sessions = Sessions({"web": Requirement(1, family=6)})
     for one in (A, C):
         sessions.heard(one, established=True)
@@ -246,7 +246,7 @@ def test_a_session_that_no_path_leads_to_counts_as_down_until_it_comes_up_anew()
     assert (standing.up, standing.routers) == (False, ())
     assert sessions.paths([A], 2.5) == ([], []), "known already"
     assert sessions.paths([], 3.0) == ([], [A])
-    assert not passes(sessions), "its neighbour may have closed it"
+    assert not passes(sessions), "its neighbor may have closed it"
     sessions.heard(A, established=False)
     assert sessions.doubtful == {}
     up(sessions, A)

@@ -775,7 +775,7 @@ def test_the_context_of_a_route_is_what_was_remembered() -> None:
     assert history.context(last_resort=False, place=3) == RouteContext(START, 2, place=3)
 
 
-def test_the_next_hops_of_neighbours_are_the_same_in_every_state() -> None:
+def test_the_next_hops_of_neighbors_are_the_same_in_every_state() -> None:
     one = Session(ip_address("192.0.2.1"))
     whole = Attributes(med=5, neighbors=(one,), next_hops=((one, "2001:db8::1"),))
     assert derived_standby(whole).next_hops == derived_leaving(whole).next_hops == whole.next_hops

@@ -149,7 +149,7 @@ class Arena:
 
     def await_settled(self, limit: float) -> None:
         """Waits until each service is served at home and nowhere else, every router leads there over every path, every
-        neighbour gets the announcements, and nothing else is in motion.
+        neighbor gets the announcements, and nothing else is in motion.
         """
         try:
             self.await_condition("every service at home", limit, self._is_home)
@@ -337,7 +337,7 @@ def concerned(event: AgentEvent) -> tuple[Service, ...]:
 
 
 Untold = tuple[str, str, str]
-"A node, one of its neighbours, and the node's own end of that session."
+"A node, one of its neighbors, and the node's own end of that session."
 
 
 def untold_after(before: frozenset[Untold], event: AgentEvent) -> frozenset[Untold]:

@@ -59,7 +59,7 @@ class Kind(StrEnum):
     FAILED_RELOAD = "failed-reload"
     "ExaBGP's SIGUSR1 while its file is not there; healed by another one when it is"
     UNLIST = "unlist"
-    "ExaBGP's SIGUSR1 with a file whose neighbours do not list the agent in their `api`; healed by another one"
+    "ExaBGP's SIGUSR1 with a file whose neighbors do not list the agent in their `api`; healed by another one"
     TAKE_ADDRESS = "take-address"
     "somebody removes a virtual address from lo"
     DRAIN = "drain"
@@ -248,14 +248,14 @@ def _cost_of_cut(fault: Fault, service: Service, terms: Terms) -> Cost:
     if len(fault.uplinks) == 1:
         if service.family == 4:
             return Cost(2 * terms.reroute, "the routers find another path, and back")
-        why = "the routers find another path, and back; a neighbour solicitation sent too early is sent once more"
+        why = "the routers find another path, and back; a neighbor solicitation sent too early is sent once more"
         return Cost(2 * terms.reroute + SOLICITATION, why)
     # However short it is: the kernel may wait for up to a second before it reports a carrier again (linkwatch).
     return Cost(terms.takeover + (fault.lasts if fault.lasts < terms.takeover else 0.0), SILENCE)
 
 
 SOLICITATION = 1.0
-"Seconds between two neighbour solicitations (RetransTimer, RFC 4861 §10)."
+"Seconds between two neighbor solicitations (RetransTimer, RFC 4861 §10)."
 
 
 def _cost_of_black_hole(fault: Fault, service: Service, terms: Terms, *, overlapping: bool) -> Cost:

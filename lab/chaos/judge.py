@@ -26,7 +26,7 @@ left behind, and an agent that grows.
 
 The cause that an agent names for the first transition of a service in an episode has to fit what was done (causes.py).
 
-Where ExaBGP refuses announcements, its agent has to name each neighbour that does not get them, and a node that reaches
+Where ExaBGP refuses announcements, its agent has to name each neighbor that does not get them, and a node that reaches
 none must not be Active, both within `KNOWN`. A node that hears no advert, and becomes Active beside a better one, must
 not answer for longer than three intervals and the routers' time, where MEDs are compared. And where no advert is lost,
 two nodes are Active for one service for no longer than adverts need to end that.
@@ -328,7 +328,7 @@ def _words_of_stray(event: AgentEvent, chronicle: Chronicle) -> str:
 
 
 def unnamed(chronicle: Chronicle) -> list[str]:
-    """Agents that did not name in time every neighbour that gets no announcements, in words."""
+    """Agents that did not name in time every neighbor that gets no announcements, in words."""
     found = []
     for chapter in chronicle.chapters:
         for trouble in chapter.troubles:
@@ -424,7 +424,7 @@ def active_periods(chronicle: Chronicle, service: Service) -> list[tuple[str, fl
 
 
 def _known(chronicle: Chronicle, trouble: Trouble) -> float:
-    """When an agent has to know that neighbours do not list it (any more)."""
+    """When an agent has to know that neighbors do not list it (any more)."""
     return trouble.start + KNOWN + lateness(chronicle, trouble.start, trouble.start + KNOWN)
 
 

@@ -46,7 +46,7 @@ class Announcement:
         self._accepted: frozenset[Network] = frozenset()
         """prefixes that ExaBGP has announced, and has not been told to withdraw since"""
         self.kept: dict[Network, tuple[Address, ...]] = {}
-        """withdrawn prefixes that ExaBGP still announces to these neighbours, and cannot withdraw there"""
+        """withdrawn prefixes that ExaBGP still announces to these neighbors, and cannot withdraw there"""
         self._withheld: frozenset[Network] = frozenset()
         """prefixes that are not to be announced before lo carries all addresses that are new"""
 
@@ -155,7 +155,7 @@ class Announcement:
         self._accepted -= {network}
 
     def is_kept(self, network: Network, neighbors: tuple[Address, ...]) -> None:
-        """ExaBGP has withdrawn one of our prefixes from all neighbours but these."""
+        """ExaBGP has withdrawn one of our prefixes from all neighbors but these."""
         common = self._common
         if neighbors != self.kept.get(network):
             told = {"prefix": str(network), "neighbors": [str(one) for one in neighbors]}

@@ -175,7 +175,7 @@ class Fitness:
                 assert_never(event)
 
     def look_at_paths(self, without: Collection[Session]) -> list[float]:
-        """No path leads to the neighbours of these sessions now.
+        """No path leads to the neighbors of these sessions now.
 
         Returns when ``trust`` may find sessions up still that have a path again (monotonic seconds): ExaBGP has to
         write to them meanwhile.

@@ -1,7 +1,7 @@
-"""Which BGP session is which: a pair of addresses, our own and the neighbour's; pure.
+"""Which BGP session is which: a pair of addresses, our own and the neighbor's; pure.
 
-One router may be a neighbour more than once: two sessions to its loopback address, each from another address of ours,
-or two routers that are both called fe80::1, each on another link. ExaBGP identifies its neighbours by both addresses,
+One router may be a neighbor more than once: two sessions to its loopback address, each from another address of ours,
+or two routers that are both called fe80::1, each on another link. ExaBGP identifies its neighbors by both addresses,
 and so does all code here. It must not know of configuration, of commands, or of which session is up.
 """
 
@@ -13,7 +13,7 @@ from exavrrp.vrrp.packet import Address
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A BGP session, or all of them to one neighbour."""
+    """A BGP session, or all of them to one neighbor."""
 
     peer: Address
     local: Address | None = None
@@ -45,7 +45,7 @@ class Terms:
 
 
 def overlap(sessions: Iterable[Session]) -> tuple[Session, Session] | None:
-    """One that chooses all sessions to a neighbour, and one that chooses one of them; None: no two are so."""
+    """One that chooses all sessions to a neighbor, and one that chooses one of them; None: no two are so."""
     chosen = list(sessions)
     whole = {one.peer for one in chosen if one.local is None}
     return next(((Session(one.peer), one) for one in chosen if one.local is not None and one.peer in whole), None)

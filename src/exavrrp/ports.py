@@ -288,7 +288,7 @@ class Speaker(Protocol):
 
         For a prefix that stays no command is sent, even if its forms have changed. One that is not among them any more
         is withdrawn, and remembered until that is confirmed. Raises ValueError for forms that would need a withdraw
-        first (other neighbours than before have their own next hop); nothing has changed then.
+        first (other neighbors than before have their own next hop); nothing has changed then.
         """
 
     def inherit(self, networks: Iterable[Network]) -> None:
@@ -301,7 +301,7 @@ class Speaker(Protocol):
         """Announce these like this, or withdraw them (None); leave all others as before."""
 
     def repeat(self) -> None:
-        """Say everything once more, so that the speaker writes to each neighbour, and finds out which are gone."""
+        """Say everything once more, so that the speaker writes to each neighbor, and finds out which are gone."""
 
     def flush(self) -> None:
         """Write pending commands now, and not at the end of this turn of the loop."""
@@ -316,7 +316,7 @@ class Speaker(Protocol):
     def may_announce(self, networks: Iterable[Network]) -> bool:
         """Whether it may announce any of these prefixes of ours, whatever is wanted.
 
-        It may if an announcement was inherited, is wanted, or was written, to one neighbour alone too. Not so any more
+        It may if an announcement was inherited, is wanted, or was written, to one neighbor alone too. Not so any more
         once the announcement was certainly refused, or the withdraw confirmed.
         """
 

@@ -152,7 +152,7 @@ class Pump:
         self._pump_soon()
 
     def repeat(self) -> None:
-        """Has ExaBGP write to each neighbour: a session that the other end has closed is found closed."""
+        """Has ExaBGP write to each neighbor: a session that the other end has closed is found closed."""
         self.conversation.repeat()
         self._pump_soon()
 

@@ -55,14 +55,14 @@ class Attributes:
 
     med: int | None = None
     local_preference: int | None = None
-    """reaches iBGP neighbours only"""
+    """reaches iBGP neighbors only"""
     communities: tuple[str, ...] = ()
     large_communities: tuple[str, ...] = ()
     as_path: tuple[int, ...] = ()
-    """the path before ``prepend``: towards an eBGP neighbour it begins with our own AS number"""
+    """the path before ``prepend``: towards an eBGP neighbor it begins with our own AS number"""
     prepend: int = 0
     """how many times the first number of ``as_path`` is put before it; if that is empty, our own AS number, which is in
-    the path once more then, and to eBGP neighbours only: to an iBGP neighbour it would be a loop"""
+    the path once more then, and to eBGP neighbors only: to an iBGP neighbor it would be a loop"""
     next_hop: str = "self"
     """``self`` (our end of each session) or an address"""
     next_hops: tuple[tuple[Session, str], ...] = ()
@@ -77,18 +77,18 @@ class Attributes:
         ends = [str(end) for one in self.neighbors for end in (one.peer, one.local) if end is not None]
         next_hops = dict(self.next_hops)
         if not next_hops.keys() <= set(self.neighbors):
-            raise ValueError("whoever has a next hop of its own is a neighbour that hears of the route")
+            raise ValueError("whoever has a next hop of its own is a neighbor that hears of the route")
         for word in (*self.communities, *self.large_communities, self.next_hop, *next_hops.values(), *ends):
             if not _WORD.fullmatch(word):
                 raise ValueError(f"{word!r} is not a word for ExaBGP")
 
     @property
     def needs_own_as(self) -> bool:
-        """Whether the path to an eBGP neighbour depends on our own AS number."""
+        """Whether the path to an eBGP neighbor depends on our own AS number."""
         return self.prepend > 0 and not self.as_path
 
     def length(self, *, internal: bool) -> int:
-        """How many numbers the path has that a neighbour receives; ``internal``: over iBGP."""
+        """How many numbers the path has that a neighbor receives; ``internal``: over iBGP."""
         if self.as_path:
             return self.prepend + len(self.as_path)
         return 0 if internal else self.prepend + 1
@@ -102,7 +102,7 @@ class Attributes:
         return () if own is None else (own,) * (self.prepend + 1)
 
     def parts(self, numbers: "OwnNumbers" = NO_NUMBERS) -> tuple["Attributes", ...]:
-        """One for each set of neighbours that share them all, with the path as sent: what goes into one command."""
+        """One for each set of neighbors that share them all, with the path as sent: what goes into one command."""
         if len(kinds := set(numbers.values())) < 2 and not self.next_hops:
             return (self._sent(next(iter(kinds), None)),)
         next_hops = dict(self.next_hops)
@@ -144,4 +144,4 @@ def host_route(address: Address) -> Network:
 
 
 DEFAULT_LOCAL_PREFERENCE = 100
-"""What ExaBGP sends to an iBGP neighbour if none is configured."""
+"""What ExaBGP sends to an iBGP neighbor if none is configured."""

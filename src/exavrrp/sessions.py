@@ -10,11 +10,11 @@ caller ends the start-up hold (``give_up_waiting``), no result is reported, and 
 An ExaBGP that has stalled counts as having no session: it cannot announce anything, and the state of its sessions is
 unknown. The last known states count again as soon as it answers; ExaBGP reports changes by itself.
 
-A session is a pair of addresses (``neighbors.Session``): two to one router count twice. A session whose neighbour does
+A session is a pair of addresses (``neighbors.Session``): two to one router count twice. A session whose neighbor does
 not get our routes (its ``api`` does not list us) is of no use, even if Established: it does not count. Nor does a
 session of which this is unknown yet.
 
-A session whose every path has lost its carrier is *cut off*: its neighbour has closed it, if they share a link, and
+A session whose every path has lost its carrier is *cut off*: its neighbor has closed it, if they share a link, and
 ExaBGP finds that out only when it writes, with its next KEEPALIVE. It counts as down at once. When there is a path
 again, it stays so until ExaBGP has written: it comes up anew, or it is ``trusted`` again, if it was not closed.
 
@@ -31,7 +31,7 @@ from exavrrp.neighbors import Session, ordered
 
 DOUBT = 1.0
 """Seconds until a session is trusted again after it was cut off, and as long as it was: ExaBGP has written by then, and
-TCP, which doubles its retransmission time-out (RFC 6298 §5.5), has delivered that, and the neighbour has answered."""
+TCP, which doubles its retransmission time-out (RFC 6298 §5.5), has delivered that, and the neighbor has answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Standing:
     up: bool | None
     """None: unknown, as ExaBGP has stalled"""
     told: bool | None
-    """whether its neighbour gets our routes; None: unknown, while it is not up or not tested yet"""
+    """whether its neighbor gets our routes; None: unknown, while it is not up or not tested yet"""
     routers: tuple[str, ...]
     """for which it counts now"""
     families: tuple[int, ...] | None = None
@@ -110,7 +110,7 @@ class Sessions:
         self.cut_off: set[Session] = set()
         """those that ExaBGP has as up, and that no path leads to"""
         self.doubtful: dict[Session, float] = {}
-        """those that a path leads to again, and that their neighbours may have closed; until when"""
+        """those that a path leads to again, and that their neighbors may have closed; until when"""
         self._cut_at: dict[Session, float] = {}
         """since when they are cut off, or were until they became doubtful"""
         self._led: set[Session] = set()
@@ -120,7 +120,7 @@ class Sessions:
         """whether ExaBGP has stalled, so that the states of sessions are unknown"""
         self._told: set[Session] = set()
         self.untold: set[Session] = set()
-        """those that are up, and whose neighbours do not get our routes"""
+        """those that are up, and whose neighbors do not get our routes"""
         self._configured: Mapping[Session, frozenset[int] | None] = {}
         """those of ExaBGP's configuration, with the families that they carry"""
 
@@ -184,7 +184,7 @@ class Sessions:
         return self.established - self.cut_off - self.doubtful.keys()
 
     def listed(self, session: Session, *, listed: bool) -> list[Result]:
-        """It is known now whether the neighbour of a session that is up gets our routes."""
+        """It is known now whether the neighbor of a session that is up gets our routes."""
         there, gone = (self._told, self.untold) if listed else (self.untold, self._told)
         there.add(session)
         gone.discard(session)
@@ -206,7 +206,7 @@ class Sessions:
         return family is None or families is None or family in families
 
     def untold_of(self, router: str) -> list[Session]:
-        """The sessions that would count for ``router`` if their neighbours got our routes; all, if it needs none."""
+        """The sessions that would count for ``router`` if their neighbors got our routes; all, if it needs none."""
         requirement = self._requirements.get(router)
         return sorted((one for one in self.untold if requirement is None or requirement.counts(one)), key=ordered)
 
@@ -239,7 +239,7 @@ class Sessions:
     def results(self) -> list[Result]:
         """Of all routers, as far as they are known."""
         results = [self._result(router) for router in self._requirements]
-        # Sessions that are up, and whose neighbours do not list us, are no reason to wait: that does not change by
+        # Sessions that are up, and whose neighbors do not list us, are no reason to wait: that does not change by
         # itself.
         up = self._told | self.untold
         self._waiting -= {one.router for one in results if one.passed or self._requirements[one.router].met_by(up)[0]}

@@ -6,8 +6,8 @@ which can be used together (``Takeover``), and they remember two things:
 
 - the MED encodes the time at which a node became Active (``TakeoverTime``): the later, the better; and the node's place
   among all of them, so that no two ever announce the same (``takeover_med``);
-- with each silent failure (``SilentFailures``) the path to eBGP neighbours gets shorter by one, or the local preference
-  at iBGP neighbours greater by one: the dead node's route was as good as the number of failures that counted when it
+- with each silent failure (``SilentFailures``) the path to eBGP neighbors gets shorter by one, or the local preference
+  at iBGP neighbors greater by one: the dead node's route was as good as the number of failures that counted when it
   died.
 
 A node may take over although the Active lives, because it does not hear it: it is *deaf*, draws the traffic, and knows
@@ -500,9 +500,9 @@ class Takeover(StrEnum):
     MED = "med"
     """the later a node became Active, the smaller its MED"""
     PREPEND = "prepend"
-    """the more nodes failed silently of late, the shorter an Active's path to eBGP neighbours"""
+    """the more nodes failed silently of late, the shorter an Active's path to eBGP neighbors"""
     LOCAL_PREFERENCE = "local-preference"
-    """the more nodes failed silently of late, the greater an Active's local preference at iBGP neighbours"""
+    """the more nodes failed silently of late, the greater an Active's local preference at iBGP neighbors"""
 
 
 LISTED = 3
@@ -624,7 +624,7 @@ class RoutePolicy:
     def rank(self, level: Level, *, internal: bool) -> tuple[int, int, int]:
         """How a router prefers the level among routes that differ in nothing else: the smaller, the better.
 
-        Local preference (only if the neighbour is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
+        Local preference (only if the neighbor is ``internal``), length of the path, MED: RFC 4271 §9.1.2. Of an
         Active it is the worst that it may announce.
         """
         found = self.at(level, RouteContext(last_resort=True))

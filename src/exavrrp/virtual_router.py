@@ -58,7 +58,7 @@ class Shared:
     binding: Binding
     announcer: Announcer
     is_connected: Callable[[], bool]
-    """whether a BGP neighbour whose session is up can be reached"""
+    """whether a BGP neighbor whose session is up can be reached"""
     after_adverts: Callable[[Callable[[], None]], None]
     """does something soon, but no advert that is due waits for more than a little of it"""
 

@@ -30,7 +30,7 @@ class Ways:
     """Which interfaces lead to each peer."""
 
     def __init__(self, common: Common, paths: Paths, transport: Transport, is_connected: Callable[[], bool]) -> None:
-        """``is_connected`` tells whether a BGP neighbour whose session is up can be reached."""
+        """``is_connected`` tells whether a BGP neighbor whose session is up can be reached."""
         self.links: dict[Address, tuple[Link, ...]] = {}
         """by peer"""
         self.expected: dict[Address, tuple[int, ...]] = {}
@@ -133,7 +133,7 @@ class Ways:
         return (any(self.links.values()) or self.are_peers_gone()) and self._paths.holds(source)
 
     def are_peers_gone(self) -> bool:
-        """Whether all peers seem dead: none was heard lately, although a BGP neighbour can be reached."""
+        """Whether all peers seem dead: none was heard lately, although a BGP neighbor can be reached."""
         common = self._common
         quiet = common.timers.time() - self.heard_at > MUTE_ADVERTS * common.configuration.advert_interval
         return quiet and self._is_connected()

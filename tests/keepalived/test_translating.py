@@ -543,7 +543,7 @@ def test_what_is_missing_has_the_key_that_the_loader_gives_it(tmp_path: Path) ->
 # ExaBGP's part
 
 
-def test_neighbours_are_those_that_are_given_or_examples() -> None:
+def test_neighbors_are_those_that_are_given_or_examples() -> None:
     one = Neighbor(ip_address("2001:db8:0:1::1"), 65000)
     text = stanza([one], [4, 6], "/etc/exavrrp/exavrrp.toml", "/usr/bin/exavrrp")
     assert "\nneighbor 2001:db8:0:1::1 {\n" in text

@@ -471,7 +471,7 @@ def test_costs_are_made_of_the_timers() -> None:
     assert cost(long, WEB, TERMS).seconds == TERMS.takeover
     assert cost(short, WEB, TERMS).seconds == TERMS.takeover + 0.1
     half = replace(long, uplinks=("eth1",))
-    assert cost(half, WEB, TERMS).seconds == 1.0 + 2 * TERMS.reroute, "a neighbour is solicited once a second"
+    assert cost(half, WEB, TERMS).seconds == 1.0 + 2 * TERMS.reroute, "a neighbor is solicited once a second"
     assert cost(half, BY_NAME["dns"], TERMS).seconds == 2 * TERMS.reroute
     mute = Fault(Kind.BLACK_HOLE, "node3", 20.0, uplinks=uplinks)
     assert cost(mute, WEB, TERMS).seconds == TERMS.takeover, "its successor's route wins"

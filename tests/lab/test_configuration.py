@@ -78,12 +78,12 @@ def reached(place: Site, start: Machine, server: Machine) -> set[str]:
     """Where packets to a server end up that follow every way from a machine on."""
     if start == server:
         return {server.name}
-    neighbours: dict[str, Machine] = {}
+    neighbors: dict[str, Machine] = {}
     for link in place.links_of(start):
-        neighbours |= {link.router_interface if start == link.router else link.member_interface: end(link, start)}
+        neighbors |= {link.router_interface if start == link.router else link.member_interface: end(link, start)}
     ways = place.ways(start, server)
     assert ways
-    return set().union(*(reached(place, neighbours[way], server) for way in ways))
+    return set().union(*(reached(place, neighbors[way], server) for way in ways))
 
 
 def end(link: Link, start: Machine) -> Machine:

@@ -28,7 +28,7 @@ def test_nobody_takes_what_it_cannot_announce(name: str) -> None:
     assert judged(name, stayed("node2", *taken)) == ["run 1: Active at the end: node1; expected: node2"]
 
 
-def test_a_neighbour_can_be_left_without_the_agent() -> None:
+def test_a_neighbor_can_be_left_without_the_agent() -> None:
     listed = exabgp_configuration(SERVERS[0], plan(), "/bin/exavrrp run")
     unlisted = frozenset({("node1", "tor2"), ("node2", "tor1")})
     half = exabgp_configuration(SERVERS[0], replace(plan(), unlisted=unlisted), "/bin/exavrrp run")

@@ -38,7 +38,7 @@ PACKAGE = Path("src", "exavrrp")
 
 LIMIT, SIMULATED = 100, 600
 """Seconds of CPU (prlimit(1)) for a suite, and for the simulation; each takes a quarter of it at most. A mutant may
-loop for ever, and is killed by that, too. No limit on the time by the clock, in which a machine's neighbours have a
+loop for ever, and is killed by that, too. No limit on the time by the clock, in which a machine's neighbors have a
 part."""
 
 GRACE = 5

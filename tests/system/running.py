@@ -460,15 +460,15 @@ class Host:
     stanzas: tuple[str, ...] = ("exavrrp",)
     """the processes of ExaBGP that run it"""
     listing: tuple[int, ...] = (0, 1)
-    """the uplinks whose neighbours list the agent in exabgp.conf"""
+    """the uplinks whose neighbors list the agent in exabgp.conf"""
     other_listing: tuple[int, ...] | None = None
     """the same for sessions of the other family; None: no such sessions"""
     families: str = ""
     """address families of the sessions; empty: that of their addresses"""
     static: str = ""
-    """static routes of the first uplink's neighbour in exabgp.conf"""
+    """static routes of the first uplink's neighbor in exabgp.conf"""
     neighbors: str = ""
-    """further neighbours in exabgp.conf"""
+    """further neighbors in exabgp.conf"""
     exabgp: "subprocess.Popen[str]" = field(init=False)
 
     @property
@@ -655,7 +655,7 @@ class Host:
 
 SUMMARY = "show neighbor summary"
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd\n"
-"""The first line of ExaBGP's answer to that; a line for each neighbour follows."""
+"""The first line of ExaBGP's answer to that; a line for each neighbor follows."""
 
 
 class Alone:
@@ -685,7 +685,7 @@ class Alone:
         self._read_until(lambda: f"\n{self._said}".count(f"\n{words}") >= count, f"{count} × {words!r}")
 
     def answer(self, count: int, words: str) -> None:
-        """Answers all commands since the greeting, as an ExaBGP without neighbours does that carries everything out.
+        """Answers all commands since the greeting, as an ExaBGP without neighbors does that carries everything out.
 
         Stops after ``count`` lines that begin with ``words``.
         """

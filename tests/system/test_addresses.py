@@ -206,7 +206,7 @@ def test_a_virtual_address_is_never_chosen_as_a_source(
     async def scenario() -> None:
         async with binding(left) as bound:
             bound.want(frozenset({SIX}))
-            # By RFC 6724 rule 8 the virtual address would win toward its neighbour, were it not deprecated (rule 3).
+            # By RFC 6724 rule 8 the virtual address would win toward its neighbor, were it not deprecated (rule 3).
             left.ip("route add 2001:db8:53::/64 dev eth0", "-6")
             [route] = json.loads(left.run("ip", "-j", "-6", "route", "get", "2001:db8:53::99"))
             assert route["prefsrc"] == "2001:db8:aaaa::1"

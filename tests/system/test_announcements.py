@@ -53,17 +53,17 @@ def shown(host: Host, **wanted: object) -> dict[str, Any]:
 
 
 def told_sessions(host: Host) -> dict[str, tuple[bool | None, bool | None, list[str]]]:
-    """By neighbour: whether its session is up, whether it is told of our routes, and for which routers it counts."""
+    """By neighbor: whether its session is up, whether it is told of our routes, and for which routers it counts."""
     return {one["peer"]: (one["up"], one["told"], one["counts_for"]) for one in host.document()["sessions"]}
 
 
 def peer(host: Host, number: int) -> str:
-    """The neighbour over this uplink."""
+    """The neighbor over this uplink."""
     return running.uplink(host.name, number, host.family, router=True)
 
 
 def only(host: Host, number: int) -> list[str]:
-    """A line for a table of attributes: only the neighbour over this uplink gets the route."""
+    """A line for a table of attributes: only the neighbor over this uplink gets the route."""
     return [f'neighbors = ["{peer(host, number)}"]']
 
 
@@ -155,7 +155,7 @@ def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric,
 def test_the_states_may_name_different_neighbors_if_those_of_the_active_list_the_agent(
     fabric: Fabric, line: Line
 ) -> None:
-    """A neighbour that gets no routes of ours has none: that no withdraw succeeds there is no fault."""
+    """A neighbor that gets no routes of ours has none: that no withdraw succeeds there is no fault."""
     a = fabric.a
     a.configure(checks=[f'neighbors = ["{peer(a, 0)}"]', "[virtual_router.web.bgp.leaving]", *only(a, 1)])
     a.listing = (0,)

@@ -68,7 +68,7 @@ POLICY = RoutePolicy.derived(Attributes(med=50, communities=("65010:7",)))
 VIP6, OTHER6, MARK6 = (IPv6Network(f"2001:db8:53::{number}") for number in ("1", "2", "ffff"))
 VIP4, OTHER4 = (IPv4Network(f"192.0.2.{number}") for number in (53, 54))
 NOWHERE = IPv6Address("2001:db8:dead::1")
-"""A neighbour that is not configured."""
+"""A neighbor that is not configured."""
 
 
 def route(network: Network, level: Level = Level.ACTIVE) -> Route:
@@ -641,7 +641,7 @@ def up(exabgp: ExaBGP, *routers: Router) -> bool:
 
 
 def tried(told: Told, *routers: Router) -> bool:
-    """Whether it is known of each session that its neighbour hears of us: nothing of ours is under way for that."""
+    """Whether it is known of each session that its neighbor hears of us: nothing of ours is under way for that."""
     return {one.session for one in told.of(Listed)} >= {one for router in routers for one in router.sessions}
 
 
@@ -700,7 +700,7 @@ def test_announced_as_desired(site: Site, run: "Run", until: "Until") -> None:
 
 
 @system
-def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> None:
+def test_only_to_some_neighbors(build: Build, run: "Run", until: "Until") -> None:
     site = build(routers=3)
     for router in site.routers:
         router.start()
@@ -724,7 +724,7 @@ def test_only_to_some_neighbours(build: Build, run: "Run", until: "Until") -> No
 
 @system
 @whenever_it_answers
-def test_two_sessions_to_one_neighbour(build: Build, run: "Run", until: "Until") -> None:
+def test_two_sessions_to_one_neighbor(build: Build, run: "Run", until: "Until") -> None:
     """Each session is known by both ends: from events, by a successor from its first poll, and in a command."""
     site = build(twins=True)
     router = site.router
@@ -789,7 +789,7 @@ def test_two_routers_that_are_called_alike(build: Build, run: "Run", until: "Unt
 @system
 @whenever_it_answers
 def test_one_session_to_each_router_for_both_families(build: Build, run: "Run", until: "Until") -> None:
-    """The next hop of an IPv6 route over an IPv4 session is one's own for each neighbour, whatever comes and goes."""
+    """The next hop of an IPv6 route over an IPv4 session is one's own for each neighbor, whatever comes and goes."""
     site = build(routers=3, families_over_ipv4="ipv4 unicast; ipv6 unicast;")
     for router in site.routers:
         router.start()
@@ -1111,7 +1111,7 @@ def test_a_predecessor_that_was_killed(site: Site, run: "Run", until: "Until", l
 
 @system
 @pytest.mark.parametrize("level", Level)
-def test_a_predecessor_that_was_killed_while_no_neighbour_was_up(
+def test_a_predecessor_that_was_killed_while_no_neighbor_was_up(
     build: Build, run: "Run", until: "Until", level: Level
 ) -> None:
     site = build()
@@ -1290,7 +1290,7 @@ def test_every_variant_is_sent_and_is_the_same_route(
 @system
 @pytest.mark.parametrize("asn", [65000, 65010], ids=["ebgp", "ibgp"])
 def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) -> None:
-    """N prepends make N + 1 numbers; towards an iBGP neighbour any path with our own number is a loop."""
+    """N prepends make N + 1 numbers; towards an iBGP neighbor any path with our own number is a loop."""
     site = build(asn=asn)
     site.router.start()
     plugin = site.plugin()
@@ -1317,7 +1317,7 @@ def test_length_of_a_path(build: Build, until: "Until", run: "Run", asn: int) ->
 @whenever_it_answers
 def test_each_kind_of_session_gets_the_route_in_its_own_form(build: Build, until: "Until", run: "Run") -> None:
     """Our AS number and the kind of each session are learned from ExaBGP. A silent failure makes the path to an eBGP
-    neighbour shorter, and the local preference at an iBGP neighbour greater, which no other one sees.
+    neighbor shorter, and the local preference at an iBGP neighbor greater, which no other one sees.
     """
     site = build(routers=2, internal=1)
     external, internal = site.routers
@@ -1389,7 +1389,7 @@ def test_many_go_out_in_few_commands(site: Site, run: "Run", until: "Until") -> 
 
 
 @system
-def test_another_level_for_other_neighbours(build: Build, run: "Run", until: "Until") -> None:
+def test_another_level_for_other_neighbors(build: Build, run: "Run", until: "Until") -> None:
     site = build(routers=2)
     for router in site.routers:
         router.start()

@@ -218,7 +218,7 @@ def test_nothing_here_shadows_the_package_of_exabgp() -> None:
 
 @dataclass(frozen=True)
 class Session:
-    """One neighbour of an exabgp.conf."""
+    """One neighbor of an exabgp.conf."""
 
     router: Address
     node: Address

@@ -269,7 +269,7 @@ class Imported(Pair):
         self.agent: Host = fabric.a
         made = directory / "made"
         done = fabric.a.namespace.run(*AGENT, "import", str(self.conf), "--id", "a", "-o", str(made))
-        assert "To fill in (1)" in done, done  # ExaBGP's neighbours
+        assert "To fill in (1)" in done, done  # ExaBGP's neighbors
         # ExaBGP closes its sessions before it says that it stops: where some are needed, that may be a fault first.
         settings = f"handover_hold = {HOLD}\nlinger = {LINGER}\nmin_sessions = 0"
         lines = {

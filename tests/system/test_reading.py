@@ -99,7 +99,7 @@ class Double:
 
     def reconfigure(self, new: Configuration) -> None:
         if self.refuses:
-            raise ValueError("other neighbours than before")
+            raise ValueError("other neighbors than before")
         self.configuration = new
 
     def disagreements(self, new: Configuration) -> list[str]:
@@ -162,7 +162,7 @@ def test_what_could_not_come_back_is_not_put_in_force(world: World, run: Run) ->
 
 def test_what_the_node_refuses_is_not_waited_for(world: World, run: Run) -> None:
     world.node.refuses = True
-    assert "other neighbours" in errors(run(world.reload(router(priority=100), confirm_within=60.0)))
+    assert "other neighbors" in errors(run(world.reload(router(priority=100), confirm_within=60.0)))
     assert LastReload(world.state, world.log).recall() is None
     assert "nothing waits" in errors(run(world.reloads.confirm()))
     assert "no reload to undo" in errors(run(world.reloads.undo(Undo())))

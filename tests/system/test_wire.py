@@ -91,8 +91,8 @@ def end(host: Namespace, source: Address, *peers: Address) -> End:
 
 
 async def introduce(until: Until, one: End, other: End, name: str) -> None:
-    """Waits until the kernel knows the neighbour on the way. Until then it keeps no more than 256 packets for it."""
-    assert one.send(b"known neighbour", other.wire.source, name) == [None]
+    """Waits until the kernel knows the neighbor on the way. Until then it keeps no more than 256 packets for it."""
+    assert one.send(b"known neighbor", other.wire.source, name) == [None]
     await until(lambda: other.arrived)
     other.arrived.clear()
 
@@ -232,7 +232,7 @@ def test_non_peers_are_counted_and_some_are_named(pair: Pair, run: Run, until: U
 def test_a_non_peer_is_recognised_behind_extension_headers(pair: Pair, run: Run, until: Until) -> None:
     async def scenario() -> None:
         with Ends(pair, 6) as (a, b), pair.a:
-            a.send(b"known neighbours", b.wire.source, "eth0", "eth1")
+            a.send(b"known neighbors", b.wire.source, "eth0", "eth1")
             await until(lambda: len(b.arrived) == 2)
             b.arrived.clear()
             options = [(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS, bytes([0, 0, 1, 4, 0, 0, 0, 0]))]
@@ -316,7 +316,7 @@ def test_nothing_slips_in_before_the_filter(
 
     async def scenario() -> None:
         a = end(pair.a, here, there)
-        a.send(b"known neighbour", other, "eth1")
+        a.send(b"known neighbor", other, "eth1")
 
         def late(to: socket.socket, program: filters.Program) -> None:
             for address in (there, other):
@@ -457,7 +457,7 @@ def test_a_source_that_leaves_and_returns_works_again(pair: Pair, run: Run, unti
 def test_drain_hands_over_what_waits_before_the_loop_does(pair: Pair, run: Run, version: int) -> None:
     async def scenario() -> None:
         with Ends(pair, version) as (a, b):
-            # veth delivers within sendto() when the neighbour is known, so no waiting is needed after the first.
+            # veth delivers within sendto() when the neighbor is known, so no waiting is needed after the first.
             a.send(b"first", b.wire.source, "eth0")
             end_of_wait = time.monotonic() + LIMIT
             while not b.arrived:
@@ -584,7 +584,7 @@ def test_a_receiver_may_close_the_wire_and_drain_within_its_callback(pair: Pair,
             listener = Wire(b.wire.source, once, lambda _why, _who: None)
             with pair.b:
                 listener.open(asyncio.get_running_loop(), [a.wire.source])
-            a.send(b"known neighbour", b.wire.source, "eth0")
+            a.send(b"known neighbor", b.wire.source, "eth0")
             await until(lambda: b.arrived and heard)
             assert len(heard) == 1
             with pair.b:

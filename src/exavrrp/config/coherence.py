@@ -198,8 +198,8 @@ def _run_twice(document: Document, router: VirtualRouter) -> None:
 def _misordered(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """States that a router would not tell apart share the traffic; in the wrong order they take it from the Active.
 
-    The order towards iBGP neighbours, which compare the local preference first, is always wanted. The one towards eBGP
-    neighbours may be meant not to matter by who writes local preferences.
+    The order towards iBGP neighbors, which compare the local preference first, is always wanted. The one towards eBGP
+    neighbors may be meant not to matter by who writes local preferences.
     """
     if not document.sound(keys):
         return
@@ -218,7 +218,7 @@ def _misordered(document: Document, keys: Keys, router: VirtualRouter) -> None:
             if Takeover.MED in router.route_policy.takeover and better is Level.ACTIVE and not inside:
                 remedy += ", or turn takeover by MED off (takeover = [])"
             message = (
-                f"{'iBGP' if inside else 'eBGP'} neighbours would {verb} {better} ({_told(ranks[0], inside)}) and"
+                f"{'iBGP' if inside else 'eBGP'} neighbors would {verb} {better} ({_told(ranks[0], inside)}) and"
                 f" {worse} ({_told(ranks[1], inside)}); {remedy}"
             )
             if internal and not inside:
@@ -391,7 +391,7 @@ def _not_carried(document: Document, keys: Keys, router: VirtualRouter) -> None:
     if router.route_policy.active.next_hops and not router.sessions_neighbors and router.min_sessions > len(neighbors):
         document.problem(
             (*keys, "min_sessions"),
-            f"is {router.min_sessions}, but next_hop names {len(neighbors)} neighbours, the only ones that are told;"
+            f"is {router.min_sessions}, but next_hop names {len(neighbors)} neighbors, the only ones that are told;"
             f" write at most {len(neighbors)}",
         )
     for place, neighbor, next_hop in _named(keys, router):
@@ -400,7 +400,7 @@ def _not_carried(document: Document, keys: Keys, router: VirtualRouter) -> None:
             document.problem(
                 place,
                 f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
-                " name IPv6 neighbours only, or write an address of ours as its next_hop",
+                " name IPv6 neighbors only, or write an address of ours as its next_hop",
             )
 
 
@@ -408,7 +408,7 @@ def _substituted(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """Next hops that need something elsewhere, and sessions that count without having anything to do with it."""
     for place, neighbor, next_hop in _named(keys, router):
         if next_hop is None:
-            document.warning(place, f"holds {neighbor}, over which nothing is announced: bgp names other neighbours")
+            document.warning(place, f"holds {neighbor}, over which nothing is announced: bgp names other neighbors")
         elif next_hop == "self" and router.family == 4 and neighbor.peer.version == 6:
             document.warning(
                 place,
@@ -420,6 +420,6 @@ def _substituted(document: Document, keys: Keys, router: VirtualRouter) -> None:
     if router.family == 4 and foreign:
         document.warning(
             (*keys, "bgp", "next_hop"),
-            f"is {foreign[0]} for an IPv4 address (RFC 8950); in exabgp.conf each neighbour needs"
+            f"is {foreign[0]} for an IPv4 address (RFC 8950); in exabgp.conf each neighbor needs"
             " capability { nexthop enable; } and nexthop { ipv4 unicast ipv6; }, and the router has to agree",
         )

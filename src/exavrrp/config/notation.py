@@ -175,12 +175,12 @@ def unicast(text: str) -> Address:
 
 
 def session(text: str) -> Session:
-    """A BGP neighbour, or one of several sessions to it: its address, or that and ours, as in exabgp.conf."""
+    """A BGP neighbor, or one of several sessions to it: its address, or that and ours, as in exabgp.conf."""
     peer, word, local = text.partition(" from ")
     if "%" in text:
         raise ValueError(
             "remove the scope (from % on): ExaBGP knows a session by its two addresses;"
-            ' write "fe80::1 from fe80::5", with the local-address of the neighbour in exabgp.conf'
+            ' write "fe80::1 from fe80::5", with the local-address of the neighbor in exabgp.conf'
         )
     if not word:
         return Session(unicast(text))

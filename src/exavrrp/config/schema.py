@@ -25,7 +25,7 @@ AddressText = Annotated[str, Meta(description='an address in quotes, such as "20
 SessionText = Annotated[
     str,
     Meta(
-        description="the address of a BGP neighbour in quotes or, where several sessions lead to it, both ends of one:"
+        description="the address of a BGP neighbor in quotes or, where several sessions lead to it, both ends of one:"
         ' "192.0.2.1 from 192.0.2.2"'
     ),
 ]
@@ -121,13 +121,13 @@ NextHop = Annotated[str, Meta(description='"self" or an address in quotes')]
 NextHops = Annotated[
     str | dict[str, str],
     Meta(
-        description='"self", an address in quotes, or one for each neighbour that is to hear:'
+        description='"self", an address in quotes, or one for each neighbor that is to hear:'
         ' { "192.0.2.1" = "2001:db8:1::2" }'
     ),
 ]
 Neighbors = Annotated[
     tuple[SessionText, ...],
-    Meta(description='a list of BGP neighbours, as in exabgp.conf: ["2001:db8:0:1::1"]'),
+    Meta(description='a list of BGP neighbors, as in exabgp.conf: ["2001:db8:0:1::1"]'),
 ]
 
 Program = Annotated[
@@ -232,7 +232,7 @@ class Level(Struct, frozen=True, kw_only=True):
 class Bgp(Struct, frozen=True, kw_only=True):
     """``[virtual_router.NAME.bgp]``: the attributes of the routes that an Active announces, and how the others follow.
 
-    ``prepend`` that is None comes from ``takeover``. ``as_path`` is for eBGP neighbours: to an iBGP neighbour a path
+    ``prepend`` that is None comes from ``takeover``. ``as_path`` is for eBGP neighbors: to an iBGP neighbor a path
     with our own number in it is a loop, and refused.
     ``announce`` that is None means the host route of each address, ``takeover`` by MED where no ``med`` is written.
     """
@@ -348,7 +348,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     ] = 1
     sessions_neighbors: Annotated[
         tuple[SessionText, ...],
-        Meta(description='a list of the BGP neighbours that count: ["2001:db8:0:1::1"]'),
+        Meta(description='a list of the BGP neighbors that count: ["2001:db8:0:1::1"]'),
     ] = ()
     sessions_weight: Weight = 0
     startup_hold: Annotated[

@@ -4,7 +4,7 @@ An advert is of one family, so that is two virtual routers with one number, whic
 read, ``split`` puts ``NAME-ipv6`` and ``NAME-ipv4`` in its place, in a group called NAME. Each gets what the table
 says, but for what belongs to the other family. Mistakes are told where they were written (``Document.moved``).
 
-What means something else, or everything, when only one family is named in it is not guessed: next hops, and neighbours.
+What means something else, or everything, when only one family is named in it is not guessed: next hops, and neighbors.
 """
 
 import re
@@ -107,7 +107,7 @@ def _is_possible(document: Document, name: str, table: dict[str, Any], routers: 
         families = {_family(of, each) for each in listed} if isinstance(listed, list) else set()
         if of is _session and len(families & {4, 6}) == 1:
             missing = 4 if 6 in families else 6
-            document.problem((*keys, *place), f"has no IPv{missing} neighbour; add one, or {apart}")
+            document.problem((*keys, *place), f"has no IPv{missing} neighbor; add one, or {apart}")
     return document.sound(keys)
 
 

@@ -90,7 +90,7 @@ class Virtual:
         if device == "lo" and length == FULL[address.version] and not set(options) - {"no_track"}:
             self.verdicts.append((line, same(f"{key}: on lo while Active, and announced by ExaBGP")))
             return
-        asked = "neighbour discovery" if address.version == 6 else "ARP"
+        asked = "neighbor discovery" if address.version == 6 else "ARP"
         without = f"; without {printable(' '.join(options))}" if options else ""
         told = (
             f"{key}: on lo as /{FULL[address.version]} and announced by ExaBGP, not on {printable(device)} with"

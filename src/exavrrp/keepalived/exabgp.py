@@ -1,4 +1,4 @@
-"""ExaBGP's part: the process, and the neighbours, of which no keepalived.conf knows."""
+"""ExaBGP's part: the process, and the neighbors, of which no keepalived.conf knows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Neighbor:
 def stanza(neighbors: Sequence[Neighbor], families: Sequence[int], configuration: str, program: str) -> str:
     """What belongs into exabgp.conf (4.2 and 5.0). Of ``families`` are the virtual addresses."""
     process = (
-        "# In front of the neighbours of exabgp.conf (ExaBGP 4.2 and 5.0).\n"
+        "# In front of the neighbors of exabgp.conf (ExaBGP 4.2 and 5.0).\n"
         "process exavrrp {\n"
         f"    run {program} run --config {configuration};\n"
         "    encoder json;\n"
@@ -48,7 +48,7 @@ def missing(neighbors: Sequence[Neighbor], families: Sequence[int]) -> list[tupl
 
 
 def _without(neighbors: Sequence[Neighbor], families: Sequence[int]) -> list[int]:
-    """Those of ``families`` that no neighbour is of."""
+    """Those of ``families`` that no neighbor is of."""
     return [family for family in families if all(neighbor.address.version != family for neighbor in neighbors)]
 
 

@@ -2,7 +2,7 @@
 
 ``conversation`` puts the parts together: ``prefixes`` and ``prefix`` (what is desired against what was sent),
 ``variants`` (the order in ExaBGP's queues), ``channel`` (which command an answer is to), ``neighbors`` (which sessions
-there are, and which neighbours get our routes), ``greeting`` and ``dialects`` (commands and answers); ``events`` is
+there are, and which neighbors get our routes), ``greeting`` and ``dialects`` (commands and answers); ``events`` is
 what it reports.
 ``system.exabgp`` has the pipes. To add a dialect, subclass ``dialects.Dialect``.
 """

@@ -58,12 +58,12 @@ class Command:
 
 @dataclass(slots=True)
 class Probe:
-    """For a summary: a line for each session, with its neighbour's address and its state."""
+    """For a summary: a line for each session, with its neighbor's address and its state."""
 
     opened: bool = False
     """whether its heading has come"""
     rows: Counter[Address] = field(default_factory=Counter)
-    """how many sessions to each neighbour are up"""
+    """how many sessions to each neighbor are up"""
     changed: set[Session] = field(default_factory=set)
     """sessions that have changed since"""
     weight = 1
@@ -85,7 +85,7 @@ class DetailProbe(Probe):
 
 @dataclass(slots=True)
 class ConfigurationProbe:
-    """For the text of all neighbours."""
+    """For the text of all neighbors."""
 
     lines: list[str] = field(default_factory=list)
     weight = 1
@@ -111,7 +111,7 @@ class RoutesProbe:
 
 @dataclass(slots=True)
 class Trial:
-    """Whether a neighbour lists us: what was sent last of a prefix, sent to it alone."""
+    """Whether a neighbor lists us: what was sent last of a prefix, sent to it alone."""
 
     session: Session
     lane: Lane

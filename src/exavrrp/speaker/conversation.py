@@ -1,7 +1,7 @@
 """The conversation with ExaBGP: desired routes and its answers in, lines to write and events out; pure.
 
 ``Conversation`` puts the parts together: what is desired and due (``prefixes``), whose answer a line is (``channel``),
-which sessions there are and which neighbours get our routes (``neighbors``), how it begins (``greeting``), commands and
+which sessions there are and which neighbors get our routes (``neighbors``), how it begins (``greeting``), commands and
 answers by version (``dialects``).
 It knows nothing of descriptors, loops or clocks: lines and the time come in, ``transmit`` gives what is to be written
 now, ``deadline`` says when ``tick`` has to look again.
@@ -33,7 +33,7 @@ from exavrrp.speaker.neighbors import Neighbors
 from exavrrp.speaker.prefixes import Prefixes
 
 SURVEY = 5.0
-"""Seconds between two polls of ExaBGP's configuration, about 45 lines a neighbour, and of its routes."""
+"""Seconds between two polls of ExaBGP's configuration, about 45 lines a neighbor, and of its routes."""
 
 ROUTE_COST = 0.2
 """Seconds between two polls of ExaBGP's routes, for each route in the last one, which delays commands by 0.0002 s
@@ -77,7 +77,7 @@ class Conversation:
 
     def __init__(self, pulse: float | None = PULSE) -> None:
         """``pulse``: seconds without a line from ExaBGP after which a heartbeat probe is sent, None: never, and no
-        neighbour is tried.
+        neighbor is tried.
         """
         self.prefixes = Prefixes(knows_numbers=pulse is None, looks=pulse is not None)
         """what is desired of each prefix of ours, and what has been sent"""
@@ -96,8 +96,8 @@ class Conversation:
         withdraw. One that is ours no more is withdrawn, and known until that is confirmed (``Answered``) and nothing
         of it can stand in a queue of ExaBGP's any more. A new one is withdrawn until it is desired.
 
-        Raises ValueError when a prefix has a form for all neighbours and one for some: which the others are is unknown.
-        So when it has one for all sessions to a neighbour and one for some of these. So, too, when these are the forms
+        Raises ValueError when a prefix has a form for all neighbors and one for some: which the others are is unknown.
+        So when it has one for all sessions to a neighbor and one for some of these. So, too, when these are the forms
         before and now, unless it was ours no more in between, and is withdrawn. Then nothing has changed.
         """
         self.prefixes.own(ours)
@@ -121,7 +121,7 @@ class Conversation:
         self.prefixes.change(desired)
 
     def repeat(self) -> None:
-        """Say everything once more, desired or not, in other words: ExaBGP sends an UPDATE to each neighbour."""
+        """Say everything once more, desired or not, in other words: ExaBGP sends an UPDATE to each neighbor."""
         self.prefixes.repeat_everything()
 
     @property
@@ -154,7 +154,7 @@ class Conversation:
         return self._channel.answer_seconds
 
     def may_announce(self, networks: Iterable[Network]) -> bool:
-        """Whether ExaBGP may announce any of these prefixes of ours to any neighbour.
+        """Whether ExaBGP may announce any of these prefixes of ours to any neighbor.
 
         It may from the moment that an announcement is desired (or inherited), until ExaBGP has confirmed the withdraw.
         Not so if it has certainly refused the announcement, unless another one was replaced before its answer.
@@ -172,7 +172,7 @@ class Conversation:
 
     @property
     def _tries(self) -> bool:
-        """Whether neighbours are tried at all."""
+        """Whether neighbors are tried at all."""
         return self._channel.pulse is not None and self.prefixes.begun
 
     # What is written
@@ -219,7 +219,7 @@ class Conversation:
             self._channel.send(lines, probe, dialect.ROUTES, dialect, fenced=False)
 
     def _try(self, session: Session, lines: list[str], dialect: Dialect) -> None:
-        """Ask whether its neighbour lists us, as soon as a prefix is at rest."""
+        """Ask whether its neighbor lists us, as soon as a prefix is at rest."""
         lane = self.prefixes.lane_for(session)
         if lane is None:
             return  # not now: what is under way will be answered
@@ -325,7 +325,7 @@ class Conversation:
             case None:
                 return self._stray(done)
             case DetailProbe() as probe:
-                # Not opened: there is no neighbour at all, or an error came before the first one.
+                # Not opened: there is no neighbor at all, or an error came before the first one.
                 events = self._detailed(probe if done else None, now)
             case Probe(opened=False):
                 return self._stray(done)
@@ -398,7 +398,7 @@ class Conversation:
         self.prefixes.forget_unanswered()
         return [Anomaly(f'"{"done" if done else "error"}" answers nothing; saying everything again')]
 
-    # Neighbours
+    # Neighbors
 
     def _changed(self, change: Change) -> list[Event]:
         self._channel.changed(change.session)
@@ -420,7 +420,7 @@ class Conversation:
         return events
 
     def _surveyed(self, survey: ConfigurationProbe) -> list[Event]:
-        """ExaBGP's configuration is known: if it is another one, a neighbour may have missed something."""
+        """ExaBGP's configuration is known: if it is another one, a neighbor may have missed something."""
         changed = self._neighbors.audience.read(survey.lines)
         self._neighbors.detail_due = self._neighbors.detail_due or changed is not False
         if not changed:
@@ -465,7 +465,7 @@ class Conversation:
         return events
 
     def _tried(self, trial: Trial, done: bool | None, now: float) -> list[Event]:
-        """What was tried with one neighbour was answered, or (None) never will be (4.2, as with any command)."""
+        """What was tried with one neighbor was answered, or (None) never will be (4.2, as with any command)."""
         self.prefixes.end_trial(trial.lane, done)
         session, audience = trial.session, self._neighbors.audience
         if session not in self.established:

@@ -68,7 +68,7 @@ class Detail:
     """4 and 6, as far as both ends have agreed upon them; None: it was not up yet"""
     terms: dict[Session, Terms] = field(default_factory=dict)
     peer: Address | None = None
-    """the neighbour whose lines come now"""
+    """the neighbor whose lines come now"""
     local: Address | None = None
     words: str = ""
 
@@ -117,7 +117,7 @@ class Dialect:
         assert not attributes.prepend, "parts() makes the path as sent"
         assert {(one.attributes, one.network.version) for one in routes} == {(attributes, routes[0].network.version)}
         written = _attribute_words(attributes, variant)
-        # Each neighbour as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
+        # Each neighbor as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
         chosen = " , ".join(_chosen(one) for one in attributes.neighbors)
         if len(routes) == 1:
             words = [chosen, verb, "route", routes[0].prefix, *written]
@@ -139,7 +139,7 @@ class Dialect:
         return _BLOCK.match(line) is not None
 
     def established_peer(self, line: str) -> Address | None:
-        """The neighbour of an Established session, from a line of the answer to a probe.
+        """The neighbor of an Established session, from a line of the answer to a probe.
 
         Address, AS, since when, state, two counters. 4.2 lists only sessions that are up.
         """
@@ -147,7 +147,7 @@ class Dialect:
         return address(words[0]) if len(words) >= 6 and words[-3] == _ESTABLISHED else None
 
     def read_detail(self, detail: Detail, line: str) -> None:
-        """A line of the answer for both ends: a session's neighbour, our end, its state, its AS numbers, its hold time,
+        """A line of the answer for both ends: a session's neighbor, our end, its state, its AS numbers, its hold time,
         its families.
         """
         if found := _BLOCK.fullmatch(line):
@@ -175,7 +175,7 @@ class Dialect:
             detail.families[session] = (detail.families.get(session) or frozenset()) | agreed
 
     def route(self, line: str) -> tuple[Address, Network] | None:
-        """What is announced to which neighbour, from a line of the answer to ``ROUTES``."""
+        """What is announced to which neighbor, from a line of the answer to ``ROUTES``."""
         if found := _ROUTE.fullmatch(line):
             with suppress(ValueError):
                 return ip_address(found[1]), ip_network(found[2])
@@ -273,7 +273,7 @@ def address(text: object) -> Address | None:
 
 
 def everywhere(route: Route) -> Route:
-    """``route`` for all neighbours."""
+    """``route`` for all neighbors."""
     return Route(route.network, replace(route.attributes, neighbors=()))
 
 

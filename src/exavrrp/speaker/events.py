@@ -27,7 +27,7 @@ class Neighbor:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """Whether the neighbour of a session that is up gets our routes; reported once for each session, and on change."""
+    """Whether the neighbor of a session that is up gets our routes; reported once for each session, and on change."""
 
     session: Session
     listed: bool
@@ -61,7 +61,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """ExaBGP still has a prefix in its tables for some neighbours, although it has carried out the withdraw for others.
+    """ExaBGP still has a prefix in its tables for some neighbors, although it has carried out the withdraw for others.
 
     It passes nothing of ours on to these, and announces the route to them again in each new session. Repeated with
     each poll of its tables, until ``Answered``.

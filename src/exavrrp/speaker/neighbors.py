@@ -1,18 +1,18 @@
-"""Which BGP sessions there are, and which of their neighbours get our routes; pure.
+"""Which BGP sessions there are, and which of their neighbors get our routes; pure.
 
-**Which session?** Two sessions may lead to one neighbour's address, and the rows of a probe's answer name nothing else.
+**Which session?** Two sessions may lead to one neighbor's address, and the rows of a probe's answer name nothing else.
 So they are only counted. If their number for an address is not the one that we know (at the start none is known), or
 two lead to one address, another probe follows, whose answer has both ends of each session (``Dialect.DETAIL``). It is
 long, so it is no fence; it is sent at the start, after each change of ExaBGP's
 configuration and for each session that comes up, because it alone has the sessions that are down and the negotiated
 families. When a session changes, ExaBGP reports both ends.
 
-**Which neighbours get our routes?** ExaBGP passes a command on to the neighbours whose ``api { processes [ … ] }``
+**Which neighbors get our routes?** ExaBGP passes a command on to the neighbors whose ``api { processes [ … ] }``
 lists the process that gave it, and answers ``done`` if there is one. Nothing says which. So each session that is up is
 *tried* by itself, with a probe before and one behind: what was sent last of one of our prefixes is sent to it alone,
 which changes nothing where it is known, and is answered ``error`` where we are not listed.
 
-Which neighbours list us can change at any time without a word: at a reload (SIGUSR1) ExaBGP 5.0 uses the new list at
+Which neighbors list us can change at any time without a word: at a reload (SIGUSR1) ExaBGP 5.0 uses the new list at
 once, 4.2 when the session has ended, and neither version resets the session for it. So the text of ``show neighbor
 configuration`` is compared with the last one now and then. It is not parsed: it names processes, and we do not know our
 own name there. If it differs, every session is tried again.
@@ -33,7 +33,7 @@ from exavrrp.vrrp.packet import Address
 
 
 class Audience:
-    """The sessions that are up, and which of their neighbours list us."""
+    """The sessions that are up, and which of their neighbors list us."""
 
     def __init__(self) -> None:
         self.retrials: dict[Session, float] = {}
@@ -118,16 +118,16 @@ class Neighbors:
         self._selectors: dict[Session, str] = {}
         """the words that choose a session, as ExaBGP spells the addresses: it compares text"""
         self._rows: Counter[Address] = Counter()
-        """sessions that are up, to each neighbour, as the last probe has them"""
+        """sessions that are up, to each neighbor, as the last probe has them"""
         self._shared = False
-        """whether two sessions lead to one neighbour"""
+        """whether two sessions lead to one neighbor"""
         self._vain = 0
         """probes for both ends in a row that failed"""
         self._introduced = False
 
     @property
     def hearing(self) -> set[Address]:
-        """Neighbours of sessions that are up, but for those that are known not to list us."""
+        """Neighbors of sessions that are up, but for those that are known not to list us."""
         return {one.peer for one in self.established if not self.audience.knows_deaf(one)}
 
     def listening(self, peers: Collection[Address]) -> list[Session]:

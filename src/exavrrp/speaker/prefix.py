@@ -1,7 +1,7 @@
 """One prefix: what is desired of it, what was sent, and what ExaBGP has carried out; pure.
 
 A withdraw is sent once for every form in which the prefix was announced since its last withdraw (``sent_forms``), and
-at the start for all forms there are: a predecessor may have used them. A form may name its neighbours; those that a new
+at the start for all forms there are: a predecessor may have used them. A form may name its neighbors; those that a new
 one does not name any more get a withdraw, after the others got the new one (``Kind.WITHDRAW_REST``).
 """
 
@@ -19,19 +19,19 @@ CERTAIN = 2
 
 FORMS = 16
 """Forms of one prefix remembered for its withdraw. Nothing stands behind the last one in any queue; the others are
-withdrawn too, lest a neighbour that comes up gets the prefix for a moment."""
+withdrawn too, lest a neighbor that comes up gets the prefix for a moment."""
 
 Form = tuple[Route, Variant]
 Neighbors = tuple[Session, ...]
 Lane = tuple[Network, Neighbors]
-"""A prefix and, where its attributes differ among neighbours, those that share them; empty: it has one lane."""
+"""A prefix and, where its attributes differ among neighbors, those that share them; empty: it has one lane."""
 
 
 class Kind(Enum):
     ANNOUNCE = auto()
     WITHDRAW = auto()
     WITHDRAW_REST = auto()
-    """withdraw from neighbours that the desired route does not name"""
+    """withdraw from neighbors that the desired route does not name"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,10 @@ class Prefix:
     generation: int = 0
     """counts changes and repeats, so that an answer confirms only what was desired when its command was written"""
     announced: bool = False
-    """whether the neighbours of the desired route know of it, so that others may be told to withdraw"""
+    """whether the neighbors of the desired route know of it, so that others may be told to withdraw"""
     carried_out: bool = False
     homes: list[Form] = field(default_factory=list)
-    """one for each set of neighbours that the prefix may be announced to"""
+    """one for each set of neighbors that the prefix may be announced to"""
     unconfirmed: bool = False
     """whether the last answer may have been another's, so that the next command is fenced"""
     unanswered: bool = False
@@ -93,11 +93,11 @@ class Prefix:
     offered: bool = False
     """whether what is desired is to be announced, or was, and has neither been accepted nor certainly been refused"""
     trying: bool = False
-    """whether an announcement to one neighbour alone is not answered yet"""
+    """whether an announcement to one neighbor alone is not answered yet"""
     failures: dict[Neighbors, int] = field(default_factory=dict)
-    """refusals and missing answers in a row of what is desired, by the neighbours that the command named"""
+    """refusals and missing answers in a row of what is desired, by the neighbors that the command named"""
     withdrawn: dict[Neighbors, Form] = field(default_factory=dict)
-    """the form that was withdrawn last since that is desired, by the neighbours that it named"""
+    """the form that was withdrawn last since that is desired, by the neighbors that it named"""
 
     @property
     def is_refused(self) -> bool:
@@ -111,7 +111,7 @@ class Prefix:
         self.withdrawn.clear()
 
     def succeed(self, before: Sequence["Prefix"], desired: Route | None) -> None:
-        """Take over what other lanes of the same prefix were told: this one's neighbours were among theirs."""
+        """Take over what other lanes of the same prefix were told: this one's neighbors were among theirs."""
         ours = {one for route, _ in self.sent_forms for one in route.attributes.neighbors}
         told = (_for(ours, form) for one in before for form in one.sent_forms)
         forms = dict.fromkeys((*self.sent_forms, *(form for form in told if form is not None)))
@@ -127,7 +127,7 @@ class Prefix:
 
     @property
     def may_be_announced(self) -> bool:
-        """Whether ExaBGP may announce it to any neighbour."""
+        """Whether ExaBGP may announce it to any neighbor."""
         return self.accepted or self.offered or self.trying
 
     def desire(self, route: Route | None) -> None:
@@ -137,7 +137,7 @@ class Prefix:
         self.failures.clear()
 
     def tried(self, done: bool | None) -> None:
-        """What was sent last of it to one neighbour was answered, and certainly that, or (None) never will be."""
+        """What was sent last of it to one neighbor was answered, and certainly that, or (None) never will be."""
         self.accepted = self.accepted or (self.trying and done is not False)
         self.trying = False
 
@@ -180,7 +180,7 @@ class Prefix:
         return current and finished and self.surplus() is None
 
     def surplus(self) -> Form | None:
-        """A form that neighbours have which are not to have any; of it only what concerns these."""
+        """A form that neighbors have which are not to have any; of it only what concerns these."""
         if self.desired is None:
             return None
         for route, variant in reversed(self.sent_forms):
@@ -206,12 +206,12 @@ class Prefix:
                 left.append((Route(route.network, replace(route.attributes, neighbors=neighbors)), variant))
         self.sent_forms = left
 
-    # A withdraw that some neighbours refuse. No neighbour of a command that fails hears us, so each form for some of
+    # A withdraw that some neighbors refuse. No neighbor of a command that fails hears us, so each form for some of
     # them alone would fail, too. They were told nothing, or cannot be told any more: the others decide what comes of
     # it.
 
     def _others(self, neighbors: Neighbors) -> list[Form]:
-        """The forms that are not for these neighbours alone."""
+        """The forms that are not for these neighbors alone."""
         return [form for form in self.sent_forms if not set(neighbors).issuperset(form[0].attributes.neighbors)]
 
     def turn_from(self, neighbors: Neighbors) -> bool:
@@ -236,7 +236,7 @@ class Prefix:
 
 
 def _for(ours: Collection[Session], form: Form) -> Form | None:
-    """``form`` as these of its neighbours got it, empty: all of them; None: none of them did."""
+    """``form`` as these of its neighbors got it, empty: all of them; None: none of them did."""
     route, variant = form
     named = route.attributes.neighbors
     if not named or not ours:

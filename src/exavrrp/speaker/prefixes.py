@@ -4,18 +4,18 @@
 has at most one command without an answer, because ExaBGP lets commands for one prefix overtake each other. What is
 desired meanwhile replaces what was desired before; only the last is sent.
 
-**Several forms at once.** A prefix may have another next hop for some neighbours. Then it goes in *lanes*: for each set
-of neighbours that share all attributes a desired route, commands, answers and a memory of their own, as if it were a
-prefix of its own. ExaBGP keeps a table and a queue for each neighbour, so commands of two lanes cannot overtake each
+**Several forms at once.** A prefix may have another next hop for some neighbors. Then it goes in *lanes*: for each set
+of neighbors that share all attributes a desired route, commands, answers and a memory of their own, as if it were a
+prefix of its own. ExaBGP keeps a table and a queue for each neighbor, so commands of two lanes cannot overtake each
 other where it matters. A prefix is carried out when all its lanes are; but as ``done`` to one command for all means one
-neighbour at least, a lane that is certainly refused does not matter as long as another one is carried out.
+neighbor at least, a lane that is certainly refused does not matter as long as another one is carried out.
 
 **Our own AS number** belongs to a session, and a path may depend on it. So desired routes are ``resolved`` with the
 numbers of all sessions (``learn``): where eBGP and iBGP sessions, or different numbers, are mixed, the sessions of each
 kind have a lane of their own. What depends on them waits until they are known, and where they change, each lane begins
 with the memory of those before it as soon as nothing of the prefix is unanswered.
 
-**Withdrawn from whom?** ``done`` to a withdraw means one neighbour at least. One that has received the route, and does
+**Withdrawn from whom?** ``done`` to a withdraw means one neighbor at least. One that has received the route, and does
 not list us any more, keeps it: ExaBGP passes no withdraw on to it, and announces the route again with each new session
 (4.2 and 5.0 alike). So an answered withdraw of what may have been announced is *unseen* until a poll of ExaBGP's
 tables, fenced by two probes, no longer has the prefix for anybody.
@@ -63,7 +63,7 @@ class Prefixes:
         self.rotation = Rotation()
         self.due: dict[Lane, None] = {}
         self.unseen: dict[Network, bool] = {}
-        """prefixes whose withdraw was answered, and which a neighbour may still have; whether a poll was sent since"""
+        """prefixes whose withdraw was answered, and which a neighbor may still have; whether a poll was sent since"""
         self._of_network: dict[Network, tuple[Lane, ...]] = {}
         self._forms: dict[Network, list[Route]] = {}
         """all that may be announced of it, whatever our AS numbers are"""
@@ -163,7 +163,7 @@ class Prefixes:
             return False
         try:
             if self._of_network[network] != tuple(lanes):
-                raise ValueError(f"{network} is to have next hops for other neighbours than before")
+                raise ValueError(f"{network} is to have next hops for other neighbors than before")
             for lane, prefix in lanes.items():
                 for home, _ in prefix.homes:
                     _comparable(self.lanes[lane], home)
@@ -205,7 +205,7 @@ class Prefixes:
             raise KeyError(route.network)
         parts = self._lanes_of(route)
         if not parts.keys() <= set(self._of_network[route.network]):
-            raise ValueError(f"{route.prefix} is to have next hops for other neighbours than before")
+            raise ValueError(f"{route.prefix} is to have next hops for other neighbors than before")
         return parts
 
     # What is desired
@@ -297,11 +297,11 @@ class Prefixes:
         self._retries[lane] = now + backoff(times)
 
     def repeat_everything(self) -> None:
-        """Desired or not, in another variant: what ExaBGP sends a neighbour that comes up is not always the last."""
+        """Desired or not, in another variant: what ExaBGP sends a neighbor that comes up is not always the last."""
         if not self.begun:
             return
         for lane, prefix in self.lanes.items():
-            if len(prefix.homes) > 1:  # the neighbour may be one that the desired route does not name
+            if len(prefix.homes) > 1:  # the neighbor may be one that the desired route does not name
                 prefix.sent_forms[:0] = [form for form in prefix.homes if form not in prefix.sent_forms]
             prefix.again = True
             self.renew(lane)
@@ -407,7 +407,7 @@ class Prefixes:
     def _settled(self, network: Network) -> list[Event]:
         """ExaBGP has carried out everything that was sent of a prefix, unless a lane of it is still open.
 
-        ``done`` to a withdraw means one neighbour at least. Another one may have been told of the route when ExaBGP
+        ``done`` to a withdraw means one neighbor at least. Another one may have been told of the route when ExaBGP
         still passed our commands on to it: then ExaBGP's table has the route.
         """
         if not self._is_answered(network):
@@ -446,7 +446,7 @@ class Prefixes:
         self.unseen = dict.fromkeys(self.unseen, False)
 
     def seen(self, network: Network, neighbors: tuple[Address, ...]) -> list[Event]:
-        """A poll was answered: which neighbours ExaBGP's tables still have a prefix for."""
+        """A poll was answered: which neighbors ExaBGP's tables still have a prefix for."""
         if network not in self.unseen or not self._is_answered(network):
             return []  # it is to be announced again, or a withdraw was sent since
         return [Kept(network, neighbors)] if neighbors else self._confirmed(network)
@@ -505,7 +505,7 @@ class Prefixes:
     def lane_for(self, session: Session) -> Lane | None:
         """One that is at rest and may be sent to ``session`` alone, of its family if we have one.
 
-        What other neighbours are told is not withdrawn here: where it is told of nothing, a withdraw changes nothing;
+        What other neighbors are told is not withdrawn here: where it is told of nothing, a withdraw changes nothing;
         else its own lane alone may be sent again to it.
         """
         families = {network.version for network, _ in self.lanes}
@@ -540,7 +540,7 @@ def _made(forms: Iterable[Route], numbers: OwnNumbers) -> dict[Lane, Prefix]:
     for whole in forms:
         parts = _lanes(whole, numbers)
         if made and tuple(made) != tuple(parts) and (whole.attributes.next_hops or not _are_mixed(numbers)):
-            raise ValueError(f"{whole.prefix} is to have next hops for other neighbours than before")
+            raise ValueError(f"{whole.prefix} is to have next hops for other neighbors than before")
         for lane, route in parts.items():
             prefix = made.setdefault(lane, Prefix([]))
             prefix.sent_forms[:0] = [(route, variant) for variant in (EXPLICIT, BRIEF)]
@@ -552,7 +552,7 @@ def _made(forms: Iterable[Route], numbers: OwnNumbers) -> dict[Lane, Prefix]:
 
 def _comparable(prefix: Prefix, route: Route) -> None:
     if bool(route.attributes.neighbors) != bool(prefix.sent_forms[-1][0].attributes.neighbors):
-        raise ValueError(f"{route.prefix} is to be announced to all neighbours in one form and to some in another")
+        raise ValueError(f"{route.prefix} is to be announced to all neighbors in one form and to some in another")
     named = (one for home, _ in prefix.homes for one in home.attributes.neighbors)
     if found := overlap((*route.attributes.neighbors, *named)):
         raise ValueError(
@@ -565,10 +565,10 @@ def _are_mixed(numbers: OwnNumbers) -> bool:
 
 
 def _lanes(route: Route, numbers: OwnNumbers) -> dict[Lane, Route]:
-    """``route`` as ExaBGP has to be told, in one command for each set of neighbours that share its attributes."""
+    """``route`` as ExaBGP has to be told, in one command for each set of neighbors that share its attributes."""
     parts = route.attributes.parts(numbers)
     if _are_mixed(numbers) and not route.attributes.next_hops:
-        # States may name different neighbours: a lane is for all sessions that have the same number.
+        # States may name different neighbors: a lane is for all sessions that have the same number.
         return {(route.network, _alike(one.neighbors, numbers)): Route(route.network, one) for one in parts}
     return {(route.network, one.neighbors if len(parts) > 1 else ()): Route(route.network, one) for one in parts}
 

@@ -1,12 +1,12 @@
 """The same route in other words, so that ExaBGP sends it in the right order and at all; pure.
 
-``done`` means that a command is in the queue of each neighbour, not that it was sent. Three properties of that queue
+``done`` means that a command is in the queue of each neighbor, not that it was sent. Three properties of that queue
 (``rib/outgoing.py``, 4.2.25 and 5.0.15 alike) make one encoding of a route too few:
 
 - It is a queue of sets of attributes. A withdraw cancels a queued announcement only when it *carries the very
   attributes of that announcement*; otherwise the queued announcement is still sent when the session comes up.
 - Sets of attributes leave it in the order in which they entered first, not in the order of the last command. A prefix
-  announced as A, as B and again as A while a session is down ends as B at that neighbour.
+  announced as A, as B and again as A while a session is down ends as B at that neighbor.
 - An announcement that equals the last one is answered ``done`` and not sent again, so repeating it repairs nothing.
 
 ExaBGP compares words; every ``Variant`` of a route is the same UPDATE to the byte. So each desired route is given one
@@ -29,7 +29,7 @@ QUEUED = 90.0
 least (4.2), and each attempt forgets what was queued."""
 
 SENT = 1.0
-"""Seconds after which what was answered is on its way to every neighbour whose session is up: 0.002 if ExaBGP is idle,
+"""Seconds after which what was answered is on its way to every neighbor whose session is up: 0.002 if ExaBGP is idle,
 0.05 after a session came up, measured on a machine with three times the load it can bear."""
 
 REMEMBERED = 1000

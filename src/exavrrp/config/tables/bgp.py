@@ -91,7 +91,7 @@ def _level(
             if getattr(table, name) is not None:
                 document.problem(
                     (*keys, level.value, name),
-                    f"is of no use: next_hop in {dotted(keys)} names neighbours, for all states; remove it",
+                    f"is of no use: next_hop in {dotted(keys)} names neighbors, for all states; remove it",
                 )
         table = msgspec.structs.replace(table, next_hop=None, neighbors=None)
     keys = (*keys, level.value)
@@ -130,7 +130,7 @@ def _next_hops(
     neighbors: tuple[Session, ...],
     addresses: tuple[Address, ...],
 ) -> dict[str, Any]:
-    """The next hops of single neighbours. Without ``neighbors`` the route goes to these only: no others are known."""
+    """The next hops of single neighbors. Without ``neighbors`` the route goes to these only: no others are known."""
     found: dict[Session, str] = {}
     for text, next_hop in table.items():
         session = document.text((*keys, text), text, notation.session)
@@ -142,7 +142,7 @@ def _next_hops(
             document.problem((*keys, text), "is not among neighbors; add it there, or remove it here")
         found[session] = _next_hop(document, (*keys, text), next_hop, addresses)
         if found[session] == str(session.peer):
-            document.problem((*keys, text), "is the address of this very neighbour; write one of ours")
+            document.problem((*keys, text), "is the address of this very neighbor; write one of ours")
     heard = neighbors or tuple(found)
     return {"neighbors": heard, "next_hops": tuple((session, found[session]) for session in heard if session in found)}
 
@@ -171,30 +171,30 @@ def _reachable(document: Document, keys: Keys, found: Attributes, addresses: tup
             document.problem(
                 place,
                 f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"
-                " name IPv6 neighbours only, or write an address of ours as its next_hop",
+                " name IPv6 neighbors only, or write an address of ours as its next_hop",
             )
 
 
 def _named_everywhere(document: Document, keys: Keys, active: Attributes, found: Attributes) -> None:
-    """Note a level that names neighbours beside one that does not: no route is withdrawn from unknown neighbours."""
+    """Note a level that names neighbors beside one that does not: no route is withdrawn from unknown neighbors."""
     sound = all(document.sound((*place, "neighbors")) for place in (keys, keys[:-1]))
     if sound and bool(found.neighbors) != bool(active.neighbors):
         table = dotted(keys[:-1])
         document.problem(
             (*keys, "neighbors"),
-            f"names neighbours, but the other states are announced to all; write neighbors in {table} too"
+            f"names neighbors, but the other states are announced to all; write neighbors in {table} too"
             if found.neighbors
             else f"is [], all of them, but {table} names some; name those that are to hear of this state",
         )
 
 
 def _named_alike(document: Document, keys: Keys, levels: Collection[Attributes]) -> None:
-    """Note a neighbour named as a whole and by session: a withdraw from all its sessions would end the other route."""
+    """Note a neighbor named as a whole and by session: a withdraw from all its sessions would end the other route."""
     if found := overlap([session for attributes in levels for session in attributes.neighbors]):
         document.problem(
             (*keys, "neighbors"),
             f'with those of its other states, holds "{found[0]}", all sessions to it, and "{found[1]}";'
-            " name each session, or the neighbour alone",
+            " name each session, or the neighbor alone",
         )
 
 

@@ -107,7 +107,7 @@ def _without_routes(document: Document, keys: Keys, table: schema.VirtualRouter)
     found = {
         "bgp": (True, "sets attributes"),
         "min_sessions": (table.min_sessions, f"is {table.min_sessions}"),
-        "sessions_neighbors": (table.sessions_neighbors, "names neighbours"),
+        "sessions_neighbors": (table.sessions_neighbors, "names neighbors"),
         "sessions_weight": (table.sessions_weight, f"is {table.sessions_weight}"),
         "standby": (table.standby == "announce", 'is "announce"'),
         "unlisted_addresses": (
@@ -274,11 +274,11 @@ def _counted(document: Document, keys: Keys, table: schema.VirtualRouter) -> tup
         document.problem(
             (*keys[:-1], "min_sessions"),
             f"is {table.min_sessions}, but sessions_neighbors names {len(neighbors)};"
-            f" write at most {len(neighbors)}, or name more neighbours (of several sessions to one neighbour each:"
+            f" write at most {len(neighbors)}, or name more neighbors (of several sessions to one neighbor each:"
             ' "192.0.2.1 from 192.0.2.2")',
         )
     elif neighbors and table.min_sessions == 0:
-        document.problem(keys, "names neighbours, but min_sessions = 0 needs none; remove one of the two")
+        document.problem(keys, "names neighbors, but min_sessions = 0 needs none; remove one of the two")
     return neighbors
 
 
