@@ -14,11 +14,14 @@ from click.testing import CliRunner, Result
 
 from exavrrp.cli import main
 from exavrrp.config import Configuration, load, node_names
-from exavrrp.simulation import scenario
+from exavrrp.simulation import scenario, stage
 from exavrrp.simulation.checks import TAKES
+from exavrrp.simulation.network import Packet
+from exavrrp.simulation.process import Unwatched
 from exavrrp.simulation.scenario import Event, Expectation, Known, Part, Scenario, Unreadable, Verb
 from exavrrp.simulation.stage import Stage, Terms, Unplayable, interfaces, known, members, sessions
 from exavrrp.simulation.story import Outage, Serving, Span, Story, judged, sections
+from exavrrp.virtual_router import VirtualRouter
 
 FILE = """\
 [agent]
@@ -513,6 +516,56 @@ def test_a_router_that_a_reload_has_removed_is_drained_in_vain(file: Path) -> No
     told = Stage(nodes, Terms(tail=8.0), 1, {gone: load(file, node="node1")}).play(Scenario((gone, drain)))
     assert told.serving("dns", told.end) == NODE2
     assert outage(told) == 0.0
+
+
+PAIR = """[agent]
+sources = ["2001:db8:ff::1{me}"]
+peers = ["2001:db8:ff::1{other}"]
+advert_interval = 0.1
+"""
+WEB = '[virtual_router.web]\nvrid = 7\npriority = {me}00\naddresses = ["2001:db8:53::1"]\n'
+DNS = '[virtual_router.dns]\nvrid = 8\npriority = {me}00\naddresses = ["2001:db8:53::2"]\n'
+
+
+def test_a_router_that_waits_for_a_leaving_one_is_there_once_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes the name of the one that leaves, and so begins after the reload; the other node has its VRID."""
+    seen: list[tuple[str, int]] = []
+
+    class Watching(Unwatched):
+        def advert(self, router: VirtualRouter, priority: int) -> None:
+            if self._process.ground.number == 0:
+                seen.append(("says", router.configuration.vrid))
+
+        def heard(self, router: VirtualRouter, packet: Packet, priority: int) -> None:
+            if self._process.ground.number == 0:
+                seen.append(("hears", router.configuration.vrid))
+
+    monkeypatch.setattr(stage, "Unwatched", Watching)
+    nodes = written(
+        tmp_path,
+        a=(PAIR + WEB).format(me=1, other=2),
+        b=(PAIR + WEB + DNS).format(me=2, other=1),
+    )
+    new = (PAIR + DNS).format(me=1, other=2).replace("router.dns", "router.web")
+    reload = Event(10.0, Verb.RELOAD, "a", what="x")
+    fail = Event(20.0, Verb.KILL, "b")
+    told = Stage(nodes, Terms(tail=8.0), 1, {reload: written(tmp_path, new=new)["new"]}).play(Scenario((reload, fail)))
+    assert {("hears", 7), ("hears", 8), ("says", 8)} <= set(seen)
+    assert told.serving("dns", told.end) == Serving(("a",))
+
+
+def test_a_reload_to_a_vrid_that_no_node_has_is_refused(nodes: dict[str, Configuration], file: Path) -> None:
+    file.write_text(FILE.replace("vrid = 7", "vrid = 8"))
+    event = Event(10.0, Verb.RELOAD, "node1", what="new.toml")
+    with pytest.raises(Unplayable) as raised:
+        Stage(nodes, Terms(), 1, {event: load(file, node="node1")})
+    (problem,) = raised.value.problems
+    assert problem == (
+        "reload node1 new.toml: web has vrid 8 (IPv6), which no node has when the play begins, and a reload to a new"
+        " one is not simulated; keep the vrid, or play with the new files from the beginning"
+    )
 
 
 def test_what_cannot_be_simulated_is_said_at_once(tmp_path: Path, nodes: dict[str, Configuration], file: Path) -> None:

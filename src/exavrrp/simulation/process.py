@@ -514,12 +514,6 @@ class Process:
         )
         make = partial(Node, configuration) if bequest is None else partial(self._caretaker, bequest=bequest)
         self.node = make(given) if ground.recordings is None else self._recorded(given, make, bequest)
-        self._index()
-
-    def _index(self) -> None:
-        self._by_vrid = {
-            (router.configuration.source, router.configuration.vrid): router for router in self.routers.values()
-        }
 
     def _recorded(self, given: Ports, make: Callable[[Ports], Node], bequest: Bequest | None) -> Node:
         recordings = self.ground.recordings
@@ -537,6 +531,11 @@ class Process:
     @property
     def routers(self) -> dict[str, VirtualRouter]:
         return self.node.routers
+
+    def _router(self, source: Address, payload: bytes) -> VirtualRouter | None:
+        """Who has the VRID of an advert just now: a reload removes routers, and some start only later."""
+        ours = (one for one in self.routers.values() if one.configuration.source == source)
+        return next((one for one in ours if payload[1:2] == bytes([one.configuration.vrid])), None)
 
     @property
     def started(self) -> bool:
@@ -646,12 +645,14 @@ class Process:
         self.watch.hearing(packet)
         priority = packet.datagram.payload[2] if len(packet.datagram.payload) > 2 else LEAVING
         self.answering = packet if priority != LEAVING else None
+        before = self._router(one.source, packet.datagram.payload)
         yield Arrival(packet.datagram, one.interface, self.loop.time(), one.realtime)
         self.answering = None
         for reason in self.node.reception.rejected - rejected:
             self.watch.rejected(packet, reason)
             return
-        router = self._by_vrid[one.source, packet.datagram.payload[1]]
+        router = self._router(one.source, packet.datagram.payload) or before  # which may have gone meanwhile
+        assert router is not None, "an advert was accepted, and no router has its VRID"
         self.watch.heard(router, packet, priority)
 
     def usable(self, source: Address) -> tuple[Link, ...]:
@@ -661,9 +662,8 @@ class Process:
 
     def note_advert(self, source: Address, payload: bytes, peer: Address, links: Listing[Link]) -> None:
         """Who watches is told of each advert once, however many copies of it there are."""
-        router = self._by_vrid.get((source, payload[1]))  # not one that a reload has removed, and that resigns
-        if router is None:
-            return
+        router = self._router(source, payload)
+        assert router is not None, "an advert was sent, and no router has its VRID"
         if peer == router.configuration.destinations[0] and tuple(links[:1]) == router.ways.links.get(peer, ())[:1]:
             self.watch.advert(router, payload[2])
 
@@ -691,7 +691,6 @@ class Process:
         late = {name for name, one in others.items() if (one.instance.deadline or math.inf) < now}
         before = {one: self._trace(one) for name, one in others.items() if name not in late}
         self.node.reconfigure(configuration)
-        self._index()
         for router, trace in before.items():
             if self._trace(router) != trace:
                 raise Violation(f"a reload touches {router.name}, which its plan does not name")

@@ -174,12 +174,19 @@ def _end(family: int, router: int, number: int) -> Address:
 
 def problems(nodes: Nodes, reloads: Mapping[Event, Configuration]) -> Iterator[str]:
     """What of the configurations cannot be simulated, one sentence with the remedy each."""
-    uplinks = interfaces(nodes)
+    uplinks, titles = interfaces(nodes), _titles(nodes)
     for event, one in reloads.items():
         if strange := sorted(_interfaces(one).difference(uplinks[event.node])):
             yield f"{event}: the file names {', '.join(strange)}, and {event.node} has {', '.join(uplinks[event.node])}"
         if plan(nodes[event.node], one).of(Effect.RESTARTS):
             yield f"{event}: the file changes what only a restart can change; exavrrp reload would refuse it"
+        for router in one.routers:
+            if _wire(router) not in titles:
+                yield (
+                    f"{event}: {router.name} has vrid {router.vrid} (IPv{router.family}), which no node has when the"
+                    " play begins, and a reload to a new one is not simulated; keep the vrid, or play with the new"
+                    " files from the beginning"
+                )
     for name, one in [*nodes.items(), *((event.node, one) for event, one in reloads.items())]:
         for router in one.routers:
             if router.source is None:
