@@ -351,6 +351,25 @@ def test_a_mute_node_is_forgotten_after_the_hold_time_and_comes_back(nodes: dict
     assert outage(told) < 3 * 0.1 + SKEW + 0.01
 
 
+def failed_sessions(told: Story) -> list[float]:
+    """When node1 finds that its BGP sessions are down."""
+    return [one.at for one in told.moments if one.words.startswith("node1: ") and "BGP sessions: failing" in one.words]
+
+
+def test_a_node_that_is_muted_again_has_the_whole_hold_time_once_more(nodes: dict[str, Configuration]) -> None:
+    told = play(nodes, "at 10s mute node1; at 14s unmute node1; at 15s mute node1", hold=9.0, tail=12.0)
+    (failed,) = failed_sessions(told)
+    assert 24.0 <= failed < 25.5
+
+
+def test_an_exabgp_that_is_frozen_finds_the_end_of_the_hold_time_when_it_goes_on(
+    nodes: dict[str, Configuration],
+) -> None:
+    told = play(nodes, "at 10s mute node1; at 18s freeze exabgp on node1; at 20s thaw exabgp on node1", hold=9.0)
+    (failed,) = failed_sessions(told)
+    assert 20.0 <= failed < 21.5
+
+
 def test_what_a_mute_node_sends_arrives_when_it_is_heard_again(nodes: dict[str, Configuration]) -> None:
     """It has taken over meanwhile, as it hears nobody."""
     told = play(nodes, "at 10s mute node2; at 12s unmute node2")

@@ -28,7 +28,7 @@ from typing import Protocol
 from exavrrp.neighbors import Session
 from exavrrp.routes import Network
 from exavrrp.simulation.fabric import Announced, Fabric
-from exavrrp.simulation.world import Violation, World
+from exavrrp.simulation.world import Handle, Violation, World
 from exavrrp.speaker.dialects import V5
 
 HEADING = "Peer            AS        up/down state       |     #sent     #recvd"
@@ -109,6 +109,8 @@ class _Session:
     """whether its neighbour has closed it, and nobody here knows yet"""
     muted: bool = False
     """whether nothing gets through, although the link is up"""
+    expiry: Handle | None = None
+    """the end of the hold time since then; None: something gets through, or it is over"""
     kept: list[tuple[Network, Announced | None]] = field(default_factory=list)
     """what was sent meanwhile, and TCP goes on sending"""
     generation: int = 0
@@ -415,6 +417,7 @@ class ExaBGP:
         session.up = session.closed = False
         session.generation += 1
         session.kept.clear()
+        _stop_expiry(session)
         if carrier and not session.muted:
             self._fabric.closed(router, self._node)
         else:
@@ -461,13 +464,16 @@ class ExaBGP:
         """Nothing gets through any more, and nobody notices before the hold time is over."""
         session = self._sessions[router]
         session.muted = True
-        if session.up:
+        if session.up and session.expiry is None:
             self._fabric.muted(router, self._node)
-            self._world.after(self._fabric.hold, self._expire_muted, router, session.generation)
+            session.expiry = self._world.after(self._fabric.hold, self._expire_muted, router, session.generation)
 
     def _expire_muted(self, router: int, generation: int) -> None:
         session = self._sessions[router]
-        if self.alive and not self.stopped and session.muted and generation == session.generation:
+        if self.stopped:
+            return  # it looks again when it goes on
+        session.expiry = None
+        if self.alive and session.muted and generation == session.generation:
             self._log("ExaBGP: the hold time of router {} is over", router)
             self.close(router)
 
@@ -475,6 +481,7 @@ class ExaBGP:
         """What was sent meanwhile gets through, unless the router has closed the session."""
         session = self._sessions[router]
         session.muted = False
+        _stop_expiry(session)
         kept, session.kept = session.kept, []
         if session.up and self._fabric.heard_again(router, self._node):
             for network, route in kept:
@@ -522,6 +529,8 @@ class ExaBGP:
         for router, session in enumerate(self._sessions):
             if not session.muted and not self._fabric.heard_again(router, self._node) and session.up:
                 self.close(router)
+            elif session.expiry is not None and session.expiry.at <= self._world.now:
+                self._expire_muted(router, session.generation)
         self._understand()
 
     def shut_down(self) -> None:
@@ -545,6 +554,12 @@ def _lines(data: bytes) -> tuple[list[str], bytes]:
     """Those that are complete, and the half one behind them."""
     whole, _, half = data.rpartition(b"\n")
     return whole.decode().splitlines(), half
+
+
+def _stop_expiry(session: _Session) -> None:
+    if session.expiry is not None:
+        session.expiry.cancel()
+        session.expiry = None
 
 
 def _hears(session: _Session) -> bool:
