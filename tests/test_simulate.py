@@ -587,6 +587,20 @@ def test_a_reload_to_a_vrid_that_no_node_has_is_refused(nodes: dict[str, Configu
     )
 
 
+def test_undrain_without_names_ends_the_drain_of_a_router_that_is_not_configured(file: Path) -> None:
+    more = '[virtual_router.dns]\nvrid = 8\norder = ["node1", "node2", "node3"]\naddresses = ["2001:db8:53::3"]\n'
+    file.write_text(FILE + more)
+    nodes = {name: load(file, node=name) for name in node_names(file)}
+    file.write_text(FILE)
+    without = load(file, node="node1")
+    drain, undrain = (Event(at, verb, "node1") for at, verb in ((10.0, Verb.DRAIN), (30.0, Verb.UNDRAIN)))
+    gone, back = (Event(at, Verb.RELOAD, "node1", what="x") for at in (20.0, 40.0))
+    one = Stage(nodes, Terms(tail=15.0), 1, {gone: without, back: nodes["node1"]})
+    told = one.play(Scenario((drain, gone, undrain, back)))
+    assert told.serving("dns", 39.9) == NODE2
+    assert told.serving("dns", told.end) == NODE1
+
+
 def test_what_cannot_be_simulated_is_said_at_once(tmp_path: Path, nodes: dict[str, Configuration], file: Path) -> None:
     text = """
 [agent]

@@ -608,9 +608,9 @@ class Machine:
             agent.loop.readable(partial(agent.drain, names))
 
     def undrain(self, names: Collection[str] | None = None) -> None:
-        """``exavrrp undrain``."""
-        self.drained = set() if names is None else self.drained.difference(names)
+        """``exavrrp undrain``: these routers, or all, and also those that are drained and not configured."""
+        held, self.drained = self.drained, set() if names is None else self.drained.difference(names)
         agent = self._serving()
         if agent is not None:
             self.log("exavrrp undrain")
-            agent.loop.readable(partial(agent.undrain, names))
+            agent.loop.readable(partial(agent.undrain, sorted(held) if names is None else (), names))

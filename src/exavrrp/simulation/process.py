@@ -676,9 +676,10 @@ class Process:
         for name in self.node.commands.names() if names is None else names:
             self.node.commands.drain(name)
 
-    def undrain(self, names: Collection[str] | None = None) -> None:
-        """``exavrrp undrain``; without names: all."""
-        for name in self.node.commands.names() if names is None else names:
+    def undrain(self, held: Collection[str], names: Collection[str] | None = None) -> None:
+        """``exavrrp undrain``; without names: all, and those that are ``held`` out although not configured."""
+        every = dict.fromkeys([*self.node.commands.names(), *held])
+        for name in every if names is None else names:
             self.node.commands.undrain(name)
 
     def reload(self, configuration: Configuration) -> None:
