@@ -21,6 +21,7 @@ from exavrrp.simulation.process import Unwatched
 from exavrrp.simulation.scenario import Event, Expectation, Known, Part, Scenario, Unreadable, Verb
 from exavrrp.simulation.stage import Stage, Terms, Unplayable, interfaces, known, members, sessions
 from exavrrp.simulation.story import Outage, Serving, Span, Story, judged, sections
+from exavrrp.simulation.world import Violation
 from exavrrp.virtual_router import VirtualRouter
 
 FILE = """\
@@ -759,6 +760,39 @@ def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_an_event_that_comes_before_the_nodes_are_up_is_noted(file: Path) -> None:
     told = call(file, "--do", "at 100ms kill node1", "--runs", 1)
     assert "warning: web: no router knows a way yet when the first event comes at 100ms; let it" in told.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "when"),
+    [
+        ("at 1s kill node1; at 2s start node1", 1.5, "after 'at 1s kill node1'"),
+        ("at 1s kill node1", 0.5, "before the first event"),
+    ],
+)
+def test_a_broken_promise_is_one_line_with_the_seed_and_the_event(
+    file: Path, monkeypatch: pytest.MonkeyPatch, text: str, at: float, when: str
+) -> None:
+    look = Stage._look  # noqa: SLF001 — it is called after everything that happens
+
+    def broken(self: Stage) -> None:
+        look(self)
+        if self._world.now > at:
+            raise Violation("2001:db8:53::1 is announced and not on lo")
+
+    monkeypatch.setattr(Stage, "_look", broken)
+    told = call(file, "--do", text, "--seed", 7)
+    assert (told.exit_code, told.stdout) == (70, "")
+    assert told.stderr == (
+        f"error: seed 7, {when}: 2001:db8:53::1 is announced and not on lo; this is a mistake of exavrrp, not of your"
+        " files: report this line, the command, the files that it names, and what exavrrp --version prints\n"
+    )
+
+
+def test_the_timeline_names_bgp_sessions_without_calling_them_a_check(nodes: dict[str, Configuration]) -> None:
+    told = play(nodes, "at 10s cut node1; at 12s fail web on node2")
+    words = {one.words for one in told.moments}
+    assert {"node1: web's BGP sessions: failing", "node2: check web: failing"} <= words
+    assert not any("check web's" in one for one in words)
 
 
 def test_the_guide_names_every_event() -> None:

@@ -3,8 +3,8 @@
 This package is the only one that prints, and it prints nothing to stdout while ``run`` is at work: that is ExaBGP's.
 
 Exit statuses: 0 success, 1 failure (with the remedy on stderr), 2 wrong usage, 3 the answer is no (no node took over;
-the agent still looks after its addresses), 4 no agent answers. As a question, ``status --is-active`` ends with 0 for
-yes and 1 for no.
+the agent still looks after its addresses), 4 no agent answers, 70 ``simulate`` has found a mistake of exavrrp. As a
+question, ``status --is-active`` ends with 0 for yes and 1 for no.
 """
 
 from importlib import import_module

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,11 +14,16 @@ from exavrrp.cli.style import say
 from exavrrp.config import ConfigError, Configuration, Inline, Place, Problem, examined, load, node_names
 from exavrrp.simulation import scenario
 from exavrrp.simulation.scenario import Event, Known, Scenario, Unreadable, Verb
-from exavrrp.simulation.stage import Stage, Terms, Unplayable, known, members
+from exavrrp.simulation.stage import Nodes, Stage, Terms, Unplayable, known, members
+from exavrrp.simulation.story import Story
+from exavrrp.simulation.world import Violation
 from exavrrp.vrrp import auth
 
 MISUSED = 2
 """Exit status: the scenario, or an expectation, cannot be read."""
+
+BROKEN = 70
+"""Exit status: a promise is broken, by the nodes or by what simulates their ports (EX_SOFTWARE of sysexits.h)."""
 
 VERSIONS = {"4": "4.2.25", "5": "5.0.15"}
 
@@ -85,7 +90,8 @@ def command(  # noqa: PLR0917 — click calls it by keyword
     at TIME reload NODE FILE
 
     Also freeze and thaw, gray and clear, deafen and undeafen, partition and rejoin, replace, reset. Exit status: 0 all
-    is as expected, 1 it is not, or FILE has mistakes, 2 the scenario cannot be read.
+    is as expected, 1 it is not, or FILE has mistakes, 2 the scenario cannot be read, 70 a mistake of
+    exavrrp.
     """
     if hold < LEAST_HOLD:
         raise click.BadParameter(f"a BGP hold time is at least {LEAST_HOLD:g}s (RFC 4271 §4.2)", param_hint="--hold")
@@ -93,10 +99,7 @@ def command(  # noqa: PLR0917 — click calls it by keyword
     play = _read(_texts(words, file), expected, known(nodes))
     reloads = _reloads(play)
     terms = Terms(exabgp=VERSIONS[exabgp], hold=hold, convergence=CONVERGENCE[routers], tail=tail)
-    try:
-        stories = [Stage(nodes, terms, seed + number, reloads).play(play) for number in range(runs)]
-    except Unplayable as error:
-        fail(*error.problems)
+    stories = [_played(nodes, terms, seed + number, reloads, play) for number in range(runs)]
     around = f"{', '.join(nodes)}; ExaBGP {exabgp}, routers as {routers.upper()}, BGP hold time {hold:g} s"
     told = Play(play, seed, stories, members(nodes), around)
     warn(unserved(told))
@@ -106,6 +109,24 @@ def command(  # noqa: PLR0917 — click calls it by keyword
         say(lines(told))
     if not told.met:
         raise SystemExit(1)
+
+
+def _played(nodes: Nodes, terms: Terms, seed: int, reloads: Mapping[Event, Configuration], play: Scenario) -> Story:
+    """The run of one seed."""
+    try:
+        stage = Stage(nodes, terms, seed, reloads)
+    except Unplayable as error:
+        fail(*error.problems)
+    try:
+        return stage.play(play)
+    except Violation as error:
+        latest = stage.latest
+        when = "before the first event" if latest is None else f"after 'at {scenario.shown(latest.at)} {latest}'"
+        fail(
+            f"seed {seed}, {when}: {error}; this is a mistake of exavrrp, not of your files: report this line, the"
+            " command, the files that it names, and what exavrrp --version prints",
+            status=BROKEN,
+        )
 
 
 # The nodes

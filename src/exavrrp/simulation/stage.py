@@ -269,6 +269,8 @@ class Stage:
         """how often something has happened that only a look at everything shows"""
         self._seen: tuple[object, ...] = ()
         self._leading: dict[tuple[str, int], frozenset[int]] = {}
+        self.latest: Event | None = None
+        """what has happened last of the scenario"""
         self.story = Story(0.0, {title: [Span(0.0, Serving(wayless=True))] for title in self._titles.values()})
 
     def _delay(self) -> float:
@@ -293,6 +295,7 @@ class Stage:
 
     def _act(self, event: Event) -> None:
         self._stirred += 1
+        self.latest = event
         machine = self._machines[self._names.index(event.node)]
         if event.verb in (Verb.GRAY, Verb.MUTE, Verb.DEAFEN, Verb.PARTITION):
             self._block(event, machine)
@@ -411,6 +414,8 @@ class Stage:
         fields = {name: ", ".join(map(str, one)) if isinstance(one, list) else one for name, one in line.fields.items()}
         peers = {str(source): self._names[number] for source, number in self._around.numbers.items()}
         peer = peers.get(str(fields.get("peer")), fields.get("peer"))
+        check = str(fields.get("check"))  # a name has no spaces, unlike "web's BGP sessions"
+        fields["check"] = check if " " in check else f"check {check}"
         return WORDS[line.event].format_map({**fields, "node": node, "peer": peer})
 
     def _wire_of(self, node: int, router: object) -> Wire | None:
@@ -519,7 +524,7 @@ WORDS = {
     "address-unbound": "{node} has unbound {addresses}",
     "route-announced": "{node} has announced {prefixes} as {state} (ExaBGP answered)",
     "route-withdrawn": "{node} has withdrawn {prefixes}",
-    "check-changed": "{node}: check {check}: {result}",
+    "check-changed": "{node}: {check}: {result}",
     "drain-started": "{node}: draining",
     "drain-completed": "{node}: drained",
     "drain-cancelled": "{node}: drain cancelled",
