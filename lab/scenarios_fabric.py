@@ -518,7 +518,7 @@ class DeafNode(Partition):
         return (
             f"node3 becomes Active too within {self.elected_ms(plan):.0f} ms (median), and answers for at most three"
             f" intervals and {BUDGET_MS:.0f} ms (the routers), {self.allowed_ms(plan):.0f} ms; then node1 answers"
-            " alone, also when node3 hears again; no probe lost"
+            " alone, also when node3 hears again; no probe lost, but for one that meets a router between two routes"
         )
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:
@@ -526,7 +526,7 @@ class DeafNode(Partition):
             check_takeover(runs, NODE1, self.reason)
             + check_elected(runs, NODE3.name, self.elected_ms(plan))
             + check_end(runs, NODE1)
-            + check_lossless(runs)
+            + check_lossless(runs, rerouting=1)
         )
         for number, run in enumerate(runs, 1):
             lasts, probes, share = drawn(run, NODE3.name)

@@ -82,9 +82,8 @@ def _verdict(transition: Transition, evidence: Evidence, instance: Instance, pat
             weakened = instance.router.priority < instance.router.settings.priority
             return Verdict.WEAKENED if weakened else Verdict.BETTER
         case Why.FAULT | Why.UNREACHABLE:
-            # The fault that was reported last is the reason; who yields with its group has none of its own.
-            found = [fault for fault, detail in instance.faults.items() if detail == transition.detail]
-            return _FAULTS[found[-1]] if found else Verdict.GROUP
+            # Whoever takes part has no fault but this one; who yields with its group has none of its own.
+            return _FAULTS[next(iter(instance.faults))] if instance.faults else Verdict.GROUP
         case Why.SHUTDOWN:
             return Verdict.WAITING if Hold.WAITING in instance.holds else Verdict.STOPPED
         case why:

@@ -207,9 +207,9 @@ def test_deaf_node_may_have_the_traffic_for_three_intervals() -> None:
     elected = agent(346, "node3", "transition", before="backup", after="active", reason="active-down-timeout")
     yields = agent(HEALING + 51, "node3", "transition", before="active", after="backup", reason="superseded")
 
-    def facts(until: float, lost: int | None = None) -> Facts:
+    def facts(until: float, *lost: int) -> Facts:
         def fate(number: int) -> str | None:
-            return None if number == lost else "node3" if 350 <= (number - 50) * 2.0 < until else "node1"
+            return None if number in lost else "node3" if 350 <= (number - 50) * 2.0 < until else "node1"
 
         return partition(fate, elected, yields)
 
@@ -217,7 +217,9 @@ def test_deaf_node_may_have_the_traffic_for_three_intervals() -> None:
     assert judged("deaf-node", PREPEND, facts(350)) == [], "it need not have any"
     (violation,) = judged("deaf-node", PREPEND, facts(1000))
     assert "node3 answered 325 probes (100% of them) over 648 ms, which should be at most 350 ms" in violation
-    assert judged("deaf-node", PREPEND, facts(560, lost=300)) == ["run 1: 1 probes lost, there should be none"]
+    assert judged("deaf-node", PREPEND, facts(560, 300)) == ["run 1: 1 probes lost, there should be none"]
+    assert judged("deaf-node", PREPEND, facts(560, 100)) == [], "it met a router between two routes"
+    assert judged("deaf-node", PREPEND, facts(560, 100, 101)) == ["run 1: 2 probes lost, there should be none"]
     scenario = SCENARIOS["deaf-node"]
     assert isinstance(scenario, DeafNode)
     (rule,) = scenario.rules(site().machine("node3"))
