@@ -261,6 +261,15 @@ def test_a_peer_that_is_not_configured_any_more_keeps_its_copies() -> None:
     assert peer(rig, OTHER).paths[0].copies == 1
 
 
+def test_who_does_not_hear_us_is_named_where_it_is_known_who_is_better() -> None:
+    rig = given_active(router(bgp={"takeover": ["med"], "med": None}))
+    for _ in range(4):
+        rig.hear(100).after(1.0)
+    assert peer(rig).deaf == pytest.approx(4.0)
+    rig.router().instance.takeovers.rivals.known[PEER].tied = True
+    assert peer(rig).deaf is None, "another member of the group can tell"
+
+
 def test_an_active_does_not_know_its_peers() -> None:
     rig = given_backup()
     assert seen(rig).active == str(PEER)
