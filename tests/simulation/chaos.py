@@ -463,7 +463,7 @@ def _priority(configuration: Configuration, identity: Identity) -> tuple[Change,
     return _of(identity, priority=before if before == OWNER else max(1, before - 30)), _of(identity, priority=before)
 
 
-def _fewer_addresses(configuration: Configuration, identity: Identity) -> tuple[Change, Change]:
+def fewer_addresses(configuration: Configuration, identity: Identity) -> tuple[Change, Change]:
     router = _router(configuration, identity)
     addresses, announced = router.virtual_addresses, router.announce
     some = addresses[:1] if len(announced) == len(addresses) else addresses
@@ -488,4 +488,4 @@ def _another_key(configuration: Configuration, _: Identity) -> tuple[Change, Cha
     return change(tuple(map(turned, before))), change(before)
 
 
-KINDS = (_priority, _fewer_addresses, _fewer_peers, _another_key)
+KINDS = (_priority, fewer_addresses, _fewer_peers, _another_key)

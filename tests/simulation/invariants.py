@@ -26,6 +26,7 @@ promises:
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from exavrrp.events import TimerFired
@@ -49,6 +50,9 @@ PRIORITY = 2
 
 UNWANTED = 2.0
 """Seconds for which an address may be announced that a caretaker does not want announced any more."""
+
+LATE = 0.5
+"""Seconds for which an address may be seen to linger for too long: alarms ring late."""
 
 HASTE = 1e-6
 """Seconds that rounding may cost."""
@@ -81,6 +85,12 @@ class Invariants:
         """since when a router is not to be announced"""
         self._left: set[Address] = set()
         """on lo for a while, as no router had them after a reload: also where the next one gives them back"""
+        self._returned: dict[Address, float] = {}
+        """those that were given back and are not announced, and since when: not for longer than they linger"""
+        self._late: dict[Address, float] = {}
+        """those of them that linger for too long, and when that was first seen"""
+        self._linger = 0.0
+        """the longest that a router of any configuration until now lingers"""
         self._before: tuple[object, ...] = ()
         self.transitions = 0
         self.adverts = 0
@@ -244,6 +254,7 @@ class Invariants:
         owned = {address for router in process.routers.values() for address in router.configuration.addresses}
         served = {one.address for router in process.routers.values() for one in router.on_lo.wanted}
         self._left = {address for address in lo - served if address in self._left or address not in owned}
+        self._end_in_time(owned)
         apart = ground.removed | self._left
         for router in process.routers.values():
             instance = router.instance
@@ -278,6 +289,26 @@ class Invariants:
             )  # an owner begins at once
             if Role.ACTIVE in roles and (Role.BACKUP in roles or releasing):
                 raise Violation(f"the group {team.routers[0].configuration.group} is split")
+
+    def _end_in_time(self, owned: Collection[Address]) -> None:
+        """What was given back to a router while it lingered is excused for as long as it may linger.
+
+        That begins when ExaBGP has withdrawn it. An agent that stood still has a moment for its alarms.
+        """
+        process, now = self._process, self._process.loop.time()
+        self._linger = max([self._linger, *(router.configuration.linger for router in process.routers.values())])
+        returned = [one for one in self._left if one in owned and not self._is_announced_for(one)]
+        self._returned = {one: self._returned.get(one, now) for one in returned}
+        late = [one for one, since in self._returned.items() if now - since > self._linger + ANSWER_LIMIT]
+        self._late = {one: self._late.get(one, now) for one in late}
+        for address, since in self._late.items():
+            if now - since > LATE:
+                lingered = now - self._returned[address]
+                raise Violation(f"{address} was given back {lingered:.2f}s ago, and lingers still")
+
+    def _is_announced_for(self, address: Address) -> bool:
+        networks = prefixes_of(self._process.node.configuration, address)
+        return any(map(self._process.exabgp.will_announce, networks))
 
     def _is_withdrawn_in_time(self, router: VirtualRouter) -> None:
         """A caretaker has one way to withdraw what is not wanted any more, and has to take it."""

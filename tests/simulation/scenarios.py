@@ -2,6 +2,7 @@
 
 from exavrrp.simulation.machine import Machine
 from exavrrp.vrrp.router import Role
+from tests.simulation.chaos import fewer_addresses
 from tests.simulation.simulation import Simulation
 
 
@@ -58,3 +59,21 @@ def nobody_can_withdraw(seed: int) -> bool:
     node.fail_reload()
     simulation.world.run(45.0)
     return node.exabgp is not exabgp
+
+
+def an_address_comes_back(seed: int) -> None:
+    """A reload takes an address away, the node gives up, and another reload gives it back while it lingers.
+
+    ``seed``: one whose nodes have two addresses or more. Raises ``Violation``.
+    """
+    simulation = begun(seed)
+    node = active(simulation)
+    there, back = fewer_addresses(node.original, node.original.routers[0].identity)
+    node.reconfigure(there(node.configuration))
+    simulation.world.run(20.2)
+    node.check("fit", passes=False)
+    simulation.world.run(20.3)
+    assert node.lo, "it lingers"
+    node.reconfigure(back(node.configuration))
+    simulation.world.run(30.3)
+    assert not node.lo, "it has lingered"

@@ -49,6 +49,9 @@ pytestmark = pytest.mark.simulation
 MOST = 200
 """Seeds that are tried."""
 
+GIVEN_BACK = 8
+"""A seed whose nodes have two addresses of each family, and keep them bound for a while."""
+
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -377,7 +380,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (has_no_place_among_the_nodes, 54, "the routes to .* of two Actives tie"),
         (does_not_repeat, 584, "router . sends packets"),
         (believes_that_it_is_announced, 55, "knows no way|cannot announce"),
-        (gives_up_what_was_refused, 101, "refuses|does not announce|still announces"),
+        (gives_up_what_was_refused, 101, "ExaBGP refuses|does not announce|still announces"),
         (believes_the_answer_to_a_withdraw, 29, "before ExaBGP has withdrawn it"),
         (unbinds_what_a_neighbor_has, 768, "before ExaBGP has withdrawn it"),
         (leaves_no_caretaker, 17, "nobody looks after it"),
@@ -416,3 +419,10 @@ def test_a_note_that_leaves_out_what_is_in_doubt_is_found(monkeypatch: pytest.Mo
     monkeypatch.setattr(Memory, "next", lambda self, levels, since, silences, _: note(self, levels, since, silences))
     with pytest.raises(Violation, match="its caretaker does not know"):
         scenarios.nobody_can_withdraw(0)
+
+
+def test_what_was_given_back_and_lingers_without_end_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenarios.an_address_comes_back(GIVEN_BACK)
+    monkeypatch.setattr(Leftovers, "look", lambda self: None)
+    with pytest.raises(Violation, match=r"was given back .* ago, and lingers still"):
+        scenarios.an_address_comes_back(GIVEN_BACK)
