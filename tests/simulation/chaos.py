@@ -322,7 +322,7 @@ class Chaos:
         self._lasting(temper.calm, 1.0 + self._while())
 
     def _unlist(self) -> None:
-        """ExaBGP reloads a configuration in which some neighbours do not list the agent."""
+        """ExaBGP reloads a configuration in which some neighbors do not list the agent."""
         machine = self._anybody()
         routers = range(self._shape.paths)
         machine.list_in(*(router for router in routers if self._random.random() < 0.3))

@@ -51,7 +51,7 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
 
     To be asked at the moment of healing. The sum of what may have to pass one after the other: ExaBGP goes down (2.1 s)
     and comes up, with an agent that finds the lock taken once, its sessions (one attempt may come to nothing), the
-    first results of checks, a look at the neighbours that list the agent; a Backup's patience three times (the node
+    first results of checks, a look at the neighbors that list the agent; a Backup's patience three times (the node
     that takes over may be one that has to give way
     to another, which has yet to become impatient); the delay of a preemption; a handover to its ceiling, ExaBGP's
     answer included; and the routers' hold time for what a dead node has left. Where addresses could not be bound or no

@@ -94,11 +94,11 @@ class Shape:
     lateness: float
     """seconds that a process comes late at most"""
     routers_hold: float
-    """seconds until routers forget a silent neighbour"""
+    """seconds until routers forget a silent neighbor"""
     convergence: float
     """seconds until a router acts upon an UPDATE"""
     alike: bool
-    """whether all routers of the fabric are neighbours of the same address"""
+    """whether all routers of the fabric are neighbors of the same address"""
     apart: bool
     """whether each session has a next hop of its own"""
 

@@ -1,14 +1,14 @@
-"""A model of ExaBGP, seen from its two pipes and from its neighbours.
+"""A model of ExaBGP, seen from its two pipes and from its neighbors.
 
 What is real: every line that comes in is written by the product's ``Conversation`` and read word by word here. What is
 simulated: ExaBGP's table, its answers, and their trouble. Commands about routes are carried out and answered one after
 the other; ``version`` is answered at once and overtakes them; ``reset`` forgets what was not carried out yet; a
-question about the neighbours is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
-ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbours whose ``api`` lists the agent, and is
+question about the neighbors is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
+ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbors whose ``api`` lists the agent, and is
 ``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 when a session ends. A
-neighbour that does not list it any more keeps its routes, and gets them again with each new session. Its
+neighbor that does not list it any more keeps its routes, and gets them again with each new session. Its
 pipe may be so full that it takes a part of what is written, also in the middle of a line, and the rest later. A
-neighbour that comes up may be sent an outdated route, as both versions do, until the route is said in other words; and
+neighbor that comes up may be sent an outdated route, as both versions do, until the route is said in other words; and
 the same words again are answered and not sent. How its queues order sets of attributes while a session is down is not
 simulated: ``tests/system/test_exabgp.py`` asks the real ones.
 
@@ -106,7 +106,7 @@ class _Session:
     """whether ExaBGP goes by that yet"""
     up: bool = False
     closed: bool = False
-    """whether its neighbour has closed it, and nobody here knows yet"""
+    """whether its neighbor has closed it, and nobody here knows yet"""
     muted: bool = False
     """whether nothing gets through, although the link is up"""
     expiry: Handle | None = None
@@ -184,11 +184,11 @@ class ExaBGP:
         return [one.table.get(network) for one in self._sessions if _hears(one) and _carries(one, network)]
 
     def announces(self, network: Network) -> bool:
-        """Whether ``network`` is announced to any neighbour."""
+        """Whether ``network`` is announced to any neighbor."""
         return any(network in one.table for one in self._sessions)
 
     def will_announce(self, network: Network) -> bool:
-        """Whether any neighbour is to know of ``network``, or has to be told of it by what was not carried out yet."""
+        """Whether any neighbor is to know of ``network``, or has to be told of it by what was not carried out yet."""
         if self.announces(network):
             return True
         data = self._unread + b"".join(self._coming) + (b"" if self.reader is None else self.reader.unwritten)
@@ -197,7 +197,7 @@ class ExaBGP:
         return any(one is not None and one.announces and network in one.networks for one in commands)
 
     def announced(self) -> set[Network]:
-        """Every prefix that is announced to any neighbour."""
+        """Every prefix that is announced to any neighbor."""
         return {network for one in self._sessions for network in one.table}
 
     @property

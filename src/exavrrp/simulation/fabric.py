@@ -1,7 +1,7 @@
 """The routers' side of BGP: which node a packet to a virtual address would reach.
 
 ``Fabric`` owns the tables of the top-of-rack routers. Each has a session to every node and picks by what the routes
-say: local preference (from iBGP neighbours), length of the path, MED (always compared), and takes all that tie; one
+say: local preference (from iBGP neighbors), length of the path, MED (always compared), and takes all that tie; one
 without a route of its own sends packets through the others, which are farther away. A session that is closed takes its
 routes with it; a node that dies with its links up leaves them for the hold time, as real routers do. It must not know
 of elections, or of what a node meant to announce.
@@ -69,7 +69,7 @@ class Fabric:
         distinct: bool,
         gathers: bool = False,
     ) -> None:
-        """``hold``: seconds until a silent neighbour's routes are forgotten; ``delay``: until an UPDATE counts.
+        """``hold``: seconds until a silent neighbor's routes are forgotten; ``delay``: until an UPDATE counts.
 
         ``distinct``: takeover is by MED, so that no two Actives' routes may tie. ``gathers``: a router acts upon all
         that has come, ends of sessions as well, so many seconds after the first of it, as BIRD and FRR do; otherwise
@@ -86,7 +86,7 @@ class Fabric:
         self._gathers = gathers
 
     def opened(self, router: int, node: int) -> None:
-        """A new session: the routes of this neighbour are forgotten."""
+        """A new session: the routes of this neighbor are forgotten."""
         self.closed(router, node)
         self.routers[router].sessions.add(node)
 
@@ -120,13 +120,13 @@ class Fabric:
             act()
 
     def muted(self, router: int, node: int) -> None:
-        """The neighbour has stopped silently, with its link up."""
+        """The neighbor has stopped silently, with its link up."""
         one = self.routers[router]
         if node in one.sessions and node not in one.holding:
             one.holding[node] = self._world.after(self.hold, self.closed, router, node)
 
     def heard_again(self, router: int, node: int) -> bool:
-        """The neighbour goes on; whether its session is still Established here."""
+        """The neighbor goes on; whether its session is still Established here."""
         one = self.routers[router]
         timer = one.holding.pop(node, None)
         if timer is not None:

@@ -464,7 +464,7 @@ class Machine:
                     self.reconnect(router)
 
     def list_in(self, *routers: int) -> None:
-        """The neighbours that list the agent from now on; ExaBGP reloads (SIGUSR1), and sessions are reset for 4.2."""
+        """The neighbors that list the agent from now on; ExaBGP reloads (SIGUSR1), and sessions are reset for 4.2."""
         before, self.listed = self.listed, [router in routers for router in range(len(self.up))]
         if self.listed == before:
             return

@@ -83,7 +83,7 @@ class Ground(Protocol):
     def is_up(self, index: int) -> bool: ...
 
     def is_cut_off(self, neighbor: Address) -> bool:
-        """Whether no interface that leads to this neighbour is up."""
+        """Whether no interface that leads to this neighbor is up."""
 
     def interface_name(self, index: int) -> str: ...
 
