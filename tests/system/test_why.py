@@ -56,8 +56,10 @@ def test_a_picture_is_drawn_from_the_journals_of_both_nodes(fabric: Fabric, tmp_
     """Also from that of a dead one."""
     fabric.start()
     fabric.settled("a")
-    for pid in (fabric.a.exabgp.pid, fabric.a.agent):
-        os.kill(pid, signal.SIGKILL)
+    # Neither hears of the other's end: an agent whose ExaBGP has gone says priority 0.
+    for pid, number in ((fabric.a.exabgp.pid, signal.SIGSTOP), (fabric.a.agent, signal.SIGKILL)):
+        os.kill(pid, number)
+    os.kill(fabric.a.exabgp.pid, signal.SIGKILL)
     fabric.b.becomes("active")
     fabric.b.log.wait("route-announced")
     (tmp_path / "b.jsonl").write_text(fabric.b.ask("events", "--json"))
