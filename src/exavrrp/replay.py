@@ -300,7 +300,7 @@ class _Run:
 
     # Stage
 
-    def ask(self, question: Question, args: tuple[Any, ...], real: Callable[[], Any]) -> Any:  # noqa: ARG002 — asks nothing real
+    def ask(self, question: Question, args: tuple[Any, ...], real: Callable[[], Any]) -> Any:  # noqa: ARG002 — the recording answers instead
         self.changed()
         told = spelled(self._pen, question, args)
         asked = self._next()
@@ -331,7 +331,7 @@ class _Run:
             self._take_time()
         return self._realtime
 
-    def arrange(self, kind: str, when: float | None, act: Callable[[], object]) -> _Timer:  # noqa: ARG002 — recorded
+    def arrange(self, kind: str, when: float | None, act: Callable[[], object]) -> _Timer:  # noqa: ARG002 — the recording says what rings when
         self._count += 1
         key = kind, self._count
         self._arranged[key] = act

@@ -246,21 +246,7 @@ class Stage:
             log=self._log,
             ground_moved=lambda machine: machine.grounded(),
         )
-        self._machines = [
-            Machine(
-                number=number,
-                name=name,
-                around=self._around,
-                configuration=one,
-                clock=Clock(world, world.random.uniform(0.0, 1e6), 1.0, 0.0),
-                version=terms.exabgp,
-                lateness=LATENESS,
-                neighbors=sessions(one, number, uplinks),
-                interfaces=self._uplinks[name],
-                checks=ScheduledChecks,
-            )
-            for number, (name, one) in enumerate(nodes.items())
-        ]
+        self._machines = [self._machine(number, name, one) for number, (name, one) in enumerate(nodes.items())]
         self._stopped: dict[str, Process] = {}
         """agents that are stopped, by node"""
         self._blocked: dict[tuple[object, ...], list[tuple[int, int, int]]] = {}
@@ -272,6 +258,20 @@ class Stage:
         self.latest: Event | None = None
         """what has happened last of the scenario"""
         self.story = Story(0.0, {title: [Span(0.0, Serving(wayless=True))] for title in self._titles.values()})
+
+    def _machine(self, number: int, name: str, configuration: Configuration) -> Machine:
+        return Machine(
+            number=number,
+            name=name,
+            around=self._around,
+            configuration=configuration,
+            clock=Clock(self._world, self._world.random.uniform(0.0, 1e6), 1.0, 0.0),
+            version=self._terms.exabgp,
+            lateness=LATENESS,
+            neighbors=sessions(configuration, number, len(self._fabric.routers)),
+            interfaces=self._uplinks[name],
+            checks=ScheduledChecks,
+        )
 
     def _delay(self) -> float:
         return DELAY * self._world.random.uniform(0.5, 1.5)

@@ -428,7 +428,7 @@ class Prefixes:
     @property
     def fresh(self) -> frozenset[Network]:
         """The prefixes for which ExaBGP's tables are to be polled."""
-        return frozenset(network for network, asked in self.unseen.items() if not asked and self._is_answered(network))
+        return frozenset(network for network in self.answered_unseen if not self.unseen[network])
 
     @property
     def answered_unseen(self) -> frozenset[Network]:
