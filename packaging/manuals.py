@@ -6,9 +6,9 @@ defaults of keys from the JSON Schema, codes from ``exavrrp.codes``, and what a 
 directory ``man`` beside this file has the rest, one file for each page, in Markdown. A line ``{{…}}`` there stands for:
 
 - ``{{options}}``, ``{{commands}}``, ``{{codes}}``: what the program says of them
-- ``{{docs/PAGE.md}}``: that page of the guide, without its title. Of each key in its tables (those whose first heading
-  is the name of a table of exavrrp.toml) the manual also says what the schema knows
-- ``{{docs/PAGE.md: HEADING}}``: only the table of that page whose first heading this is
+- ``{{docs/reference/PAGE.md}}``: that page of the guide, without its title. Of each key in its tables (those whose
+  first heading is the name of a table of exavrrp.toml) the manual also says what the schema knows
+- ``{{docs/reference/PAGE.md: HEADING}}``: only the table of that page whose first heading this is
 
 The pages are in man(7) and in ASCII, for groff and mandoc. Of Markdown only what the guide uses is understood:
 headings, paragraphs, blocks of code, tables, links, code and bold type.

@@ -1,4 +1,4 @@
-"""``docs/api.md`` is true: its examples run, and it names all that the public modules have, and nothing else."""
+"""``docs/reference/api.md`` is true: its examples run, and it names all that is public, and nothing else."""
 
 import doctest
 import re
@@ -10,7 +10,7 @@ import pytest
 from exavrrp import speaker
 from exavrrp.vrrp import auth, packet, router
 
-PAGE = (Path(__file__).parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
 MODULES = {module.__name__: module for module in (packet, auth, router, speaker)}
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
@@ -19,7 +19,7 @@ def test_the_examples_run() -> None:
     assert len(EXAMPLES) == len(MODULES)
     # One after the other: each may use the names of those before it, as a reader of the page does.
     text = "\n".join(EXAMPLES)
-    examples = doctest.DocTestParser().get_doctest(text, {}, "docs/api.md", "docs/api.md", 0)
+    examples = doctest.DocTestParser().get_doctest(text, {}, "docs/reference/api.md", "docs/reference/api.md", 0)
     report: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples, out=report.append)
     assert not report, "".join(report)

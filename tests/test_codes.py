@@ -12,7 +12,7 @@ from exavrrp.cli import main, style
 from exavrrp.codes import CODES
 from tests.test_docs import ROOT
 
-PAGE = ROOT / "docs" / "codes.md"
+PAGE = ROOT / "docs" / "reference" / "codes.md"
 
 HEAD = """# Codes
 
@@ -36,8 +36,8 @@ def test_the_page_is_made_of_the_codes(request: pytest.FixtureRequest) -> None:
 
 
 def of_the_log() -> dict[str, str]:
-    """The events of docs/log.md, each with its levels."""
-    text = (ROOT / "docs" / "log.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    """The events of docs/reference/log.md, each with its levels."""
+    text = (ROOT / "docs" / "reference" / "log.md").read_text(encoding="utf-8").partition("\n## ")[2]
     rows = [line.split("|") for line in text.splitlines() if line.startswith("| `")]
     return {name: row[2] for row in rows for name in re.findall(r"`([a-z-]+)`", row[1])}
 
@@ -99,6 +99,6 @@ def test_pages_name_only_commands_that_there_are() -> None:
 
 
 def test_the_guide_shows_what_is_printed() -> None:
-    assert f"$ exavrrp explain path-quiet\n{explain('path-quiet')[1]}```" in (ROOT / "docs" / "operation.md").read_text(
-        encoding="utf-8"
-    )
+    assert f"$ exavrrp explain path-quiet\n{explain('path-quiet')[1]}```" in (
+        ROOT / "docs" / "reference" / "operation.md"
+    ).read_text(encoding="utf-8")

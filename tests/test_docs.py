@@ -25,8 +25,8 @@ from tests.ports import given_active
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
     path
-    for place in (".", "docs", "packaging", "tests/vrrp/captures")
-    for path in (ROOT / place).glob("*.md")
+    for place in ("*.md", "docs/**/*.md", "packaging/*.md", "tests/vrrp/captures/*.md")
+    for path in ROOT.glob(place)
     if path.is_file()
 )
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -99,7 +99,7 @@ OTHERS = {*Discrepancy, "line-too-long", PHASE, ADVERTISED, *COUNTERS}
 
 
 def test_the_page_of_the_log_names_every_event() -> None:
-    page = (ROOT / "docs" / "log.md").read_text(encoding="utf-8").partition("\n## ")[2]
+    page = (ROOT / "docs" / "reference" / "log.md").read_text(encoding="utf-8").partition("\n## ")[2]
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     documented = re.findall(r"`([a-z-]+)`", " ".join(rows))
     found = {name for path in (ROOT / "src" / "exavrrp").rglob("*.py") for name in logged(path)}
@@ -186,7 +186,7 @@ def test_every_command_can_be_run(page: Path) -> None:
 
 
 def test_each_claim_has_a_command() -> None:
-    text = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "why" / "claims.md").read_text(encoding="utf-8")
     rows = [re.split(r"(?<!\\)\|", line)[1:3] for line in text.splitlines() if line.startswith("| ")]
     claims = [(claim, shown) for claim, shown in rows if claim.strip() != "claim"]
     assert len(claims) > 50

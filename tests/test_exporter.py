@@ -312,5 +312,7 @@ def test_rules_and_dashboard_ask_for_series_that_there_are(name: str) -> None:
 def test_the_dashboard_and_the_guide_have_every_family() -> None:
     dashboard = (ROOT / "monitoring" / "dashboard.json").read_text()
     assert families_named() <= set(re.findall(r"exavrrp_\w+", dashboard))
-    section = (ROOT / "docs" / "operation.md").read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "reference" / "operation.md").read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    )
     assert {name.removeprefix("exavrrp_") for name in families_named()} <= set(re.findall(r"`([a-z_]+)`", section))

@@ -244,7 +244,7 @@ def test_every_key_has_its_default_and_what_it_may_hold(table: str) -> None:
 def rows(name: str) -> list[tuple[str, str, str]]:
     """The keys in the tables of the guide: (table, key, default)."""
     found = []
-    text = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "reference" / name).read_text(encoding="utf-8")
     for _, block in groupby(text.splitlines(), lambda line: line.startswith("|")):
         lines = [re.split(r"(?<!\\)\|", line) for line in block if line.startswith("| `")]
         if lines and lines[0][1].startswith(" `["):
@@ -269,7 +269,7 @@ def test_the_guide_has_every_key_once_and_its_default() -> None:
 
 
 def test_every_code_has_the_texts_that_explain_prints() -> None:
-    """docs/codes.md and ``explain`` have the same: ``test_codes.py``."""
+    """docs/reference/codes.md and ``explain`` have the same: ``test_codes.py``."""
     wanted = {(name,): [one.replace("`", "") for one in explained(name)[1:]] for name in sorted(CODES)}
     assert sections("exavrrp-codes.7")["CODES"].entries == wanted
     assert list(sections("exavrrp-codes.7")["CODES"].entries) == list(wanted)

@@ -1,4 +1,4 @@
-"""The pictures in ``docs/states.md`` are what the code does: every event is tried in every state that can be reached.
+"""The pictures in ``docs/why/states.md`` are what the code does: every event is tried in every state that is reached.
 
 ``pytest tests/test_pictures.py --rewrite`` draws them anew. A picture leaves out what stays in its state.
 """
@@ -32,7 +32,7 @@ from exavrrp.vrrp.router import (
     Yield,
 )
 
-PATH = Path(__file__).parents[1] / "docs" / "states.md"
+PATH = Path(__file__).parents[1] / "docs" / "why" / "states.md"
 BEGIN = "```mermaid\n"
 VIPS = (ip_address("2001:db8:53::1"),)
 US, OTHER = ip_address("2001:db8:ff::12"), ip_address("2001:db8:ff::11")

@@ -85,7 +85,7 @@ def test_every_key_has_a_description() -> None:
 
 EXAMPLES = [(ROOT / "exabgp/exavrrp.toml").read_text()] + [
     block.partition("```")[0]
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
     for block in page.read_text().split("```toml\n")[1:]
     if "[virtual_router" in block.partition("```")[0]
 ]

@@ -796,14 +796,14 @@ def test_the_timeline_names_bgp_sessions_without_calling_them_a_check(nodes: dic
 
 
 def test_the_guide_names_every_event() -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[1] / "docs" / "reference" / "operation.md").read_text(encoding="utf-8")
     section = guide.partition("\n## Simulation\n")[2].partition("\n## ")[0]
     rows = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
     assert {word for row in rows for word in row.replace("`", " ").split()} >= {str(verb) for verb in Verb}
 
 
 def test_the_guide_shows_what_is_printed(file: Path) -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[1] / "docs" / "reference" / "operation.md").read_text(encoding="utf-8")
     command = 'exavrrp simulate --do "at 10s kill node1" --expect "web: node2 within 400ms" exavrrp.toml'
     told = call(file, "--do", "at 10s kill node1", "--expect", "web: node2 within 400ms")
     assert f"$ {command}\n{told.stdout}```" in guide

@@ -472,7 +472,7 @@ def site() -> Rig:
 
 
 def test_the_guide_shows_what_is_printed() -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[1] / "docs" / "reference" / "operation.md").read_text(encoding="utf-8")
     found = answer(site())
     dns = next(router for router in found.routers if router.name == "dns")
     for command, lines in (("status", overview(found)), ("status dns", details(found, dns))):

@@ -357,7 +357,7 @@ def test_a_transition_of_another_version_has_no_cause() -> None:
 
 
 def test_the_guide_shows_what_is_printed() -> None:
-    guide = (Path(__file__).parents[1] / "docs" / "operation.md").read_text(encoding="utf-8")
+    guide = (Path(__file__).parents[1] / "docs" / "reference" / "operation.md").read_text(encoding="utf-8")
     assert "\n".join(["$ exavrrp why web", *why(site())]) in guide
 
 

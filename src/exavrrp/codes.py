@@ -1,7 +1,7 @@
 """Every code, what it means and what to do: the events of the log, and the findings of ``status`` and ``doctor``; pure.
 
-``exavrrp explain`` prints an entry, and docs/codes.md is made of them (``pytest tests/test_codes.py --rewrite``). A
-test checks that every event and every finding has one.
+``exavrrp explain`` prints an entry, and docs/reference/codes.md is made of them (``pytest tests/test_codes.py
+--rewrite``). A test checks that every event and every finding has one.
 """
 
 from typing import NamedTuple

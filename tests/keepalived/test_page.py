@@ -1,4 +1,4 @@
-"""docs/keepalived.md: the example of an import is what comes out."""
+"""docs/how-to/keepalived.md: the example of an import is what comes out."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from exavrrp.cli import main
 
-PAGE = Path(__file__).parents[2] / "docs" / "keepalived.md"
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "keepalived.md"
 
 
 def test_the_example_is_what_import_makes_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

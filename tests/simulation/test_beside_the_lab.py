@@ -1,7 +1,8 @@
 """``exavrrp simulate`` beside the lab: the same scenarios, the outage that is simulated, and the one that was measured.
 
-The figures of the lab are those of the README, which measured them with real daemons. The table in docs/operation.md is
-made here: ``pytest -m simulation tests/simulation/test_beside_the_lab.py --rewrite`` writes it anew.
+The figures of the lab are those of the README, which measured them with real daemons. The table in
+docs/reference/operation.md is made here: ``pytest -m simulation tests/simulation/test_beside_the_lab.py --rewrite``
+writes it anew.
 """
 
 from collections.abc import Mapping
@@ -225,7 +226,7 @@ def made(tmp_path: Path) -> str:
 
 
 def test_the_table_of_the_guide_is_what_is_simulated(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    guide = ROOT / "docs" / "operation.md"
+    guide = ROOT / "docs" / "reference" / "operation.md"
     text = guide.read_text(encoding="utf-8")
     head, mark, rest = text.partition("\n### Beside the lab\n")
     assert mark

@@ -35,7 +35,7 @@ LIBRARIES = {
 }
 NOT_FOR_OTHERS = (".ci/", ".gitignore")
 """Files of the repository that a source archive does without."""
-GUIDE = ("authentication", "codes", "configuration", "containers", "keepalived", "limits", "log", "operation")
+GUIDE = [str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.*")]
 EXAMPLES = ("exabgp-4.2.conf", "exabgp-5.0.conf", "exavrrp.toml", "stanza.conf")
 INSTALLED = {
     "etc/exavrrp/exavrrp.toml",
@@ -53,7 +53,7 @@ INSTALLED = {
     "usr/share/bash-completion/completions/exavrrp",
     *(f"usr/share/doc/exavrrp/examples/{one}" for one in EXAMPLES),
     *(f"usr/share/doc/exavrrp/{one}" for one in ("NEWS.gz", "README.md", "changelog.gz", "copyright")),
-    *(f"usr/share/doc/exavrrp/docs/{one}.md" for one in GUIDE),
+    *(f"usr/share/doc/exavrrp/{one}" for one in GUIDE),
     "usr/share/exavrrp/exabgp.service.d/exavrrp.conf",
     *(f"usr/share/exavrrp/monitoring/{one}" for one in ("dashboard.json", "prometheus.yml", "rules.yml")),
     "usr/share/fish/vendor_completions.d/exavrrp.fish",

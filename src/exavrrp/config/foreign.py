@@ -206,7 +206,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         "vrrp_skip_check_adv_addr skip_check_adv_addr",
         nothing("an advert with another list of addresses counts, and the log says addresses-differ"),
     ),
-    **each("vrrp_strict strict_mode", nothing("docs/limits.md lists where exavrrp differs from RFC 9568")),
+    **each("vrrp_strict strict_mode", nothing("docs/why/limits.md lists where exavrrp differs from RFC 9568")),
     **each(
         "vrrp_notify_priority_changes notify_priority_changes",
         nothing("programs and FIFOs hear of states, the log of priorities"),
