@@ -98,7 +98,7 @@ need_project() {
 
 need_exabgp() { need_group "exabgp$1" exabgp; }
 
-# The program that a group of dependencies is for, in an environment of its own.
+# The program that a group of dependencies is for, in an environment of its own, .envs/GROUP.
 need_group() {
     local environment=$root/.envs/$1
     local stamp=$environment/.synced-for-lab
