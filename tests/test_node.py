@@ -824,6 +824,11 @@ def test_an_address_is_announced_once_the_kernel_accepts_packets_to_it() -> None
     assert rig.take() == [ACTIVE]
 
 
+def test_an_announcement_is_written_in_the_turn_in_which_the_address_is_bound() -> None:
+    rig = given_backup(heard=None).after(4 * INTERVAL)
+    assert rig.done[rig.done.index(BIND) :][:3] == [BIND, ACTIVE, "flush"]
+
+
 def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announced() -> None:
     rig = given_backup(heard=None)
     rig.addresses.slow = {VIP}

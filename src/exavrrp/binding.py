@@ -201,14 +201,16 @@ class Binding:
             self._addresses.set(self._bound.values())
 
     def look(self) -> None:
-        """The kernel may accept packets to addresses that were awaited."""
-        for one in list(self._awaited):
-            if self._addresses.awaited.isdisjoint(one.addresses):
-                del self._awaited[one]
-                if one.bound:
-                    self._work.soon(partial(self._tell, one))
-                else:
-                    self._tell(one)
+        """The kernel may accept packets to addresses that were awaited: ExaBGP hears of them in the same turn."""
+        accepted = [one for one in self._awaited if self._addresses.awaited.isdisjoint(one.addresses)]
+        for one in accepted:
+            del self._awaited[one]
+            if one.bound:
+                self._work.soon(partial(self._tell, one))
+            else:
+                self._tell(one)
+        if any(one.bound for one in accepted):
+            self._work.soon(self._flush)
 
     def _tell(self, one: OnLo) -> None:
         if one not in self._asking and one not in self._awaited:  # something else is wanted of it already

@@ -532,6 +532,26 @@ def test_what_somebody_removed_is_back_within_100_ms(
 
 
 @pytest.mark.system
+def test_a_notification_tells_that_the_kernel_accepts_packets(
+    host: Namespace, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any poll. While lo is down, an IPv6 address gets no route."""
+    monkeypatch.setattr(addresses_module, "ROUTE_POLL", NEVER)
+    host.ip("link set lo down")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.want({SIX})
+            assert bound.addresses.awaited == {SIX}
+            host.ip("link set lo up")
+            await until(lambda: not bound.addresses.awaited)
+            assert bound.accepted == 1
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
 def test_lo_down_and_up(host: Namespace, run: Run, until: Until) -> None:
     """The kernel removes IPv6 addresses from an interface that goes down; ours come back, and work."""
 

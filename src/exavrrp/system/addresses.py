@@ -9,7 +9,8 @@ many addresses there are. For an added address the route is verified, too. The k
 *before* it accepts packets for it: a kernel worker adds the local route later, even without duplicate address
 detection, usually within a millisecond, and until then the answer is "no route". A node that announces the address in
 between attracts packets and refuses them. So ``set`` returns when the table shows the wanted addresses. Those whose
-route is not local yet are ``awaited``: their routes are polled, and ``accepted`` is called when they are local.
+route is not local yet are ``awaited``: the kernel's notifications of local routes are received meanwhile, their routes
+are polled, too, and ``accepted`` is called when they are local.
 
 Nothing is removed before the first call. From then on a ``netlink.Watch`` does the same whenever lo changes: an address
 that another program deleted, or that the kernel removed on ``ip link set lo down``, is added again within milliseconds,
@@ -70,8 +71,8 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 30.0
 ROUTED_WITHIN = 2.0
 """Seconds to wait for the local routes of new addresses. On a machine with a load of 15 the kernel's worker has taken
 0.6; a shorter limit would cause needless elections."""
-_ROUTE_POLL = 0.001
-"""Seconds between two polls of such routes: the shortest time that the event loop waits."""
+ROUTE_POLL = 0.001
+"""Seconds between two polls of such routes: the shortest time that the event loop waits. A notification is earlier."""
 
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
@@ -83,7 +84,7 @@ IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
 _RTA_DST = 1
 _RTN_LOCAL = 2
-_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR = 1, 5, 9
+_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE = 1, 5, 9, 11
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
 _INDEX = struct.Struct("=4xI")
 """The interface index in both struct ifaddrmsg and struct ifinfomsg."""
@@ -190,6 +191,8 @@ class Addresses:
             matters=concerns_loopback,
         )
         """watches for changes of lo"""
+        self._routes = Watch((_RTNLGRP_IPV6_ROUTE,), self._poll_routes, delay=0.0, spacing=ROUTE_POLL, matters=is_local)
+        """open while addresses are awaited: there may be a million other routes"""
         self._repairs: dict[Address, _Repairs] = {}
         self._awaited: dict[Address, float] = {}
         """address → limit (``loop.time()``)"""
@@ -213,6 +216,7 @@ class Addresses:
     def close(self) -> None:
         """Stops watching; leaves lo as it is."""
         self.watch.close()
+        self._routes.close()
         self._kernel.close()
         if self._route_poll is not None:
             self._route_poll.cancel()
@@ -327,6 +331,10 @@ class Addresses:
         self._unrouted -= added
         self._awaited.update(dict.fromkeys(added, self._loop.time() + ROUTED_WITHIN))
         self._query_routes()
+        if self._awaited and self._routes.fileno() < 0:
+            with suppress(OSError):  # then it is polled only
+                self._routes.open(self._loop)
+                self._query_routes()  # one may have become local meanwhile
         still = self._wrong(self._present()).keys() & wrong.keys()
         unexplained = OSError(errno.EAGAIN, "the kernel took the change, but does not show it")
         return {address: refused.get(address, unexplained) for address in sorted(still, key=_order)}
@@ -373,12 +381,16 @@ class Addresses:
                 if not isinstance(answer, OSError) and is_local(answer):  # no route at all is one of the ways not to be
                     del self._awaited[address]
         finally:  # also after a query that was not answered: nothing else retries it
-            if self._awaited and self._route_poll is None:
-                self._route_poll = self._loop.call_later(_ROUTE_POLL, self._poll_routes)
+            if not self._awaited:
+                self._routes.close()
+            elif self._route_poll is None:
+                self._route_poll = self._loop.call_later(ROUTE_POLL, self._poll_routes)
 
     def _poll_routes(self) -> None:
         assert self._loop is not None
-        self._route_poll = None
+        if self._route_poll is not None:
+            self._route_poll.cancel()
+            self._route_poll = None
         before = set(self._awaited)
         with suppress(OSError):
             self._query_routes()
@@ -528,7 +540,7 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
 
 
 def is_local(answer: bytes) -> bool:
-    """Whether a message of the kernel is a route of type RTN_LOCAL; raises nothing."""
+    """Whether a message of the kernel, or its start, is a route of type RTN_LOCAL; raises nothing."""
     return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
 
 
