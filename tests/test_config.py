@@ -1623,6 +1623,12 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
     assert (warning.key, warning.message) == (f"agent.{key}", "has IPv4 addresses, but no virtual router is IPv4")
 
 
+def test_the_ends_of_a_vxlan_may_be_of_another_family(read: Any) -> None:
+    tables = changed((WEB, "transport", '"multicast"'), (WEB, "interface", '"vxlan0"'), (WEB, "source", '"fe80::1"'))
+    del tables["virtual_router.four"]
+    assert [one for one in read(written(tables)).warnings if one.key.startswith("agent.")] == []
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -14,6 +14,7 @@ from exavrrp.system import examination, keys, netlink, speakerfile
 from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses
 from exavrrp.system.checks import kernel, programs, web
 from exavrrp.system.paths import group_members, read_next_hop, read_route
+from exavrrp.system.vxlan import read_device
 from exavrrp.vrrp import auth
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import Reader, scratch
@@ -101,9 +102,12 @@ def rtnetlink(data: bytes) -> None:
             netlink.raise_error(data, offset)
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
+        body = data[offset + netlink.HEADER.size :]
         for read in (read_route, read_next_hop):
             with suppress(OSError):
-                read(data[offset + netlink.HEADER.size :])
+                read(body)
+        with suppress(OSError):
+            assert read_device(body, 2, [body], ()).mtu >= 0
         is_local(data[offset:])
     assert len(list(read_addresses(data))) <= len(data) // netlink.HEADER.size
     assert len(group_members(data)) == len(data) // 8
@@ -118,6 +122,9 @@ def _netlink_messages() -> list[bytes]:
     head = struct.pack("=8BI", 2, 24, 0, 0, 254, 3, 0, 1, 0)
     route = head + netlink.attribute(1, bytes(4)) + netlink.attribute(4, struct.pack("=I", 2))
     link = struct.pack("=BxHiII", 0, 1, 2, 0x41, 0) + netlink.attribute(3, b"eth0\0")
+    ends = netlink.attribute(4, bytes([192, 0, 2, 1])) + netlink.attribute(3, struct.pack("=I", 1))
+    tunnel = link + netlink.attribute(18, netlink.attribute(1, b"vxlan\0") + netlink.attribute(2, ends))
+    entry = struct.pack("=B3xiHBB", 7, 2, 0x80, 2, 0) + netlink.attribute(2, bytes(6)) + netlink.attribute(1, bytes(16))
     held = struct.pack("=BBBBI", 10, 128, 0, 0, 1) + netlink.attribute(1, ip_address("2001:db8::12").packed)
     held += netlink.attribute(8, struct.pack("=I", 0x80))
     refusal = (
@@ -126,6 +133,8 @@ def _netlink_messages() -> list[bytes]:
     return [
         message(24, 2, route) + message(3, 2, bytes(4)),
         message(16, 0, link),
+        message(16, 0, tunnel),
+        message(28, 2, entry),
         message(20, 2, held),
         message(2, 0x300, refusal),
         message(2, 0, struct.pack("=i", -17) + bytes(16)),

@@ -83,6 +83,7 @@ OWN = {
     "spelling.py": ("tests/test_recorded.py", "tests/test_recording.py", "tests/test_replay.py"),
     "replay.py": ("tests/test_replay.py",),
     "pump.py": ("tests/test_pump.py",),
+    "vxlan.py": ("tests/test_vxlan.py",),
     "work.py": ("tests/test_node.py",),
     "binding.py": ("tests/test_node.py", "tests/test_roster.py"),
     "notes.py": ("tests/test_node.py", "tests/test_roster.py"),

@@ -45,6 +45,7 @@ COMMANDS = {
     "simulate": "Play a scenario with the nodes of a configuration, in virtual time.",
     "status": "Show how this node's virtual routers are now.",
     "undrain": "Take part in the election again.",
+    "vxlan": "Print or check a VXLAN that carries adverts over all uplinks.",
     "watch": "Show all of it on a terminal, live.",
     "why": "Say why a virtual router is in its state, and what would move it.",
 }

@@ -14,7 +14,7 @@ from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.kinds import Program
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.config.places import Keys
-from exavrrp.config.settings import Agent, Authentication, Check, VirtualRouter
+from exavrrp.config.settings import Agent, Authentication, Check, Transport, VirtualRouter
 from exavrrp.neighbors import Session
 from exavrrp.presence import Handover
 from exavrrp.routes import LARGEST, Level, Network, host_route
@@ -285,6 +285,8 @@ def _idle(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...], 
             document.warning(
                 ("check", check.name), f'is used by no virtual router; write checks = ["{check.name}"] in one'
             )
+    if any(router.transport is not Transport.ROUTED for router in routers):
+        return  # of the ends of a VXLAN (``exavrrp vxlan``) the family is another matter
     families = {router.family for router in routers if router.addresses}
     for key, addresses in (("sources", agent.sources), ("peers", agent.peers)):
         for family in sorted({address.version for address in addresses} - families):

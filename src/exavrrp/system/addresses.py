@@ -488,6 +488,16 @@ def global_on_loopback() -> tuple[Address, ...]:
     return tuple(sorted(found, key=_order))
 
 
+def addresses_on(index: int) -> tuple[Address, ...]:
+    """The addresses of the interface with this index. Raises ``OSError``."""
+    kernel = Netlink()
+    kernel.open()
+    try:
+        return tuple(entry.address for entry in _dump(kernel, everywhere=True) if entry.index == index)
+    finally:
+        kernel.close()
+
+
 def concerns_loopback(notification: bytes) -> bool:
     """Whether a notification of the link or address groups (header and at least 8 bytes) concerns lo."""
     return bool(_INDEX.unpack_from(notification, HEADER.size)[0] == LOOPBACK)

@@ -123,6 +123,14 @@ class Paths:
                 self.watch.refresh_after(RETRY)
         return self._known[pair]
 
+    def once(self, peer: Address, source: Address) -> tuple[Link, ...]:
+        """The answer of ``toward``, of paths that are not open. Raises ``OSError``."""
+        self._kernel.open()
+        try:
+            return self._ask(peer, source)
+        finally:
+            self._kernel.close()
+
     def holds(self, source: Address) -> bool:
         """Whether ``source`` is an address of this host; cached and watched like the answers of ``toward``.
 

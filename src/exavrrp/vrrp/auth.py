@@ -64,6 +64,8 @@ STRAGGLER = 0.05
 data centre differ, far less than what an attacker would gain by holding a copy back (a takeover delayed by it)."""
 
 _TRAILER = struct.Struct("!BBHQ16s")
+TRAILER_SIZE = _TRAILER.size
+"""Bytes that follow a signed advert."""
 _TYPE = 1
 _CODE = 16
 _COUNTER = 0xFFFF

@@ -17,7 +17,7 @@ covers the whole payload. The IPv4 checksum does not.
 """
 
 import struct
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
@@ -234,6 +234,11 @@ def encode(
     pseudo = b"" if plain else _pseudo_header(source, destination, len(summed))
     checksum = internet_checksum(pseudo + summed)
     return body[:CHECKSUM_AT] + checksum.to_bytes(2, "big") + body[CHECKSUM_AT + 2 :] + rest
+
+
+def size(addresses: Sequence[Address]) -> int:
+    """Bytes of an advert that lists these addresses, at least one, without IP header and trailer (RFC 9568 §5.2)."""
+    return _HEADER.size + len(addresses) * (addresses[0].max_prefixlen // 8)
 
 
 def decode(
