@@ -233,6 +233,23 @@ class Transports:
         return [(SOURCE, self._only)]
 
 
+class Beacons:
+    """Keeps the beacons that are sent."""
+
+    def __init__(self) -> None:
+        self.peers: dict[Address, frozenset[Address]] = {}
+        self.port = 0
+        self.sent: list[tuple[Address, bytes, Link]] = []
+
+    def set(self, peers: Mapping[Address, Collection[Address]], port: int) -> None:
+        self.peers = {source: frozenset(some) for source, some in peers.items()}
+        self.port = port
+
+    def send(self, source: Address, peer: Address, payload: bytes, link: Link) -> None:
+        assert peer in self.peers[source]
+        self.sent.append((peer, payload, link))
+
+
 class Paths:
     """The routing table, the same for all interfaces."""
 
@@ -545,7 +562,7 @@ class Rig:
         """seconds by which the wall clock was set"""
         self.transport, self.paths = Transport(self), Paths()
         self.addresses, self.speaker, self.memory = Addresses(self), Speaker(self), Memory(self)
-        self.marks, self.transports = Marks(), Transports(self.transport)
+        self.marks, self.transports, self.beacons = Marks(), Transports(self.transport), Beacons()
         self.node = make(
             self.configuration,
             Ports(
@@ -563,6 +580,7 @@ class Rig:
                 forgotten=forgotten,
                 changed=self._changed,
                 record=record,
+                beacons=self.beacons,
             ),
         )
 
@@ -637,6 +655,13 @@ class Rig:
         """From now on sending any advert fails."""
         self.transport.error = error
         return self
+
+    def beat(self) -> list[tuple[Address, bytes, Link]]:
+        """Send the beacons that are due: peer, datagram and interface of each."""
+        for tell in self.node.beacons.due():
+            tell()
+        sent, self.beacons.sent = self.beacons.sent, []
+        return sent
 
     # State
 

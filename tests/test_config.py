@@ -422,6 +422,9 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "origin", '"igp"', "unknown key; remove it: ExaBGP's default"),
     (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
     (AGENT, "lock_memory", "1", "is 1; write true or false"),
+    (AGENT, "beacon", '"on"', 'is "on"; write true or false'),
+    (AGENT, "beacon_port", "0", "is 0; write a UDP port from 1 to 65535"),
+    (AGENT, "beacon_port", "65536", "is 65536; write a UDP port from 1 to 65535"),
     (AGENT, "local_as", "65010", "unknown key; remove it: ExaBGP tells the agent our AS number"),
     (WEB, "standby", "true", 'is true; write "withdraw", or "announce"'),
     (WEB, "takeover", '["med"]', "unknown key; it belongs to a table [virtual_router.NAME.bgp]"),
@@ -1136,6 +1139,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (agent.persistent_directory, agent.control_group) == ("/var/lib/exavrrp", None)
     assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
     assert (agent.scheduling, agent.lock_memory) == ("normal", False)
+    assert (agent.beacon, agent.beacon_port) == (None, 20112)
     assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
     assert router.addresses == (IPv4Address("192.0.2.53"),)
     assert router.peers == (IPv4Address("192.0.2.12"),)
@@ -1794,6 +1798,7 @@ def test_effective_names_what_the_host_decides_at_start(read: Any) -> None:
 def test_effective_writes_every_default_out(read: Any) -> None:
     tables = tomli.loads(effective(read(written(GOOD))))
     may_be_missing = {
+        "beacon",
         "control_group",
         "interfaces",
         "max_hops",
@@ -1985,6 +1990,8 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 control_group=st.sampled_from(["netops", "_x-1.y"]),
                 scheduling=st.sampled_from(["normal", "realtime"]),
                 lock_memory=st.booleans(),
+                beacon=st.booleans(),
+                beacon_port=st.integers(1, 65535),
             )
         ),
     }

@@ -25,6 +25,7 @@ from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.system import capabilities, children, preflight, realtime
 from exavrrp.system.addresses import Addresses
+from exavrrp.system.beacons import Beacons
 from exavrrp.system.checks import Checks
 from exavrrp.system.control import CARES, Control
 from exavrrp.system.eventfile import EventFile
@@ -120,6 +121,7 @@ class Agent:
             lambda reason, sender: self.node.handle(ports.Discarded(reason, sender)),
             log,
         )
+        self._beacons = Beacons(log)
         self._paths = Routing(lambda: self.node.handle(ports.PathsChanged()))
         self._checks = Checks(self._checked, self._distrusted)
         self._speaker = self._make_speaker()
@@ -157,6 +159,7 @@ class Agent:
             checks=self._checks,
             changed=self._changed,
             enter=self._events.write,
+            beacons=self._beacons,
         )
 
     def _checked(self, name: str, passed: bool, detail: str, seconds: float, value: int | None = None) -> bool:
@@ -312,6 +315,8 @@ class Agent:
             closing.callback(self._transports.close)
             self._paths.open(loop)
             closing.callback(self._paths.close)
+            self._beacons.open(loop, self.node.beacons.due, self.node.beacons.heard)
+            closing.callback(self._beacons.close)
             closing.callback(self.node.close)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error

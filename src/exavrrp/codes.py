@@ -88,6 +88,14 @@ CODES = {
     "counters-wire": Code("What the sockets of one source have sent and received.", ""),
     "counters-router": Code("What one router has sent and received.", ""),
     "counters-notify": Code("Notifications that were delivered, failed or dropped.", ""),
+    "beacon-unavailable": Code(
+        "The socket of the beacons cannot be opened at a source; the agent tries it again.",
+        "See which program has the UDP port (`ss -ulpn`), or choose another `beacon_port` on all nodes.",
+    ),
+    "beacon-failed": Code(
+        "The code of the beacons has failed: there are none any more, and everything else goes on.",
+        "Report it; a restart of the agent begins anew.",
+    ),
     "line-too-long": Code("A JSON line had more than 4,000 bytes, and this stands in its place.", "Report it."),
     # The election
     "transition": Code(

@@ -25,6 +25,7 @@ from typing import Concatenate, ParamSpec, TypeAlias, assert_never
 
 from exavrrp import counters, events, ports, speaker
 from exavrrp.announcement import Announcer
+from exavrrp.beacon.station import Station
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
 from exavrrp.chronicle import BEGAN, ENDING, Chronicle, Facts
@@ -139,6 +140,9 @@ class Node:
             left=self._finish,
         )
         self.routers = self._roster.routers
+        self.beacons = Station(
+            given.beacons, self.routers, given.authenticator, time=given.clock.time, realtime=given.realtime
+        )
         self.commands = Commands(
             self.routers,
             self.elections,
@@ -208,6 +212,7 @@ class Node:
         if self.why is None:  # it may have come to its end since it was asked
             self._roster.take(new)
             self._set_pace()
+            self.beacons.take(self.configuration)
             self._moved()  # the interfaces may be others
 
     def _set_pace(self) -> None:
@@ -431,6 +436,7 @@ class Node:
     def _start(self, drained: Collection[str]) -> None:
         self._roster.start()
         self._set_pace()
+        self.beacons.take(self.configuration)
         for name, remarks in self._binding.elsewhere().items():
             for remark in remarks:
                 self.log.warning("address-elsewhere", router=name, detail=remark)

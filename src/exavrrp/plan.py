@@ -26,7 +26,7 @@ class Effect(StrEnum):
     QUIET = "quiet"
     """nothing on the wire, in the kernel or in BGP"""
     SPEAKS = "speaks"
-    """the next advert is another one, or a route is announced anew without a withdraw"""
+    """the next advert or beacon is another one, or a route is announced anew without a withdraw"""
     MOVES = "moves"
     """an address or a prefix comes or goes"""
     RESTARTS = "restarts"
@@ -92,6 +92,8 @@ AGENT: Mapping[str, Effect | None] = {
     "control_group": RESTARTS,
     "scheduling": RESTARTS,
     "lock_memory": RESTARTS,
+    "beacon": SPEAKS,
+    "beacon_port": SPEAKS,
     "authentication": None,
 }
 """By the field of ``Agent``; None: its routers have it already."""

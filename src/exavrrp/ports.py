@@ -193,6 +193,19 @@ class Transports(Protocol):
         """The sources of the last ``set``, in its order, each with its transport."""
 
 
+class Beacons(Protocol):
+    """The sockets of the beacons. Nothing here raises: an election must not notice."""
+
+    def set(self, peers: Mapping[Address, Collection[Address]], port: int) -> None:
+        """Have sockets for exactly these sources, each with its peers, at this UDP port; the first call opens them.
+
+        A source that cannot be used is tried again later.
+        """
+
+    def send(self, source: Address, peer: Address, payload: bytes, link: Link) -> None:
+        """Send one datagram over ``link``; over the one that the kernel chooses if its name is ``ANY``."""
+
+
 class Paths(Protocol):
     """The routes to peers, over one set of interfaces."""
 

@@ -6,7 +6,7 @@ method is asked of a ``Stage``. ``Recording`` is the stage of a node that works:
 That of a replay is in ``replay``.
 
 What is asked when nothing has come in (the ``View`` of a node) is not noted, for nothing follows from it. Nor is
-``changed``, which tells the node nothing, and nobody anything.
+``changed``, which tells the node nothing, and nobody anything; nor are beacons, of which no election knows.
 """
 
 import inspect
@@ -78,6 +78,7 @@ def stand_ins(stage: Stage, real: Ports | None, forgotten: ports.Forgotten) -> P
         "record": None if real is None else real.record,
         "entrance": None,
         "enter": (lambda _: None) if real is None else real.enter,
+        "beacons": None if real is None else real.beacons,
     }
     hints = get_type_hints(Ports)
     for name in (field.name for field in fields(Ports) if field.name not in special):

@@ -94,6 +94,8 @@ class Ports:
     """wraps every call that brings something into the node"""
     enter: Callable[[bytes], None] = lambda _: None
     """takes each line of the node's journal (``chronicle``), and returns at once"""
+    beacons: ports.Beacons | None = None
+    """sends the beacons; None: there are none. No recording has them, as nothing that a node decides depends on them"""
 
 
 def owned(routers: Iterable[RouterConfiguration]) -> list[Route]:

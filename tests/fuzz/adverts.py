@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
+from exavrrp.beacon import codec
 from exavrrp.system.wire import read_ipv4_ancillary, read_ipv6_ancillary
 from exavrrp.vrrp import auth, version2
 from exavrrp.vrrp.packet import (
@@ -23,6 +24,7 @@ from exavrrp.vrrp.packet import (
     parse,
     strip_ipv4,
 )
+from exavrrp.vrrp.router import Role
 from exavrrp.vrrp.version2 import Version2
 from tests.fuzz.choices import Choices
 from tests.fuzz.reader import ROOT, Reader
@@ -232,6 +234,34 @@ def _covered(payload: bytes) -> bytes:
     return payload[:6] + payload[8:]
 
 
+def beacon(data: bytes) -> None:
+    """A datagram at the port of beacons."""
+    try:
+        sealed = codec.decode(data)
+        found = sealed.open()
+    except codec.Unreadable as unreadable:
+        assert unreadable.flaw in codec.Flaw
+        return
+    assert 1 <= len(found.reports) <= codec.MOST
+    assert len(found.echoes) <= codec.ECHOES
+    assert found.reports[0].vrid == sealed.vrid == data[1]
+    assert all(one.isprintable() for report in found.reports for one in (*report.faults, *report.holds))
+    assert codec.encode(found) + sealed.trailer == data
+    if sealed.trailer:
+        with suppress(Malformed):
+            trailer = auth.Trailer.read(sealed.trailer)
+            assert not auth.verify(SECRETS[0], trailer, PEERS[6], sealed.message)
+
+
+def _beacons() -> list[bytes]:
+    reports = [
+        codec.Report(vrid, role, 100, 120, 1, 2, 0x0201, 100, codec.digest([OURS[6]]))
+        for vrid, role in enumerate(Role, 1)
+    ]
+    found = [codec.encode(codec.Beacon(6, 2, (1, 2)[:count], tuple(reports[: 1 + count]))) for count in range(3)]
+    return [*found, *(one + bytes(auth.Trailer(1, auth.sequence(EPOCHS[0]), bytes(16))) for one in found)]
+
+
 def _attacks() -> list[bytes]:
     speak, wait, replay, change, forge = b"\0\5\x10\x64\0", b"\0\1\2", b"\0\2\0", b"\0\3\0\2\xff", b"\0\4\x10\xff"
     return [
@@ -246,5 +276,6 @@ READERS: Mapping[str, Reader] = {
     "packet": Reader(packet, _packets),
     "version2": Reader(outdated, _outdated, longest=128),
     "authentication": Reader(authentication, _attacks, longest=512),
+    "beacon": Reader(beacon, _beacons, words=lambda: [b"\xb1\x01EX\x06", b"\xb1\x01EX\x04"], longest=1300),
     "ancillary": Reader(ancillary, _ancillaries, longest=256),
 }

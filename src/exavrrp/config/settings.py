@@ -66,6 +66,10 @@ class Agent:
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool
     """whether the process stays in memory"""
+    beacon: bool | None
+    """whether the peers are told how this node is; None: where adverts are authenticated"""
+    beacon_port: int
+    """of UDP"""
     authentication: str | None = None
     """name in ``Configuration.authentications``; None: adverts are not authenticated"""
 
@@ -390,6 +394,11 @@ class Configuration:
     def authentication(self, virtual_router: VirtualRouter) -> Authentication | None:
         """Of a router; None: none."""
         return next((one for one in self.authentications if one.name == virtual_router.authentication), None)
+
+    def beacons(self, virtual_router: VirtualRouter) -> bool:
+        """Whether the peers of a router are told how it is, and heard about that: they have to be known by address."""
+        wanted = virtual_router.authentication is not None if self.agent.beacon is None else self.agent.beacon
+        return wanted and virtual_router.multicast is None
 
     def policy(self, virtual_router: VirtualRouter) -> auth.Policy | None:
         """How a router signs and verifies; None: not at all."""

@@ -19,11 +19,7 @@ The kernel's count (``SK_MEMINFO_DROPS``) is of packets dropped because the buff
 rejects are not in it, with one exception: some kernels (6.18 is one) check the buffer first, and count every packet
 while it is full.
 
-**Sending.** There is one socket for each interface, bound to the source *and* to the device. Among equal-cost next hops
-only ``SO_BINDTODEVICE`` selects one for both families: ``IPV6_PKTINFO`` and ``IPV6_UNICAST_IF`` do not when the source
-is bound. A filter drops everything that the kernel would deliver to a sending socket. These sockets are made when first
-needed, and again after every failure and when the interface of that name has another index: the error for a deleted
-interface depends on the family and on the routes that were deleted with it.
+**Sending.** There is one socket for each interface (``senders``).
 
 **One interface.** Where adverts do not follow the routes (``ports.Medium``), the receiving socket is bound to the
 interface, too, and for multicast to the group, which it joins, instead of the source. The kernel binds it to the index
@@ -44,17 +40,12 @@ import math
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-from exavrrp.ports import ANY, Arrival, Counters, Link, Medium, Sent
+from exavrrp.ports import Arrival, Counters, Link, Medium, Sent
 from exavrrp.system import filters
+from exavrrp.system.senders import ANYWHERE, HOP_LIMIT, Senders, error_name
 from exavrrp.vrrp.packet import PROTOCOL, Address, Datagram, Malformed, Reason, strip_ipv4
-
-HOP_LIMIT = 255
-"""TTL and hop limit of adverts (RFC 9568 §5.1.1.3 and §5.1.2.3)."""
-CLASS_SELECTOR_6 = 0xC0
-"""The traffic class of routing protocols (RFC 4594 §3.1), so that adverts are the last to be dropped."""
 
 BATCH = 32
 """Packets handled in one wake-up. At some 50 µs each this delays a timer by less than 2 ms."""
@@ -70,7 +61,6 @@ _PAUSE = 1.0
 _LARGEST = 8192
 """Bytes read of a packet. The longest advert has 8 + 255 × 16 + 28 bytes after an IPv4 header of at most 60."""
 
-_TC_PRIO_CONTROL = 7
 _TRUNCATED = int(socket.MSG_TRUNC)
 """As a plain number: an enumeration's operators take longer than reading a packet."""
 _SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_MEMINFO, _IP_PKTINFO = 33, 35, 55, 8
@@ -88,12 +78,6 @@ _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_SIZE = (
     socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
 )
-
-
-@dataclass(slots=True)
-class _Sender:
-    index: int
-    socket: socket.socket
 
 
 class Wire:
@@ -124,7 +108,7 @@ class Wire:
         """when ``_others`` is read again"""
         self._unread = 0
         """packets that the kernel dropped in sockets for non-peers that are closed"""
-        self._senders: dict[str, _Sender] = {}
+        self._senders = Senders(source, socket.SOCK_RAW, PROTOCOL)
         self._drained = -math.inf
         """``loop.time()`` when the last drain began"""
         self._medium: Medium | None = None
@@ -237,8 +221,7 @@ class Wire:
 
     def close(self) -> None:
         """Closes all sockets. May be called twice, and from within a callback."""
-        for name in tuple(self._senders):
-            self._drop(name)
+        self._senders.close()
         if self._next_open is not None:
             self._next_open.cancel()
         self._close_receivers()
@@ -260,8 +243,8 @@ class Wire:
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
         """Sends one copy over each of ``links``; without any, one copy over the interface that the kernel chooses."""
         if not links:
-            return [self._copy(payload, peer, 0, ANY)]
-        return [self._copy(payload, peer, link.index, link.name) for link in links]
+            return [self._copy(payload, peer, ANYWHERE)]
+        return [self._copy(payload, peer, link) for link in links]
 
     def drain(self, until: float = math.inf) -> list[Arrival]:
         """Everything that waits in the receive buffer, at most as much as the buffer can hold.
@@ -279,8 +262,7 @@ class Wire:
 
     def forget(self, index: int) -> None:
         """Closes the sending socket of an interface that is gone."""
-        for name in [name for name, sender in self._senders.items() if name != ANY and sender.index == index]:
-            self._drop(name)
+        self._senders.forget(index)
         if self._medium is not None and self._loop is not None:
             self._follow_interface(self._medium.interface)
 
@@ -298,65 +280,21 @@ class Wire:
         except OSError:
             self._next_open = self._loop.call_later(_REOPEN, self._follow_interface, name)
 
-    def _copy(self, payload: bytes, peer: Address, index: int, name: str) -> Sent:
-        try:
-            self._sender(index, name).socket.sendto(payload, (_text(peer), 0))
-        except OSError as error:
-            number = error.errno or errno.EIO
-            self._drop(name)
-            self._counters.failed[peer, name, _error_name(number)] += 1
-            return Sent(name, number)
-        self._counters.sent[peer, name] += 1
-        return Sent(name, None)
-
-    def _sender(self, index: int, name: str) -> _Sender:
-        sender = self._senders.get(name)
-        if sender is None or sender.index != index:
-            self._drop(name)
-            sender = self._senders[name] = _Sender(index, self._new_sender(name))
-        return sender
-
-    def _drop(self, name: str) -> None:
-        sender = self._senders.pop(name, None)
-        if sender is not None:
-            sender.socket.close()
-
-    def _new_sender(self, name: str) -> socket.socket:
-        sender = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
-        try:
-            filters.attach(sender, filters.NOTHING)
-            if name != ANY:
-                sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode() + b"\0")
-            if self._family == socket.AF_INET:
-                sender.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, HOP_LIMIT)
-                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOP_LIMIT)
-                sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-                sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, CLASS_SELECTOR_6)
-            else:
-                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, HOP_LIMIT)
-                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOP_LIMIT)
-                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-                sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, CLASS_SELECTOR_6)
-            # After IP_TOS, which sets a priority of its own.
-            sender.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, _TC_PRIO_CONTROL)
-            sender.bind((str(self.source), 0))
-        except OSError:
-            sender.close()
-            raise
-        return sender
+    def _copy(self, payload: bytes, peer: Address, link: Link) -> Sent:
+        number = self._senders.send(payload, peer, link)
+        if number is None:
+            self._counters.sent[peer, link.name] += 1
+        else:
+            self._counters.failed[peer, link.name, error_name(number)] += 1
+        return Sent(link.name, number)
 
     def _receiver(self, buffer: int) -> socket.socket:
         """A socket bound to our source (or group and interface), with a filter that accepts nothing yet."""
         receiver = socket.socket(self._family, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, PROTOCOL)
         try:
             filters.attach(receiver, filters.NOTHING)
-            _set_buffer(receiver, buffer)
-            receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            if self._family == socket.AF_INET:
-                receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-            else:
-                receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-                receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
+            set_buffer(receiver, buffer)
+            ask_for_arrival(receiver)
             self._bind(receiver, self._medium)
             # Between socket() and the filter it received everything that was sent to any address of this host.
             with contextlib.suppress(BlockingIOError):
@@ -431,7 +369,7 @@ class Wire:
         except BlockingIOError:
             return False
         except OSError as error:
-            self._counters.receive_errors[_error_name(error.errno or errno.EIO)] += 1
+            self._counters.receive_errors[error_name(error.errno or errno.EIO)] += 1
             return False
         source: Address | None = None
         try:
@@ -451,6 +389,16 @@ class Wire:
         self._counters.received[interface] += 1
         deliver(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
+
+
+def ask_for_arrival(receiver: socket.socket) -> None:
+    """Have the kernel say of each packet when and where it arrived, and of IPv6 how far it came."""
+    receiver.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    if receiver.family == socket.AF_INET:
+        receiver.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    else:
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
 
 
 Ancillary = Iterable[tuple[int, int, bytes]]
@@ -501,13 +449,7 @@ def _address(text: str) -> IPv6Address:
     return IPv6Address(text.partition("%")[0])
 
 
-@functools.lru_cache(maxsize=256)
-def _text(address: Address) -> str:
-    """The text form of an address, cached: formatting it takes longer than sending a packet."""
-    return str(address)
-
-
-def _set_buffer(receiver: socket.socket, size: int) -> None:
+def set_buffer(receiver: socket.socket, size: int) -> None:
     """Sets the receive buffer in bytes: with CAP_NET_ADMIN any size, otherwise up to net.core.rmem_max (socket(7))."""
     try:
         receiver.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
@@ -527,7 +469,3 @@ def _index_of(interface: str) -> int:
         return socket.if_nametoindex(interface)
     except OSError:
         return 0
-
-
-def _error_name(number: int) -> str:
-    return errno.errorcode.get(number, str(number))
