@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from exavrrp.cli import main, style
 from exavrrp.codes import CODES
-from tests.test_docs import ROOT
+from tests.blocks import ROOT
 
 PAGE = ROOT / "docs" / "reference" / "codes.md"
 

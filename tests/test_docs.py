@@ -1,37 +1,40 @@
-"""The documentation: its links, its tables, the map of the modules, and the commands that it names.
+"""The documentation: its links, its tables, the map of the modules, its blocks of code, and the commands that it names.
 
-A command counts as right if the files, tests, scenarios and options that it names exist; it is not run.
+A command counts as right if the files, tests, scenarios and options that it names exist; it is not run. A configuration
+is right if ``exavrrp check`` says so. Those of other programs: ``system/test_guide.py``.
 """
 
 import ast
 import importlib.util
 import re
 import shlex
+import subprocess
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
 from exavrrp import counters
 from exavrrp.chronicle import ADVERTISED, PHASE
+from exavrrp.cli import NO, main
 from exavrrp.vrrp.router import Discrepancy
 from lab import __main__ as demo
 from lab.bench import __main__ as bench
 from lab.chaos import run as chaos
+from tests.blocks import DAEMONS, HERE, PAGES, ROOT, Block, blocks, completed
 from tests.ports import given_active
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    path
-    for place in ("*.md", "docs/**/*.md", "packaging/*.md", "tests/vrrp/captures/*.md")
-    for path in ROOT.glob(place)
-    if path.is_file()
-)
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
-COMMANDS = ("pytest ", "python -m ", "python tests/", "lab/", "tests/run")
+COMMANDS = ("exavrrp ", "pytest ", "python -m ", "python tests/", "lab/", "tests/run")
+WITHIN = re.compile(r"(?:/bin/|\bsudo -u exabgp |\bssh \S+ |&& |[\"'])exavrrp ([a-z][^'\"|;&>#)]*)")
+"""A command of ours within a line."""
+
+PLACEHOLDERS = {"DURATION": "2m", "TIME": "03:00:00Z"}
 OPTIONS_OF_PYTEST = {"--hypothesis-profile", "--rewrite", "--seed", "--seeds", "--first"}
 MARKERS = {"system", "lab", "mutants", "simulation"}
 
@@ -114,11 +117,13 @@ def commands(page: Path) -> Iterator[str]:
     """The commands in quotes, and those in blocks of shell."""
     for span in re.findall(r"`([^`]+)`", prose(page)):
         if span.startswith(COMMANDS):
-            yield span
-    for block in re.findall(r"^```(?:sh)?\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
-        for line in block.splitlines():
-            if line.startswith(COMMANDS):
-                yield re.split(r"  +(?![-\\])", line)[0]
+            yield " ".join(span.split())
+    for block in blocks("", "ini", "sh"):
+        for line in block.text.splitlines() if block.page == page else ():
+            if (command := line.strip().removeprefix("$ ")).startswith(COMMANDS):
+                yield re.split(r"  +(?![-\\])", command)[0]
+            elif block.language:
+                yield from (f"exavrrp {words}" for words in WITHIN.findall(line))
 
 
 @cache
@@ -160,8 +165,27 @@ def check_arguments(parser: ArgumentParser, words: list[str]) -> None:
         pytest.fail(f"no command line of {parser.prog}: {words}")
 
 
+def check_exavrrp(words: list[str]) -> None:
+    """There are such a command and such options; ``[…]`` and ``...`` stand for what may be left out or repeated."""
+    name, *arguments = (PLACEHOLDERS.get(word, word) for word in words)
+    if name == "COMMAND":
+        return
+    context = click.Context(main, **main.context_settings)
+    command = main.get_command(context, name)
+    assert command is not None, name
+    try:
+        command.make_context(name, arguments, parent=context)
+    except click.exceptions.Exit:  # of --help
+        pass
+    except click.ClickException as error:
+        pytest.fail(f"exavrrp {name}: {error.format_message()}")
+
+
 def check(command: str) -> None:
     match shlex.split(command):
+        case ["exavrrp", *_]:
+            first = re.split(r" &&| [>|#] |;", command)[0]
+            check_exavrrp(shlex.split(re.sub(r"[\[\]]|\.\.\.|…", "", first))[1:])
         case ["pytest", *words]:
             check_pytest(words)
         case ["python", "-m", module, *_]:
@@ -179,10 +203,52 @@ def check(command: str) -> None:
             assert words in ([], ["quick"])
 
 
+HISTORY = {"CHANGELOG.md"}
+"""Pages that speak of what was."""
+
+
 @pages
 def test_every_command_can_be_run(page: Path) -> None:
-    for command in commands(page):
+    for command in commands(page) if page.name not in HISTORY else ():
         check(command)
+
+
+def test_somebody_says_of_every_block_whether_it_is_right() -> None:
+    for block in blocks():
+        assert block.language in HERE | DAEMONS, block
+
+
+@pytest.mark.parametrize("block", blocks("sh"), ids=str)
+def test_a_shell_understands_every_block_of_shell(block: Block) -> None:
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+STEP = 'mode: is "receive-only"'
+"""A warning that stands for as long as adverts begin to be signed."""
+
+
+@pytest.mark.parametrize("block", blocks("toml"), ids=str)
+def test_every_configuration_is_accepted_without_a_warning(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(completed(block.text), encoding="utf-8")
+    scope = "--all-nodes" if "[node." in block.text else "--elsewhere"
+    done = CliRunner().invoke(main, ["check", scope, str(path)])
+    assert (done.exit_code, [line for line in done.output.splitlines() if STEP not in line]) == (0, [])
+
+
+@pytest.mark.parametrize("block", blocks("keepalived"), ids=str)
+def test_every_keepalived_conf_is_one_that_can_be_imported(block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "keepalived.conf"
+    path.write_text(block.text, encoding="utf-8")
+    done = CliRunner().invoke(main, ["import", str(path)])
+    assert done.exit_code in (0, NO), done.output
+
+
+def test_a_configuration_with_a_mistake_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(completed("[agent]\nadvert_interva = 0.1\n"), encoding="utf-8")
+    assert CliRunner().invoke(main, ["check", "--elsewhere", str(path)]).exit_code == 1
 
 
 def test_each_claim_has_a_command() -> None:
@@ -212,6 +278,9 @@ def test_each_claim_has_a_command() -> None:
         "lab/demo chaos --minutes one",
         "lab/bench/run scale --cost",
         "lab/gone",
+        "exavrrp gone",
+        "exavrrp drain --gone",
+        "exavrrp status --is-active",
     ],
 )
 def test_a_command_that_cannot_be_run_is_found(wrong: str) -> None:

@@ -16,9 +16,9 @@ from exavrrp.findings import Finding, compared, findings
 from exavrrp.system import examination, speakerfile
 from exavrrp.system.examination import UNSYNCHRONIZED, drops, examined
 from exavrrp.view import ExaBGPView, Lateness, RouterView, SessionView, View
+from tests.blocks import ROOT
 from tests.conftest import Write
 from tests.ports import SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
-from tests.test_docs import ROOT
 
 GOOD_HOST = {
     "sysctl/ipv4/conf/all/rp_filter": "0",

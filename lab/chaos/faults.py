@@ -11,7 +11,8 @@ service that another node serves may lose nothing. The terms:
 - 0 where the address stays bound and announced all the time: the kernel answers, whichever process is killed or
   stopped.
 
-The router's terms are measured ones (README): BIRD is done in 5 ms, FRR's bgpd lets each change wait 50 ms at each hop.
+The router's terms are measured ones (docs/why/measurements.md): BIRD is done in 5 ms, FRR's bgpd lets each change wait
+50 ms at each hop.
 
 Two faults at once may cost the sum, and, if that is anything at all, one takeover by the last of the nodes on top: the
 second one can hit the node that was taking over.

@@ -1,10 +1,10 @@
 """``exavrrp simulate`` beside the lab: the same scenarios, the outage that is simulated, and the one that was measured.
 
-The figures of the lab are those of the README, which measured them with real daemons. The table in
-docs/reference/operation.md is made here: ``pytest -m simulation tests/simulation/test_beside_the_lab.py --rewrite``
-writes it anew.
+The figures of the lab are those of docs/why/measurements.md, measured with real daemons. The second table there is made
+here: ``pytest -m simulation tests/simulation/test_beside_the_lab.py --rewrite`` writes it anew.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -226,21 +226,17 @@ def made(tmp_path: Path) -> str:
 
 
 def test_the_table_of_the_guide_is_what_is_simulated(tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    guide = ROOT / "docs" / "reference" / "operation.md"
+    guide = ROOT / "docs" / "why" / "measurements.md"
     text = guide.read_text(encoding="utf-8")
-    head, mark, rest = text.partition("\n### Beside the lab\n")
-    assert mark
-    prose, _, after = rest.partition("| lab, milliseconds |")
+    [written] = re.findall(r"^\| lab, milliseconds \|.*\n(?:\|.*\n)+", text, re.MULTILINE)
     table = made(tmp_path)
-    end = after.find("\n\n") + 1
-    written = f"| lab, milliseconds |{after[:end]}"
     if request.config.getoption("--rewrite"):
-        guide.write_text(f"{head}{mark}{prose}{table}{after[end:]}", encoding="utf-8")
+        guide.write_text(text.replace(written, table), encoding="utf-8")
     else:
         assert written == table
 
 
-def test_what_was_measured_stands_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_what_was_measured_stands_in_the_guide() -> None:
+    measured = (ROOT / "docs" / "why" / "measurements.md").read_text(encoding="utf-8").partition("\n## Beside")[0]
     for row in ROWS:
-        assert all(text in readme for text, _ in row.measured.values()), row.lab
+        assert all(text in measured for text, _ in row.measured.values()), row.lab

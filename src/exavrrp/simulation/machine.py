@@ -336,7 +336,7 @@ class Machine:
         if agent is None or exabgp is None or exabgp.stopped or exabgp.going or self._others:
             return
         if not agent.started or agent.loop.stopped:
-            return  # ``README``, Limits: nobody is there who could leave a caretaker behind
+            return  # docs/why/limits.md: nobody is there who could leave a caretaker behind
         self.log("a reload fails")
         self.broken = True
         self._detach(agent, exabgp)
