@@ -28,9 +28,10 @@ class Care:
         assert bequest is not None
         self.ends: list[bool] = []
         """each time that it was told whether ExaBGP may be ended"""
+        self.reloads = 0
 
         def make(configuration: Configuration, given: Ports) -> Node:
-            return Caretaker(configuration, given, bequest, self.ends.append)
+            return Caretaker(configuration, given, bequest, self)
 
         self.rig = Rig(*before.tables, make=make)
         levels, times, _, offered = before.memory.notes[-1]
@@ -42,6 +43,12 @@ class Care:
         routers = (one for one in self.rig.configuration.routers if one.name in bequest.announced)
         self.rig.speaker.deaf = {network for one in routers for network in one.announce}
         self.rig.start()
+
+    def permit_end(self, may_end: bool, /) -> None:
+        self.ends.append(may_end)
+
+    def reload(self) -> None:
+        self.reloads += 1
 
     def done(self) -> list[str]:
         """Effects on the wire and on lo."""
@@ -382,6 +389,32 @@ def test_a_successor_that_hangs_is_not_waited_for() -> None:
     care = Care(given_active())
     care.rig.hear(250).handle(Succession(starts=True)).follow(START_LIMIT)
     assert (care.rig.node.over, care.ends) == (False, [True])
+
+
+@pytest.mark.parametrize(("version", "again"), [("5.0.15", 1), ("4.2.25", 0)])
+def test_an_exabgp_that_forgets_its_neighbors_reloads_again_at_the_repair(version: str, again: int) -> None:
+    care = Care(given_active().handle(speaker.Greeted(version, known=True)))
+    care.rig.after(GRACE + 0.01)
+    assert care.reloads == 0
+    care.rig.handle(Succession(starts=True))
+    assert (care.reloads, len(care.rig.log.told("exabgp-reloaded-again"))) == (again, again)
+    care.rig.handle(Succession(starts=False))
+    assert care.reloads == again
+    exabgp = care.rig.node.view().exabgp
+    assert exabgp is not None
+    assert exabgp.version == version
+
+
+@pytest.mark.parametrize("version", ["5.0.15", None])
+def test_nothing_is_reloaded_again_where_no_reload_has_failed_or_the_version_is_not_known(version: str | None) -> None:
+    before = given_active()
+    if version is not None:
+        before.handle(speaker.Greeted(version, known=True))
+    care = Care(before)
+    if version is None:
+        care.rig.after(GRACE + 0.01)
+    care.rig.handle(Succession(starts=True)).after(START_LIMIT)
+    assert care.reloads == 0
 
 
 def test_patience_ends_once() -> None:

@@ -1328,6 +1328,7 @@ def test_what_a_caretaker_may_keep() -> None:
             without_bgp=frozenset(),
             health=rig.node.fitness.health,
             sessions=rig.node.fitness.sessions,
+            version=None,
         )
         return bequest.given_up("web", instance)
 
@@ -1346,10 +1347,11 @@ def test_what_a_caretaker_may_keep() -> None:
 def test_a_second_choice_may_not_stand_where_a_first_one_is_announced() -> None:
     rig = given_backup(router(standby="announce")).follow(1.0)
     web, fitness = frozenset({"web"}), rig.node.fitness
-    bequest = partial(Bequest, announced=web, accepted=web, health=fitness.health, sessions=fitness.sessions)
+    kept = partial(Bequest, announced=web, accepted=web, without_bgp=frozenset(), version=None)
+    bequest = partial(kept, health=fitness.health, sessions=fitness.sessions)
     instance = rig.router().instance
     found = [
-        bequest(levels={"web": level}, doubtful=doubtful, without_bgp=frozenset()).given_up("web", instance)
+        bequest(levels={"web": level}, doubtful=doubtful).given_up("web", instance)
         for level, doubtful in ((Level.STANDBY, frozenset[str]()), (Level.STANDBY, web), (Level.ACTIVE, frozenset()))
     ]
     end = "web is to be announced as a second choice, and only the end of ExaBGP can withdraw it"

@@ -26,7 +26,7 @@ from exavrrp.ports import Forgotten
 from exavrrp.presence import Step
 from exavrrp.recorded import Recording
 from exavrrp.recording import Damaged, Head, Lost, Told, Torn, encode, read
-from exavrrp.replay import Difference, Done, Logged, Orphan, Story, replay, sentences, transitions
+from exavrrp.replay import Difference, Done, Logged, Nobody, Orphan, Story, replay, sentences, transitions
 from exavrrp.roster import Ports
 from exavrrp.routes import Attributes, Route, host_route
 from exavrrp.sessions import Sessions
@@ -305,7 +305,7 @@ def test_a_caretaker_goes_on_with_what_its_predecessor_has_left() -> None:
 
     def care(configuration: Configuration, given: Ports) -> Node:
         def make(those: Ports) -> Node:
-            return Caretaker(configuration, those, bequest, lambda may: None)
+            return Caretaker(configuration, those, bequest, Nobody())
 
         return Recording(given, cares.append).make(make, configuration, release="1.0", process=4712, cares=True)
 

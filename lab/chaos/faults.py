@@ -208,7 +208,10 @@ def cost(fault: Fault, service: Service, terms: Terms, *, overlapping: bool = Fa
         case Kind.STOP_EXABGP if overlapping:
             return Cost(min(fault.lasts, STALL), "it may take over before it knows that its ExaBGP does not answer")
         case Kind.FAILED_RELOAD:
-            why = "until the repair nothing; with it ExaBGP 5.0 resets its sessions: another path, resigned, or silence"
+            why = (
+                "nothing; but ExaBGP 5.0 ends a session that hears of its neighbor between the repair and its second"
+                " reload: another path, resigned, or silence"
+            )
             late = terms.takeover if terms.exabgp == "5" else 0.0  # its successor waits for them without a word
             return Cost(max(2 * terms.reroute, _resigned(service, terms), late), why)
         case Kind.TAKE_ADDRESS if fault.service == service.name:

@@ -29,6 +29,8 @@ class Bequest:
     """routers in whose election BGP has no say (``min_sessions = 0``)"""
     health: Health
     sessions: Sessions
+    version: str | None
+    """ExaBGP's; None: it has not said yet"""
 
     def takes_part(self, team: Iterable[str]) -> bool:
         """Whether these routers, which move together, may go on in the election.

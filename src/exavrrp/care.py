@@ -12,9 +12,13 @@ sessions. It differs from an ordinary node in three points.
   announcement ExaBGP has never accepted: there is nothing to withdraw.
 
 It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
+
+ExaBGP 5.0 would end all its sessions after the reload that repairs it, and not if it reloads once more before it hears
+of its neighbors (``Dialect.forgets``). So as soon as there is a successor, the caretaker has it reload again.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
+from typing import Protocol
 
 from exavrrp.bequest import Bequest
 from exavrrp.config import Configuration
@@ -22,6 +26,7 @@ from exavrrp.elections import Team
 from exavrrp.node import Node
 from exavrrp.roster import Ports
 from exavrrp.routes import Network, Route
+from exavrrp.speaker.dialects import dialect_of
 from exavrrp.virtual_router import VirtualRouter
 
 GRACE = 0.9
@@ -41,6 +46,8 @@ REMEDY = (
     "and routes stay as they are; nothing new can be announced. Put the file right, then reload ExaBGP (SIGUSR1)"
 )
 
+AGAIN = "after a reload that failed, ExaBGP 5.0 ends its sessions with the next one, unless it reloads once more"
+
 
 def kept(configuration: Configuration, bequest: Bequest, forgotten: Iterable[Route]) -> tuple[Network, ...]:
     """The prefixes that ExaBGP announces, or may announce; ``forgotten``: those of them that no router has any more."""
@@ -48,18 +55,26 @@ def kept(configuration: Configuration, bequest: Bequest, forgotten: Iterable[Rou
     return (*(network for router in announced for network in router.announce), *(route.network for route in forgotten))
 
 
+class Host(Protocol):
+    """An ExaBGP that reads no commands."""
+
+    def permit_end(self, may_end: bool, /) -> None:
+        """Whether it may be ended to withdraw routes."""
+
+    def reload(self) -> None:
+        """Has it reload its configuration."""
+
+
 class Caretaker(Node):
     """A node whose ExaBGP does not read its commands any more."""
 
-    def __init__(
-        self, configuration: Configuration, given: Ports, bequest: Bequest, may_end: Callable[[bool], None]
-    ) -> None:
-        """``bequest``: of the node before the fork; ``may_end`` is called with whether a withdraw may end ExaBGP."""
+    def __init__(self, configuration: Configuration, given: Ports, bequest: Bequest, host: Host) -> None:
+        """``bequest``: of the node before the fork."""
         super().__init__(configuration, given)
         self.fitness.health, self.fitness.sessions = bequest.health, bequest.sessions
-        self.viewer.trouble = REMEDY
+        self.viewer.trouble, self.viewer.version = REMEDY, bequest.version
         self._bequest = bequest
-        self._may_end = may_end
+        self._host = host
         self._waiting_for_successor = True
         self._in_grace = True
         self._succession = False
@@ -81,8 +96,15 @@ class Caretaker(Node):
 
     def _see_successor(self, *, starts: bool) -> None:
         self._succession = starts
+        if starts and not self._in_grace and self._forgets_neighbors:  # within it, no reload has failed
+            self.log.info("exabgp-reloaded-again", detail=AGAIN)
+            self._host.reload()
         if not (starts or self._in_grace):
             self._stop_waiting()
+
+    @property
+    def _forgets_neighbors(self) -> bool:
+        return self._bequest.version is not None and dialect_of(self._bequest.version)[0].forgets
 
     def _end_grace(self) -> None:
         self._in_grace = False
@@ -114,5 +136,5 @@ class Caretaker(Node):
             self._end(reason)
 
     def _stop(self, why: str) -> None:
-        self._may_end(not self.gone)
+        self._host.permit_end(not self.gone)
         super()._stop(why)

@@ -75,7 +75,7 @@ class Caretaker(Agent):
         return self._deaf
 
     def _make_node(self, given: Ports) -> Node:
-        return care.Caretaker(self.configuration, given, self._bequest, self._deaf.permit_end)
+        return care.Caretaker(self.configuration, given, self._bequest, self._deaf)
 
     def _wait_for_lock(self) -> None:
         self._end(SUCCEEDED)  # the process that holds the lock is the successor
@@ -83,7 +83,6 @@ class Caretaker(Agent):
     def _say_started(self) -> None:
         number, _ = self._host
         self.log.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
-        self._look_until = self._loop.time() + care.START_LIMIT
         self._loop.call_later(POLL, self._poll)
 
     def _poll(self) -> None:
@@ -94,8 +93,7 @@ class Caretaker(Agent):
             self._end(SUCCEEDED)
             return
         number, _ = self._host
-        looks = self._loop.time() < self._look_until  # later it makes no difference (``care``)
-        starts = looks and any(child not in self._known for child in descendants.alike(number))
+        starts = any(child not in self._known for child in descendants.alike(number))
         if starts is not self._succession:
             self._succession = starts
             self.node.handle(ports.Succession(starts))

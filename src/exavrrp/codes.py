@@ -218,6 +218,9 @@ CODES = {
         "ExaBGP has dropped its agent in a failed reload; a caretaker looks after the addresses.",
         "Put exabgp.conf right, and reload ExaBGP (SIGUSR1).",
     ),
+    "exabgp-reloaded-again": Code(
+        "The caretaker has ExaBGP 5.0 reload twice after a failed reload, or it would end its sessions.", ""
+    ),
     "exabgp-kill-failed": Code(
         "A caretaker could not end an ExaBGP that announces our addresses.", "End it by hand: `kill PID`."
     ),

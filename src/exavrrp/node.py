@@ -526,6 +526,7 @@ class Node:
             without_bgp=frozenset(name for name, one in self.routers.items() if one.configuration.min_sessions == 0),
             health=self.fitness.health,
             sessions=self.fitness.sessions,
+            version=self.viewer.version,
         )
 
     def _stop(self, why: str) -> None:

@@ -167,7 +167,9 @@ class _Run:
             return False
 
         def make() -> None:
-            self.node = Node(configuration, given) if before is None else Caretaker(configuration, given, before, _end)
+            self.node = (
+                Node(configuration, given) if before is None else Caretaker(configuration, given, before, Nobody())
+            )
 
         try:
             make()
@@ -344,8 +346,14 @@ class _Run:
             self._understood(told if isinstance(told, list) else [told])()
 
 
-def _end(may: bool) -> None:
-    """Nobody ends an ExaBGP here."""
+class Nobody:
+    """There is no ExaBGP here that could be told anything."""
+
+    def permit_end(self, may_end: bool, /) -> None:
+        pass
+
+    def reload(self) -> None:
+        pass
 
 
 def _asked(name: str, args: Document, *_answer: object) -> str:

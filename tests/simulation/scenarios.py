@@ -61,6 +61,21 @@ def nobody_can_withdraw(seed: int) -> bool:
     return node.exabgp is not exabgp
 
 
+def a_failed_reload_is_repaired(seed: int) -> list[str]:
+    """A reload fails, and 10 s later one does not. What happens to the sessions of that node for 20 s.
+
+    ``seed``: one whose ExaBGP is 5.0. Raises ``Violation``.
+    """
+    simulation = begun(seed)
+    node = active(simulation)
+    node.fail_reload()
+    simulation.world.run(30.0)
+    node.repair()
+    simulation.world.run(50.0)
+    told = (template.format(*values) for time, _, template, values in simulation.transcript.entries if time > 30.0)
+    return [one for one in told if "the session to" in one]
+
+
 def an_address_comes_back(seed: int) -> None:
     """A reload takes an address away, the node gives up, and another reload gives it back while it lingers.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from exavrrp.system.exabgp import Deaf
 from tests.commit import commit
 from tests.simulation import scenarios, seeds
 from tests.simulation.simulation import Simulation
@@ -104,6 +105,13 @@ def test_what_nobody_could_withdraw_is_known_to_every_successor(history: int) ->
 @pytest.mark.parametrize("history", range(4))
 def test_an_exabgp_whose_new_agent_starts_is_not_ended(history: int) -> None:
     assert not scenarios.a_successor_is_slow(history)
+
+
+@pytest.mark.parametrize("history", [1, 3, 6, 9])
+def test_the_repair_of_a_failed_reload_ends_no_session(history: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scenarios.a_failed_reload_is_repaired(history) == []
+    monkeypatch.setattr(Deaf, "reload", lambda self: None)
+    assert scenarios.a_failed_reload_is_repaired(history), "ExaBGP 5.0 ends them by itself"
 
 
 @pytest.mark.parametrize("place", [1, 3, 5, 8, 11, 12, -1, -2, -3, -4])

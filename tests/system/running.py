@@ -439,6 +439,16 @@ class Bird:
         assert told is not None
         return int(told[1])
 
+    def since(self, session: str) -> str:
+        """When a session has come up. Waits until it is up."""
+
+        def found() -> re.Match[str] | None:
+            return re.search(r" up +(\S+) +Established", self.ask(f"show protocols {session}"))
+
+        told = wait_until(found, f"session {session}")
+        assert told is not None
+        return told[1]
+
 
 @dataclass
 class Host:
@@ -566,19 +576,20 @@ class Host:
     def reload(self) -> None:
         """Writes exabgp.conf, and has ExaBGP reload it (SIGUSR1); again while 5.0 forgets it for UPDATEs to be sent."""
         self._write_neighbors()
-        before, patience = self._reloads(), 1.0
+        before, patience = self.reloads(), 1.0
         asked = -patience
 
         def reloaded() -> bool:
             nonlocal asked
-            if self._reloads() == before and time.monotonic() >= asked + patience:
+            if self.reloads() == before and time.monotonic() >= asked + patience:
                 self.exabgp.send_signal(signal.SIGUSR1)
                 asked = time.monotonic()
-            return self._reloads() > before
+            return self.reloads() > before
 
         wait_until(reloaded, "a reload of ExaBGP")
 
-    def _reloads(self) -> int:
+    def reloads(self) -> int:
+        """How often ExaBGP has begun to read its configuration."""
         return (self.directory / "exabgp.log").read_text().count("performing reload of exabgp")
 
     def call(self, *words: str) -> "subprocess.CompletedProcess[str]":

@@ -156,6 +156,25 @@ def test_a_reload_that_fails_moves_nothing_and_is_repaired_by_one_that_does_not(
     assert addresses.changes(fabric.vip) == []
 
 
+def test_the_repair_ends_no_session(fabric: Fabric) -> None:
+    """ExaBGP 5.0 would end each with the next message, here of a neighbor that wants all routes once more."""
+    a, bird = fabric.a, fabric.bird
+    a.static = "capability { route-refresh enable; }"
+    fabric.start("5")
+    good = configuration(a).read_text()
+    since = bird.since("a0")
+    fail(a, missing, signal.SIGUSR1)
+    reloads, mark = a.reloads(), a.log.mark()
+    repair(a, good)
+    a.log.wait("exabgp-reloaded-again", mark)
+    wait_until(lambda: a.reloads() >= reloads + 2, "two reloads of ExaBGP")
+    updates = bird.updates("a0")
+    bird.ask("reload in a0")
+    wait_until(lambda: bird.updates("a0") > updates, "all routes once more")
+    assert bird.since("a0") == since
+    fabric.settled("a")
+
+
 def alone(process: int) -> None:
     """Nothing of ExaBGP's is left to it: no pipe, no group of processes, no parent."""
     held = running.open_files(process)

@@ -176,6 +176,10 @@ class ExaBGP:
         """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
         """when it left a command without an answer for the last time"""
+        self._forgetful = False
+        """whether its last reload has failed, and it does not know what its neighbors were before (5.0)"""
+        self._loads = 0
+        """reloads that did not fail"""
 
     # What the world wants to know
 
@@ -500,6 +504,31 @@ class ExaBGP:
             if not self._version.startswith("4"):
                 session.listed = there
         return changed
+
+    def fail_reload(self) -> None:
+        """A reload of a file that does not load."""
+        self._forgetful = not self._version.startswith("4")
+
+    def load(self) -> None:
+        """A reload that does not fail. After one that did, 5.0 ends each session with the next message that it
+        receives, unless there is another reload before that.
+        """
+        self._loads += 1
+        for router, session in enumerate(self._sessions):
+            if self._forgetful and _hears(session):
+                due = self._world.random.uniform(0.0, self._fabric.hold / 3)
+                self._world.after(due, self._trip, router, session.generation, self._loads)
+        self._forgetful = False
+
+    def _trip(self, router: int, generation: int, loads: int) -> None:
+        if not self.alive or self.going or (generation, loads) != (self._sessions[router].generation, self._loads):
+            return
+        if self.stopped:
+            self._world.after(0.05, self._trip, router, generation, loads)
+        else:
+            self._log("ExaBGP ends the session to router {}, of which it has forgotten what it was", router)
+            self.close(router)
+            self._reopen(router)
 
     def _tell(self, session: _Session, state: str) -> None:
         if not session.listed:

@@ -6,6 +6,7 @@ stopped, replaced, shut down in order, cut off from power with or without its li
 whoever ended ExaBGP starts it again.
 """
 
+import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -41,6 +42,9 @@ CARE = 1.0
 
 WITHOUT_PROCESS = (0.0, 0.2)
 """Seconds from SIGTERM to the end of an ExaBGP without a process."""
+
+RELOADING = (0.005, 0.03)
+"""Seconds from SIGUSR1 until ExaBGP has loaded its configuration."""
 
 RELOAD_AGAIN = 0.5
 """Seconds until a reload that nobody has heard is said again."""
@@ -339,6 +343,7 @@ class Machine:
             return  # docs/why/limits.md: nobody is there who could leave a caretaker behind
         self.log("a reload fails")
         self.broken = True
+        exabgp.fail_reload()
         self._detach(agent, exabgp)
         self.agent = None
         self._around.ground_moved(self)
@@ -372,12 +377,24 @@ class Machine:
         if exabgp.stopped:
             self.world.after(0.05, self._reload, exabgp)
         else:
+            exabgp.load()
             self._spawn()
 
-    def end_exabgp(self, exabgp: ExaBGP) -> None:
-        """Takes a moment; the real caretaker waits for it before it ends."""
+    def signal_exabgp(self, exabgp: ExaBGP, number: signal.Signals) -> None:
+        """Takes a moment; the real caretaker waits for ExaBGP's end before it ends."""
+        if number is signal.SIGUSR1:
+            self.world.after(self.world.random.uniform(*RELOADING), self._load_again, exabgp)
+            return
         self._ending = exabgp
         self.world.after(self.world.random.uniform(*WITHOUT_PROCESS), self._is_ended, exabgp)
+
+    def _load_again(self, exabgp: ExaBGP) -> None:
+        if exabgp is not self.exabgp or exabgp.going or self.broken:
+            return
+        if exabgp.stopped:
+            self.world.after(0.05, self._load_again, exabgp)
+        else:
+            exabgp.load()
 
     def _is_ended(self, exabgp: ExaBGP) -> None:
         if exabgp is self.exabgp:

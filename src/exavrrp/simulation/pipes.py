@@ -72,7 +72,7 @@ class Parent:
     """What ``system.exabgp.Parent`` is: a simulated ExaBGP as a process."""
 
     exabgp: ExaBGP
-    kill: Callable[[ExaBGP], None]
+    tell: Callable[[ExaBGP, signal.Signals], None]
     """takes a moment"""
 
     def lives(self) -> bool:
@@ -80,4 +80,4 @@ class Parent:
 
     def signal(self, number: signal.Signals) -> None:
         if self.lives():
-            self.kill(self.exabgp)
+            self.tell(self.exabgp, number)

@@ -7,6 +7,7 @@ and what ``exavrrp.agent.Agent`` does with them: the lock before the start, and 
 
 import errno
 import math
+import signal
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ class Ground(Protocol):
     def has_agent(self, exabgp: ExaBGP) -> bool:
         """Whether this ExaBGP has one, which may be about to start."""
 
-    def end_exabgp(self, exabgp: ExaBGP) -> None:
-        """SIGTERM for it, when it has no process any more."""
+    def signal_exabgp(self, exabgp: ExaBGP, number: signal.Signals) -> None:
+        """SIGUSR1 or SIGTERM for it, of a caretaker."""
 
     def grounded(self) -> None:
         """Look whether what ExaBGP announces is on lo."""
@@ -494,7 +495,7 @@ class Process:
             self.pipes = Pipes(exabgp, self._hear, self.watch.said)
         else:
             kept = care.kept(configuration, bequest, forgotten.routes)
-            self.pipes = Deaf(Parent(exabgp, ground.end_exabgp), kept, self._hear)
+            self.pipes = Deaf(Parent(exabgp, ground.signal_exabgp), kept, self._hear)
         self._transports = SimulatedTransports(self)
         self.checks = ground.make_checks(self)
         given = Ports(
@@ -526,7 +527,7 @@ class Process:
 
     def _caretaker(self, given: Ports, bequest: Bequest) -> care.Caretaker:
         assert isinstance(self.pipes, Deaf)
-        return care.Caretaker(self.configuration, given, bequest, self.pipes.permit_end)
+        return care.Caretaker(self.configuration, given, bequest, self.pipes)
 
     @property
     def routers(self) -> dict[str, VirtualRouter]:
@@ -615,7 +616,7 @@ class Process:
             self.node.count()
             self.node.write_note()
             if isinstance(self.pipes, Deaf) and self.pipes.announced and self.node.why != SUCCEEDED:
-                self.ground.end_exabgp(self.exabgp)  # what ``Deaf.end`` does, but for the waiting
+                self.ground.signal_exabgp(self.exabgp, signal.SIGTERM)  # what ``Deaf.end`` does, but for the waiting
             self.pipes.close()
             self.loop.kill()
             self.ground.ended(self, self.node.why or "cannot start")

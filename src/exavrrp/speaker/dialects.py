@@ -88,8 +88,12 @@ class Dialect:
     DETAIL = "show neighbor extensive"
     ROUTES = "show adj-rib out"
 
-    def __init__(self, major: str) -> None:
+    def __init__(self, major: str, *, forgets: bool) -> None:
         self.major = major
+        self.forgets = forgets
+        """Whether a reload that fails makes it forget its neighbors. After the next one, which succeeds, each session
+        ends with the next message that it receives (``Peer._main`` reads what the neighbor was before, which is None),
+        unless ExaBGP has reloaded again by then."""
 
     # Commands
 
@@ -182,7 +186,7 @@ class Dialect:
         return None
 
 
-V4, V5 = Dialect("4"), Dialect("5")
+V4, V5 = Dialect("4", forgets=False), Dialect("5", forgets=True)
 DIALECTS = {one.major: one for one in (V4, V5)}
 """by the major number of the version"""
 

@@ -88,6 +88,10 @@ class Deaf:
         if not self.wanted:
             self._want(self.wanted)
 
+    def reload(self) -> None:
+        """Has ExaBGP reload its file (SIGUSR1), if it still runs and we have the right to tell it."""
+        self._process.signal(signal.SIGUSR1)
+
     def own(self, ours: Iterable[Route]) -> None:
         """Sets our routes. Others are not wanted any more; those that are not announced yet cannot be announced."""
         self._want(self.wanted & {route.network for route in ours})
