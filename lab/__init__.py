@@ -16,6 +16,7 @@ Start it with `lab/demo`, which installs what is missing and runs `python -m lab
     scenarios_fabric.py    further ones: silent failures, all uplinks cut, two Actives
     scenarios_service.py   further ones: maintenance, failed services, crashes and restarts
     scenarios_sessions.py  one BGP session per uplink for both families
+    scenarios_vxlan.py  the election in a VXLAN over both uplinks
     chaos/          random faults over three nodes that all serve, and a judge
     bench/          benchmark beside keepalived: the cost of many virtual routers (lab/bench/run)
     timeline.py     from facts to phases, outage and transitions (pure)

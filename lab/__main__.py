@@ -24,6 +24,7 @@ from lab import (  # noqa: F401
     scenarios_reload,
     scenarios_service,
     scenarios_sessions,
+    scenarios_vxlan,
 )
 from lab.addressing import site
 from lab.chaos import run as chaos

@@ -93,6 +93,8 @@ class DataCentre:
             server = Server(self.topology[each.name], plan, self.processes)
             self.servers[each.name] = server
             server.configure()
+            if plan.overlay:
+                server.make_overlay()
             server.start_service()
             server.start_exabgp()
         self.await_fabric()
@@ -125,6 +127,19 @@ class DataCentre:
             tor = self.observers.hashed_way(node1, node2)
             self._hashed = self.fabric.site.link_between(node1, self.fabric.site.machine(tor))
         return self._hashed
+
+    def overlay_uplink(self) -> Link:
+        """The uplink over which node1's adverts in the VXLAN go to node2: the kernels' hashes choose it."""
+        node1, node2, _ = SERVERS
+        ends = (str(self._source(node1)), str(self._source(node2)))
+        carried: list[str] = []
+
+        def seen() -> bool:
+            carried[:] = [each.tor for each in self.observers.adverts if (each.source, each.destination) == ends]
+            return bool(carried)
+
+        self._await("an advert in the VXLAN", START_LIMIT, seen)
+        return self.fabric.site.link_between(node1, self.fabric.site.machine(carried[-1]))
 
     def await_fabric(self) -> None:
         """Waits until every router and the client reach every server's own address over every path, IPv4 and IPv6: all

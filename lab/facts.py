@@ -40,6 +40,7 @@ class Advert:
     source: str
     vrid: int
     priority: int
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,8 @@ def parse_agent_line(line: str, node: str) -> AgentEvent | None:
 
 
 def parse_advert(line: str, tor: str) -> Advert:
-    time, interface, source, _, vrid, priority = line.split()
-    return Advert(int(time) * NS, tor, interface, source, int(vrid), int(priority))
+    time, interface, source, destination, vrid, priority = line.split()
+    return Advert(int(time) * NS, tor, interface, source, int(vrid), int(priority), destination)
 
 
 _ROUTE = re.compile(r"\[(?P<time>[\d:.T-]+)\] (?P<deleted>Deleted )?(?P<prefix>[0-9a-f.:/]+) (?P<rest>.*)")

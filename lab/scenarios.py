@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import ClassVar
 
-from lab.addressing import FAMILIES, PRIORITIES, SERVERS, Machine
+from lab.addressing import FAMILIES, PRIORITIES, SERVERS, Link, Machine
 from lab.datacentre import DataCentre
 from lab.facts import Facts, standings
 from lab.servers import Armed, ServerPlan
@@ -159,6 +159,15 @@ def check_end(runs: Sequence[Run], node: Machine) -> list[str]:
     ]
 
 
+def check_actives(runs: Sequence[Run], wanted: tuple[str, ...]) -> list[str]:
+    """In every run these nodes are Active at the end."""
+    return [
+        f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}, not {' and '.join(wanted)}"
+        for number, run in enumerate(runs, 1)
+        if run.active_at_end != wanted
+    ]
+
+
 def check_quiet(runs: Sequence[Run]) -> list[str]:
     """No node made a transition in any run."""
     return [
@@ -255,14 +264,18 @@ REROUTE_MS = 250.0
 @scenario
 class CutUplink(Unmoved):
     name = "cut-uplink"
-    causes = ((NODE2.name, "path-quiet"),)
+    causes: ClassVar[Causes] = ((NODE2.name, "path-quiet"),)
     summary = "one uplink of the Active goes down: the one its adverts to the first Backup would be hashed to"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002
         return f"no transition; probes are lost only while the routers find the other path, at most {REROUTE_MS:.0f} ms"
 
+    def link(self, lab: DataCentre) -> Link:
+        """The uplink of node1 that breaks."""
+        return lab.hashed_uplink()
+
     def arm(self, lab: DataCentre) -> Strike:
-        link = lab.hashed_uplink()
+        link = self.link(lab)
         armed = Armed.ip(lab.topology[link.router.name])
 
         def strike() -> float:
@@ -339,11 +352,7 @@ class GrayPathSingle(GrayPath):
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         wanted = (NODE1.name, NODE2.name)
-        return [
-            f"run {number}: Active at the end: {', '.join(run.active_at_end) or 'nobody'}, not {' and '.join(wanted)}"
-            for number, run in enumerate(runs, 1)
-            if run.active_at_end != wanted
-        ]
+        return check_actives(runs, wanted)
 
 
 RETURNED = (

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from string import Template
 from typing import Any, Literal
@@ -36,6 +37,7 @@ from lab.addressing import (
     VIRTUAL_ADDRESS,
     VIRTUAL_ROUTER,
     VRID,
+    Address,
     Family,
     Link,
     Machine,
@@ -54,6 +56,9 @@ Means = Literal["med", "prepend", "local-preference"]
 MEANS: tuple[Means, ...] = ("med", "prepend", "local-preference")
 PREPENDS = 3
 "Of an ordinary Active; a takeover by path removes one. So many nodes may fail silently within `stale_for`."
+
+OVERLAY: Mapping[Family, Address] = {6: IPv6Address("fe80::"), 4: IPv4Address("10.255.0.0")}
+"A server's address in the VXLAN is its number above this one."
 
 Configuration = Callable[[Machine, "ServerPlan", Path], str]
 "The agent's configuration on a machine, with a directory of the server's own."
@@ -104,6 +109,8 @@ class ServerPlan:
     "servers, each with a router that is its neighbor, and whose stanza in exabgp.conf does not list the agent"
     record: bool = False
     "the agents record the events of their elections"
+    overlay: bool = False
+    "adverts go by multicast in a VXLAN over both uplinks, as `exavrrp vxlan` makes it"
     carrier: Family | None = None
     "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
@@ -142,6 +149,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         f"priority = {PRIORITIES[machine.name]}",
         f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
         *(['standby = "announce"'] if plan.standby else []),
+        *(in_overlay(machine, plan.family) if plan.overlay else []),
         *plan.virtual_router,
         *(twins_alone(machine, plan.site) if plan.site.twins else []),
         "",
@@ -153,6 +161,17 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         *(Template(line).substitute(directory=directory) for line in plan.tables),
     ]
     return "\n".join(lines) + "\n"
+
+
+def in_overlay(machine: Machine, family: Family) -> list[str]:
+    """Lines for [virtual_router.web]: adverts by multicast in the VXLAN, of the other nodes alone."""
+    peers = [OVERLAY[family] + peer.number for peer in SERVERS if peer is not machine]
+    return [
+        'transport = "multicast"',
+        'interface = "vxlan7"',
+        f'source = "{OVERLAY[family] + machine.number}"',
+        f"peers = {_strings(peers)}",
+    ]
 
 
 def runtime_directory(directory: Path) -> Path:
@@ -263,6 +282,11 @@ class Server:
         configuration = self._plan.configuration or agent_configuration
         self._agent_configuration.write_text(configuration(self.machine, self._plan, self.directory))
         self._configure_exabgp()
+
+    def make_overlay(self) -> None:
+        """Makes the VXLAN for the adverts by what `exavrrp vxlan` prints."""
+        words = (str(self._plan.agent), "vxlan", "--config", str(self._agent_configuration))
+        self.namespace.run("sh", "-e", text=self.namespace.run(*words))
 
     def reconfigure(self, *virtual_router: str) -> None:
         """Writes the agent's configuration with these lines in the table of the virtual router."""

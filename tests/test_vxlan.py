@@ -136,7 +136,7 @@ def test_an_advert_of_version_2_ends_with_its_authentication_data(write: Write) 
 def test_commands() -> None:
     assert list(commands(OVERLAY)) == [
         "ip link add vxlan7 type vxlan id 112 dstport 4789 nolearning \\",
-        "    local 2001:db8:ff::11",
+        "    tos 0xc0 local 2001:db8:ff::11",
         "ip link set vxlan7 mtu 1430 addrgenmode none",
         "bridge fdb append 00:00:00:00:00:00 dev vxlan7 dst 2001:db8:ff::12",
         "bridge fdb append 00:00:00:00:00:00 dev vxlan7 dst 2001:db8:ff::13",
@@ -156,6 +156,7 @@ def test_files_of_networkd_say_the_same() -> None:
         "vni": "112",
         "local": "2001:db8:ff::11",
         "destinationport": "4789",
+        "tos": "192",
         "maclearning": "no",
         "independent": "yes",  # of any interface: the routes choose the uplink
     }
@@ -206,6 +207,10 @@ ANEW = "ip link del vxlan7, and what exavrrp vxlan prints"
         (
             replace(RIGHT, learning=True),
             "vxlan7 learns where frames go from what comes in, which a stranger may send;",
+        ),
+        (
+            replace(RIGHT, traffic_class=0),
+            "vxlan7 sends packets without a traffic class, for which the kernel may keep the route over an uplink",
         ),
         (
             replace(RIGHT, entries=frozenset(REMOTES[:1])),

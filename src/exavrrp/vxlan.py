@@ -39,6 +39,11 @@ VXLAN, and 14 of the inner Ethernet (RFC 7348 §5)."""
 LENGTHS = {4: 24, 6: 64}
 """Default prefix length of the addresses in the VXLAN."""
 
+CLASS = 0xC0
+"""The traffic class outside, that of adverts (CS6, RFC 4594 §3.1). With one the kernel looks up the route of each
+packet (vxlan_xmit_one() in drivers/net/vxlan). Without one it keeps the route, over IPv6 that of an uplink that has
+lost its carrier, too, until another route of the host changes."""
+
 ALL = "00:00:00:00:00:00"
 """The address whose entries say where a frame for all goes, and one to an unknown address."""
 
@@ -99,6 +104,8 @@ class Device:
     port: int = 0
     local: Address | None = None
     learning: bool = False
+    traffic_class: int = CLASS
+    """of its packets: 0 is none, 1 that of the packet inside"""
     lower: str | None = None
     """the only interface that its packets use; None: as the routes say"""
     entries: frozenset[Address] = frozenset()
@@ -193,7 +200,7 @@ def commands(overlay: Overlay) -> Iterator[str]:
     """The lines of a shell that make it with iproute2."""
     name = overlay.interface
     yield f"ip link add {name} type vxlan id {overlay.identifier} dstport {overlay.port} nolearning \\"
-    yield f"    local {overlay.local}"
+    yield f"    tos {CLASS:#x} local {overlay.local}"
     yield f"ip link set {name} mtu {overlay.mtu} addrgenmode none"
     for remote in overlay.remotes:
         yield entry(name, remote)
@@ -224,6 +231,7 @@ def units(overlay: Overlay) -> dict[str, str]:
         f"VNI={overlay.identifier}",
         f"Local={overlay.local}",
         f"DestinationPort={overlay.port}",
+        f"TOS={CLASS}",
         "MacLearning=no",
         "Independent=yes",
     ]
@@ -256,6 +264,11 @@ def mistakes(overlay: Overlay, device: Device | None, uplinks: dict[str, int]) -
     if not device.up:  # before its addresses: those of IPv6 go with it
         yield f"{name} is down; ip link set {name} up"
     yield from _entries(overlay, device)
+    if not device.traffic_class:
+        yield (
+            f"{name} sends packets without a traffic class, for which the kernel may keep the route over an uplink"
+            f" that is cut; ip link set {name} type vxlan tos {CLASS:#x}"
+        )
     for address in overlay.addresses:
         if address.ip not in device.addresses:
             yield f"{name} lacks {address.ip}, where adverts come from; {addition(name, address)}"

@@ -13,6 +13,7 @@ from lab import (  # noqa: F401 — importing them registers their scenarios
     scenarios_reload,
     scenarios_service,
     scenarios_sessions,
+    scenarios_vxlan,
 )
 from lab.facts import POWER_OFF, Advert, AgentEvent, Facts, Incident, Probe, RouteChange
 from lab.run import Order, Result

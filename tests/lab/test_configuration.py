@@ -12,7 +12,20 @@ from typing import Any
 
 import pytest
 
-from lab.addressing import CLIENT, FAMILIES, PREFIX_LENGTH, RACK, SERVERS, SPINES, Layout, Link, Machine, Site, site
+from lab.addressing import (
+    CLIENT,
+    FAMILIES,
+    PREFIX_LENGTH,
+    RACK,
+    SERVERS,
+    SPINES,
+    Family,
+    Layout,
+    Link,
+    Machine,
+    Site,
+    site,
+)
 from lab.routers import bird_configuration, bird_path, frr_configuration, frr_path
 from lab.servers import ExaBGPLine, Means, agent_configuration, exabgp_configuration
 from lab.topology import boot
@@ -158,6 +171,17 @@ def test_what_a_scenario_adds_reaches_the_agent() -> None:
     assert read["virtual_router"]["web"]["preempt"] is False
     assert read["virtual_router"]["web"]["bgp"] == {"med": 7}
     assert read["virtual_router"]["web"]["addresses"] == ["198.51.100.53/32"]
+
+
+@pytest.mark.parametrize(("family", "own"), [(4, "10.255.0.11"), (6, "fe80::b")])
+def test_in_the_overlay_adverts_go_by_multicast_to_the_other_nodes(family: Family, own: str) -> None:
+    text = agent_configuration(SERVERS[0], replace(plan(), overlay=True, family=family), Path("/run/x"))
+    read = tomllib.loads(text)["virtual_router"]["web"]
+    assert (read["transport"], read["interface"], read["source"]) == ("multicast", "vxlan7", own)
+    others = [
+        agent_configuration(server, replace(plan(), overlay=True, family=family), Path()) for server in SERVERS[1:]
+    ]
+    assert read["peers"] == [tomllib.loads(other)["virtual_router"]["web"]["source"] for other in others]
 
 
 def attributes(server: Machine, **special: Any) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def test_lines_that_are_no_events_are_passed_over(line: str) -> None:
 
 def test_advert_line() -> None:
     advert = parse_advert("1763828431250000000 node1 2001:db8:ff::11 2001:db8:ff::12 7 200", "tor2")
-    assert advert == Advert(advert.time, "tor2", "node1", "2001:db8:ff::11", 7, 200)
+    assert advert == Advert(advert.time, "tor2", "node1", "2001:db8:ff::11", 7, 200, "2001:db8:ff::12")
     assert advert.time == pytest.approx(1763828431.25)
 
 

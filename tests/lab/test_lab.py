@@ -64,8 +64,8 @@ def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: P
 @pytest.mark.parametrize(
     "scenario",
     [
-        *("gray-path", "gray-path-single", "stop", "comeback", "nobody", "slow-bgp"),
-        *(pytest.param(one, marks=pytest.mark.alone) for one in ("cut-uplink", "stop-abrupt")),
+        *("gray-path", "gray-path-single", "vxlan-gray-path", "stop", "comeback", "nobody", "slow-bgp"),
+        *(pytest.param(one, marks=pytest.mark.alone) for one in ("cut-uplink", "vxlan-cut-uplink", "stop-abrupt")),
     ],
 )
 def test_scenario(scenario: str, tmp_path: Path) -> None:

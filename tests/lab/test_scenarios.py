@@ -73,7 +73,7 @@ def test_mute_node_allows_the_hold_time_but_no_late_election() -> None:
     assert "after 450 ms" in violation
 
 
-@pytest.mark.parametrize("name", ["cut-uplink", "gray-path"])
+@pytest.mark.parametrize("name", ["cut-uplink", "vxlan-cut-uplink", "gray-path"])
 def test_nobody_may_move_when_a_path_breaks(name: str) -> None:
     moved = replace(takeover(), incidents=[Incident(EVENT, "node1", "eth0 gray")])
     assert "run 1: node2 went from backup to active (active-down-timeout), but nobody should" in judged(name, moved)
@@ -102,10 +102,11 @@ def test_gray_path_wants_the_quiet_path_named_and_nothing_lost() -> None:
     assert judged("gray-path", one) == ["run 1: 1 probes lost, there should be none"]
 
 
-def test_the_control_wants_two_actives() -> None:
+@pytest.mark.parametrize("name", ["gray-path-single", "vxlan-gray-path"])
+def test_the_control_wants_two_actives(name: str) -> None:
     two = replace(takeover(), incidents=[Incident(EVENT, "node1", "eth0 gray")])
-    assert judged("gray-path-single", two) == []
-    (violation,) = judged("gray-path-single", calm("eth0"))
+    assert judged(name, two) == []
+    (violation,) = judged(name, calm("eth0"))
     assert "Active at the end: node1, not node1 and node2" in violation
 
 

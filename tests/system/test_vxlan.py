@@ -84,7 +84,7 @@ def test_what_is_printed_is_what_is_checked(pair: Pair, configuration: Path, fam
     with pair.a:
         found = device(NAME)
     assert found is not None
-    assert (found.local, found.entries, found.mtu) == (local, {remote}, 1450 if family == 4 else 1430)
+    assert (found.local, found.entries, found.mtu) == (local, frozenset({remote}), 1450 if family == 4 else 1430)
     assert (found.learning, found.lower, found.up) == (False, None, True)
 
 
@@ -96,6 +96,7 @@ def test_what_is_printed_is_what_is_checked(pair: Pair, configuration: Path, fam
         f"ip address del fe80::11/64 dev {NAME}",
         f"ip link set {NAME} mtu 1500",
         f"ip link set {NAME} type vxlan learning",
+        f"ip link set {NAME} type vxlan tos 0",
         f"bridge fdb append 00:00:00:00:00:00 dev {NAME} dst STRANGER",
         f"bridge fdb del 00:00:00:00:00:00 dev {NAME} dst REMOTE",
     ],

@@ -23,8 +23,8 @@ _NEIGHBOR = struct.Struct("=B3xiHBB")
 _IFF_UP = 1
 _IFLA_MTU, _IFLA_LINKINFO = 4, 18
 _IFLA_INFO_KIND, _IFLA_INFO_DATA = 1, 2
-_VXLAN_ID, _VXLAN_LINK, _VXLAN_LOCAL, _VXLAN_LEARNING, _VXLAN_PORT, _VXLAN_LOCAL6 = 1, 3, 4, 7, 15, 17
-_VXLAN_COLLECT_METADATA = 25
+_VXLAN_ID, _VXLAN_LINK, _VXLAN_LOCAL, _VXLAN_TOS, _VXLAN_LEARNING, _VXLAN_PORT = 1, 3, 4, 6, 7, 15
+_VXLAN_LOCAL6, _VXLAN_COLLECT_METADATA = 17, 25
 """IFLA_* of linux/if_link.h."""
 _NDA_DST, _NDA_LLADDR = 1, 2
 _ALL = bytes(6)
@@ -77,6 +77,7 @@ def read_device(link: bytes, index: int, forwarding: Iterable[bytes], addresses:
         identifier=None if external else number(data.get(_VXLAN_ID)),
         port=int.from_bytes(data.get(_VXLAN_PORT, b""), "big"),
         local=_address(data.get(_VXLAN_LOCAL, data.get(_VXLAN_LOCAL6, b""))),
+        traffic_class=int.from_bytes(data.get(_VXLAN_TOS, b""), "big"),
         learning=any(data.get(_VXLAN_LEARNING, b"")),
         lower=Paths(_nothing).interface_name(lower) if lower else None,
         entries=frozenset(_destinations(index, forwarding)),
