@@ -93,6 +93,11 @@ class Fault:
         return self.kind is Kind.ADVERTS_LOST and self.direction == "to" and self.uplinks == UPLINKS
 
     @property
+    def hushes(self) -> bool:
+        """Whether none of its node's adverts arrives: what the node counts meanwhile, no other knows."""
+        return self.kind in {Kind.ADVERTS_LOST, Kind.BLACK_HOLE} and self.direction != "to" and self.uplinks == UPLINKS
+
+    @property
     def refuses(self) -> bool:
         """Whether ExaBGP refuses all that the node's agent wants announced."""
         return self.kind is Kind.UNLIST and self.uplinks == UPLINKS

@@ -28,8 +28,9 @@ The cause that an agent names for the first transition of a service in an episod
 
 Where ExaBGP refuses announcements, its agent has to name each neighbor that does not get them, and a node that reaches
 none must not be Active, both within `KNOWN`. A node that hears no advert, and becomes Active beside a better one, must
-not answer for longer than three intervals and the routers' time, where MEDs are compared. And where no advert is lost,
-two nodes are Active for one service for no longer than adverts need to end that.
+not answer for longer than three intervals and the routers' time, where MEDs are compared, unless the adverts of a node
+were lost within `UNSETTLED` before (docs/why/limits.md). And where no advert is lost, two nodes are Active for one
+service for no longer than adverts need to end that.
 """
 
 from __future__ import annotations
@@ -54,6 +55,8 @@ MOVING = 0.1
 "Seconds: two hops of 50 ms."
 EARLY = 0.02
 "Seconds before a fault is said to begin, from the last answered probe on."
+UNSETTLED = 45.0
+"Seconds: four times `stale_for`, for which silent failures count, as further ones may follow."
 GROWTH = 4096
 "KiB that an agent may grow in its life: first handovers, its tables of announcements and peers."
 GROWN_UP = 10.0
@@ -386,9 +389,12 @@ def drawn(chronicle: Chronicle) -> list[str]:
     """Nodes that heard no advert, and had the traffic of a better Active for too long, in words."""
     found = []
     alone = [each.troubles[0] for each in chronicle.chapters if each.troubles and not each.episode.overlapping]
+    hushed = [one for each in chronicle.chapters for one in each.troubles if one.fault.hushes]
     for service in (one for one in SERVICES if "med" in one.takeover):
         held = active_periods(chronicle, service)
         for trouble in (each for each in alone if each.fault.hides and each.fault.machine != service.home):
+            if any(one.start < trouble.start < one.start + one.fault.lasts + UNSETTLED for one in hushed):
+                continue
             over = chronicle.end if trouble.end is None else trouble.end
             for node, since, until in held:
                 if node != trouble.fault.machine or not trouble.start <= since < over:

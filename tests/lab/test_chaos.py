@@ -21,7 +21,7 @@ from lab.chaos.arena import concerned, untold_after
 from lab.chaos.causes import FITTING, namings
 from lab.chaos.census import Census, Node, changes, strangers
 from lab.chaos.faults import CARDS, COUNTS, KNOWN, NODES, PAIRABLE, UPLINKS, Episode, Fault, Kind, Terms, cost, episodes
-from lab.chaos.judge import GROWTH, RESOLUTION, active_periods, costs, judge, lives, strays
+from lab.chaos.judge import GROWTH, RESOLUTION, UNSETTLED, active_periods, costs, judge, lives, strays
 from lab.chaos.records import Chapter, Chronicle, Lateness, Stream, Trouble, Weight
 from lab.chaos.run import parser
 from lab.chaos.service import BY_NAME, SERVICES, configuration
@@ -425,6 +425,22 @@ def test_a_deaf_node_has_the_traffic_for_three_intervals() -> None:
     unhealed = deaf(7.0)
     unhealed.chapters[0].troubles[0].end = None
     assert len(violations(unhealed)) == 1
+
+
+def test_what_a_node_has_counted_unheard_is_known_to_nobody() -> None:
+    hushed = replace(DEAF, machine="node3", direction="from", lasts=1.0)
+    for before, expected in (
+        (hushed, 0),
+        (replace(hushed, direction="both", kind=Kind.BLACK_HOLE), 0),
+        (replace(hushed, direction="to"), 1),
+        (replace(hushed, uplinks=UPLINKS[:1]), 1),
+    ):
+        found = deaf(7.0)
+        found.chapters.insert(0, chapter(before, start=2.0, settled=4.0))
+        assert len(violations(found)) == expected, before.words
+    long_ago = deaf(7.0)
+    long_ago.chapters.insert(0, chapter(hushed, start=5.0 - 1.0 - UNSETTLED - 0.1, settled=4.0))
+    assert len(violations(long_ago)) == 1
 
 
 def test_an_agent_that_starts_or_stops_is_not_active() -> None:
