@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--standby", choices=("withdraw", "announce"), default="withdraw", help="what a Backup does (withdraw)"
     )
+    made.add_argument("--prebind", action="store_true", help="a Backup binds the address beforehand")
     made.add_argument(
         "--takeover",
         type=takeover,
@@ -133,6 +134,7 @@ def order_of(options: argparse.Namespace) -> Order:
         agent=options.agent.absolute(),
         site=site(options.topology, options.server_as),
         standby=options.standby == "announce",
+        prebind=options.prebind,
         takeover=options.takeover,
         record=options.record,
     )

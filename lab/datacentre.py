@@ -73,7 +73,7 @@ class DataCentre:
         self.directory = directory
         self._hashed: Link | None = None
         self._given: Given | None = None
-        self._standby = False
+        self._resting = Standing("backup")
         self.attacker: Program | None = None
 
     def build(self) -> None:
@@ -86,7 +86,7 @@ class DataCentre:
     def start(self, plan: ServerPlan) -> None:
         """Routers and servers; returns when the fabric is complete. Raises LabError."""
         routers = [self.topology[each.name] for each in (*self.fabric.site.routers, CLIENT)]
-        self._standby = plan.standby
+        self._resting = Standing("backup", bound=plan.standby or plan.prebind, announced=plan.standby)
         fabric, extended = self.fabric, (plan.carrier, plan.family) == (6, 4)
         start_routers(fabric.site, routers, fabric.router, self.processes, fabric.hold, extended=extended)
         for each in SERVERS:
@@ -319,7 +319,7 @@ class DataCentre:
         for server in SERVERS:
             standing = found.get(server.name)  # None: its agent has not begun
             serving = Standing("active", bound=True, announced=True)
-            resting = (Standing("backup", bound=self._standby, announced=self._standby), Standing())
+            resting = (self._resting, Standing())
             if (standing != serving) if server.name == node else (standing not in resting):
                 return False
         hops = hops_after(self.observers.routes)

@@ -45,6 +45,7 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "topology": result.plan.site.layout,
         "server_as": result.plan.site.server_as,
         "standby": "announce" if result.plan.standby else "withdraw",
+        "prebind": result.plan.prebind,
         "takeover": list(result.plan.takeover),
         "seed": result.seed,
         "advert_phase": round(result.phase, 3),
@@ -144,6 +145,8 @@ def site_words(plan: ServerPlan) -> str:
         words.append(SERVER_AS[plan.site.server_as])
     if plan.standby:
         words.append("Backups announce, too")
+    if plan.prebind:
+        words.append("Backups bind beforehand")
     if plan.takeover:
         words.append(f"takeover by {' and '.join(WAYS[each] for each in plan.takeover)}")
     return "".join(f", {each}" for each in words)

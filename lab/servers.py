@@ -92,6 +92,8 @@ class ServerPlan:
     site: Site = RACK
     standby: bool = False
     "a Backup announces, too"
+    prebind: bool = False
+    "a Backup binds the address beforehand"
     takeover: tuple[Means, ...] = ()
     stale_for: float | None = None
     "the agent's `stale_for`; None: as long as the routers' hold time"
@@ -150,6 +152,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         f'addresses = ["{VIRTUAL_ADDRESS[plan.family]}/{HOST[plan.family]}"]',
         *(['standby = "announce"'] if plan.standby else []),
         *(in_overlay(machine, plan.family) if plan.overlay else []),
+        *(["prebind = true"] if plan.prebind else []),
         *plan.virtual_router,
         *(twins_alone(machine, plan.site) if plan.site.twins else []),
         "",

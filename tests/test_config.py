@@ -746,6 +746,30 @@ CONTRADICTIONS: list[tuple[list[tuple[str, str, str | None]], str, str, str]] = 
         'is "announce", but announce = false announces nothing; remove one of the two',
     ),
     (
+        [(FOUR, "announce", "false"), (FOUR, "prebind", "true")],
+        FOUR,
+        "prebind",
+        "is true, but announce = false announces nothing; remove one of the two",
+    ),
+    (
+        [(FOUR, "bind", "false"), (FOUR, "prebind", "true")],
+        FOUR,
+        "prebind",
+        "is true, but bind = false binds nothing; remove one of the two",
+    ),
+    (
+        [ANNOUNCED, (WEB, "prebind", "true")],
+        WEB,
+        "prebind",
+        'is true, but standby = "announce" binds the addresses anyway; remove one of the two',
+    ),
+    (
+        [(WEB, "prebind", "true"), (WEB, "handover", '"break-before-make"')],
+        WEB,
+        "prebind",
+        'is true, which binds the addresses on every node, but handover = "break-before-make" is for a service',
+    ),
+    (
         [(FOUR, "announce", "false"), (FOUR, "bind", "false"), (FOUR, "unlisted_addresses", '["192.0.2.54"]')],
         FOUR,
         "unlisted_addresses",
@@ -1148,6 +1172,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (router.advert_interval, router.learned_interval_max) == (1.0, 10.0)
     assert (router.handover, router.handover_hold, router.linger) == (Handover.MAKE_BEFORE_BREAK, 1.0, 2.0)
     assert router.checks == ()
+    assert router.prebind is False
     assert (router.standby, router.route_policy, router.stale_for) == (
         False,
         RoutePolicy.derived(Attributes(), frozenset({Takeover.MED}), priority=100),
@@ -1975,6 +2000,12 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             bgp["announce"] = [str(shorter), routers[name]["addresses"][0]]
         if bgp.get("med", 0) < 0xFFFFFFFE and "handover" not in routers[name]:
             routers[name]["standby"] = draw(st.sampled_from(["withdraw", "announce"]))
+        if (
+            "handover" not in routers[name]
+            and routers[name].get("standby") != "announce"
+            and "bind" not in routers[name]
+        ):
+            routers[name]["prebind"] = draw(st.booleans())
     agent = {
         "sources": [next(texts[v4]), next(texts[v6])],
         "peers": [next(texts[v6]), next(texts[v4])],

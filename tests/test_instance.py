@@ -40,8 +40,9 @@ def settings(**changes: Any) -> router.Settings:
     return router.Settings(**values)
 
 
-def handing_over(handover: Handover = Handover.MAKE_BEFORE_BREAK, *, standby: bool = False) -> presence.Settings:
-    return presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING, stale=STALE, standby=standby)
+def handing_over(handover: Handover = Handover.MAKE_BEFORE_BREAK, **backup: bool) -> presence.Settings:
+    """``backup``: ``standby`` or ``prebind``."""
+    return presence.Settings(handover, hold=HOLD, linger=LINGER, ceiling=CEILING, stale=STALE, **backup)
 
 
 def instance(handover: Handover = Handover.MAKE_BEFORE_BREAK, **changes: Any) -> Instance:
@@ -527,6 +528,36 @@ def test_a_router_out_of_the_election_does_not_announce_as_standby() -> None:
     one.fault(Fault.CHECK, "web failing", 0.0)
     assert told(one.start(1.0)) == []
     assert told(one.clear(Fault.CHECK, 2.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
+
+
+def test_prebind_is_switched_on_and_off_in_place() -> None:
+    one = instance()
+    one.start(0.0)
+    assert one.configure(settings(), handing_over(prebind=True), STALE, 1.0) == [Step.BIND]
+    assert one.bound(1.0) == []
+    assert (one.presence.bound, one.presence.level, one.serves) == (True, None, False)
+    assert one.configure(settings(), handing_over(prebind=True), STALE, 2.0) == []
+    assert one.configure(settings(), handing_over(), STALE, 3.0) == [Step.UNBIND]
+
+
+def test_between_standby_and_prebind_a_backup_stays_bound() -> None:
+    one = instance()
+    one.start(0.0)
+    one.configure(settings(), handing_over(prebind=True), STALE, 1.0)
+    assert one.configure(settings(), handing_over(standby=True), STALE, 2.0) == [Step.BIND]
+    assert one.bound(2.0) == [Step.ANNOUNCE]
+    assert one.configure(settings(), handing_over(prebind=True), STALE, 3.0) == [Step.WITHDRAW]
+    assert one.withdrawn(3.1) == []
+    hear(one, 200, 3.1 + LINGER)
+    assert one.timeout(3.1 + LINGER) == [Step.BIND]
+    assert one.presence.prebound
+
+
+def test_an_address_that_cannot_be_bound_beforehand_is_a_fault_of_a_backup() -> None:
+    one = Instance("web", settings(), handing_over(prebind=True), STALE)
+    assert told(one.start(0.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
+    assert told(one.unbound("refused", 0.1)) == [(INITIALIZE, Why.FAULT), Step.UNBIND]
+    assert told(one.clear(Fault.BIND, 1.0)) == [(BACKUP, Why.STARTUP), Step.BIND]
 
 
 def test_a_shortened_handover_stays_short() -> None:
@@ -1109,7 +1140,8 @@ HANDOVERS = st.builds(
     ceiling=st.sampled_from([0.5, 30.0]),
     stale=st.just(STALE),
     standby=st.booleans(),
-).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK)
+    prebind=st.booleans(),
+).filter(lambda settings: settings.standby + settings.prebind <= (settings.handover is Handover.MAKE_BEFORE_BREAK))
 INSTANCES = st.builds(lambda election, handover: Instance("web", election, handover, STALE), ELECTIONS, HANDOVERS)
 HAPPENINGS = st.one_of(
     st.just(World.ring),

@@ -153,6 +153,26 @@ def test_leftovers_of_another_exabgp_are_unbound_at_once() -> None:
     assert not rig.router().announcement.may_be_announced, "this one announces nothing, and is not to be ended for it"
 
 
+@pytest.mark.parametrize("doubtful", [False, True])
+def test_what_a_predecessor_has_bound_beforehand_is_no_warning_and_stays(doubtful: bool) -> None:
+    rig = Rig(router(prebind=True))
+    rig.addresses.lo = {VIP}
+    rig.memory.offered = {"web"} if doubtful else set()
+    rig.start().session()
+    [(level, _, fields)] = [line for line in rig.log.lines if line[1] == "leftovers-found"]
+    assert (level, fields["detail"]) == (
+        ("warning", "withdrawn, then unbound") if doubtful else ("info", "bound beforehand; withdrawn, if announced")
+    )
+    assert rig.take() == [WITHDRAW]
+    rig.follow(2 * SETTLE + INTERVAL)
+    assert (rig.role(), rig.bound()) == (Role.BACKUP, True)
+    rig.after(4 * INTERVAL)
+    assert rig.take() == [ACTIVE], "which has only to be verified"
+    rig.node.commands.drain("web")
+    rig.follow(10.0)
+    assert not rig.bound()
+
+
 def test_a_failed_withdraw_of_a_predecessor_may_be_announced_although_nothing_is_on_lo() -> None:
     """It was unbound for want of an answer, and killed. Whoever comes has to know, until the withdraw is confirmed."""
     rig = Rig()

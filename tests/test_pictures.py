@@ -126,8 +126,9 @@ def _election_key(router: Router) -> Hashable:
 # The handover
 
 
-def handover(order: Handover, *, standby: bool = False) -> Iterator[Edge]:
-    settings = presence.Settings(order, hold=1.0, linger=2.0, ceiling=30.0, stale=180.0, standby=standby)
+def handover(order: Handover, **backup: bool) -> Iterator[Edge]:
+    """``backup``: ``standby`` or ``prebind``."""
+    settings = presence.Settings(order, hold=1.0, linger=2.0, ceiling=30.0, stale=180.0, **backup)
     return explored(Presence(settings), _handovers, _handover_key)
 
 
@@ -192,5 +193,9 @@ def test_a_picture_has_every_state() -> None:
     drawn = {name for before, after, _ in election(100, preempt=False) for name in (before, after)}
     assert drawn == {"Initialize", "Backup", "Active", "Active_releasing"}
     states = {one.__name__ for one in get_args(presence.State)}
-    orders = [handover(Handover.MAKE_BEFORE_BREAK, standby=True), handover(Handover.BREAK_BEFORE_MAKE)]
+    orders = [
+        handover(Handover.MAKE_BEFORE_BREAK, standby=True),
+        handover(Handover.MAKE_BEFORE_BREAK, prebind=True),
+        handover(Handover.BREAK_BEFORE_MAKE),
+    ]
     assert {name.partition("_")[0] for edges in orders for edge in edges for name in edge[:2]} == states

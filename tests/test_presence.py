@@ -3,7 +3,7 @@
 The inputs of a story:
 
     presence make-before-break|break-before-make [hold SECONDS] [linger SECONDS] [ceiling SECONDS] [stale SECONDS]
-             [standby]
+             [standby|prebind]
     TIME EVENT
 
 ``presence`` begins a new story. What comes out of an input is the steps in their order and then the state.
@@ -64,14 +64,13 @@ class Replay:
 
 
 def _settings(handover: str, limits: list[str]) -> Settings:
-    standby = limits[-1:] == ["standby"]
-    if standby:
-        limits = limits[:-1]
+    backup = limits.pop() if limits and limits[-1] in {"standby", "prebind"} else None
     names, values = limits[::2], limits[1::2]
     if set(names) - {"hold", "linger", "ceiling", "stale"}:
         raise ValueError(f"no such limits: {names}")
     usual = {"hold": 1.0, "linger": 2.0, "ceiling": 30.0, "stale": 180.0}
-    return Settings(Handover(handover), **usual | dict(zip(names, map(float, values), strict=True)), standby=standby)
+    usual |= dict(zip(names, map(float, values), strict=True))
+    return Settings(Handover(handover), **usual, standby=backup == "standby", prebind=backup == "prebind")
 
 
 def _state(presence: Presence) -> str:
@@ -186,7 +185,8 @@ SETTINGS = st.builds(
     ceiling=st.sampled_from([1.0, 30.0]),
     stale=st.sampled_from([1.0, 180.0]),
     standby=st.booleans(),
-).filter(lambda settings: not settings.standby or settings.handover is Handover.MAKE_BEFORE_BREAK)
+    prebind=st.booleans(),
+).filter(lambda settings: settings.standby + settings.prebind <= (settings.handover is Handover.MAKE_BEFORE_BREAK))
 EVENTS = st.one_of(st.sampled_from(Event), st.sampled_from([Event.PROMOTED, Event.BOUND, Event.TIMEOUT]))
 HISTORY = st.lists(st.tuples(st.one_of(st.none(), st.just(0.0), st.floats(0, 40)), EVENTS), max_size=40)
 
@@ -216,8 +216,9 @@ def test_a_release_always_ends_with_nothing_bound(
         world.step(event)  # for which these states wait without a limit
     world.wait()
     if world.bound:
-        assert settings.standby
+        assert settings.standby or settings.prebind
         assert world.presence.level in (Level.STANDBY, None), "standing by, or about to"
+        assert settings.standby or world.presence.prebound
         world.step(Event.RETIRE)
         world.wait()
     assert (world.bound, world.announced) == (False, False)
@@ -231,7 +232,7 @@ def test_break_before_make_ends_soon_and_in_order(
     settings: Settings, history: list[tuple[float | None, Event]]
 ) -> None:
     """An Active that is releasing waits for these steps."""
-    world = lived(replace(settings, handover=Handover.BREAK_BEFORE_MAKE, standby=False), history)
+    world = lived(replace(settings, handover=Handover.BREAK_BEFORE_MAKE, standby=False, prebind=False), history)
     began = world.now
     world.step(Event.UNWANTED)
     assert not world.announced

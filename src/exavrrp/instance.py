@@ -168,10 +168,11 @@ class Instance:
         """Whether traffic may come here.
 
         It may as long as anything is bound or announced, whether the router is Active or not: in fault, handing over,
-        or before the election has decided what becomes of what a predecessor has left. A second choice gets none.
+        or before the election has decided what becomes of what a predecessor has left. A second choice gets none, nor
+        does who has only bound beforehand.
         """
         level = self.presence.level
-        left = self.presence.bound or level is not None
+        left = (self.presence.bound and not self.presence.prebound) or level is not None
         return self.router.role is Role.ACTIVE or (left and level is not Level.STANDBY)
 
     @property
@@ -183,13 +184,16 @@ class Instance:
         self, settings: router.Settings, handover: presence.Settings, stale_for: float, now: float
     ) -> list[Effect]:
         """The settings are these from now on, also for a handover under way. The priority comes by ``prioritise``."""
-        stood_by = self.presence.settings.standby
+        before = self.presence.settings
         self.takeovers.failures.down_count = settings.down_count
         self.takeovers.failures.window = stale_for
         self.presence.configure(handover, candidate=self.router.role is not Role.INITIALIZE)
         effects = self._elect(Configure(settings), now)
-        if self.router.role is Role.BACKUP and handover.standby is not stood_by:
-            effects += self._inform(presence.Event.STAND_BY if handover.standby else presence.Event.RETIRE, now)
+        if self.router.role is Role.BACKUP and (before.standby, before.prebind) != (handover.standby, handover.prebind):
+            if not handover.standby and (before.standby or not handover.prebind):
+                effects += self._inform(presence.Event.RETIRE, now)
+            if handover.standby or handover.prebind:
+                effects += self._inform(presence.Event.STAND_BY, now)
         return effects
 
     def inherit(self, now: float, *, announced: bool, active: bool = False) -> list[Effect]:

@@ -90,7 +90,10 @@ class Leftovers:
             self._log.warning("leftovers-found", **told, detail="unbound: another ExaBGP announced them")
             router.inherit((), announced=False, active=active)
         elif bound or doubtful:
-            self._log.warning("leftovers-found", **told, detail="withdrawn, then unbound" if bound else "withdrawn")
+            detail = "withdrawn, then unbound" if bound else "withdrawn"
+            prebound = router.configuration.prebind and not doubtful
+            tell = self._log.info if prebound else self._log.warning
+            tell("leftovers-found", **told, detail="bound beforehand; withdrawn, if announced" if prebound else detail)
             self._speaker.inherit(router.configuration.announce)
             router.inherit(bound, announced=False, active=active)
 

@@ -72,6 +72,7 @@ ROUTER: Mapping[str, Effect | None] = {
     "notify_socket": QUIET,
     "notify_timeout": QUIET,
     "standby": SPEAKS,
+    "prebind": MOVES,
     "route_policy": None,
     "stale_for": QUIET,
 }

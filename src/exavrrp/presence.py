@@ -25,7 +25,9 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
 - coming after a predecessor that was killed while it served: stay as it left things, announced as leaving, until the
   election is decided; and after one that cannot be continued: withdraw what it may have announced, only then unbind;
 - standing by, where that is wanted (*warm standby*): bound and announced as a second choice for as long as the router
-  is a Backup, so that the routers can switch over by themselves. What would end in absence ends in this instead.
+  is a Backup, so that the routers can switch over by themselves. What would end in absence ends in this instead;
+- binding beforehand, where that is wanted: bound and not announced for as long as the router is a Backup, so that a
+  takeover has only to verify it. What would end in absence ends in this instead, too.
 
 It must not know of packets, sockets or BGP attributes. As in ``vrrp.router`` a timer is a deadline in the state, and an
 event with its time gives an ordered list of steps. The caller carries out the steps in order and reports their results.
@@ -69,6 +71,8 @@ class Settings:
     """seconds bound without an answer to the withdraw: routers may keep the route of an ExaBGP that hangs"""
     standby: bool = False
     """whether a Backup is bound and announces the addresses as a second choice; not for break before make"""
+    prebind: bool = False
+    """whether a Backup is bound, and announces nothing; not for break before make, nor with ``standby``"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,15 @@ class Absent:
     """Not bound, not announced."""
 
     bound = False
+    level = None
+    deadline = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prebound:
+    """Bound beforehand, or about to be, and not announced."""
+
+    bound = True
     level = None
     deadline = None
 
@@ -163,7 +176,7 @@ class Stranded:
     deadline = None
 
 
-State = Absent | Binding | Present | Leaving | Withdrawing | Lingering | Stranded
+State = Absent | Prebound | Binding | Present | Leaving | Withdrawing | Lingering | Stranded
 
 
 class Event(Enum):
@@ -228,14 +241,29 @@ class Presence:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.state: State = Absent()
-        self.standing_by = False
-        """whether it announces as a standby while it does not serve"""
+        self._candidate = False
+        """whether the router is a Backup or an Active"""
         self._ending = False
 
     @property
     def bound(self) -> bool:
         """Whether the addresses are wanted on the interface."""
         return self.state.bound
+
+    @property
+    def prebound(self) -> bool:
+        """Whether they are wanted there only to be there when the router takes over."""
+        return isinstance(self.state, Prebound)
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether it announces as a standby while it does not serve."""
+        return self._candidate and self.settings.standby
+
+    @property
+    def _prebinds(self) -> bool:
+        """Whether it stays bound while it does not serve."""
+        return self._candidate and self.settings.prebind
 
     @property
     def level(self) -> Level | None:
@@ -269,7 +297,7 @@ class Presence:
         """
         if not self._ending:
             self.settings = settings
-            self.standing_by = candidate and settings.standby
+            self._candidate = candidate
 
     def expedite(self, settings: Settings, now: float) -> None:
         """From ``now`` on ``settings`` count, also for what is under way; they must not be slower.
@@ -343,14 +371,17 @@ class Presence:
         return ANSWER_LIMIT if self.settings.handover is Handover.BREAK_BEFORE_MAKE else self.settings.stale
 
     def _promoted(self) -> list[Step]:
-        self.standing_by = self.settings.standby
+        self._candidate = True
         return self._bind(Level.ACTIVE)
 
     def _stand_by(self) -> list[Step]:
-        self.standing_by = self.settings.standby
+        self._candidate = True
         match self.state:
-            case Absent() | Withdrawing() | Lingering() | Stranded() if self.standing_by:
+            case Absent() | Prebound() | Withdrawing() | Lingering() | Stranded() if self.standing_by:
                 return self._bind(Level.STANDBY)
+            case Absent() if self._prebinds:
+                self.state = Prebound()
+                return [Step.BIND]
             case _:
                 return []
 
@@ -375,7 +406,7 @@ class Presence:
         match self.state:
             case Binding(level=None):
                 if not self.standing_by:
-                    return self._clear()
+                    return self._rest()
                 self.state = Binding(None, Level.STANDBY)
                 return []
             case Present(Level.ACTIVE) | Binding():
@@ -386,13 +417,20 @@ class Presence:
             case Leaving(None):
                 self.state = Leaving(now + self.settings.ceiling, Stage.AWAITING)
                 return self._successor(now) if heard else []
-            case Absent() | Present() | Leaving() | Withdrawing() | Lingering() | Stranded():
+            case Absent() | Prebound() | Present() | Leaving() | Withdrawing() | Lingering() | Stranded():
                 return []
             case _:
                 assert_never(self.state)
 
+    def _rest(self) -> list[Step]:
+        """Nothing is announced, and nobody needs the addresses here: unbind them, unless they are to stay."""
+        if not self._prebinds:
+            return self._clear()
+        self.state = Prebound()
+        return [Step.BIND]  # what a predecessor has left may have been a part of them
+
     def _out(self, event: Event, now: float) -> list[Step]:
-        self.standing_by = False
+        self._candidate = False
         match event:
             case Event.RETIRE:
                 return self._retire(now)
@@ -428,7 +466,7 @@ class Presence:
         match self.state:
             case Present() | Leaving() | Binding(level=Level()):
                 return self._withdraw(now)
-            case Binding():
+            case Binding() | Prebound():
                 return self._clear()
             case _:
                 return []
@@ -450,7 +488,7 @@ class Presence:
         match self.state:
             case Present(Level.STANDBY):
                 return self._withdraw(now)
-            case Binding(goal=Level.STANDBY):
+            case Binding(goal=Level.STANDBY) | Prebound():
                 return self._clear()
             case Stranded(withdrawn=True):
                 self.state = Lingering(now + self.settings.linger)
@@ -500,7 +538,7 @@ class Presence:
                 self.state = Lingering(now + linger, confirmed=False)
                 return []
             case Lingering(deadline) if now >= deadline:
-                return self._clear()
+                return self._rest()
             case _:
                 return []
 

@@ -14,7 +14,7 @@ from exavrrp.backoff import RETRIES
 from exavrrp.elections import Team
 from exavrrp.instance import Fault
 from exavrrp.node import Node
-from exavrrp.presence import Absent, Present
+from exavrrp.presence import Absent, Prebound, Present
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, Attributes, Level
 from exavrrp.simulation.exabgp import Command
 from exavrrp.simulation.fabric import Fabric
@@ -165,11 +165,19 @@ def _is_presented(machine: Machine, router: VirtualRouter, shape: Shape) -> str 
         told = (route for one in configuration.announce for route in exabgp.routes(one))
         if any(route is None or not _is(route, wanted, exabgp.own_as) for route in told):
             return "does not announce its standby"
-    elif instance.presence.state != Absent() or not machine.lo.isdisjoint(configuration.addresses):
+    elif not _is_at_rest(machine, router, prebind=shape.prebind and not machine.drained):
         return f"{instance.presence.state}, bound {sorted(map(str, machine.lo))}"
     elif any(exabgp.announces(one) for one in configuration.announce):
         return "still announces"
     return None
+
+
+def _is_at_rest(machine: Machine, router: VirtualRouter, *, prebind: bool) -> bool:
+    """Whether lo has all of its addresses (``prebind``), or none."""
+    state, addresses = router.instance.presence.state, router.configuration.addresses
+    if prebind:
+        return state == Prebound() and machine.lo.issuperset(addresses)
+    return state == Absent() and machine.lo.isdisjoint(addresses)
 
 
 def _is(route: Command, wanted: Attributes, own_as: int | None) -> bool:

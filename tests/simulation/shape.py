@@ -80,6 +80,8 @@ class Shape:
     linger: float
     ceiling: float
     standby: bool
+    prebind: bool
+    """whether a Backup is bound, and announces nothing"""
     takeover: tuple[str, ...]
     stale_for: float
     internal: bool
@@ -151,6 +153,7 @@ class Shape:
                 f"min_sessions = {self.min_sessions}",
                 f"startup_hold = {self.startup_hold}",
                 f'standby = "{"announce" if self.standby else "withdraw"}"',
+                f"prebind = {str(self.prebind).lower()}",
             ]
             if node.priority != 255:  # the owner always preempts, at once
                 lines += [f"preempt = {str(self.preempt).lower()}", f"preempt_delay = {self.preempt_delay}"]
@@ -205,7 +208,7 @@ class Shape:
             f"down after {self.down_count}",
             "break before make" if self.orderly else "make before break",
             f"hold {self.hold:g} linger {self.linger:g} ceiling {self.ceiling:g}",
-            "standby" if self.standby else "no standby",
+            "standby" if self.standby else "bound beforehand" if self.prebind else "no standby",
             f"takeover {'+'.join(self.takeover) or 'plain'}",
             f"stale_for {self.stale_for:g} hold time {self.routers_hold:g}",
             "iBGP" if self.internal else "eBGP",
@@ -219,8 +222,9 @@ class Shape:
         return f"{nodes}; {', '.join(options)}"
 
 
-def draw(random: Random) -> Shape:
+def draw(random: Random, seed: object) -> Shape:
     """One shape of very many."""
+    own = Random(f"prebind {seed}")  # of its own: seeds without it are the histories they were
     count = random.choices((2, 3, 4), (50, 35, 15))[0]
     families = random.choice(((6,), (4,), (6,), (6, 4)))
     interval = random.choices((1.0, 0.1, 0.3, 3.0, 0.05, 0.01), (40, 22, 20, 10, 5, 3))[0]
@@ -246,7 +250,8 @@ def draw(random: Random) -> Shape:
         hold=hold,
         linger=random.choice((0.0, 0.5, 2.0)),
         ceiling=max(1.0, hold, interval * random.choice((5, 8)), random.choice((0.0, 0.0, 30.0))),
-        standby=not orderly and random.random() < 0.3,
+        standby=(standby := not orderly and random.random() < 0.3),
+        prebind=not (orderly or standby) and own.random() < 0.2,
         takeover=takeover,
         stale_for=round(stale_for, 2),
         internal=internal,

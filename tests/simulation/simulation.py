@@ -44,7 +44,7 @@ class Simulation:
     def __init__(self, seed: int, watching: Watching = Invariants) -> None:
         self.seed = seed
         self.world = world = World(seed)
-        self.shape = shape.draw(world.random)
+        self.shape = shape.draw(world.random, world.seed)
         self.transcript = Transcript([node.name for node in self.shape.nodes])
         self.transcript.add(0.0, None, "seed {}: {}", seed, self.shape.summary())
         self.watches: list[Invariants] = []

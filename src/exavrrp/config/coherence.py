@@ -187,12 +187,16 @@ def _signed_by_anybody(document: Document, router: VirtualRouter) -> None:
 
 
 def _run_twice(document: Document, router: VirtualRouter) -> None:
-    if router.standby and router.handover is Handover.BREAK_BEFORE_MAKE:
-        document.problem(
-            ("virtual_router", router.name, "standby"),
-            'is "announce", which binds the addresses on every node, but handover = "break-before-make" is for a'
-            ' service that must never run twice; write "withdraw", or handover = "make-before-break"',
-        )
+    for key, binds, told, other in (
+        ("standby", router.standby, 'is "announce"', '"withdraw"'),
+        ("prebind", router.prebind, "is true", "false"),
+    ):
+        if binds and router.handover is Handover.BREAK_BEFORE_MAKE:
+            document.problem(
+                ("virtual_router", router.name, key),
+                f'{told}, which binds the addresses on every node, but handover = "break-before-make" is for a'
+                f' service that must never run twice; write {other}, or handover = "make-before-break"',
+            )
 
 
 def _misordered(document: Document, keys: Keys, router: VirtualRouter) -> None:

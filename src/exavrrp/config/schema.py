@@ -367,6 +367,7 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
         Literal["withdraw", "announce"],
         Meta(description='"withdraw", or "announce" to bind and announce the addresses on a Backup too'),
     ] = "withdraw"
+    prebind: Flag = False
     group: (
         Annotated[
             str,

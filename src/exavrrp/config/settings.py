@@ -222,6 +222,8 @@ class VirtualRouter:
     """seconds"""
     standby: bool
     """whether a Backup binds and announces the addresses too"""
+    prebind: bool
+    """whether a Backup binds the addresses, and announces nothing"""
     route_policy: RoutePolicy
     stale_for: float
     """seconds since the last silent failure after which none makes an Active's path shorter any more"""
@@ -329,6 +331,7 @@ class VirtualRouter:
             ceiling=self.handover_ceiling,
             stale=self.stale_for,
             standby=self.standby,
+            prebind=self.prebind,
         )
 
     def sessions(self) -> Requirement | None:

@@ -83,6 +83,7 @@ def read(
         notify_socket=_notify_socket(document, keys, table),
         notify_timeout=table.notify_timeout,
         standby=standby,
+        prebind=_prebinds(document, (*keys, "prebind"), table),
         route_policy=bgp.read(document, (*keys, "bgp"), table.bgp, addresses, standby=standby, priority=priority),
         stale_for=table.bgp.stale_for,
     )
@@ -109,6 +110,7 @@ def _without_routes(document: Document, keys: Keys, table: schema.VirtualRouter)
         "min_sessions": (table.min_sessions, f"is {table.min_sessions}"),
         "sessions_neighbors": (table.sessions_neighbors, "names neighbors"),
         "sessions_weight": (table.sessions_weight, f"is {table.sessions_weight}"),
+        "prebind": (table.prebind, "is true"),
         "standby": (table.standby == "announce", 'is "announce"'),
         "unlisted_addresses": (
             table.unlisted_addresses and not table.bind,
@@ -197,6 +199,15 @@ def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, fami
             " remove it",
         )
     return lifetime == "forever" and family == 6 and table.bind
+
+
+def _prebinds(document: Document, keys: Keys, table: schema.VirtualRouter) -> bool:
+    """Whether a Backup binds the addresses, and announces nothing."""
+    if table.prebind and not table.bind:
+        document.problem(keys, "is true, but bind = false binds nothing; remove one of the two")
+    elif table.prebind and table.standby == "announce":
+        document.problem(keys, 'is true, but standby = "announce" binds the addresses anyway; remove one of the two')
+    return table.prebind
 
 
 def _announced(
