@@ -119,7 +119,7 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
         complaints = (str(late),)
         say(f"  {late}")
     if order.why:
-        complaints += tuple(unexplained(lab, scenario, event))
+        complaints += tuple(unexplained(lab, scenario, event, say))
     facts = lab.finish()
     recordings = lab.replay(plan.agent, facts) if plan.record else ()
     complaints += tuple(each.complaint for each in recordings if each.complaint is not None)
@@ -128,15 +128,20 @@ def measure(lab: DataCentre, order: Order, phase: float, say: Callable[[str], No
     return Result(Run(timeline, facts, complaints), lab.fabric.seed, phase, plan, recordings)
 
 
-def unexplained(lab: DataCentre, scenario: Scenario, since: float) -> Iterator[str]:
-    """The nodes on which `exavrrp why` does not name what the scenario has done, and has not done so since then."""
+def unexplained(lab: DataCentre, scenario: Scenario, since: float, say: Callable[[str], None]) -> Iterator[str]:
+    """The nodes on which `exavrrp why` does not name what the scenario has done, and has not done so since then.
+
+    What the others name it by is said.
+    """
     for node, words in scenario.causes:
         try:
-            said = " ".join([lab.servers[node].why(), *lab.servers[node].verdicts(since)])
+            said = [*lab.servers[node].why(), *lab.servers[node].verdicts(since)]
         except LabError as error:
-            said = str(error)
-        if not re.search(words, said):
-            yield f"exavrrp why on {node} does not name the cause ({words}): {said}"
+            said = [str(error)]
+        if (sentence := next((one for one in said if re.search(words, one)), None)) is None:
+            yield f"exavrrp why on {node} does not name the cause ({words}): {' '.join(said)}"
+        else:
+            say(f"  why on {node}: {sentence}")
 
 
 LEAD_IN = 0.5

@@ -120,6 +120,10 @@ class Attack(Attacked):
 @scenario
 class AttackOpen(Attacked):
     name = "attack-open"
+    causes = (
+        (NODE1.name, "Verdict: adverts in the name of node[23] contradict each other"),
+        (NODE2.name, "peer-contradictory peer=node1"),
+    )
     summary = "the control to attack: the same attacker, unsigned adverts"
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002

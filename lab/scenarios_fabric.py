@@ -145,6 +145,10 @@ class MuteTwo(Scenario):
     """
 
     name = "mute-two"
+    causes = (
+        (NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),
+        (NODE3.name, f"Verdict: {NODE2.name} fell silent on every path at once"),
+    )
     summary = "the Active fails silently as in mute-node, and its successor does so soon after"
     after = NODE3
 
@@ -222,6 +226,7 @@ class MuteReturn(Takeover):
     """
 
     name = "mute-return"
+    causes = ((NODE2.name, f"Verdict: {NODE1.name} fell silent on every path at once"),)
     summary = "the Active fails silently as in mute-node; observed until its successor's route is ordinary again"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
@@ -312,7 +317,10 @@ class CutShortly(CutUplinks):
     is over before any Backup acts; its node has no session then, and must not stay Active without one.
     """
 
-    causes = ()
+    causes = (
+        (NODE1.name, "session-(changed .* state=down|cut-off)|too few BGP sessions"),
+        (NODE2.name, f"Verdict: {NODE1.name} (fell silent on|has resigned)"),
+    )
     lasts: ClassVar[float]
     "seconds"
 
@@ -614,7 +622,7 @@ class FreezeAgent(Freeze):
 @scenario
 class FreezeBoth(Freeze):
     name = "freeze-both"
-    causes = ()
+    causes = FreezeAgent.causes
     summary = "the agent and ExaBGP on the Active are stopped (SIGSTOP) for 5 s"
     turns_ms = ANEW_MS
 
@@ -627,7 +635,10 @@ class FreezeExabgp(Freeze):
     """The agent notices it after 3 s, and hands over."""
 
     name = "freeze-exabgp"
-    causes = ()
+    causes = (
+        (NODE1.name, "ExaBGP does not answer"),
+        (NODE2.name, f"Verdict: {NODE1.name} has resigned"),
+    )
     summary = "ExaBGP on the Active is stopped (SIGSTOP) for 10 s; the agent runs on"
     reason = "peer-resigned"
     lasts = 10.0

@@ -42,6 +42,7 @@ def serves(*addresses: object) -> tuple[str, ...]:
 @scenario
 class Reload(Scenario):
     name = "reload"
+    causes = ((NODE1.name, "router-reconfigured"), (NODE1.name, "not moved it: a reload moves only what it names"))
     summary = "exavrrp reload on the Active: one further virtual address goes, another one comes"
     after = NODE1
 

@@ -245,6 +245,7 @@ class StartedAnew(Scenario):
 @scenario
 class KillAgent(StartedAnew):
     name = "kill-agent"
+    causes = ((NODE1.name, "the agent before had been killed or had crashed, and ExaBGP ran on"),)
     summary = "the agent on the Active is killed (SIGKILL); ExaBGP runs on and restarts it"
 
     def arm(self, lab: DataCentre) -> Strike:
@@ -261,6 +262,7 @@ class KillAgent(StartedAnew):
 @scenario
 class RestartExabgp(StartedAnew):
     name = "restart-exabgp"
+    causes = ((NODE1.name, r"ExaBGP had ended its agent \(SIGTERM\) and ran on, as in a full reload"),)
     summary = "ExaBGP on the Active gets a full reload (SIGUSR2): it ends the agent and starts a new one"
 
     def arm(self, lab: DataCentre) -> Strike:
@@ -274,6 +276,7 @@ class FailedReload(StartedAnew):
     """
 
     name = "failed-reload"
+    causes = ((NODE1.name, "ExaBGP had ended its agent and started no other one.*caretaker went on"),)
     summary = "ExaBGP on the Active reloads a missing file (SIGUSR1), which is restored 3 s later"
     broken: ClassVar[float] = 3.0
     "seconds: longer than any timeout of a node, and than two nodes may announce an address"

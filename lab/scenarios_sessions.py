@@ -24,6 +24,7 @@ SEEN = 20.0
 class OneSession(Unmoved):
     """Each uplink is cut in turn, and comes back."""
 
+    causes = ((NODE1.name, "session-changed .* state=down"), (NODE1.name, "not moved it: 1 BGP session is enough"))
     carrier: ClassVar[Family]
     "of the sessions"
     family: ClassVar[Family]
@@ -113,7 +114,7 @@ class SamePeer(Unmoved):
     """node1 has two sessions to one address of its first router, and no others count; each ends in turn."""
 
     name = "same-peer"
-    causes = ((NODE1.name, "session-changed .* state=down"),)
+    causes = OneSession.causes
     summary = "of two sessions to one router address, the only ones that count, one ends and returns, then the other"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,7 +28,8 @@ from string import Template
 from typing import Any, Literal
 
 from exavrrp.chronicle import decoded
-from exavrrp.cli.reasons import verdict
+from exavrrp.cli.reasons import origin
+from exavrrp.cli.verdicts import verdict
 from lab.addressing import (
     FAMILIES,
     HOST,
@@ -371,21 +373,21 @@ class Server:
         said: dict[str, Any] = json.loads(self.namespace.run(*words))
         return said
 
-    def why(self) -> str:
-        """What `exavrrp why` says on this server, in one line, with the names of servers for their addresses; raises
+    def why(self) -> list[str]:
+        """What `exavrrp why` says on this server: statements, with the names of servers for their addresses; raises
         LabError if it cannot.
         """
-        return named(self.namespace.run(str(self._plan.agent), "why", "--config", str(self._agent_configuration)))
+        return statements(self.namespace.run(str(self._plan.agent), "why", "--config", str(self._agent_configuration)))
 
     def verdicts(self, since: float) -> list[str]:
         """What it would have said of each transition since then (seconds since the epoch), likewise."""
         words = (str(self._plan.agent), "events", "--json", "--config", str(self._agent_configuration))
-        entries = filter(None, map(decoded, self.namespace.run(*words).encode().splitlines()))
-        return [
-            named(f"Verdict: {verdict(entry.cause, entry)}")
-            for entry in entries
-            if entry.cause is not None and entry.at.time.timestamp() >= since
-        ]
+        entries = [*filter(None, map(decoded, self.namespace.run(*words).encode().splitlines()))]
+        said: list[str] = []
+        for place, entry in enumerate(entries):
+            if entry.cause is not None and entry.at.time.timestamp() >= since:
+                said += [f"Verdict: {verdict(entry.cause, entry)}", origin(entries, place) or ""]
+        return [named(one) for one in said if one]
 
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
@@ -482,7 +484,14 @@ class Armed:
             raise LabError(f"{' '.join(self._argv)}: {complaint.strip()}")
 
 
+def statements(said: str) -> list[str]:
+    """Each in one line: what is folded goes on behind two columns at least."""
+    return [named(one) for one in re.sub(r"\n {2,}", " ", said).splitlines()]
+
+
 def named(said: str) -> str:
     """In one line, with the names of servers for their addresses."""
     names = {str(one.loopback(family)): one.name for one in SERVERS for family in FAMILIES}
-    return " ".join(names.get(word.rstrip(",;:"), word) for word in said.split())
+    listed = "|".join(map(re.escape, names))
+    whole = rf"(?<![\w:.])({listed})(?![.:]?\w)"
+    return re.sub(whole, lambda found: names[found[1]], " ".join(said.split()))

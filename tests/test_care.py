@@ -7,8 +7,9 @@ import pytest
 
 from exavrrp import speaker
 from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
+from exavrrp.chronicle import REPLACED, SUCCEEDED
 from exavrrp.config import Configuration
-from exavrrp.node import REPLACED, STOP_LIMIT, SUCCEEDED, Event, Node
+from exavrrp.node import STOP_LIMIT, Event, Node
 from exavrrp.ports import End, PathsChanged, Succession, Terminated
 from exavrrp.roster import Ports
 from exavrrp.sessions import DOUBT
@@ -34,6 +35,7 @@ class Care:
             return Caretaker(configuration, given, bequest, self)
 
         self.rig = Rig(*before.tables, make=make)
+        self.rig.clock.now = before.clock.now
         levels, times, _, offered = before.memory.notes[-1]
         self.rig.memory.announced = {name for name, level in levels.items() if level in {"active", "leaving"}}
         self.rig.memory.active = {name for name, level in levels.items() if level == "active"}

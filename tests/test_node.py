@@ -13,9 +13,10 @@ from exavrrp.announcement import REATTEMPTS
 from exavrrp.backoff import RETRIES
 from exavrrp.bequest import Bequest
 from exavrrp.binding import BIND_PAUSE
+from exavrrp.chronicle import REPLACED
 from exavrrp.groups import Effects
 from exavrrp.neighbors import Session, Terms
-from exavrrp.node import REPLACED, STOP_LIMIT, TELL_TALE
+from exavrrp.node import STOP_LIMIT, TELL_TALE
 from exavrrp.notes import NOTE_PAUSE
 from exavrrp.ports import NotifyState
 from exavrrp.presence import SETTLE, Absent

@@ -15,7 +15,8 @@ from exavrrp.chronicle import Cause, Entry, Facts, PathSilence, Verdict
 from exavrrp.cli import main
 from exavrrp.cli.canvas import WIDTH
 from exavrrp.cli.picture import MOST, ROUTERS, Journal, NothingToDraw, draw
-from exavrrp.cli.reasons import LEADING, verdict
+from exavrrp.cli.reasons import LEADING
+from exavrrp.cli.verdicts import verdict
 from exavrrp.view import Moment
 from tests.ports import Rig, given_active, given_backup
 from tests.test_why import both, journal
@@ -96,6 +97,16 @@ def test_what_nothing_confirms_is_pale_and_what_has_ended_is_hatched() -> None:
     assert 'fill-opacity="0.6"' not in live
     ended = [*entries, entry(1, "agent-stopping"), entry(3, "agent-started"), entry(4, "agent-started")]
     assert any(fill == "url(#off)" for _, _, fill in bars(draw([Journal("node1", ended, live=True)], ["web", "dns"])))
+
+
+def test_what_an_agent_has_left_in_place_stays_where_exabgp_has_run_on() -> None:
+    """Also with a caretaker between them."""
+    there = [moved(-50, "initialize", "active"), entry(-49, "address-bound", "web", addresses=[])]
+    anew = [entry(2, "caretaker-started", exabgp_ran_on=True), moved(3, "initialize", "backup")]
+    for entries, bound in ((there, 1), ([*there, *anew], 3), ([*there, entry(2, "agent-started"), anew[1]], 1)):
+        picture = parsed(draw([Journal("node1", [*entries, entry(9, "x")], live=True)], since=timedelta(minutes=1)))
+        thin = [box for box in picture.iter(f"{SVG}rect") if box.get("height") == "5.00"]
+        assert len(thin) == bound, entries
 
 
 def test_only_those_that_have_moved_are_drawn_unless_they_are_named() -> None:

@@ -1,18 +1,20 @@
 """Why a router has changed its state: each cause is noted when it is decided, and `why` names it."""
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from exavrrp import ports, speaker
-from exavrrp.chronicle import Cause, Entry, Verdict, decoded
+from exavrrp.chronicle import REPLACED, Cause, Entry, Verdict, decoded
 from exavrrp.cli import style
 from exavrrp.cli.reasons import reasons
 from exavrrp.cli.telling import sentence, stamp
-from exavrrp.node import REPLACED
+from exavrrp.neighbors import Session
+from exavrrp.vrrp.copies import CHANGES, DOUBT
 from exavrrp.vrrp.router import Role
-from tests.ports import INTERVAL, OTHER, PEER, SESSION, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import INTERVAL, OTHER, PEER, SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
 from tests.test_status import answer
 
 
@@ -170,6 +172,31 @@ def test_a_node_that_stood_still() -> None:
     assert [one.verdict for one in stalled if one is not None] == [Verdict.STALLED]
 
 
+def contradicted(rig: Rig) -> Rig:
+    for priority in [0, 255] * CHANGES:
+        rig.hear(priority)
+    return rig
+
+
+def test_adverts_that_contradict_each_other() -> None:
+    rig = contradicted(given_backup(heard=None)).after(5)
+    assert rig.role() is Role.ACTIVE
+    assert (cause(rig).verdict, cause(rig).peer) == (Verdict.CONTRADICTORY, str(PEER))
+    assert f"Verdict: adverts in the name of {PEER} contradict each other: somebody forges them" in text(rig)
+    (told,) = [one for one in journal(rig) if one.event == "peer-contradictory"]
+    assert sentence(told) == (
+        f"web: peer-contradictory peer={PEER} (said another priority 12 times within 0.00 s, now 0: somebody forges its"
+        " adverts, or two machines have its address)"
+    )
+    rig.hear(250, source=OTHER)
+    assert cause(rig).verdict is Verdict.BETTER, "whoever decides it is another one"
+
+
+def test_a_peer_that_has_contradicted_itself_long_ago_is_believed() -> None:
+    rig = contradicted(given_backup()).hear(250).follow(DOUBT + 1).after(5)
+    assert cause(rig).verdict is Verdict.SILENT_IN_TURN
+
+
 def test_an_owner_and_a_node_that_was_active_before_its_restart() -> None:
     rig = Rig(router(priority=255)).start().session()
     assert cause(rig).verdict is Verdict.OWNER
@@ -264,6 +291,29 @@ def test_it_takes_part_again() -> None:
     assert "Not Active because it waits until the Active has been silent for long enough." in text(rig)
 
 
+def test_all_that_keeps_it_out_is_said() -> None:
+    rig = given_backup(router(checks=["fit"]), check("fit"), checks=["fit"])
+    rig.node.commands.drain("web")
+    rig.check("fit", passed=False)
+    assert "Not Active because it is in fault: fit failing, and it is drained." in text(rig)
+    held = Rig(router(checks=["slow"]), check("slow", initial="wait")).start("web").session()
+    assert "Not Active because it is drained, and it is held: waiting for slow." in text(held)
+
+
+def test_an_active_that_says_less_is_left_alone() -> None:
+    rig = given_backup(router(preempt=False), heard=100)
+    assert f"because {PEER} is: it says 100, we 200; preempt = false: it keeps what it has." in text(rig)
+    rig = given_backup(router(preempt_delay=30.0), heard=100)
+    assert f"because {PEER} is: it says 100, we 200; it is left alone for 30 s (preempt_delay)." in text(rig)
+    assert f"because {PEER} is: it says 100, we 200." in text(given_backup(heard=100))
+    assert f"because {PEER} is: it says 200, we 200." in text(given_backup(router(preempt=False), heard=200))
+
+
+def test_before_it_takes_part() -> None:
+    rig = Rig()
+    assert "Not Active because it has not begun to take part." in text(rig)
+
+
 def test_before_any_transition() -> None:
     rig = Rig(router(checks=["fit"]), check("fit")).start()
     assert why(rig)[0] == "web: no transition is in the journal"
@@ -282,6 +332,71 @@ def test_what_has_happened_since() -> None:
     assert any("path-quiet" in line for line in lines[lines.index("Since then:") :])
 
 
+def quiet(rig: Rig) -> None:
+    both(rig, 2)
+    for _ in range(6):
+        rig.hear(250).after(1.0)
+
+
+def one_session_less(rig: Rig) -> None:
+    rig.session(SECOND).after(2).session(up=False)
+
+
+def cut_off(rig: Rig) -> None:
+    rig.session(SECOND).after(2)
+    rig.paths.cut_off = {SESSION.peer}
+    rig.handle(ports.PathsChanged())
+
+
+def one_too_few(rig: Rig) -> None:
+    rig.after(2).session(up=False)
+
+
+def reloaded(rig: Rig) -> None:
+    rig.after(2).reconfigure(router(priority=201))
+
+
+def undrained(rig: Rig) -> None:
+    rig.after(2).node.commands.drain("web")
+    rig.after(60)
+
+
+def lied_to(rig: Rig) -> None:
+    quiet(rig)
+    contradicted(rig.after(2).hear(250))
+
+
+@pytest.mark.parametrize(
+    ("rig", "act", "said"),
+    [
+        (given_backup, quiet, "adverts came over another path."),
+        (given_backup, lied_to, None),
+        (given_active, one_session_less, "1 BGP session is enough (min_sessions)."),
+        (given_active, cut_off, "1 BGP session is enough (min_sessions)."),
+        (lambda: given_active(router(min_sessions=0)), one_too_few, "BGP sessions do not count (min_sessions = 0)."),
+        (lambda: given_active(router(sessions_weight=-10)), one_too_few, None),
+        (given_active, reloaded, "a reload moves only what it names."),
+        (given_active, lambda rig: rig.after(2).hear(100, source=OTHER), None),
+    ],
+)
+def test_what_has_happened_and_why_it_has_not_moved_a_router(
+    rig: Callable[[], Rig], act: Callable[[Rig], None], said: str | None
+) -> None:
+    moved = rig()
+    before = cause(moved)
+    act(moved)
+    assert cause(moved) == before, "it has not moved"
+    told = text(moved)
+    assert (f"That has not moved it: {said}" in told) if said else "Since then:" in told and "not moved it" not in told
+
+
+def test_many_sessions_are_enough() -> None:
+    third = Session(ip_address("2001:db8:0:3::1"), ip_address("2001:db8:0:3::2"))
+    rig = Rig(router(min_sessions=2)).start().session().session(SECOND).session(third)
+    rig.after(2).session(third, up=False)
+    assert "That has not moved it: 2 BGP sessions are enough (min_sessions)." in text(rig)
+
+
 # The rest of the node
 
 
@@ -298,7 +413,11 @@ def test_facts_of_the_moment() -> None:
         None,
     )
     rig.handle(speaker.Stalled(2.0))
-    assert (cause(rig).facts.up, cause(rig).verdict) == (None, Verdict.SESSIONS)
+    assert (cause(rig).facts.up, cause(rig).verdict) == (None, Verdict.EXABGP)
+    assert "Verdict: ExaBGP does not answer (it is stopped, or hangs): nothing can be announced" in text(rig)
+    assert "BGP" not in text(rig).partition("Not the reason:")[2].partition("Now:")[0]
+    rig = given_active(router(checks=["fit"]), check("fit"), checks=["fit"])
+    assert cause(rig.check("fit", passed=False).handle(speaker.Stalled(2.0))).verdict is Verdict.CHECK
 
 
 def test_adverts_that_change_nothing_are_not_entered() -> None:

@@ -19,7 +19,7 @@ SILENT = frozenset({Verdict.SILENT_AT_ONCE, Verdict.SILENT_IN_TURN, Verdict.SILE
 RESIGNED = frozenset({Verdict.RESIGNED})
 BEGUN = frozenset({Verdict.READY, Verdict.RESUMED, Verdict.WAITING, Verdict.STOPPED, Verdict.NOBODY})
 "An agent ends, or begins."
-SESSIONS = frozenset({Verdict.SESSIONS, Verdict.ANNOUNCEMENT})
+SESSIONS = frozenset({Verdict.SESSIONS, Verdict.EXABGP, Verdict.ANNOUNCEMENT})
 STOOD = frozenset({Verdict.STALLED, Verdict.BETTER})
 "It went on after others had taken over."
 

@@ -21,6 +21,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from exavrrp.bequest import Bequest
+from exavrrp.chronicle import CARES
 from exavrrp.config import Configuration
 from exavrrp.elections import Team
 from exavrrp.node import Node
@@ -67,6 +68,8 @@ class Host(Protocol):
 
 class Caretaker(Node):
     """A node whose ExaBGP does not read its commands any more."""
+
+    began = CARES
 
     def __init__(self, configuration: Configuration, given: Ports, bequest: Bequest, host: Host) -> None:
         """``bequest``: of the node before the fork."""

@@ -17,8 +17,9 @@ from pathlib import Path
 from exavrrp import care, ports
 from exavrrp.agent import Agent
 from exavrrp.bequest import Bequest
+from exavrrp.chronicle import SUCCEEDED
 from exavrrp.config import Configuration
-from exavrrp.node import SUCCEEDED, Node
+from exavrrp.node import Node
 from exavrrp.roster import Ports
 from exavrrp.system import clock, descendants
 from exavrrp.system.exabgp import Deaf, Parent

@@ -49,8 +49,10 @@ def cause(
     evidence = transition.evidence or Evidence()
     ours = instance.router.priority
     paths = _paths(instance, evidence.peer, interface_name, now) if transition.why is Why.ACTIVE_DOWN_TIMEOUT else ()
+    heard = None if evidence.peer is None else instance.copies.peers.get(evidence.peer)
+    verdict = _verdict(transition, evidence, instance, paths, stalled=facts.up is None)
     return Cause(
-        verdict=_verdict(transition, evidence, instance, paths),
+        verdict=verdict if heard is None or not heard.is_contradictory(now) else Verdict.CONTRADICTORY,
         peer=None if evidence.peer is None else str(evidence.peer),
         ours=ours,
         sum=plain(total),
@@ -74,7 +76,10 @@ def _paths(
     )
 
 
-def _verdict(transition: Transition, evidence: Evidence, instance: Instance, paths: tuple[PathSilence, ...]) -> Verdict:
+def _verdict(
+    transition: Transition, evidence: Evidence, instance: Instance, paths: tuple[PathSilence, ...], *, stalled: bool
+) -> Verdict:
+    """``stalled``: whether ExaBGP does not answer."""
     match transition.why:
         case Why.ACTIVE_DOWN_TIMEOUT:
             return _silence(evidence, paths)
@@ -83,7 +88,8 @@ def _verdict(transition: Transition, evidence: Evidence, instance: Instance, pat
             return Verdict.WEAKENED if weakened else Verdict.BETTER
         case Why.FAULT | Why.UNREACHABLE:
             # Whoever takes part has no fault but this one; who yields with its group has none of its own.
-            return _FAULTS[next(iter(instance.faults))] if instance.faults else Verdict.GROUP
+            fault = next(iter(instance.faults), Fault.GROUP)
+            return Verdict.EXABGP if stalled and fault is Fault.SESSIONS else _FAULTS[fault]
         case Why.SHUTDOWN:
             return Verdict.WAITING if Hold.WAITING in instance.holds else Verdict.STOPPED
         case why:

@@ -38,14 +38,22 @@ KEYS = 1024
 TEXT, ITEMS = 400, 16
 """Characters of a value, and items of a list; the rest is cut."""
 
-TRANSITION, PHASE, ADVERTISED, BEGAN, ENDING = (
+TRANSITION, PHASE, ADVERTISED, BEGAN, CARES, DETACHED, ENDING = (
     "transition",
     "phase-completed",
     "peer-advertised",
     "agent-started",
+    "caretaker-started",
+    "exabgp-detached",
     "agent-stopping",
 )
 """Entries that ``why`` needs."""
+
+REPLACED = "SIGTERM alone"
+"""Why an agent has ended when only the agent is to be replaced."""
+
+SUCCEEDED = "succeeded"
+"""Why a caretaker has ended when a successor has come."""
 
 
 class Verdict(StrEnum):
@@ -67,6 +75,8 @@ class Verdict(StrEnum):
     """another Active says more than we, or the same from a higher address"""
     WEAKENED = "weakened"
     """and it does because our checks have lowered our priority"""
+    CONTRADICTORY = "peer-contradictory"
+    """the adverts of whoever decided it contradict each other"""
     STALLED = "stalled"
     """this process or machine stood still"""
     DRAINED = "drained"
@@ -75,6 +85,8 @@ class Verdict(StrEnum):
     """something has to be known before it may take part"""
     CHECK = "check-failed"
     SESSIONS = "sessions-lost"
+    EXABGP = "exabgp-stalled"
+    """ExaBGP does not answer, so no session counts"""
     ANNOUNCEMENT = "announcement-refused"
     BIND = "bind-failed"
     ADVERTS = "adverts-not-sent"

@@ -33,8 +33,9 @@ CODES = {
         "Report the traceback. If it repeats, drain the node and stop ExaBGP.",
     ),
     "caretaker-started": Code(
-        "A failed reload of ExaBGP has ended the agent; this process goes on with its addresses.",
-        "Put exabgp.conf right, and reload ExaBGP (SIGUSR1).",
+        "A failed reload of ExaBGP has ended the agent; this process goes on with its addresses. In a full reload"
+        " (SIGUSR2), too, until the next agent is there.",
+        "Unless a new agent has started: put exabgp.conf right, and reload ExaBGP (SIGUSR1).",
     ),
     "configuration-invalid": Code(
         "A mistake in the configuration; one line for each.",
@@ -140,6 +141,12 @@ CODES = {
         " on, the better one makes its route better again, so that the traffic comes back to it.",
         "On that node: a firewall that drops protocol 112, rp_filter=1, keys; `exavrrp status` there names no peer."
         " With `takeover` off, routers may send traffic to either.",
+    ),
+    "peer-contradictory": Code(
+        "Adverts from one address say this and that many times within a few intervals, as one node does not: somebody"
+        " forges them, or two machines have the address.",
+        "Sign adverts (authentication), and look for a second machine with that source address or that copy of the"
+        " configuration.",
     ),
     "path-restored": Code("Adverts of a peer arrive over this interface again.", ""),
     "packet-rejected": Code(

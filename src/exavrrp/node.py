@@ -21,14 +21,14 @@ the successor goes on with it. Until there is one, and if there is none, a ``Car
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import partial, wraps
-from typing import Concatenate, ParamSpec, TypeAlias, assert_never
+from typing import ClassVar, Concatenate, ParamSpec, TypeAlias, assert_never
 
 from exavrrp import counters, events, ports, speaker
 from exavrrp.announcement import Announcer
 from exavrrp.beacon.station import Station
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding
-from exavrrp.chronicle import BEGAN, ENDING, Chronicle, Facts
+from exavrrp.chronicle import BEGAN, ENDING, REPLACED, SUCCEEDED, Chronicle, Facts
 from exavrrp.chronicled import Chronicled
 from exavrrp.commands import Commands
 from exavrrp.config import Configuration
@@ -53,12 +53,6 @@ from exavrrp.work import Work
 
 STOP_LIMIT = 1.5
 """Seconds for an orderly stop. ExaBGP sends SIGKILL 2 s after its SIGTERM."""
-
-REPLACED = "SIGTERM alone"
-"""Why a node ended when only the agent is to be replaced."""
-
-SUCCEEDED = "succeeded"
-"""Why a caretaker ended when a successor has come."""
 
 IN_DOUBT = "this agent ends, and ExaBGP has not answered whether it announces all addresses"
 """Why an Active leaves although only the agent is to be replaced."""
@@ -97,6 +91,9 @@ class Node:
     It handles events of ExaBGP and signals before ``start``, which begins the elections. ``reconfigure`` applies
     another configuration. ``why`` is set when the node begins to end, and ``over`` when nothing is left to be done.
     """
+
+    began: ClassVar[str] = BEGAN
+    """the entry with which it begins in the journal"""
 
     def __init__(self, configuration: Configuration, given: Ports) -> None:
         self.chronicle = Chronicle(self._moment, given.clock.time, given.enter)
@@ -451,13 +448,19 @@ class Node:
         for name in sorted(drained):
             self._drain(name, undo=False)
         self.started = True
-        self.chronicle.add(BEGAN, "info", routers=list(self.routers))
+        self._enter_beginning()
         for team in self.elections.teams:
             self._begin(team)
         self._wait_for_sessions(self.routers.values())
         for until in self.fitness.sessions.doubtful.values():  # as a predecessor has left them
             self.turns.timers.call_at(until, self.fitness.trust)
         self._look_at_carriers()
+
+    def _enter_beginning(self) -> None:
+        """With whether ExaBGP has run on since the process before, where that is known."""
+        memory = self._ports.memory
+        ran_on = True if memory.recall() else False if memory.is_foreign else None
+        self.chronicle.add(self.began, "info", routers=list(self.routers), exabgp_ran_on=ran_on)
 
     def _drain(self, name: str, *, undo: bool) -> None:
         self._roster.hold_out(name, undo=undo)

@@ -29,7 +29,7 @@ from exavrrp.sessions import check_of
 from exavrrp.timers import Timers
 from exavrrp.view import Moment
 from exavrrp.vrrp.auth import Authenticator, Marks, Policy, Signer
-from exavrrp.vrrp.copies import TOLERANCE, PathBack, PathQuiet
+from exavrrp.vrrp.copies import CHANGES, TOLERANCE, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition
 from exavrrp.ways import Ways
@@ -189,6 +189,7 @@ class VirtualRouter:
         expected = self.ways.expected_from(source)
         heard = events.Heard(self.name, source, advertisement, arrival.interface, expected)
         self.common.tell(heard, arrival.at)
+        self._doubt(source, advertisement, arrival.at)
         if self.instance.router.role is not Role.ACTIVE:
             self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
 
@@ -205,6 +206,19 @@ class VirtualRouter:
         self._shared.chronicle.add(
             ADVERTISED, "info", self.name, peer=source, priority=advertisement.priority, before=before, silent=silent
         )
+
+    def _doubt(self, source: Address, advertisement: Advertisement, at: float) -> None:
+        """Say so if this advert contradicts those before."""
+        known = self.instance.copies.peers.get(source)
+        if known is None or known.contradicted != at:
+            return
+        detail = (
+            f"said another priority {CHANGES} times within {at - known.changes[0]:.2f} s, now {advertisement.priority}:"
+            " somebody forges its adverts, or two machines have its address"
+        )
+        key = (self.name, "contradictory", source if source in self.configuration.peers else None)
+        peer = str(source)
+        self.common.log.limited(key, Severity.WARNING, "peer-contradictory", router=self.name, peer=peer, detail=detail)
 
     def judge(self, health: Health) -> None:
         """The checks may have changed what this router is worth."""

@@ -12,6 +12,7 @@ from lab.datacentre import DataCentre
 from lab.facts import Facts, Incident
 from lab.run import unexplained
 from lab.scenarios import SCENARIOS, Run, down_interval, skew_time
+from lab.servers import statements
 from lab.topology import LabError
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
@@ -124,30 +125,48 @@ class Server:
     def __init__(self, said: str | None) -> None:
         self._said = said
 
-    def why(self) -> str:
+    def why(self) -> list[str]:
         if self._said is None:
             raise LabError("exavrrp why: no agent answers")
-        return self._said
+        return ["web: …", self._said]
 
     def verdicts(self, since: float) -> list[str]:
-        return [] if since > EVENT else ["Verdict: node1 fell silent on every path at once: the node, …"]
+        return [] if since > EVENT else [SILENT]
+
+
+SILENT = "Verdict: node1 fell silent on every path at once: the node, …"
 
 
 @pytest.mark.parametrize(
     ("said", "complains"),
     [
-        ("web: … Verdict: node1 fell silent on every path at once: the node, its agent or its rack", False),
-        ("web: … Verdict: node1 has resigned", True),
+        (SILENT, False),
+        ("Verdict: node1 has resigned", True),
         (None, True),
     ],
 )
 def test_a_cause_that_why_does_not_name_is_a_complaint(said: str | None, complains: bool) -> None:
     lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server(said)}))
     missing = "exavrrp why on node2 does not name the cause (Verdict: node1 fell silent on every path at once)"
-    expected = [f"{missing}: {said or 'exavrrp why: no agent answers'}"] if complains else []
-    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT + 1)) == expected
+    expected = [f"{missing}: {'exavrrp why: no agent answers' if said is None else f'web: … {said}'}"]
+    told: list[str] = []
+    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT + 1, told.append)) == (expected if complains else [])
+    assert told == ([] if complains else [f"  why on node2: {SILENT}"])
 
 
 def test_a_cause_that_why_would_have_named_at_a_transition_is_no_complaint() -> None:
-    lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server("web: … Verdict: node1 says 200")}))
-    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT)) == []
+    lab = cast("DataCentre", SimpleNamespace(servers={"node2": Server("Verdict: node1 says 200")}))
+    assert list(unexplained(lab, SCENARIOS["kill-node"], EVENT, lambda _: None)) == []
+
+
+def test_every_scenario_states_what_why_has_to_name_and_on_which_node() -> None:
+    assert [name for name, one in SCENARIOS.items() if not one.causes] == []
+
+
+def test_what_why_says_is_taken_apart_into_statements() -> None:
+    said = ["Verdict: 2001:db8:ff::11 fell silent on every", "  path at once.", "Now: ACTIVE; it", "             moves"]
+    assert statements("\n".join([*said, " ! web: x", "   y", ""])) == [
+        "Verdict: node1 fell silent on every path at once.",
+        "Now: ACTIVE; it moves",
+        "! web: x y",
+    ]

@@ -18,6 +18,7 @@ from exavrrp.backoff import Backoff
 from exavrrp.bequest import Bequest
 from exavrrp.binding import Binding, OnLo
 from exavrrp.care import Caretaker
+from exavrrp.chronicle import REPLACED
 from exavrrp.config import Configuration as NodeConfiguration
 from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.drain import Drain
@@ -25,7 +26,7 @@ from exavrrp.groups import Group
 from exavrrp.instance import Effect, Instance
 from exavrrp.leftovers import Leftovers
 from exavrrp.memory import Memory
-from exavrrp.node import REPLACED, Node
+from exavrrp.node import Node
 from exavrrp.presence import Handover, Lingering, Presence, Step
 from exavrrp.pump import Pump
 from exavrrp.roster import Roster

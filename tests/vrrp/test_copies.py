@@ -1,11 +1,12 @@
 """Which paths deliver: one copy of each advert per path, so that a silent path is noticed while another delivers."""
 
+from collections.abc import Iterable
 from ipaddress import ip_address
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.copies import MOST_PEERS, TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
+from exavrrp.vrrp.copies import CHANGES, DOUBT, MOST_PEERS, SPAN, TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import Address, Advertisement
 
 PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
@@ -13,9 +14,9 @@ EAST, WEST, SOUTH = 2, 3, 4
 BOTH = (EAST, WEST)
 
 
-def advert(interval: float) -> Advertisement:
+def advert(interval: float, priority: int = 100) -> Advertisement:
     """An advert of a peer with this interval."""
-    return Advertisement(1, 100, round(interval * 100), (ip_address("2001:db8:53::1"),))
+    return Advertisement(1, priority, round(interval * 100), (ip_address("2001:db8:53::1"),))
 
 
 def counts(copies: Copies) -> dict[tuple[Address, int], int]:
@@ -191,3 +192,32 @@ def test_only_the_last_adverts_count() -> None:
     assert losses(copies, EAST) == (0, WINDOW)
     copies.heard(PEER, advert(1), WEST, BOTH, WINDOW + 4)
     assert losses(copies, WEST) == (WINDOW - 1, WINDOW)
+
+
+def says(priorities: Iterable[int], apart: float) -> tuple[Copies, float]:
+    """Adverts with these priorities, each over both paths, so many seconds apart; the interval is one second."""
+    copies, now = Copies(), 0.0
+    for number, priority in enumerate(priorities):
+        now = number * apart
+        for path in BOTH:
+            copies.heard(PEER, advert(1, priority), path, BOTH, now)
+    return copies, now
+
+
+def test_a_peer_of_two_minds_contradicts_itself() -> None:
+    """As two machines with one address do, which advertise in turn."""
+    copies, now = says([100, 200] * CHANGES, apart=0.5)
+    peer = copies.peers[PEER]
+    assert peer.contradicted == now
+    assert peer.is_contradictory(now + DOUBT)
+    assert not peer.is_contradictory(now + DOUBT + 0.001)
+    copies, now = says([*[100, 200] * (CHANGES // 2), 100, 100], apart=SPAN / CHANGES)
+    assert copies.peers[PEER].contradicted == now - SPAN / CHANGES, "at the last change"
+
+
+def test_a_peer_whose_priority_changes_with_each_advert_does_not() -> None:
+    """A node says another one once an interval at most."""
+    copies, now = says([100, 90] * 100, apart=1.0)
+    assert not copies.peers[PEER].is_contradictory(now)
+    copies, now = says([*[100, 200] * (CHANGES // 2), *[200] * 1000], apart=0.01)
+    assert not copies.peers[PEER].is_contradictory(now), "one change too few"

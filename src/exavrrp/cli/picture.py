@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
-from exavrrp.chronicle import BEGAN, ENDING, PHASE, TRANSITION, Entry
+from exavrrp.chronicle import ENDING, PHASE, TRANSITION, Entry
 from exavrrp.cli.canvas import FAINT, HALO, INK, LEFT, LOST, SERVER_LANE, Axis, Canvas
-from exavrrp.cli.reasons import LEADING, verdict
+from exavrrp.cli.lives import BEGINNINGS
+from exavrrp.cli.reasons import LEADING
 from exavrrp.cli.telling import after, stamp
+from exavrrp.cli.verdicts import verdict
 
 COLOURS = ("#2f6fde", "#e08a1e", "#2a9d6f", "#8e5bc4", "#c2477f", "#5c7a1f")
 """Of the nodes, in turn."""
@@ -202,11 +204,11 @@ def _steps(entries: Iterable[Entry], *, live: bool) -> Iterator[tuple[datetime, 
     """How a node stands for a router, from each moment on."""
     last, standing, ends = None, Standing(), False
     for entry in entries:
-        if entry.event == BEGAN and last is not None and standing.state:
+        if entry.event in BEGINNINGS and last is not None and standing.state:
             # What lies between two agents has no entry.
             yield last, Standing("off") if ends else replace(standing, pale=True)
         standing = _after(standing, entry)
-        ends = entry.event == ENDING or (ends and entry.event != BEGAN)
+        ends = entry.event == ENDING or (ends and entry.event not in BEGINNINGS)
         last = entry.at.time
         yield last, standing
     if last is not None and standing.state and not live:
@@ -215,8 +217,9 @@ def _steps(entries: Iterable[Entry], *, live: bool) -> Iterator[tuple[datetime, 
 
 def _after(before: Standing, entry: Entry) -> Standing:
     match entry.event:
-        case "agent-started":
-            return Standing("initialize")
+        case event if event in BEGINNINGS:
+            went_on = entry.fields.get("exabgp_ran_on") is True
+            return replace(before, state="initialize") if went_on else Standing("initialize")
         case "transition":
             return replace(before, state=str(entry.fields.get("after")))
         case "address-bound" | "address-unbound":

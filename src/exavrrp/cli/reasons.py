@@ -3,17 +3,19 @@
 The cause was decided when it happened (``causes``); here it is put into sentences.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from exavrrp.chronicle import ADVERTISED, PHASE, TRANSITION, Cause, Entry, Facts, Verdict
+from exavrrp.chronicle import ADVERTISED, DETACHED, PHASE, TRANSITION, Cause, Entry, Verdict
 from exavrrp.cli.details import would_move
+from exavrrp.cli.lives import BEGINNINGS, beginning, predecessor
 from exavrrp.cli.overview import state
 from exavrrp.cli.style import folded, milliseconds
 from exavrrp.cli.telling import after, sentence, stamp
+from exavrrp.cli.verdicts import innocent, verdict
 from exavrrp.control import StatusAnswer
-from exavrrp.findings import ACTIVE, findings
-from exavrrp.view import RouterView
+from exavrrp.findings import ACTIVE, BACKUP, findings
+from exavrrp.view import PeerView, RouterView
 
 BEFORE = timedelta(seconds=60)
 """How long before a transition something may have led to it."""
@@ -29,14 +31,23 @@ LEADING = frozenset(
         *("check-changed", "health-assessed", "session-changed", "neighbor-unlisted", "route-not-accepted"),
         *("path-quiet", "path-restored", "paths-changed", "advert-send-failed", "peers-unreachable"),
         *("drain-started", "drain-ended", "drain-cancelled", "exabgp-stalled", "exabgp-resumed", "exabgp-disconnected"),
-        *("bind-failed", "address-repaired", "clock-stepped", "agent-started", "agent-stopping", "packet-rejected"),
-        *("router-reconfigured", "exabgp-detached", "peer-deaf", "session-cut-off", ADVERTISED),
+        *("bind-failed", "address-repaired", "clock-stepped", "agent-stopping", "packet-rejected"),
+        *("router-reconfigured", "peer-deaf", "peer-contradictory", "session-cut-off", "leftovers-found"),
+        *(DETACHED, ADVERTISED, *BEGINNINGS),
     }
 )
 """Entries that may have to do with a transition."""
 
 REJOINED = frozenset({Verdict.WEAKER, Verdict.RESUMED, Verdict.OWNER})
 """Verdicts of a router that has just entered the election: what led there led to this, too."""
+
+UNMOVED = {
+    "path-quiet": "adverts came over another path",
+    "packet-rejected": "what is rejected counts for nothing",
+    "router-reconfigured": "a reload moves only what it names",
+    "drain-cancelled": "no other node took over, so the drain was undone",
+}
+"""Why what a router goes through has not moved it, by the entry."""
 
 MARGIN = 13
 
@@ -49,6 +60,7 @@ def reasons(answer: StatusAnswer, router: RouterView, entries: Sequence[Entry]) 
         yield f"{router.name}: no transition is in the journal"
     else:
         yield from _story(ours, place)
+        yield from _since_then(ours, place, router)
     yield from folded(f"Now: {state(router)}; it would move {would_move(router)}.", "", " " * MARGIN)
     if router.role != ACTIVE:
         yield from folded(f"Not Active because {_why_not(router)}.", "", " " * MARGIN)
@@ -64,9 +76,7 @@ def _story(entries: Sequence[Entry], place: int) -> Iterator[str]:
     back = cause is not None and cause.verdict in REJOINED
     ends = (index + 1 for index in range(place) if entries[index].event == TRANSITION)
     begin = max((index for index in ends if not (back and _is_ready(entries[index - 1]))), default=0)
-    leading = [one for one in entries[begin:place] if one.event in LEADING and now - one.at.time <= BEFORE]
-    for entry in leading[-MOST:]:
-        yield from _line(entry, sentence(entry))
+    yield from _lines(entries, [index for index in range(begin, place) if now - entries[index].at.time <= BEFORE])
     if cause is not None and cause.waited is not None and cause.paths:
         yield from folded(_last_advert(cause), f"{stamp(now - timedelta(seconds=cause.waited), now)} ", " " * MARGIN)
     arrow = f"   -> {str(transition.fields.get('after')).upper()}"
@@ -77,12 +87,64 @@ def _story(entries: Sequence[Entry], place: int) -> Iterator[str]:
         yield from _line(phases[0], done)
     if cause is not None:
         yield from folded(f"Verdict: {verdict(cause, transition)}")
+        if (words := origin(entries, place)) is not None:
+            yield from folded(words)
         yield from folded(f"Not the reason: {', '.join(innocent(cause)) or 'nothing that is known'}.")
-    later = [one for one in entries[place + 1 :] if one.event in LEADING and one.at.time - now > SETTLED]
-    if later:
-        yield "Since then:"
-    for entry in later[-MOST:]:
-        yield from _line(entry, sentence(entry))
+
+
+def _since_then(entries: Sequence[Entry], place: int, router: RouterView) -> Iterator[str]:
+    now = entries[place].at.time
+    later = [index for index in range(place + 1, len(entries)) if entries[index].at.time - now > SETTLED]
+    lines = list(_lines(entries, later))
+    if lines:
+        yield from ("Since then:", *lines)
+        if unmoved := list(_unmoved(router, [entries[index] for index in later])):
+            yield from folded(f"That has not moved it: {'; '.join(unmoved)}.")
+
+
+def _lines(entries: Sequence[Entry], places: Iterable[int]) -> Iterator[str]:
+    """Those of these entries that may have to do with a transition: the last ones, and each beginning of a process."""
+    leading = [index for index in places if entries[index].event in LEADING]
+    begun = [index for index in leading if entries[index].event in BEGINNINGS]
+    for index in sorted({*leading[-MOST:], *begun[-MOST:]}):
+        entry = entries[index]
+        yield from _line(entry, beginning(entries, index) if index in begun else sentence(entry))
+
+
+def _unmoved(router: RouterView, later: Sequence[Entry]) -> Iterator[str]:
+    """Why what has happened since has not moved a router, as far as that can be told."""
+    seen = {entry.event for entry in later}
+    if "peer-contradictory" in seen:
+        return
+    down = any(entry.event == "session-changed" and entry.fields.get("state") == "down" for entry in later)
+    if (down or "session-cut-off" in seen) and "health-assessed" not in seen and router.min_sessions is not None:
+        needed = f"{router.min_sessions} BGP session{'s are' if router.min_sessions > 1 else ' is'} enough"
+        yield f"{needed} (min_sessions)" if router.min_sessions else "BGP sessions do not count (min_sessions = 0)"
+    yield from (words for event, words in UNMOVED.items() if event in seen)
+
+
+def origin(entries: Sequence[Entry], place: int) -> str | None:
+    """Where a router that comes back, or gives way, was before, and why; None: it was there long before."""
+    transition, cause = entries[place], entries[place].cause
+    before = next((one for one in reversed(entries[:place]) if one.event == TRANSITION), None)
+    lately = before is not None and transition.at.time - before.at.time <= BEFORE
+    match None if cause is None else cause.verdict:
+        case Verdict.READY:
+            field, role, words = "after", "initialize", "It had left at"
+        case back if back in REJOINED and lately:
+            field, role, words = "before", ACTIVE, "It had left at"
+        case Verdict.BETTER:
+            field, role, words = "after", ACTIVE, "It was Active from"
+        case _:
+            return None
+    for index in range(place - 1, -1, -1):
+        entry = entries[index]
+        at = stamp(entry.at.time, transition.at.time)
+        if entry.event in BEGINNINGS and (ended := predecessor(entries, index)) is not None:
+            return f"It began at {at}: {ended}."
+        if entry.event == TRANSITION and entry.cause is not None and entry.fields.get(field) == role:
+            return f"{words} {at}: {verdict(entry.cause, entry)}"
+    return None
 
 
 def _is_ready(transition: Entry) -> bool:
@@ -129,70 +191,26 @@ def _limit(cause: Cause) -> str:
     return f"{milliseconds(cause.waited)} > 3 x {interval:.0f} + skew {skew:.0f}"
 
 
-def verdict(cause: Cause, transition: Entry) -> str:
-    """What it comes from, in a sentence."""
-    return _VERDICTS[cause.verdict].format(
-        peer=cause.peer or "nobody",
-        detail=transition.fields.get("detail") or "",
-        paths=", ".join(path.interface for path in cause.paths),
-        total=cause.sum,
-        ours=cause.ours,
-        theirs=cause.theirs,
-    )
-
-
-_VERDICTS = {
-    Verdict.SILENT_AT_ONCE: "{peer} fell silent on every path at once: the node, its agent or its rack, not one link.",
-    Verdict.SILENT_IN_TURN: "{peer} fell silent on one path after the other ({paths}): links or routers, or the node"
-    " after a link.",
-    Verdict.SILENT_ON_ONLY_PATH: "{peer} fell silent on {paths}, the only path: the node or that link.",
-    Verdict.NOBODY: "no advert of any Active has come since this node takes part.",
-    Verdict.RESIGNED: "{peer} has resigned (priority 0): it was stopped or drained, or cannot serve; see why there.",
-    Verdict.WEAKER: "the Active says less than we: {peer} says {theirs}, we {ours}.",
-    Verdict.BETTER: "{peer} says {theirs}, which is more than our {ours}, or the same from a higher address.",
-    Verdict.WEAKENED: "our priority was lowered: {total}.",
-    Verdict.STALLED: "this agent stood still for too long (no CPU, host suspended): another node may have taken over.",
-    Verdict.DRAINED: "it was drained by an operator.",
-    Verdict.STOPPED: "the agent was stopped: {detail}.",
-    Verdict.WAITING: "something has to be known first: {detail}.",
-    Verdict.CHECK: "a check failed: {detail}.",
-    Verdict.SESSIONS: "too few BGP sessions: {detail}.",
-    Verdict.ANNOUNCEMENT: "ExaBGP does not accept the announcement: {detail}.",
-    Verdict.BIND: "the addresses cannot be bound: {detail}.",
-    Verdict.ADVERTS: "no advert leaves this node, or its source is gone: {detail}.",
-    Verdict.GROUP: "it moves with another router of its group: {detail}.",
-    Verdict.READY: "nothing keeps it out of the election any more.",
-    Verdict.RESUMED: "this agent was Active before its restart, and no other node has taken over.",
-    Verdict.OWNER: "it is the owner of the addresses (priority 255).",
-}
-
-_NOT_CHECKS = {Verdict.CHECK, Verdict.WEAKENED, Verdict.GROUP}
-_NOT_BGP = {Verdict.SESSIONS, Verdict.ANNOUNCEMENT, Verdict.GROUP}
-
-
-def innocent(cause: Cause) -> Iterator[str]:
-    """What was as it should be at that moment."""
-    facts: Facts = cause.facts
-    if not facts.failing and cause.verdict not in _NOT_CHECKS:
-        yield f"checks ({facts.checks} ok)" if facts.checks else "checks (none)"
-    if facts.up is not None and facts.up >= facts.sessions and facts.up and cause.verdict not in _NOT_BGP:
-        yield f"BGP ({facts.up} of {facts.sessions} up)"
-    if not facts.drained:
-        yield "drain (none)"
-    if facts.skew is not None:
-        yield f"clock ({facts.skew:+g} s)"
-    if facts.late is not None and cause.verdict is not Verdict.STALLED:
-        yield f"this machine (at most {milliseconds(max(facts.late, 0.0))} late)"
-
-
 def _why_not(router: RouterView) -> str:
-    if router.faults:
-        return f"it is in fault: {'; '.join(router.faults)}"
-    if router.drained:
-        return "it is drained"
-    if router.holds:
-        return f"it is held: {'; '.join(router.holds)}"
+    out = [
+        *([f"it is in fault: {'; '.join(router.faults)}"] if router.faults else []),
+        *(["it is drained"] if router.drained else []),
+        *([f"it is held: {'; '.join(router.holds)}"] if router.holds else []),
+    ]
+    if out:
+        return ", and ".join(out)
+    if router.role != BACKUP:
+        return "it has not begun to take part"
     active = next((peer for peer in router.peers if peer.address == router.active), None)
-    if active is not None:
-        return f"{active.address} is: it says {active.priority}, we {router.explanation}"
-    return "it waits until the Active has been silent for long enough"
+    if active is None:
+        return "it waits until the Active has been silent for long enough"
+    return f"{active.address} is: it says {active.priority}, we {router.explanation}{_patience(router, active)}"
+
+
+def _patience(router: RouterView, active: PeerView) -> str:
+    """Why a Backup leaves an Active alone that says less; empty: it does not say less."""
+    if active.priority is None or active.priority >= router.priority:
+        return ""
+    if router.preempt is False:
+        return "; preempt = false: it keeps what it has"
+    return f"; it is left alone for {router.preempt_delay:g} s (preempt_delay)" if router.preempt_delay else ""

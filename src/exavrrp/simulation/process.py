@@ -19,11 +19,12 @@ from exavrrp import care, ports
 from exavrrp.agent import LOCK_POLL, LOCK_TIMEOUT
 from exavrrp.bequest import Bequest
 from exavrrp.caretaker import POLL
+from exavrrp.chronicle import SUCCEEDED
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as VirtualRouterConfiguration
 from exavrrp.control import SavedState
 from exavrrp.memory import Memory, parsed
-from exavrrp.node import SUCCEEDED, Node
+from exavrrp.node import Node
 from exavrrp.ports import AddressError, Arrival, Forgotten, Link, Sent
 from exavrrp.recorded import Recording
 from exavrrp.roster import Ports

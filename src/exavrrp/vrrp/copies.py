@@ -7,7 +7,7 @@ delivers no copies any more while another one still does, before both have faile
 A path is the interface that a copy arrived on. A peer that is silent on all paths is the election's concern.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -22,6 +22,13 @@ GAP = 1.5
 WINDOW = 600
 """Adverts over which losses are counted on each path: a minute of them at 100 ms."""
 
+
+CHANGES, SPAN = 12, 10
+"""A peer that says another priority so many times within so many advert intervals contradicts itself: one node says
+another one once an interval at most."""
+
+DOUBT = 60.0
+"""Seconds for which it is known that a peer has contradicted itself."""
 
 MOST_PEERS = 255
 """Peers that are remembered, as many as a configuration can name: where it names none, senders can be forged."""
@@ -97,6 +104,23 @@ class Peer:
     """copies by interface index, including interfaces that do not lead to the peer any more"""
     gaps: Counter[int] = field(default_factory=Counter)
     """gaps (``GAP``) that ended, likewise; while a peer is silent on all paths there is none"""
+    changes: deque[float] = field(default_factory=lambda: deque(maxlen=CHANGES))
+    """when it said another priority than before"""
+    contradicted: float | None = None
+    """when it contradicted itself last"""
+
+    def say(self, advertisement: Advertisement, now: float) -> None:
+        """It says this ``now``."""
+        if advertisement.priority != self.advertisement.priority:
+            self.changes.append(now)
+            often = len(self.changes) == CHANGES
+            if often and now - self.changes[0] <= SPAN * advertisement.centiseconds / 100:
+                self.contradicted = now
+        self.advertisement = advertisement
+
+    def is_contradictory(self, now: float) -> bool:
+        """Whether it has contradicted itself in the last time: two machines have its address, or adverts are forged."""
+        return self.contradicted is not None and now - self.contradicted <= DOUBT
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
         """Keep exactly the ``expected`` paths, and the one that the last copy arrived on."""
@@ -134,7 +158,7 @@ class Copies:
             if len(self.peers) >= MOST_PEERS:
                 del self.peers[min(self.peers, key=lambda one: self.peers[one].heard)]
             known = self.peers[peer] = Peer(advertisement, now)
-        known.advertisement = advertisement
+        known.say(advertisement, now)
         timeout = TOLERANCE * (advertisement.centiseconds / 100)
         if now - known.heard > timeout:
             # The peer itself was silent (it was Backup until now), which is no failure of a path.
