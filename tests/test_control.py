@@ -40,6 +40,7 @@ from exavrrp.control import (
     StatusAnswer,
     Undo,
     Undrain,
+    Unready,
     answer,
     chosen,
     drained,
@@ -96,7 +97,7 @@ def test_the_names_of_a_change_that_has_come_back_by_itself() -> None:
 
 def test_a_request_is_one_line_that_a_person_can_write() -> None:
     assert encode(Drain(names=("web",), seconds=90.0)) == (
-        b'{"request":"drain","version":1,"names":["web"],"seconds":90.0,"persist":true,"wait":false}\n'
+        b'{"request":"drain","version":1,"names":["web"],"seconds":90.0,"persist":true,"wait":false,"force":false}\n'
     )
     assert request(b'{"version": 1, "request": "status"}') == Status()
     assert request(b'{"version": 1, "request": "drain"}\n') == Drain(names=(), seconds=None, persist=True, wait=False)
@@ -239,6 +240,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
         seconds=st.none() | st.floats(0, LONGEST, exclude_min=True),
         persist=st.booleans(),
         wait=st.booleans(),
+        force=st.booleans(),
     ),
     st.builds(Undrain, names=st.lists(texts, max_size=3).map(tuple)),
     st.just(Status()),
@@ -258,6 +260,7 @@ answers: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Begun, routers=many, warning=st.none() | texts),
     st.builds(Done, routers=many, warning=st.none() | texts),
     st.builds(Progress, name=texts, outcome=outcomes),
+    st.builds(Unready, routers=st.dictionaries(texts, texts, max_size=2)),
     st.builds(Error, message=texts),
     st.builds(Scheduled, at=times.filter(bool), changes=st.lists(changes, max_size=2).map(tuple)),
     st.builds(

@@ -16,6 +16,7 @@ from exavrrp.control import StatusAnswer, answer, encode
 from exavrrp.exporter.families import LEVELS, STATES, families
 from exavrrp.view import RouterView, SessionView
 from exavrrp.vrrp.packet import Reason
+from tests.beacon.nodes import active, deliver, hear, standby
 from tests.ports import (
     EPOCH,
     INTERVAL,
@@ -99,6 +100,24 @@ def test_times_are_seconds_since_the_epoch() -> None:
     assert series(rig, "router_state_since_timestamp_seconds")["web",] == pytest.approx(EPOCH + 1000.0, abs=3)
     assert series(rig, "peer_last_advert_timestamp_seconds") == {("web", str(PEER), "eth0"): EPOCH + began}
     assert series(rig, "start_timestamp_seconds") == {(): EPOCH + 1000.0}
+
+
+def test_an_active_knows_by_beacons_whether_a_standby_is_ready() -> None:
+    ours, theirs = active(), standby()
+    assert series(ours, "router_standby_ready") == series(ours, "peer_ready") == {}
+    for _ in range(6):
+        deliver(ours.after(1), theirs, LINKS[:1])
+        deliver(theirs, ours)
+    assert series(ours, "router_standby_ready") == {("web",): 1}
+    assert series(ours, "peer_ready") == {("web", str(PEER)): 1}
+    assert series(ours, "beacon_path_up") == {("web", str(PEER), "eth0"): 1, ("web", str(PEER), "eth1"): 0}
+    assert set(series(ours, "beacon_errors_total").values()) == {0}
+    hear(ours, b"no beacon")
+    assert series(ours, "beacon_errors_total")["length",] == 1
+    ours.after(60)
+    assert series(ours, "router_standby_ready") == {("web",): 0}
+    assert series(ours, "peer_ready") == {("web", str(PEER)): 0}
+    assert series(ours, "beacon_path_up") == {}
 
 
 def test_what_an_active_cannot_know_of_silent_backups_is_absent() -> None:

@@ -1,5 +1,6 @@
 """What ``exavrrp status`` prints: every line of it, from the View of a whole node."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,24 @@ from exavrrp.cli.details import details
 from exavrrp.cli.overview import overview, state
 from exavrrp.control import StatusAnswer
 from exavrrp.findings import clock, findings
+from exavrrp.ports import Link
 from exavrrp.view import Lateness, Outcome, SessionView, View
-from tests.ports import OTHER, PEER, SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router, table
+from tests.beacon.nodes import active, deliver, keys, signed, standby
+from tests.ports import (
+    LINKS,
+    OTHER,
+    PEER,
+    SECOND,
+    SESSION,
+    SOURCE,
+    VIP,
+    Rig,
+    check,
+    given_active,
+    given_backup,
+    router,
+    table,
+)
 
 DISK = [router(checks=["disk"], priority=160), check("disk", weight=-10)]
 
@@ -289,6 +306,56 @@ def test_all_about_a_backup(backup: Rig) -> None:
         "checks": "disk failing since 08:26:40: 91 % used, 0.4 s ago, adds -10",
         "last": "08:16:40 initialize -> backup (startup), priority 160",
     }
+
+
+def told(times: int = 6, *tables: str, over: Sequence[Link] = LINKS) -> tuple[Rig, Rig]:
+    """An Active and its standby, after so many seconds in which beacons have come in, those of the Active ``over``
+    these."""
+    ours, theirs = active(), standby(*tables)
+    for _ in range(times):
+        deliver(ours.after(1), theirs, over)
+        deliver(theirs, ours, LINKS[:1])
+    return ours, theirs
+
+
+def test_an_active_knows_its_standby_by_beacons() -> None:
+    ours, theirs = told()
+    assert one(ours)["peers"] == f"{PEER} ready, backup with 100, 0 ms ago, eth0 both ways, eth1 only to it"
+    assert wrong(ours) == []
+    theirs.node.commands.drain("web")
+    theirs.clock.run()
+    deliver(theirs, ours)
+    assert one(ours)["peers"].startswith(f"{PEER} drained, initialize with 100, ")
+    assert wrong(ours) == [("no-ready-standby", f"web: no peer is ready to take over: {PEER} drained")]
+    ours.after(60)
+    assert one(ours)["peers"] == f"{PEER} silent for 60 s"
+    assert wrong(ours) == [("no-ready-standby", f"web: no peer is ready to take over: {PEER} silent for 60 s")]
+
+
+def test_a_backup_shows_beacons_too_and_who_sends_none() -> None:
+    ours, theirs = given_active(signed(), keys("permissive")), standby(signed(priority=100), keys("permissive"))
+    assert one(ours)["peers"].startswith("unknown")
+    deliver(theirs, ours)
+    ready = f"{PEER} ready, backup with 100, 0 ms ago, eth0 from it, eth1 from it"
+    assert one(ours)["peers"] == f"{ready}; {OTHER} unknown, as it sends no beacons"
+    deliver(ours, theirs)
+    assert one(theirs)["peers"] == f"{SOURCE} ready, active with 200, 0 ms ago, eth0 both ways, eth1 both ways"
+
+
+def test_beacons_tell_what_differs() -> None:
+    ours, _ = told(6, signed(addresses=["2001:db8:53::9"], advert_interval=2), keys(), over=LINKS[1:])
+    assert wrong(ours) == [
+        ("addresses-differ", f"web: {PEER} has other addresses than we, by its beacon"),
+        ("interval-differs", f"web: {PEER} is to advertise every 2 s, we every 1 s"),
+        ("priority-tie", f"web: {PEER} has priority 200, too"),
+        ("beacon-unheard", f"web: {PEER} does not hear our beacons over eth0; over eth1 it does"),
+    ]
+    assert one(ours)["peers"].endswith("eth0 only from it, eth1 only to it")
+    deaf, _ = told(over=())
+    assert wrong(deaf) == [
+        ("beacon-unheard", f"web: {PEER} does not hear our beacons over eth0; nor over any other path"),
+        ("beacon-unheard", f"web: {PEER} does not hear our beacons over eth1; nor over any other path"),
+    ]
 
 
 def test_all_about_an_active() -> None:

@@ -267,6 +267,10 @@ CODES = {
     "drain-started": Code("A router leaves the election.", ""),
     "drain-completed": Code("A drained router has unbound its addresses.", ""),
     "drain-ended": Code("A router takes part in the election again.", ""),
+    "drain-refused": Code(
+        "A drain was refused, as no peer is ready to take over, by their beacons; nothing has changed.",
+        "See what keeps the peers from it, which the detail names; `exavrrp drain --force` tries all the same.",
+    ),
     "drain-cancelled": Code(
         "No node took over within handover_ceiling, so the drain was undone: this node serves on.",
         "Run `exavrrp why` on the other nodes, and drain again when one can serve. To stop all the same: stop ExaBGP.",
@@ -333,6 +337,14 @@ CODES = {
     "two-actives": Code(
         "Another node is Active, too. For a moment that is normal; if it lasts, the two do not hear each other.",
         "Look at the paths, firewalls and keys between them; `exavrrp status` on both.",
+    ),
+    "no-ready-standby": Code(
+        "The Active has no peer that could take over, by their beacons: each is silent, drained, waiting or in fault.",
+        "See `exavrrp status` on the peers; until one is ready, a failure of this node is an outage.",
+    ),
+    "beacon-unheard": Code(
+        "A peer sends beacons, and says that ours do not reach it over this path.",
+        "Follow the path from this interface; a firewall has to let protocol 112 and the UDP port of beacons pass.",
     ),
     "no-active": Code(
         "No advert of an Active arrives. This node takes over if that lasts.", "Nothing, if it is about to take over."

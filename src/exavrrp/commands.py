@@ -32,10 +32,11 @@ class Commands:
         configuration: Callable[[], Configuration],
         reconfigure: Callable[[Configuration], None],
         senders: Callable[[VirtualRouter], Mapping[Address, Sender]],
+        obstacles: Callable[[VirtualRouter], str],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node; ``events``:
         ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure`` puts another one in its place
-        (``Node.reconfigure``); ``senders``: ``Reception.senders``."""
+        (``Node.reconfigure``); ``senders``: ``Reception.senders``; ``obstacles``: ``Station.obstacles``."""
         self.events = events
         self._routers = routers
         self._elections = elections
@@ -44,6 +45,7 @@ class Commands:
         self._configuration = configuration
         self._reconfigure = reconfigure
         self._senders = senders
+        self._obstacles = obstacles
 
     def names(self) -> list[str]:
         """Of the virtual routers, in the order of the configuration."""
@@ -52,6 +54,14 @@ class Commands:
     def groups(self) -> dict[str, str | None]:
         """The group of each virtual router."""
         return {name: router.configuration.group for name, router in self._routers.items()}
+
+    def unready(self, names: Collection[str]) -> dict[str, str]:
+        """Those of these routers that are Active here and have no peer that could take over, each with the reasons.
+
+        It is looked at when somebody asks; whoever drains all the same finds out whether that was right."""
+        found = {name: self._obstacles(self._routers[name]) for name in self._routers if name in names}
+        active = self.active()
+        return {name: why for name, why in found.items() if why and name in active}
 
     def drain(self, name: str) -> None:
         """Have a router leave the election and stay out."""

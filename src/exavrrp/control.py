@@ -64,6 +64,9 @@ class Service(Protocol):
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         """These routers and those that move with them, in the order of the configuration."""
 
+    def unready(self, names: Collection[str]) -> Mapping[str, str]:
+        """Those of these routers that are Active here and have no peer that could take over, each with the reasons."""
+
     def drain(self, name: str) -> None:
         """Begin to leave the election and stay out; nothing new for a router that does so already."""
 
@@ -97,6 +100,8 @@ class Drain(_Request, frozen=True, kw_only=True, tag="drain"):
     """whether the next agent is to stay out as well"""
     wait: bool = False
     """whether the answer follows the drain to its outcome"""
+    force: bool = False
+    """also where no peer is ready to take over"""
 
 
 class Undrain(_Request, frozen=True, kw_only=True, tag="undrain"):
@@ -244,13 +249,20 @@ class Reloaded(_Answer, frozen=True, kw_only=True, tag="reloaded"):
     """when it is undone if nobody confirms it"""
 
 
+class Unready(_Answer, frozen=True, kw_only=True, tag="unready"):
+    """The last line of a drain that was not begun: nobody could take over."""
+
+    routers: dict[str, str]
+    """for each of these, why none of its peers could"""
+
+
 class Error(_Answer, frozen=True, kw_only=True, tag="error"):
     """The last line of a refused request: why nothing was done, with the remedy."""
 
     message: str
 
 
-Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | EventsAnswer | Scheduled | Reloaded | Error
+Answer: TypeAlias = Begun | Progress | Done | StatusAnswer | EventsAnswer | Scheduled | Reloaded | Unready | Error
 
 
 def encode(document: Request | Answer) -> bytes:

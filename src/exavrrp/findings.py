@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from msgspec import Struct
 
-from exavrrp.view import CheckView, Moment, Outcome, PeerView, RouterView, SessionView, View
+from exavrrp.view import BeaconView, CheckView, Moment, Outcome, PeerView, RouterView, SessionView, View
 
 ACTIVE, BACKUP = "active", "backup"
 
@@ -119,8 +119,13 @@ def _of(router: RouterView, checks: Collection[str], now: Moment | None) -> Iter
         yield Finding("route-kept", name, f"cannot be withdrawn from: {', '.join(router.kept_by)}")
     for remark in router.remarks:
         yield Finding("router-remark", name, remark)
+    if router.role == ACTIVE and router.replaceable is False:
+        whys = (f"{peer.address} {peer.beacon.obstacle}" for peer in router.peers if peer.beacon is not None)
+        yield Finding("no-ready-standby", name, f"no peer is ready to take over: {'; '.join(whys)}")
     for peer in router.peers:
         yield from _of_peer(router, peer, now)
+        if peer.beacon is not None and not peer.beacon.silent:
+            yield from _of_beacon(router, peer, peer.beacon)
     if router.role == BACKUP and router.active is None and router.peers:
         yield Finding("no-active", name, "no advert of an Active arrives")
 
@@ -149,6 +154,24 @@ def _of_peer(router: RouterView, peer: PeerView, now: Moment | None) -> Iterator
     if peer.skew:
         ahead = "ahead of" if peer.skew > 0 else "behind"
         yield Finding("clock-skew", name, f"the clock of {peer.address} is {abs(peer.skew):g} s {ahead} ours")
+
+
+def _of_beacon(router: RouterView, peer: PeerView, beacon: BeaconView) -> Iterator[Finding]:
+    """What a peer's beacon says otherwise than we. Where adverts of the peer say it too, they have said it."""
+    name = router.name
+    if not beacon.same_addresses:
+        yield Finding("addresses-differ", name, f"{peer.address} has other addresses than we, by its beacon")
+    if not peer.active and router.interval is not None and round((beacon.interval - router.interval) * 100):
+        text = f"{peer.address} is to advertise every {beacon.interval:g} s, we every {router.interval:g} s"
+        yield Finding("interval-differs", name, text)
+    if beacon.configured == router.configured:
+        yield Finding("priority-tie", name, f"{peer.address} has priority {beacon.configured}, too")
+    heard = [way.interface for way in beacon.ways if way.echoed]
+    for way in beacon.ways:
+        if way.echoed is False:
+            others = f"over {', '.join(heard)} it does" if heard else "nor over any other path"
+            text = f"{peer.address} does not hear our beacons over {way.interface}; {others}"
+            yield Finding("beacon-unheard", name, text)
 
 
 def compared(view: View, others: Mapping[str, View]) -> list[Finding]:

@@ -149,6 +149,7 @@ class Node:
             reconfigure=self.reconfigure,
             events=self.chronicle.after,
             senders=self.reception.senders,
+            obstacles=self.beacons.obstacles,
         )
         self.viewer = self._make_viewer()
 
@@ -165,6 +166,7 @@ class Node:
             transports=given.transports,
             notifier=given.notifier,
             speaker=given.speaker,
+            beacons=self.beacons,
             moment=self._moment,
         )
 

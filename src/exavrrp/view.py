@@ -72,6 +72,47 @@ class PathView(Struct, frozen=True, kw_only=True):
     """how often more than ``copies.GAP`` intervals passed between two copies there"""
 
 
+class WayView(Struct, frozen=True, kw_only=True):
+    """One interface towards a peer, by its beacons."""
+
+    interface: str
+    age: float | None = None
+    """seconds since one came in there; None: there was none lately"""
+    echoed: bool | None = None
+    """whether the peer says that ours which leave there arrive; None: it is silent, or has only begun"""
+
+
+class BeaconView(Struct, frozen=True, kw_only=True):
+    """What a peer has told of a router by its last beacon."""
+
+    age: float
+    """seconds since that"""
+    silent: bool
+    """whether that is so long ago that it says nothing of now"""
+    ready: bool
+    """whether the peer takes part in the election, so that it could take over"""
+    obstacle: str = ""
+    """why it is not ready"""
+    role: str
+    priority: int
+    """the effective one"""
+    configured: int
+    """before any check"""
+    interval: float
+    """seconds between its adverts"""
+    same_addresses: bool
+    """whether it has the same addresses as we"""
+    faults: tuple[str, ...] = ()
+    """``check``, ``bind``, ``adverts``, ``sessions``, ``announcement``, ``group``, ``unknown``"""
+    holds: tuple[str, ...] = ()
+    """``waiting``, ``drain``, ``unknown``"""
+    heard: int
+    """paths over which it receives adverts of the Active, of ``expected``"""
+    expected: int
+    ways: tuple[WayView, ...] = ()
+    """those that lead to it"""
+
+
 class PeerView(Struct, frozen=True, kw_only=True):
     """One peer of a router, by its adverts. Values other than counters are None without an advert since we became
     Active.
@@ -101,6 +142,8 @@ class PeerView(Struct, frozen=True, kw_only=True):
     """seconds for which it goes on as Active beside a better one, as it does not hear that; None: it does not"""
     reclaimed: int = 0
     """how often the better Active has reclaimed the traffic meanwhile, if takeover is on"""
+    beacon: BeaconView | None = None
+    """None: it has never sent one"""
 
 
 class AddressView(Struct, frozen=True, kw_only=True):
@@ -206,6 +249,8 @@ class RouterView(Struct, frozen=True, kw_only=True):
     down_interval: float | None = None
     """seconds without an advert of the Active after which it takes over, as a Backup (Active_Down_Interval)"""
     peers: tuple[PeerView, ...] = ()
+    replaceable: bool | None = None
+    """whether any peer is ready to take over, by its beacons; None: none is, but of some it is not known"""
     on_lo: tuple[AddressView, ...] = ()
     routes: tuple[RouteView, ...] = ()
     binds: bool = True
@@ -334,6 +379,8 @@ class View(Struct, frozen=True, kw_only=True):
     """reason → adverts that were not accepted"""
     refused: dict[str, dict[str, int]] = {}
     """peer → reason → those of them that authentication has rejected: replays, wrong keys and clocks"""
+    beacons: dict[str, int] = {}
+    """reason → beacons that were not accepted"""
     exabgp: ExaBGPView | None = None
     lateness: Lateness | None = None
     differs: bool | None = None

@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import lru_cache
 
 from exavrrp import ports
+from exavrrp.beacon.codec import digest
+from exavrrp.beacon.station import Station
 from exavrrp.binding import Binding
 from exavrrp.fitness import Fitness
 from exavrrp.history import Past
@@ -18,6 +20,7 @@ from exavrrp.takeover import goes_on
 from exavrrp.turns import Turns
 from exavrrp.view import (
     AddressView,
+    BeaconView,
     CheckView,
     ExaBGPView,
     LinkView,
@@ -32,6 +35,7 @@ from exavrrp.view import (
     TermView,
     TransitionView,
     View,
+    WayView,
 )
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Sender
@@ -62,6 +66,7 @@ class Viewer:
         transports: ports.Transports,
         notifier: ports.Notifier,
         speaker: ports.Speaker,
+        beacons: Station,
         moment: Callable[[], Moment],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``moment`` is now, by both clocks."""
@@ -79,6 +84,7 @@ class Viewer:
         self._transports = transports
         self._notifier = notifier
         self._speaker = speaker
+        self._beacons = beacons
         self._moment = moment
         self._began = moment()
 
@@ -99,6 +105,7 @@ class Viewer:
             notified={name: dict(counts) for name, counts in self._notifier.counters().items()},
             rejected={str(reason): count for reason, count in self._reception.rejected.items()},
             refused=_refused(self._reception.refused),
+            beacons=dict(self._beacons.rejected),
             exabgp=ExaBGPView(
                 version=self.version,
                 answers=self.trouble is None and not self._fitness.sessions.stalled,
@@ -189,6 +196,7 @@ class Viewer:
             active=_active(router, peers),
             down_interval=_down_interval(router),
             peers=peers,
+            replaceable=self._beacons.is_replaceable(router),
             on_lo=self._on_lo(router, present),
             routes=_routes(router),
             binds=bool(configuration.on_lo),
@@ -202,8 +210,31 @@ class Viewer:
         heard = router.instance.copies.peers
         senders = self._reception.senders(router)
         return tuple(
-            _peer(router, address, heard.get(address), senders.get(address), now)
+            _peer(router, address, heard.get(address), senders.get(address), now, beacon=self._beacon(router, address))
             for address in dict.fromkeys((*router.configuration.peers, *heard))
+        )
+
+    def _beacon(self, router: VirtualRouter, peer: Address) -> BeaconView | None:
+        standing = self._beacons.standing(router, peer)
+        if standing is None:
+            return None
+        report = standing.report
+        ways = [(link.name, self._beacons.way(router, peer, link.index)) for link in router.ways.leading_to(peer)]
+        return BeaconView(
+            age=standing.age,
+            silent=standing.silent,
+            ready=standing.ready,
+            obstacle=standing.obstacle,
+            role=report.role,
+            priority=report.priority,
+            configured=report.configured,
+            interval=report.centiseconds / 100,
+            same_addresses=report.digest == digest(router.configuration.addresses),
+            faults=report.faults,
+            holds=report.holds,
+            heard=report.heard,
+            expected=report.expected,
+            ways=tuple(WayView(interface=name, age=way.age, echoed=way.echoed) for name, way in ways),
         )
 
     def _on_lo(self, router: VirtualRouter, present: Collection[Address] | None) -> tuple[AddressView, ...]:
@@ -361,7 +392,15 @@ def _routes(router: VirtualRouter) -> tuple[RouteView, ...]:
 # Peers
 
 
-def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: Sender | None, now: float) -> PeerView:
+def _peer(
+    router: VirtualRouter,
+    address: Address,
+    heard: Peer | None,
+    sender: Sender | None,
+    now: float,
+    *,
+    beacon: BeaconView | None,
+) -> PeerView:
     known = heard is not None and _counts_now(router, heard)
     active = None if heard is None or not known else _is_active(router, heard, now)
     advertisement = None if heard is None or not known else heard.advertisement
@@ -382,6 +421,7 @@ def _peer(router: VirtualRouter, address: Address, heard: Peer | None, sender: S
         sent={interface: count for (peer, interface), count in router.adverts.copies.items() if peer == address},
         deaf=None if deaf is None else now - deaf.since,
         reclaimed=0 if deaf is None or not router.configuration.route_policy.takeover else deaf.reclaimed,
+        beacon=beacon,
     )
 
 

@@ -13,8 +13,8 @@ from exavrrp.beacon.codec import (
     TRAILER,
     Beacon,
     Flaw,
+    Refused,
     Report,
-    Unreadable,
     decode,
     digest,
     encode,
@@ -76,7 +76,7 @@ WIRE = bytes.fromhex(
 
 
 def refused(datagram: bytes) -> Flaw:
-    with pytest.raises(Unreadable) as raised:
+    with pytest.raises(Refused) as raised:
         decode(datagram).open()
     assert str(raised.value) == raised.value.flaw
     return raised.value.flaw
@@ -106,7 +106,7 @@ def test_any_bytes_are_a_beacon_or_unreadable(datagram: bytes) -> None:
     try:
         sealed = decode(datagram)
         beacon = sealed.open()
-    except Unreadable:
+    except Refused:
         return
     assert encode(beacon) + sealed.trailer == datagram
 

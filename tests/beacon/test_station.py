@@ -1,20 +1,32 @@
 """The beacons of whole nodes: what is sent, what is taken, and that no election notices."""
 
-from collections.abc import Iterable
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 
 from exavrrp import ports
-from exavrrp.beacon.codec import MOST, decode, digest, encode
-from exavrrp.beacon.station import NOT_OURS, Station
-from exavrrp.beacon.table import HOLD, Standing, Way
+from exavrrp.beacon.codec import MOST, Flaw, decode, digest, encode
+from exavrrp.beacon.station import Station
+from exavrrp.beacon.table import HOLD, Way
 from exavrrp.ports import ANY, Link
 from exavrrp.vrrp.auth import HMAC, STRAGGLER
-from exavrrp.vrrp.packet import Address
 from exavrrp.vrrp.router import Role
+from tests.beacon.nodes import (
+    ACTIVE,
+    OFF,
+    ON,
+    STANDBY,
+    WINDOW,
+    active,
+    deliver,
+    hear,
+    heard,
+    keys,
+    signed,
+    standby,
+    standing,
+)
 from tests.ports import (
     EPOCH,
     INTERVAL,
@@ -29,59 +41,7 @@ from tests.ports import (
     given_backup,
     recorder,
     router,
-    table,
 )
-
-WINDOW = 5
-ACTIVE = table("agent", sources=[str(SOURCE)], peers=[str(PEER)], advert_interval=INTERVAL)
-STANDBY = table("agent", sources=[str(PEER)], peers=[str(SOURCE)], advert_interval=INTERVAL)
-OFF, ON = ("beacon = false\n", "beacon = true\n")
-
-
-def keys(mode: str = "enforce", active: int = 1, digits: str = "5a", name: str = "nodes") -> str:
-    listed = f'keys = {{ 1 = {{ hex = "{digits * 32}" }}, 7 = {{ hex = "{"c3" * 48}" }} }}\n'
-    return table(f"authentication.{name}", mode=mode, window=WINDOW, active_key=active) + listed
-
-
-def signed(number: int = 1, **more: Any) -> str:
-    return router(number, authentication="nodes", **more)
-
-
-def active(*tables: str) -> Rig:
-    """The Active, at SOURCE."""
-    return given_active(ACTIVE, *(tables or (signed(), keys())))
-
-
-def standby(*tables: str) -> Rig:
-    """A Backup, at PEER."""
-    rig = Rig(STANDBY, *(tables or (signed(priority=100), keys()))).start().session()
-    assert rig.role() is Role.BACKUP
-    return rig
-
-
-def deliver(sender: Rig, receiver: Rig, links: Iterable[Link] = LINKS) -> None:
-    """The beacons of ``sender`` that are due come in at ``receiver`` over these of its interfaces."""
-    receiver.clock.now = max(sender.clock.now, receiver.clock.now)
-    sender.clock.now = receiver.clock.now
-    for peer, datagram, link in sender.beat():
-        if link in links:
-            source = ip_address(sender.node.routers["web"].configuration.source or 0)
-            hear(receiver, datagram, peer, source, link.index)
-
-
-def hear(rig: Rig, datagram: bytes, source: Address = SOURCE, sender: Address = PEER, interface: int = 1) -> None:
-    rig.node.beacons.heard(source, sender, interface, datagram, EPOCH + rig.clock.now)
-
-
-def standing(rig: Rig, peer: Address = PEER, name: str = "web") -> Standing | None:
-    return rig.node.beacons.standing(rig.router(name), peer)
-
-
-def heard(rig: Rig, peer: Address = PEER, name: str = "web") -> Standing:
-    found = standing(rig, peer, name)
-    assert found is not None, rig.node.beacons.rejected
-    return found
-
 
 # Out
 
@@ -163,28 +123,38 @@ def test_an_active_knows_its_standby(mode: str) -> None:
     assert standing(ours) is None
     deliver(theirs, ours)
     assert (heard(ours).ready, heard(ours).report.priority, heard(ours).age) == (True, 100, 0.0)
-    assert ours.node.beacons.obstacles(ours.router()) == {}
+    assert ours.node.beacons.obstacles(ours.router()) == ""
     ours.after(HOLD + 1)
-    assert ours.node.beacons.obstacles(ours.router()) == {PEER: "silent for 4 s"}
+    assert ours.node.beacons.obstacles(ours.router()) == f"{PEER} silent for 4 s"
 
 
 def test_each_path_is_known_in_both_directions() -> None:
     ours, theirs = active(), standby()
-    deliver(ours, theirs, LINKS[:1])
-    deliver(theirs, ours, LINKS[1:])
+    for _ in range(6):
+        deliver(ours, theirs, LINKS[:1])
+        deliver(theirs, ours, LINKS[1:])
+        ours.after(1)
     way = ours.node.beacons.way
     assert way(ours.router(), PEER, 1) == Way(None, echoed=True)
-    assert way(ours.router(), PEER, 2) == Way(0.0, echoed=False)
+    assert way(ours.router(), PEER, 2) == Way(1.0, echoed=False)
 
 
 def test_one_that_is_ready_is_enough_and_one_that_is_unknown_may_be() -> None:
-    ours = given_active(signed(), keys())
-    theirs = standby()
+    ours, theirs = given_active(signed(), keys()), standby()
+    assert ours.node.beacons.is_replaceable(ours.router()) is None
+    deliver(theirs, ours)
+    assert ours.node.beacons.is_replaceable(ours.router()) is True
     theirs.node.commands.drain("web")
     theirs.clock.run()
+    theirs.after(1)
     deliver(theirs, ours)
     assert heard(ours).obstacle == "drained"
-    assert ours.node.beacons.obstacles(ours.router()) == {}
+    assert ours.node.beacons.is_replaceable(ours.router()) is None
+    assert ours.node.beacons.obstacles(ours.router()) == ""
+    alone = active()
+    deliver(theirs, alone)
+    assert alone.node.beacons.is_replaceable(alone.router()) is False
+    assert alone.node.beacons.obstacles(alone.router()) == f"{PEER} drained"
 
 
 def test_a_copy_over_the_slower_path_is_taken_and_a_replay_is_not() -> None:
@@ -238,18 +208,18 @@ def test_who_is_not_named_is_not_heard() -> None:
     ours, theirs = active(), standby()
     [(_, datagram, _), _] = theirs.beat()
     hear(ours, datagram, sender=OTHER)
-    assert ours.node.beacons.rejected == {NOT_OURS: 1}
+    assert ours.node.beacons.rejected == {Flaw.NOT_OURS: 1}
     sealed = decode(datagram)
     hear(ours, encode(replace(sealed.open(), family=4)))
     report = sealed.open().reports[0]
     hear(ours, encode(replace(sealed.open(), reports=(replace(report, vrid=9),))))
-    assert ours.node.beacons.rejected == {NOT_OURS: 3}
+    assert ours.node.beacons.rejected == {Flaw.NOT_OURS: 3}
 
 
 def test_a_signature_that_nobody_can_verify_is_not_heard() -> None:
     ours = given_active(ACTIVE + ON, router())
     deliver(standby(), ours)
-    assert (standing(ours), ours.node.beacons.rejected) == (None, {NOT_OURS: 2})
+    assert (standing(ours), ours.node.beacons.rejected) == (None, {Flaw.NOT_OURS: 2})
 
 
 def test_a_trailer_is_good_only_for_routers_with_its_key() -> None:
@@ -272,6 +242,25 @@ def test_an_unsigned_one_is_good_only_for_routers_that_need_no_signature() -> No
     assert standing(ours) is None
     assert standing(ours, name="web2") is not None
     assert standing(ours, name="web3") is not None
+
+
+# Who asks
+
+
+def test_a_drain_is_refused_where_nobody_could_take_over() -> None:
+    ours, theirs = active(signed(), signed(2), router(3), keys()), standby(signed(priority=100), keys())
+    unready = ours.node.commands.unready
+    assert unready(["web", "web2", "web3"]) == {}
+    theirs.node.commands.drain("web")
+    theirs.clock.run()
+    deliver(theirs, ours)
+    assert unready(["web", "web2", "web3"]) == {"web": f"{PEER} drained"}
+    assert unready(["web2"]) == {}
+    deliver(ours, theirs)
+    assert theirs.node.commands.unready(["web"]) == {}
+    ours.node.commands.drain("web")
+    ours.clock.run()
+    assert unready(["web"]) == {}
 
 
 # Reload

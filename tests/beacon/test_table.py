@@ -47,11 +47,11 @@ def test_who_was_never_heard_is_unknown() -> None:
     heard = table()
     assert heard.standing(OURS, PEER, 7, 0.0) is None
     assert heard.way(OURS, PEER, ETH0, 0.0) == Way(None, None)
-    assert heard.echoes(OURS, PEER, 0.0) == ()
+    assert heard.tell(OURS, PEER, [ETH0], 0.0) == ()
     stranger = ip_address("2001:db8:ff::99")
     assert heard.standing(OURS, stranger, 7, 0.0) is None
     assert heard.way(OURS, stranger, ETH0, 0.0) == Way(None, None)
-    assert (heard.echoes(OURS, stranger, 0.0), heard.vrids(OURS, stranger)) == ((), frozenset())
+    assert (heard.tell(OURS, stranger, [ETH0], 0.0), heard.vrids(OURS, stranger)) == ((), frozenset())
     assert heard.vrids(OURS, PEER) == {7, 8}
 
 
@@ -66,21 +66,42 @@ def test_each_router_of_each_peer_has_its_last_report() -> None:
 
 def test_a_path_is_known_in_both_directions() -> None:
     heard = table()
-    heard.hear(OURS, PEER, beacon(path=11, echoes=(ETH1,)), ETH0, 10.0)
-    assert heard.way(OURS, PEER, ETH0, 10.5) == Way(0.5, echoed=False)
-    assert heard.way(OURS, PEER, ETH1, 10.5) == Way(None, echoed=True)
-    heard.hear(OURS, PEER, beacon(path=12, echoes=(ETH0, ETH1)), ETH1, 10.0 + HOLD + 0.1)
-    assert heard.way(OURS, PEER, ETH0, 10.0 + HOLD + 0.1) == Way(None, echoed=True)
-    assert heard.way(OURS, PEER, ETH1, 10.0 + HOLD + 0.1) == Way(0.0, echoed=True)
+    heard.tell(OURS, PEER, [ETH0, ETH1], 0.0)
+    for second in range(5):
+        heard.hear(OURS, PEER, beacon(path=11, echoes=(ETH1,)), ETH0, 10.0 + second)
+    assert heard.way(OURS, PEER, ETH0, 14.5) == Way(0.5, echoed=False)
+    assert heard.way(OURS, PEER, ETH1, 14.5) == Way(None, echoed=True)
+    for second in range(15, 19):
+        heard.hear(OURS, PEER, beacon(path=12, echoes=(ETH0,)), ETH1, float(second))
+    assert heard.way(OURS, PEER, ETH0, 18.0) == Way(None, echoed=True)
+    assert heard.way(OURS, PEER, ETH1, 18.0) == Way(0.0, echoed=False)
     assert heard.way(OURS, PEER, ETH1, 99.0) == Way(None, None)
+
+
+def test_who_has_just_begun_has_not_had_the_time_to_hear() -> None:
+    heard = table()
+    heard.tell(OURS, PEER, [ETH0], 0.0)
+    for second in range(10, 20):
+        heard.hear(OURS, PEER, beacon(), ETH0, float(second))
+        assert heard.way(OURS, PEER, ETH0, float(second)).echoed is (False if second - 10 > HOLD else None)
+    heard.hear(OURS, PEER, beacon(), ETH0, 30.0)
+    assert heard.way(OURS, PEER, ETH0, 30.0) == Way(0.0, None)
+
+
+def test_nor_where_a_path_is_new() -> None:
+    heard = table()
+    for second in range(10, 20):
+        heard.tell(OURS, PEER, [ETH0] if second < 15 else [ETH0, ETH1], float(second))
+        heard.hear(OURS, PEER, beacon(echoes=(ETH0,)), ETH0, float(second))
+        assert heard.way(OURS, PEER, ETH1, float(second)).echoed is (False if second - 15 > HOLD else None)
 
 
 def test_a_peer_is_told_which_of_its_paths_are_heard() -> None:
     heard = table()
     heard.hear(OURS, PEER, beacon(path=12), ETH0, 10.0)
     heard.hear(OURS, PEER, beacon(path=11), ETH1, 11.0)
-    assert heard.echoes(OURS, PEER, 11.0) == (11, 12)
-    assert heard.echoes(OURS, PEER, 10.1 + HOLD) == (11,)
+    assert heard.tell(OURS, PEER, [ETH0], 11.0) == (11, 12)
+    assert heard.tell(OURS, PEER, [ETH0], 10.1 + HOLD) == (11,)
 
 
 def test_paths_do_not_add_up() -> None:
@@ -88,7 +109,7 @@ def test_paths_do_not_add_up() -> None:
     heard = table()
     for path in range(100):
         heard.hear(OURS, PEER, beacon(path=path), path, 10.0)
-    assert heard.echoes(OURS, PEER, 10.0) == tuple(range(100 - ECHOES, 100))
+    assert heard.tell(OURS, PEER, [ETH0], 10.0) == tuple(range(100 - ECHOES, 100))
     assert [path for path in range(100) if heard.way(OURS, PEER, path, 10.0).age is not None] == list(
         range(100 - ECHOES, 100)
     )

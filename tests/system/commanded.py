@@ -72,6 +72,8 @@ class Double:
         self.calls: list[tuple[str, str]] = []
         self.becomes: dict[str, Outcome] = {}
         """what a drain of these routers comes to by itself, in the next turn of the loop"""
+        self.obstacles: dict[str, str] = {}
+        """why no peer could take over from these routers"""
         self.faults: dict[str, tuple[str, ...]] = {}
         self.connected: list[SessionView] = []
         self.ages: dict[str, float] = {}
@@ -88,6 +90,9 @@ class Double:
 
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.outcomes if name in names)
+
+    def unready(self, names: Collection[str]) -> Mapping[str, str]:
+        return {name: why for name, why in self.obstacles.items() if name in names}
 
     def drain(self, name: str) -> None:
         self.calls.append(("drain", name))

@@ -7,7 +7,7 @@ import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,12 +16,15 @@ from exavrrp.system import beacons as module
 from exavrrp.system.beacons import BATCH, Beacons
 from exavrrp.system.senders import ANYWHERE, Senders
 from tests.ports import Log
+from tests.system import running
+from tests.system.running import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from exavrrp.vrrp.packet import Address
-    from tests.system.conftest import Namespace, Pair, Run, Until
+    from tests.system.conftest import Namespace, Need, Pair, Run, Until
+    from tests.system.running import Fabric
 
 pytestmark = pytest.mark.system
 
@@ -239,3 +242,44 @@ def test_beacons_are_sent_while_there_are_peers(
             await until(lambda: len(sent) > count)
 
     run(scenario())
+
+
+# Real agents
+
+
+@pytest.fixture
+def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    with running.fabric(namespace, need, 6) as built:
+        yield built
+
+
+def told_of_the_other(host: running.Host) -> Any:
+    """What the agent of this host has heard of its peer by beacons."""
+    return host.document()["routers"][0]["peers"][0]["beacon"]
+
+
+def test_agents_know_whether_the_other_one_is_ready(fabric: Fabric) -> None:
+    for host in (fabric.a, fabric.b):
+        host.configure(agent=["beacon = true"])
+    fabric.start()
+    for host in (fabric.a, fabric.b):
+        wait_until(partial(hears_and_is_heard, host), fabric.told)
+    fabric.b.ask("drain")
+    wait_until(lambda: told_of_the_other(fabric.a)["obstacle"] == "drained", fabric.told)
+    mark = fabric.a.log.mark()
+    refused = fabric.a.call("drain", "--wait")
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert f"error: web: no peer is ready to take over: {fabric.b.source} drained\n" in refused.stderr
+    assert "no-ready-standby  web: no peer is ready to take over" in fabric.a.call("doctor").stdout
+    assert (fabric.a.log.moves(mark), fabric.a.bound()) == ([], True)
+    fabric.b.ask("undrain")
+    wait_until(lambda: told_of_the_other(fabric.a)["ready"], fabric.told)
+    assert fabric.a.ask("drain", "--wait") == "web: drained until undrain\n"
+    fabric.b.becomes("active")
+
+
+def hears_and_is_heard(host: running.Host) -> bool:
+    """Whether a beacon has come in and arrived over each path."""
+    beacon = told_of_the_other(host)
+    ways = [] if beacon is None else beacon["ways"]
+    return bool(ways) and all(way["echoed"] and way["age"] is not None for way in ways)

@@ -129,6 +129,19 @@ def test_nobody_takes_over(agent: Commanded) -> None:
     assert "To stop all the same, stop ExaBGP." in error
 
 
+def test_nobody_is_ready_to_take_over(agent: Commanded) -> None:
+    agent.double.obstacles = {"web": "2001:db8:ff::12 in fault (check); 2001:db8:ff::13 silent for 9 s"}
+    for arguments in (["drain"], ["drain", "--wait", "web"]):
+        told = call(agent.configuration, *arguments)
+        assert (told.exit_code, told.stdout) == (3, "")
+        assert told.stderr == (
+            "error: web: no peer is ready to take over: 2001:db8:ff::12 in fault (check); 2001:db8:ff::13 silent for 9"
+            " s\nerror: nothing was drained; see what keeps the peers from it (exavrrp status there), or add --force\n"
+        )
+    assert call(agent.configuration, "drain", "dns").exit_code == 0
+    assert call(agent.configuration, "drain", "--force", "--wait", "web").exit_code == 0
+
+
 def test_somebody_undrains_meanwhile(agent: Commanded) -> None:
     agent.double.becomes.clear()
     with begin(agent, "drain", "--wait", "web") as process:

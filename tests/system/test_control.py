@@ -39,6 +39,7 @@ from exavrrp.control import (
     Status,
     StatusAnswer,
     Undrain,
+    Unready,
     answer,
     encode,
 )
@@ -304,6 +305,21 @@ def test_a_status_describes_the_agent_and_its_drains(tmp_path: Path, run: Run) -
             assert (web.name, web.outcome, web.persistent) == ("web", Outcome.DRAINED, True)
             assert web.until == datetime(2026, 11, 22, 13, tzinfo=UTC)
             assert (dns.name, dns.outcome, dns.until, dns.persistent) == ("dns", Outcome.SERVING, None, False)
+
+    run(check())
+
+
+def test_a_drain_that_nobody_could_take_over_from_is_refused_unless_it_is_forced(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            here.double.obstacles = {"web": "2001:db8:ff::12 in fault (check)"}
+            for asked in (Drain(), Drain(names=("web",), wait=True)):
+                assert await here.ask(asked) == Unready(routers={"web": "2001:db8:ff::12 in fault (check)"})
+            assert (here.double.calls, here.control.drained()) == ([], frozenset())
+            assert here.log.events().count("drain-refused") == 2
+            assert isinstance(await here.ask(Drain(names=("dns",))), Done)
+            assert isinstance(await here.ask(Drain(names=("web",), force=True)), Done)
+            assert here.double.calls == [("drain", "dns"), ("drain", "web")]
 
     run(check())
 

@@ -38,6 +38,7 @@ UP1, UP2 = of("exavrrp_up"), of("exavrrp_up", "node2")
 ACTIVE1, ACTIVE2 = (of("exavrrp_router_state", node, **WEB, state="active") for node in ("node1", "node2"))
 BACKUP1, BACKUP2 = (of("exavrrp_router_state", node, **WEB, state="backup") for node in ("node1", "node2"))
 ANNOUNCED, ANNOUNCED2 = (of("exavrrp_route_announced", node, **WEB, state="active") for node in ("node1", "node2"))
+STANDBY = of("exavrrp_router_standby_ready", **WEB)
 QUIET = of("exavrrp_path_quiet", "node2", **WEB, peer="10.0.0.1", path="eth0")
 FAULTS = of("exavrrp_router_faults", **WEB)
 DRAINED = of("exavrrp_router_drain", **WEB, state="drained")
@@ -58,6 +59,7 @@ GOOD: dict[str, str] = {
     ACTIVE1: "1",
     ACTIVE2: "0",
     BACKUP1: "0",
+    STANDBY: "1",
     BACKUP2: "1",
     ANNOUNCED: "1",
     ANNOUNCED2: "0",
@@ -103,7 +105,7 @@ CASES: dict[str, tuple[dict[str, str], int, dict[str, str]]] = {
 """Alert → (what is wrong from the first scrape on, seconds until it fires, the labels with which it does)."""
 
 
-def promtool(program: str, path: Path, **document: object) -> None:
+def run_promtool(program: str, path: Path, **document: object) -> None:
     path.write_text(json.dumps(document))  # JSON is YAML
     done = subprocess.run([program, "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -122,7 +124,7 @@ def firing(seconds: int, *samples: dict[str, object]) -> dict[str, object]:
 
 
 def test_no_alert_fires_when_nothing_is_wrong(tmp_path: Path, need: Need) -> None:
-    promtool(
+    run_promtool(
         need("promtool"),
         tmp_path / "tests.json",
         rule_files=[str(RULES)],
@@ -133,16 +135,27 @@ def test_no_alert_fires_when_nothing_is_wrong(tmp_path: Path, need: Need) -> Non
 
 @pytest.mark.parametrize("alert", CASES)
 def test_an_alert_fires_for_what_it_is_about_and_not_before(alert: str, tmp_path: Path, need: Need) -> None:
-    wrong, seconds, labels = CASES[alert]
+    fires(alert, *CASES[alert], promtool=need("promtool"), path=tmp_path / "tests.json")
+
+
+def test_an_active_alone_knows_that_no_standby_is_ready(tmp_path: Path, need: Need) -> None:
+    wrong = {STANDBY: "0"}
+    fires("ExavrrpNoReadyStandby", wrong, 300, WEB, promtool=need("promtool"), path=tmp_path / "tests.json")
+
+
+def fires(
+    alert: str, wrong: dict[str, str], seconds: int, labels: dict[str, str], *, promtool: str, path: Path
+) -> None:
+    """It does after so many seconds, and not before."""
     text = RULES.read_text().partition(f"- alert: {alert}\n")[2]
     severity = re.search(r"severity: (\w+)", text)
     assert severity is not None
     listed = {"alertname": alert, "alertstate": "firing", "severity": severity[1], **labels}
     expected = f"ALERTS{{{','.join(f'{key}={json.dumps(value)}' for key, value in listed.items())}}}"
     before = [firing(seconds - TICK)] if seconds else []
-    promtool(
-        need("promtool"),
-        tmp_path / "tests.json",
+    run_promtool(
+        promtool,
+        path,
         rule_files=[str(RULES)],
         evaluation_interval=f"{TICK}s",
         tests=[case(wrong, seconds, [*before, firing(seconds, {"labels": expected, "value": 1})])],

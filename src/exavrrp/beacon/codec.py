@@ -13,7 +13,7 @@ The bytes 0, 1, 6 and 7 stand where an advert has version, VRID and checksum, so
 as that of an advert. As the version of an advert is never 11, neither can be taken for the other.
 
 A path is the sender's number of an interface, and an echo one of the receiver: a beacon that came from there was heard
-lately. ``decode`` and ``Sealed.open`` raise ``Unreadable``, and nothing else, whatever the bytes. This file must not
+lately. ``decode`` and ``Sealed.open`` raise ``Refused``, and nothing else, whatever the bytes. This file must not
 know of keys.
 """
 
@@ -64,16 +64,18 @@ _FAULTS, _HOLDS = 0x00FF, 0xFF00
 
 
 class Flaw(StrEnum):
-    """Why bytes are no beacon, in the order of the checks."""
+    """Why a beacon is not accepted, before it comes to its trailer (``vrrp.packet.AUTHENTICATION``)."""
 
     LENGTH = "length"
     MAGIC = "magic"
     VERSION = "version"
     FIELD = "field"
+    NOT_OURS = "not-ours"
+    """its sender, its virtual router or its keys are not configured"""
 
 
-class Unreadable(Exception):
-    """Bytes that are no beacon."""
+class Refused(Exception):
+    """A beacon that is not accepted."""
 
     def __init__(self, flaw: Flaw) -> None:
         super().__init__(str(flaw))
@@ -174,36 +176,36 @@ class Sealed:
     _reports_at: int
 
     def open(self) -> Beacon:
-        """What it says. Raises ``Unreadable``."""
+        """What it says. Raises ``Refused``."""
         reports = tuple(map(_report, _ROUTER.iter_unpack(self.message[self._reports_at :])))
         if self.vrid != reports[0].vrid or len({one.vrid for one in reports}) != len(reports):
-            raise Unreadable(Flaw.FIELD)
+            raise Refused(Flaw.FIELD)
         echoes = tuple(one for (one,) in _ECHO.iter_unpack(self.message[_HEADER.size : self._reports_at]))
         return Beacon(self.family, self._path, echoes, reports)
 
 
 def decode(datagram: bytes) -> Sealed:
-    """Check the layout, which takes the same short time whatever the bytes. Raises ``Unreadable``."""
+    """Check the layout, which takes the same short time whatever the bytes. Raises ``Refused``."""
     if not _HEADER.size <= len(datagram) <= LARGEST:
-        raise Unreadable(Flaw.LENGTH)
+        raise Refused(Flaw.LENGTH)
     first, vrid, magic, family, echoes, zero, routers, reserved, more, path = _HEADER.unpack_from(datagram)
     if magic != _MAGIC or first >> 4 != _FIRST >> 4:
-        raise Unreadable(Flaw.MAGIC)
+        raise Refused(Flaw.MAGIC)
     if first != _FIRST:
-        raise Unreadable(Flaw.VERSION)
+        raise Refused(Flaw.VERSION)
     if zero or reserved or more or family not in (4, 6) or echoes > ECHOES or not 1 <= routers <= MOST:
-        raise Unreadable(Flaw.FIELD)
+        raise Refused(Flaw.FIELD)
     reports_at = _HEADER.size + echoes * _ECHO.size
     end = reports_at + routers * _ROUTER.size
     if len(datagram) not in (end, end + TRAILER):
-        raise Unreadable(Flaw.LENGTH)
+        raise Refused(Flaw.LENGTH)
     return Sealed(vrid, family, datagram[:end], datagram[end:], path, reports_at)
 
 
 def _report(fields: tuple[int, int, int, int, int, int, int, bytes]) -> Report:
     vrid, state, priority, paths, bits, interval, configured, digest = fields
     if vrid == 0 or state >= len(_STATES) or not 1 <= interval <= LONGEST_INTERVAL:
-        raise Unreadable(Flaw.FIELD)
+        raise Refused(Flaw.FIELD)
     return Report(vrid, _STATES[state], priority, configured, paths >> 4, paths & 15, bits, interval, digest)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from exavrrp.beacon.codec import MOST, Beacon, Report, Unreadable, decode, digest, encode, flags
+from exavrrp.beacon.codec import MOST, Beacon, Flaw, Refused, Report, decode, digest, encode, flags
 from exavrrp.beacon.table import Standing, Table, Way
 from exavrrp.config import Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
@@ -121,8 +121,9 @@ class Station:
             return  # it waits for another one to leave, and it is the one that signs
         reports = tuple(_report(router, digest) for router, digest in there if router is not None)
         realtime = self._realtime()
-        echoes = self._table.echoes(bundle.source, peer, self._time())
-        for link in first.ways.leading_to(peer) or _ANYWHERE:
+        links = first.ways.leading_to(peer) or _ANYWHERE
+        echoes = self._table.tell(bundle.source, peer, [link.index for link in links], self._time())
+        for link in links:
             message = encode(Beacon(bundle.source.version, link.index, echoes, reports))
             trailer = b"" if bundle.signer is None else bundle.signer.trailer(message, realtime)
             self._port.send(bundle.source, peer, message + trailer, link)
@@ -138,25 +139,22 @@ class Station:
         """A datagram has come in for our ``source``, at ``realtime`` by the kernel's clock, if that is known."""
         try:
             beacon = self._accepted(source, sender, datagram, self._realtime() if realtime is None else realtime)
-        except Unreadable as unreadable:
-            self.rejected[unreadable.flaw] += 1
+        except Refused as refused:
+            self.rejected[refused.flaw] += 1
         except Malformed as malformed:
             self.rejected[malformed.reason] += 1
         else:
-            if beacon is None:
-                self.rejected[NOT_OURS] += 1
-            else:
-                self._table.hear(source, sender, beacon, interface, self._time())
+            self._table.hear(source, sender, beacon, interface, self._time())
 
-    def _accepted(self, source: Address, sender: Address, datagram: bytes, realtime: float) -> Beacon | None:
-        """What of a datagram counts; None: nothing. Raises Unreadable, Malformed."""
+    def _accepted(self, source: Address, sender: Address, datagram: bytes, realtime: float) -> Beacon:
+        """What of a datagram counts. Raises Refused, Malformed."""
         sealed = decode(datagram)
         first, vrids = sealed.vrid, self._table.vrids(source, sender)
         if first not in vrids or sealed.family != source.version:
-            return None
+            raise Refused(Flaw.NOT_OURS)
         verifier = self._verifiers[source]
         if sealed.trailer and first not in verifier.policies:
-            return None  # signed by a key that we do not have
+            raise Refused(Flaw.NOT_OURS)  # signed by a key that we do not have
         trailer = verifier.check(sender, sealed.message, sealed.trailer, realtime)
         beacon = sealed.open()
         verifier.accept(sender, sealed.message, trailer, realtime)
@@ -180,17 +178,19 @@ class Station:
         source = router.configuration.source
         return Way(None, None) if source is None else self._table.way(source, peer, interface, self._time())
 
-    def obstacles(self, router: VirtualRouter) -> dict[Address, str]:
-        """Why each peer could not take over from ``router``, if that is known of all; else nothing."""
-        peers = router.configuration.peers
-        known = {peer: standing for peer in peers if (standing := self.standing(router, peer)) is not None}
-        if len(known) < len(peers) or any(one.ready for one in known.values()):
-            return {}
-        return {peer: one.obstacle for peer, one in known.items()}
+    def is_replaceable(self, router: VirtualRouter) -> bool | None:
+        """Whether any peer of ``router`` is ready to take over; None: that is not known of all, and none is."""
+        peers = [self.standing(router, peer) for peer in router.configuration.peers]
+        if any(peer is not None and peer.ready for peer in peers):
+            return True
+        return None if None in peers or not peers else False
 
-
-NOT_OURS = "not-ours"
-"""A beacon of a sender or a virtual router that is not configured, or whose keys are not."""
+    def obstacles(self, router: VirtualRouter) -> str:
+        """Why no peer could take over from ``router``, if none could; else nothing."""
+        if self.is_replaceable(router) is not False:
+            return ""
+        peers = {peer: self.standing(router, peer) for peer in router.configuration.peers}
+        return "; ".join(f"{peer} {one.obstacle}" for peer, one in peers.items() if one is not None)
 
 
 def _shared(routers: Iterable[RouterConfiguration]) -> dict[tuple[Address, Address], list[int]]:

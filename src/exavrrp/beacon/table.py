@@ -5,6 +5,7 @@ that comes in makes it grow. A peer that has never been heard is unknown, not un
 exavrrp without beacons. One that has fallen silent is not ready.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -30,6 +31,11 @@ class Standing:
     """seconds since that"""
 
     @property
+    def silent(self) -> bool:
+        """Whether that is so long ago that it says nothing of now."""
+        return self.age > HOLD
+
+    @property
     def ready(self) -> bool:
         """Whether it takes part in the election, so that it could take over."""
         return not self.obstacle
@@ -37,7 +43,7 @@ class Standing:
     @property
     def obstacle(self) -> str:
         """Why it is not ready; empty: it is."""
-        if self.age > HOLD:
+        if self.silent:
             return f"silent for {self.age:.0f} s"
         if self.report.role is not Role.INITIALIZE:
             return ""
@@ -55,7 +61,7 @@ class Way:
     age: float | None
     """seconds since a beacon of the peer came in there; None: there was none lately"""
     echoed: bool | None
-    """whether the peer hears the beacons that leave there; None: it says nothing, as it is silent"""
+    """whether the peer hears the beacons that leave there; None: it is silent, or has not had the time to say so"""
 
 
 @dataclass(slots=True)
@@ -68,10 +74,20 @@ class _Neighbor:
     """by our interface, when a beacon came in there"""
     paths: dict[int, float] = field(default_factory=dict)
     """by the peer's path, when a beacon came that had left there"""
-    echoes: tuple[int, ...] = ()
-    """our interfaces of which it said last that it hears us there"""
+    echoes: dict[int, float] = field(default_factory=dict)
+    """by our interface, when it said last that it hears us there"""
+    departures: dict[int, float] = field(default_factory=dict)
+    """by our interface, since when beacons leave there"""
+    since: float = 0.0
+    """when it began to be heard"""
     at: float | None = None
     """when it was heard last"""
+
+    def echoed(self, interface: int, now: float) -> bool | None:
+        """Whether it hears the beacons that leave there; None: it has not had the time to say so."""
+        if now - self.echoes.get(interface, -math.inf) <= HOLD:
+            return True
+        return False if now - max(self.since, self.departures.get(interface, now)) > HOLD else None
 
 
 class Table:
@@ -98,16 +114,22 @@ class Table:
     def hear(self, source: Address, peer: Address, beacon: Beacon, interface: int, now: float) -> None:
         """A beacon that passed every check, without the reports that do not concern us."""
         neighbor = self._neighbors[source, peer]
-        neighbor.at, neighbor.echoes = now, beacon.echoes
+        if neighbor.at is None or now - neighbor.at > HOLD:
+            neighbor.since = now
+        neighbor.at = now
         neighbor.reports.update({report.vrid: (report, now) for report in beacon.reports})
         _enter(neighbor.arrivals, interface, now)
         _enter(neighbor.paths, beacon.path, now)
+        for echo in beacon.echoes:
+            _enter(neighbor.echoes, echo, now)
 
-    def echoes(self, source: Address, peer: Address, now: float) -> tuple[int, ...]:
-        """The paths of ``peer`` over which it was heard lately."""
+    def tell(self, source: Address, peer: Address, interfaces: Collection[int], now: float) -> tuple[int, ...]:
+        """A beacon leaves for ``peer`` over these interfaces: the paths of it that were heard lately, to be echoed."""
         neighbor = self._neighbors.get((source, peer))
-        paths = {} if neighbor is None else neighbor.paths
-        return tuple(sorted(path for path, at in paths.items() if now - at <= HOLD))
+        if neighbor is None:
+            return ()  # no peer any more since this moment
+        neighbor.departures = {index: neighbor.departures.get(index, now) for index in interfaces}
+        return tuple(sorted(path for path, at in neighbor.paths.items() if now - at <= HOLD))
 
     def standing(self, source: Address, peer: Address, vrid: int, now: float) -> Standing | None:
         """How ``peer`` is; None: it has never told."""
@@ -123,7 +145,7 @@ class Table:
         if neighbor is None or neighbor.at is None or now - neighbor.at > HOLD:
             return Way(None, None)
         at = neighbor.arrivals.get(interface)
-        return Way(None if at is None or now - at > HOLD else now - at, interface in neighbor.echoes)
+        return Way(None if at is None or now - at > HOLD else now - at, neighbor.echoed(interface, now))
 
 
 def _enter(known: dict[int, float], number: int, now: float) -> None:

@@ -44,10 +44,12 @@ def facts(answer: StatusAnswer, router: RouterView) -> Iterator[tuple[str, str]]
     if active is not None:
         yield "Active", _advertised(router, active)
         yield "heard", "; ".join(map(_heard, active.paths)) or "on no path"
-    if router.role == ACTIVE:
-        yield "peers", "unknown: Backups send nothing that an Active could hear"
-    elif active is None:
+    if router.role != ACTIVE and active is None:
         yield "heard", "no advert of an Active"
+    if any(peer.beacon is not None for peer in router.peers):
+        yield "peers", "; ".join(map(_peer, router.peers))
+    elif router.role == ACTIVE:
+        yield "peers", "unknown: Backups send nothing that an Active could hear"
     if answer.sessions:
         yield "sessions", _sessions(answer, router)
     if checks := [one for one in answer.checks if router.name in one.routers]:
@@ -122,6 +124,31 @@ def _heard(path: PathView) -> str:
     ago = "never" if path.age is None else f"{short(path.age)} ago"
     lost = "" if not path.adverts else f", lost {path.lost} of {path.adverts}"
     return f"{path.interface} {ago}{lost}{'' if path.leads else ', leads there no more'}"
+
+
+def _peer(peer: PeerView) -> str:
+    """A peer by its beacons: whether it could take over, and each path in both directions."""
+    beacon = peer.beacon
+    if beacon is None:
+        return f"{peer.address} unknown, as it sends no beacons"
+    if beacon.silent:
+        return f"{peer.address} {beacon.obstacle}"
+    ready = "ready" if beacon.ready else beacon.obstacle
+    parts = [f"{peer.address} {ready}, {beacon.role} with {beacon.priority}, {short(beacon.age)} ago"]
+    if beacon.expected:
+        parts.append(f"adverts heard on {beacon.heard} of {beacon.expected} paths")
+    ways = (f"{way.interface} {how}" for way in beacon.ways if (how := _WAYS.get((way.age is not None, way.echoed))))
+    return ", ".join([*parts, *ways])
+
+
+_WAYS = {
+    (True, True): "both ways",
+    (True, False): "only from it",
+    (True, None): "from it",
+    (False, True): "only to it",
+    (False, False): "neither way",
+}
+"""By whether beacons come in there, and whether ours that leave there arrive."""
 
 
 def _sessions(answer: StatusAnswer, router: RouterView) -> str:

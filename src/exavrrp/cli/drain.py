@@ -1,7 +1,8 @@
 """``exavrrp drain``: hand over for maintenance."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 import click
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from exavrrp.cli import NO, options
 from exavrrp.cli.asking import answers
 from exavrrp.cli.output import fail, warn
-from exavrrp.control import Begun, Done, Drain, Moved, Progress, duration
+from exavrrp.control import Begun, Done, Drain, Moved, Progress, Unready, duration
 from exavrrp.findings import ending
 from exavrrp.view import Outcome
 
@@ -30,6 +31,7 @@ def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float |
     "--for", "seconds", metavar="DURATION", callback=_seconds, help="Undrain after this time (90s, 30m, 2h, 1h30m, 2d)."
 )
 @click.option("--wait", is_flag=True, help="Return when another node serves, or none has taken over (status 3).")
+@click.option("--force", is_flag=True, help="Also where no peer is ready to take over; it is tried for some 30 s.")
 @click.option("--until-restart", is_flag=True, help="End the drain with this agent.")
 @click.option(
     "--timeout",
@@ -42,16 +44,23 @@ def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float |
 )
 @options.agent
 def command(
-    *, names: tuple[str, ...], seconds: float | None, wait: bool, until_restart: bool, limit: float, path: Path
+    *,
+    names: tuple[str, ...],
+    seconds: float | None,
+    wait: bool,
+    force: bool,
+    until_restart: bool,
+    limit: float,
+    path: Path,
 ) -> None:
     """Hand over this node's virtual routers (or only NAME), and keep them out of the election until undrain.
 
     NAME is that of a virtual router, of a service with addresses of both families, or of a group.
 
     The drain outlives restarts unless --until-restart is given. If no other node takes over, it is cancelled, and this
-    node serves on.
+    node serves on. Where beacons say that none is ready, it is refused at once (status 3); --force tries all the same.
     """
-    request = Drain(names=names, seconds=seconds, persist=not until_restart, wait=wait)
+    request = Drain(names=names, seconds=seconds, persist=not until_restart, wait=wait, force=force)
     routers: dict[str, Moved] = {}
     printed: set[str] = set()
     for answer in answers(path, request, limit if wait else None):
@@ -62,6 +71,8 @@ def command(
                     warn([warning])
             case Progress(name=name, outcome=outcome) if name in routers:
                 routers[name] = replace(routers[name], outcome=outcome)
+            case Unready(routers=unready):
+                _refuse(unready)
             case _:
                 continue
         for router in routers.values():
@@ -69,6 +80,14 @@ def command(
                 printed.add(router.name)
                 click.echo(_sentence(router))
     _conclude(routers.values(), wait)
+
+
+def _refuse(unready: Mapping[str, str]) -> NoReturn:
+    fail(
+        *(f"{name}: no peer is ready to take over: {why}" for name, why in unready.items()),
+        "nothing was drained; see what keeps the peers from it (exavrrp status there), or add --force",
+        status=NO,
+    )
 
 
 def _sentence(router: Moved) -> str:

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from exavrrp.beacon.codec import Flaw
 from exavrrp.control import StatusAnswer
 from exavrrp.view import Moment, Outcome, PathView, PeerView
-from exavrrp.vrrp.packet import Reason
+from exavrrp.vrrp.packet import AUTHENTICATION, Reason
 
 PREFIX = "exavrrp_"
 
@@ -79,7 +80,7 @@ def families(answer: StatusAnswer | None) -> list[Metric]:
     up.add(answer is not None)
     found: list[Metric] = [up]
     if answer is not None:
-        for part in (_node, _states, _counts, _peers, _checks, _routes):
+        for part in (_node, _states, _beacons, _counts, _peers, _checks, _routes):
             found += part(answer)
     return [family for family in found if family.samples]
 
@@ -113,6 +114,10 @@ def _node(answer: StatusAnswer) -> Iterator[Metric]:
         unread.add(source.unread, source.source)
         overflowed.add(source.overflowed, source.source)
     yield from (unread, overflowed)
+    refused = Count("beacon_errors", "Beacons that were not accepted.", ["reason"])
+    for why in (*Flaw, *(reason for reason in Reason if reason in AUTHENTICATION)):
+        refused.add(answer.beacons.get(why, 0), why)
+    yield refused
 
 
 def _states(answer: StatusAnswer) -> Iterator[Metric]:
@@ -137,6 +142,20 @@ def _states(answer: StatusAnswer) -> Iterator[Metric]:
         holds.add(len(one.holds), one.name)
         drain.states(one.outcome, Outcome, one.name)
     yield from (info, state, since, priority, interval, window, faults, holds, drain)
+
+
+def _beacons(answer: StatusAnswer) -> Iterator[Metric]:
+    standby = Gauge("router_standby_ready", "Whether any peer could take over, by its beacons.", ["router"])
+    ready = Gauge("peer_ready", "Whether the peer could take over, by its beacons.", ["router", "peer"])
+    ours = Gauge("beacon_path_up", "Whether the peer hears our beacons over this path.", ["router", "peer", "path"])
+    for one in answer.routers:
+        standby.add(one.replaceable, one.name)
+        for peer in one.peers:
+            if peer.beacon is not None:
+                ready.add(peer.beacon.ready, one.name, peer.address)
+                for way in peer.beacon.ways:
+                    ours.add(way.echoed, one.name, peer.address, way.interface)
+    yield from (standby, ready, ours)
 
 
 def _counts(answer: StatusAnswer) -> Iterator[Metric]:

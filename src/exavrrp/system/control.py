@@ -23,7 +23,7 @@ import resource
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -59,6 +59,7 @@ from exavrrp.control import (
     StatusAnswer,
     Undo,
     Undrain,
+    Unready,
     chosen,
     drained,
     encode,
@@ -432,8 +433,16 @@ class Control:
 
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
         names = self._service.together(chosen(asked.names, self._service.groups()))
-        before = {name: self._service.outcome(name) for name in names}
         self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_user(connection))
+        if unready := {} if asked.force else dict(self._service.unready(names)):
+            detail = "; ".join(f"{name}: {why}" for name, why in unready.items())
+            self._log.warning("drain-refused", routers=names, detail=f"no peer is ready to take over: {detail}")
+            await _send(connection, Unready(routers=unready))
+        else:
+            await self._begin_drain(asked, names, connection)
+
+    async def _begin_drain(self, asked: Drain, names: Collection[str], connection: socket.socket) -> None:
+        before = {name: self._service.outcome(name) for name in names}
         now = self._clock()
         for name in names:
             self._held[name] = drained(self._held.get(name), asked, now)
