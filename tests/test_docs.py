@@ -168,7 +168,7 @@ def check_arguments(parser: ArgumentParser, words: list[str]) -> None:
 def check_exavrrp(words: list[str]) -> None:
     """There are such a command and such options; ``[…]`` and ``...`` stand for what may be left out or repeated."""
     name, *arguments = (PLACEHOLDERS.get(word, word) for word in words)
-    if name == "COMMAND":
+    if name in ("COMMAND", "--help", "--version"):
         return
     context = click.Context(main, **main.context_settings)
     command = main.get_command(context, name)

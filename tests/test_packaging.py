@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from exavrrp import __version__
+
 ROOT = Path(__file__).parents[1]
+
+
+def test_the_version_stands_in_one_place() -> None:
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "grep", "-lF", __version__], capture_output=True, text=True, check=False
+    )
+    if listed.returncode > 1:
+        pytest.skip("not a git repository")
+    assert set(listed.stdout.split()) <= {"src/exavrrp/__init__.py", "CHANGELOG.md"}
 
 
 def test_the_source_archive_has_everything_that_is_in_git() -> None:
