@@ -30,13 +30,13 @@ from tests.ports import given_active
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
-COMMANDS = ("exavrrp ", "pytest ", "python -m ", "python tests/", "lab/", "tests/run")
+COMMANDS = ("ansible/", "exavrrp ", "pytest ", "python -m ", "python tests/", "lab/", "tests/run")
 WITHIN = re.compile(r"(?:/bin/|\bsudo -u exabgp |\bssh \S+ |&& |[\"'])exavrrp ([a-z][^'\"|;&>#)]*)")
 """A command of ours within a line."""
 
 PLACEHOLDERS = {"DURATION": "2m", "TIME": "03:00:00Z"}
 OPTIONS_OF_PYTEST = {"--hypothesis-profile", "--rewrite", "--seed", "--seeds", "--first"}
-MARKERS = {"system", "lab", "mutants", "simulation"}
+MARKERS = {"ansible", "system", "lab", "mutants", "simulation"}
 
 
 def prose(page: Path) -> str:
@@ -243,6 +243,19 @@ def test_every_keepalived_conf_is_one_that_can_be_imported(block: Block, tmp_pat
     path.write_text(block.text, encoding="utf-8")
     done = CliRunner().invoke(main, ["import", str(path)])
     assert done.exit_code in (0, NO), done.output
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=str)
+def test_every_block_of_yaml_stands_in_a_file_that_ansible_runs(block: Block) -> None:
+    files = [path.read_text(encoding="utf-8") for path in (ROOT / "ansible").rglob("*.yml")]
+    lines = [line.strip() for line in block.text.splitlines()]
+    assert any(lines == part for text in files for part in windows(text, len(lines)))
+
+
+def windows(text: str, size: int) -> Iterator[list[str]]:
+    """Each ``size`` lines that follow each other."""
+    lines = [line.strip() for line in text.splitlines()]
+    return (lines[first : first + size] for first in range(len(lines) - size + 1))
 
 
 def test_a_configuration_with_a_mistake_is_found(tmp_path: Path) -> None:
