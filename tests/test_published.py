@@ -16,6 +16,7 @@ from exavrrp.config import ConfigError, effective, json_schema, kinds, load, sch
 from exavrrp.config.advice import KINDS, advise
 from exavrrp.config.diagnosis import Document, Part
 from exavrrp.config.tables.names import named
+from tests.blocks import blocks, completed
 from tests.test_config import (
     GOOD,
     MISTAKES,
@@ -83,12 +84,7 @@ def test_every_key_has_a_description() -> None:
             assert "description" in content or "$ref" in content, key
 
 
-EXAMPLES = [(ROOT / "exabgp/exavrrp.toml").read_text()] + [
-    block.partition("```")[0]
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
-    for block in page.read_text().split("```toml\n")[1:]
-    if "[virtual_router" in block.partition("```")[0]
-]
+EXAMPLES = [(ROOT / "exabgp/exavrrp.toml").read_text(), *(completed(block.text) for block in blocks("toml"))]
 
 
 @pytest.mark.parametrize("text", EXAMPLES)
