@@ -47,14 +47,14 @@ def test_where_bgp_has_no_say_a_refusal_is_no_fault() -> None:
     assert rig.role() is Role.ACTIVE
 
 
-def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:
+def test_after_the_clock_was_set_an_active_begins_anew() -> None:
     """Its successor is Active since a later time by the same clock, and its route has to win over a stale one."""
     rig = Rig(router(bgp={"takeover": ["med"], "med": None}))
     one = rig.router()
     begun = int(EPOCH + rig.clock.now)
     one.carry_out(Transition(Role.BACKUP, Role.ACTIVE, Why.ACTIVE_DOWN_TIMEOUT))
     one.instance.presence.state = Present(Level.ACTIVE)
-    for offset, since, times in ((-AHEAD, 0, 0), (3600.0, 0, 0), (-3600.0, -3600, 1), (-3599.0, -3600, 1)):
+    for offset, since, times in ((-AHEAD, 0, 0), (0.0, 0, 0), (-3600.0, -3600, 1), (-3599.0, -3600, 1), (1.0, 1, 2)):
         rig.offset = offset
         one.carry_out(Advertise(100))
         assert one.instance.takeovers.time.active_since == begun + since

@@ -610,7 +610,7 @@ class Story(TakeoverTime):
 
     def become(self, at: float) -> int:
         """Become Active; the takeover time."""
-        self.begin(START + at)
+        self.begin(START + at, at)
         assert self.active_since is not None
         return self.active_since - START
 
@@ -699,31 +699,43 @@ def test_an_active_that_reclaims_is_later_than_one_that_took_over_in_the_same_se
 def test_after_the_clock_was_set_back_an_active_begins_anew() -> None:
     """Its successor is Active since a later time by the same clock, and its route has to win over a stale one."""
     one = Story()
-    assert not one.follow_clock(START), "it has never been Active"
+    assert not one.follow_clock(START, 0.0), "it has never been Active"
     one.become(0.0)
-    found = [(one.follow_clock(START + at), one.active_since) for at in (-AHEAD, 3600.0, -3600.0, -3599.0)]
+    moments = ((-AHEAD, 0.0), (3600.0, 3600.0 + AHEAD), (-3600.0, 3601.0), (-3599.0, 3602.0))
+    found = [(one.follow_clock(START + at, monotonic), one.active_since) for at, monotonic in moments]
     assert found == [(False, START), (False, START), (True, START - 3600), (False, START - 3600)]
+
+
+def test_after_the_clock_was_put_forward_an_active_begins_anew() -> None:
+    """It took over by a clock that was behind, and lost to the route of the dead node until now."""
+    one = Story()
+    one.begin(START - 3600.0, 0.0)
+    assert (one.follow_clock(START - 3599.0 + AHEAD, 1.0), one.active_since) == (False, START - 3600)
+    assert (one.follow_clock(START + 2.0, 2.0), one.active_since) == (True, START + 2)
+    assert not one.follow_clock(START + 3.0, 3.0)
+    one.begin(START + 10.0, 20.0)  # set back before it is Active once more: nothing has happened since
+    assert not one.follow_clock(START + 11.0, 21.0)
 
 
 def test_when_meds_begin_again_an_active_begins_anew() -> None:
     """The route of a node that takes over in the next second would lose to one at the end of all MEDs."""
     again = EPOCH + SECONDS
     one = Story()
-    one.begin(again - 2)
-    assert (one.follow_clock(again - 0.5), one.active_since) == (False, again - 2)
-    assert (one.follow_clock(again + 0.5), one.active_since) == (True, again)
-    assert not one.follow_clock(again + 1.5)
-    one.begin(again + SECONDS - 1)
-    one.begin(again + SECONDS - 0.5)  # a second ahead
+    one.begin(again - 2, again - 2)
+    assert (one.follow_clock(again - 0.5, again - 0.5), one.active_since) == (False, again - 2)
+    assert (one.follow_clock(again + 0.5, again + 0.5), one.active_since) == (True, again)
+    assert not one.follow_clock(again + 1.5, again + 1.5)
+    one.begin(again + SECONDS - 1, again + SECONDS - 1)
+    one.begin(again + SECONDS - 0.5, again + SECONDS - 0.5)  # a second ahead
     assert one.active_since == again + SECONDS
-    assert not one.follow_clock(again + SECONDS - 0.4)
+    assert not one.follow_clock(again + SECONDS - 0.4, again + SECONDS - 0.4)
 
 
 def test_a_clock_that_was_not_set_at_the_takeover_counts_from_when_it_is() -> None:
     one = Story()
-    one.begin(100.0)
-    assert not one.follow_clock(200.0)
-    assert (one.follow_clock(START), one.active_since) == (True, START)
+    one.begin(100.0, 100.0)
+    assert not one.follow_clock(200.0, 200.0)
+    assert (one.follow_clock(START, 300.0), one.active_since) == (True, START)
 
 
 # The takeover time as a MED
@@ -771,7 +783,7 @@ def test_the_context_of_a_route_is_what_was_remembered() -> None:
     history = TakeoverHistory(WINDOW)
     assert history.context(last_resort=True, place=0) == LAST_RESORT
     history.failures.recall(Count(2, 0.0), 1.0)
-    history.time.begin(START)
+    history.time.begin(START, 0.0)
     assert history.context(last_resort=False, place=3) == RouteContext(START, 2, place=3)
 
 

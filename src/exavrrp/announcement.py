@@ -118,9 +118,9 @@ class Announcement:
         self.look()
 
     def follow_clock(self, realtime: Callable[[], float]) -> None:
-        """Do not stay Active since a time to come when the clock was set back."""
-        instance = self._common.instance
-        if instance.presence.level is Level.ACTIVE and instance.takeovers.time.follow_clock(realtime()):
+        """Be Active since a time by the clock as it is now, if it was set."""
+        instance, now = self._common.instance, self._common.timers.time()
+        if instance.presence.level is Level.ACTIVE and instance.takeovers.time.follow_clock(realtime(), now):
             self._announcer.announce(self)
 
     # What came of it

@@ -179,7 +179,7 @@ CODES = {
         "Set both right (NTP): chronyc tracking, timedatectl.",
     ),
     "clock-stepped": Code(
-        "Our clock was set, or this guest was paused.",
+        "Our clock was set, or this guest was paused. Takeover by MED goes by it, and so do signed adverts.",
         "Find out which node has the wrong time, and keep all of them right (NTP).",
     ),
     # Addresses and routes

@@ -33,6 +33,16 @@ from exavrrp.vrrp.packet import (
 )
 from exavrrp.vrrp.version2 import Version2
 
+SIGNED = (
+    "nodes whose clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
+    " step back that was longer than the window, change the keys: what was recorded could be sent again"
+)
+UNSIGNED = (
+    "a takeover by MED is as late as the clock says, and loses to a stale route if that is behind: keep all of them"
+    " right (NTP)"
+)
+"""What a clock that was set means, with authentication and without."""
+
 CLOCK_SET = 0.5
 """Seconds by which the realtime clock may differ from the monotonic one between two adverts before it counts as
 stepped. Time daemons slew smaller offsets, for which no advert is rejected."""
@@ -212,8 +222,7 @@ class Reception:
     def realtime(self) -> float:
         """Seconds since the epoch."""
         realtime = self._realtime()
-        if self._guarded:
-            self._watch_clock(realtime - self._time())
+        self._watch_clock(realtime - self._time())
         return realtime
 
     def _watch_clock(self, offset: float) -> None:
@@ -221,12 +230,8 @@ class Reception:
         moved, self._offset = offset - (offset if self._offset is None else self._offset), offset
         if abs(moved) > CLOCK_SET:
             way = "forward" if moved > 0 else "back"
-            detail = (
-                f"the realtime clock was set {way} by {abs(moved):.1f} s, or this guest was paused; nodes whose"
-                " clocks differ by more than the window are deaf to each other: keep all of them right (NTP). After a"
-                " step back that was longer than the window, change the keys: what was recorded could be sent again"
-            )
-            self._log.warning("clock-stepped", detail=detail)
+            found = f"the realtime clock was set {way} by {abs(moved):.1f} s, or this guest was paused"
+            self._log.warning("clock-stepped", detail=f"{found}; {SIGNED if self._guarded else UNSIGNED}")
 
     def _compare_clocks(self, guard: Verifier, peer: Address, vrid: int) -> None:
         """Warn once a peer's clock differs from ours by more than half of the window, beyond which it is rejected."""

@@ -284,6 +284,8 @@ class TakeoverTime:
         """the other node whose advert as Active was accepted last"""
         self._latest = 0
         """the second that the last node took which became Active"""
+        self._clock: float | None = None
+        """seconds from the monotonic clock to the other one, when they were last compared; None: not yet"""
 
     def heard(self, source: Address, priority: int, now: float) -> None:
         """An advert of another node was accepted, and did not lose against this node."""
@@ -293,9 +295,10 @@ class TakeoverTime:
         elif priority == LEAVING and source == self._following:
             self._following = None  # it may begin anew
 
-    def begin(self, now: float) -> None:
-        """This node becomes Active."""
+    def begin(self, now: float, monotonic: float) -> None:
+        """This node becomes Active; ``monotonic``: the same moment by the clock that nobody sets."""
         self._following = None
+        self._clock = now - monotonic
         self.active_since = self._take(now)
 
     def reclaim(self, now: float) -> None:
@@ -303,15 +306,18 @@ class TakeoverTime:
         self._take(now)
         self.active_since = self._take(now)
 
-    def follow_clock(self, now: float) -> bool:
-        """This node is Active: begin anew if the clock was set back, or MEDs have begun again; whether that is so.
+    def follow_clock(self, now: float, monotonic: float) -> bool:
+        """This node is Active: begin anew if the clock was set, or MEDs have begun again; whether that is so.
 
-        No successor's route could be better than one with a future time, or with one at the end of all MEDs.
+        No successor's route could be better than one with a future time, or with one at the end of all MEDs. And with
+        a time by a clock that was behind, this node's may have been worse than a stale one, and is better now.
         """
-        since = self.active_since
-        anew = since is not None and (since > now + AHEAD or _round(since) < _round(now))
+        since, before = self.active_since, self._clock
+        self._clock = now - monotonic
+        put_forward = before is not None and self._clock - before > AHEAD
+        anew = since is not None and (put_forward or since > now + AHEAD or _round(since) < _round(now))
         if anew:
-            self.begin(now)
+            self.begin(now, monotonic)
         return anew
 
     def _take(self, now: float) -> int:

@@ -315,7 +315,7 @@ class VirtualRouter:
 
     def _tell_transition(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self.instance.takeovers.time.begin(self._shared.realtime())
+            self.instance.takeovers.time.begin(self._shared.realtime(), self.common.timers.time())
         self.common.history.begin(self._shared.moment(), transition, self.instance.router.priority)
         self._enter(transition)
         self.common.log.info(

@@ -979,6 +979,37 @@ def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> No
     assert silent >= 0.9 * patience("b", CALM)
 
 
+@pytest.mark.parametrize("hours", [1, -1], ids=["ahead", "behind"])
+def test_a_clock_that_is_set_during_a_takeover_by_med(fabric: Fabric, need: Need, hours: int) -> None:
+    """The routes never tie, the log says it, and once the clock is right the new Active's is the better one."""
+    a, b = fabric.a, fabric.b
+    for host in (a, b):
+        file = host.configure()
+        file.write_text(file.read_text().replace(f"med = {running.MED}\n", ""))
+    shift = shift_clock(time.CLOCK_REALTIME, need, b)
+    a.start()
+    a.log.wait("route-announced", state="active")
+    b.start()
+    fabric.sniffer.wait(2, a.source, via="a0", since=at(b.log.wait("transition")))
+
+    def meds() -> tuple[set[int], set[int]]:
+        found = fabric.bird.via(fabric.vip)
+        assert found["a"].isdisjoint(found.get("b", ())), "they tie"
+        return found["a"], found.get("b", set())
+
+    mark = b.log.mark()
+    a.exabgp.send_signal(signal.SIGSTOP)
+    os.kill(a.agent, signal.SIGSTOP)
+    shift.write_text(str(3600 * hours))
+    b.log.wait("route-announced", mark, state="active")
+    wait_until(lambda: all(meds()), fabric.told)
+    stale, taken = meds()
+    assert (min(taken) < min(stale)) is (hours > 0), "as its clock says"
+    assert f"set {'forward' if hours > 0 else 'back'} by 3" in b.log.wait("clock-stepped", mark)["detail"]
+    shift.write_text("0")
+    wait_until(lambda: taken.isdisjoint(meds()[1]) and max(meds()[1]) < min(stale), fabric.told)
+
+
 # Routers that move together
 
 
