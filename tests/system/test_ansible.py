@@ -118,6 +118,7 @@ class Site:
 
 @pytest.fixture
 def site(namespace: Callable[[], Namespace], need: Need, tmp_path: Path) -> Iterator[Site]:
+    need(reason="no ansible; see ansible/test", unless=PROGRAMS.exists())
     with running.fabric(namespace, need) as fabric:
         site = Site(fabric, tmp_path)
         done = site.roll_out()  # the first one: no agent is there yet
