@@ -1,22 +1,19 @@
 """The blocks of docs/how-to/beside-another-daemon.md, as they are: ExaBGP speaks to BIRD, and BIRD to the routers."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 
 import pytest
 
-from tests.blocks import ROOT, blocks
 from tests.system.conftest import Namespace, Need
-from tests.system.running import EXABGP, EXABGP_ENVIRONMENT, LIMIT, Line, listens, wait_until
+from tests.system.pages import Machine, block
+from tests.system.running import Line, wait_until
 from tests.system.test_examples import EXAMPLES
 
 pytestmark = pytest.mark.system
 
-PAGE = ROOT / "docs" / "how-to" / "beside-another-daemon.md"
+PAGE = "how-to/beside-another-daemon.md"
 VIP = "2001:db8:53::1"
 ROUTERS = """
 router id 10.255.0.1;
@@ -29,85 +26,49 @@ protocol bgp router2 from node { local 2001:db8:2:1::1; neighbor 2001:db8:2:1::2
 """
 
 
-def block(language: str) -> str:
-    [found] = [one.text for one in blocks(language) if one.page == PAGE]
-    return found
-
-
+@dataclass(frozen=True)
 class Site:
-    """The node, with BIRD, ExaBGP and agent; and both routers, which are one namespace and one BIRD."""
+    """The node, with BIRD, ExaBGP and agent; and both routers, which are one machine and one BIRD."""
 
-    def __init__(
-        self, namespace: Callable[[], Namespace], cable: Callable[..., None], directory: Path, bird: str, birdc: str
-    ) -> None:
-        self.directory, self._birdc = directory, birdc
-        self.node, self.routers = namespace(), namespace()
-        self.node.ip("\n".join(line.partition("-6 ")[2] for line in block("sh").splitlines()))
-        for number in (0, 1):
-            cable(self.node, f"eth{number}", self.routers, f"eth{number}")
-            self.node.ip(f"addr add 2001:db8:{number + 1}:1::2/64 dev eth{number}")
-            self.routers.ip(f"addr add 2001:db8:{number + 1}:1::1/64 dev eth{number}")
-        self._start(bird, self.routers, "routers", ROUTERS)
-        self._start(bird, self.node, "node", block("bird"))
-
-    def _start(self, bird: str, host: Namespace, name: str, configuration: str) -> None:
-        path, control = self.directory / f"{name}.conf", self.directory / f"{name}.ctl"
-        path.write_text(configuration)
-        with (self.directory / f"{name}.log").open("w") as log:
-            host.popen([bird, "-f", "-c", str(path), "-s", str(control)], stderr=log)
-        wait_until(lambda: listens(control), f"BIRD of {name}")
-
-    def start_exabgp(self, line: Line) -> None:
-        agent = self.directory / "exavrrp.toml"
-        places = f'state_directory = "{self.directory}/run"\npersistent_directory = "{self.directory}/lib"'
-        bgp = '[virtual_router.web.bgp]\ncommunities = ["65010:7"]\n'
-        agent.write_text(block("toml").replace("[agent]", f"[agent]\n{places}", 1) + bgp)
-        stanza = (EXAMPLES / "stanza.conf").read_text()
-        run = re.sub(r"run .*?;", f"run {sys.executable} -m exavrrp run --config {agent};", stanza, count=1)
-        path = self.directory / "exabgp.conf"
-        path.write_text(run + block("exabgp"))
-        with (self.directory / "agent.log").open("w") as log:
-            self.node.popen(
-                [str(EXABGP[line]), str(path)],
-                env={**os.environ, **EXABGP_ENVIRONMENT, "exabgp_log_destination": str(self.directory / "exabgp.log")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=log,
-            )
+    node: Machine
+    routers: Machine
 
     def routes(self) -> dict[str, str]:
         """Router → what it says of the route to the virtual address."""
-        parts = re.split(r"unicast \[", self.tell_routers(f"show route for {VIP} all"))[1:]
+        parts = re.split(r"unicast \[", self.routers.ask_bird(f"show route all where net = {VIP}/128"))[1:]
         return {part.split(maxsplit=1)[0].rstrip("]"): part for part in parts}
 
-    def tell_routers(self, command: str) -> str:
-        return self.routers.run(self._birdc, "-s", str(self.directory / "routers.ctl"), *command.split())
-
     def told(self) -> str:
-        return f"{self.routes()}\n{(self.directory / 'agent.log').read_text()[-4000:]}"
-
-    def ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        command = [sys.executable, "-m", "exavrrp", *words, "--config", str(self.directory / "exavrrp.toml")]
-        with self.node:
-            return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+        return f"{self.routes()}\n{self.node.log()}"
 
 
 @pytest.fixture
-def site(namespace: Callable[[], Namespace], cable: Callable[..., None], tmp_path: Path, need: Need) -> Site:
-    return Site(namespace, cable, tmp_path, need("bird"), need("birdc"))
+def site(
+    namespace: Callable[[], Namespace], cable: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, need: Need
+) -> Site:
+    node, routers = (Machine(namespace(), tmp_path_factory.mktemp(name), need) for name in ("node", "routers"))
+    node.host.ip("\n".join(line.partition("-6 ")[2] for line in block(PAGE, "sh").splitlines()))
+    for number in (0, 1):
+        cable(node.host, f"eth{number}", routers.host, f"eth{number}")
+        node.host.ip(f"addr add 2001:db8:{number + 1}:1::2/64 dev eth{number}")
+        routers.host.ip(f"addr add 2001:db8:{number + 1}:1::1/64 dev eth{number}")
+    routers.start_bird(ROUTERS)
+    node.start_bird(block(PAGE, "bird"))
+    return Site(node, routers)
 
 
 @pytest.mark.parametrize("line", ["4", "5"])
-def test_a_virtual_address_goes_through_the_daemon_of_the_host(site: Site, line: Line, need: Need) -> None:
-    need(reason=f"no ExaBGP {line}", unless=EXABGP[line].exists())
-    site.start_exabgp(line)
+def test_a_virtual_address_goes_through_the_daemon_of_the_host(site: Site, line: Line) -> None:
+    stanza = (EXAMPLES / "stanza.conf").read_text()
+    communities = '[virtual_router.web.bgp]\ncommunities = ["65010:7"]\n'
+    site.node.start_exabgp(line, stanza + block(PAGE, "exabgp"), block(PAGE, "toml") + communities)
     wait_until(lambda: site.routes().keys() == {"router1", "router2"}, site.told)
     for part in site.routes().values():
         assert re.search(r"BGP\.med: [1-9]\d*", part), part
         assert "(65010,7)" in part
         assert "BGP.as_path: 65010\n" in part
 
-    site.tell_routers("disable all")
-    wait_until(lambda: "uplinks failing" in site.ask("status").stdout, site.told)
-    site.tell_routers("enable all")
+    site.routers.ask_bird("disable all")
+    wait_until(lambda: "uplinks failing" in site.node.call("status").stdout, site.told)
+    site.routers.ask_bird("enable all")
     wait_until(lambda: site.routes().keys() == {"router1", "router2"}, site.told)
