@@ -588,6 +588,36 @@ def test_a_reload_to_a_vrid_that_no_node_has_is_refused(nodes: dict[str, Configu
     )
 
 
+def test_with_beacons_a_drain_is_refused_where_nobody_is_ready(file: Path) -> None:
+    text = "at 10s kill node2; at 12s kill node3; at 20s drain node1"
+    told = [moment.words for moment in with_beacons(file, text).moments]
+    assert not [one for one in told if "draining" in one]
+    [refused] = [one for one in told if "drain refused" in one]
+    assert refused.startswith("node1: drain refused: web: 2001:db8:ff::12 silent for ")
+
+
+@pytest.mark.parametrize(
+    ("text", "served"),
+    [
+        ("at 10s kill node2; at 20s drain node1", ["node1 serves", "node3 serves"]),
+        ("at 10s drain node2; at 20s drain node3; at 21s undrain node2; at 25s drain node1", ["node1", "node2 serves"]),
+        ("at 10s drain node2; at 15s drain node3; at 20s drain node1; at 25s drain node1", ["node1 serves"]),
+        ("at 10s mute node2; at 15s freeze node3; at 16s mute node3; at 20s drain node1", ["node1 serves"]),
+    ],
+)
+def test_with_beacons_a_drain_moves_where_anybody_is_ready(file: Path, text: str, served: Sequence[str]) -> None:
+    told = with_beacons(file, text)
+    assert outage(told) == 0.0
+    assert [one for one in changes(told) if " and " not in one] == [
+        one if one.endswith("serves") else f"{one} serves" for one in served
+    ]
+
+
+def with_beacons(file: Path, text: str) -> Story:
+    file.write_text(FILE.replace("[agent]", "[agent]\nbeacon = true"))
+    return play({name: load(file, node=name) for name in node_names(file)}, text)
+
+
 def test_undrain_without_names_ends_the_drain_of_a_router_that_is_not_configured(file: Path) -> None:
     more = '[virtual_router.dns]\nvrid = 8\norder = ["node1", "node2", "node3"]\naddresses = ["2001:db8:53::3"]\n'
     file.write_text(FILE + more)

@@ -615,6 +615,12 @@ class Machine:
         if agent.node.why is None:
             agent.reload(self.configuration)
 
+    def beat(self) -> None:
+        """A second is over: its agent sends its beacons."""
+        agent = self._serving()
+        if agent is not None:
+            agent.beat()
+
     def drain(self, names: Collection[str] | None = None) -> None:
         """``exavrrp drain``: these routers, or all, and also after a restart."""
         routers = (router.name for router in self.configuration.routers)

@@ -51,6 +51,8 @@ class Packet:
     """whether its sender has signed it"""
     replayed: bool = False
     """whether an attacker has sent it again"""
+    beacon: bool = False
+    """whether it is one, and no advert"""
 
 
 Deliver = Callable[[int, int, Packet], None]

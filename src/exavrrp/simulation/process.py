@@ -251,6 +251,22 @@ class SimulatedTransport:
             yield from process.watched(one)
 
 
+class SimulatedBeacons:
+    """The sockets of the beacons, which whoever plays the process has it send (``Process.beat``)."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    def set(self, peers: Mapping[Address, Collection[Address]], port: int) -> None:
+        pass
+
+    def send(self, source: Address, peer: Address, payload: bytes, link: Link) -> None:
+        ground = self._ground
+        if link.index and ground.is_up(link.index):
+            datagram = Datagram(source, peer, 255, payload)
+            ground.transmit(link.index, Packet(datagram, ground.number, ground.world.now, beacon=True), peer)
+
+
 class SimulatedTransports(dict[Address, SimulatedTransport]):
     """By source."""
 
@@ -513,6 +529,7 @@ class Process:
             marks=ground.marks,
             checks=self.checks,
             changed=self._changed,
+            beacons=SimulatedBeacons(ground),
         )
         make = partial(Node, configuration) if bequest is None else partial(self._caretaker, bequest=bequest)
         self.node = make(given) if ground.recordings is None else self._recorded(given, make, bequest)
@@ -626,6 +643,11 @@ class Process:
 
     def arrive(self, index: int, packet: Packet) -> None:
         """A packet has reached the host through the interface of this index."""
+        if packet.beacon:
+            if self.started and not self.loop.stopped:
+                one, realtime = packet.datagram, self.ground.clock.realtime()
+                self.node.beacons.heard(one.destination, one.source, index, one.payload, realtime)
+            return
         source = self._transports.taking(packet.datagram.destination, self.ground.interface_name(index))
         if self.started and len(self.inbox) < BUFFER and source is not None:
             self.inbox.append(Waiting(source, index, packet, self.ground.clock.realtime(), self.loop.time()))
@@ -673,10 +695,23 @@ class Process:
         """The paths may be others now."""
         self.node.handle(ports.PathsChanged())
 
+    def beat(self) -> None:
+        """Send the beacons that are due."""
+        if self.started and not self.loop.stopped:
+            for tell in self.node.beacons.due():
+                tell()
+
     def drain(self, names: Collection[str] | None = None) -> None:
         """``exavrrp drain``; without names: all."""
-        for name in self.node.commands.names() if names is None else names:
-            self.node.commands.drain(name)
+        commands = self.node.commands
+        asked = commands.names() if names is None else names
+        if unready := commands.unready(commands.together([name for name in asked if name in self.routers])):
+            self.ground.drained.difference_update(name for name in asked if not self.routers[name].drain.wanted)
+            why = "; ".join(f"{name}: {obstacles}" for name, obstacles in unready.items())
+            self.ground.log("{}", Line("drain-refused", {"routers": list(asked), "detail": why}))
+            return
+        for name in asked:
+            commands.drain(name)
 
     def undrain(self, held: Collection[str], names: Collection[str] | None = None) -> None:
         """``exavrrp undrain``; without names: all, and those that are ``held`` out although not configured."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from itertools import count, product
 
+from exavrrp.beacon.table import INTERVAL
 from exavrrp.config import Configuration, VirtualRouter
 from exavrrp.control import Misunderstood, chosen
 from exavrrp.neighbors import Session
@@ -284,6 +285,7 @@ class Stage:
         self._world.look = self._look
         for machine in self._machines:
             self._world.at(STARTED * self._world.random.random(), machine.start)
+        self._world.after(INTERVAL, self._beat)
         for event in scenario.events:
             self._world.at(event.at, self._act, event)
         last = scenario.events[-1].at
@@ -292,6 +294,12 @@ class Stage:
         return self.story
 
     # What happens
+
+    def _beat(self) -> None:
+        """All nodes send their beacons."""
+        self._world.after(INTERVAL, self._beat)
+        for machine in self._machines:
+            machine.beat()
 
     def _act(self, event: Event) -> None:
         self._stirred += 1
@@ -527,6 +535,7 @@ WORDS = {
     "check-changed": "{node}: {check}: {result}",
     "drain-started": "{node}: draining",
     "drain-completed": "{node}: drained",
+    "drain-refused": "{node}: drain refused: {detail}",
     "drain-cancelled": "{node}: drain cancelled",
     "drain-ended": "{node}: undrained",
     "agent-started": "{node}: the agent starts",
