@@ -155,6 +155,14 @@ def test_what_does_not_go_together_is_a_mistake(write: Write, change: tuple[str,
             ("vrid = 9", 'vrid = 9\nhandover = "break-before-make"'),
             '22: virtual_router.dns.handover: is "break-before-make", but "make-before-break" in node1.toml',
         ),
+        (
+            ("[agent]", "[agent]\nbeacon = false"),
+            "2: agent.beacon: beacons are off here, but on in node1.toml; write the same on all nodes",
+        ),
+        (
+            ("[agent]", "[agent]\nbeacon_port = 4000"),
+            "2: agent.beacon_port: is 4000, but 20112 in node1.toml; write the",
+        ),
         (("vrid = 9", 'vrid = 9\nstandby = "announce"'), "22: virtual_router.dns.standby: is true, but false in node1"),
         (
             ("peers = [", 'peers = ["192.0.2.99", '),
@@ -166,6 +174,16 @@ def test_what_had_better_be_the_same_is_a_warning(write: Write, change: tuple[st
     found = warnings(write(node(1), node(2, change), node(3)))
     assert found
     assert found[0].startswith(f"node2.toml:{told}")
+
+
+def test_a_port_of_beacons_that_nobody_sends_may_differ(write: Write) -> None:
+    off = ("[agent]", "[agent]\nbeacon = false")
+    assert warnings(write(node(1, off), node(2, off, ("[agent]", "[agent]\nbeacon_port = 4000")), node(3, off))) == []
+    on = ("[agent]", "[agent]\nbeacon = true")
+    told = warnings(write(node(1, off), node(2, off), node(3, on)))
+    assert told == [
+        "node3.toml:2: agent.beacon: beacons are on here, but off in node1.toml; write the same on all nodes"
+    ]
 
 
 def test_an_interval_of_a_virtual_router_is_told_there(write: Write) -> None:

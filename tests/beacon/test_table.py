@@ -96,6 +96,15 @@ def test_nor_where_a_path_is_new() -> None:
         assert heard.way(OURS, PEER, ETH1, float(second)).echoed is (False if second - 15 > HOLD else None)
 
 
+def test_nor_the_room_where_there_are_more_paths_than_a_beacon_has_echoes() -> None:
+    heard, paths = table(), range(1, 2 + ECHOES)
+    for second in range(10, 20):
+        heard.tell(OURS, PEER, paths, float(second))
+        heard.hear(OURS, PEER, beacon(echoes=tuple(paths)[:ECHOES]), ETH0, float(second))
+    assert heard.way(OURS, PEER, ETH0, 20.0).echoed is True
+    assert heard.way(OURS, PEER, paths[-1], 20.0).echoed is None
+
+
 def test_a_peer_is_told_which_of_its_paths_are_heard() -> None:
     heard = table()
     heard.hear(OURS, PEER, beacon(path=12), ETH0, 10.0)

@@ -84,9 +84,11 @@ class _Neighbor:
     """when it was heard last"""
 
     def echoed(self, interface: int, now: float) -> bool | None:
-        """Whether it hears the beacons that leave there; None: it has not had the time to say so."""
+        """Whether it hears the beacons that leave there; None: it has not had the time to say so, or the room."""
         if now - self.echoes.get(interface, -math.inf) <= HOLD:
             return True
+        if len(self.departures) > ECHOES:
+            return None
         return False if now - max(self.since, self.departures.get(interface, now)) > HOLD else None
 
 

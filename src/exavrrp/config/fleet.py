@@ -81,6 +81,7 @@ def _compare(views: Sequence[View]) -> None:
     first, *others = views
     for view in others:
         _renumbered(view, first)
+        _without_beacons(view, first)
         for ours, theirs in _pairs(view, first):
             _unequal(view, ours, first, theirs)
             _teamed(view, ours, first, theirs)
@@ -168,6 +169,20 @@ def _renumbered(view: View, other: View) -> None:
         if same is not None and same.family == router.family and same.vrid != router.vrid:
             told = f"is {router.vrid}, but {same.vrid} {other.where}"
             view.document.problem(_keys(router, "vrid"), f"{told}; write the same on all nodes")
+
+
+def _without_beacons(view: View, other: View) -> None:
+    """Two nodes of which one cannot hear the other one's beacons."""
+    here, there = view.configuration, other.configuration
+    pairs = [(here.beacons(ours), there.beacons(theirs)) for ours, theirs in _pairs(view, other)]
+    told = [mine for mine, others in pairs if mine != others]
+    mine, others = here.agent.beacon_port, there.agent.beacon_port
+    if told:
+        states = ("on", "off") if told[0] else ("off", "on")
+        detail = "beacons are {} here, but {} {}; write the same on all nodes"
+        view.document.warning(("agent", "beacon"), detail.format(*states, other.where))
+    elif mine != others and (True, True) in pairs:
+        view.document.warning(("agent", "beacon_port"), f"is {mine}, but {others} {other.where}; write the same")
 
 
 def _unequal(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
