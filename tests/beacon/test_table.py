@@ -43,6 +43,18 @@ def test_who_does_not_is_not_and_says_why() -> None:
     assert obstacle(Role.INITIALIZE) == "not in the election"
 
 
+def test_who_only_waits_is_about_to_take_part() -> None:
+    def joins(role: Role, *reasons: Fault | Hold, age: float = 0.0) -> bool:
+        return Standing(report(role=role, bits=flags(reasons)), age).joins
+
+    assert joins(Role.INITIALIZE)
+    assert joins(Role.INITIALIZE, Hold.WAITING)
+    assert not joins(Role.BACKUP)
+    assert not joins(Role.INITIALIZE, Hold.WAITING, age=HOLD + 1)
+    assert not joins(Role.INITIALIZE, Hold.WAITING, Hold.DRAIN)
+    assert not joins(Role.INITIALIZE, Hold.WAITING, Fault.BIND)
+
+
 def test_who_was_never_heard_is_unknown() -> None:
     heard = table()
     assert heard.standing(OURS, PEER, 7, 0.0) is None

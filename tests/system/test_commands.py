@@ -129,7 +129,8 @@ def test_nobody_takes_over(agent: Commanded) -> None:
     assert "To stop all the same, stop ExaBGP." in error
 
 
-def test_nobody_is_ready_to_take_over(agent: Commanded) -> None:
+def test_nobody_is_ready_to_take_over(agent: Commanded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exavrrp.system.control.SECOND_LOOK", 0.01)
     agent.double.obstacles = {"web": "2001:db8:ff::12 in fault (check); 2001:db8:ff::13 silent for 9 s"}
     for arguments in (["drain"], ["drain", "--wait", "web"]):
         told = call(agent.configuration, *arguments)

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -309,7 +309,11 @@ def test_a_status_describes_the_agent_and_its_drains(tmp_path: Path, run: Run) -
     run(check())
 
 
-def test_a_drain_that_nobody_could_take_over_from_is_refused_unless_it_is_forced(tmp_path: Path, run: Run) -> None:
+def test_a_drain_that_nobody_could_take_over_from_is_refused_unless_it_is_forced(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SECOND_LOOK", 0.01)
+
     async def check() -> None:
         async with site(tmp_path, "web", "dns") as here:
             here.double.obstacles = {"web": "2001:db8:ff::12 in fault (check)"}
@@ -320,6 +324,27 @@ def test_a_drain_that_nobody_could_take_over_from_is_refused_unless_it_is_forced
             assert isinstance(await here.ask(Drain(names=("dns",))), Done)
             assert isinstance(await here.ask(Drain(names=("web",), force=True)), Done)
             assert here.double.calls == [("drain", "dns"), ("drain", "web")]
+
+    run(check())
+
+
+def test_a_drain_is_not_refused_if_a_peer_is_ready_with_its_next_beacon(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Collection[str]] = []
+
+    class Soon(Double):
+        def unready(self, names: Collection[str]) -> Mapping[str, str]:
+            asked.append(names)
+            return {"web": "2001:db8:ff::12 drained"} if len(asked) == 1 else {}
+
+    monkeypatch.setattr(server, "SECOND_LOOK", 0.01)
+    monkeypatch.setattr("tests.system.test_control.Double", Soon)
+
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            assert isinstance(await here.ask(Drain()), Done)
+            assert asked == [("web",)] * 2
 
     run(check())
 

@@ -186,11 +186,14 @@ class Station:
         return None if None in peers or not peers else False
 
     def obstacles(self, router: VirtualRouter) -> str:
-        """Why no peer could take over from ``router``, if none could; else nothing."""
+        """Why no peer could take over from ``router``, if none could, now or soon; else nothing."""
         if self.is_replaceable(router) is not False:
             return ""
-        peers = {peer: self.standing(router, peer) for peer in router.configuration.peers}
-        return "; ".join(f"{peer} {one.obstacle}" for peer, one in peers.items() if one is not None)
+        peers = [(peer, self.standing(router, peer)) for peer in router.configuration.peers]
+        known = [(peer, standing) for peer, standing in peers if standing is not None]
+        if any(standing.joins for _, standing in known):
+            return ""
+        return "; ".join(f"{peer} {standing.obstacle}" for peer, standing in known)
 
 
 def _shared(routers: Iterable[RouterConfiguration]) -> dict[tuple[Address, Address], list[int]]:

@@ -41,6 +41,13 @@ class Standing:
         return not self.obstacle
 
     @property
+    def joins(self) -> bool:
+        """Whether it is about to take part by itself: it only waits for its checks or sessions."""
+        if self.silent or self.report.role is not Role.INITIALIZE:
+            return False
+        return not self.report.faults and Hold.DRAIN not in self.report.holds
+
+    @property
     def obstacle(self) -> str:
         """Why it is not ready; empty: it is."""
         if self.silent:

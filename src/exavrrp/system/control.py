@@ -97,6 +97,10 @@ SOCKET_POLL = 10.0
 """Seconds between two checks that the socket still exists. systemd removes a RuntimeDirectory= when any unit that names
 it ends; a drain before a planned stop would fail then."""
 
+SECOND_LOOK = 1.5
+"""Seconds until a drain is refused. Peers send a beacon each second: one that was undrained just now is not ready by
+its last one."""
+
 MODE = 0o660
 """Mode of the socket: a user who may write to it may drain."""
 
@@ -434,12 +438,18 @@ class Control:
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
         names = self._service.together(chosen(asked.names, self._service.groups()))
         self._log.info("command-received", request="drain", routers=names, seconds=asked.seconds, by=_user(connection))
-        if unready := {} if asked.force else dict(self._service.unready(names)):
+        if unready := {} if asked.force else await self._unready(names):
             detail = "; ".join(f"{name}: {why}" for name, why in unready.items())
             self._log.warning("drain-refused", routers=names, detail=f"no peer is ready to take over: {detail}")
             await _send(connection, Unready(routers=unready))
         else:
             await self._begin_drain(asked, names, connection)
+
+    async def _unready(self, names: Collection[str]) -> dict[str, str]:
+        """Routers that no peer could take over from, at two moments: one that is ready again may not have said so."""
+        if self._service.unready(names):
+            await asyncio.sleep(SECOND_LOOK)
+        return dict(self._service.unready(names))
 
     async def _begin_drain(self, asked: Drain, names: Collection[str], connection: socket.socket) -> None:
         before = {name: self._service.outcome(name) for name in names}
