@@ -597,6 +597,15 @@ def test_what_others_have_reclaimed_counts_no_less_than_what_was_heard_since() -
     assert counted(one, 30.1) == 4
 
 
+def test_what_others_have_reclaimed_and_forgotten_does_not_hide_what_has_failed_since() -> None:
+    one = deafened(5)
+    one.heard(NODES["a"], 200, INTERVAL, 2 * WINDOW)
+    one.heard(NODES["b"], 150, INTERVAL, 2 * WINDOW + 1)
+    assert counted(one, 2 * WINDOW + 1) == 1
+    one.took_over(2 * WINDOW + 2)
+    assert counted(one, 2 * WINDOW + 2) == 2
+
+
 # Takeover time
 
 START = 1_800_000_000

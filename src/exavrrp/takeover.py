@@ -160,7 +160,7 @@ class SilentFailures:
         Two more than what counted for that node: one that it has counted, and one to beat it.
         """
         missed = since - (self.down_count + self.quiet) * interval - ABSENCE
-        self._remember(Count(min(self._known(missed) + 2, MOST), now))
+        self._remember(Count(min(self._known(self._count, missed) + 2, MOST), now))
 
     def keep(self, now: float) -> None:
         """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
@@ -168,12 +168,18 @@ class SilentFailures:
             self._remember(self._count._replace(latest=now))
 
     def _follow(self, source: Address | None, silent: _Advertiser | None, now: float) -> None:
-        """A node (None: this one) follows one that has failed silently."""
+        """A node (None: this one) follows one that has failed silently.
+
+        One more counts than what did when that one was last heard: it may have announced that.
+        """
+        # Or what had counted until a moment before: it has heard of the failure before later than we have, by some
+        # intervals, or when its agent came back, and forgets it as much later.
+        heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
+        latest = now if silent is None else self._noticed(silent, now)
+        known = self._known(self._count, heard)
         if self._perhaps is not None and self._perhaps[0] == source:
-            count, self._perhaps = self._perhaps[1], None
-            if count.number > self._count.number:
-                self._remember(count)
-        self._add(silent, now)
+            known, self._perhaps = max(known, self._known(self._perhaps[1], heard)), None
+        self._remember(Count(min(known + 1, MOST), latest))
         self._alone = _Successor(source, now)
 
     def _meet(self, source: Address | None, interval: float, now: float) -> None:
@@ -187,7 +193,8 @@ class SilentFailures:
             self._alone = None
             was_there = not before.gone and now - before.last <= self.quiet * before.interval
             if was_there and now - alone.since >= GOES_ON * interval:
-                self._perhaps = (alone.source, Count(min(self._known(alone.since) + 1, MOST), now))
+                known = self._known(self._count, alone.since)
+                self._perhaps = (alone.source, Count(min(known + 1, MOST), now))
 
     @property
     def quiet(self) -> float:
@@ -207,18 +214,10 @@ class SilentFailures:
         before, self.number = self.number, self._count.number - self._forgotten
         return self.number != before
 
-    def _add(self, silent: _Advertiser | None, now: float) -> None:
-        """One more than what counted when ``silent`` was last heard: it may have announced that."""
-        # Or what had counted until a moment before: it has heard of the failure before later than we have, by some
-        # intervals, or when its agent came back, and forgets it as much later.
-        heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
-        latest = now if silent is None else self._noticed(silent, now)
-        self._remember(Count(min(self._known(heard) + 1, MOST), latest))
-
-    def _known(self, heard: float) -> int:
-        """What counted for a node that was heard last at ``heard``."""
-        late = heard - self._count.latest - self.window
-        return self._count.number if late < 0 else max(0, self._count.number - 1 - int(late / PACE))
+    def _known(self, count: Count, heard: float) -> int:
+        """What of ``count`` was not forgotten yet by a node that was heard last at ``heard``."""
+        late = heard - count.latest - self.window
+        return count.number if late < 0 else max(0, count.number - 1 - int(late / PACE))
 
     def _noticed(self, silent: _Advertiser, now: float) -> float:
         """When others noticed what this node has noticed ``now``: earlier, if this node was stopped itself.
