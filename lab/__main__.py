@@ -31,7 +31,7 @@ from lab.chaos import run as chaos
 from lab.privileges import acquire
 from lab.run import OUT, Order, Result, run_all
 from lab.scenarios import SCENARIOS
-from lab.servers import AGENT, MEANS, Means, ServerPlan
+from lab.servers import AGENT, EXABGP, MEANS, Means, ServerPlan
 from lab.svg import draw
 from lab.topology import LabError
 
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("scenario", nargs="?", default=DEFAULT_SCENARIO, choices=sorted(SCENARIOS), metavar="SCENARIO")
     made.add_argument("--router", choices=("bird", "frr"), default="bird", help="what ToRs and client run (bird)")
-    made.add_argument("--exabgp", choices=("4", "5"), default="5", help="4.2 or 5.0 on the servers (5)")
+    made.add_argument("--exabgp", choices=tuple(EXABGP), default="5", help="4.2 or 5.0 on the servers (5)")
     made.add_argument(
         "--interval", type=interval, default=DEFAULT_INTERVAL, metavar="SECONDS", help="advert_interval (0.1)"
     )

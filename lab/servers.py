@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from exavrrp.chronicle import decoded
 from exavrrp.cli.reasons import origin
@@ -66,7 +66,9 @@ Configuration = Callable[[Machine, "ServerPlan", Path], str]
 "The agent's configuration on a machine, with a directory of the server's own."
 
 ExaBGPLine = Literal["4", "5"]
-EXABGP: Mapping[str, Path] = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in ("4", "5")}
+EXABGP: Mapping[str, Path] = {
+    line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in get_args(ExaBGPLine)
+}
 "Installed by lab/bootstrap.sh from uv.lock."
 
 EXABGP_ENVIRONMENT = {

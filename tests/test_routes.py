@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from exavrrp.neighbors import Session
 from exavrrp.routes import LARGEST, Attributes, Network, Route
-from exavrrp.speaker.dialects import V4, V5, Dialect
+from exavrrp.speaker.dialects import DIALECTS, V4, V5, Dialect
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, VARIANTS, Variant, variants
 
 VIP = IPv6Network("2001:db8:53::1")
@@ -34,7 +34,7 @@ ATTRIBUTES = st.builds(
     next_hop=st.just("self") | ADDRESSES.map(str),
     neighbors=st.lists(st.builds(Session, ADDRESSES, st.none() | ADDRESSES), max_size=3).map(tuple),
 )
-BOTH = pytest.mark.parametrize("dialect", [V4, V5])
+EACH = pytest.mark.parametrize("dialect", DIALECTS.values())
 
 
 ONE, TWO, THREE = (Session(ip_address(f"192.0.2.{number}")) for number in (1, 2, 3))
@@ -105,13 +105,13 @@ def test_a_neighbor_with_sessions_of_both_kinds_is_named_by_session() -> None:
     )
 
 
-@BOTH
+@EACH
 def test_bare_route(dialect: Dialect) -> None:
     assert dialect.announce(Route(VIP, Attributes())) == "announce route 2001:db8:53::1/128 next-hop self"
     assert dialect.withdraw(Route(VIP4, Attributes())) == "withdraw route 192.0.2.53/32 next-hop self"
 
 
-@BOTH
+@EACH
 def test_every_attribute(dialect: Dialect) -> None:
     attributes = Attributes(
         med=50,
@@ -137,7 +137,7 @@ def test_zero_is_a_value() -> None:
     assert line.endswith("next-hop self med 0 local-preference 0")
 
 
-@given(ATTRIBUTES, st.sampled_from((V4, V5)))
+@given(ATTRIBUTES, st.sampled_from([*DIALECTS.values()]))
 def test_no_two_variants_have_the_same_words(attributes: Attributes, dialect: Dialect) -> None:
     found = variants(attributes)
     assert found[:2] == (BRIEF, EXPLICIT)
@@ -161,7 +161,7 @@ def test_variants() -> None:
     assert given.endswith("next-hop self attribute [0x05 0x40 0x00000001]")
 
 
-@BOTH
+@EACH
 def test_many_in_one_line(dialect: Dialect) -> None:
     one, two = (Route(IPv6Network(f"2001:db8:53::{number}"), Attributes(med=5)) for number in (1, 2))
     words = "attributes next-hop self med 5 nlri 2001:db8:53::1/128 2001:db8:53::2/128"
@@ -175,7 +175,7 @@ def test_only_what_has_the_same_attributes_and_family_fits_into_one_line(other: 
         V5.announce(Route(VIP, Attributes()), also=[other])
 
 
-@given(ATTRIBUTES, NETWORKS, st.sampled_from((V4, V5)), st.sampled_from(VARIANTS))
+@given(ATTRIBUTES, NETWORKS, st.sampled_from([*DIALECTS.values()]), st.sampled_from(VARIANTS))
 def test_withdraw_carries_the_very_attributes(
     attributes: Attributes, network: Network, dialect: Dialect, variant: Variant
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from exavrrp.cli import main
+from exavrrp.cli.simulate import VERSIONS
 from exavrrp.config import Configuration, load, node_names
 from exavrrp.simulation import scenario, stage
 from exavrrp.simulation.checks import TAKES
@@ -22,6 +23,7 @@ from exavrrp.simulation.scenario import Event, Expectation, Known, Part, Scenari
 from exavrrp.simulation.stage import Stage, Terms, Unplayable, interfaces, known, members, sessions
 from exavrrp.simulation.story import Outage, Serving, Span, Story, judged, sections
 from exavrrp.simulation.world import Violation
+from exavrrp.speaker.dialects import DIALECTS
 from exavrrp.virtual_router import VirtualRouter
 
 FILE = """\
@@ -265,6 +267,10 @@ def test_a_name_for_several_routers_is_judged_of_each() -> None:
 
 
 # The play
+
+
+def test_each_exabgp_whose_dialect_is_known_can_be_played() -> None:
+    assert VERSIONS.keys() == DIALECTS.keys()
 
 
 def play(nodes: dict[str, Configuration], text: str, seed: int = 1, **terms: float) -> Story:

@@ -21,7 +21,7 @@ from lab.bench.agents import Contender, exavrrp, keepalived, keepalived_version
 from lab.bench.plan import MOST
 from lab.bench.scale import Order, run
 from lab.privileges import acquire
-from lab.servers import ROOT
+from lab.servers import EXABGP, ROOT
 from lab.topology import LabError, lab_directory
 
 AGENTS = ("exavrrp", "keepalived")
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     scale.add_argument(
         "--source", type=Path, action="append", default=[], metavar="DIR", help="another checkout of exavrrp, too"
     )
-    scale.add_argument("--exabgp", choices=("4", "5"), default="5", help="4.2 or 5.0 under exavrrp (5)")
+    scale.add_argument("--exabgp", choices=tuple(EXABGP), default="5", help="4.2 or 5.0 under exavrrp (5)")
     scale.add_argument(
         "--bursts", type=positive, default=1, metavar="N", help="in which a stand-in sends its adverts, an interval (1)"
     )

@@ -25,7 +25,7 @@ from lab.chaos.service import configuration
 from lab.datacentre import Fabric
 from lab.processes import Late
 from lab.run import keep_logs
-from lab.servers import AGENT, ServerPlan
+from lab.servers import AGENT, EXABGP, ServerPlan
 from lab.topology import LabError, lab_directory
 
 INTERVAL = 0.1
@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--seed", type=int, metavar="N", help="of the faults and the ECMP hashes (random)")
     made.add_argument("--router", choices=("bird", "frr"), default="bird", help="what ToRs and client run (bird)")
-    made.add_argument("--exabgp", choices=("4", "5"), default="5", help="4.2 or 5.0 on the servers (5)")
+    made.add_argument("--exabgp", choices=tuple(EXABGP), default="5", help="4.2 or 5.0 on the servers (5)")
     made.add_argument("--cards", type=cards, default=(), metavar="CARD,…", help="these only")
     made.add_argument("--agent", type=Path, default=AGENT, metavar="PROGRAM", help="the agent (.venv/bin/exavrrp)")
     made.add_argument("--json", action="store_true", help="one JSON document on stdout")

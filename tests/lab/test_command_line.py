@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from exavrrp.speaker.dialects import DIALECTS
 from lab.__main__ import CHAOS, main, order_of, parser
 from lab.addressing import site
 from lab.run import LATEST, phases
 from lab.scenarios import SCENARIOS
+from lab.servers import EXABGP
 
 
 def test_defaults() -> None:
@@ -20,6 +22,10 @@ def test_defaults() -> None:
     assert order.seed > 0
     assert order.plan.site == site("rack", "one")
     assert (order.plan.standby, order.plan.takeover) == (False, ())
+
+
+def test_the_servers_run_each_exabgp_whose_dialect_is_known() -> None:
+    assert EXABGP.keys() == DIALECTS.keys()
 
 
 def test_the_site_and_how_routes_compete() -> None:

@@ -13,6 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.servers import EXABGP
+
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "lab" / "demo"
 LIMIT = 300
@@ -42,7 +44,7 @@ def namespaces() -> set[str]:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("exabgp", ["4", "5"])
+@pytest.mark.parametrize("exabgp", EXABGP)
 @pytest.mark.parametrize("router", ["bird", "frr"])
 def test_a_killed_node_is_replaced_in_time(router: str, exabgp: str, tmp_path: Path) -> None:
     picture = tmp_path / "kill.svg"
@@ -73,14 +75,14 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
     assert run["scenario"] == scenario
 
 
-@pytest.mark.parametrize("exabgp", ["4", "5"])
+@pytest.mark.parametrize("exabgp", EXABGP)
 @pytest.mark.parametrize("router", ["bird", "frr"])
 def test_a_reload_changes_what_it_names_and_moves_nothing_else(router: str, exabgp: str, tmp_path: Path) -> None:
     (run,) = calm("reload", "--router", router, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
     assert (run["moves"], run["probes_lost"]) == ([], 0)
 
 
-@pytest.mark.parametrize("exabgp", ["4", "5"])
+@pytest.mark.parametrize("exabgp", EXABGP)
 @pytest.mark.parametrize("scenario", ["refused", "half-refused"])
 def test_what_exabgp_does_not_accept_takes_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
     (run,) = calm(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")

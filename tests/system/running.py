@@ -36,9 +36,11 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+import pytest
 from click.testing import CliRunner
 
 from exavrrp.cli import main
+from exavrrp.speaker.dialects import DIALECTS
 from tests.system import conftest
 from tests.system.conftest import Namespace, Need, cable
 
@@ -75,6 +77,9 @@ LEAVING_MED = 0xFFFFFFFF
 """The MED of a leaving Active (``takeover``)."""
 
 LINES: tuple[Line, ...] = ("4", "5", "4.2.21", "5.0.8")
+LATEST: tuple[Line, ...] = tuple(line for line in LINES if line in DIALECTS)
+"""One for each dialect."""
+each_line = pytest.mark.parametrize("line", LATEST, ids=[f"exabgp{line}" for line in LATEST])
 EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in LINES}
 EXABGP_ENVIRONMENT = {  # with underscores: a shell does not pass on a name with a dot
     "exabgp_daemon_user": "root",

@@ -41,8 +41,6 @@ from tests.system.running import (
 
 pytestmark = pytest.mark.system
 
-both_lines = pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
-
 CALM = 1.0
 """Seconds between adverts where a test measures the gaps between them, on a busy machine."""
 
@@ -271,7 +269,7 @@ def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
     assert fabric.a.log.order()[-1] == "agent-stopped"
 
 
-@both_lines
+@running.each_line
 def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, line: Line) -> None:
     a, b, healthy = fabric.a, fabric.b, fabric.a.directory / "healthy"
     # With sessions needed, a node whose ExaBGP stands still takes nothing.
@@ -303,7 +301,7 @@ def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, li
     assert a.log.moves()[-1] == ("backup", "active", "preempted")
 
 
-@both_lines
+@running.each_line
 def test_an_active_whose_exabgp_stands_still_is_succeeded_and_serves_on_meanwhile(fabric: Fabric, line: Line) -> None:
     """Its route stays until the routers' hold time expires; another node must announce it before that."""
     a = fabric.a
@@ -337,7 +335,7 @@ def test_what_was_announced_without_an_answer_is_not_unbound_without_one(fabric:
     assert a.bound()
 
 
-@both_lines
+@running.each_line
 def test_a_node_that_cannot_serve_is_withdrawn_before_it_is_unbound(fabric: Fabric, line: Line) -> None:
     a, healthy = fabric.a, fabric.a.directory / "healthy"
     healthy.touch()
@@ -372,7 +370,7 @@ def test_a_node_that_cannot_serve_is_withdrawn_before_it_is_unbound(fabric: Fabr
 # The agent is killed or stopped
 
 
-@both_lines
+@running.each_line
 @pytest.mark.parametrize("how", ["killed", "asked to end", "replaced", "replaced while it hangs"])
 def test_an_agent_that_comes_back_at_once_never_stops_serving(fabric: Fabric, line: Line, how: str) -> None:
     """Another node may be Active for a moment, without effect: the address stays bound, and the route announced."""
@@ -408,7 +406,7 @@ def test_an_agent_that_comes_back_at_once_never_stops_serving(fabric: Fabric, li
         assert [one["reason"] for one in a.log.all("agent-stopped", mark)] == ["SIGTERM alone", "succeeded"]
 
 
-@both_lines
+@running.each_line
 def test_a_backup_that_is_replaced_costs_nothing(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     fabric.start(line)
@@ -423,7 +421,7 @@ def test_a_backup_that_is_replaced_costs_nothing(fabric: Fabric, line: Line) -> 
     fabric.settled("a")
 
 
-@both_lines
+@running.each_line
 def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     a.configure("preempt = false", linger=2.0)
@@ -446,7 +444,7 @@ def test_a_killed_agent_that_was_replaced_leaves_nothing(fabric: Fabric, line: L
     assert a.log.moves(mark) == [("initialize", "backup", "startup")]
 
 
-@both_lines
+@running.each_line
 def test_a_killed_agent_still_knows_earlier_silent_failures(fabric: Fabric, line: Line) -> None:
     """The routers keep the route of a failed node until their hold time expires, and prefer it to a longer one."""
     a, b = fabric.a, fabric.b
@@ -484,7 +482,7 @@ def left(host: Host, *addresses: str) -> int:
     return mark
 
 
-@both_lines
+@running.each_line
 @pytest.mark.parametrize("remaining", [[VIP[6]], []], ids=["one", "none"])
 def test_what_is_announced_still_is_put_back_and_served_on(fabric: Fabric, line: Line, remaining: list[str]) -> None:
     """Another program has flushed lo between two agents, while the address is announced."""
@@ -534,7 +532,7 @@ def test_leftovers_under_a_shell_are_not_taken_for_those_of_another_exabgp(fabri
     fabric.settled("a")
 
 
-@both_lines
+@running.each_line
 def test_leftovers_of_another_exabgp_are_cleared(fabric: Fabric, line: Line) -> None:
     """Nothing is announced any more for an agent whose ExaBGP has ended, too."""
     a = fabric.a
@@ -721,7 +719,7 @@ def test_the_last_node_serves_on_when_the_routes_to_its_dead_peers_are_gone(fabr
     assert "without a path" in a.log.wait("transition", mark, reason="unreachable")["detail"]
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_an_exabgp_that_answers_no_command_is_named_and_served_with(
     fabric: Fabric, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,7 +17,6 @@ from tests.system.running import MED, Fabric, Host, Line, wait_until
 
 pytestmark = pytest.mark.system
 
-both_lines = pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
 
 CANNOT_CARRY = """neighbor 127.0.0.2 {
     router-id 192.0.2.2; local-address 127.0.0.1; local-as 65010; peer-as 65000; passive;
@@ -75,7 +74,7 @@ def relist(fabric: Fabric, host: Host, line: Line, listing: tuple[int, ...], suf
         fabric.bird.ask(f"restart {host.name}{number}{suffix}")
 
 
-@both_lines
+@running.each_line
 def test_a_node_that_is_refused_does_not_preempt_one_that_is_not(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     b.start(line)
@@ -93,7 +92,7 @@ def test_a_node_that_is_refused_does_not_preempt_one_that_is_not(fabric: Fabric,
     assert not [one for one in b.log.all("transition") if one["before"] == "active"]
 
 
-@both_lines
+@running.each_line
 def test_a_node_without_an_answer_counts_as_refused(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     a.neighbors = CANNOT_CARRY
@@ -124,7 +123,7 @@ def test_without_sessions_as_a_condition_it_is_only_logged(fabric: Fabric) -> No
     wait_until(lambda: fabric.bird.via(a.vip) == {"a": {MED}}, "the route")
 
 
-@both_lines
+@running.each_line
 def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric, line: Line) -> None:
     a = fabric.a
     a.listing = (0,)
@@ -151,7 +150,7 @@ def test_a_neighbor_that_is_not_told_is_named_and_does_not_count(fabric: Fabric,
     assert f"session {ends} down" in a.status()
 
 
-@both_lines
+@running.each_line
 def test_the_states_may_name_different_neighbors_if_those_of_the_active_list_the_agent(
     fabric: Fabric, line: Line
 ) -> None:
@@ -166,7 +165,7 @@ def test_the_states_may_name_different_neighbors_if_those_of_the_active_list_the
     assert a.log.all("route-not-accepted") == []
 
 
-@both_lines
+@running.each_line
 def test_a_standby_route_that_is_refused_is_a_fault_until_it_is_not(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     a.start(line)
@@ -188,7 +187,7 @@ def test_a_standby_route_that_is_refused_is_a_fault_until_it_is_not(fabric: Fabr
     shown(b, faults=[])
 
 
-@both_lines
+@running.each_line
 def test_a_leaving_route_that_is_refused_delays_no_handover(fabric: Fabric, line: Line) -> None:
     """The route of the Active stays in the meantime, and is withdrawn where it was announced."""
     a, b = fabric.a, fabric.b
@@ -205,7 +204,7 @@ def test_a_leaving_route_that_is_refused_delays_no_handover(fabric: Fabric, line
     shown(a, faults=[])
 
 
-@both_lines
+@running.each_line
 def test_a_family_of_a_group_that_is_refused_takes_the_other_one_along(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     vips = {4: running.VIP[4], 6: running.VIP[6]}
@@ -242,7 +241,7 @@ def test_a_family_of_a_group_that_is_refused_takes_the_other_one_along(fabric: F
     wait_until(lambda: announced() == [{"a": {MED}}] * 2, "both at a")
 
 
-@both_lines
+@running.each_line
 def test_a_static_route_that_a_reload_announces_is_withdrawn_again(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     fabric.start(line)
@@ -257,7 +256,7 @@ def test_a_static_route_that_a_reload_announces_is_withdrawn_again(fabric: Fabri
     assert not b.log.moves(mark)
 
 
-@both_lines
+@running.each_line
 def test_a_session_that_was_never_up_and_what_a_session_carries_are_in_the_status(fabric: Fabric, line: Line) -> None:
     a = fabric.a
     nowhere = "neighbor 10.9.9.9 { router-id 192.0.2.11; local-address 10.1.0.2; local-as 65010; peer-as 65000; }\n"
@@ -274,7 +273,7 @@ def test_a_session_that_was_never_up_and_what_a_session_carries_are_in_the_statu
     assert "session 10.9.9.9 from 10.1.0.2 down" in a.status()
 
 
-@both_lines
+@running.each_line
 def test_a_session_that_does_not_carry_the_family_does_not_count(fabric: Fabric, line: Line) -> None:
     """ExaBGP answers ``done`` for it, and sends nothing: here the router has not agreed to IPv6 over IPv4 sessions."""
     a, b = fabric.a, fabric.b
@@ -293,7 +292,7 @@ def test_a_session_that_does_not_carry_the_family_does_not_count(fabric: Fabric,
     assert not a.log.moves()
 
 
-@both_lines
+@running.each_line
 def test_sessions_that_are_not_told_are_not_enough(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     a.configure("min_sessions = 2")
@@ -306,7 +305,7 @@ def test_sessions_that_are_not_told_are_not_enough(fabric: Fabric, line: Line) -
     assert not a.log.moves()
 
 
-@both_lines
+@running.each_line
 def test_a_reload_that_takes_the_api_away_hands_over_and_one_that_gives_it_back_takes_over(
     fabric: Fabric, line: Line
 ) -> None:
@@ -356,7 +355,7 @@ def given_kept(fabric: Fabric, line: Line) -> None:
     assert a.bound()
 
 
-@both_lines
+@running.each_line
 def test_a_node_stays_bound_while_a_neighbor_has_a_route_that_cannot_be_withdrawn_there(
     fabric: Fabric, line: Line
 ) -> None:
@@ -378,7 +377,7 @@ def test_a_node_stays_bound_while_a_neighbor_has_a_route_that_cannot_be_withdraw
     shown(a, bound=False, accepted=True, kept_by=[])
 
 
-@both_lines
+@running.each_line
 def test_a_stop_does_not_wait_for_a_neighbor_that_has_the_route(fabric: Fabric, line: Line) -> None:
     a = fabric.a
     given_kept(fabric, line)

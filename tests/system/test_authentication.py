@@ -342,7 +342,7 @@ def test_an_advert_that_waits_for_longer_than_the_window_counts(fabric: Fabric) 
 # Keys from systemd
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_a_key_from_a_credential(fabric: Fabric, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """ExaBGP hands its environment on."""
     directory = fabric.a.directory / "credentials"

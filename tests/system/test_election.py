@@ -57,7 +57,7 @@ def untouched(fabric: Fabric) -> bool:
     return not (fabric.a.bound() or fabric.b.bound() or fabric.bird.routes(fabric.vip))
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_checks_and_the_election_decide_which_database_is_primary(fabric: Fabric, line: running.Line) -> None:
     a, b = fabric.a, fabric.b
     a.start(line)

@@ -51,7 +51,7 @@ from exavrrp.speaker.variants import EXPLICIT, variants
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
 from tests.system.conftest import LIMIT
-from tests.system.running import listens, wait_until
+from tests.system.running import LATEST, listens, wait_until
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need, Run, Until
@@ -599,7 +599,7 @@ class Site:
 Build = Callable[..., Site]
 
 
-@pytest.fixture(params=["4", "5"])
+@pytest.fixture(params=LATEST)
 def build(
     request: pytest.FixtureRequest,
     need: "Need",

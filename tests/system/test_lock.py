@@ -191,7 +191,7 @@ def test_a_second_process_of_the_same_exabgp_waits_and_steps_in(fabric: Fabric) 
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_a_full_reload_of_exabgp_ends_with_one_agent(fabric: Fabric, line: Line) -> None:
     a = fabric.a
     fabric.start(line)

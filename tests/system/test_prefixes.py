@@ -51,7 +51,7 @@ def from_agents(fabric: Fabric) -> set[str]:
     return {line.split()[0] for line in table.splitlines() if not line[0].isspace()}
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_a_prefix_moves_with_its_addresses(fabric: Fabric, line: running.Line) -> None:
     a, b, prefix = fabric.a, fabric.b, PREFIX[fabric.family]
     fabric.start(line)  # waits until BIRD sends what is for the address to a over both sessions
@@ -82,7 +82,7 @@ def test_a_prefix_moves_with_its_addresses(fabric: Fabric, line: running.Line) -
     assert at(b.log.wait("route-announced", state="active")) < at(withdrawn) < at(a.log.wait("address-unbound", mark))
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_what_the_configuration_names_no_more_is_withdrawn_and_then_unbound(fabric: Fabric, line: running.Line) -> None:
     """The agent is killed, and its successor finds another configuration. Only the state file lists what to clear."""
     a, prefix = fabric.a, PREFIX[fabric.family]
@@ -116,7 +116,7 @@ def test_what_the_configuration_names_no_more_is_withdrawn_and_then_unbound(fabr
     assert [one.get("prefixes") for one in a.log.all("leftovers-found", mark)] == [None]
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_host_routes_of_an_earlier_configuration_are_withdrawn(fabric: Fabric, line: running.Line) -> None:
     """They would attract packets away from any node that announces only the prefix, while ExaBGP runs."""
     a, prefix, bits = fabric.a, PREFIX[fabric.family], BITS[fabric.family]

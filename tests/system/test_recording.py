@@ -49,7 +49,7 @@ def logged(host: Host) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_what_is_replayed_are_the_transitions_of_the_log(fabric: Fabric, line: Line) -> None:
     a, b = fabric.a, fabric.b
     files = {host.name: record(host) for host in (a, b)}

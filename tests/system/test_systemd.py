@@ -185,7 +185,7 @@ WATCHDOG = 1.5
 """Seconds; far more than an agent on a busy machine stands still."""
 
 
-@pytest.mark.parametrize("line", ["4", "5"], ids=["exabgp4", "exabgp5"])
+@running.each_line
 def test_an_agent_under_exabgp_tells_its_roles_and_a_frozen_one_is_ended_with_all_that_it_serves(
     fabric: Fabric, line: running.Line, manager: Manager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
