@@ -21,6 +21,7 @@ from exavrrp.config.files import SIZE_LIMIT
 from exavrrp.config.kinds import File, Http, Interface, Prefix, Probe, Process, Program, Tcp
 from exavrrp.config.notation import Endpoint, Url
 from exavrrp.config.places import places
+from exavrrp.config.settings import Transport
 from exavrrp.health import CheckState, Initial, Verdict
 from exavrrp.neighbors import Session
 from exavrrp.ports import Medium
@@ -607,6 +608,7 @@ def test_every_kind_of_check_is_read(read: Any) -> None:
     assert probe({"route": '"2001:db8::/32"'}) == Prefix(IPv6Network("2001:db8::/32"))
     assert probe({"route": '"0.0.0.0/0"'}) == Prefix(IPv4Network("0.0.0.0/0"))
     assert found == set(get_args(Probe))
+    assert kinds_of_checks.keys() == {kind.name for kind in kinds.KINDS}, "what good_files is made of"
 
 
 def test_a_check_as_health_needs_it(read: Any) -> None:
@@ -1875,26 +1877,28 @@ def kind(required: dict[str, st.SearchStrategy[Any]], **more: st.SearchStrategy[
 
 
 words = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=8)
-kinds_of_checks: st.SearchStrategy[dict[str, Any]] = st.one_of(
-    kind(
+kinds_of_checks: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "command": kind(
         {"command": st.builds(lambda name, rest: ["/" + name, *rest], strings, st.lists(strings, max_size=3))},
         user=st.just("nobody"),
     ),
-    kind({"shell": words}, user=st.just("nobody")),
-    kind({"tcp": st.builds("[{}]:{}".format, v6, st.integers(1, 65535))}),
-    kind(
-        {"http": st.builds("http://{}/{}".format, v4, st.sampled_from(["", "a?b=c", "%22"]))},
-        host=st.sampled_from(["a", "www.example.com:81"]),
-        status=st.lists(st.integers(200, 599), max_size=3),
-        contains=words,
+    "shell": kind({"shell": words}, user=st.just("nobody")),
+    "tcp": kind({"tcp": st.builds("[{}]:{}".format, v6, st.integers(1, 65535))}),
+    "http": st.one_of(
+        kind(
+            {"http": st.builds("http://{}/{}".format, v4, st.sampled_from(["", "a?b=c", "%22"]))},
+            host=st.sampled_from(["a", "www.example.com:81"]),
+            status=st.lists(st.integers(200, 599), max_size=3),
+            contains=words,
+        ),
+        kind({"http": st.builds("https://[{}]".format, v6)}, tls_verify=st.booleans()),
+        kind({"http": st.builds("https://[{}]".format, v6)}, ca_file=st.just("/etc/ca.pem")),
     ),
-    kind({"http": st.builds("https://[{}]".format, v6)}, tls_verify=st.booleans()),
-    kind({"http": st.builds("https://[{}]".format, v6)}, ca_file=st.just("/etc/ca.pem")),
-    kind({"file": st.just("/run/été \\")}, file_value=st.booleans()),
-    kind({"process": words.filter(lambda text: "/" not in text)}, at_least=st.integers(1, 9)),
-    kind({"interface": st.sampled_from(["eth0", "eth1.5"])}),
-    kind({"route": st.sampled_from(["0.0.0.0/0", "::/0", "192.0.2.7", "2001:db8::/32"])}),
-)
+    "file": kind({"file": st.just("/run/été \\")}, file_value=st.booleans()),
+    "process": kind({"process": words.filter(lambda text: "/" not in text)}, at_least=st.integers(1, 9)),
+    "interface": kind({"interface": st.sampled_from(["eth0", "eth1.5"])}),
+    "route": kind({"route": st.sampled_from(["0.0.0.0/0", "::/0", "192.0.2.7", "2001:db8::/32"])}),
+}
 
 
 @st.composite
@@ -1905,7 +1909,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             names,
             st.builds(
                 lambda required, more: {**required, **more},
-                kinds_of_checks,
+                st.one_of(*kinds_of_checks.values()),
                 optional(
                     interval=seconds,
                     fast_interval=st.just(0.01),  # the least that an interval can be
@@ -1978,11 +1982,15 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             **{key: own[key] for key in draw(st.sets(st.sampled_from(["source", "peers"])))},
             "bgp": bgp,
         }
-        if transport := draw(st.sampled_from([None, "unicast", "multicast"])):
-            routers[name] |= {"transport": transport, "interface": draw(st.sampled_from(["eth0", "eth1.5"])), **own}
+        if (transport := draw(st.sampled_from(Transport))) is not Transport.ROUTED:
+            routers[name] |= {
+                "transport": transport.value,
+                "interface": draw(st.sampled_from(["eth0", "eth1.5"])),
+                **own,
+            }
             routers[name] |= {"source": f"fe80::{vrid}"} if family is v6 else {}
             routers[name].pop("interfaces", None)
-            if transport == "multicast" and draw(st.booleans()):
+            if transport is Transport.MULTICAST and draw(st.booleans()):
                 del routers[name]["peers"]
         if family is v4 and draw(st.booleans()):
             routers[name] |= {"version": 2, "advert_interval": draw(st.integers(1, 40))}

@@ -80,6 +80,19 @@ def test_the_map_names_every_module() -> None:
                 assert re.search(rf"\b{path.stem}\b", drawn), path
 
 
+FILE = re.compile(r"(?<![\w/.])[\w.*-]+(?:/[\w.*-]+)*(?:\.(?:py|md|json|txt|toml|sh)\b|/(?![\w*]))")
+"""A file, or a directory by the slash at its end."""
+
+
+def test_each_recipe_names_files_that_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    recipes = text.partition("\n## To add")[2].partition("\n## ")[0]
+    named = {found[0] for found in FILE.finditer(recipes)}
+    assert len(named) > 50
+    for name in named:
+        assert any([*ROOT.glob(name), *(ROOT / "src" / "exavrrp").glob(name)]), name
+
+
 # The log
 
 

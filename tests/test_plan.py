@@ -9,6 +9,7 @@ import pytest
 from exavrrp.config import Agent, Check, Configuration, Inline, Place, VirtualRouter, load
 from exavrrp.plan import AGENT, CHECK, ROUTER, Plan, objections, plan
 from exavrrp.takeover import RoutePolicy
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp import auth
 from exavrrp.vrrp.router import Role
 from tests.ports import (
@@ -63,6 +64,7 @@ def test_every_setting_has_its_class() -> None:
     assert {field.name for field in fields(VirtualRouter)} == set(ROUTER)
     assert {field.name for field in fields(Agent)} == set(AGENT)
     assert {field.name for field in fields(Check)} == set(CHECK)
+    assert {field.name for field in fields(VirtualAddress)} == {"address", "preferred", "listed", "bind"}, "see _forms"
     assert {field.name for field in fields(RoutePolicy)} == {"active", "standby", "leaving", "takeover"}
 
 

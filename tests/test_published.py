@@ -82,6 +82,8 @@ def test_every_key_has_a_description() -> None:
     for table in tables.values():
         for key, content in table["properties"].items():
             assert "description" in content or "$ref" in content, key
+            for choice in content.get("enum", ()):
+                assert json.dumps(choice) in content["description"], "what it may be"
 
 
 EXAMPLES = [(ROOT / "exabgp/exavrrp.toml").read_text(), *(completed(block.text) for block in blocks("toml"))]

@@ -62,7 +62,6 @@ class Agent:
     """for what outlives a boot: which routers are drained"""
     control_group: str | None
     """who besides the agent's own user may use the control socket"""
-    """our own AS number towards eBGP neighbors; None: not told"""
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool
     """whether the process stays in memory"""
