@@ -257,6 +257,12 @@ OBSERVE_INTERVALS = 10
 "After so many Active_Down_Intervals without a transition none is expected any more."
 
 
+ENOUGH: Causes = (
+    (NODE1.name, "session-changed .* state=down"),
+    (NODE1.name, "not moved it: 1 BGP session is enough"),
+)
+"What node1 names where a session ends and another one is left."
+
 REROUTE_MS = 250.0
 "BIRD needs about 5; FRR's bgpd lets a change wait 50 ms in the ToR, in the client and in the ToR again."
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from lab.addressing import VIRTUAL_ADDRESS, VIRTUAL_ROUTER, Address, Family, Link
 from lab.datacentre import DataCentre
-from lab.scenarios import NODE1, REROUTE_MS, Run, Strike, Unmoved, check_outage, check_quiet, scenario
+from lab.scenarios import ENOUGH, NODE1, REROUTE_MS, Run, Strike, Unmoved, check_outage, check_quiet, scenario
 from lab.servers import Armed, ServerPlan
 from lab.topology import LabError, link_up
 
@@ -24,7 +24,7 @@ SEEN = 20.0
 class OneSession(Unmoved):
     """Each uplink is cut in turn, and comes back."""
 
-    causes = ((NODE1.name, "session-changed .* state=down"), (NODE1.name, "not moved it: 1 BGP session is enough"))
+    causes = ENOUGH
     carrier: ClassVar[Family]
     "of the sessions"
     family: ClassVar[Family]
@@ -114,7 +114,7 @@ class SamePeer(Unmoved):
     """node1 has two sessions to one address of its first router, and no others count; each ends in turn."""
 
     name = "same-peer"
-    causes = OneSession.causes
+    causes = ENOUGH
     summary = "of two sessions to one router address, the only ones that count, one ends and returns, then the other"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:

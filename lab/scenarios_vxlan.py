@@ -33,7 +33,11 @@ from lab.servers import Armed, ServerPlan
 @scenario
 class VxlanCutUplink(CutUplink):
     name = "vxlan-cut-uplink"
-    causes: ClassVar[Causes] = ()  # there is one path: the VXLAN, which goes on
+    # No agent sees it: the VXLAN goes on, and ExaBGP finds out by its hold time.
+    causes: ClassVar[Causes] = (
+        (NODE1.name, "Now: ACTIVE"),
+        (NODE2.name, r"Not Active because fe80::\S+ is: it says 200"),
+    )
     summary = "cut-uplink with the election in a VXLAN: the uplink that carries it to the first Backup goes down"
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
@@ -46,6 +50,7 @@ class VxlanCutUplink(CutUplink):
 @scenario
 class VxlanGrayPath(Scenario):
     name = "vxlan-gray-path"
+    causes = ((NODE2.name, r"Verdict: fe80::\S+ fell silent on \S+, the only path"),)
     summary = "gray-path with the election in a VXLAN: one router drops its packets from the Active, and nothing else"
     after = NODE2
 

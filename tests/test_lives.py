@@ -160,7 +160,7 @@ def test_a_node_that_takes_part_again_says_what_it_was_out_for_also_after_long(
 def test_a_node_that_gives_way_says_why_it_was_active() -> None:
     rig = both(given_backup(heard=None), 3).after(3 * INTERVAL + 200).hear(250)
     assert last(rig) is Verdict.BETTER
-    assert "It was Active from 08:16:45.218: 2001:db8:ff::12 fell silent on every path at once: the" in said(rig)
+    assert "It became Active at 08:16:45.218: 2001:db8:ff::12 fell silent on every path at once: the" in said(rig)
 
 
 def test_a_backup_of_long_standing_takes_over_from_a_weaker_active_for_nothing_that_was_before() -> None:

@@ -13,6 +13,7 @@ from exavrrp.cli.reasons import reasons
 from exavrrp.cli.telling import sentence, stamp
 from exavrrp.neighbors import Session
 from exavrrp.vrrp.copies import CHANGES, DOUBT
+from exavrrp.vrrp.packet import Reason
 from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, OTHER, PEER, SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
 from tests.test_status import answer
@@ -388,6 +389,16 @@ def test_what_has_happened_and_why_it_has_not_moved_a_router(
     assert cause(moved) == before, "it has not moved"
     told = text(moved)
     assert (f"That has not moved it: {said}" in told) if said else "Since then:" in told and "not moved it" not in told
+
+
+def test_what_is_no_consequence_of_a_transition_is_told_although_it_follows_at_once() -> None:
+    rig = given_active()
+    assert "Since then:" not in text(rig)
+    rig.handle(ports.Discarded(Reason.HOP_LIMIT, OTHER))
+    assert "Since then:" in text(rig)
+    assert f"packet-rejected reason=hop-limit source={OTHER} That has not moved it: what is rejected counts" in text(
+        rig
+    )
 
 
 def test_many_sessions_are_enough() -> None:

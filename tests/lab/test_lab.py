@@ -113,8 +113,8 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
         ("partition-one", "--router", "frr"),
         ("deaf-node", "--router", "bird"),
         ("deaf-node", "--topology", "racks", "--takeover", "prepend"),
-        ("freeze-both", "--router", "bird"),
-        ("freeze-exabgp", "--router", "frr", "--server-as", "distinct"),
+        ("freeze-both", "--router", "bird", "--why"),
+        ("freeze-exabgp", "--router", "frr", "--server-as", "distinct", "--why"),
         ("mute-node", "--server-as", "routers", "--takeover", "local-preference", "--hold", "180", "--repeat", "3"),
         ("mute-node", "--topology", "racks", "--takeover", "prepend", "--hold", "180", "--repeat", "3"),
         ("cut-uplinks", "--router", "frr", "--topology", "racks", "--standby", "announce"),
@@ -139,12 +139,12 @@ def test_a_drain_loses_nothing_where_routers_are_slow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("scenario", "exabgp"), [("kill-agent", "4"), ("restart-exabgp", "5")])
 def test_an_agent_that_is_started_anew_loses_nothing(scenario: str, exabgp: str, tmp_path: Path) -> None:
-    (run,) = calm(scenario, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
+    (run,) = calm(scenario, "--exabgp", exabgp, "--why", svg=tmp_path / "picture.svg")
     assert run["probes_lost"] == 0
 
 
 def test_a_reload_that_fails_is_survived(tmp_path: Path) -> None:
-    (run,) = calm("failed-reload", "--exabgp", "4", svg=tmp_path / "picture.svg")
+    (run,) = calm("failed-reload", "--exabgp", "4", "--why", svg=tmp_path / "picture.svg")
     assert [each["before"] for each in run["transitions"] if each["node"] != "node1"] == []
 
 
@@ -156,10 +156,10 @@ def test_a_dead_service_is_answered_elsewhere_in_time(tmp_path: Path) -> None:
 
 
 def test_what_authentication_is_worth(tmp_path: Path) -> None:
-    (run,) = calm("attack", svg=tmp_path / "picture.svg")
+    (run,) = calm("attack", "--why", svg=tmp_path / "picture.svg")
     assert (run["transitions"], run["probes_lost"]) == ([], 0)
     assert all(sum(counted.values()) > 1000 for counted in run["rejected"].values())
-    (run,) = calm("attack-open", svg=tmp_path / "picture.svg")
+    (run,) = calm("attack-open", "--why", svg=tmp_path / "picture.svg")
     assert run["transitions"]
     assert run["probes_lost"] > 100
 

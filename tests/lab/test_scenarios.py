@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
+import lab.__main__
 from lab.datacentre import DataCentre
 from lab.facts import Facts, Incident
 from lab.run import unexplained
 from lab.scenarios import SCENARIOS, Run, down_interval, skew_time
-from lab.servers import statements
+from lab.servers import ROOT, statements
 from lab.topology import LabError
 from tests.lab.build import EVENT, agent, plan, probes, result, succeeded, takeover
 
@@ -160,6 +162,7 @@ def test_a_cause_that_why_would_have_named_at_a_transition_is_no_complaint() -> 
 
 
 def test_every_scenario_states_what_why_has_to_name_and_on_which_node() -> None:
+    assert lab.__main__, "which imports all of them"
     assert [name for name, one in SCENARIOS.items() if not one.causes] == []
 
 
@@ -170,3 +173,15 @@ def test_what_why_says_is_taken_apart_into_statements() -> None:
         "Now: ACTIVE; it moves",
         "! web: x y",
     ]
+
+
+def test_the_guide_shows_what_why_says_in_each_scenario() -> None:
+    """By its own output: each node of ``causes`` has a row, and what it has to name stands there."""
+    guide = (ROOT / "docs" / "why" / "failures.md").read_text(encoding="utf-8")
+    section = guide.partition("\n## What `exavrrp why` says\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1:4] for line in section.splitlines() if line.startswith("| `")][1:]
+    told = {(name, node.strip()): said for names, node, said in rows for name in re.findall(r"`([\w-]+)`", names)}
+    assert told.keys() == {(name, node) for name, one in SCENARIOS.items() for node, _ in one.causes}
+    for name, one in SCENARIOS.items():
+        for node, words in one.causes:
+            assert re.search(words, told[name, node]), (name, node)

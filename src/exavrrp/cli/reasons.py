@@ -23,6 +23,14 @@ BEFORE = timedelta(seconds=60)
 SETTLED = timedelta(seconds=1)
 """How long after a transition what happens belongs to it."""
 
+APART = frozenset(
+    {
+        *("packet-rejected", "peer-contradictory", "session-cut-off", "neighbor-unlisted", "route-not-accepted"),
+        *("exabgp-stalled", "router-reconfigured", "drain-cancelled", "clock-stepped", DETACHED),
+    }
+)
+"""Entries that never belong to a transition before them."""
+
 MOST = 8
 """Entries before a transition, and after it, that are shown."""
 
@@ -94,7 +102,11 @@ def _story(entries: Sequence[Entry], place: int) -> Iterator[str]:
 
 def _since_then(entries: Sequence[Entry], place: int, router: RouterView) -> Iterator[str]:
     now = entries[place].at.time
-    later = [index for index in range(place + 1, len(entries)) if entries[index].at.time - now > SETTLED]
+    later = [
+        index
+        for index in range(place + 1, len(entries))
+        if entries[index].at.time - now > SETTLED or entries[index].event in APART
+    ]
     lines = list(_lines(entries, later))
     if lines:
         yield from ("Since then:", *lines)
@@ -134,7 +146,7 @@ def origin(entries: Sequence[Entry], place: int) -> str | None:
         case back if back in REJOINED and lately:
             field, role, words = "before", ACTIVE, "It had left at"
         case Verdict.BETTER:
-            field, role, words = "after", ACTIVE, "It was Active from"
+            field, role, words = "after", ACTIVE, "It became Active at"
         case _:
             return None
     for index in range(place - 1, -1, -1):
