@@ -10,13 +10,13 @@ disk and on the control socket. A line of an earlier version, or a damaged one, 
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Hashable
+from collections.abc import Callable, Collection, Hashable, Mapping
 from enum import StrEnum
 from itertools import islice
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from exavrrp.view import Moment
 
@@ -173,6 +173,14 @@ def decoded(line: bytes) -> Entry | None:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
+
+
+def with_names(entry: Entry, names: Mapping[str, str]) -> Entry:
+    """The same, with the name of whoever decided it in place of the address."""
+    cause = entry.cause
+    if cause is None or cause.peer is None or cause.peer not in names:
+        return entry
+    return structs.replace(entry, cause=structs.replace(cause, peer=names[cause.peer]))
 
 
 def valid(content: bytes) -> list[bytes]:

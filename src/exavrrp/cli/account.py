@@ -5,9 +5,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from exavrrp.cli.lives import BEGINNINGS, predecessor
 from exavrrp.cli.style import folded, table
+from exavrrp.cli.verdicts import verdict
 from exavrrp.simulation.scenario import Scenario, shown
-from exavrrp.simulation.story import Story, Verdict, judged, milliseconds, sections
+from exavrrp.simulation.story import Moment, Story, Verdict, judged, milliseconds, sections
+
+MARGIN = 15
+"""Columns before what happens: its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +97,34 @@ def _timeline(play: Play, start: float, end: float) -> Iterator[str]:
     story, several = play.stories[0], len(play.routers) > 1
     yield f"at {shown(start)}: {play.happens(start)}" + (f" (seed {play.seed})" if len(play.stories) > 1 else "")
     moments = [one for one in story.moments if start <= one.at < end]
-    found: list[tuple[float, int, str | None, str]] = [(one.at, 0, one.router, one.words) for one in moments]
+    found: list[tuple[float, int, str | None, str, list[str]]] = [
+        (one.at, 0, one.router, one.words, list(_causes(story, one))) for one in moments
+    ]
     for router in play.routers:
-        found += [(one.since, 1, router, str(one.serving)) for one in story.between(router, start, end)]
+        found += [(one.since, 1, router, str(one.serving), []) for one in story.between(router, start, end)]
         for outage in story.outages(router, start, end):
-            found.append((outage.start, 2, router, "outage begins"))
+            found.append((outage.start, 2, router, "outage begins", []))
             if outage.end is not None:
-                found.append((outage.end, 2, router, f"outage ends after {milliseconds(outage.length(story.end))}"))
-    for at, _, name, words in sorted(found, key=lambda one: one[:2]):
+                ends = f"outage ends after {milliseconds(outage.length(story.end))}"
+                found.append((outage.end, 2, router, ends, []))
+    for at, _, name, words, causes in sorted(found, key=lambda one: one[:2]):
         title = f"{name}: " if name is not None and several else ""
-        yield from folded(f"{title}{words}", f"{(at - start) * 1000:+10.1f} ms  ", " " * 15)
+        yield from folded(f"{title}{words}", f"{(at - start) * 1000:+10.1f} ms  ", " " * MARGIN)
+        for cause in causes:
+            yield from folded(cause, " " * MARGIN, " " * (MARGIN + 2))
+
+
+def _causes(story: Story, moment: Moment) -> Iterator[str]:
+    """What it comes from, as ``exavrrp why`` would say there and then."""
+    if moment.noted is None:
+        return
+    name, place = moment.noted
+    journal = story.journals[name]
+    entry = journal[place]
+    if entry.event in BEGINNINGS and (ended := predecessor(journal, place)) is not None:
+        yield f"Before: {ended}."
+    if entry.cause is not None:
+        yield f"Verdict: {verdict(entry.cause, entry)}"
 
 
 def _serving(play: Play) -> Iterator[str]:
@@ -180,5 +203,8 @@ def _run(seed: int, story: Story) -> dict[str, Any]:
             ]
             for router, spans in story.spans.items()
         },
-        "timeline": [{"at": round(one.at, 6), "router": one.router, "what": one.words} for one in story.moments],
+        "timeline": [
+            {"at": round(one.at, 6), "router": one.router, "what": one.words, "causes": list(_causes(story, one))}
+            for one in story.moments
+        ],
     }

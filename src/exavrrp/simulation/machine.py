@@ -70,6 +70,8 @@ class Surroundings:
     """node, template, values"""
     ground_moved: Callable[["Machine"], None]
     """called after anything has happened to this machine that no process of it did"""
+    enter: Callable[[int, bytes], None] = lambda *_: None
+    """node, and a line of its journal"""
 
 
 class Machine:
@@ -143,6 +145,9 @@ class Machine:
 
     def log(self, template: str, *values: object) -> None:
         self._around.log(self.number, template, *values)
+
+    def enter(self, line: bytes) -> None:
+        self._around.enter(self.number, line)
 
     def links(self) -> tuple[Link, ...]:
         return self._seen

@@ -79,6 +79,9 @@ class Ground(Protocol):
     def log(self, template: str, *values: object) -> None:
         """For the transcript."""
 
+    def enter(self, line: bytes) -> None:
+        """For the journal of the node."""
+
     def links(self) -> tuple[Link, ...]:
         """The interfaces that are up."""
 
@@ -530,6 +533,7 @@ class Process:
             checks=self.checks,
             changed=self._changed,
             beacons=SimulatedBeacons(ground),
+            enter=ground.enter,
         )
         make = partial(Node, configuration) if bequest is None else partial(self._caretaker, bequest=bequest)
         self.node = make(given) if ground.recordings is None else self._recorded(given, make, bequest)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from itertools import count, product
 
 from exavrrp.beacon.table import INTERVAL
+from exavrrp.chronicle import BEGAN, CARES, DETACHED, ENDING, TRANSITION, decoded, with_names
 from exavrrp.config import Configuration, VirtualRouter
 from exavrrp.control import Misunderstood, chosen
 from exavrrp.neighbors import Session
@@ -218,6 +219,8 @@ class Stage:
         self._names = list(nodes)
         self._titles = _titles(nodes)
         self._world = world = World(seed)
+        self.story = Story(0.0, {title: [Span(0.0, Serving(wayless=True))] for title in self._titles.values()})
+        self.story.journals = {name: [] for name in nodes}
         self._uplinks = interfaces(nodes)
         uplinks = len(next(iter(self._uplinks.values())))
         self._network = Network(world, len(nodes), uplinks, self._delay, self._deliver)
@@ -246,6 +249,7 @@ class Stage:
             watching=Unwatched,
             log=self._log,
             ground_moved=lambda machine: machine.grounded(),
+            enter=self._enter,
         )
         self._machines = [self._machine(number, name, one) for number, (name, one) in enumerate(nodes.items())]
         self._stopped: dict[str, Process] = {}
@@ -258,7 +262,6 @@ class Stage:
         self._leading: dict[tuple[str, int], frozenset[int]] = {}
         self.latest: Event | None = None
         """what has happened last of the scenario"""
-        self.story = Story(0.0, {title: [Span(0.0, Serving(wayless=True))] for title in self._titles.values()})
 
     def _machine(self, number: int, name: str, configuration: Configuration) -> Machine:
         return Machine(
@@ -408,6 +411,24 @@ class Stage:
 
     # What is seen
 
+    def _enter(self, node: int, line: bytes) -> None:
+        """Of the journals, what causes are told by."""
+        entry, name = decoded(line), self._names[node]
+        if entry is None or entry.event not in ENTERED:
+            return
+        self.story.journals[name].append(with_names(entry, self._peers()))
+        if entry.event in BEGUN:
+            words = BEGUN[entry.event].format(node=name)
+            self.story.moments.append(Moment(self._world.now, None, words, self._last(name)))
+
+    def _last(self, name: str) -> tuple[str, int]:
+        """What a node has entered last."""
+        return name, len(self.story.journals[name]) - 1
+
+    def _peers(self) -> dict[str, str]:
+        """The names of nodes by their addresses."""
+        return {str(source): self._names[number] for source, number in self._around.numbers.items()}
+
     def _log(self, node: int, template: str, *values: object) -> None:
         """Of all that is logged, what is worth a line."""
         for line in values:
@@ -415,13 +436,14 @@ class Stage:
                 router = line.fields.get("router")
                 wire = self._wire_of(node, router)
                 title = None if wire is None else self._titles.get(wire)
-                self.story.moments.append(Moment(self._world.now, title, self._words(line, self._names[node])))
+                name = self._names[node]
+                noted = self._last(name) if line.event == TRANSITION else None
+                self.story.moments.append(Moment(self._world.now, title, self._words(line, name), noted))
 
     def _words(self, line: Line, node: str) -> str:
         """With the names of nodes for their addresses."""
         fields = {name: ", ".join(map(str, one)) if isinstance(one, list) else one for name, one in line.fields.items()}
-        peers = {str(source): self._names[number] for source, number in self._around.numbers.items()}
-        peer = peers.get(str(fields.get("peer")), fields.get("peer"))
+        peer = self._peers().get(str(fields.get("peer")), fields.get("peer"))
         check = str(fields.get("check"))  # a name has no spaces, unlike "web's BGP sessions"
         fields["check"] = check if " " in check else f"check {check}"
         return WORDS[line.event].format_map({**fields, "node": node, "peer": peer})
@@ -526,6 +548,12 @@ def _cause(event: Event) -> tuple[object, ...]:
     return (verb, event.node, event.what)
 
 
+BEGUN = {BEGAN: "{node}: the agent starts", CARES: "{node}: a caretaker starts"}
+"""What is told of the beginnings of processes."""
+
+ENTERED = frozenset({TRANSITION, DETACHED, ENDING, *BEGUN})
+"""Entries of journals by which causes are told."""
+
 WORDS = {
     "transition": "{node}: {before} -> {after} ({reason})",
     "address-bound": "{node} has bound {addresses}",
@@ -538,7 +566,6 @@ WORDS = {
     "drain-refused": "{node}: drain refused: {detail}",
     "drain-cancelled": "{node}: drain cancelled",
     "drain-ended": "{node}: undrained",
-    "agent-started": "{node}: the agent starts",
     "path-quiet": "{node}: adverts of {peer} no longer arrive on {interface}",
     "path-restored": "{node}: adverts of {peer} arrive again on {interface}",
     "peer-deaf": "{node}: {peer} does not hear us",

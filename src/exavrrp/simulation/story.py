@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from exavrrp.chronicle import Entry
 from exavrrp.simulation.scenario import Expectation, Scenario
 
 
@@ -59,6 +60,8 @@ class Moment:
     router: str | None
     """of what virtual router; None: of a node"""
     words: str
+    noted: tuple[str, int] | None = None
+    """a node, and the place in its journal where the cause is; None: it has none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Story:
     spans: dict[str, list[Span]] = field(default_factory=dict)
     """by virtual router, in their order; at least one each"""
     moments: list[Moment] = field(default_factory=list)
+    journals: dict[str, list[Entry]] = field(default_factory=dict)
+    """by node: transitions, and how each process began and ended; with the names of nodes for their addresses"""
 
     def goes_on(self, router: str, at: float, serving: Serving) -> None:
         """Packets go like this from now on; what lasts for no time is none of the spans."""
