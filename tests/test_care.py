@@ -7,7 +7,7 @@ import pytest
 
 from exavrrp import speaker
 from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
-from exavrrp.chronicle import REPLACED, SUCCEEDED
+from exavrrp.chronicle import BEGAN, CARES, REPLACED, SUCCEEDED, decoded
 from exavrrp.config import Configuration
 from exavrrp.node import STOP_LIMIT, Event, Node
 from exavrrp.ports import End, PathsChanged, Succession, Terminated
@@ -497,3 +497,25 @@ def test_a_session_that_was_in_doubt_is_trusted_in_time() -> None:
     assert rig.faults() == ["sessions"]
     rig.after(before.clock.time() + 0.5 + DOUBT)
     assert rig.faults() == []
+
+
+# The journal
+
+
+def begun(rig: Rig) -> tuple[str, object]:
+    """The entry with which the process begins in the journal, and whether ExaBGP has run on since the one before."""
+    entries = filter(None, map(decoded, rig.node.chronicle.after(0)[1]))
+    return next((one.event, one.fields.get("exabgp_ran_on")) for one in entries if one.event in {BEGAN, CARES})
+
+
+def test_it_begins_in_the_journal_as_what_it_is() -> None:
+    before = given_active()
+    assert begun(before) == (BEGAN, None), "nobody was before"
+    assert begun(Care(before).rig) == (CARES, True)
+
+
+@pytest.mark.parametrize(("announced", "foreign", "ran_on"), [({"web"}, False, True), (set(), True, False)])
+def test_an_agent_notes_whether_exabgp_has_run_on(announced: set[str], foreign: bool, ran_on: bool) -> None:
+    rig = Rig()
+    rig.memory.announced, rig.memory.is_foreign = announced, foreign
+    assert begun(rig.start()) == (BEGAN, ran_on)

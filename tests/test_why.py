@@ -427,8 +427,8 @@ def test_facts_of_the_moment() -> None:
     assert (cause(rig).facts.up, cause(rig).verdict) == (None, Verdict.EXABGP)
     assert "Verdict: ExaBGP does not answer (it is stopped, or hangs): nothing can be announced" in text(rig)
     assert "BGP" not in text(rig).partition("Not the reason:")[2].partition("Now:")[0]
-    rig = given_active(router(checks=["fit"]), check("fit"), checks=["fit"])
-    assert cause(rig.check("fit", passed=False).handle(speaker.Stalled(2.0))).verdict is Verdict.CHECK
+    rig = given_active(router(checks=["fit"], min_sessions=0), check("fit"), checks=["fit"])
+    assert cause(rig.handle(speaker.Stalled(2.0)).check("fit", passed=False)).verdict is Verdict.CHECK
 
 
 def test_adverts_that_change_nothing_are_not_entered() -> None:
