@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from ipaddress import ip_address
+from ipaddress import ip_interface
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -71,6 +71,6 @@ def completed(text: str) -> str:
         for check in router.setdefault("checks", list(tables.get("check", ()))):
             tables.setdefault("check", {}).setdefault(check, {"command": ["/bin/true"]})
     if "node" not in tables:
-        versions = {ip_address(one).version for router in routers.values() for one in router["addresses"]}
+        versions = {ip_interface(one).version for router in routers.values() for one in router["addresses"]}
         tables.setdefault("agent", {}).setdefault("peers", [PEERS[version] for version in versions])
     return "".join(f"{toml(key)} = {toml(value)}\n" for key, value in tables.items())

@@ -298,7 +298,9 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (WEB, "plain_password", '"x"', "is for version = 2 alone; write that, or an authentication of VRRPv3"),
     (FOUR, "plain_password", '"nine char"', "write 1 to 8 printable characters, which everybody on the way can read"),
     (WEB, "interface", '""', 'is ""; write the name of an interface'),
-    (WEB, "bind", '"no"', 'is "no"; write true, or false where another program binds the addresses, or nothing does'),
+    (WEB, "bind", '"no"', 'is "no"; write true or false, or the name of an interface'),
+    (WEB, "bind", '"lo"', 'is "lo", where addresses are by default; write true'),
+    (WEB, "bind", '"eth 0"', 'is "eth 0"; write true, "eth0" for the addresses on a link, or false'),
     (WEB, "source", '"fe80::1"', "this is a link-local address"),
     (WEB, "source", '"192.0.2.11"', "is 192.0.2.11, but the addresses are IPv6; write an IPv6 address"),
     (WEB, "source", '["2001:db8:ff::11"]', "write an address in quotes"),
@@ -1654,6 +1656,49 @@ def test_addresses_of_a_family_that_no_router_has_are_a_warning(read: Any, key: 
     assert (warning.key, warning.message) == (f"agent.{key}", "has IPv4 addresses, but no virtual router is IPv4")
 
 
+LINK = [(FOUR, "bind", '"eth0"'), (FOUR, "addresses", '["192.0.2.53/24", "192.0.2.54"]')]
+"""An IPv4 router whose addresses are on a link."""
+
+
+def test_addresses_on_a_link_have_the_length_of_its_prefix(read: Any) -> None:
+    tables = changed(*LINK, (FOUR, "unlisted_addresses", '["192.0.2.55/25"]'))
+    router = next(one for one in read(written(tables)).routers if one.name == "four")
+    assert (router.bound_to, router.bind, router.on_link) == ("eth0", "eth0", True)
+    assert [(str(one.address), one.length, one.listed) for one in router.virtual_addresses] == [
+        ("192.0.2.53", 24, True),
+        ("192.0.2.54", None, True),
+        ("192.0.2.55", 25, False),
+    ]
+    assert router.handover is Handover.BREAK_BEFORE_MAKE
+    other = next(one for one in read(written(GOOD)).routers if one.name == "four")
+    assert (other.bound_to, other.bind, other.on_link) == ("lo", True, False)
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "said"),
+    [
+        ((FOUR, "handover", '"make-before-break"'), "handover", 'is "make-before-break", with which two nodes have'),
+        ((FOUR, "standby", '"announce"'), "standby", "but on eth0 all would answer ARP and neighbor solicitations"),
+        (
+            (FOUR, "prebind", "true"),
+            "prebind",
+            "but on eth0 all would answer ARP and neighbor solicitations; write false",
+        ),
+        ((FOUR, "addresses", '["192.0.2.53/33"]'), "addresses", "write the length of the link's prefix, 1 to 32"),
+        ((FOUR, "addresses", '["192.0.2.53/24", "192.0.2.53"]'), "addresses", "holds 192.0.2.53 with two lengths"),
+        (
+            (FOUR, "preferred_lifetime", "0"),
+            "preferred_lifetime",
+            "which on eth0 are, as any other one there, a source",
+        ),
+    ],
+)
+def test_a_mistake_about_addresses_on_a_link(read: Any, change: Any, key: str, said: str) -> None:
+    [problem] = problems(read, written(changed(*LINK, change)))
+    assert problem.key == f"virtual_router.four.{key}"
+    assert said in problem.message
+
+
 def test_the_ends_of_a_vxlan_may_be_of_another_family(read: Any) -> None:
     tables = changed((WEB, "transport", '"multicast"'), (WEB, "interface", '"vxlan0"'), (WEB, "source", '"fe80::1"'))
     del tables["virtual_router.four"]
@@ -1999,6 +2044,11 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
         if draw(st.booleans()):
             routers[name]["bind"] = False
             routers[name].pop("preferred_lifetime", None)
+        elif draw(st.booleans()):
+            routers[name] |= {"bind": "eth1.5", "handover": "break-before-make"}
+            if vrid > 1:
+                address = routers[name]["addresses"][0].partition("/")[0]
+                routers[name]["addresses"] = [f"{address}/{draw(st.integers(1, 32))}"]
         if "unlisted_addresses" not in routers[name] and draw(st.booleans()):
             routers[name]["announce"] = False
             del routers[name]["bgp"]

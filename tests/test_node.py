@@ -826,7 +826,7 @@ def test_an_address_that_cannot_be_bound_gives_the_role_back_and_is_retried() ->
     rig.addresses.refused = {VIP}
     rig.after(4 * INTERVAL)
     assert [rig.role(name) for name in ("web", "web2")] == [Role.INITIALIZE, Role.ACTIVE]
-    assert rig.log.told("bind-failed")[0]["detail"] == f"cannot bind to lo: {VIP} on lo: the kernel refuses"
+    assert rig.log.told("bind-failed")[0]["detail"] == f"cannot bind to lo: {VIP}: the kernel refuses"
     assert ACTIVE not in rig.take()
     rig.addresses.refused = set()
     rig.after(RETRIES[0])

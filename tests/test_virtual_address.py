@@ -21,3 +21,14 @@ def test_by_default_it_is_listed_and_never_a_source() -> None:
 def test_what_another_program_binds_is_not_preferred_by_us() -> None:
     with pytest.raises(ValueError, match="is bound by somebody else"):
         VirtualAddress(ip_address("2001:db8:53::1"), preferred=True, bind=False)
+
+
+def test_only_on_a_link_an_address_has_a_prefix_of_its_own() -> None:
+    one = VirtualAddress(ip_address("192.0.2.53"), interface="eth0", length=24)
+    assert (one.on_link, one.prefix) == (True, 24)
+    assert (VirtualAddress(one.address).on_link, VirtualAddress(one.address).prefix) == (False, 32)
+    assert VirtualAddress(one.address, interface="eth0").prefix == 32
+    assert not VirtualAddress(one.address, bind=False, interface="eth0").on_link
+    for interface, length in (("lo", 24), ("eth0", 0), ("eth0", 33)):
+        with pytest.raises(ValueError, match=f"192.0.2.53 cannot be bound to {interface} as /{length}"):
+            VirtualAddress(one.address, interface=interface, length=length)

@@ -15,7 +15,7 @@ from exavrrp.backoff import RETRIES, Backoff
 from exavrrp.common import Common
 from exavrrp.history import Phase
 from exavrrp.instance import Fault
-from exavrrp.virtual_address import VirtualAddress
+from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.vrrp.packet import Address
 from exavrrp.work import Work
 
@@ -98,14 +98,18 @@ class OnLo:
         """What was wanted could not be done."""
         self._unbinding = False
         if self.bound:
-            self._fail(f"cannot bind to lo: {error.strerror or error}")
+            self._fail(f"cannot bind to {self._interface}: {error.strerror or error}")
         else:
             # It stays unwanted, so the next change of lo removes it; nothing else of ours depends on it.
             self._common.log.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
 
     def lost(self, address: Address, error: OSError) -> None:
         """One of them cannot be kept there."""
-        self._fail(f"{address} cannot be bound to lo: {error.strerror or error}")
+        self._fail(f"{address} cannot be bound to {self._interface}: {error.strerror or error}")
+
+    @property
+    def _interface(self) -> str:
+        return self._common.configuration.bound_to or LO
 
     def close(self) -> None:
         """The router is gone."""

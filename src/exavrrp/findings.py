@@ -112,7 +112,11 @@ def _of(router: RouterView, checks: Collection[str], now: Moment | None) -> Iter
         yield Finding("route-unconfirmed", name, f"to be {how}, and ExaBGP has not confirmed it")
     for address in router.on_lo:
         if address.wanted and address.verified is False:
-            yield Finding("address-unverified", name, f"{address.address} is to be on lo, and does not accept packets")
+            yield Finding(
+                "address-unverified",
+                name,
+                f"{address.address} is to be on {address.interface}, and does not accept packets",
+            )
     if router.untold:
         yield Finding("neighbor-unlisted", name, f"not told of its routes: {', '.join(router.untold)}")
     if router.kept_by:

@@ -321,8 +321,8 @@ def _addresses(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Ef
         return
     if set(before.addresses) != set(after.addresses):
         yield MOVES, "addresses", _more_and_less(before.addresses, after.addresses)
-    elif bool(before.on_lo) != bool(after.on_lo):
-        yield MOVES, "bind", _change(bool(before.on_lo), bool(after.on_lo))
+    elif before.bind != after.bind:
+        yield MOVES, "bind", _change(before.bind, after.bind)
     elif set(one) != set(other):
         changed = sorted({entry.address for entry in set(one) ^ set(other)}, key=int)
         yield SPEAKS, "addresses", f"{', '.join(map(str, changed))}: {_forms(one)} -> {_forms(other)}"

@@ -246,11 +246,11 @@ class Routing(Protocol):
 
 
 class AddressError(OSError):
-    """Some addresses on lo are not as requested; ``failures`` has the reason for each."""
+    """Some addresses are not as requested; ``failures`` has the reason for each."""
 
     def __init__(self, failures: dict[Address, OSError]) -> None:
         first = next(iter(failures.values()))
-        what = "; ".join(f"{address} on lo: {error.strerror}" for address, error in failures.items())
+        what = "; ".join(f"{address}: {error.strerror}" for address, error in failures.items())
         super().__init__(first.errno, what)
         self.failures = failures
 

@@ -147,9 +147,10 @@ class PeerView(Struct, frozen=True, kw_only=True):
 
 
 class AddressView(Struct, frozen=True, kw_only=True):
-    """One address of a router, on lo."""
+    """One address of a router, where it is bound."""
 
     address: str
+    interface: str = "lo"
     wanted: bool
     present: bool | None = None
     """None: the kernel's table cannot be read"""

@@ -37,6 +37,7 @@ from exavrrp.view import (
     View,
     WayView,
 )
+from exavrrp.virtual_address import LO
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Sender
 from exavrrp.vrrp.copies import Path, Peer
@@ -242,6 +243,7 @@ class Viewer:
         return tuple(
             AddressView(
                 address=_text(one),
+                interface=router.configuration.bound_to or LO,
                 wanted=one in wanted,
                 present=None if present is None else one in present,
                 verified=None if present is None else one in present and one in wanted and one not in awaited,

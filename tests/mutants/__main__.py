@@ -55,6 +55,7 @@ OWN = {
     "vrrp/router.py": ("tests/vrrp/test_router.py",),
     "vrrp/packet.py": ("tests/vrrp/test_packet.py",),
     "vrrp/version2.py": ("tests/vrrp/test_version2.py",),
+    "vrrp/link.py": ("tests/vrrp/test_link.py",),
     "vrrp/auth.py": ("tests/vrrp/test_auth.py", "tests/test_authentications.py"),
     "vrrp/copies.py": ("tests/vrrp/test_copies.py", "tests/test_view.py"),
     "takeover.py": ("tests/test_takeover.py",),

@@ -321,7 +321,7 @@ class Sniffer:
 class Monitor:
     """``ip monitor`` in a namespace: the changes of addresses or routes, with their times."""
 
-    def __init__(self, host: Namespace, what: Literal["address", "route"], path: Path) -> None:
+    def __init__(self, host: Namespace, what: Literal["address", "route", "neigh"], path: Path) -> None:
         with path.open("w") as file:
             process = host.popen(
                 ["ip", "-tshort", "-oneline", "monitor", what],

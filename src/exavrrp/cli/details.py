@@ -93,7 +93,8 @@ def would_move(router: RouterView) -> str:
 def _addresses(router: RouterView) -> str:
     found = []
     for one in router.on_lo:
-        known = {None: "lo is unknown", True: "on lo", False: "not on lo"}[one.present]
+        where = one.interface
+        known = {None: f"{where} is unknown", True: f"on {where}", False: f"not on {where}"}[one.present]
         found.append(f"{one.address} {known}{', not usable yet' if one.wanted and one.verified is False else ''}")
     if not router.binds:
         found.append(f"{', '.join(router.addresses)} left to others (bind = false)")

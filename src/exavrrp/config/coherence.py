@@ -191,7 +191,13 @@ def _run_twice(document: Document, router: VirtualRouter) -> None:
         ("standby", router.standby, 'is "announce"', '"withdraw"'),
         ("prebind", router.prebind, "is true", "false"),
     ):
-        if binds and router.handover is Handover.BREAK_BEFORE_MAKE:
+        if binds and router.on_link:
+            document.problem(
+                ("virtual_router", router.name, key),
+                f"{told}, which binds the addresses on every node, but on {router.bound_to} all would answer ARP and"
+                f" neighbor solicitations; write {other}",
+            )
+        elif binds and router.handover is Handover.BREAK_BEFORE_MAKE:
             document.problem(
                 ("virtual_router", router.name, key),
                 f'{told}, which binds the addresses on every node, but handover = "break-before-make" is for a'

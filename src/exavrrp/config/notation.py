@@ -217,6 +217,17 @@ def virtual(text: str) -> Address:
     return found
 
 
+def on_link(text: str) -> tuple[Address, int | None]:
+    """A virtual address on an interface, and the length of its prefix there; None: a host route."""
+    head, slash, length = text.partition("/")
+    found = routed(head)
+    if not slash or length == str(found.max_prefixlen):
+        return found, None
+    if not re.fullmatch("[1-9][0-9]{0,2}", length) or int(length) > found.max_prefixlen:
+        raise ValueError(f'write the length of the link\'s prefix, 1 to {found.max_prefixlen}: "{found}/…"')
+    return found, int(length)
+
+
 def community(text: str) -> str:
     """A standard community (RFC 1997) by name or as two 16-bit numbers."""
     if text in COMMUNITIES:

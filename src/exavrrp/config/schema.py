@@ -307,7 +307,8 @@ class VirtualRouter(Struct, frozen=True, kw_only=True):
     addresses: Virtual
     unlisted_addresses: Unlisted = ()
     bind: Annotated[
-        bool, Meta(description="true, or false where another program binds the addresses, or nothing does")
+        bool | Interface,
+        Meta(description='true, "eth0" for the addresses on a link, or false where nothing, or another program binds'),
     ] = True
     announce: Annotated[
         bool,

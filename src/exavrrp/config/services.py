@@ -25,7 +25,7 @@ _Family = Callable[[Any], int]
 
 
 def _virtual(text: str) -> int:
-    return notation.virtual(text).version
+    return notation.on_link(text)[0].version
 
 
 def _node(text: str) -> int:

@@ -251,6 +251,21 @@ class VirtualRouter:
         return tuple(one.address for one in self.virtual_addresses if one.bind)
 
     @property
+    def bound_to(self) -> str | None:
+        """The interface that has its addresses while it serves; None: nothing is bound."""
+        return next((one.interface for one in self.virtual_addresses if one.bind), None)
+
+    @property
+    def on_link(self) -> bool:
+        """Whether neighbors on a link ask for its addresses."""
+        return any(one.on_link for one in self.virtual_addresses)
+
+    @property
+    def bind(self) -> bool | str | None:
+        """The key: true for lo, false, or the interface of a link."""
+        return self.bound_to if self.on_link else bool(self.on_lo)
+
+    @property
     def listed(self) -> tuple[Address, ...]:
         """Those that adverts list."""
         return tuple(one.address for one in self.virtual_addresses if one.listed)

@@ -5,7 +5,7 @@ from dataclasses import fields
 from typing import Any
 
 from exavrrp.config import schema
-from exavrrp.config.settings import Authentication, Check, Configuration, Credential, Inline, KeyFile
+from exavrrp.config.settings import Authentication, Check, Configuration, Credential, Inline, KeyFile, VirtualRouter
 from exavrrp.config.toml import quoted, toml
 from exavrrp.routes import Attributes
 from exavrrp.takeover import RoutePolicy
@@ -26,8 +26,9 @@ def effective(configuration: Configuration) -> str:
         tables.append(_table(header, router, without if medium is None else (*without, "interfaces")))
         tables[-1] += "" if medium is None else f"interface = {toml(medium.interface)}\n"
         tables[-1] += "" if router.source is None else f"source = {toml(unscoped(router.source))}\n"
-        tables[-1] += f"addresses = {toml(router.listed)}\nunlisted_addresses = {toml(router.unlisted)}\n"
-        tables[-1] += f"bind = {toml(bool(router.on_lo))}\nannounce = {toml(bool(router.announce))}\n"
+        listed, unlisted = (_on_link(router, listed=listed) for listed in (True, False))
+        tables[-1] += f"addresses = {toml(listed)}\nunlisted_addresses = {toml(unlisted)}\n"
+        tables[-1] += f"bind = {toml(router.bind)}\nannounce = {toml(bool(router.announce))}\n"
         if router.family == 6 and router.on_lo:
             preferred = router.virtual_addresses[0].preferred
             tables[-1] += f"preferred_lifetime = {toml('forever' if preferred else 0)}\n"
@@ -42,6 +43,15 @@ def effective(configuration: Configuration) -> str:
     tables += [_check_table(check) for check in configuration.checks]
     tables += [_authentication_table(authentication) for authentication in configuration.authentications]
     return "\n".join(tables)
+
+
+def _on_link(router: VirtualRouter, *, listed: bool) -> list[str]:
+    """The addresses that adverts list, or the others, each with the length of its prefix if it is on a link."""
+    return [
+        str(one.address) if one.length is None else f"{one.address}/{one.length}"
+        for one in router.virtual_addresses
+        if one.listed is listed
+    ]
 
 
 def merged(tables: Mapping[str, object]) -> str:

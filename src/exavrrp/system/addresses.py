@@ -1,7 +1,8 @@
 """The virtual addresses on lo: binds and unbinds them, and repairs them when another program changes them.
 
-This file owns the virtual addresses on the loopback interface, and only those that ``own`` has named. Every other
-address, and ours on any other interface, is never touched. It must not know why an address is wanted.
+This file owns the virtual addresses on the loopback interface, and only those that ``own`` has named; and those that it
+has put on another interface, where they are wanted with ``bind = "eth0"``. Every other address, and ours that somebody
+else has put on another interface, is never touched. It must not know why an address is wanted.
 
 ``set(wanted)`` names all addresses that shall be bound. Those of ours that are wanted are added or corrected, the
 others of ours are removed, and then the kernel's table is read again to verify that. All changes are one batch, however
@@ -24,6 +25,10 @@ net/ipv4/devinet.c). So the order of the addresses on lo does not matter; after 
 precedes the node's own. Both have the address protocol 112 (``IFA_PROTO``, since Linux 5.18), which ``ip address``
 shows.
 
+On another interface an address has the length of its prefix there, and IPv4 the scope of any other address. Neighbors
+learn by ``heralds`` who has it, as soon as the kernel accepts packets to it. Duplicate address detection is off there,
+too: the node that had it before may have died with the address.
+
 If another program keeps undoing our changes, this is reported as a failure after ``REPAIR_LIMIT`` repairs. From then on
 the address is repaired with exponential back-off only.
 """
@@ -37,8 +42,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
 
 from exavrrp.ports import AddressError
+from exavrrp.system.heralds import Heralds
 from exavrrp.system.netlink import (
     DUMP_TRIES,
     HEADER,
@@ -53,7 +60,7 @@ from exavrrp.system.netlink import (
     attributes,
     messages,
 )
-from exavrrp.virtual_address import VirtualAddress
+from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.vrrp.packet import PROTOCOL, Address
 
 LOOPBACK = 1
@@ -121,27 +128,32 @@ class _Entry:
         """Whether it is more than a host route."""
         return self.prefix != 8 * len(self.packed)
 
-    def is_right(self, *, preferred: bool) -> bool:
-        """Whether it has the properties that we give it (NODAD and the protocol matter only when it is added)."""
-        if self.is_wider or not self.flags & IFA_F_PERMANENT:
+    def is_right(self, wanted: VirtualAddress, index: int) -> bool:
+        """Whether it is what is wanted on the interface with this index (NODAD and the protocol matter only when it is
+        added).
+        """
+        if (self.index, self.prefix) != (index, wanted.prefix) or not self.flags & IFA_F_PERMANENT:
             return False
         if len(self.packed) == 4:
-            return self.scope == _RT_SCOPE_HOST
+            return self.scope == _scope(wanted)
         flags = self.flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED)
-        return (flags == 0 and self.preferred == _FOREVER) if preferred else flags == IFA_F_DEPRECATED
+        return (flags == 0 and self.preferred == _FOREVER) if wanted.preferred else flags == IFA_F_DEPRECATED
 
-    def is_in_the_way(self) -> bool:
-        """Whether it must be removed before ours is added: a change cannot alter prefix length, scope or DAD state.
+    def is_in_the_way(self, wanted: VirtualAddress, index: int) -> bool:
+        """Whether it must be removed before ours is added: a change cannot alter interface, prefix length, scope or DAD
+        state.
 
-        A wider IPv4 prefix is a separate entry, and may stay.
+        Another IPv4 prefix is a separate entry, and may stay unless it was ours.
         """
+        if self.index != index:
+            return True
         if len(self.packed) == 4:
-            return not self.is_wider and self.scope != _RT_SCOPE_HOST
-        return self.is_wider or bool(self.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED))
+            return self.scope != _scope(wanted) if self.prefix == wanted.prefix else self.mark == PROTOCOL
+        return self.prefix != wanted.prefix or bool(self.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED))
 
     def takes_along(self, other: "_Entry") -> bool:
         """Whether the kernel removes ``other`` along with this one (an IPv4 secondary, without promote_secondaries)."""
-        if not len(self.packed) == len(other.packed) == 4 or self.prefix != other.prefix:
+        if not len(self.packed) == len(other.packed) == 4 or self.prefix != other.prefix or self.index != other.index:
             return False
         if self.flags & IFA_F_SECONDARY or not other.flags & IFA_F_SECONDARY:
             return False
@@ -177,20 +189,22 @@ class Addresses:
         self._ours: dict[bytes, Address] = {}
         self._leaving: Set[Address] = frozenset()
         """those of ``_ours`` that are no longer ours once they are unbound"""
-        self._wanted: Mapping[Address, bool] | None = None
-        """each with whether it is preferred"""
+        self._wanted: Mapping[Address, VirtualAddress] | None = None
+        self._put: dict[bytes, set[int]] = {}
+        """the indexes of the interfaces other than lo that we have put an address on"""
         self._accepted = accepted
         self._repaired = repaired
         self._failed = failed
         self._kernel = Netlink()
+        self._heralds = Heralds()
         self.watch = Watch(
             (_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR),
             self._refresh,
             delay=0.0,
             spacing=SPACING,
-            matters=concerns_loopback,
+            matters=self._matters,
         )
-        """watches for changes of lo"""
+        """watches for changes of lo, and of all interfaces while an address is wanted on another one"""
         self._routes = Watch((_RTNLGRP_IPV6_ROUTE,), self._poll_routes, delay=0.0, spacing=ROUTE_POLL, matters=is_local)
         """open while addresses are awaited: there may be a million other routes"""
         self._repairs: dict[Address, _Repairs] = {}
@@ -206,6 +220,7 @@ class Addresses:
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Starts to watch lo; changes nothing. Raises ``OSError`` when no netlink socket can be opened."""
         self._loop = loop
+        self._heralds.open(loop)
         self.watch.open(loop)
         try:
             self._kernel.open()
@@ -214,7 +229,8 @@ class Addresses:
             raise
 
     def close(self) -> None:
-        """Stops watching; leaves lo as it is."""
+        """Stops watching; leaves all addresses as they are."""
+        self._heralds.set({})
         self.watch.close()
         self._routes.close()
         self._kernel.close()
@@ -254,7 +270,7 @@ class Addresses:
         and any other ``OSError`` when the table cannot be read. In either case ``wanted`` is kept, and the watch
         retries. A repeated call with the same set is cheap and has no effect.
         """
-        previous, self._wanted = self._wanted, {one.address: one.preferred for one in wanted}
+        previous, self._wanted = self._wanted, {one.address: one for one in wanted}
         named = self._wanted.keys()
         assert named <= set(self._ours.values()), "only our own addresses may be bound"
         for address, _ in (previous or {}).items() ^ self._wanted.items():
@@ -265,14 +281,32 @@ class Addresses:
         wrong = self._wrong(present := self._present())
         failures = self._repair(wrong, present) if wrong else {}
         self._disown(named | failures.keys())
+        for address in failures:
+            self._back_off(address)
+        self._make_known(failures)
         if failures:
-            for address in failures:
-                self._back_off(address)
             raise AddressError(failures)
 
+    def _make_known(self, failed: Collection[Address] = ()) -> None:
+        """Has neighbors know those that are on a link, and that the kernel accepts packets to."""
+        usable = (self._wanted or {}).keys() - self._awaited.keys() - self._unrouted - set(failed)
+        wanted = [one for one in (self._wanted or {}).values() if one.on_link and one.address in usable]
+        self._heralds.set({one.address: index_of(one.interface) for one in wanted})
+
+    def _matters(self, notification: bytes) -> bool:
+        return concerns_loopback(notification) or any(one.on_link for one in (self._wanted or {}).values())
+
+    def _is_ours(self, entry: _Entry) -> bool:
+        """On lo whoever has made it; elsewhere only what we, or an agent before us, has put there."""
+        if entry.packed not in self._ours:
+            return False
+        return entry.index == LOOPBACK or entry.mark == PROTOCOL or entry.index in self._put.get(entry.packed, ())
+
     def present(self) -> frozenset[Address]:
-        """Those of our addresses that lo has, with any properties. Raises ``OSError`` when the table cannot be read."""
-        return frozenset(self._ours[entry.packed] for entry in self._present() if entry.packed in self._ours)
+        """Those of our addresses that are bound, with any properties. Raises ``OSError`` when the table cannot be
+        read.
+        """
+        return frozenset(self._ours[entry.packed] for entry in self._present() if self._is_ours(entry))
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
         """Makes those of ``addresses`` ours that lo has with our ``IFA_PROTO``, and returns them.
@@ -284,7 +318,8 @@ class Addresses:
         asked = {address.packed: address for address in addresses}
         present = self._present() if asked else []
         mark = PROTOCOL if any(one.mark for one in present) else 0
-        found = {one.packed: asked[one.packed] for one in present if one.packed in asked and one.mark == mark}
+        there = [one for one in present if one.index == LOOPBACK or one.mark]
+        found = {one.packed: asked[one.packed] for one in there if one.packed in asked and one.mark == mark}
         self._leaving |= frozenset(found.values()) - frozenset(self._ours.values())
         self._ours |= found
         return frozenset(found.values())
@@ -294,27 +329,31 @@ class Addresses:
 
         They are never changed there. But with them this host answers at the address whether it is Active or not.
         """
-        found = {one.packed: one.index for one in _dump(self._kernel, everywhere=True) if one.index != LOOPBACK}
+        foreign = [one for one in self._present() if one.index != LOOPBACK and not self._is_ours(one)]
+        found = {one.packed: one.index for one in foreign}
         return {address: _interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
 
     def _present(self) -> list[_Entry]:
-        return _dump(self._kernel)
+        return _dump(self._kernel, everywhere=True)
 
     def _wrong(self, present: list[_Entry]) -> dict[Address, list[_Entry]]:
         """The addresses that must be added, corrected or removed, each with the kernel's entries for it."""
         if self._wanted is None:
             return {}
         entries: dict[bytes, list[_Entry]] = {}
-        for entry in present:
+        for entry in filter(self._is_ours, present):
             entries.setdefault(entry.packed, []).append(entry)
+        indexes = {one.interface: index_of(one.interface) for one in self._wanted.values()}
         wrong: dict[Address, list[_Entry]] = {}
         for packed, address in self._ours.items():
             found = entries.get(packed, [])
             if address not in self._wanted:
                 to_do = bool(found)
             else:
-                preferred = self._wanted[address]
-                to_do = address in self._unrouted or not any(entry.is_right(preferred=preferred) for entry in found)
+                wanted = self._wanted[address]
+                right = [entry.is_right(wanted, indexes[wanted.interface]) for entry in found]
+                strays = any(entry.index != indexes[wanted.interface] for entry in found)
+                to_do = address in self._unrouted or strays or not any(right)
             if to_do:
                 wrong[address] = found
         return wrong
@@ -345,17 +384,21 @@ class Addresses:
         refused: dict[Address, OSError] = {}
         orders: list[tuple[Address, Request]] = []
         for address, found in wrong.items():
-            preferred = self._wanted.get(address)
+            wanted = self._wanted.get(address)
+            index = LOOPBACK if wanted is None else index_of(wanted.interface)
             try:
+                if wanted is not None and not index:
+                    raise OSError(errno.ENODEV, f"this host has no {wanted.interface}")
                 for entry in found:
-                    if preferred is None or entry.is_in_the_way():
+                    if wanted is None or entry.is_in_the_way(wanted, index):
                         self._check_secondaries(entry, present)
                         orders.append((address, _removal(entry)))
             except OSError as error:
                 refused[address] = error
             else:
-                if preferred is not None:
-                    orders.append((address, _addition(address, preferred=preferred)))
+                if wanted is not None:
+                    orders.append((address, _addition(wanted, index)))
+                    self._put.setdefault(address.packed, set()).add(index)
         answers = self._kernel.batch([order for _, order in orders])
         for (address, order), answer in zip(orders, answers, strict=True):
             if isinstance(answer, OSError) and (order.kind, answer.errno) != (_RTM_DELADDR, errno.EADDRNOTAVAIL):
@@ -364,7 +407,7 @@ class Addresses:
 
     def _check_secondaries(self, entry: _Entry, present: list[_Entry]) -> None:
         """Raises ``OSError`` when the kernel would remove foreign addresses along with ``entry``."""
-        if entry.is_wider:
+        if entry.is_wider and not _promotes(entry.index):
             # Another program made it. The kernel removes the secondary addresses of an IPv4 prefix along with it.
             secondaries = [other for other in present if entry.takes_along(other)]
             if foreign := [str(other.address) for other in secondaries if other.packed not in self._ours]:
@@ -402,6 +445,7 @@ class Addresses:
             del self._awaited[address]
         over = before - self._awaited.keys()
         self._report(self._repairing - self._awaited.keys() | late.keys(), late)
+        self._make_known()
         if over - late.keys():
             self._accepted()
 
@@ -422,6 +466,7 @@ class Addresses:
         self._disown(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
         self._repairing |= due.keys() & self._awaited.keys()
         self._report(due.keys() - self._awaited.keys(), failures)
+        self._make_known(failures)
         if before - self._awaited.keys():
             self._accepted()
 
@@ -554,22 +599,28 @@ def is_local(answer: bytes) -> bool:
     return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
 
 
-def _addition(address: Address, *, preferred: bool) -> Request:
+def _addition(wanted: VirtualAddress, index: int) -> Request:
     """The request that adds an address, or corrects the properties of one that exists."""
-    flags, lifetime = (IFA_F_NODAD, _FOREVER if preferred else 0) if address.version == 6 else (0, _FOREVER)
-    body = _message(address, address.max_prefixlen, flags)
+    address = wanted.address
+    flags, lifetime = (IFA_F_NODAD, _FOREVER if wanted.preferred else 0) if address.version == 6 else (0, _FOREVER)
+    body = _message(address, wanted.prefix, index, flags, _scope(wanted))
     body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(lifetime, _FOREVER, 0, 0))
     body += attribute(IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
     return Request(_RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
 
 
 def _removal(entry: _Entry) -> Request:
-    return Request(_RTM_DELADDR, _message(entry.address, entry.prefix), NLM_F_ACK)
+    return Request(_RTM_DELADDR, _message(entry.address, entry.prefix, entry.index), NLM_F_ACK)
 
 
-def _message(address: Address, prefix: int, flags: int = 0) -> bytes:
-    scope = _RT_SCOPE_HOST if address.version == 4 else _RT_SCOPE_UNIVERSE  # without a meaning in a removal
-    head = _IFADDRMSG.pack(_family(address), prefix, flags, scope, LOOPBACK)
+def _scope(wanted: VirtualAddress) -> int:
+    """Of an IPv4 address: on lo the host's own connections must not use it; on a link it is like any other there."""
+    return _RT_SCOPE_HOST if wanted.address.version == 4 and not wanted.on_link else _RT_SCOPE_UNIVERSE
+
+
+def _message(address: Address, prefix: int, index: int, flags: int = 0, scope: int = _RT_SCOPE_UNIVERSE) -> bytes:
+    """``scope`` has no meaning in a removal."""
+    head = _IFADDRMSG.pack(_family(address), prefix, flags, scope, index)
     return head + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 
@@ -577,6 +628,25 @@ def _route(address: Address) -> Request:
     """The query for the route of packets to ``address``."""
     head = _RTMSG.pack(_family(address), address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
     return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed))
+
+
+def index_of(name: str) -> int:
+    """The index of an interface; 0 if there is none of this name."""
+    if name == LO:
+        return LOOPBACK
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
+def _promotes(index: int) -> bool:
+    """Whether the kernel keeps the secondary addresses of a prefix on this interface when its primary one goes."""
+    for name in ("all", _interface_name(index)):
+        with suppress(OSError):
+            if Path(f"/proc/sys/net/ipv4/conf/{name}/promote_secondaries").read_text() == "1\n":
+                return index != LOOPBACK
+    return False
 
 
 def _interface_name(index: int) -> str:

@@ -102,6 +102,13 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
         if name not in present:
             text = f"{key}: this host has no {name}; no advert leaves there: correct the name"
             yield Finding(Weight.WARNING, text, "interface-missing")
+    for router in configuration.routers:
+        if router.on_link and router.bound_to not in present:
+            text = (
+                f"virtual_router.{router.name}.bind: this host has no {router.bound_to}; its addresses cannot be bound:"
+                " correct the name"
+            )
+            yield Finding(Weight.WARNING, text, "interface-missing")
     group = agent.control_group
     try:
         if group is not None:

@@ -1,5 +1,7 @@
 """``[virtual_router.NAME]`` → settings, complete without its agent."""
 
+from collections.abc import Callable
+
 from exavrrp.config import notation, schema
 from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.kinds import program
@@ -12,7 +14,7 @@ from exavrrp.config.tables.values import authentication, interfaces, listed, who
 from exavrrp.neighbors import Session, overlap
 from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
-from exavrrp.virtual_address import VirtualAddress
+from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.vrrp.packet import OWNER, Address
 
 MOST_ADDRESSES = {4: 255, 6: 88}
@@ -63,7 +65,7 @@ def read(
         advert_interval=interval,
         down_count=agent.down_count if table.down_count is None else table.down_count,
         learned_interval_max=_learned_interval_max(document, keys, table.learned_interval_max, agent, interval),
-        handover=Handover(table.handover),
+        handover=_handover(document, keys, table),
         handover_hold=table.handover_hold,
         linger=table.linger,
         handover_ceiling=_ceiling(document, keys, table),
@@ -91,14 +93,33 @@ def read(
 
 def _virtual_addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> tuple[VirtualAddress, ...]:
     """Those that adverts list, then the others."""
-    advertised = _addresses(document, (*keys, "addresses"), table.addresses)
-    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table.unlisted_addresses, advertised)
+    advertised = _addresses(document, (*keys, "addresses"), table)
+    unlisted = _unlisted(document, (*keys, "unlisted_addresses"), table, tuple(advertised))
     family = next((one.version for one in (*advertised, *unlisted)), None)
     preferred = _preferred(document, (*keys, "preferred_lifetime"), table, family)
-    return (
-        *(VirtualAddress(one, preferred, bind=table.bind) for one in advertised),
-        *(VirtualAddress(one, preferred, listed=False, bind=table.bind) for one in unlisted),
+    if table.bind == LO:
+        document.problem((*keys, "bind"), 'is "lo", where addresses are by default; write true')
+    elif isinstance(table.bind, str) and isinstance(notation.quantity(table.bind), bool):
+        document.problem((*keys, "bind"), f"is {shown(table.bind)}; write true or false, or the name of an interface")
+    bind, interface = bool(table.bind), table.bind if isinstance(table.bind, str) else LO
+    return tuple(
+        VirtualAddress(one, preferred, listed, bind, interface, length if interface != LO else None)
+        for found, listed in ((advertised, True), (unlisted, False))
+        for one, length in found.items()
     )
+
+
+def _handover(document: Document, keys: Keys, table: schema.VirtualRouter) -> Handover:
+    """On a link two nodes with one address would both answer who asks for it."""
+    if not isinstance(table.bind, str):
+        return Handover(table.handover)
+    if (*keys, "handover") in document and table.handover == "make-before-break":
+        document.problem(
+            (*keys, "handover"),
+            f"is {shown(table.handover)}, with which two nodes have the addresses for a while, but on {table.bind} both"
+            " would answer ARP and neighbor solicitations; remove it",
+        )
+    return Handover.BREAK_BEFORE_MAKE
 
 
 def _without_routes(document: Document, keys: Keys, table: schema.VirtualRouter) -> None:
@@ -157,9 +178,13 @@ def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter,
     return authentication(document, keys, table.authentication)
 
 
-def _addresses(document: Document, keys: Keys, texts: tuple[str, ...]) -> tuple[Address, ...]:
-    found = document.texts(keys, texts, notation.virtual)  # of one family: see ``services``
-    most = MOST_ADDRESSES[found[0].version] if found else 0
+def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> dict[Address, int | None]:
+    found: dict[Address, int | None] = {}
+    for index, (address, length) in enumerate(document.texts(keys, table.addresses, _notation(table))):
+        if address in found:
+            document.problem((*keys, index), f"holds {address} with two lengths; remove one")
+        found[address] = length  # of one family: see ``services``
+    most = MOST_ADDRESSES[next(iter(found)).version] if found else 0
     if len(found) > most:
         document.problem(
             keys,
@@ -169,13 +194,18 @@ def _addresses(document: Document, keys: Keys, texts: tuple[str, ...]) -> tuple[
     return found
 
 
+def _notation(table: schema.VirtualRouter) -> Callable[[str], tuple[Address, int | None]]:
+    """What an address may be: with the length of its prefix on a link, and that of a host on lo."""
+    return notation.on_link if isinstance(table.bind, str) else lambda text: (notation.virtual(text), None)
+
+
 def _unlisted(
-    document: Document, keys: Keys, texts: tuple[str, ...], addresses: tuple[Address, ...]
-) -> tuple[Address, ...]:
+    document: Document, keys: Keys, table: schema.VirtualRouter, addresses: tuple[Address, ...]
+) -> dict[Address, int | None]:
     """The addresses that adverts do not list; of the same family, since sessions and next hops are of one family."""
-    found = document.texts(keys, texts, notation.virtual)
+    found = document.texts(keys, table.unlisted_addresses, _notation(table))
     family = addresses[0].version if addresses else None
-    for index, address in enumerate(found):
+    for index, (address, _) in enumerate(found):
         if address in addresses:
             document.problem((*keys, index), f"holds {address}, which is in addresses; remove it from one of them")
         elif family is not None and address.version != family:
@@ -184,7 +214,7 @@ def _unlisted(
                 f"holds {address}, but the addresses are IPv{family}; write a virtual router for IPv{address.version}"
                 " with the same group, and they move together",
             )
-    return tuple(address for address in found if address.version == family and address not in addresses)
+    return {one: length for one, length in found if one.version == family and one not in addresses}
 
 
 def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, family: int | None) -> bool:
@@ -193,12 +223,14 @@ def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, fami
     if keys in document and not table.bind:
         document.problem(keys, f"is {shown(lifetime)}, but bind = false binds nothing; remove one of the two")
     elif family == 4 and keys in document:
-        document.problem(
-            keys,
-            f"is {shown(lifetime)}, but the addresses are IPv4, which are bound with scope host and so never a source;"
-            " remove it",
+        on_link = isinstance(table.bind, str)
+        why = (
+            f"which on {table.bind} are, as any other one there,"
+            if on_link
+            else "which are bound with scope host and so never"
         )
-    return lifetime == "forever" and family == 6 and table.bind
+        document.problem(keys, f"is {shown(lifetime)}, but the addresses are IPv4, {why} a source; remove it")
+    return lifetime == "forever" and family == 6 and bool(table.bind)
 
 
 def _prebinds(document: Document, keys: Keys, table: schema.VirtualRouter) -> bool:
