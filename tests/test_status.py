@@ -544,3 +544,10 @@ def test_the_guide_shows_what_is_printed() -> None:
     dns = next(router for router in found.routers if router.name == "dns")
     for command, lines in (("status", overview(found)), ("status dns", details(found, dns))):
         assert "\n".join([f"$ exavrrp {command}", *lines]) in guide
+
+
+def test_the_guide_shows_an_active_that_knows_its_standby() -> None:
+    ours, _ = told()
+    found = answer(ours.after(0.2))
+    guide = (Path(__file__).parents[1] / "docs" / "reference" / "beacon.md").read_text(encoding="utf-8")
+    assert "\n".join(["$ exavrrp status web", *details(found, found.routers[0])]) in guide
