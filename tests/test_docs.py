@@ -74,7 +74,7 @@ def test_every_row_of_a_table_has_its_cells(page: Path) -> None:
 def test_the_map_names_every_module() -> None:
     package, contributing = ROOT / "src" / "exavrrp", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     drawn = contributing.partition("src/exavrrp/\n")[2].partition("```")[0]
-    for place in (package, package / "system", package / "speaker", package / "vrrp"):
+    for place in (package, *(package / name for name in ("config", "system", "speaker", "vrrp"))):
         for path in place.iterdir():
             if not path.name.startswith("__"):
                 assert re.search(rf"\b{path.stem}\b", drawn), path
