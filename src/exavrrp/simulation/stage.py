@@ -259,6 +259,9 @@ class Stage:
         self._stirred = 0
         """how often something has happened that only a look at everything shows"""
         self._seen: tuple[object, ...] = ()
+        every = [router for one in (*nodes.values(), *reloads.values()) for router in one.routers]
+        self._announced = all(router.announce for router in every)
+        """whether routes alone decide who serves, at any time"""
         self._leading: dict[tuple[str, int], frozenset[int]] = {}
         self.latest: Event | None = None
         """what has happened last of the scenario"""
@@ -455,7 +458,7 @@ class Stage:
     def _look(self) -> None:
         """Called after everything that happens."""
         bound = (frozenset(machine.lo) for machine in self._machines)
-        key = (self._fabric.changes, self._stirred, *bound, *self._roles())
+        key = (self._fabric.changes, self._stirred, *bound, *(() if self._announced else self._roles()))
         if key == self._seen:
             return
         self._seen = key
