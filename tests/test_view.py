@@ -414,6 +414,14 @@ def test_a_check_has_its_last_result_and_the_results_that_contradict_its_verdict
     assert failing.distrusted == "its program can be changed by others"
 
 
+def test_a_run_that_took_its_whole_timeout_without_passing_is_a_timeout() -> None:
+    rig = given_active(router(checks=["fit"]), check("fit", timeout=0.5, interval=1.0), checks=["fit"])
+    for seconds, passed in ((0.5, False), (0.7, False), (0.49, False), (0.6, True)):
+        rig.check("fit", passed=passed, seconds=seconds)
+    (found,) = rig.node.view().checks
+    assert (found.timeouts, found.failed, found.passed) == (2, 3, 2)
+
+
 def test_a_check_that_gets_another_name_keeps_its_results() -> None:
     rig = given_backup(router(checks=["fit"]), check("fit"), check("fat"), checks=["fit"])
     (before,) = rig.node.view().checks
