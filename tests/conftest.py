@@ -12,16 +12,17 @@ to the file. Commit them only if you understand each changed line.
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from difflib import unified_diff
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import Phase, is_hypothesis_test, settings
 
 from tests.commit import commit, number_of, one_in
+from tests.watching import unwatched
 
 if TYPE_CHECKING:
     from exavrrp.config import Problem
@@ -127,13 +128,10 @@ UNCOVERED = {
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    trace = sys.gettrace()
-    if _place(item) in UNCOVERED:
-        sys.settrace(None)
-    try:
+    """Random tests are not watched either: no branch is to be seen by chance."""
+    by_chance = isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+    with unwatched() if by_chance or _place(item) in UNCOVERED else nullcontext():
         return (yield)
-    finally:
-        sys.settrace(trace)
 
 
 def retell(text: str, replay: Replay) -> str:

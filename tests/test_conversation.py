@@ -719,6 +719,19 @@ def test_a_path_waits_until_our_own_number_is_known() -> None:
     assert line.endswith(LONG)
 
 
+def test_a_session_that_comes_up_does_not_end_the_wait_for_our_own_number() -> None:
+    """ExaBGP has not said yet which others there are, and what their numbers are."""
+    dialogue = given_numbered()
+    assert dialogue.said() == [V5.CONFIGURATION, V5.PROBE]
+    dialogue.hear(state(S1, "up"), "done", *summary(S1))
+    assert dialogue.said() == [V5.DETAIL]
+    mixed = [*setup(S1, 65010, 65000), *setup(S2, 65010, 65010)]
+    dialogue.hear(*mixed, "done")
+    assert {line.endswith(LONG) for line in dialogue.said() if " announce " in line} == {True, False}, (
+        "one of each kind"
+    )
+
+
 def test_without_our_own_number_the_path_is_left_to_exabgp() -> None:
     dialogue = given_numbered()
     assert not any("as-path" in line for line in carried_out(dialogue, None))

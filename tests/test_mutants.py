@@ -88,7 +88,7 @@ def test_a_suite_that_fails_without_a_mutant_proves_nothing(
         shutil.copytree(mutants.ROOT / name, root / name)
     shutil.copytree(mutants.ROOT / "tests" / "vrrp", root / "tests" / "vrrp")
     shutil.copytree(mutants.ROOT / "tests" / "presence", root / "tests" / "presence")
-    for name in ("pyproject.toml", "tests/conftest.py", "tests/commit.py", "tests/test_presence.py"):
+    for name in ("pyproject.toml", *(f"tests/{one}.py" for one in ("conftest", "commit", "watching", "test_presence"))):
         shutil.copy(mutants.ROOT / name, root / name)
     (root / "tests" / "vrrp" / "rfc9568" / "wrong.txt").write_text(
         "router 2001:db8::1 priority 1 every 1\n    active\n"

@@ -62,6 +62,13 @@ def test_times_come_back_without_loss(times: list[float], whole: list[int], unit
     assert all(type(one) is int for one in told[len(times) :])
 
 
+def test_a_time_between_two_units_is_written_as_it_is() -> None:
+    writes, reads = Ticks(NANOSECONDS), Ticks(NANOSECONDS)
+    told = [writes.difference(one) for one in (0.1, 1e-10, 0.3)]
+    assert told == [100_000_000, 1e-10, 200_000_000]
+    assert [reads.seconds(one) for one in told] == [0.1, 1e-10, 0.3]
+
+
 def test_a_long_set_is_recorded_as_a_digest() -> None:
     long = [f"2001:db8::{number:x}/128" for number in range(20)]
     assert recording.shortened(long[:3]) == long[:3]

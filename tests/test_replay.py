@@ -3,6 +3,7 @@
 import errno
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,10 +12,12 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp import events, ports, recording
+from exavrrp import events, ports, recording, speaker
 from exavrrp.announcement import Announcer
+from exavrrp.bequest import Bequest
 from exavrrp.binding import OnLo
-from exavrrp.care import Caretaker
+from exavrrp.care import GRACE, Caretaker
+from exavrrp.chronicle import REPLACED
 from exavrrp.cli import main
 from exavrrp.config import Configuration
 from exavrrp.groups import Effects, Group
@@ -292,6 +295,27 @@ def test_after_a_gap_the_log_is_printed_until_the_next_run() -> None:
     ]
 
 
+def caretaker(bequest: Bequest | None, lines: list[bytes]) -> Callable[[Configuration, Ports], Node]:
+    """How one is made that is recorded."""
+    assert bequest is not None
+
+    def make(configuration: Configuration, given: Ports) -> Node:
+        recording = Recording(given, lines.append)
+        care = partial(Caretaker, configuration, bequest=bequest, host=Nobody())
+        return recording.make(care, configuration, release="1.0", process=4712, cares=True)
+
+    return make
+
+
+def test_a_caretaker_that_had_exabgp_reload_once_more_decides_so_again() -> None:
+    lines: list[bytes] = []
+    rig = given_active(make=recorder(lines)).handle(speaker.Greeted("5.0.15", known=True)).handle(ports.End(REPLACED))
+    caring = Rig(make=caretaker(rig.node.bequest, lines)).start().after(GRACE + 0.01)
+    caring.handle(ports.Succession(starts=True))
+    assert [one.event for one in stories(lines) if isinstance(one, Logged)][-1] == "exabgp-reloaded-again"
+    assert not differences(lines)
+
+
 def test_a_caretaker_goes_on_with_what_its_predecessor_has_left() -> None:
     def end(rig: Rig) -> None:
         rig.handle(ports.Terminated()).after(2 * TELL_TALE)
@@ -299,17 +323,8 @@ def test_a_caretaker_goes_on_with_what_its_predecessor_has_left() -> None:
     lines: list[bytes] = []
     rig = given_active(make=recorder(lines))
     end(rig)
-    bequest = rig.node.bequest
-    assert bequest is not None
     cares: list[bytes] = []
-
-    def care(configuration: Configuration, given: Ports) -> Node:
-        def make(those: Ports) -> Node:
-            return Caretaker(configuration, those, bequest, Nobody())
-
-        return Recording(given, cares.append).make(make, configuration, release="1.0", process=4712, cares=True)
-
-    caring = Rig(make=care)
+    caring = Rig(make=caretaker(rig.node.bequest, cares))
     caring.speaker.deaf = {host_route(VIP)}
     caring.addresses.lo, caring.memory.announced = {VIP}, {"web"}
     caring.start().after(5.0)

@@ -25,6 +25,7 @@ from exavrrp.simulation.story import Outage, Serving, Span, Story, judged, secti
 from exavrrp.simulation.world import Violation
 from exavrrp.speaker.dialects import DIALECTS
 from exavrrp.virtual_router import VirtualRouter
+from tests.watching import unwatched
 
 FILE = """\
 [agent]
@@ -74,7 +75,8 @@ def _nodes(file: Path) -> dict[str, Configuration]:
 
 
 def call(*words: object) -> Result:
-    return CliRunner().invoke(main, ["simulate", *map(str, words)], catch_exceptions=False)
+    with unwatched():
+        return CliRunner().invoke(main, ["simulate", *map(str, words)], catch_exceptions=False)
 
 
 # Words
@@ -275,9 +277,9 @@ def test_each_exabgp_whose_dialect_is_known_can_be_played() -> None:
 
 def play(nodes: dict[str, Configuration], text: str, seed: int = 1, **terms: float) -> Story:
     """As far as it takes until all has found its place again."""
-    return Stage(nodes, Terms(**{"tail": 8.0, **terms}), seed, {}).play(  # type: ignore[arg-type]
-        scenario.read(text, known(nodes))
-    )
+    one = Stage(nodes, Terms(**{"tail": 8.0, **terms}), seed, {})  # type: ignore[arg-type]
+    with unwatched():
+        return one.play(scenario.read(text, known(nodes)))
 
 
 def changes(told: Story, after: float = 9.0) -> list[str]:
@@ -426,6 +428,32 @@ def test_a_play_lasts_until_every_expectation_can_be_judged(nodes: dict[str, Con
     assert play(nodes, "expect web: node1 within 20s; at 10s kill node2").end == 31.0
 
 
+EVERYTHING = """
+at 3.0s gray node1 eth0; at 3.2s clear node1 eth0; at 3.4s reset node1 eth1
+at 3.6s cut node1 eth0; at 3.8s mend node1
+at 4.0s deafen node3; at 4.1s gray node2 eth1; at 4.2s undeafen node3; at 4.3s clear node2 eth1
+at 4.4s mute node3; at 4.6s unmute node3
+at 4.8s partition node2; at 5.0s partition node2 node3; at 5.2s rejoin node2
+at 5.4s fail web on node1; at 6.0s pass web on node1
+at 7.0s drain node1 web; at 8.0s undrain node1
+at 9.0s freeze node1; at 9.2s freeze node1; at 9.4s thaw node1; at 9.6s thaw node1
+at 9.8s freeze exabgp on node1; at 10s thaw exabgp on node1
+at 10.2s kill agent on node1; at 11s kill exabgp on node1; at 14s replace agent on node1
+at 15s kill node1; at 16s start node1; at 18s stop node1; at 19s start node1
+expect web: no outage after 22s
+"""
+
+
+def test_everything_may_happen_in_one_play(nodes: dict[str, Configuration]) -> None:
+    """And it has healed in the end. Watched by coverage, unlike most others."""
+    read = scenario.read(EVERYTHING, known(nodes))
+    reload = Event(21.0, Verb.RELOAD, "node1", what="x")
+    assert {one.verb for one in (*read.events, reload)} == {*Verb}
+    play = Scenario((*read.events, reload), read.expectations)
+    told = Stage(nodes, Terms(tail=4.0), 1, {reload: nodes["node1"]}).play(play)
+    assert told.serving("web", told.end) == NODE1
+
+
 # Other configurations
 
 
@@ -460,7 +488,8 @@ def test_who_is_active_serves_what_nobody_announces(tmp_path: Path, more: str) -
         b=LAN.format(priority=100, number=2, more=more),
     )
     assert interfaces(nodes) == {"a": ("bond0", "eth0"), "b": ("bond0", "eth0")}
-    told = play(nodes, "at 10s kill a; at 20s start a; at 40s cut a eth0; at 50s cut a bond0")
+    words = "at 10s kill a; at 20s start a; at 40s cut a eth0; at 50s cut a bond0"
+    told = Stage(nodes, Terms(tail=8.0), 1, {}).play(scenario.read(words, known(nodes)))  # watched
     assert changes(told)[:3] == ["a serves", "no router knows a way", "b serves"]
     assert told.serving("web", 45.0) == Serving(("a",))
     assert told.serving("web", told.end) == Serving(("b",))
