@@ -19,6 +19,7 @@ state, and ``RoutePolicy.at`` makes attributes of both. A successor of this proc
 ``remembered``. This file must not know of elections, clocks or sockets: adverts and the time come in.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -66,11 +67,28 @@ class _Advertiser:
 
 @dataclass(frozen=True, slots=True)
 class _Successor:
-    """The node that follows a silent failure."""
+    """The node that follows a silent failure, as far as is known."""
 
     source: Address | None
     """None: this node"""
     since: float
+    """when it began; infinite: nobody here knows"""
+    number: int
+    """failures that counted for it then"""
+    away: bool
+    """whether this node has not heard for how long it has been Active"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reclaimed:
+    """The node that followed a silent failure last, and may have been deaf."""
+
+    source: Address | None
+    """None: this node"""
+    count: Count
+    """what counts for it if it was: the traffic was reclaimed from it"""
+    sure: bool
+    """whether all nodes come to that; if not, this one bids more where it reclaims, in case that node has"""
 
 
 class SilentFailures:
@@ -112,8 +130,7 @@ class SilentFailures:
         """of that number"""
         self._alone: _Successor | None = None
         """who follows a silent failure, until another node advertises"""
-        self._perhaps: tuple[Address | None, Count] | None = None
-        """who followed one last, and what counts if it was deaf, and the traffic was reclaimed from it"""
+        self._perhaps: _Reclaimed | None = None
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -122,7 +139,9 @@ class SilentFailures:
         if priority == LEAVING and another:
             return  # of a node that is not followed: its successor has advertised already
         self._meet(source, interval, now)
-        if before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
+        if before is None and self._other is None:  # perhaps it followed an earlier life of this node
+            self._alone = _Successor(source, math.inf, max(1, self._count.number), away=True)
+        elif before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
             self._follow(source, before, now)
         self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
 
@@ -154,13 +173,17 @@ class SilentFailures:
             self._remember(count._replace(number=min(count.number, MOST)))
             self.recount(now)
 
-    def reclaimed(self, since: float, interval: float, now: float) -> None:
+    def reclaimed(self, source: Address, since: float, interval: float, now: float) -> None:
         """The Active outbids a deaf node that took over at ``since``, and has counted the Active's silent failure.
 
-        Two more than what counted for that node: one that it has counted, and one to beat it.
+        ``interval``: of the Active's adverts. Two more than what counted for that node: one that it has counted, and
+        one to beat it.
         """
         missed = since - (self.down_count + self.quiet) * interval - ABSENCE
-        self._remember(Count(min(self._known(self._count, missed) + 2, MOST), now))
+        known = self._known(self._count, missed)
+        if self._perhaps is not None and self._perhaps.source == source:
+            known = max(known, self._known(self._perhaps.count, missed))
+        self._remember(Count(min(known + 2, MOST), now))
 
     def keep(self, now: float) -> None:
         """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
@@ -176,25 +199,29 @@ class SilentFailures:
         # intervals, or when its agent came back, and forgets it as much later.
         heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
         latest = now if silent is None else self._noticed(silent, now)
-        known = self._known(self._count, heard)
-        if self._perhaps is not None and self._perhaps[0] == source:
-            known, self._perhaps = max(known, self._known(self._perhaps[1], heard)), None
-        self._remember(Count(min(known + 1, MOST), latest))
-        self._alone = _Successor(source, now)
+        known, perhaps = self._known(self._count, heard), self._perhaps
+        if perhaps is not None and perhaps.source == source:
+            self._perhaps = None
+            if perhaps.sure:
+                known = max(known, self._known(perhaps.count, heard))
+        number = min(known + 1, MOST)
+        self._remember(Count(number, latest))
+        self._alone = _Successor(source, now, number, away=silent is not None and silent.source is None)
 
     def _meet(self, source: Address | None, interval: float, now: float) -> None:
         """A node (None: this one) advertises: whoever followed a silent failure may have been deaf until now."""
-        alone, before = self._alone, self._active
+        alone, perhaps, before = self._alone, self._perhaps, self._active
         if before is None or before.source == source:
             return
-        if self._perhaps is not None and self._perhaps[0] == source and now - before.last <= before.interval:
-            self._perhaps = None  # it goes on beside another one, and is the better
+        if perhaps is not None and perhaps.source == source:
+            met = now - perhaps.count.latest <= self.quiet * interval and now - before.last <= before.interval
+            self._perhaps = None if met else perhaps  # it goes on beside another one, and is the better
         if alone is not None and alone.source != source:
             self._alone = None
             was_there = not before.gone and now - before.last <= self.quiet * before.interval
-            if was_there and now - alone.since >= GOES_ON * interval:
-                known = self._known(self._count, alone.since)
-                self._perhaps = (alone.source, Count(min(known + 1, MOST), now))
+            lasted = now - alone.since >= GOES_ON * interval
+            if was_there and (lasted or (alone.away and source is None)):
+                self._perhaps = _Reclaimed(alone.source, Count(min(alone.number + 1, MOST), now), lasted)
 
     @property
     def quiet(self) -> float:
@@ -375,7 +402,8 @@ class Rivals:
         self._rank = (0, 0)
         self._last = 0.0
         """when that one advertised"""
-        self._interval = 0.0
+        self.interval = 0.0
+        """that of its adverts, in seconds"""
         self._reclaims = 0
         """since there was no rival"""
         self._reclaimed = 0.0
@@ -390,12 +418,12 @@ class Rivals:
         rank = (priority, int(source) if self.by_address else 0)
         if source == self.best or rank > self._rank or self._is_best_gone(now):
             self.known.pop(source, None)
-            self.best, self._rank, self._last, self._interval = source, rank, now, interval
+            self.best, self._rank, self._last, self.interval = source, rank, now, interval
             return None
         rival = self._goes_on(source, interval, now)
         rival.tied = rank == self._rank
         pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
-        lasts = now - rival.since >= GOES_ON * max(interval, self._interval) and now - self._reclaimed >= pause
+        lasts = now - rival.since >= GOES_ON * max(interval, self.interval) and now - self._reclaimed >= pause
         if rival.tied or not lasts:
             return None
         self.reclaim(now)
@@ -409,7 +437,7 @@ class Rivals:
             one.reclaimed += goes_on(one, now)
 
     def _is_best_gone(self, now: float) -> bool:
-        return self.best is None or now - self._last > DOWN_COUNT * self._interval
+        return self.best is None or now - self._last > DOWN_COUNT * self.interval
 
     def _goes_on(self, source: Address, interval: float, now: float) -> Rival:
         if all(now - one.last > CALM for one in self.known.values()):
@@ -484,10 +512,11 @@ class TakeoverHistory:
 
         So all members and all nodes come to the same number, whichever rival's advert they hear first.
         """
-        first = [one for one in self.rivals.known.values() if one.reclaimed == 1 and goes_on(one, now)]
+        known = self.rivals.known
+        first = [source for source, one in known.items() if one.reclaimed == 1 and goes_on(one, now)]
         if first:
-            longest = min(first, key=lambda one: one.since)  # the most counted for that one
-            self.failures.reclaimed(longest.since, longest.interval, now)
+            longest = min(first, key=lambda source: known[source].since)  # the most counted for that one
+            self.failures.reclaimed(longest, known[longest].since, self.rivals.interval, now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""

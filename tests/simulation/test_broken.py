@@ -180,7 +180,7 @@ def believes_early_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def counts_no_silent_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SilentFailures, "_add", lambda self, silent, now: None)
+    monkeypatch.setattr(SilentFailures, "_follow", lambda self, source, silent, now: None)
 
 
 def reclaims_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
