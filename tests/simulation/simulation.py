@@ -59,7 +59,7 @@ class Simulation:
             self.shape.routers_hold,
             self.shape.convergence,
             internal=self.shape.internal,
-            distinct="med" in self.shape.takeover,
+            distinct=self._are_places_distinct,
         )
         around = Surroundings(
             world=world,
@@ -113,6 +113,13 @@ class Simulation:
 
     def _deliver(self, receiver: int, path: int, packet: Packet) -> None:
         self.machines[receiver].deliver(path, packet)
+
+    def _are_places_distinct(self) -> bool:
+        """Whether takeover is by MED, and all lists of peers agree: else two nodes may have the same place."""
+        return "med" in self.shape.takeover and all(
+            [one.peers for one in machine.configuration.routers] == [one.peers for one in machine.original.routers]
+            for machine in self.machines
+        )
 
     def _watch(self, watching: Watching, process: Process) -> Invariants:
         watch = watching(process)

@@ -66,14 +66,14 @@ class Fabric:
         delay: float,
         *,
         internal: bool,
-        distinct: bool,
+        distinct: Callable[[], bool],
         gathers: bool = False,
     ) -> None:
         """``hold``: seconds until a silent neighbor's routes are forgotten; ``delay``: until an UPDATE counts.
 
-        ``distinct``: takeover is by MED, so that no two Actives' routes may tie. ``gathers``: a router acts upon all
-        that has come, ends of sessions as well, so many seconds after the first of it, as BIRD and FRR do; otherwise
-        upon each UPDATE by itself, and upon the end of a session at once.
+        ``distinct``: whether no two Actives' routes may tie now, since takeover is by MED. ``gathers``: a router acts
+        upon all that has come, ends of sessions as well, so many seconds after the first of it, as BIRD and FRR do;
+        otherwise upon each UPDATE by itself, and upon the end of a session at once.
         """
         self.routers = [Router() for _ in range(routers)]
         self.changes = 0
@@ -158,7 +158,7 @@ class Fabric:
         routes = self.routers[router].routes[network]
         rank = routes[node].rank(internal=self.internal)
         others = [other for other in routes if other != node and routes[other].rank(internal=self.internal) == rank]
-        if self._distinct and others and rank[-1] < NO_ACTIVE:
+        if others and rank[-1] < NO_ACTIVE and self._distinct():
             raise Violation(f"router {router}: the routes to {network} of two Actives tie, {node} and {others}: {rank}")
 
     def best(self, router: int, address: Address) -> set[int]:

@@ -231,7 +231,7 @@ class Stage:
             terms.hold,
             terms.convergence,
             internal=any(Takeover.LOCAL_PREFERENCE in policy.takeover for policy in policies),
-            distinct=False,
+            distinct=lambda: False,
             gathers=True,
         )
         self._around = Surroundings(
