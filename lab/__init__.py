@@ -6,7 +6,8 @@ Start it with `lab/demo`, which installs what is missing and runs `python -m lab
     addressing.py   who has which address and AS number (pure)
     topology.py     namespaces, links, kernel settings; what a killed run left behind
     processes.py    the programs that run in the namespaces, and end with the lab at the latest
-    routers.py      BIRD and FRR: their configuration from the same plan
+    routers.py      BIRD, FRR and GoBGP: their configuration from the same plan
+    gobgp.py        the third of them: its configuration, and what it answers (pure)
     servers.py      a server: ExaBGP, the agent as its process, a UDP echo service; how it loses power
     instruments/    the programs that measure; stand-alone, because they run inside the namespaces
     facts.py        the output of the instruments and the agents' logs, parsed (pure)

@@ -50,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
         epilog="Scenarios: lab/demo --list",
     )
     made.add_argument("scenario", nargs="?", default=DEFAULT_SCENARIO, choices=sorted(SCENARIOS), metavar="SCENARIO")
-    made.add_argument("--router", choices=("bird", "frr"), default="bird", help="what ToRs and client run (bird)")
+    made.add_argument(
+        "--router",
+        choices=("bird", "frr", "gobgp"),
+        default="bird",
+        help="what ToRs and client run (bird); gobgp: the ToRs of one rack, and BIRD the client",
+    )
     made.add_argument("--exabgp", choices=tuple(EXABGP), default="5", help="4.2 or 5.0 on the servers (5)")
     made.add_argument(
         "--interval", type=interval, default=DEFAULT_INTERVAL, metavar="SECONDS", help="advert_interval (0.1)"
@@ -126,6 +131,8 @@ def order_of(options: argparse.Namespace) -> Order:
     """Raises LabError."""
     if (options.topology, options.server_as) == ("racks", "routers"):
         raise LabError("--server-as routers needs --topology rack: each rack would be in the same AS")
+    if (options.topology, options.router) == ("racks", "gobgp"):
+        raise LabError("--router gobgp needs --topology rack: its routes in the kernel have one next hop")
     plan = ServerPlan(
         family=options.family,
         interval=options.interval,

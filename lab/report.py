@@ -15,7 +15,7 @@ from lab.run import Order, Result
 from lab.servers import ServerPlan
 from lab.timeline import Move, Timeline, find_outages
 
-ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR"}
+ROUTER_NAMES = {"bird": "BIRD", "frr": "FRR", "gobgp": "GoBGP"}
 WORDS = {
     "last_advert": "last advert of {old} reaches a router",
     "elected": "{new} elected: Backup -> Active",

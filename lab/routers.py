@@ -1,8 +1,8 @@
-"""BIRD and FRR on the routers and on the client: the same eBGP, configured from the same plan.
+"""BIRD, FRR or GoBGP on the routers and on the client: the same BGP, configured from the same plan.
 
 Owns: the daemons' configuration files and command lines. Must not know: scenarios, the agent.
 
-What both are configured to do, and why:
+What all are configured to do, and why (GoBGP: on the ToRs alone, see ``gobgp.py``):
 - eBGP over the link addresses, one session per family. Everything is imported; routers and client announce everything
   to each other (the client may be the spine, too), and nothing to servers, which have static default routes.
 - ECMP over paths of equal length even through different AS (BIRD: merge paths; FRR: multipath-relax).
@@ -24,18 +24,22 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, assert_never
 
+from lab import gobgp
 from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, Address, Family, Machine, Site
 from lab.processes import Processes
 from lab.topology import LabError, Namespace, run
 
-Daemon = Literal["bird", "frr"]
+Daemon = Literal["bird", "frr", "gobgp"]
 FRR = Path("/usr/lib/frr")
 "Where Debian, Ubuntu and FRR's own packages put the daemons."
 ZEBRA_SOCKET = "zserv.api"
+FIB = Path(__file__).parent / "instruments" / "fib.py"
+"What writes the routes of GoBGP into the kernel."
 GROUP_FILE = Path("/etc/group")
 SHOW_GROUP = f'mount --bind "$0" {GROUP_FILE} && exec "$@"'
 
@@ -188,6 +192,8 @@ def disable(
             lines = ["configure terminal", f"router bgp {site.asn(machine)}"]
             lines.append(f"{'' if off else 'no '}neighbor {remote} shutdown")
             run([*words, *(word for line in lines for word in ("-c", line))])
+        case "gobgp":
+            run(namespace.argv(_find("gobgp"), "neighbor", str(remote), "disable" if off else "enable"))
         case _:
             assert_never(daemon)
 
@@ -212,6 +218,10 @@ def start_routers(
                 _start_bird(site, namespace, processes, hold)
         case "frr":
             _start_frr(site, namespaces, processes, hold, extended=extended)
+        case "gobgp":
+            for namespace in namespaces:
+                start = _start_bird if namespace.machine == CLIENT else _start_gobgp
+                start(site, namespace, processes, hold)
         case _:
             assert_never(daemon)
 
@@ -225,6 +235,8 @@ def start_again(site: Site, namespace: Namespace, daemon: Daemon, processes: Pro
             configuration = frr_configuration(site, namespace.machine, hold)
             directory = _frr_directory(namespace.machine, processes.directory)
             _start_frr_daemon("bgpd", configuration, namespace, directory, processes)
+        case "gobgp":
+            raise LabError("what is written into the kernel follows one gobgpd only")
         case _:
             assert_never(daemon)
 
@@ -235,6 +247,16 @@ def _start_bird(site: Site, namespace: Namespace, processes: Processes, hold: in
     configuration.write_text(bird_configuration(site, machine, hold))
     control = _bird_control(machine, processes.directory)
     processes.start(namespace, "bird", [_find("bird"), "-f", "-c", str(configuration), "-s", str(control)])
+
+
+def _start_gobgp(site: Site, namespace: Namespace, processes: Processes, hold: int) -> None:
+    machine, client = namespace.machine, _find("gobgp")
+    configuration = processes.directory / f"{machine.name}.gobgpd.toml"
+    found = [session for family in FAMILIES for session in sessions(site, machine, family)]
+    configuration.write_text(gobgp.configuration(site, machine, found, hold))
+    processes.start(namespace, "gobgpd", gobgp.daemon(_find("gobgpd"), str(configuration)))
+    own = [prefix for family in FAMILIES for prefix in own_prefixes(site, machine, family)]
+    processes.start(namespace, "fib", [sys.executable, "-I", str(FIB), client, *own])
 
 
 def _bird_control(machine: Machine, directory: Path) -> Path:
@@ -276,7 +298,7 @@ def _start_frr_daemon(
     processes.start(namespace, daemon, ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv])
 
 
-SPEAKER: dict[Daemon, str] = {"bird": "bird", "frr": "bgpd"}
+SPEAKER: dict[Daemon, str] = {"bird": "bird", "frr": "bgpd", "gobgp": "gobgpd"}
 "The program of each that is the BGP daemon."
 
 
@@ -292,6 +314,8 @@ def best_path(namespace: Namespace, daemon: Daemon, directory: Path, prefix: str
             family = 6 if ":" in prefix else 4
             words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
             return frr_path(run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"]))
+        case "gobgp":
+            return gobgp.path(run(namespace.argv(*gobgp.question(_find("gobgp"), prefix))))
         case _:
             assert_never(daemon)
 
@@ -307,15 +331,23 @@ def candidates(site: Site, namespace: Namespace, daemon: Daemon, directory: Path
             family: Family = 6 if ":" in prefix else 4
             words = [_find("vtysh"), "--vty_socket", str(_frr_directory(machine, directory)), "-d", "bgpd"]
             said = run([*words, "-c", f"show bgp ipv{family} unicast {prefix} json"])
-            addresses = {
-                str(link.address_of_member(session)): link.member.name
-                for session in FAMILIES
-                for link in site.links_of(machine)
-                if link.member in SERVERS
-            }
-            return frr_candidates(said, addresses)
+            return frr_candidates(said, _servers(site, machine))
+        case "gobgp":
+            return gobgp.candidates(
+                run(namespace.argv(*gobgp.question(_find("gobgp"), prefix))), _servers(site, machine)
+            )
         case _:
             assert_never(daemon)
+
+
+def _servers(site: Site, machine: Machine) -> dict[str, str]:
+    """The addresses from which servers have sessions to a router, each with the server's name."""
+    return {
+        str(link.address_of_member(family)): link.member.name
+        for family in FAMILIES
+        for link in site.links_of(machine)
+        if link.member in SERVERS
+    }
 
 
 def bird_candidates(said: str) -> set[str]:
