@@ -64,7 +64,8 @@ def test_every_setting_has_its_class() -> None:
     assert {field.name for field in fields(VirtualRouter)} == set(ROUTER)
     assert {field.name for field in fields(Agent)} == set(AGENT)
     assert {field.name for field in fields(Check)} == set(CHECK)
-    assert {field.name for field in fields(VirtualAddress)} == {"address", "preferred", "listed", "bind"}, "see _forms"
+    forms = {"address", "preferred", "listed", "bind", "interface", "length"}
+    assert {field.name for field in fields(VirtualAddress)} == forms, "see _addresses"
     assert {field.name for field in fields(RoutePolicy)} == {"active", "standby", "leaving", "takeover"}
 
 
@@ -113,6 +114,11 @@ SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
         [f"speaks virtual_router.web.addresses: {FIRST}: 1 listed, 0 preferred -> 1 listed, 1 preferred (web)"],
     ),
     ((router(),), (router(bind=False),), ["moves virtual_router.web.bind: true -> false (web)"]),
+    (
+        (router(addresses=[f"{FIRST}/64"], bind="eth0"),),
+        (router(addresses=[f"{FIRST}/80"], bind="eth0"),),
+        [f"moves virtual_router.web.addresses: +{FIRST}/80 -{FIRST}/64 (web)"],
+    ),
     ((router(),), (router(bgp={"med": 70}),), ["speaks virtual_router.web.bgp.med: 50 -> 70 (web)"]),
     ((router(),), (router(peers=[str(PEER)]),), [f"quiet virtual_router.web.peers: -{OTHER} (web)"]),
     ((router(),), (router(peers=[str(OTHER), str(PEER)]),), ["quiet virtual_router.web.peers: another order (web)"]),
