@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -58,7 +57,6 @@ class Arena:
         self.servers = {each.name: Server(self.topology[each.name], plan, self.processes) for each in SERVERS}
         self.off: set[str] = set()
         "servers without power"
-        self.connections: Counter[str] = Counter()
         "how many BGP sessions the ExaBGP 5.0 of each server has set up"
         self._reloads: dict[str, tuple[signal.Signals, float]] = {}
         "what the ExaBGP of a server says that it is about to carry out, and since when"
@@ -276,7 +274,6 @@ class Arena:
                 self.chronicle.ways_back.setdefault(family, []).append(change)
 
     def _take_agent(self, node: str, line: str) -> None:
-        self.connections[node] += CONNECTED in line
         for words, number in SCHEDULED.items():
             if line.rstrip().endswith(words):
                 self._reloads[node] = (number, time.monotonic())
@@ -311,8 +308,6 @@ class Arena:
         self.chronicle.lateness.append(Lateness(int(due) * NS, int(late) * NS))
 
 
-CONNECTED = " connected to peer-"
-"In ExaBGP 5.0's log, for each session that it sets up."
 SCHEDULED = {
     "scheduling reload": signal.SIGUSR1,
     "scheduling full_reload": signal.SIGUSR2,

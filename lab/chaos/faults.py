@@ -316,6 +316,8 @@ def _length(random: Random, *ranges: tuple[float, float]) -> float:
 
 SHORT, ABOUT, LONG = (0.05, 0.25), (0.3, 1.0), (1.0, 5.0)
 "Below Active_Down_Interval, about it, and above."
+UNREPAIRED = (1.5, 5.0)
+"A repair at once may come before anybody knows that a reload has failed, and ExaBGP 5.0 then ends its sessions."
 HOLD = 9
 "Seconds: the BGP hold time of the lab; ENDLESS is above it."
 ENDLESS = (HOLD + 1.5, HOLD + 4.0)
@@ -440,7 +442,7 @@ CARDS: Mapping[str, Card] = {
     "kill-router": _kill_router,
     "reload": _simple(Kind.RELOAD),
     "full-reload": _simple(Kind.FULL_RELOAD),
-    "failed-reload": _simple(Kind.FAILED_RELOAD, LONG),
+    "failed-reload": _simple(Kind.FAILED_RELOAD, UNREPAIRED),
     "refused": _unlist(2),
     "half-refused": _unlist(1),
     "refused-heir": _refused_heir,

@@ -19,9 +19,9 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from lab.addressing import FAMILIES, Link
+from lab.addressing import Link
 from lab.chaos.arena import Arena
-from lab.chaos.faults import UPLINKS, Fault, Kind
+from lab.chaos.faults import Fault, Kind
 from lab.chaos.records import Chapter, Trouble
 from lab.chaos.service import BY_NAME, fitness
 from lab.processes import Late, Program
@@ -34,8 +34,6 @@ COMMAND_LIMIT = 60.0
 "Seconds for a command of exavrrp."
 DEATHS = 8
 "The agent is killed so often at most: ExaBGP gives up after five or six within a minute."
-RECONNECTION = 30.0
-"Seconds for the sessions that ExaBGP 5.0 sets up anew when its file is there again; it needs 0.1 to 2."
 NEXT_LIFE = 3.0
 "Seconds to wait for the restart of an agent."
 
@@ -147,15 +145,8 @@ class Hands:
 
         def heal() -> None:
             self._arena.forget(fault.machine)
-            connections = self._arena.connections[fault.machine]
             server.restore_exabgp_configuration()
             server.reload_exabgp(signal.SIGUSR1)
-            if self._arena.plan.exabgp == "5":
-                # Until then the node serves as before, on a busy machine for a second.
-                sessions = connections + len(FAMILIES) * len(UPLINKS)
-                self._arena.await_condition(
-                    "sessions set up anew", RECONNECTION, lambda: self._arena.connections[fault.machine] >= sessions
-                )
 
         return heal
 
