@@ -85,105 +85,105 @@ MED, PREPEND = 'takeover = ["med"]', 'takeover = ["prepend"]\nprepend = 3'
 ROWS = (
     Row(
         "kill-node",
-        "at 10s kill node1",
+        "at 6s kill node1",
         both("304 ms (256–352)", (304, 304), "362 ms (328–399)", (362, 362)),
     ),
     Row(
         "kill-node --exabgp 4",
-        "at 10s kill node1",
+        "at 6s kill node1",
         both("308 ms (254–334)", (308, 308), "362 ms (320–399)", (362, 362)),
         exabgp="4.2.25",
     ),
-    Row("stop-abrupt", "at 10s stop node1", both("51 ms (50–55)", (51, 51), "0 lost", (0, 0))),
+    Row("stop-abrupt", "at 6s stop node1", both("51 ms (50–55)", (51, 51), "0 lost", (0, 0))),
     Row(
         "fail-check",
-        "at 10s fail check service on node1",
+        "at 6s fail check service on node1",
         both("232 ms (155–232)", (232, 232), "242 ms (207–249)", (242, 242)),
     ),
     Row(
         "mute-node --hold 180 --takeover med",
-        "at 10s mute node1",
+        "at 6s mute node1",
         both("357 ms (292–362)", (357, 357), "346 ms (310–400)", (346, 346)),
         bgp=MED,
         hold=180,
     ),
     Row(
         "mute-node --hold 180 --takeover prepend",
-        "at 10s mute node1",
+        "at 6s mute node1",
         both("296 ms (273–340)", (296, 296), "372 ms (326–404)", (372, 372)),
         bgp=PREPEND,
         hold=180,
     ),
     Row(
         "mute-node --hold 180 --takeover local-preference",
-        "at 10s mute node1",
+        "at 6s mute node1",
         {"BIRD": ("313 ms (255–318)", (313, 313)), "FRR": ("", None)},
         bgp='takeover = ["local-preference"]',
         hold=180,
     ),
     Row(
         "cut-uplinks-100",
-        "at 10s cut node1; at 10.1s mend node1",
+        "at 6s cut node1; at 6.1s mend node1",
         both("258–334 ms", (258, 334), "236–238 ms", (236, 238)),
     ),
     Row(
         "cut-uplinks-500",
-        "at 10s cut node1; at 10.5s mend node1",
+        "at 6s cut node1; at 6.5s mend node1",
         both("258–334 ms", (258, 334), "339–408 ms", (339, 408)),
     ),
     Row(
         "cut-uplinks-5000",
-        "at 10s cut node1; at 15s mend node1",
+        "at 6s cut node1; at 11s mend node1",
         both("258–334 ms", (258, 334), "339–408 ms", (339, 408)),
     ),
     Row(
         "cut-uplinks --standby announce",
-        "at 10s cut node1",
+        "at 6s cut node1",
         both("0 ms (0–3)", (0, 0), "73 ms (72–74)", (73, 73)),
         router='standby = "announce"',
     ),
     Row(
         "cut-uplink",
-        "at 10s cut node1 eth0",
+        "at 6s cut node1 eth0",
         both("0–1 probes lost", (0, 4), "about 120 ms", (120, 120)),
     ),
     Row(
         "deaf-node",
-        "at 10s deafen node3; at 15s undeafen node3",
+        "at 6s deafen node3; at 11s undeafen node3",
         both("185 ms (171–202)", (185, 185), "182 and 198 ms", (182, 198)),
         bgp=MED,
         hold=180,
         draws="node3",
     ),
-    Row("drain", "at 10s drain node1; at 20s undrain node1", NONE, lossless=True),
+    Row("drain", "at 6s drain node1; at 16s undrain node1", NONE, lossless=True),
     Row("comeback", "at 20s start node1; at 2s kill node1", NONE, lossless=True),
-    Row("gray-path", "at 10s gray node1 eth0", NONE, lossless=True),
-    Row("kill-agent", "at 10s kill agent on node1", NONE, lossless=True),
-    Row("restart-exabgp", "at 10s replace agent on node1", NONE, lossless=True),
-    Row("freeze-agent", "at 10s freeze node1; at 15s thaw node1", NONE, MED, hold=180, lossless=True),
+    Row("gray-path", "at 6s gray node1 eth0", NONE, lossless=True),
+    Row("kill-agent", "at 6s kill agent on node1", NONE, lossless=True),
+    Row("restart-exabgp", "at 6s replace agent on node1", NONE, lossless=True),
+    Row("freeze-agent", "at 6s freeze node1; at 11s thaw node1", NONE, MED, hold=180, lossless=True),
     Row(
         "freeze-exabgp",
-        "at 10s freeze exabgp on node1; at 20s thaw exabgp on node1",
+        "at 6s freeze exabgp on node1; at 16s thaw exabgp on node1",
         {"BIRD": ("0 lost", (0, 0)), "FRR": ("", None)},
         bgp=MED,
         hold=180,
         lossless=True,
     ),
-    Row("partition", "at 10s partition node1; at 15s rejoin node1", NONE, MED, lossless=True),
+    Row("partition", "at 6s partition node1; at 11s rejoin node1", NONE, MED, lossless=True),
     Row(
         "partition-all",
-        "at 10s partition node1; at 10s partition node2; at 15s rejoin node1; at 15s rejoin node2",
+        "at 6s partition node1; at 6s partition node2; at 11s rejoin node1; at 11s rejoin node2",
         NONE,
         MED,
         lossless=True,
     ),
-    Row("partition-one", "at 10s partition node3; at 15s rejoin node3", NONE, MED, lossless=True),
+    Row("partition-one", "at 6s partition node3; at 11s rejoin node3", NONE, MED, lossless=True),
 )
 
 
 def lasts(row: Row, story: Story, play: Scenario) -> float:
     """Milliseconds of the outage after the last event but those that end it, or of the node that draws traffic."""
-    begins = max(event.at for event in play.events) if row.lab == "comeback" else 9.9
+    begins = max(event.at for event in play.events) if row.lab == "comeback" else 5.9
     if row.draws is None:
         return story.longest("web", begins, story.end) * 1000
     spans = story.between("web", begins, story.end)
