@@ -90,6 +90,7 @@ def virtual_router(name: str = "web", **keys: Any) -> VirtualRouter:
         "sessions_weight": 0,
         "startup_hold": 60.0,
         "standby": False,
+        "prebind": False,
         "route_policy": RoutePolicy.derived(Attributes()),
         "stale_for": 180.0,
         "authentication": None,
