@@ -1953,6 +1953,21 @@ def test_a_poll_tells_who_keeps_what_was_withdrawn_before_its_answer_and_confirm
     assert V5.ROUTES in dialogue.said(), "asked for B"
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_poll_tells_who_keeps_what_exabgp_has_refused_to_withdraw(there: bool) -> None:
+    dialogue = given_listed(A, B)
+    dialogue.conversation.change({A: None})
+    while dialogue.said()[0].startswith("withdraw "):
+        heard = dialogue.hear("error")
+    assert [type(one) for one in heard] == [Refused]
+    dialogue.hear(*summary(S1))
+    dialogue.conversation.change({B: None})
+    assert withdrawn(dialogue) == [V5.ROUTES, V5.PROBE]
+    heard = dialogue.hear(*[static(A)] * there, "done", *summary(S1))
+    assert heard == [*[Kept(A, (N1,))] * there, Answered(B, None)]
+    assert not dialogue.conversation.has_carried_out([A])
+
+
 def test_a_withdraw_that_reaches_a_neighbor_at_last_is_confirmed_at_once() -> None:
     dialogue = given_withdrawn_there()
     dialogue.hear(static(A), "done", *summary(S1))

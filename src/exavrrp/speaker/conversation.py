@@ -27,7 +27,7 @@ from exavrrp.speaker.channel import (
     Trial,
 )
 from exavrrp.speaker.dialects import Change, Dialect, event_in, everywhere
-from exavrrp.speaker.events import Anomaly, Event, Listed, Reconfigured
+from exavrrp.speaker.events import Anomaly, Event, Kept, Listed, Reconfigured
 from exavrrp.speaker.greeting import Greeting
 from exavrrp.speaker.neighbors import Neighbors
 from exavrrp.speaker.prefixes import Prefixes
@@ -440,10 +440,14 @@ class Conversation:
         """Which of the withdrawn prefixes are gone, and who still has the others."""
         events: list[Event] = []
         # Answers come in order: whatever was answered before this one was carried out before.
-        for network in sorted(routes.unseen | self.prefixes.answered_unseen, key=str):
+        answered, refused = self.prefixes.answered_unseen, self.prefixes.refused_withdraws
+        for network in sorted(routes.unseen | answered | refused, key=str):
             found = {peer for peer, announced in routes.announced if announced == network and self.prefixes.looks}
-            if found or network in routes.unseen:
-                events += self.prefixes.seen(network, tuple(sorted(found, key=str)))
+            neighbors = tuple(sorted(found, key=str))
+            if found and network in refused:
+                events.append(Kept(network, neighbors))
+            elif found or network in routes.unseen:
+                events += self.prefixes.seen(network, neighbors)
             # It may not be known yet that they do not list us.
             self._neighbors.audience.try_again(self._neighbors.listening(found))
         return events

@@ -435,6 +435,11 @@ class Prefixes:
         """The prefixes whose withdraw was answered, and which a neighbor may still have."""
         return frozenset(network for network in self.unseen if self._is_answered(network))
 
+    @property
+    def refused_withdraws(self) -> frozenset[Network]:
+        """The prefixes whose withdraw has failed at some neighbors, and will be tried again."""
+        return frozenset(network for network, _ in self._retries if network not in self.desired)
+
     def ask(self) -> frozenset[Network]:
         """A poll is sent now; the prefixes that it tells of."""
         asked = self.answered_unseen
