@@ -597,38 +597,27 @@ def test_what_others_have_reclaimed_counts_no_less_than_what_was_heard_since() -
     assert counted(one, 30.1) == 4
 
 
-@pytest.mark.parametrize(("slow", "last"), [(INTERVAL, 20), (2.0, int(WINDOW / 2) - 1)], ids=["soon", "late"])
-@pytest.mark.parametrize("before", [[], [-11.0]], ids=["it began anew", "it was stopped"])
-def test_who_was_away_outbids_whoever_took_over_meanwhile(before: list[float], slow: float, last: int) -> None:
-    """c followed it, and cannot know that it was away: if c takes over again, one more counts for it."""
-    deaf = SilentFailures(WINDOW)
-    deaf.heard(NODES["a"], 200, slow, -10.0 - 4 * slow)
-    deaf.took_over(-10.0)
-    for tenth in range(110):
-        deaf.sent(100, INTERVAL, tenth / 10 - 10)
-    back = TakeoverHistory(WINDOW)
-    for now in before:
-        back.sent(NODES["a"], 200, slow, now)
-    back.heard(NODES["c"], 100, INTERVAL, 0.95)
-    for number in range(last + 10):
-        now = 1.0 + number * slow
-        back.sent(NODES["a"], 200, slow, now)
-        if number <= last:
-            deaf.heard(NODES["a"], 200, slow, now)
-        if number == last + 4:
-            deaf.took_over(now)
-        for tenth in range(round(slow / INTERVAL) if number >= last + 4 else 0):
-            back.heard(NODES["c"], 100, INTERVAL, now + tenth / 10)
-    assert counted(deaf, now) == 3
-    assert counted(back.failures, now) == 4
-
-
-def test_what_a_node_may_have_counted_is_not_taken_for_known_by_who_began_anew() -> None:
+def test_a_node_that_served_for_long_was_not_deaf() -> None:
     one = SilentFailures(WINDOW)
-    one.heard(NODES["a"], 100, INTERVAL, 0.0)
-    one.sent(200, INTERVAL, 0.2)
-    one.heard(NODES["a"], 100, INTERVAL, 2.0)
-    assert counted(one, 2.0) == 1, "it was stopped itself"
+    one.heard(NODES["a"], 200, INTERVAL, -WINDOW - 0.35)
+    one.took_over(-WINDOW)
+    for second in range(int(WINDOW) + 1):
+        one.sent(100, INTERVAL, second - WINDOW)
+    one.heard(NODES["a"], 200, INTERVAL, 0.05)
+    one.took_over(10.0)
+    assert counted(one, 10.0) == 2
+
+
+def test_the_interval_of_the_active_says_when_a_deaf_node_has_heard_it_last() -> None:
+    """It still knew of a failure then, which is forgotten here by now."""
+    slow, since = 2.0, WINDOW + 6.0
+    history = TakeoverHistory(WINDOW)
+    history.failures.recall(Count(1, 0.0), 0.0)
+    for number in range(int(since / slow) + 8):
+        history.sent(NODES["a"], 200, slow, number * slow)
+        for tenth in range(20 if number * slow >= since else 0):
+            history.heard(NODES["c"], 100, INTERVAL, number * slow + tenth / 10)
+    assert counted(history.failures, since + 8 * slow) == 3
 
 
 def test_what_others_have_reclaimed_and_forgotten_does_not_hide_what_has_failed_since() -> None:

@@ -19,7 +19,6 @@ state, and ``RoutePolicy.at`` makes attributes of both. A successor of this proc
 ``remembered``. This file must not know of elections, clocks or sockets: adverts and the time come in.
 """
 
-import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -67,28 +66,13 @@ class _Advertiser:
 
 @dataclass(frozen=True, slots=True)
 class _Successor:
-    """The node that follows a silent failure, as far as is known."""
+    """The node that follows a silent failure."""
 
     source: Address | None
     """None: this node"""
     since: float
-    """when it began; infinite: nobody here knows"""
     number: int
     """failures that counted for it then"""
-    away: bool
-    """whether this node has not heard for how long it has been Active"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reclaimed:
-    """The node that followed a silent failure last, and may have been deaf."""
-
-    source: Address | None
-    """None: this node"""
-    count: Count
-    """what counts for it if it was: the traffic was reclaimed from it"""
-    sure: bool
-    """whether all nodes come to that; if not, this one bids more where it reclaims, in case that node has"""
 
 
 class SilentFailures:
@@ -105,11 +89,12 @@ class SilentFailures:
     Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
     number. A node that took over from a silent one, and then hears an Active again, does not know whether that one was
     away, or was there all the time and has reclaimed the traffic. If so, it has counted one more. So all count one more
-    when that node takes over next. (A node that was stopped for a while counts its own failure when its successor's
-    advert arrives.) The number is forgotten when no node has failed for a window that is at least as long as the hold
-    time. No part of it is forgotten earlier, because each route that a dead node has left is as good as the number that
-    counted when it died. Then they are forgotten one by one: when a path becomes longer by two at once, a detour over
-    another router's old route looks as short (seen with BIRD).
+    when that node takes over next, unless it served for the whole window: a node that was away for so long is the more
+    likely, and would reclaim in vain if the other one is deaf next. (A node that was stopped for a while counts its own
+    failure when its successor's advert arrives.) The number is forgotten when no node has failed for a window that is
+    at least as long as the hold time. No part of it is forgotten earlier, because each route that a dead node has left
+    is as good as the number that counted when it died. Then they are forgotten one by one: when a path becomes longer
+    by two at once, a detour over another router's old route looks as short (seen with BIRD).
     """
 
     def __init__(self, window: float, down_count: int = DOWN_COUNT) -> None:
@@ -130,7 +115,8 @@ class SilentFailures:
         """of that number"""
         self._alone: _Successor | None = None
         """who follows a silent failure, until another node advertises"""
-        self._perhaps: _Reclaimed | None = None
+        self._perhaps: tuple[Address | None, Count] | None = None
+        """who followed one last, and what counts if it was deaf, and the traffic was reclaimed from it"""
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -139,9 +125,7 @@ class SilentFailures:
         if priority == LEAVING and another:
             return  # of a node that is not followed: its successor has advertised already
         self._meet(source, interval, now)
-        if before is None and self._other is None:  # perhaps it followed an earlier life of this node
-            self._alone = _Successor(source, math.inf, max(1, self._count.number), away=True)
-        elif before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
+        if before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
             self._follow(source, before, now)
         self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
 
@@ -173,17 +157,14 @@ class SilentFailures:
             self._remember(count._replace(number=min(count.number, MOST)))
             self.recount(now)
 
-    def reclaimed(self, source: Address, since: float, interval: float, now: float) -> None:
+    def reclaimed(self, since: float, interval: float, now: float) -> None:
         """The Active outbids a deaf node that took over at ``since``, and has counted the Active's silent failure.
 
         ``interval``: of the Active's adverts. Two more than what counted for that node: one that it has counted, and
         one to beat it.
         """
         missed = since - (self.down_count + self.quiet) * interval - ABSENCE
-        known = self._known(self._count, missed)
-        if self._perhaps is not None and self._perhaps.source == source:
-            known = max(known, self._known(self._perhaps.count, missed))
-        self._remember(Count(min(known + 2, MOST), now))
+        self._remember(Count(min(self._known(self._count, missed) + 2, MOST), now))
 
     def keep(self, now: float) -> None:
         """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
@@ -199,29 +180,25 @@ class SilentFailures:
         # intervals, or when its agent came back, and forgets it as much later.
         heard = now if silent is None else silent.last - self.quiet * silent.interval - ABSENCE
         latest = now if silent is None else self._noticed(silent, now)
-        known, perhaps = self._known(self._count, heard), self._perhaps
-        if perhaps is not None and perhaps.source == source:
-            self._perhaps = None
-            if perhaps.sure:
-                known = max(known, self._known(perhaps.count, heard))
+        known = self._known(self._count, heard)
+        if self._perhaps is not None and self._perhaps[0] == source:
+            known, self._perhaps = max(known, self._known(self._perhaps[1], heard)), None
         number = min(known + 1, MOST)
         self._remember(Count(number, latest))
-        self._alone = _Successor(source, now, number, away=silent is not None and silent.source is None)
+        self._alone = _Successor(source, now, number)
 
     def _meet(self, source: Address | None, interval: float, now: float) -> None:
         """A node (None: this one) advertises: whoever followed a silent failure may have been deaf until now."""
-        alone, perhaps, before = self._alone, self._perhaps, self._active
+        alone, before = self._alone, self._active
         if before is None or before.source == source:
             return
-        if perhaps is not None and perhaps.source == source:
-            met = now - perhaps.count.latest <= self.quiet * interval and now - before.last <= before.interval
-            self._perhaps = None if met else perhaps  # it goes on beside another one, and is the better
+        if self._perhaps is not None and self._perhaps[0] == source and now - before.last <= before.interval:
+            self._perhaps = None  # it goes on beside another one, and is the better
         if alone is not None and alone.source != source:
             self._alone = None
             was_there = not before.gone and now - before.last <= self.quiet * before.interval
-            lasted = now - alone.since >= GOES_ON * interval
-            if was_there and (lasted or (alone.away and source is None)):
-                self._perhaps = _Reclaimed(alone.source, Count(min(alone.number + 1, MOST), now), lasted)
+            if was_there and GOES_ON * interval <= now - alone.since < self.window:
+                self._perhaps = (alone.source, Count(min(alone.number + 1, MOST), now))
 
     @property
     def quiet(self) -> float:
@@ -512,11 +489,10 @@ class TakeoverHistory:
 
         So all members and all nodes come to the same number, whichever rival's advert they hear first.
         """
-        known = self.rivals.known
-        first = [source for source, one in known.items() if one.reclaimed == 1 and goes_on(one, now)]
+        first = [one for one in self.rivals.known.values() if one.reclaimed == 1 and goes_on(one, now)]
         if first:
-            longest = min(first, key=lambda source: known[source].since)  # the most counted for that one
-            self.failures.reclaimed(longest, known[longest].since, self.rivals.interval, now)
+            longest = min(first, key=lambda one: one.since)  # the most counted for that one
+            self.failures.reclaimed(longest.since, self.rivals.interval, now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""

@@ -20,7 +20,7 @@ import pytest
 
 from exavrrp.ports import AddressError
 from exavrrp.system.addresses import Addresses
-from exavrrp.system.heralds import REFRESH, TIMES, Heralds, send
+from exavrrp.system.heralds import REFRESH, TIMES, Heralds
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.link import frame
 from tests.system import running
@@ -336,7 +336,7 @@ def test_it_is_repeated_and_refreshed_until_the_address_is_gone(
         elapse(REFRESH)
         await until(lambda: count(address + 1) == 2)
         assert count(address) == len(gaps) + 3
-        told.set({})
+        told.close()
 
     with pair.a, closing(ear):
         run(story(), RUN_LIMIT + 10 * REFRESH)
@@ -344,7 +344,7 @@ def test_it_is_repeated_and_refreshed_until_the_address_is_gone(
 
 def test_who_has_no_such_link_says_nothing(pair: Pair) -> None:
     """lo has no neighbors, and an interface that is gone has none either."""
-    with pair.a:
-        send(IPv4Address("192.0.2.53"), socket.if_nametoindex("lo"))
+    with pair.a, closing(Heralds()) as heralds:
+        heralds.send(IPv4Address("192.0.2.53"), socket.if_nametoindex("lo"))
         with pytest.raises(OSError, match="No such device"):
-            send(IPv4Address("192.0.2.53"), 999)
+            heralds.send(IPv4Address("192.0.2.53"), 999)

@@ -230,7 +230,7 @@ class Addresses:
 
     def close(self) -> None:
         """Stops watching; leaves all addresses as they are."""
-        self._heralds.set({})
+        self._heralds.close()
         self.watch.close()
         self._routes.close()
         self._kernel.close()

@@ -442,8 +442,10 @@ class Control:
             detail = "; ".join(f"{name}: {why}" for name, why in unready.items())
             self._log.warning("drain-refused", routers=names, detail=f"no peer is ready to take over: {detail}")
             await _send(connection, Unready(routers=unready))
-        else:
-            await self._begin_drain(asked, names, connection)
+        else:  # a reload may have changed them while one looked
+            await self._begin_drain(
+                asked, self._service.together(chosen(asked.names, self._service.groups())), connection
+            )
 
     async def _unready(self, names: Collection[str]) -> dict[str, str]:
         """Routers that no peer could take over from, at two moments: one that is ready again may not have said so."""

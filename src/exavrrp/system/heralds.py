@@ -8,7 +8,9 @@ each other soon, and they go on for as long as the address is there.
 """
 
 import asyncio
+import fcntl
 import socket
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -25,6 +27,8 @@ REFRESH = 60.0
 """Seconds between the later ones."""
 _ETHERNET = 1
 """ARPHRD_ETHER of linux/if_arp.h: the only links that have frames of this kind."""
+_SIOCGIFHWADDR = 0x8927
+"""linux/sockios.h."""
 
 _Place = tuple[Address, int]
 """An address, and the index of its interface."""
@@ -36,6 +40,8 @@ class Heralds:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: dict[_Place, asyncio.TimerHandle] = {}
+        self._link: socket.socket | None = None
+        """sends on every link; receives nothing"""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Opens nothing yet."""
@@ -50,21 +56,35 @@ class Heralds:
             gaps = (later - earlier for earlier, later in pairwise(TIMES))
             self._tell(place, chain(gaps, repeat(REFRESH)))
 
+    def close(self) -> None:
+        """Tells of none any more."""
+        self.set({})
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
     def _tell(self, place: _Place, gaps: Iterator[float]) -> None:
         assert self._loop is not None
         self._timers[place] = self._loop.call_later(next(gaps), partial(self._tell, place, gaps))
         with suppress(OSError):  # the link is down, say: the next one follows
-            send(*place)
+            self.send(*place)
 
-
-def send(address: Address, index: int) -> None:
-    """Tells the neighbors on the interface with this index once. Raises ``OSError``."""
-    name = socket.if_indextoname(index)
-    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK) as link:
-        link.bind((name, 0))
-        *_, kind, mac = link.getsockname()
+    def send(self, address: Address, index: int) -> None:
+        """Tells the neighbors on the interface with this index once. Raises ``OSError``."""
+        if self._link is None:
+            # One for all: to close a packet socket takes 16 ms, in which nothing else happens (an RCU grace period).
+            self._link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
+        name = socket.if_indextoname(index)
+        kind, mac = _hardware(self._link, name)
         if kind == _ETHERNET:
-            link.send(frame(mac, address, router=address.version == 6 and _forwards(name)))
+            self._link.sendto(frame(mac, address, router=address.version == 6 and _forwards(name)), (name, 0))
+
+
+def _hardware(link: socket.socket, name: str) -> tuple[int, bytes]:
+    """The kind of an interface (ARPHRD_*) and its MAC. Raises ``OSError``."""
+    asked = fcntl.ioctl(link, _SIOCGIFHWADDR, struct.pack("16s24x", name.encode()))
+    (kind,) = struct.unpack_from("H", asked, 16)
+    return kind, asked[18:24]
 
 
 def _forwards(name: str) -> bool:
