@@ -302,6 +302,38 @@ def test_no_address_of_the_host_goes_along(pair: Pair, run: Run) -> None:
         run(story())
 
 
+def test_neighbors_are_not_told_of_what_could_not_be_bound(pair: Pair, run: Run, until: Until) -> None:
+    with pair.b:
+        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    ear.bind(("eth0", 3))
+    ear.settimeout(0)
+    own = bytes.fromhex(json.loads(pair.a.run("ip", "-json", "link", "show", "eth0"))[0]["address"].replace(":", ""))
+    heard: list[bytes] = []
+
+    def listen() -> None:
+        with suppress(BlockingIOError):
+            while True:
+                heard.append(ear.recv(2048))
+
+    async def story() -> None:
+        pair.a.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
+        with binding(pair.a, []) as bound:
+            with pytest.raises(AddressError):
+                bound.set(on_link())
+            pair.a.run("ip", "address", "add", "192.0.2.201/32", "dev", "eth0")  # it looks again
+            told = frame(own, FOUR)
+
+            def often() -> bool:
+                listen()
+                return heard.count(told) >= len(TIMES) - 2
+
+            await until(often)
+            assert frame(own, SIX) not in heard
+
+    with pair.a, closing(ear):
+        run(story())
+
+
 # How often it is said
 
 

@@ -197,6 +197,8 @@ class Addresses:
         self._failed = failed
         self._kernel = Netlink()
         self._heralds = Heralds()
+        self._missing: set[Address] = set()
+        """what could not be put where it is wanted, until that is tried again"""
         self.watch = Watch(
             (_RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR),
             self._refresh,
@@ -283,13 +285,14 @@ class Addresses:
         self._disown(named | failures.keys())
         for address in failures:
             self._back_off(address)
-        self._make_known(failures)
+        self._missing = set(failures)
+        self._make_known()
         if failures:
             raise AddressError(failures)
 
-    def _make_known(self, failed: Collection[Address] = ()) -> None:
+    def _make_known(self) -> None:
         """Has neighbors know those that are on a link, and that the kernel accepts packets to."""
-        usable = (self._wanted or {}).keys() - self._awaited.keys() - self._unrouted - set(failed)
+        usable = (self._wanted or {}).keys() - self._awaited.keys() - self._unrouted - self._missing
         wanted = [one for one in (self._wanted or {}).values() if one.on_link and one.address in usable]
         self._heralds.set({one.address: index_of(one.interface) for one in wanted})
 
@@ -466,7 +469,8 @@ class Addresses:
         self._disown(self._wanted.keys() | (wrong.keys() - due.keys()) | failures.keys())
         self._repairing |= due.keys() & self._awaited.keys()
         self._report(due.keys() - self._awaited.keys(), failures)
-        self._make_known(failures)
+        self._missing = (wrong.keys() - due.keys()) | failures.keys()
+        self._make_known()
         if before - self._awaited.keys():
             self._accepted()
 
