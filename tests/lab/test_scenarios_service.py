@@ -62,7 +62,7 @@ def test_a_planned_move_is_no_takeover_from_silence(name: str) -> None:
 
 def test_stop_does_what_the_drop_in_says() -> None:
     assert exec_stop("[Service]\nExecStop=-/opt/bin/exavrrp drain --wait\nKillMode=mixed\n") == ("drain", "--wait")
-    assert exec_stop(DROP_IN.read_text())[:3] == ("drain", "--wait", "--until-restart")
+    assert exec_stop(DROP_IN.read_text())[:4] == ("drain", "--force", "--wait", "--until-restart")
 
 
 def test_a_command_that_said_nothing_is_told_all_the_same() -> None:

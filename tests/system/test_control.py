@@ -336,15 +336,17 @@ def test_a_drain_is_not_refused_if_a_peer_is_ready_with_its_next_beacon(
     class Soon(Double):
         def unready(self, names: Collection[str]) -> Mapping[str, str]:
             asked.append(names)
+            self.outcomes.pop("dns", None)  # a reload removes it in between
             return {"web": "2001:db8:ff::12 drained"} if len(asked) == 1 else {}
 
     monkeypatch.setattr(server, "SECOND_LOOK", 0.01)
     monkeypatch.setattr("tests.system.test_control.Double", Soon)
 
     async def check() -> None:
-        async with site(tmp_path, "web") as here:
+        async with site(tmp_path, "web", "dns") as here:
             assert isinstance(await here.ask(Drain()), Done)
-            assert asked == [("web",)] * 2
+            assert asked == [("web", "dns")] * 2
+            assert here.double.calls == [("drain", "web")]
 
     run(check())
 
