@@ -42,20 +42,22 @@ class Terminal:
         self.run("send-keys", *keys)
 
     def shows(self, *words: str, without: str = "\0") -> str:
-        """Waits until all of this is on the screen, in one moment."""
+        """Waits until all of this is on the screen, in one moment, and the keys are in its last line.
+
+        A terminal shows a screen line by line: what is seen may be half of it.
+        """
         seen = ""
 
         def found() -> str:
             nonlocal seen
             seen = self.run("capture-pane", "-p")
-            plain = " ".join(seen.split())
-            return seen if all(word in plain for word in words) and without not in plain else ""
+            plain, whole = " ".join(seen.split()), seen.splitlines()[-1].startswith("q quit")
+            return seen if whole and all(word in plain for word in words) and without not in plain else ""
 
         screen = wait_until(found, lambda: f"{words} on the screen:\n{seen}")
         lines = screen.splitlines()
         assert len(lines) == 24
         assert max(map(len, lines)) <= 80
-        assert lines[-1].startswith("q quit")
         return screen
 
     def ends(self) -> None:
