@@ -52,7 +52,7 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "outage_ms": round(timeline.outage_ms, 3),
         "probes_sent": timeline.probes_sent,
         "probes_lost": timeline.probes_lost,
-        "lost_while_rerouting": timeline.lost_while_rerouting,
+        "lost_between_routes": timeline.lost_between_routes,
         "transitions": [each.document() for each in timeline.transitions],
         "phases_ms": timeline.phases,
         "outages": [
@@ -277,8 +277,8 @@ def lost_words(timeline: Timeline) -> str:
     if not timeline.probes_lost:
         return "none lost"
     words = f"{timeline.probes_lost} lost"
-    if timeline.lost_while_rerouting:
-        words += f" ({timeline.lost_while_rerouting} of them while a router on their way had no route)"
+    if timeline.lost_between_routes:
+        words += f" ({timeline.lost_between_routes} of them while a router on their way replaced its route)"
     return words
 
 

@@ -534,7 +534,7 @@ class DeafNode(Partition):
             check_takeover(runs, NODE1, self.reason)
             + check_elected(runs, NODE3.name, self.elected_ms(plan))
             + check_end(runs, NODE1)
-            + check_lossless(runs, rerouting=1)
+            + check_lossless(runs)
         )
         for number, run in enumerate(runs, 1):
             lasts, probes, share = drawn(run, NODE3.name)

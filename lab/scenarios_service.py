@@ -307,7 +307,7 @@ class FailedReload(StartedAnew):
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         found = [each for number, run in enumerate(runs, 1) for each in failed_reload(number, run)]
-        return found + check_end(runs, NODE1) + check_lossless(runs, rerouting=1)
+        return found + check_end(runs, NODE1) + check_lossless(runs)
 
 
 REPAIRED = "SIGUSR1 for ExaBGP, its file is back"

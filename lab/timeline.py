@@ -126,8 +126,8 @@ class Timeline:
     moves: tuple[Move, ...]
     probes_sent: int
     probes_lost: int
-    lost_while_rerouting: int
-    "of these: sent while one of the gates or the client had no route to the address, having had one a moment ago"
+    lost_between_routes: int
+    "of these: met one of the gates or the client as it replaced a route (at most one for each replacement)"
 
     @property
     def outage_ms(self) -> float:
@@ -162,7 +162,7 @@ def compute(facts: Facts, event: float, old: str, site: Site = RACK) -> Timeline
         moves=tuple(find_moves(probes, event)),
         probes_sent=len(probes),
         probes_lost=len(lost),
-        lost_while_rerouting=count_rerouting(lost, [each for each in facts.routes if each.machine in deciding]),
+        lost_between_routes=lost_between_routes(lost, [each for each in facts.routes if each.machine in deciding]),
     )
 
 
@@ -287,12 +287,23 @@ REROUTING_MARGIN = 0.002
 "Seconds: a probe travels for less than 1 ms, and `ip monitor` stamps a change when it reads it."
 
 
-def count_rerouting(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int:
-    """Lost probes in flight while a router on their path had deleted a route and not yet added the next one."""
-    gaps = table_gaps(routes)
-    return sum(
-        any(start - REROUTING_MARGIN <= probe.sent <= end + REROUTING_MARGIN for start, end in gaps) for probe in lost
-    )
+REPLACING = 0.02
+"""Seconds from the deletion of a route to the next route that are one replacement. FRR deletes an IPv6 route to add the
+next one some 50 µs later, BIRD up to 5 ms later; a busy machine lets them wait in between."""
+
+
+def replacements(routes: Iterable[RouteChange]) -> list[tuple[float, float]]:
+    """Within which times a probe must have been sent to meet a router between two routes; one for each replacement."""
+    return [
+        (start - REROUTING_MARGIN, end + REROUTING_MARGIN)
+        for start, end in table_gaps(routes)
+        if end - start <= REPLACING
+    ]
+
+
+def lost_between_routes(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int:
+    """How many losses the replacements of routes explain: one each, though BIRD's can last for two probes."""
+    return sum(any(start <= probe.sent <= end for probe in lost) for start, end in replacements(routes))
 
 
 def table_gaps(routes: Iterable[RouteChange]) -> list[tuple[float, float]]:

@@ -12,10 +12,10 @@ Where two faults overlap, both concern every service.
 Two excuses remain, which are reported and counted:
 
 - *The router's own.* BIRD changes a route by deleting and adding it, and loses what comes in between, also where
-  nothing failed. If a router on the way had no route for at most `REPLACING` at the moment of every lost probe, it was
-  that. And where two routers change over one after the other, packets between them are sent back: a single probe, if
-  routers changed their routes within `MOVING` of it; with FRR those of `Terms.circling`, if one router changed its
-  route before the first of them and another one after the last.
+  nothing failed. If a router on the way had no route for at most `timeline.REPLACING` at the moment of every lost
+  probe, it was that. And where two routers change over one after the other, packets between them are sent back: a
+  single probe, if routers changed their routes within `MOVING` of it; with FRR those of `Terms.circling`, if one router
+  changed its route before the first of them and another one after the last.
 - *The machine.* If the canary, which does nothing but wake up, was late since shortly before a gap, the allowance grows
   by so much, and a change of the Active is not reported. It may be needed for `excuses` of them at most, together: a
   machine that is always late shows nothing.
@@ -45,12 +45,10 @@ from lab.chaos.faults import KNOWN, Cost, Fault, Kind, cost
 from lab.chaos.records import Chapter, Chronicle, Trouble, Weight
 from lab.chaos.service import BY_NAME, SERVICES, Service
 from lab.facts import AgentEvent, Probe
-from lab.timeline import REROUTING_MARGIN, find_outages, table_gaps
+from lab.timeline import REROUTING_MARGIN, find_outages, replacements, table_gaps
 
 RESOLUTION = 0.02
 "Seconds: a gap is seen as from the last answered probe to the next one, which are 8 ms apart, twice."
-REPLACING = 0.02
-"Seconds; BIRD needs 1 to 5 for IPv6 routes."
 MOVING = 0.1
 "Seconds: two hops of 50 ms."
 EARLY = 0.02
@@ -180,11 +178,7 @@ def find_gaps(chronicle: Chronicle, service: Service) -> list[Gap]:
 
 
 def _rerouted(chronicle: Chronicle, service: Service, lost: Sequence[Probe]) -> bool:
-    short = [
-        (start - REROUTING_MARGIN, end + REROUTING_MARGIN)
-        for start, end in table_gaps(chronicle.routes.get(service.name, ()))
-        if end - start <= REPLACING
-    ]
+    short = replacements(chronicle.routes.get(service.name, ()))
     if all(any(start <= probe.sent <= end for start, end in short) for probe in lost):
         return True
     first, last = lost[0].sent, lost[-1].sent

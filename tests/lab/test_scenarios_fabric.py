@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from lab.addressing import site
-from lab.facts import AgentEvent, Facts, Incident
+from lab.facts import AgentEvent, Facts, Incident, RouteChange
 from lab.scenarios import SCENARIOS
 from lab.scenarios_fabric import HEALED, MUTE, DeafNode, mute_rules
 from lab.servers import ServerPlan
@@ -218,8 +218,13 @@ def test_deaf_node_may_have_the_traffic_for_three_intervals() -> None:
     (violation,) = judged("deaf-node", PREPEND, facts(1000))
     assert "node3 answered 325 probes (100% of them) over 648 ms, which should be at most 350 ms" in violation
     assert judged("deaf-node", PREPEND, facts(560, 300)) == ["run 1: 1 probes lost, there should be none"]
-    assert judged("deaf-node", PREPEND, facts(560, 100)) == [], "it met a router between two routes"
-    assert judged("deaf-node", PREPEND, facts(560, 100, 101)) == ["run 1: 2 probes lost, there should be none"]
+    replacing = [
+        RouteChange(EVENT + 0.0998, "tor1", ("node1",), deleted=True),
+        RouteChange(EVENT + 0.1001, "tor1", ("node3",)),
+    ]
+    assert judged("deaf-node", PREPEND, replace(facts(560, 100), routes=replacing)) == [], "it met tor1 between routes"
+    two = judged("deaf-node", PREPEND, replace(facts(560, 100, 101), routes=replacing))
+    assert two == ["run 1: 2 probes lost, there should be none"]
     scenario = SCENARIOS["deaf-node"]
     assert isinstance(scenario, DeafNode)
     (rule,) = scenario.rules(site().machine("node3"))

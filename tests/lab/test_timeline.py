@@ -174,11 +174,21 @@ def test_a_route_to_the_new_active_from_an_earlier_life_is_not_its_takeover() ->
     assert timeline.phases["in_kernel_first"] == pytest.approx(307)
 
 
-def test_losses_while_a_router_has_no_route_are_told_apart() -> None:
-    silent = takeover()
-    assert compute(silent, EVENT, "node1").lost_while_rerouting == 155
-    stable = [each for each in silent.routes if each.time < EVENT]
-    assert compute(replace(silent, routes=stable), EVENT, "node1").lost_while_rerouting == 0
+@pytest.mark.parametrize(
+    ("deleted", "added", "explained"),
+    [
+        pytest.param(0.0030, 0.00305, 1, id="one replacement, one loss, whatever else was lost"),
+        pytest.param(0.0030, 0.0300, 0, id="no route for longer than a replacement takes"),
+        pytest.param(0.5500, 0.55005, 0, id="a replacement when nothing was lost"),
+    ],
+)
+def test_a_loss_between_two_routes_is_told_apart(deleted: float, added: float, explained: int) -> None:
+    replaced = [
+        RouteChange(EVENT + deleted, "tor1", ("node1",), deleted=True),
+        RouteChange(EVENT + added, "tor1", ("node2",)),
+    ]
+    stable = [each for each in takeover().routes if each.time < EVENT]
+    assert compute(replace(takeover(), routes=[*stable, *replaced]), EVENT, "node1").lost_between_routes == explained
 
 
 def test_no_facts_at_all_make_an_empty_timeline() -> None:
