@@ -152,8 +152,8 @@ def _handover(of: Presence) -> str:
 
 def _handover_key(of: Presence) -> Hashable:
     match of.state:
-        case Binding(level, goal):
-            found: tuple[object, ...] = (level, goal)
+        case Binding(level, goal, doubtful):
+            found: tuple[object, ...] = (level, goal, doubtful)
         case Stranded(_, withdrawn, has_successor):
             found = (withdrawn, has_successor)
         case _:

@@ -100,8 +100,15 @@ class Binding:
     level: Level | None
     goal: Level
     """how it is to be announced when it is bound"""
+    doubtful: bool = False
+    """whether it was withdrawn before, and ExaBGP has not confirmed that"""
     bound = True
     deadline = None
+
+    @property
+    def offered(self) -> bool:
+        """Whether routers may have the address: it must not be unbound at once."""
+        return self.level is not None or self.doubtful
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,7 +393,12 @@ class Presence:
                 return []
 
     def _bind(self, goal: Level) -> list[Step]:
-        self.state = Binding(self.level, goal)
+        match self.state:
+            case Withdrawing() | Lingering(confirmed=False) | Stranded(withdrawn=False) | Binding(doubtful=True):
+                doubtful = True
+            case _:
+                doubtful = False
+        self.state = Binding(self.level, goal, doubtful)
         return [Step.BIND]
 
     def _bound(self) -> list[Step]:
@@ -404,10 +416,10 @@ class Presence:
 
     def _demoted(self, heard: bool, now: float) -> list[Step]:
         match self.state:
-            case Binding(level=None):
+            case Binding(level=None, doubtful=doubtful):
                 if not self.standing_by:
-                    return self._rest()
-                self.state = Binding(None, Level.STANDBY)
+                    return self._withdraw(now) if doubtful else self._rest()
+                self.state = Binding(None, Level.STANDBY, doubtful)
                 return []
             case Present(Level.ACTIVE) | Binding():
                 if self.settings.handover is Handover.BREAK_BEFORE_MAKE:
@@ -446,7 +458,7 @@ class Presence:
     def _fail(self, now: float) -> list[Step]:
         limit = now + min(ANSWER_LIMIT, self.settings.stale)
         match self.state:
-            case Present() | Leaving() | Binding(level=Level()):
+            case Present() | Leaving() | Binding(offered=True):
                 self.state = Withdrawing(limit, SETTLE)
                 return [Step.WITHDRAW]
             case Withdrawing(deadline, linger):
@@ -464,7 +476,7 @@ class Presence:
 
     def _vanish(self, now: float) -> list[Step]:
         match self.state:
-            case Present() | Leaving() | Binding(level=Level()):
+            case Present() | Leaving() | Binding(offered=True):
                 return self._withdraw(now)
             case Binding() | Prebound():
                 return self._clear()
@@ -486,7 +498,7 @@ class Presence:
 
     def _retire(self, now: float) -> list[Step]:
         match self.state:
-            case Present(Level.STANDBY):
+            case Present(Level.STANDBY) | Binding(goal=Level.STANDBY, doubtful=True):
                 return self._withdraw(now)
             case Binding(goal=Level.STANDBY) | Prebound():
                 return self._clear()

@@ -18,6 +18,7 @@ from exavrrp.simulation.machine import Machine, Surroundings
 from exavrrp.simulation.network import Network, Packet
 from exavrrp.simulation.process import Process
 from exavrrp.simulation.world import Clock, Violation, World
+from exavrrp.speaker.prefixes import BACKOFF
 from tests.simulation import rest, shape
 from tests.simulation.attacker import Attacker
 from tests.simulation.chaos import Chaos
@@ -115,9 +116,14 @@ class Simulation:
         self.machines[receiver].deliver(path, packet)
 
     def _are_places_distinct(self) -> bool:
-        """Whether takeover is by MED, and all lists of peers agree: else two nodes may have the same place."""
+        """Whether takeover is by MED, and all lists of peers have agreed for so long that no router has other routes.
+
+        Else two nodes may have the same place, or have had it.
+        """
+        since = self.world.now - self.shape.routers_hold - BACKOFF[-1]
         return "med" in self.shape.takeover and all(
             [one.peers for one in machine.configuration.routers] == [one.peers for one in machine.original.routers]
+            and machine.reconfigured < since
             for machine in self.machines
         )
 

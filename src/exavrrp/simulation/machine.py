@@ -6,6 +6,7 @@ stopped, replaced, shut down in order, cut off from power with or without its li
 whoever ended ExaBGP starts it again.
 """
 
+import math
 import signal
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -125,6 +126,8 @@ class Machine:
         self.listed = [True] * len(self.neighbors)
         """whether the configuration of ExaBGP lists the agent in each router's ``api``"""
         self.listed_since = 0.0
+        self.reconfigured = -math.inf
+        """when it was told to do something else, the last time"""
         self.interpreter = INTERPRETER
         self.wanted = True
         """whether somebody starts ExaBGP again when it has ended"""
@@ -602,7 +605,7 @@ class Machine:
 
     def reconfigure(self, configuration: Configuration) -> None:
         """Whoever works, and whoever comes later, is to do this from now on."""
-        self.configuration = configuration
+        self.configuration, self.reconfigured = configuration, self.world.now
         self.log("node{}: other settings", self.number)
         self._say_reload()
 
