@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from exavrrp import speaker
-from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker
+from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker, Successors
 from exavrrp.chronicle import BEGAN, CARES, REPLACED, SUCCEEDED, decoded
 from exavrrp.config import Configuration
 from exavrrp.node import STOP_LIMIT, Event, Node
@@ -405,6 +405,28 @@ def test_an_exabgp_that_forgets_its_neighbors_reloads_again_at_the_repair(versio
     exabgp = care.rig.node.view().exabgp
     assert exabgp is not None
     assert exabgp.version == version
+
+
+@pytest.mark.parametrize(("alone", "reloads"), [(0.0, 1), (GRACE - 0.01, 1), (GRACE + 0.01, 2)])
+def test_it_reloads_once_for_each_repair_and_not_when_a_successor_is_only_started_anew(
+    alone: float, reloads: int
+) -> None:
+    care = Care(given_active().handle(speaker.Greeted("5.0.15", known=True)))
+    care.rig.after(2 * GRACE).handle(Succession(starts=True)).after(2 * GRACE)
+    care.rig.handle(Succession(starts=False)).after(alone).handle(Succession(starts=True))
+    assert care.reloads == reloads
+
+
+def test_a_successor_is_known_by_our_command_line_and_after_the_grace_whoever_is_new_is_one() -> None:
+    ours, other = b"exavrrp\0run\0", b"exavrrp\0run\0--config\0other.toml\0"
+    found = Successors(ours, {1, 2})
+    assert not found.start({1: ours}, in_grace=True)
+    assert found.start({1: ours, 3: ours}, in_grace=True)
+    assert not found.start({2: ours, 4: other}, in_grace=True), "another program of ExaBGP's"
+    assert not found.start({4: other}, in_grace=False)
+    assert found.start({4: other, 5: other}, in_grace=False)
+    assert found.start({4: ours}, in_grace=False), "it had not called exec(2) yet"
+    assert not found.start({}, in_grace=False)
 
 
 @pytest.mark.parametrize("version", ["5.0.15", None])

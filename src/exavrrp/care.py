@@ -14,10 +14,12 @@ sessions. It differs from an ordinary node in three points.
 It cannot ask which BGP sessions are up; it polls whether ExaBGP runs.
 
 ExaBGP 5.0 would end all its sessions after the reload that repairs it, and not if it reloads once more before it hears
-of its neighbors (``Dialect.forgets``). So as soon as there is a successor, the caretaker has it reload again.
+of its neighbors (``Dialect.forgets``). So as soon as there is a successor, the caretaker has it reload again: once for
+each repair. A successor that appears within ``GRACE`` of the end of the one before is no repair: ExaBGP has started an
+agent anew that ended by itself, and has loaded nothing.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from exavrrp.bequest import Bequest
@@ -35,7 +37,7 @@ GRACE = 0.9
 would announce an address for more than 2 s: ExaBGP's time to say why it ends us, this, and the longest stop."""
 
 START_LIMIT = 5.0
-"""Seconds for which ExaBGP is not ended while a successor starts: ExaBGP has a child with our command line, which it
+"""Seconds for which ExaBGP is not ended while a successor starts: ExaBGP has another agent (``Successors``), which it
 has only after a successful reload. On half a core a successor needs 1.6 s until it asks for the lock. It withdraws what
 has to be withdrawn. One that needs longer than this limit hangs."""
 
@@ -54,6 +56,27 @@ def kept(configuration: Configuration, bequest: Bequest, forgotten: Iterable[Rou
     """The prefixes that ExaBGP announces, or may announce; ``forgotten``: those of them that no router has any more."""
     announced = (router for router in configuration.routers if router.name in bequest.announced)
     return (*(network for router in announced for network in router.announce), *(route.network for route in forgotten))
+
+
+class Successors:
+    """Which of ExaBGP's children may be the successor.
+
+    Within ``GRACE`` those with our command line: an ordinary reload starts other programs of ExaBGP's anew, too. Later
+    ExaBGP has none but after a reload that repairs it, whose file may name another command: then every new one.
+    """
+
+    def __init__(self, command: bytes, known: Collection[int]) -> None:
+        """``command``: our command line; ``known``: processes that are no successors, such as our own."""
+        self._command = command
+        self._known = frozenset(known)
+        self._others: frozenset[int] = frozenset()
+
+    def start(self, children: Mapping[int, bytes], *, in_grace: bool) -> bool:
+        """Whether there is one among ExaBGP's ``children`` (process number → command line)."""
+        alike = {child for child, command in children.items() if command == self._command}
+        if in_grace:
+            self._others = frozenset(children.keys() - alike)
+        return not (alike | (children.keys() - self._others)) <= self._known
 
 
 class Host(Protocol):
@@ -81,9 +104,12 @@ class Caretaker(Node):
         self._waiting_for_successor = True
         self._in_grace = True
         self._succession = False
+        self._alone_since = 0.0
+        """when the last successor ended, or we began (monotonic seconds)"""
 
     def _start(self, drained: Collection[str]) -> None:
         super()._start(drained)
+        self._alone_since = self.turns.timers.time()
         self.turns.timers.call_later(GRACE, self._end_grace)
         self.turns.timers.call_later(START_LIMIT, self._stop_waiting)
 
@@ -99,7 +125,10 @@ class Caretaker(Node):
 
     def _see_successor(self, *, starts: bool) -> None:
         self._succession = starts
-        if starts and not self._in_grace and self._forgets_neighbors:  # within it, no reload has failed
+        now = self.turns.timers.time()
+        if not starts:
+            self._alone_since = now
+        elif now >= self._alone_since + GRACE and self._forgets_neighbors:  # within it, no reload has failed
             self.log.info("exabgp-reloaded-again", detail=AGAIN)
             self._host.reload()
         if not (starts or self._in_grace):

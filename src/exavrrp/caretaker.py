@@ -66,7 +66,7 @@ class Caretaker(Agent):
         """
         self._bequest = bequest
         self._host = host
-        self._known = {predecessor, os.getpid()}
+        self._successors = care.Successors(descendants.command(), {predecessor, os.getpid()})
         self._succession = False
         super().__init__(configuration, log, record, host=host)
 
@@ -84,6 +84,7 @@ class Caretaker(Agent):
     def _say_started(self) -> None:
         number, _ = self._host
         self.log.info("caretaker-started", process=os.getpid(), exabgp=number, routers=self.node.commands.names())
+        self._grace = self._loop.time() + care.GRACE
         self._loop.call_later(POLL, self._poll)
 
     def _poll(self) -> None:
@@ -94,7 +95,7 @@ class Caretaker(Agent):
             self._end(SUCCEEDED)
             return
         number, _ = self._host
-        starts = any(child not in self._known for child in descendants.alike(number))
+        starts = self._successors.start(descendants.commands(number), in_grace=self._loop.time() < self._grace)
         if starts is not self._succession:
             self._succession = starts
             self.node.handle(ports.Succession(starts))

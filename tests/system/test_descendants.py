@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from exavrrp.system.descendants import alike, bears, children, group, send, started, under
+from exavrrp.system.descendants import bears, children, command, commands, group, send, started, under
 from tests.system.running import wait_until
 
 RUNNER = """
@@ -148,20 +148,20 @@ def test_an_ended_process_has_no_descendants() -> None:
     send(signal.SIGKILL, lambda: [child.pid])
 
 
-def test_who_runs_with_our_command_line_is_known_until_it_ends() -> None:
+def test_the_command_line_of_each_child_is_known_until_it_ends() -> None:
     with subprocess.Popen(["/bin/sleep", LONG]) as other:
         if (child := os.fork()) == 0:  # pragma: no cover
             signal.pause()
             os._exit(0)
         try:
-            assert other.pid in children(os.getpid())
-            assert alike(os.getpid()) == [child]
+            lines = {other.pid: f"/bin/sleep\0{LONG}\0".encode(), child: command()}
+            wait_until(lambda: commands(os.getpid()) == lines, "both, and exec(2) of the other one")
         finally:
             os.kill(child, signal.SIGKILL)
-        wait_until(lambda: alike(os.getpid()) == [], "its end, although it is not reaped")
+        wait_until(lambda: commands(os.getpid()).keys() == {other.pid}, "its end, although it is not reaped")
         os.waitpid(child, 0)
         other.kill()
-    assert alike(other.pid) == []
+    assert commands(other.pid) == {}
 
 
 def test_without_descriptors_nobody_is_known_and_nothing_is_raised() -> None:
@@ -171,12 +171,12 @@ def test_without_descriptors_nobody_is_known_and_nothing_is_raised() -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, most[1]))
-        found = alike(os.getpid())
+        found = commands(os.getpid())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, most)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert found == []
+    assert found == {}
 
 
 LATE = """

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from exavrrp.care import GRACE
+from exavrrp.system import descendants
 from tests.system import running
 from tests.system.conftest import NOBODY, Namespace, Need
 from tests.system.running import Fabric, Host, Line, Monitor, ended, wait_until
@@ -156,18 +157,37 @@ def test_a_reload_that_fails_moves_nothing_and_is_repaired_by_one_that_does_not(
     assert addresses.changes(fabric.vip) == []
 
 
-def test_the_repair_ends_no_session(fabric: Fabric) -> None:
+def repair_and_reload_once_more(host: Host, good: str) -> None:
+    """The caretaker has ExaBGP do the latter."""
+    reloads, mark = host.reloads(), host.log.mark()
+    repair(host, good)
+    host.log.wait("exabgp-reloaded-again", mark)
+    wait_until(lambda: host.reloads() >= reloads + 2, "two reloads of ExaBGP")
+
+
+@pytest.mark.parametrize("how", ["as before", "with another command line", "at the second attempt"])
+def test_the_repair_ends_no_session(fabric: Fabric, how: str) -> None:
     """ExaBGP 5.0 would end each with the next message, here of a neighbor that wants all routes once more."""
     a, bird = fabric.a, fabric.bird
     a.static = "capability { route-refresh enable; }"
+    slow, program = a.directory / "slow", a.directory / "agent.py"
+    program.write_text(SLOW.format(file=slow, seconds=running.LIMIT))
+    a.program = (sys.executable, str(program))
     fabric.start("5")
     good = configuration(a).read_text()
     since = bird.since("a0")
     fail(a, missing, signal.SIGUSR1)
-    reloads, mark = a.reloads(), a.log.mark()
-    repair(a, good)
-    a.log.wait("exabgp-reloaded-again", mark)
-    wait_until(lambda: a.reloads() >= reloads + 2, "two reloads of ExaBGP")
+    if how == "with another command line":
+        good = good.replace(f" {program} run ", f" -B {program} run ")
+    if how == "at the second attempt":  # the first successor is ended by another failed reload before it has the lock
+        slow.touch()
+        repair_and_reload_once_more(a, good)
+        configuration(a).unlink()
+        a.exabgp.send_signal(signal.SIGUSR1)
+        slow.unlink()
+        wait_until(lambda: descendants.commands(a.exabgp.pid) == {}, "the end of the successor")
+        fabric.sniffer.wait(NOTHING_ENDED, a.source, via="a0", since=time.time())
+    repair_and_reload_once_more(a, good)
     updates = bird.updates("a0")
     bird.ask("reload in a0")
     wait_until(lambda: bird.updates("a0") > updates, "all routes once more")

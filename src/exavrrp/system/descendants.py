@@ -41,12 +41,12 @@ def children(process: int) -> list[int]:
     return found
 
 
-def alike(process: int) -> list[int]:
-    """The children of a process that run with our command line, including ourselves; no zombies."""
-    return [child for child in children(process) if _command(child) == _command("self") != b""]
+def commands(process: int) -> dict[int, bytes]:
+    """The children of a process, each with its command line; no zombies, and none for want of descriptors."""
+    return {child: line for child in children(process) if (line := command(child))}
 
 
-def _command(process: int | str) -> bytes:
+def command(process: int | str = "self") -> bytes:
     """The command line of a process; empty if it has ended, or cannot be read (for want of descriptors)."""
     with contextlib.suppress(OSError):
         return _read(f"/proc/{process}/cmdline")
