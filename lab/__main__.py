@@ -61,7 +61,10 @@ def parser() -> argparse.ArgumentParser:
         "--interval", type=interval, default=DEFAULT_INTERVAL, metavar="SECONDS", help="advert_interval (0.1)"
     )
     made.add_argument(
-        "--topology", choices=("rack", "racks"), default="rack", help="one rack, or each server in its own"
+        "--topology",
+        choices=("rack", "racks", "unnumbered"),
+        default="rack",
+        help="one rack, or each server in its own; or one rack whose links have link-local addresses alone",
     )
     made.add_argument(
         "--server-as",
@@ -133,6 +136,12 @@ def order_of(options: argparse.Namespace) -> Order:
         raise LabError("--server-as routers needs --topology rack: each rack would be in the same AS")
     if (options.topology, options.router) == ("racks", "gobgp"):
         raise LabError("--router gobgp needs --topology rack: its routes in the kernel have one next hop")
+    if (options.topology, options.router) == ("unnumbered", "gobgp"):
+        raise LabError("--router gobgp needs --topology rack: it writes no IPv4 routes with IPv6 next hops")
+    if (options.topology, options.exabgp) == ("unnumbered", "4"):
+        raise LabError(
+            "--topology unnumbered needs --exabgp 5: 4.2 has no source-interface, so it cannot connect to fe80::1"
+        )
     plan = ServerPlan(
         family=options.family,
         interval=options.interval,
@@ -144,6 +153,7 @@ def order_of(options: argparse.Namespace) -> Order:
         prebind=options.prebind,
         takeover=options.takeover,
         record=options.record,
+        carrier=6 if options.topology == "unnumbered" else None,
     )
     return Order(
         scenario=SCENARIOS[options.scenario],

@@ -1,8 +1,8 @@
 """The plan: which machines exist, which addresses and AS numbers they have, and how they are wired.
 
-Pure values and arithmetic; nothing here touches the system. There are two sites. In `rack`, the three servers share two
-top-of-rack routers (ToRs); client and spine are one machine, since this site needs only one of each. As the two ToRs
-differ in their AS, it is also the path from one ToR to the other:
+Pure values and arithmetic; nothing here touches the system. There are three sites. In `rack`, the three servers share
+two top-of-rack routers (ToRs); client and spine are one machine, since this site needs only one of each. As the two
+ToRs differ in their AS, it is also the path from one ToR to the other:
 
                          client, AS 65100
                    tor1 /                \\ tor2
@@ -21,6 +21,9 @@ In `racks`, each server has a rack of its own with two ToRs that share the rack'
                  AS 65001   AS 65002   AS 65003
                     |          |          |
                   node1      node2      node3                  an AS each (65011, 65012, 65013)
+
+`unnumbered` is `rack` with no addresses on the links to servers but link-local ones: there each router is fe80::1, and
+one IPv6 session carries both families, IPv4 with IPv6 next hops (RFC 8950).
 
 `--server-as` chooses between one AS for all servers and one for each, in either site; or, in `rack`, that of the ToRs,
 which are one AS then, with iBGP to the servers. An AS number may occur twice in
@@ -42,7 +45,7 @@ from typing import Literal
 Address = IPv4Address | IPv6Address
 Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (6, 4)
-Layout = Literal["rack", "racks"]
+Layout = Literal["rack", "racks", "unnumbered"]
 ServerAS = Literal["one", "distinct", "routers"]
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
@@ -95,17 +98,29 @@ class Link:
     router: Machine
     member: Machine
     member_interface: str
+    unnumbered: bool = False
 
     @property
     def router_interface(self) -> str:
         return self.member.name
 
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """Of its addresses, and of the sessions over it."""
+        return (6,) if self.unnumbered else FAMILIES
+
     def address_of_router(self, family: Family) -> Address:
+        assert family in self.families
         if family == 4:
             return IPv4Address(f"10.{self.router.number}.{self.member.number}.0")
+        if self.unnumbered:
+            return IPv6Address("fe80::1")
         return IPv6Address(f"2001:db8:{self.router.number}:{self.member.number}::1")
 
     def address_of_member(self, family: Family) -> Address:
+        """On each link another one: ExaBGP knows a session by the addresses of both ends, without their interface."""
+        if self.unnumbered:
+            return IPv6Address(f"fe80::{self.router.number}:{self.member.number}")
         return self.address_of_router(family) + 1
 
     @property
@@ -134,6 +149,11 @@ class Site:
     "over its first uplink each server has two IPv6 sessions to the router's address, from two addresses of its own"
 
     @property
+    def unnumbered(self) -> bool:
+        """Whether the links to servers have link-local addresses alone."""
+        return self.layout == "unnumbered"
+
+    @property
     def tors(self) -> tuple[Machine, ...]:
         return tuple(dict.fromkeys(tor for tors in self.racks.values() for tor in tors))
 
@@ -154,7 +174,7 @@ class Site:
     @property
     def links(self) -> tuple[Link, ...]:
         down = [
-            Link(tor, server, f"eth{number}")
+            Link(tor, server, f"eth{number}", self.unnumbered)
             for server in SERVERS
             for number, tor in enumerate(self.racks[server.name])
         ]
@@ -206,7 +226,7 @@ class Site:
 
 def site(layout: Layout = "rack", server_as: ServerAS | None = None) -> Site:
     """The plan of a site; each has the servers' AS numbers that are usual there: one for a rack, one for each rack."""
-    if layout == "rack":
+    if layout != "racks":
         return Site(layout, server_as or "one", {server.name: TORS for server in SERVERS}, ())
     tors = (*TORS, *OTHER_TORS)
     racks = {server.name: tors[2 * number : 2 * number + 2] for number, server in enumerate(SERVERS)}

@@ -87,7 +87,7 @@ class DataCentre:
         """Routers and servers; returns when the fabric is complete. Raises LabError."""
         routers = [self.topology[each.name] for each in (*self.fabric.site.routers, CLIENT)]
         self._resting = Standing("backup", bound=plan.standby or plan.prebind, announced=plan.standby)
-        fabric, extended = self.fabric, (plan.carrier, plan.family) == (6, 4)
+        fabric, extended = self.fabric, plan.carrier == 6 and (plan.family == 4 or plan.site.unnumbered)
         start_routers(fabric.site, routers, fabric.router, self.processes, fabric.hold, extended=extended)
         for each in SERVERS:
             server = Server(self.topology[each.name], plan, self.processes)

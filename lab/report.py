@@ -141,7 +141,7 @@ def site_words(plan: ServerPlan) -> str:
     """How the site and its servers differ from the usual; empty if they don't."""
     words = []
     if plan.site != RACK:
-        words.append("one rack" if plan.site.layout == "rack" else "each server in a rack of its own")
+        words.append(LAYOUTS[plan.site.layout])
         words.append(SERVER_AS[plan.site.server_as])
     if plan.standby:
         words.append("Backups announce, too")
@@ -152,6 +152,11 @@ def site_words(plan: ServerPlan) -> str:
     return "".join(f", {each}" for each in words)
 
 
+LAYOUTS = {
+    "rack": "one rack",
+    "racks": "each server in a rack of its own",
+    "unnumbered": "one rack with link-local addresses alone",
+}
 SERVER_AS = {
     "one": "one AS for all servers",
     "distinct": "an AS for each server",

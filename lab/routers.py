@@ -93,7 +93,7 @@ def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
                     family=family,
                     local=local,
                     asn=site.asn(machine),
-                    remote=remote,
+                    remote=f"{remote}%'{peer.name}'" if remote.is_link_local else remote,
                     remote_asn=site.asn(peer),
                     hold=hold,
                     export=export,
@@ -138,6 +138,8 @@ def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
                 f" neighbor {remote} timers connect 1",
                 f" neighbor {remote} advertisement-interval 0",
             ]
+            if remote.is_link_local:
+                lines.append(f" neighbor {remote} interface {peer.name}")
             if family == 6 and peer in SERVERS:
                 lines.append(f" neighbor {remote} capability extended-nexthop")
     for family in FAMILIES:
@@ -166,6 +168,8 @@ def sessions(site: Site, machine: Machine, family: Family) -> list[tuple[Machine
     """The BGP sessions of a router or the client: the peer, the local address, the peer's address."""
     found: list[tuple[Machine, Address, Address]] = []
     for link in site.links_of(machine):
+        if family not in link.families:
+            continue
         ours = link.address_of_router(family)
         ends = [(link.member, ours, theirs) for theirs in site.ends(link, family)]
         found += ends if machine == link.router else [(link.router, theirs, ours) for _, _, theirs in ends]
@@ -344,8 +348,8 @@ def _servers(site: Site, machine: Machine) -> dict[str, str]:
     """The addresses from which servers have sessions to a router, each with the server's name."""
     return {
         str(link.address_of_member(family)): link.member.name
-        for family in FAMILIES
         for link in site.links_of(machine)
+        for family in link.families
         if link.member in SERVERS
     }
 

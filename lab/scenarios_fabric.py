@@ -395,7 +395,7 @@ class Partition(Scenario):
         return [dropped_at_arrival(ADVERTS, node), dropped_on_leaving(ADVERTS, node)]
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
-        return by_default(usual) if usual.site.layout == "rack" else with_takeover(usual)
+        return with_takeover(usual) if usual.site.spines else by_default(usual)
 
     def elected_ms(self, plan: ServerPlan) -> float:
         return max(elected_ms(plan, plan.site.machine(heir)) for heir in self.heirs)
@@ -466,7 +466,7 @@ class PartitionAll(Partition):
 
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:  # noqa: ARG002
         plan = by_default(usual)
-        if "med" not in plan.takeover or plan.site.layout != "rack":
+        if "med" not in plan.takeover or plan.site.spines:
             raise LabError("partition-all is about MEDs that the gates compare: it needs --takeover med, in one rack")
         return plan
 

@@ -33,6 +33,8 @@ class OneSession(Unmoved):
     def plan(self, usual: ServerPlan, lab: DataCentre) -> ServerPlan:
         if usual.family != self.family:
             raise LabError(f"{self.name} needs --family {self.family}")
+        if usual.site.unnumbered and self.carrier == 4:
+            raise LabError(f"{self.name} needs --topology rack or racks: unnumbered links have no IPv4 sessions")
         return replace(super().plan(usual, lab), carrier=self.carrier)
 
     def expectation(self, plan: ServerPlan) -> str:  # noqa: ARG002

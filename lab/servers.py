@@ -132,7 +132,7 @@ class ServerPlan:
         MED reaches only the routers next to the servers; in `racks` these are not the gates.
         """
         further = "local-preference" if self.site.server_as == "routers" else "prepend"
-        return further in self.takeover or ("med" in self.takeover and self.site.layout == "rack")
+        return further in self.takeover or ("med" in self.takeover and not self.site.spines)
 
 
 def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> str:
@@ -199,12 +199,16 @@ def preference(plan: ServerPlan) -> list[str]:
 def next_hops(machine: Machine, plan: ServerPlan) -> list[str]:
     """Lines for [virtual_router.web.bgp]: over one session for both families each router needs a next hop of its own.
 
-    Where IPv6 sessions carry IPv4, it is an IPv6 one (RFC 8950).
+    Where IPv6 sessions carry IPv4, it is an IPv6 one (RFC 8950). That of IPv6 itself is ExaBGP's end of the session.
     """
-    if plan.carrier is None:
+    if plan.carrier is None or (plan.site.unnumbered and plan.family == 6):
         return []
     links = plan.site.uplinks(machine)
-    own = [f'"{link.address_of_router(plan.carrier)}" = "{link.address_of_member(6)}"' for link in links]
+    own = [
+        f'"{link.address_of_router(plan.carrier)}'
+        f'{f" from {link.address_of_member(6)}" if link.unnumbered else ""}" = "{link.address_of_member(6)}"'
+        for link in links
+    ]
     return [f"next_hop = {{ {', '.join(own)} }}"]
 
 
@@ -226,6 +230,7 @@ neighbor {remote} {{
     local-as {asn};
     peer-as {remote_asn};
     hold-time {hold};
+    {interface}
     {families}
     {api}
     static {{ {routes} }}
@@ -254,6 +259,7 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
             asn=plan.site.asn(machine),
             remote_asn=plan.site.asn(link.router),
             hold=plan.hold + (plan.exabgp == "4" and (machine.name, link.router.name) in plan.unlisted),
+            interface=f"source-interface {link.member_interface};" if link.unnumbered else "",
             families=families,
             routes=" ".join(
                 f"route {machine.loopback(one)}/{HOST[one]} next-hop {next_hop(link, one)};" for one in carried

@@ -221,8 +221,8 @@ def link_up(link: Link, machine: Machine) -> list[str]:
     """Brings one end of a link up with its addresses (IPv6 ones are lost when an interface goes down)."""
     upper = machine == link.router
     interface = link.router_interface if upper else link.member_interface
-    lines = [f"link set {interface} up"]
-    for family in FAMILIES:
+    lines = [*([f"link set {interface} addrgenmode none"] if link.unnumbered else []), f"link set {interface} up"]
+    for family in link.families:
         address = link.address_of_router(family) if upper else link.address_of_member(family)
         lines.append(f"address replace {address}/{PREFIX_LENGTH[family]} dev {interface}{NODAD[family]}")
     return lines
@@ -233,7 +233,8 @@ def default_routes(site: Site, machine: Machine) -> list[str]:
     lines = []
     for family in FAMILIES:
         hops = " ".join(
-            f"nexthop via {link.address_of_router(family)} dev {link.member_interface}"
+            f"nexthop via {'' if family in link.families else 'inet6 '}"
+            f"{link.address_of_router(6 if link.unnumbered else family)} dev {link.member_interface}"
             for link in site.uplinks(machine)
         )
         lines.append(f"route replace {EVERYTHING[family]} src {machine.loopback(family)} {hops}")

@@ -1298,6 +1298,14 @@ def test_next_hops_of_single_neighbors(read: Any) -> None:
     ]
 
 
+def test_a_link_local_neighbor_reaches_a_link_local_next_hop(read: Any) -> None:
+    found = policy(
+        read, (BGP, "next_hop", '{ "fe80::1 from fe80::5" = "fe80::5", "fe80::1 from fe80::6" = "fe80::6" }')
+    )
+    ends = [Session(IPv6Address("fe80::1"), IPv6Address(f"fe80::{number}")) for number in (5, 6)]
+    assert found.active.next_hops == tuple((one, str(one.local)) for one in ends)
+
+
 NEXT_HOPS = (BGP, "next_hop", '{ "192.0.2.1" = "2001:db8:1::2" }')
 ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
 
@@ -1324,6 +1332,8 @@ ENDED_OTHERWISE = "over an IPv4 session ExaBGP has no IPv6 address of its own"
             "but the addresses are IPv6; write one of",
         ),
         ([(BGP, "next_hop", '{ "fe80::1" = "2001:db8:53::1" }')], '"fe80::1"', "a route cannot lead to itself"),
+        ([(BGP, "next_hop", '{ "2001:db8::9" = "fe80::5" }')], '"2001:db8::9"', "this is a link-local address"),
+        ([(BGP, "next_hop", '{ "fe80::1" = "ff02::1" }')], '"fe80::1"', "this is a multicast address"),
         (
             [(BGP, "next_hop", '{ "2001:db8::9" = "2001:db8::9" }')],
             '"2001:db8::9"',

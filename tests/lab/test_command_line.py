@@ -12,6 +12,7 @@ from lab.addressing import site
 from lab.run import LATEST, phases
 from lab.scenarios import SCENARIOS
 from lab.servers import EXABGP
+from lab.topology import LabError
 
 
 def test_defaults() -> None:
@@ -38,6 +39,26 @@ def test_the_site_and_how_routes_compete() -> None:
     assert order_of(parser().parse_args(["--topology", "racks", "--server-as", "one"])).plan.site == site(
         "racks", "one"
     )
+
+
+def test_an_unnumbered_rack_has_one_session_for_both_families_on_each_link() -> None:
+    plan = order_of(parser().parse_args(["--topology", "unnumbered"])).plan
+    assert (plan.site, plan.carrier) == (site("unnumbered", "one"), 6)
+    assert order_of(parser().parse_args([])).plan.carrier is None
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("--topology racks --server-as routers", "each rack would be in the same AS"),
+        ("--topology racks --router gobgp", "its routes in the kernel have one next hop"),
+        ("--topology unnumbered --router gobgp", "no IPv4 routes with IPv6 next hops"),
+        ("--topology unnumbered --exabgp 4", "4.2 has no source-interface"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(words: str, reason: str) -> None:
+    with pytest.raises(LabError, match=reason):
+        order_of(parser().parse_args(words.split()))
 
 
 def test_everything_given() -> None:

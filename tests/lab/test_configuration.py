@@ -306,6 +306,42 @@ def test_a_server_may_have_two_sessions_to_one_address(place: Site) -> None:
         assert f" neighbor {one} remote-as 650" in frr
 
 
+UNNUMBERED = site("unnumbered")
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+def test_unnumbered_links_have_link_local_addresses_alone(server: Machine) -> None:
+    """Both routers are called alike; what tells the sessions apart is the server's end."""
+    links = UNNUMBERED.uplinks(server)
+    assert {str(link.address_of_router(6)) for link in links} == {"fe80::1"}
+    assert len({link.address_of_member(6) for link in links}) == 2
+    assert all(link.families == FAMILIES for link in UNNUMBERED.links_of(CLIENT))
+    booted = boot(UNNUMBERED, server)
+    on_links = [line.split()[2] for line in booted if line.startswith("address") and "dev eth" in line]
+    assert on_links == [f"{link.address_of_member(6)}/64" for link in links]
+    (six, four) = [line for line in booted if line.startswith("route")]
+    assert six.count("via fe80::1 dev eth") == four.count("via inet6 fe80::1 dev eth") == 2
+
+
+def test_one_session_over_an_unnumbered_link_carries_both_families() -> None:
+    server, (first, second) = SERVERS[0], UNNUMBERED.uplinks(SERVERS[0])
+    six = replace(plan(), site=UNNUMBERED, carrier=6)
+    text = exabgp_configuration(server, six, "/bin/exavrrp run")
+    ends = re.findall(r"neighbor (\S+) .*?local-address (\S+);.*?source-interface (\S+);", text, flags=re.DOTALL)
+    assert ends == [("fe80::1", str(link.address_of_member(6)), link.member_interface) for link in (first, second)]
+    assert text.count("nexthop { ipv4 unicast ipv6; }") == 2
+    assert "next_hop" not in attributes(server, site=UNNUMBERED, carrier=6)
+    assert attributes(server, site=UNNUMBERED, carrier=6, family=4)["next_hop"] == {
+        f"fe80::1 from {link.address_of_member(6)}": str(link.address_of_member(6)) for link in (first, second)
+    }
+    bird, frr = (make(UNNUMBERED, first.router, 9) for make in (bird_configuration, frr_configuration))
+    own = first.address_of_member(6)
+    assert f"local fe80::1 as 65001;\n    neighbor {own}%'node1' as 65010;" in bird
+    assert f" neighbor {own} interface node1\n" in frr
+    assert bird.count("protocol bgp ") == frr.count("remote-as") == len(SERVERS) + len(FAMILIES)
+    assert bird.count("export none") == frr.count("route-map NOTHING out") == 2 * len(SERVERS)
+
+
 def test_a_server_boots_with_routes_over_both_uplinks_and_a_router_without() -> None:
     (six, four) = [line for line in boot(RACK, SERVERS[0]) if line.startswith("route")]
     assert six.count("nexthop") == four.count("nexthop") == 2

@@ -103,6 +103,11 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
     assert (run["router"], run["moves"], run["transitions"]) == (router, [], [])
 
 
+def test_an_unnumbered_rack_is_as_good_as_a_numbered_one(tmp_path: Path) -> None:
+    (run,) = calm("stop", "--topology", "unnumbered", "--family", "4", svg=tmp_path / "picture.svg")
+    assert (run["topology"], run["active_at_end"], run["probes_lost"]) == ("unnumbered", ["node2"], 0)
+
+
 @pytest.mark.alone
 @pytest.mark.parametrize(
     "words",

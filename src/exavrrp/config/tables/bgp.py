@@ -140,17 +140,21 @@ def _next_hops(
             document.problem((*keys, text), "is there twice; remove one")
         elif neighbors and session not in neighbors:
             document.problem((*keys, text), "is not among neighbors; add it there, or remove it here")
-        found[session] = _next_hop(document, (*keys, text), next_hop, addresses)
+        on_link = session.peer.is_link_local
+        found[session] = _next_hop(document, (*keys, text), next_hop, addresses, on_link=on_link)
         if found[session] == str(session.peer):
             document.problem((*keys, text), "is the address of this very neighbor; write one of ours")
     heard = neighbors or tuple(found)
     return {"neighbors": heard, "next_hops": tuple((session, found[session]) for session in heard if session in found)}
 
 
-def _next_hop(document: Document, keys: Keys, text: str, addresses: tuple[Address, ...]) -> str:
+def _next_hop(
+    document: Document, keys: Keys, text: str, addresses: tuple[Address, ...], *, on_link: bool = False
+) -> str:
+    """``on_link``: the neighbor is at the other end of a link, where it reaches link-local addresses, too."""
     if text == "self":
         return text
-    found = document.text(keys, text, notation.routed)
+    found = document.text(keys, text, notation.unicast if on_link else notation.routed)
     if found is None or not addresses:
         return "self"
     if found.version < addresses[0].version:  # the other way round: RFC 8950
