@@ -308,6 +308,19 @@ def test_a_router_that_waits_for_another_one_to_leave_is_not_told_of() -> None:
     assert decode(ours.beat()[0][1]).vrid == 9
 
 
+@pytest.mark.parametrize("mode", ["enforce", "permissive"])
+def test_the_routers_beside_one_that_waits_are_told_of(mode: str) -> None:
+    ours = active(signed(), signed(2), keys(mode))
+    theirs = standby(signed(priority=100), signed(2, priority=100), keys(mode))
+    _, other = theirs.node.commands.names()
+    ours.node.commands.drain("web")
+    ours.reconfigure(ACTIVE, signed(vrid=9), signed(2), keys(mode))
+    assert [one.vrid for one in decode(ours.beat()[0][1]).open().reports] == [2]
+    deliver(ours, theirs)
+    assert theirs.node.beacons.rejected == {}
+    assert (heard(theirs, SOURCE, other).ready, standing(theirs, SOURCE)) == (True, None)
+
+
 def test_without_a_port_nothing_is_sent() -> None:
     rig = active()
     station = Station(None, rig.node.routers, HMAC, time=rig.clock.time, realtime=lambda: EPOCH)

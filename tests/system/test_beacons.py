@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -242,6 +243,53 @@ def test_beacons_are_sent_while_there_are_peers(
             await until(lambda: len(sent) > count)
 
     run(scenario())
+
+
+def test_the_next_ones_wait_until_all_are_sent(
+    pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL", 0.0)
+
+    async def scenario() -> None:
+        async with hosts(pair, 6) as (a, b):
+            sent: list[int] = []
+            a.due = [partial(sent.append, number) for number in range(20)]
+            a.set(b.source)
+            await until(lambda: len(sent) >= 30)
+            a.set()
+            a.set(b.source)  # a reload, in the middle of the second
+            await until(lambda: len(sent) >= 100)
+            begun = sent.index(0, 30)
+            assert sent[:20] == sent[begun : begun + 20] == sent[begun + 20 : begun + 40] == list(range(20))
+
+    run(scenario())
+
+
+def test_a_socket_of_which_nothing_leaves_any_more_is_closed(
+    pair: Pair, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "INTERVAL", 0.01)
+
+    async def scenario() -> None:
+        async with hosts(pair, 6) as (a, b):
+            before = sockets()
+            a.set(b.source)
+            a.due = [partial(a.send, b.source, b"one", name) for name in ("eth0", "eth1")]
+            await until(lambda: sockets() == before + 3)
+            pair.a.ip("link del eth1")
+            a.due = [partial(a.send, b.source, b"one", "eth0")]
+            await until(lambda: sockets() == before + 2)
+            a.due = []
+            await until(lambda: sockets() == before + 1)
+            a.set()
+            assert sockets() == before
+
+    run(scenario())
+
+
+def sockets() -> int:
+    """How many this process has."""
+    return sum(one.startswith("socket:") for one in running.open_files(os.getpid()))
 
 
 # Real agents

@@ -4,9 +4,9 @@ A ``Station`` looks at the virtual routers and changes none. It has no timers: w
 asks once a second for what is due (``due``), and hands over what comes in (``heard``). One datagram tells of up to
 ``codec.MOST`` routers with the same source, peers, interfaces and keys, so its cost is a small one for each router.
 
-A beacon is signed as an advert of the first router that it tells of, by the same keys and modes (``vrrp.auth``), with
-replay counters of its own. These are in memory alone: what a restart could be fooled by, for no longer than the window,
-is whether a peer is ready, and the next true beacon corrects that.
+A beacon is signed as an advert of the first router that it tells of, by the same keys and modes (``vrrp.auth``), which
+are those of the others, too, with replay counters of its own. These are in memory alone: what a restart could be fooled
+by, for no longer than the window, is whether a peer is ready, and the next true beacon corrects that.
 """
 
 from collections import Counter
@@ -38,8 +38,9 @@ class _Bundle:
     source: Address
     peers: tuple[Address, ...]
     routers: tuple[tuple[RouterConfiguration, bytes], ...]
-    """each with the digest of its addresses; the first one signs"""
+    """each with the digest of its addresses"""
     signer: Signer | None
+    """for whichever of them the datagram begins with: its numbers never fall"""
 
 
 class Station:
@@ -115,13 +116,13 @@ class Station:
                 yield partial(self._tell, bundle, peer)
 
     def _tell(self, bundle: _Bundle, peer: Address) -> None:
-        there = [(self._find(router), digest) for router, digest in bundle.routers]
-        first, _ = there[0]
-        if self._port is None or first is None:
-            return  # it waits for another one to leave, and it is the one that signs
-        reports = tuple(_report(router, digest) for router, digest in there if router is not None)
+        found = ((self._find(router), digest) for router, digest in bundle.routers)
+        there = [(router, digest) for router, digest in found if router is not None]
+        if self._port is None or not there:
+            return  # all of them wait for others to leave
+        reports = tuple(_report(router, digest) for router, digest in there)
         realtime = self._realtime()
-        links = first.ways.leading_to(peer) or _ANYWHERE
+        links = there[0][0].ways.leading_to(peer) or _ANYWHERE
         echoes = self._table.tell(bundle.source, peer, [link.index for link in links], self._time())
         for link in links:
             message = encode(Beacon(bundle.source.version, link.index, echoes, reports))

@@ -6,6 +6,8 @@ each interface (``senders``). This file must not know what a beacon says: that i
 Beacons are never needed, so nothing here may cost an election anything:
 
 - Each datagram to a peer is sent in a turn of the event loop of its own: an advert that is due waits for one at most.
+  The next second's begin when all of this one have been sent, however busy the host is.
+- A sending socket over which no beacon leaves any more is closed a second later: its interface is gone, or its peers.
 - The kernel's filter on a receiving socket accepts only packets from peers. What has come in is read ``BATCH`` at a
   time, and then nothing for ``PAUSE``; what finds no room in the small buffer meanwhile is lost. So a flood, which may
   claim to be a peer's, takes a bounded part of our time.
@@ -56,8 +58,10 @@ class Beacons:
         self._heard: Heard | None = None
         self._receivers: dict[Address, _Receiver] = {}
         self._port = 0
-        self._next: asyncio.TimerHandle | None = None
-        """when beacons are sent again; None: there are none"""
+        self._next: asyncio.Handle | None = None
+        """sends the next one; None: there are none"""
+        self._began = 0.0
+        """when the last ones were due"""
 
     def open(self, loop: asyncio.AbstractEventLoop, due: Due, heard: Heard) -> None:
         """Opens nothing yet; ``set`` does. ``due`` is called once a second, ``heard`` with what comes in."""
@@ -91,14 +95,19 @@ class Beacons:
             self._receivers[source].senders.send(payload, peer, link)
 
     def _beat(self) -> None:
-        if self._loop is not None and self._receivers:
-            self._next = self._loop.call_later(INTERVAL, self._beat)
-            self._step(iter(self._due()))
+        assert self._loop is not None
+        self._began = self._loop.time()
+        for receiver in self._receivers.values():
+            receiver.senders.sweep()
+        self._step(iter(self._due()))
 
     def _step(self, due: Iterator[Callable[[], None]]) -> None:
         """Send one of those that are ``due``, and the others in turns of their own."""
-        if self._loop is not None and self._receivers and (tell := next(due, None)) is not None:
-            self._loop.call_soon(self._step, due)
+        assert self._loop is not None
+        if (tell := next(due, None)) is None:
+            self._next = self._loop.call_at(self._began + INTERVAL, self._beat)
+        else:
+            self._next = self._loop.call_soon(self._step, due)
             self._shielded(tell)
 
     def _take(self, source: Address, sender: Address, interface: int, datagram: bytes, realtime: float | None) -> None:

@@ -34,6 +34,8 @@ _TC_PRIO_CONTROL = 7
 class _Sender:
     index: int
     socket: socket.socket
+    used: bool = False
+    """since the last ``sweep``"""
 
 
 class Senders:
@@ -52,7 +54,9 @@ class Senders:
     def send(self, payload: bytes, peer: Address, link: Link) -> int | None:
         """Send one datagram; return errno, None if the kernel took it."""
         try:
-            self._sender(link).socket.sendto(payload, (_text(peer), self._port))
+            sender = self._sender(link)
+            sender.used = True
+            sender.socket.sendto(payload, (_text(peer), self._port))
         except OSError as error:
             self._drop(link.name)
             return error.errno or errno.EIO
@@ -62,6 +66,13 @@ class Senders:
         """Close the socket of the interface with this index, which is gone."""
         for name in [name for name, sender in self._senders.items() if name != ANY and sender.index == index]:
             self._drop(name)
+
+    def sweep(self) -> None:
+        """Close the sockets over which nothing was sent since the last call."""
+        for name, sender in tuple(self._senders.items()):
+            if not sender.used:
+                self._drop(name)
+            sender.used = False
 
     def close(self) -> None:
         """Close all; the next ``send`` opens one again."""
