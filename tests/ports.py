@@ -332,6 +332,12 @@ class Addresses:
     def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
         return frozenset(addresses) & self.lo
 
+    def herald(self, served: Collection[Address]) -> None:
+        self._rig.done += ["herald " + " ".join(map(str, served))]
+
+    def herald_anew(self, claimed: Collection[Address]) -> None:
+        self._rig.done += ["herald anew " + " ".join(map(str, claimed))]
+
     def elsewhere(self) -> dict[Address, str]:
         if self.broken is not None:
             raise self.broken

@@ -1468,3 +1468,60 @@ def test_a_node_that_takes_part_again_does_not_resign_again() -> None:
     assert "send web 0" in rig.take()
     rig.handle(ports.PathsChanged())
     assert "send web 0" not in rig.take()
+
+
+# Who tells neighbors on a link
+
+ON_LINK = router(bind="eth0", addresses=[f"{VIP}/64"])
+HERALD, SILENCE, ANEW = f"herald {VIP}", "herald ", f"herald anew {VIP}"
+
+
+def heralds(rig: Rig) -> list[str]:
+    return [line for line in rig.take() if line.startswith("herald")]
+
+
+def test_neighbors_are_told_by_who_is_active_and_by_nobody_who_still_has_the_address() -> None:
+    rig = given_backup(ON_LINK, heard=None)
+    rig.addresses.slow = {VIP}
+    rig.after(4 * INTERVAL)
+    assert (rig.role(), heralds(rig)) == (Role.ACTIVE, []), "the kernel does not accept packets to it yet"
+    rig.addresses.awaited = set()
+    rig.handle(ports.AddressesChanged())
+    assert heralds(rig) == [HERALD]
+    rig.after(3 * INTERVAL)
+    assert heralds(rig) == []
+    rig.speaker.answers = False
+    rig.hear(250)
+    assert (rig.addresses.lo, heralds(rig)) == ({VIP}, [SILENCE]), "the withdraw is not confirmed, and it is still here"
+
+
+def test_what_a_predecessor_has_left_on_a_link_is_not_told() -> None:
+    rig = Rig(ON_LINK)
+    rig.memory.announced, rig.addresses.lo = {"web"}, {VIP}
+    rig.start().session()
+    assert (rig.addresses.lo, heralds(rig)) == ({VIP}, [])
+    rig.after(4 * INTERVAL)
+    assert heralds(rig) == [HERALD]
+
+
+def test_neighbors_on_a_link_are_told_of_all_that_is_served_and_of_what_a_reload_adds() -> None:
+    second = "2001:db8:53::2"
+    rig = given_active(ON_LINK, router(2, bind="eth1"), router(3))
+    rig.reconfigure(
+        router(bind="eth0", addresses=[f"{VIP}/64", "2001:db8:53::9/64"]), router(2, bind="eth1"), router(3)
+    )
+    assert heralds(rig) == [f"herald {VIP} 2001:db8:53::9 {second}"]
+    rig.hear(250)
+    assert heralds(rig) == [f"herald {second}"]
+
+
+def test_neighbors_are_told_anew_when_another_active_was_heard() -> None:
+    rig = given_active(ON_LINK, router(2))
+    rig.hear(100)
+    assert heralds(rig) == [ANEW]
+    rig.hear(0)
+    assert heralds(rig) == [ANEW], "its address is gone now"
+    rig.hear(100, "web2")
+    assert heralds(rig) == [], "nobody asks for what is on lo"
+    rig.hear(250).hear(0)
+    assert heralds(rig) == [SILENCE], "who is not Active tells nobody"

@@ -64,6 +64,12 @@ class OnLo:
         """What a predecessor has ``left`` is to be cleared; None: it is to stay, and what of it is gone is put back."""
         self._left = left
 
+    @property
+    def served(self) -> tuple[Address, ...]:
+        """Those of which neighbors on a link are to know that this node has them. Not what is still, or yet, there."""
+        configuration = self._common.configuration
+        return configuration.on_lo if configuration.on_link and self._common.instance.presence.serves else ()
+
     def bind(self) -> None:
         """Make lo carry them soon."""
         self._left = None
@@ -139,6 +145,8 @@ class Binding:
         """when the next batch may be bound"""
         self._awaited: dict[OnLo, None] = {}
         """whose addresses are bound, but do not accept packets yet"""
+        self._heralded: dict[OnLo, tuple[Address, ...]] = {}
+        """of which neighbors are told"""
 
     def add(self, one: OnLo) -> None:
         """These addresses are ours, too."""
@@ -183,6 +191,18 @@ class Binding:
         except OSError as error:
             return error
         return None
+
+    def herald(self, one: OnLo) -> None:
+        """Have neighbors know what ``one`` serves now."""
+        if (served := one.served) != self._heralded.get(one, ()):
+            self._heralded |= {one: served}
+            self._heralded = {one: those for one, those in self._heralded.items() if those}
+            self._addresses.herald([address for those in self._heralded.values() for address in those])
+
+    def claimed(self, one: OnLo) -> None:
+        """Another node says that it is Active: a neighbor may take it for the one that has what ``one`` serves."""
+        if claimed := self._heralded.get(one):
+            self._addresses.herald_anew(claimed)
 
     def keep(self, others: Iterable[Address]) -> None:
         """These stay on lo, too, although no router wants them: from the next change on."""

@@ -346,6 +346,7 @@ class Node:
         self._roster.look(teams)
 
     def _followed_up(self, router: VirtualRouter) -> None:
+        self._binding.herald(router.on_lo)
         self._notes.remember(router)
 
     def _facts(self, name: str) -> Facts:

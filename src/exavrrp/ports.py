@@ -286,6 +286,12 @@ class Addresses(Protocol):
     def present(self) -> frozenset[Address]:
         """Our addresses that lo has, with whatever attributes. Raises ``OSError``."""
 
+    def herald(self, served: Collection[Address]) -> None:
+        """Have neighbors know that this node has ``served``, as soon as these are on a link, and no others of ours."""
+
+    def herald_anew(self, claimed: Collection[Address]) -> None:
+        """Another node has claimed ``claimed``, too: have neighbors know once more, soon, that this one has them."""
+
     def elsewhere(self) -> dict[Address, str]:
         """Our addresses that other interfaces have → the name of one such interface. Raises ``OSError``."""
 

@@ -258,6 +258,11 @@ class Presence:
         return self.state.bound
 
     @property
+    def serves(self) -> bool:
+        """Whether the addresses are here, verified, and this node is the one that is to have them."""
+        return self.state == Present(Level.ACTIVE)
+
+    @property
     def prebound(self) -> bool:
         """Whether they are wanted there only to be there when the router takes over."""
         return isinstance(self.state, Prebound)

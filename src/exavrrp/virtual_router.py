@@ -192,6 +192,8 @@ class VirtualRouter:
         self._doubt(source, advertisement, arrival.at)
         if self.instance.router.role is not Role.ACTIVE:
             self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
+        else:
+            self._shared.binding.claimed(self.on_lo)
 
     def _compare(self, source: Address, advertisement: Advertisement, at: float) -> None:
         """Enter an advert that says something else than the one before: rare, as most do not."""

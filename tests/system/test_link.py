@@ -11,16 +11,18 @@ import logging
 import os
 import signal
 import socket
-from contextlib import closing, contextmanager, suppress
+import time
+from contextlib import closing, contextmanager
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING
 
 import pytest
 
 from exavrrp.ports import AddressError
 from exavrrp.system.addresses import Addresses
-from exavrrp.system.heralds import REFRESH, TIMES, Heralds
+from exavrrp.system.heralds import REFRESH, TIMES, Heralds, Link
 from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.link import frame
 from tests.system import running
@@ -154,6 +156,30 @@ def test_neighbors_follow_a_takeover_and_a_planned_move(street: Street) -> None:
     street.alone(b)
 
 
+def test_neighbors_follow_when_a_second_active_gives_way(street: Street) -> None:
+    """The network falls apart, and the neighbor is on the side of the worse node."""
+    a, b = street.a, street.b
+    for host, priority in ((a, BETTER), (b, WORSE)):
+        street.begin(host, priority)
+        host.log.wait("transition")
+    a.log.wait("address-bound")
+    street.ask()
+    street.alone(a)
+    mark, other = a.log.mark(), b.log.mark()
+    street.bridge.ip(f"link set {port(a)} nomaster")
+    b.becomes("active", other)
+    wait_until(lambda: mac(b) in street.known(), street.known)
+    # Until only the refresh would tell of a: it has been Active for longer than b.
+    street.sniffer.wait(ceil(TIMES[-1] / INTERVAL) + 1, street.own(b), via=port(b), since=time.time())
+    other = b.log.mark()
+    street.bridge.ip(f"link set {port(a)} master br0")
+    gone = at(b.becomes("backup", other))
+    street.alone(a)
+    learned = street.cache.wait(street.vip, there=True, since=gone, having=mac(a))
+    assert learned - gone < REFRESH / 2, "not by the refresh"
+    assert a.log.all("transition", mark) == [], "it was Active all the time"
+
+
 @pytest.fixture
 def keepalived(street: Street, need: Need, tmp_path: Path) -> Callable[[int], Keepalived]:
     """keepalived on host b, in its simplest configuration."""
@@ -226,6 +252,7 @@ def binding(host: Namespace, failed: list[str]) -> Iterator[Addresses]:
     bound = Addresses(lambda: None, lambda _: None, lambda address, error: failed.append(f"{address}: {error}"))
     bound.open(asyncio.get_running_loop())
     bound.own(frozenset({FOUR, SIX}))
+    bound.herald({FOUR, SIX})
     try:
         yield bound
     finally:
@@ -302,35 +329,94 @@ def test_no_address_of_the_host_goes_along(pair: Pair, run: Run) -> None:
         run(story())
 
 
-def test_neighbors_are_not_told_of_what_could_not_be_bound(pair: Pair, run: Run, until: Until) -> None:
-    with pair.b:
-        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    ear.bind(("eth0", 3))
-    ear.settimeout(0)
-    own = bytes.fromhex(json.loads(pair.a.run("ip", "-json", "link", "show", "eth0"))[0]["address"].replace(":", ""))
-    heard: list[bytes] = []
+class Ear:
+    """What the other end of eth0 hears of the addresses of host a."""
 
-    def listen() -> None:
-        with suppress(BlockingIOError):
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        with pair.b:
+            self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind(("eth0", 3))
+        self.socket.settimeout(0)
+        self.heard: list[bytes] = []
+
+    def count(self, address: IPv4Address | IPv6Address) -> int:
+        """Frames that told of this one, with the MAC that the interface has now."""
+        try:
             while True:
-                heard.append(ear.recv(2048))
+                self.heard.append(self.socket.recv(2048))
+        except BlockingIOError:
+            pass
+        except OSError:  # the link was down in between
+            return self.count(address)
+        told = json.loads(self.pair.a.run("ip", "-json", "link", "show", "eth0"))
+        return self.heard.count(frame(bytes.fromhex(told[0]["address"].replace(":", "")), address))
 
+
+@pytest.fixture
+def ear(pair: Pair) -> Iterator[Ear]:
+    opened = Ear(pair)
+    yield opened
+    opened.socket.close()
+
+
+def test_neighbors_are_not_told_of_what_could_not_be_bound(pair: Pair, run: Run, until: Until, ear: Ear) -> None:
     async def story() -> None:
         pair.a.sysctl("net.ipv6.conf.eth0.disable_ipv6", 1)
         with binding(pair.a, []) as bound:
             with pytest.raises(AddressError):
                 bound.set(on_link())
             pair.a.run("ip", "address", "add", "192.0.2.201/32", "dev", "eth0")  # it looks again
-            told = frame(own, FOUR)
+            await until(lambda: ear.count(FOUR) >= len(TIMES) - 2)
+            assert ear.count(SIX) == 0
 
-            def often() -> bool:
-                listen()
-                return heard.count(told) >= len(TIMES) - 2
+    with pair.a:
+        run(story())
 
-            await until(often)
-            assert frame(own, SIX) not in heard
 
-    with pair.a, closing(ear):
+def test_neighbors_are_told_of_what_is_served_alone(pair: Pair, run: Run, until: Until, ear: Ear) -> None:
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.herald({FOUR})
+            bound.set(on_link())
+            await until(lambda: ear.count(FOUR) >= len(TIMES) - 2)
+            assert ear.count(SIX) == 0, "it is there, and nobody is to come here for it"
+            bound.herald({SIX})
+            before = ear.count(FOUR)
+            await until(lambda: ear.count(SIX) >= len(TIMES) - 2)
+            assert ear.count(FOUR) == before
+
+    with pair.a:
+        run(story())
+
+
+CHANGES = {
+    "carrier": ("link set eth0 down", "link set eth0 up"),
+    "mac": ("link set eth0 address 02:00:00:00:0a:01", "link set eth0 address 02:00:00:00:0a:02"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_neighbors_are_told_again_when_the_link_has_changed(
+    run: Run, until: Until, elapse: Callable[[float], None], ear: Ear, change: str
+) -> None:
+    """The carrier returns, of a switch that has forgotten us, or the interface has another MAC."""
+    pair = ear.pair
+    host = pair.b if change == "carrier" else pair.a
+
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.set(on_link())
+            for later, earlier in pairwise(reversed(TIMES)):
+                elapse(later - earlier)
+            await until(lambda: ear.count(FOUR) >= 1 and ear.count(SIX) >= 1)
+            for command in CHANGES[change]:
+                host.ip(command)
+            ear.count(FOUR)
+            ear.heard.clear()
+            await until(lambda: ear.count(FOUR) >= len(TIMES) - 2 and ear.count(SIX) >= len(TIMES) - 2)
+
+    with pair.a:
         run(story())
 
 
@@ -339,38 +425,62 @@ def test_neighbors_are_not_told_of_what_could_not_be_bound(pair: Pair, run: Run,
 
 @pytest.mark.parametrize("address", [IPv4Address("192.0.2.53"), IPv6Address("2001:db8:53::1")], ids=["ipv4", "ipv6"])
 def test_it_is_repeated_and_refreshed_until_the_address_is_gone(
-    pair: Pair, run: Run, until: Until, elapse: Callable[[float], None], address: IPv4Address | IPv6Address
+    run: Run, until: Until, elapse: Callable[[float], None], ear: Ear, address: IPv4Address | IPv6Address
 ) -> None:
-    with pair.b:
-        ear = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    ear.bind(("eth0", 3))
-    ear.settimeout(0)
-    own = bytes.fromhex(json.loads(pair.a.run("ip", "-json", "link", "show", "eth0"))[0]["address"].replace(":", ""))
-    heard: list[bytes] = []
-
-    def count(one: IPv4Address | IPv6Address) -> int:
-        with suppress(BlockingIOError):
-            while True:
-                heard.append(ear.recv(2048))
-        return heard.count(frame(own, one))
+    count = ear.count
 
     async def story() -> None:
-        told, index = Heralds(), socket.if_nametoindex("eth0")
+        told, link = Heralds(), Link(socket.if_nametoindex("eth0"))
         told.open(asyncio.get_running_loop())
-        told.set({address: index})
+        told.set({address: link})
         await until(lambda: count(address) == 1)
         gaps = [later - earlier for earlier, later in pairwise(TIMES)]
         for number, gap in enumerate([*gaps, REFRESH, REFRESH], 2):
-            told.set({address: index})  # says nothing by itself
+            told.set({address: link})  # says nothing by itself
             elapse(gap)
             await until(lambda number=number: count(address) == number)  # type: ignore[misc]
-        told.set({address + 1: index})
+        told.set({address + 1: link})
         elapse(REFRESH)
         await until(lambda: count(address + 1) == 2)
         assert count(address) == len(gaps) + 3
         told.close()
 
-    with pair.a, closing(ear):
+    with ear.pair.a:
+        run(story(), RUN_LIMIT + 10 * REFRESH)
+
+
+def test_it_begins_anew_when_somebody_else_has_claimed_the_address(
+    pair: Pair, run: Run, until: Until, elapse: Callable[[float], None], ear: Ear
+) -> None:
+    async def story() -> None:
+        told, said = Heralds(), 0
+
+        async def after(seconds: float) -> None:
+            nonlocal said
+            elapse(seconds)
+            said += 1
+            await until(lambda: ear.count(FOUR) == said)
+
+        told.open(asyncio.get_running_loop())
+        told.begin_anew({FOUR})  # nobody is told of it
+        told.set({FOUR: Link(socket.if_nametoindex("eth0"))})
+        await after(0)
+        gaps = [later - earlier for earlier, later in pairwise(TIMES)]
+        for gap in gaps[:2]:
+            for _ in range(10):
+                told.begin_anew({FOUR})  # it is only remembered: they would be too many
+            await after(gap)
+        await after(gaps[2])  # it is the first one again
+        for gap in gaps:
+            await after(gap)
+        told.begin_anew({FOUR + 1})
+        await after(REFRESH)
+        told.begin_anew({FOUR})  # at once
+        for gap in [0, *gaps, REFRESH]:
+            await after(gap)
+        told.close()
+
+    with pair.a:
         run(story(), RUN_LIMIT + 10 * REFRESH)
 
 

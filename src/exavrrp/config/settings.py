@@ -20,7 +20,7 @@ from exavrrp.presence import Handover
 from exavrrp.routes import Network, host_route
 from exavrrp.sessions import Requirement
 from exavrrp.takeover import RoutePolicy
-from exavrrp.virtual_address import VirtualAddress
+from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.vrrp import auth, router
 from exavrrp.vrrp.packet import GROUPS, Address, Ipv4Checksum
 from exavrrp.vrrp.version2 import Version2
@@ -258,7 +258,7 @@ class VirtualRouter:
     @property
     def on_link(self) -> bool:
         """Whether neighbors on a link ask for its addresses."""
-        return any(one.on_link for one in self.virtual_addresses)
+        return self.bound_to not in {None, LO}
 
     @property
     def bind(self) -> bool | str | None:

@@ -366,6 +366,12 @@ class SimulatedAddresses:
     def present(self) -> frozenset[Address]:
         return frozenset(self._process.ground.lo)
 
+    def herald(self, served: Collection[Address]) -> None:
+        pass
+
+    def herald_anew(self, claimed: Collection[Address]) -> None:
+        pass
+
     def elsewhere(self) -> dict[Address, str]:
         return {}
 

@@ -25,9 +25,10 @@ net/ipv4/devinet.c). So the order of the addresses on lo does not matter; after 
 precedes the node's own. Both have the address protocol 112 (``IFA_PROTO``, since Linux 5.18), which ``ip address``
 shows.
 
-On another interface an address has the length of its prefix there, and IPv4 the scope of any other address. Neighbors
-learn by ``heralds`` who has it, as soon as the kernel accepts packets to it. Duplicate address detection is off there,
-too: the node that had it before may have died with the address.
+On another interface an address has the length of its prefix there, and IPv4 the scope of any other address. While
+neighbors are to know that it is here (``herald``), they learn it by ``heralds`` as soon as the kernel accepts packets
+to it, and again when the interface has another carrier or MAC. Duplicate address detection is off there, too: the node
+that had it before may have died with the address.
 
 If another program keeps undoing our changes, this is reported as a failure after ``REPAIR_LIMIT`` repairs. From then on
 the address is repaired with exponential back-off only.
@@ -45,7 +46,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
 from exavrrp.ports import AddressError
-from exavrrp.system.heralds import Heralds
+from exavrrp.system.heralds import Heralds, Link
 from exavrrp.system.netlink import (
     DUMP_TRIES,
     HEADER,
@@ -58,7 +59,9 @@ from exavrrp.system.netlink import (
     Watch,
     attribute,
     attributes,
+    fixed,
     messages,
+    number,
 )
 from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.vrrp.packet import PROTOCOL, Address
@@ -83,7 +86,7 @@ ROUTE_POLL = 0.001
 
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
-_RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_GETROUTE = 20, 21, 22, 26
+_RTM_GETLINK, _RTM_NEWADDR, _RTM_DELADDR, _RTM_GETADDR, _RTM_GETROUTE = 18, 20, 21, 22, 26
 IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFA_F_PERMANENT = (
     *(0x01, 0x02, 0x08, 0x20, 0x40, 0x80),
 )
@@ -93,6 +96,11 @@ _RTA_DST = 1
 _RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE = 1, 5, 9, 11
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
+_IFF_USABLE = 0x01 | 0x40
+"""IFF_UP and IFF_RUNNING of linux/if.h."""
+_IFLA_ADDRESS, _IFLA_CARRIER_CHANGES = 1, 35
+_IFINFOMSG = struct.Struct("=BxHiII")
+"""Family, type, interface, flags, mask."""
 _INDEX = struct.Struct("=4xI")
 """The interface index in both struct ifaddrmsg and struct ifinfomsg."""
 _IFADDRMSG = struct.Struct("=4BI")
@@ -197,6 +205,8 @@ class Addresses:
         self._failed = failed
         self._kernel = Netlink()
         self._heralds = Heralds()
+        self._served: Set[Address] = frozenset()
+        """those of which neighbors are to know that they are here"""
         self._missing: set[Address] = set()
         """what could not be put where it is wanted, until that is tried again"""
         self.watch = Watch(
@@ -292,9 +302,29 @@ class Addresses:
 
     def _make_known(self) -> None:
         """Has neighbors know those that are on a link, and that the kernel accepts packets to."""
-        usable = (self._wanted or {}).keys() - self._awaited.keys() - self._unrouted - self._missing
+        usable = self._served - self._awaited.keys() - self._unrouted - self._missing
         wanted = [one for one in (self._wanted or {}).values() if one.on_link and one.address in usable]
-        self._heralds.set({one.address: index_of(one.interface) for one in wanted})
+        links = {name: self._link(index_of(name)) for name in {one.interface for one in wanted}}
+        self._heralds.set({one.address: links[one.interface] for one in wanted})
+
+    def _link(self, index: int) -> Link:
+        """The interface with this index, and what changes when its neighbors may have to be told again."""
+        try:
+            answer = self._kernel.ask(Request(_RTM_GETLINK, _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)))[0]
+            flags = fixed(_IFINFOMSG, answer)[3]
+        except OSError:
+            return Link(index)
+        found = dict(attributes(answer, _IFINFOMSG.size, len(answer)))
+        return Link(index, (flags & _IFF_USABLE, number(found.get(_IFLA_CARRIER_CHANGES)), found.get(_IFLA_ADDRESS)))
+
+    def herald(self, served: Collection[Address]) -> None:
+        """Has neighbors know that these are here, as far as they are on a link, and no others."""
+        self._served = frozenset(served)
+        self._make_known()
+
+    def herald_anew(self, claimed: Collection[Address]) -> None:
+        """Somebody else has claimed these, too: has neighbors know once more that they are here, if they are."""
+        self._heralds.begin_anew(claimed)
 
     def _matters(self, notification: bytes) -> bool:
         return concerns_loopback(notification) or any(one.on_link for one in (self._wanted or {}).values())

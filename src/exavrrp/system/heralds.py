@@ -4,17 +4,18 @@ This file owns the times at which that is said, and the packet socket. ``vrrp.li
 why an address is there.
 
 A frame may be lost, and a switch or a neighbor that comes back may have missed all of them: so the first ones follow
-each other soon, and they go on for as long as the address is there.
+each other soon, and they go on for as long as the address is there. They begin anew when the link changes (its carrier
+has returned, say), and when somebody else has claimed the address.
 """
 
 import asyncio
 import fcntl
 import socket
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise, repeat
 from pathlib import Path
 
 from exavrrp.vrrp.link import frame
@@ -25,21 +26,61 @@ TIMES = (0.0, 0.02, 0.1, 0.5, 2.0, 5.0)
 intervals they also reach who was deaf for a moment."""
 REFRESH = 60.0
 """Seconds between the later ones."""
+_UNBROKEN = 3
+"""Of ``TIMES``: so many frames are sent before they may begin anew. Who claims the address, too, does so with each of
+its adverts, of which there may be a hundred a second."""
 _ETHERNET = 1
 """ARPHRD_ETHER of linux/if_arp.h: the only links that have frames of this kind."""
 _SIOCGIFHWADDR = 0x8927
 """linux/sockios.h."""
 
-_Place = tuple[Address, int]
-"""An address, and the index of its interface."""
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface, as neighbors know it."""
+
+    index: int
+    state: object = None
+    """if it is another one, neighbors may have missed or forgotten everything"""
+
+
+class _Frames:
+    """What is said of one address on one link: often at first, then rarely."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[], None]) -> None:
+        """``send`` may raise ``OSError``: the link is down, say. The next frame follows."""
+        self._loop = loop
+        self._send = send
+        self._anew = False
+        self._go_on(0)
+
+    def begin_anew(self) -> None:
+        """Soon: somebody else has claimed the address."""
+        self._anew = True
+        if self._next > _UNBROKEN:
+            self.cancel()
+            self._go_on(self._next)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _go_on(self, number: int) -> None:
+        """Send the frame of this number."""
+        if self._anew and number >= _UNBROKEN:
+            self._anew, number = False, 0
+        self._next = following = number + 1
+        gap = TIMES[following] - TIMES[number] if following < len(TIMES) else REFRESH
+        self._timer = self._loop.call_later(gap, self._go_on, following)
+        with suppress(OSError):
+            self._send()
 
 
 class Heralds:
-    """Those of our addresses that are on a link, each with a timer."""
+    """Those of our addresses that are on a link."""
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._timers: dict[_Place, asyncio.TimerHandle] = {}
+        self._frames: dict[tuple[Address, Link], _Frames] = {}
         self._link: socket.socket | None = None
         """sends on every link; receives nothing"""
 
@@ -47,14 +88,20 @@ class Heralds:
         """Opens nothing yet."""
         self._loop = loop
 
-    def set(self, wanted: Mapping[Address, int]) -> None:
-        """Tells of exactly these addresses, each on the interface with this index; of a new one at once."""
+    def set(self, wanted: Mapping[Address, Link]) -> None:
+        """Tells of exactly these addresses, each on this link; of a new one, or on a changed link, at once."""
         named = set(wanted.items())
-        for gone in self._timers.keys() - named:
-            self._timers.pop(gone).cancel()
-        for place in named - self._timers.keys():
-            gaps = (later - earlier for earlier, later in pairwise(TIMES))
-            self._tell(place, chain(gaps, repeat(REFRESH)))
+        for gone in self._frames.keys() - named:
+            self._frames.pop(gone).cancel()
+        for address, link in named - self._frames.keys():
+            assert self._loop is not None
+            self._frames[address, link] = _Frames(self._loop, partial(self.send, address, link.index))
+
+    def begin_anew(self, addresses: Collection[Address]) -> None:
+        """Tells of these once more, from the beginning, if they are among those that are told of."""
+        for (address, _), frames in self._frames.items():
+            if address in addresses:
+                frames.begin_anew()
 
     def close(self) -> None:
         """Tells of none any more."""
@@ -62,12 +109,6 @@ class Heralds:
         if self._link is not None:
             self._link.close()
             self._link = None
-
-    def _tell(self, place: _Place, gaps: Iterator[float]) -> None:
-        assert self._loop is not None
-        self._timers[place] = self._loop.call_later(next(gaps), partial(self._tell, place, gaps))
-        with suppress(OSError):  # the link is down, say: the next one follows
-            self.send(*place)
 
     def send(self, address: Address, index: int) -> None:
         """Tells the neighbors on the interface with this index once. Raises ``OSError``."""
