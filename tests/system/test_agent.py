@@ -1,6 +1,7 @@
 """The whole agent with real ExaBGP, BIRD and kernel: failures in a data centre, one at a time."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from exavrrp import agent
 from exavrrp.presence import SETTLE
 from exavrrp.system.addresses import REPAIR_LIMIT
 from tests.system import running
@@ -267,6 +269,34 @@ def test_signals_at_the_very_end_do_not_matter(fabric: Fabric) -> None:
         time.sleep(0.0002)  # not a storm
     assert alone.process.returncode == 0
     assert fabric.a.log.order()[-1] == "agent-stopped"
+
+
+def test_no_thread_takes_a_signal_but_the_main_one_and_programs_block_none(fabric: Fabric) -> None:
+    """A thread may still end when the handlers are gone."""
+    a = fabric.a
+    masks = a.directory / "masks"
+    command = ["/bin/sh", "-c", f"grep SigBlk /proc/self/status >{masks}.new && mv {masks}.new {masks}"]
+    a.configure('checks = ["masks"]', checks=["[check.masks]", f"command = {json.dumps(command)}", "interval = 60"])
+    alone = Alone(a)
+    alone.greet()
+    wait_until(masks.exists, "the program")
+    assert int(masks.read_text().split()[1], 16) == 0, "as sh(1) began"
+    tasks = {int(task.name): blocked(task) for task in Path(f"/proc/{alone.process.pid}/task").iterdir()}
+    assert not tasks.pop(alone.process.pid) & HANDLED
+    assert len(tasks) >= 2, "one that writes the journal, one that starts programs"
+    assert [mask & HANDLED for mask in tasks.values()] == [HANDLED] * len(tasks)
+    alone.process.terminate()
+    assert alone.process.wait(running.LIMIT) == 0
+
+
+HANDLED = sum(1 << (number - 1) for number in agent.HANDLED)
+"""The agent's signals, as proc(5) prints them."""
+
+
+def blocked(task: Path) -> int:
+    """The signals that a thread blocks."""
+    lines = (line.split() for line in (task / "status").read_text().splitlines())
+    return next(int(words[1], 16) for words in lines if words[0] == "SigBlk:")
 
 
 @running.each_line

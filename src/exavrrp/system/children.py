@@ -2,8 +2,8 @@
 
 A child inherits nothing from us. It has an argument list and no shell, a session of its own, /dev/null as descriptors 0
 to 2 (or a pipe to us, if its output is read) and no others, the working directory ``/``, only the environment that it
-is given, no capability, and a user of its own if one is configured (``privileges``). ExaBGP's API is on our descriptors
-0 and 1: ExaBGP would not notice our end while a child held them.
+is given, no blocked signal, no capability, and a user of its own if one is configured (``privileges``). ExaBGP's API is
+on our descriptors 0 and 1: ExaBGP would not notice our end while a child held them.
 
 The event loop waits for the end of a child on its pidfd, not with asyncio's child watchers: those start a thread for
 each child on Python 3.11, and they reap the child themselves. We reap it because the order matters: its process group
@@ -29,6 +29,7 @@ from typing import IO
 
 from exavrrp.system import capabilities, descendants
 from exavrrp.system.privileges import Identity, Privileges
+from exavrrp.system.threads import blocking
 
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/"}
 """The environment of every child, besides its own variables."""
@@ -101,27 +102,29 @@ def starter(
 
     def started(identity: Identity) -> "subprocess.Popen[bytes]":
         capabilities.renounce(entirely=identity.is_root)
-        return subprocess.Popen(  # noqa: S603 — to run what the operator has configured is the purpose
-            command,
-            bufsize=0,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-            env={**ENVIRONMENT, **environment},
-            start_new_session=True,
-            umask=UMASK,
-            user=identity.user,
-            group=identity.group,
-            extra_groups=identity.groups,
-        )
+        with blocking(()):
+            return subprocess.Popen(  # noqa: S603 — to run what the operator has configured is the purpose
+                command,
+                bufsize=0,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if piped else subprocess.DEVNULL,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                env={**ENVIRONMENT, **environment},
+                start_new_session=True,
+                umask=UMASK,
+                user=identity.user,
+                group=identity.group,
+                extra_groups=identity.groups,
+            )
 
     def start() -> "subprocess.Popen[bytes]":
         identity = privileges.identity()
         if identity.is_root not in _threads:
             _threads[identity.is_root] = ThreadPoolExecutor(1)
         try:
-            starting = _threads[identity.is_root].submit(started, identity)
+            with blocking(signal.valid_signals()):
+                starting = _threads[identity.is_root].submit(started, identity)
         except RuntimeError:  # the thread cannot be started; usually because of the limit of processes
             del _threads[identity.is_root]  # it would still start the child later
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None

@@ -12,6 +12,7 @@ its own on a new line.
 import asyncio
 import errno
 import os
+import signal
 import stat
 import threading
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Protocol
+
+from exavrrp.system.threads import blocking
 
 BUFFER = 8 << 20
 """Most bytes in the queue: one minute of twenty routers at 100 ms over two paths."""
@@ -88,7 +91,8 @@ class Recorder:
         if status.st_size and os.pread(self._descriptor, 1, status.st_size - 1) != b"\n":
             self._begin = b"\n"  # a predecessor was killed in the middle of a line
             self._handed_over += len(self._begin)
-        self._thread.start()
+        with blocking(signal.valid_signals()):
+            self._thread.start()
 
     def record(self, line: bytes) -> None:
         """Queues ``line``, or drops and counts it; never waits. An empty queue takes a line of any length."""

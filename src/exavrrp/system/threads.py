@@ -1,13 +1,27 @@
-"""Work that may take long, such as a disk's, in a thread of its own while the event loop goes on."""
+"""Work that may take long, such as a disk's, in a thread of its own while the event loop goes on.
+
+Signals are handled in the main thread, which blocks them before it ends. So every other thread blocks them from its
+beginning: the kernel gives a signal to any thread that does not, and the handlers are gone while threads still end.
+"""
 
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+@contextmanager
+def blocking(signals: Collection[int]) -> Iterator[None]:
+    """Have exactly these signals blocked in this thread; threads and processes that it starts meanwhile begin so."""
+    before = signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
@@ -32,10 +46,6 @@ def in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, found)
 
-    # Signals are handled in the main thread: those that it blocks must not be delivered here.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
+    with blocking(signal.valid_signals()):
         threading.Thread(target=call, name=name, daemon=True).start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return done
