@@ -101,12 +101,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item.nodeid in chosen]
 
 
-REPEATED = {"line", "build", "fabric", "site", "lan"}
-"""Parameters that repeat a whole system test: with another version of ExaBGP, IP version or transport."""
+REPEATED = {"line", "build", "fabric", "site", "lan", "row"}
+"""Parameters that repeat a whole test: with another version of ExaBGP, IP version or transport; rows of a table."""
 
 
 def _kind(item: pytest.Item) -> str:
-    """The same for tests that are alike: system tests that differ in nothing but REPEATED, and all tests of the lab."""
+    """The same for tests that are alike: those that differ in nothing but REPEATED, and all tests of the lab."""
     if _place(item) == "lab":
         return "lab"
     parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
