@@ -272,6 +272,83 @@ TRANSCRIPTS = {
         317.9  count 1
         318.1  count 0
     """,
+    "an Active dies beside a node that does not hear it and goes on, and a third one takes over": """
+        0      hear a 200
+        0.05   hear c 100
+        0.1    hear a 200
+        0.15   hear c 100
+        0.25   hear c 100
+        0.35   hear c 100
+        0.45   hear c 100
+        0.45   count 0
+        0.46   hear b 150
+        0.46   count 1
+        0.55   hear c 100
+        0.56   hear b 150
+        0.56   count 1
+    """,
+    "and this node is the third one": """
+        0      hear c 100
+        0.1    hear a 200
+        0.2    hear c 100
+        0.3    hear c 100
+        0.4    hear c 100
+        0.44   say 150
+        0.44   count 1
+        0.54   say 150
+        0.54   count 1
+    """,
+    "it takes over from the other one, which has died, too": """
+        0      hear a 200
+        0.05   hear c 160
+        0.1    hear a 200
+        0.15   hear c 160
+        0.25   hear c 160
+        0.6    say 150
+        0.6    take over
+        0.6    count 1
+        0.7    say 150
+        0.7    count 1
+    """,
+    "that one goes on for so long that nobody has the route any more": """
+        0      hear a 200
+        0.05   hear c 100
+        180.1  hear c 100
+        180.15 hear b 150
+        180.15 count 0
+    """,
+    "the Active goes in order beside it": """
+        0      hear a 200
+        0.05   hear c 100
+        0.1    hear a 200
+        0.15   hear c 100
+        0.2    hear a 0
+        0.25   hear c 100
+        0.35   hear c 100
+        0.45   hear c 100
+        0.46   hear b 150
+        0.46   count 0
+    """,
+    "one that lost against the same priority lives": """
+        0      hear a 100
+        0.05   hear c 100
+        0.15   hear c 100
+        0.25   hear c 100
+        0.35   hear c 100
+        0.45   hear c 100
+        0.46   hear b 150
+        0.46   count 0
+    """,
+    "one that has a smaller priority than before was superseded": """
+        0      hear a 200
+        0.05   hear a 90
+        0.1    hear c 100
+        0.2    hear c 100
+        0.3    hear c 100
+        0.4    hear c 100
+        0.45   hear b 150
+        0.45   count 0
+    """,
     "its own priority 0 before it was Active changes nothing": """
         0      say 0
         0      count 0
@@ -483,6 +560,12 @@ def test_a_node_that_is_deaf_again_soon_is_no_quicker_and_later_it_is() -> None:
     assert [round(now - 17.1 - CALM, 1) for now, _ in later] == [0.2, 1.2]
 
 
+def test_a_second_deaf_node_does_not_wait_for_the_next_time_of_the_first() -> None:
+    rivals = Rivals()
+    reclaims(beside("b", 150, 5.0, 60), rivals)
+    assert reclaims(beside("c", 100, 11.0, 5), rivals) == [(11.24, "c")]
+
+
 def test_what_beats_one_deaf_node_beats_another_that_was_there() -> None:
     rivals = Rivals()
     both = "\n".join(f"{5 + n / 10} a 200\n{5.01 + n / 10} c 100\n{5.02 + n / 10} b 150" for n in range(4))
@@ -651,6 +734,17 @@ def test_the_first_takeover_time_is_the_clock_s() -> None:
     one = Story()
     assert one.become(0.9) == 0
     assert one.become(1.1) == 1
+
+
+def test_a_takeover_after_a_restart_is_later_than_the_one_before() -> None:
+    one = Story()
+    one.resume(START + 1)
+    assert one.active_since == START + 1
+    assert one.become(0.5) == 2
+    one.resume(START + 1)
+    assert one.become(-3600) == -3600, "the clock was set back"
+    one.resume(None)
+    assert one.become(0.5) == 0
 
 
 def test_a_second_takeover_within_a_second_takes_the_next_second() -> None:

@@ -187,7 +187,7 @@ def test_adverts_that_contradict_each_other() -> None:
     (told,) = [one for one in journal(rig) if one.event == "peer-contradictory"]
     assert sentence(told) == (
         f"web: peer-contradictory peer={PEER} (said another priority 12 times within 0.00 s, now 0: somebody forges its"
-        " adverts, or two machines have its address)"
+        " adverts, two machines have its address, or a check there changes all the time)"
     )
     rig.hear(250, source=OTHER)
     assert cause(rig).verdict is Verdict.BETTER, "whoever decides it is another one"

@@ -138,15 +138,18 @@ CODES = {
     ),
     "peer-deaf": Code(
         "A node goes on as Active although a better one advertises: it is heard, and hears nothing. Where `takeover` is"
-        " on, the better one makes its route better again, so that the traffic comes back to it.",
+        " on, the better one makes its route better again, so that the traffic comes back to it. The deaf node learns"
+        " nothing of that: if the better one dies before it hears again, and no third node has more priority than it,"
+        " routers prefer the dead one's route until the hold time is over.",
         "On that node: a firewall that drops protocol 112, rp_filter=1, keys; `exavrrp status` there names no peer."
         " With `takeover` off, routers may send traffic to either.",
     ),
     "peer-contradictory": Code(
-        "Adverts from one address say this and that many times within a few intervals, as one node does not: somebody"
-        " forges them, or two machines have the address.",
-        "Sign adverts (authentication), and look for a second machine with that source address or that copy of the"
-        " configuration.",
+        "Adverts from one address say this and that many times within a few intervals: somebody forges them, two"
+        " machines have the address, or a check of that node changes more often than it advertises.",
+        "Look at that node's own log (`health-assessed`): if its priority changes as often, give that check a longer"
+        " `interval`, `rise` or `fall`. Else sign adverts (authentication), and look for a second machine with that"
+        " source address or that copy of the configuration.",
     ),
     "path-restored": Code("Adverts of a peer arrive over this interface again.", ""),
     "packet-rejected": Code(

@@ -83,7 +83,7 @@ class Leftovers:
         told = {"router": router.name, "addresses": sorted(map(str, bound))}
         if announced:
             self._log.warning("leftovers-found", **told, detail="served on until the election is decided")
-            router.instance.takeovers.time.active_since = memory.since(router.name)
+            router.instance.takeovers.time.resume(memory.since(router.name))
             self._speaker.inherit(router.configuration.announce)
             router.inherit(bound, announced=True, active=active)
         elif bound and memory.is_foreign:

@@ -24,7 +24,7 @@ from enum import StrEnum
 from typing import NamedTuple, assert_never
 
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, LARGEST, Attributes, Level, Network, Route
-from exavrrp.vrrp.packet import LEAVING, Address
+from exavrrp.vrrp.packet import LEAVING, OWNER, Address
 from exavrrp.vrrp.router import DOWN_COUNT
 
 # Silent failures
@@ -53,15 +53,14 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Advertiser:
-    """The node that has sent the last advert."""
+    """A node, by its last advert."""
 
     source: Address | None
     """None: this node"""
+    priority: int
     last: float
     """when that advert was heard"""
     interval: float
-    gone: bool
-    """whether it had priority 0"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,9 @@ class SilentFailures:
     - it had not been heard for longer than ``quiet`` of its intervals: a silent failure. That is less than the three
       intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
       (With a ``down_count`` of 2 it is not: a preemption right after a lost advert counts, too.)
+
+    An Active may die while a node that does not hear it advertises beside it. That one goes on, and the Active's
+    failure counts when a third node advertises, within the window: its route has to win over both.
 
     Every node counts every failure, its own and those of others, so all who hear the same adverts come to the same
     number. A node that took over from a silent one, and then hears an Active again, does not know whether that one was
@@ -110,6 +112,8 @@ class SilentFailures:
         self._active: _Advertiser | None = None
         self._other: _Advertiser | None = None
         """the last advertiser that was not this node"""
+        self._best: _Advertiser | None = None
+        """who advertises with the greatest priority, or has done so until it fell silent, and nobody has followed it"""
         self._count = Count(0, 0.0)
         self._forgotten = 0
         """of that number"""
@@ -120,25 +124,29 @@ class SilentFailures:
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
-        before = self._active
+        before, this = self._active, _Advertiser(source, priority, now, interval)
         another = before is None or before.source != source
-        if priority == LEAVING and another:
-            return  # of a node that is not followed: its successor has advertised already
-        self._meet(source, interval, now)
-        if before is not None and another and not before.gone and now - before.last > self.quiet * before.interval:
-            self._follow(source, before, now)
-        self._active = self._other = _Advertiser(source, now, interval, priority == LEAVING)
+        if priority != LEAVING or not another:  # else its successor has advertised already
+            self._meet(source, interval, now)
+            if before is not None and another and not self._outlives(source, before, now) and self._fell(before, now):
+                self._follow(source, before, now)
+            self._active = self._other = this
+        self._lead(this)
 
     def sent(self, priority: int, interval: float, now: float) -> None:
         """This node has sent an advert."""
-        before = self._active
+        before, this = self._active, _Advertiser(None, priority, now, interval)
         if priority != LEAVING or (before is not None and before.source is None):
             self._meet(None, interval, now)
-            self._active = _Advertiser(None, now, interval, priority == LEAVING)
+            if before is not None and before.source is not None:
+                self._outlives(None, before, now)
+            self._active = this
+        self._lead(this)
 
     def took_over(self, now: float) -> None:
         """This node has become Active because no advert arrived; before or after its first advert."""
-        self._follow(None, self._other, now)
+        if self._alone != _Successor(None, now, self._count.number):  # else its first advert has counted
+            self._follow(None, self._other, now)
         # Our first advert is still to come, and the node that was followed is gone.
         if self._active is self._other:
             self._active = None
@@ -149,7 +157,7 @@ class SilentFailures:
         An interval of 0: a node whose advert arrives before this process sends one has taken over from a silent
         failure.
         """
-        self._active = _Advertiser(None, now, 0.0, gone=False)
+        self._active = _Advertiser(None, OWNER, now, 0.0)
 
     def recall(self, count: Count, now: float) -> None:
         """Take over the count of an earlier process of this node; before anything else."""
@@ -171,6 +179,31 @@ class SilentFailures:
         if self._count.number and not self._forgotten and now - self._count.latest > self.window / 2:
             self._remember(self._count._replace(latest=now))
 
+    def _fell(self, one: _Advertiser, now: float) -> bool:
+        """Whether it fell silent, without a word."""
+        return one.priority != LEAVING and now - one.last > self.quiet * one.interval
+
+    def _outlives(self, source: Address | None, before: _Advertiser, now: float) -> bool:
+        """Whether a node (None: this one) follows the best Active, which has died beside another one."""
+        best = self._best
+        beside = best is not None and best.source not in (source, before.source)
+        if best is None or not beside or not self._fell(best, now) or now - best.last > self.window:
+            return False
+        self._follow(source, best, now)
+        return True
+
+    def _lead(self, one: _Advertiser) -> None:
+        """Whether it is the best from now on. Who is no worse than one that fell silent may have superseded that."""
+        best = self._best
+        if best is not None and best.source == one.source:
+            self._best = None if one.priority == LEAVING else one
+        elif one.priority != LEAVING and (
+            best is None
+            or one.priority > best.priority
+            or (one.priority == best.priority and self._fell(best, one.last))
+        ):
+            self._best = one
+
     def _follow(self, source: Address | None, silent: _Advertiser | None, now: float) -> None:
         """A node (None: this one) follows one that has failed silently.
 
@@ -186,6 +219,7 @@ class SilentFailures:
         number = min(known + 1, MOST)
         self._remember(Count(number, latest))
         self._alone = _Successor(source, now, number)
+        self._best = None
 
     def _meet(self, source: Address | None, interval: float, now: float) -> None:
         """A node (None: this one) advertises: whoever followed a silent failure may have been deaf until now."""
@@ -196,7 +230,7 @@ class SilentFailures:
             self._perhaps = None  # it goes on beside another one, and is the better
         if alone is not None and alone.source != source:
             self._alone = None
-            was_there = not before.gone and now - before.last <= self.quiet * before.interval
+            was_there = before.priority != LEAVING and now - before.last <= self.quiet * before.interval
             if was_there and GOES_ON * interval <= now - alone.since < self.window:
                 self._perhaps = (alone.source, Count(min(alone.number + 1, MOST), now))
 
@@ -290,6 +324,10 @@ class TakeoverTime:
         self._clock: float | None = None
         """seconds from the monotonic clock to the other one, when they were last compared; None: not yet"""
 
+    def resume(self, since: int | None) -> None:
+        """An earlier process of this node was Active since then; None: it has not noted when. Before anything else."""
+        self.active_since, self._latest = since, since or 0
+
     def heard(self, source: Address, priority: int, now: float) -> None:
         """An advert of another node was accepted, and did not lose against this node."""
         if priority != LEAVING and source != self._following:
@@ -337,8 +375,8 @@ GOES_ON = 1.5
 the third. By then it has been Active for two intervals, and each advert was answered (RFC 9568 §6.4.3)."""
 
 RECLAIMS = (1.0, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-"""Seconds at least from each reclaim to the next one; the last one for ever. A node that is partly deaf takes over
-again and again, and one whose clock is ahead has a better MED for a while."""
+"""Seconds at least from each reclaim to the next one from the same node; the last one for ever. A node that is partly
+deaf takes over again and again, and one whose clock is ahead has a better MED for a while."""
 
 CALM = 10.0
 """Seconds without an advert of such a node after which the next one is the first again."""
@@ -357,6 +395,10 @@ class Rival:
     interval: float
     reclaimed: int = 0
     """how often the better Active has reclaimed the traffic since then"""
+    times: int = 0
+    """the same since it was first heard after a calm"""
+    latest: float = 0.0
+    """when, the last time"""
     tied: bool = False
     """whether this or the other one is the better Active: another member of the group can tell"""
 
@@ -381,10 +423,6 @@ class Rivals:
         """when that one advertised"""
         self.interval = 0.0
         """that of its adverts, in seconds"""
-        self._reclaims = 0
-        """since there was no rival"""
-        self._reclaimed = 0.0
-        """when, the last time"""
 
     def advertised(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
         """An advert was accepted, or sent: ``source`` may be this node. Whom traffic is to be reclaimed from now."""
@@ -399,8 +437,8 @@ class Rivals:
             return None
         rival = self._goes_on(source, interval, now)
         rival.tied = rank == self._rank
-        pause = RECLAIMS[min(self._reclaims, len(RECLAIMS)) - 1] if self._reclaims else 0.0
-        lasts = now - rival.since >= GOES_ON * max(interval, self.interval) and now - self._reclaimed >= pause
+        pause = RECLAIMS[min(rival.times, len(RECLAIMS)) - 1] if rival.times else 0.0
+        lasts = now - rival.since >= GOES_ON * max(interval, self.interval) and now - rival.latest >= pause
         if rival.tied or not lasts:
             return None
         self.reclaim(now)
@@ -408,17 +446,14 @@ class Rivals:
 
     def reclaim(self, now: float) -> None:
         """The better Active reclaims the traffic: what beats one rival beats all that are there."""
-        self._reclaims += 1
-        self._reclaimed = now
         for one in self.known.values():
-            one.reclaimed += goes_on(one, now)
+            if goes_on(one, now):
+                one.reclaimed, one.times, one.latest = one.reclaimed + 1, one.times + 1, now
 
     def _is_best_gone(self, now: float) -> bool:
         return self.best is None or now - self._last > DOWN_COUNT * self.interval
 
     def _goes_on(self, source: Address, interval: float, now: float) -> Rival:
-        if all(now - one.last > CALM for one in self.known.values()):
-            self._reclaims = 0
         rival = self.known.get(source)
         if rival is None or not goes_on(rival, now):
             rival = self._begins(source, interval, now)
@@ -426,10 +461,12 @@ class Rivals:
         return rival
 
     def _begins(self, source: Address, interval: float, now: float) -> Rival:
-        self.known.pop(source, None)
+        begun, before = Rival(now, now, interval), self.known.pop(source, None)
+        if before is not None and now - before.last <= CALM:
+            begun.times, begun.latest = before.times, before.latest
         if len(self.known) >= MOST_RIVALS:
             del self.known[min(self.known, key=lambda one: self.known[one].last)]
-        return self.known.setdefault(source, Rival(now, now, interval))
+        return self.known.setdefault(source, begun)
 
 
 def goes_on(rival: Rival, now: float) -> bool:

@@ -216,7 +216,7 @@ class VirtualRouter:
             return
         detail = (
             f"said another priority {CHANGES} times within {at - known.changes[0]:.2f} s, now {advertisement.priority}:"
-            " somebody forges its adverts, or two machines have its address"
+            " somebody forges its adverts, two machines have its address, or a check there changes all the time"
         )
         key = (self.name, "contradictory", source if source in self.configuration.peers else None)
         peer = str(source)

@@ -18,11 +18,12 @@ def begun(seed: int) -> Simulation:
 
 def active(simulation: Simulation) -> Machine:
     """Who is Active."""
-    return next(
-        machine
-        for machine in simulation.machines
-        if machine.agent is not None
-        and all(router.instance.router.role is Role.ACTIVE for router in machine.agent.routers.values())
+    return next(machine for machine in simulation.machines if _is_active(machine))
+
+
+def _is_active(machine: Machine) -> bool:
+    return machine.agent is not None and all(
+        router.instance.router.role is Role.ACTIVE for router in machine.agent.routers.values()
     )
 
 
@@ -92,3 +93,27 @@ def an_address_comes_back(seed: int) -> None:
     node.reconfigure(back(node.configuration))
     simulation.world.run(30.3)
     assert not node.lo, "it has lingered"
+
+
+def an_active_dies_beside_a_deaf_node(seed: int) -> bool:
+    """The worst node hears nothing and is Active beside the best one, which then dies with its links up.
+
+    Whether routers send all packets to the successor before they have forgotten the dead. ``seed``: one with three
+    nodes or more of different priorities, where silent failures count.
+    """
+    simulation = begun(seed)
+    shape, world = simulation.shape, simulation.world
+    dying, *_, deaf = sorted(simulation.machines, key=lambda one: -one.original.routers[0].priority)
+    for (_, receiver, _), way in simulation.network.paths.items():
+        way.cut = way.cut or receiver == deaf.number
+    world.run(world.now + (shape.down_count + 9) * shape.interval + 1.0)
+    dying.wanted = False
+    dying.lose_power(carrier=False)
+    world.run(world.now + (shape.down_count + 2) * shape.interval + shape.convergence)
+    successor = next(one for one in simulation.machines if one not in (dying, deaf) and _is_active(one))
+    assert dying.number in simulation.fabric.routers[0].sessions, "its route is there still"
+    return all(
+        simulation.fabric.best(router, address) == {successor.number}
+        for router in range(len(simulation.fabric.routers))
+        for address in successor.configuration.routers[0].addresses
+    )

@@ -114,6 +114,11 @@ def test_the_repair_of_a_failed_reload_ends_no_session(history: int, monkeypatch
     assert scenarios.a_failed_reload_is_repaired(history), "ExaBGP 5.0 ends them by itself"
 
 
+@pytest.mark.parametrize("history", [2, 10, 27, 141])
+def test_an_active_that_dies_beside_a_deaf_node_has_a_worse_route_than_its_successor(history: int) -> None:
+    assert scenarios.an_active_dies_beside_a_deaf_node(history)
+
+
 @pytest.mark.parametrize("place", [1, 3, 5, 8, 11, 12, -1, -2, -3, -4])
 def test_what_nodes_record_is_decided_again(place: int, tmp_path: Path) -> None:
     """In another process, in which sets have another order; caretakers, successors and what befalls them included."""

@@ -18,6 +18,7 @@ from exavrrp.system.beacons import BATCH, Beacons
 from exavrrp.system.senders import ANYWHERE, Senders
 from tests.ports import Log
 from tests.system import running
+from tests.system.conftest import LIMIT
 from tests.system.running import wait_until
 
 if TYPE_CHECKING:
@@ -166,10 +167,11 @@ def test_a_flood_of_a_peer_is_read_in_small_parts(pair: Pair, run: Run, until: U
             for _ in range(20 * BATCH):
                 a.send(b.source, bytes(1200), "eth0")
             before = 0
-            while len(b.came) < 3 * BATCH:
-                await asyncio.sleep(0)
-                assert len(b.came) - before <= BATCH
-                before = len(b.came)
+            async with asyncio.timeout(LIMIT):
+                while len(b.came) < 3 * BATCH:
+                    await asyncio.sleep(0)
+                    assert len(b.came) - before <= BATCH
+                    before = len(b.came)
 
     run(scenario())
 
@@ -189,9 +191,10 @@ def test_a_port_that_is_taken_is_logged_and_tried_again(
             b.set(a.source)
             taken.close()
             a.set(b.source)
-            while not b.came:
-                a.send(b.source, b"free", "eth0")
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(LIMIT):
+                while not b.came:
+                    a.send(b.source, b"free", "eth0")
+                    await asyncio.sleep(0.01)
             assert len(b.log.told("beacon-unavailable")) == 1
 
     with pair.b:

@@ -33,7 +33,7 @@ _VERDICTS = {
     Verdict.BETTER: "{peer} says {theirs}, which is more than our {ours}, or the same from a higher address.",
     Verdict.WEAKENED: "our priority was lowered: {total}.",
     Verdict.CONTRADICTORY: "adverts in the name of {peer} contradict each other: somebody forges them (authentication"
-    " prevents that), or two machines have its address.",
+    " prevents that), two machines have its address, or a check there changes its priority all the time.",
     Verdict.STALLED: "this agent stood still for {waited} (it was stopped, got no CPU, or its host was suspended):"
     " another node may have taken over.",
     Verdict.DRAINED: "it was drained by an operator.",

@@ -25,7 +25,7 @@ WINDOW = 600
 
 CHANGES, SPAN = 12, 10
 """A peer that says another priority so many times within so many advert intervals contradicts itself: one node says
-another one once an interval at most."""
+another one so often only if a check changes faster than it advertises."""
 
 DOUBT = 60.0
 """Seconds for which it is known that a peer has contradicted itself."""
@@ -119,7 +119,7 @@ class Peer:
         self.advertisement = advertisement
 
     def is_contradictory(self, now: float) -> bool:
-        """Whether it has contradicted itself in the last time: two machines have its address, or adverts are forged."""
+        """Whether it has contradicted itself in the last time: it is forged, there are two of it, or a check flaps."""
         return self.contradicted is not None and now - self.contradicted <= DOUBT
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
