@@ -31,7 +31,7 @@ from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.routes import Network, Route
 from exavrrp.takeover import GRACEFUL_SHUTDOWN
-from exavrrp.virtual_address import VirtualAddress
+from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Flow
 from exavrrp.vrrp.auth import Sequence as Number
@@ -304,10 +304,12 @@ class Addresses:
         self.batches = 0
         self.awaited: set[Address] = set()
         self.ours: frozenset[Address] = frozenset()
+        self.links: dict[Address, str] = {}
+        """of what ``lo`` has the interface, if it is another one"""
         self._rig = rig
 
-    def own(self, ours: frozenset[Address]) -> None:
-        self.ours = ours
+    def own(self, forms: Collection[VirtualAddress]) -> None:
+        self.ours = frozenset(one.address for one in forms)
 
     def set(self, forms: Collection[VirtualAddress]) -> None:
         self.batches += 1
@@ -320,6 +322,7 @@ class Addresses:
             self._rig.done += [f"{verb} {address}" for address in sorted(some, key=int)]
         self.lo = wanted - refused
         self.preferred = {one.address for one in forms if one.preferred} & self.lo
+        self.links = {one.address: one.interface for one in forms if one.address in self.lo and one.on_link}
         self.awaited = self.lo & self.slow
         if refused:
             raise AddressError({one: OSError(EBUSY, "the kernel refuses") for one in sorted(refused, key=int)})
@@ -329,8 +332,9 @@ class Addresses:
             raise self.unreadable
         return frozenset(self.lo)
 
-    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        return frozenset(addresses) & self.lo
+    def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
+        there = self.lo.intersection(addresses)
+        return frozenset(VirtualAddress(one, interface=self.links.get(one, LO)) for one in there)
 
     def herald(self, served: Collection[Address]) -> None:
         self._rig.done += ["herald " + " ".join(map(str, served))]

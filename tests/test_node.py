@@ -275,6 +275,17 @@ def test_a_prefix_that_is_not_configured_any_more_is_withdrawn_then_unbound_then
     assert len(rig.memory.notes) == count + 1
 
 
+def test_what_is_left_on_a_link_stays_there_until_it_is_unbound() -> None:
+    rig = Rig(router(2), forgotten=FORGOTTEN)
+    rig.addresses.lo, rig.addresses.links = {FORMER}, {FORMER: "eth0"}
+    rig.speaker.answers = False
+    rig.start()
+    assert (rig.addresses.lo, rig.addresses.links) == ({FORMER}, {FORMER: "eth0"})
+    rig.speaker.answer()
+    rig.after(2 * SETTLE)
+    assert rig.addresses.lo == set()
+
+
 def test_an_address_that_is_not_announced_is_unbound_at_once() -> None:
     rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
     rig.addresses.lo = {FORMER}
@@ -863,9 +874,11 @@ def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announce
 
 
 def test_a_removed_address_is_logged() -> None:
-    rig = given_active().handle(ports.AddressRepaired(VIP))
+    rig = given_active(router(), router(2, bind="eth0"))
+    rig.handle(ports.AddressRepaired(VIP), ports.AddressRepaired(SECOND_VIP), ports.AddressRepaired(FORMER))
     assert rig.log.told("address-repaired") == [
-        {"address": str(VIP), "detail": "somebody removed or changed it on lo; put back"}
+        {"address": str(address), "detail": f"somebody removed or changed it on {interface}; put back"}
+        for address, interface in ((VIP, "lo"), (SECOND_VIP, "eth0"), (FORMER, "lo"))
     ]
 
 

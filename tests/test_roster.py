@@ -285,6 +285,15 @@ def test_an_address_that_is_gone_is_withdrawn_and_stays_bound_until_that_is_conf
     assert rig.role() is Role.ACTIVE
 
 
+@pytest.mark.parametrize("settings", [{"bind": "eth0"}, {"handover": "break-before-make"}])
+def test_an_address_that_is_gone_does_not_linger_where_another_node_may_have_it(settings: dict[str, Any]) -> None:
+    rig = given_active(router(addresses=[FIRST, THIRD], linger=2, **settings))
+    rig.reconfigure(router(linger=2, **settings))
+    rig.take()
+    rig.after(2 * SETTLE)
+    assert rig.take() == [f"unbind {THIRD}"]
+
+
 @pytest.mark.parametrize("first", [0, 1])
 def test_an_address_that_changes_hands_between_two_routers_stays_bound(first: int) -> None:
     """In either order of the configuration."""

@@ -29,6 +29,10 @@ def test_only_on_a_link_an_address_has_a_prefix_of_its_own() -> None:
     assert (VirtualAddress(one.address).on_link, VirtualAddress(one.address).prefix) == (False, 32)
     assert VirtualAddress(one.address, interface="eth0").prefix == 32
     assert not VirtualAddress(one.address, bind=False, interface="eth0").on_link
+    assert one.shares_prefix
+    assert not VirtualAddress(one.address, bind=False, interface="eth0", length=24).shares_prefix
+    assert not VirtualAddress(one.address, interface="eth0").shares_prefix
+    assert not VirtualAddress(ip_address("2001:db8:53::1"), interface="eth0", length=64).shares_prefix
     for interface, length in (("lo", 24), ("eth0", 0), ("eth0", 33)):
         with pytest.raises(ValueError, match=f"192.0.2.53 cannot be bound to {interface} as /{length}"):
             VirtualAddress(one.address, interface=interface, length=length)

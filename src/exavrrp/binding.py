@@ -104,17 +104,18 @@ class OnLo:
         """What was wanted could not be done."""
         self._unbinding = False
         if self.bound:
-            self._fail(f"cannot bind to {self._interface}: {error.strerror or error}")
+            self._fail(f"cannot bind to {self.interface}: {error.strerror or error}")
         else:
             # It stays unwanted, so the next change of lo removes it; nothing else of ours depends on it.
             self._common.log.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
 
     def lost(self, address: Address, error: OSError) -> None:
         """One of them cannot be kept there."""
-        self._fail(f"{address} cannot be bound to {self._interface}: {error.strerror or error}")
+        self._fail(f"{address} cannot be bound to {self.interface}: {error.strerror or error}")
 
     @property
-    def _interface(self) -> str:
+    def interface(self) -> str:
+        """That has them while the router serves."""
         return self._common.configuration.bound_to or LO
 
     def close(self) -> None:
@@ -204,9 +205,9 @@ class Binding:
         if claimed := self._heralded.get(one):
             self._addresses.herald_anew(claimed)
 
-    def keep(self, others: Iterable[Address]) -> None:
-        """These stay on lo, too, although no router wants them: from the next change on."""
-        self._bound |= {address: VirtualAddress(address) for address in others}
+    def keep(self, others: Iterable[VirtualAddress]) -> None:
+        """These stay where they are, too, although no router wants them: from the next change on."""
+        self._bound |= {one.address: one for one in others}
 
     def remove(self, others: Iterable[Address]) -> OSError | None:
         """These are not to stay any more, unless a router has come to want them; what was refused is returned."""
@@ -239,6 +240,10 @@ class Binding:
     def _tell(self, one: OnLo) -> None:
         if one not in self._asking and one not in self._awaited:  # something else is wanted of it already
             one.settled()
+
+    def place(self, address: Address) -> str:
+        """The interface that an address is wanted on."""
+        return self._bound[address].interface if address in self._bound else LO
 
     def lost(self, address: Address, error: OSError) -> None:
         """An address cannot be put right."""

@@ -1,4 +1,4 @@
-"""Removes from lo what a dead agent has left there: for a host on which no agent runs any more.
+"""Removes the addresses that a dead agent has left, from lo or a link: for a host on which no agent runs any more.
 
 An agent that is killed leaves its addresses bound, so that its successor serves on with them. Where none comes, because
 ExaBGP was killed too, or the container is gone, the host goes on answering for them itself: its own clients reach
@@ -14,12 +14,14 @@ would make its routes a black hole, so it has to end first.
 
 import asyncio
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from exavrrp.config import Configuration
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.lock import Lock
 from exavrrp.system.state import announcer, bound_before
+from exavrrp.virtual_address import VirtualAddress
 from exavrrp.vrrp.packet import Address
 
 LOOK = 0.02
@@ -30,8 +32,8 @@ class Served(Exception):
     """An agent manages the addresses, or an ExaBGP announces them. The text names it, and the remedy."""
 
 
-def clean(configuration: Configuration, wait: float) -> list[Address]:
-    """Remove from lo every address of ``configuration``, or of the agent's before it, and return those that were there.
+def clean(configuration: Configuration, wait: float) -> list[tuple[Address, str]]:
+    """Unbind every address of ``configuration``, or of the agent's before it; return those that were there, and where.
 
     Waits for an agent to end for at most ``wait`` seconds. Raises ``Served``, and ``OSError`` when the lock cannot be
     opened or an address not be removed.
@@ -45,27 +47,28 @@ def clean(configuration: Configuration, wait: float) -> list[Address]:
             if time.monotonic() > limit:
                 raise Served(f"an agent runs here (process {lock.holder()}), and looks after its addresses")
             time.sleep(LOOK)
-        return _unbound(configuration.addresses, directory)
+        forms = [one for router in configuration.routers for one in router.virtual_addresses if one.bind]
+        return _unbound(forms, directory)
     finally:
         lock.release()
 
 
-def _unbound(ours: frozenset[Address], directory: Path) -> list[Address]:
-    """Those that were on lo, and are there no more. Raises ``Served``, ``OSError``."""
+def _unbound(ours: Collection[VirtualAddress], directory: Path) -> list[tuple[Address, str]]:
+    """Those that were bound, and are no more, each with its interface. Raises ``Served``, ``OSError``."""
     loop = asyncio.new_event_loop()
     addresses = Addresses(_ignored, _ignored, _ignored)
     try:
         addresses.open(loop)
         addresses.own(ours)
         addresses.adopt(bound_before(directory))
-        found = addresses.present()
+        found = addresses.places()
         if found and (exabgp := announcer(directory)) is not None:
             raise Served(f"ExaBGP (process {exabgp}) may still announce for an agent that is gone; stop ExaBGP first")
         addresses.set(())
     finally:
         addresses.close()
         loop.close()
-    return sorted(found, key=lambda address: (address.version, int(address)))
+    return sorted(found.items(), key=lambda one: (one[0].version, int(one[0])))
 
 
 def _ignored(*_: object) -> None:

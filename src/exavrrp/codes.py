@@ -186,17 +186,21 @@ CODES = {
         "Find out which node has the wrong time, and keep all of them right (NTP).",
     ),
     # Addresses and routes
-    "address-bound": Code("The addresses of a router are on lo.", ""),
-    "address-unbound": Code("The addresses of a router are gone from lo.", ""),
+    "address-bound": Code("The addresses of a router are on lo, or on their link.", ""),
+    "address-unbound": Code("The addresses of a router are gone from there.", ""),
     "bind-failed": Code(
-        "The kernel refused an address, or somebody removes it again and again; the router is in fault.",
-        "Look who manages lo (NetworkManager, systemd-networkd, another daemon) and keep it from this address.",
+        "The kernel refused an address, somebody removes it again and again, or somebody else has put it on its link; "
+        "the router is in fault.",
+        "Look who manages the interface (NetworkManager, systemd-networkd, another daemon) and keep it from this "
+        "address.",
     ),
     "unbind-failed": Code(
-        "An address cannot be removed from lo.", "Remove it by hand: `ip addr del ADDRESS dev lo`, if it is not served."
+        "An address cannot be removed.",
+        "Remove it by hand: `ip addr del ADDRESS dev INTERFACE`, if it is not served.",
     ),
     "address-repaired": Code(
-        "Somebody removed or changed an address on lo; it is restored.", "Find out who manages lo, and end that."
+        "Somebody removed or changed an address on its interface; it is restored.",
+        "Find out who manages the interface, and end that.",
     ),
     "address-elsewhere": Code(
         "A virtual address is on another interface, too: this node answers for it even as a Backup.",
@@ -365,6 +369,12 @@ CODES = {
     ),
     "interface-missing": Code(
         "The configuration names an interface that this host does not have.", "Correct the name in `interfaces`."
+    ),
+    "secondaries-go-along": Code(
+        "promote_secondaries = 0 on a link with virtual IPv4 addresses: with the oldest address of a prefix the kernel "
+        "removes the younger ones, the host's own too. Where the agent cannot set it, it does not unbind such an "
+        "address, and two nodes may have it.",
+        "Set net.ipv4.conf.INTERFACE.promote_secondaries or net.ipv4.conf.all.promote_secondaries to 1 (sysctl.d).",
     ),
     "group-missing": Code("This host has no such group.", "Make it (`groupadd`), or correct agent.control_group."),
     "single-path": Code(

@@ -54,17 +54,17 @@ class Leftovers:
     def take(self, routers: Iterable[VirtualRouter]) -> None:
         """Find the leftovers, at the start. Raises OSError."""
         try:
-            present, bound = self._addresses.present(), self._addresses.adopt(self._forgotten.addresses)
+            present, found = self._addresses.present(), self._addresses.adopt(self._forgotten.addresses)
         except OSError as error:
             raise OSError(error.errno, f"cannot tell which addresses lo has: {error.strerror or error}") from error
         for router in routers:
             self._inherit(router, present.intersection(router.configuration.addresses))
-        routes = self._forgotten.routes
+        bound, routes = frozenset(one.address for one in found), self._forgotten.routes
         if bound or routes:
             told = {"addresses": sorted(map(str, bound)), "prefixes": sorted(route.prefix for route in routes)}
             self._log.warning("leftovers-found", **told, detail="no more in the configuration: withdrawn, then unbound")
         self._keep(ports.Forgotten(bound, routes))
-        self._binding.keep(self._forgotten.on_lo)
+        self._binding.keep(one for one in found if one.address in self._forgotten.on_lo)
 
     def _inherit(self, router: VirtualRouter, bound: frozenset[Address]) -> None:
         """Decide about the leftovers of one router; ``bound``: its addresses that lo has.

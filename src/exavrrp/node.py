@@ -268,7 +268,7 @@ class Node:
             case ports.AddressesChanged():
                 self._binding.look()
             case ports.AddressRepaired(address):
-                detail = "somebody removed or changed it on lo; put back"
+                detail = f"somebody removed or changed it on {self._binding.place(address)}; put back"
                 self.log.warning("address-repaired", address=str(address), detail=detail)
             case ports.AddressLost(address, error):
                 self._binding.lost(address, error)

@@ -262,7 +262,7 @@ class Addresses(Protocol):
     def awaited(self) -> Set[Address]:
         """The wanted addresses that lo has, but to which the kernel does not accept packets yet."""
 
-    def own(self, ours: frozenset[Address]) -> None:
+    def own(self, forms: Collection[VirtualAddress]) -> None:
         """Manage exactly these addresses from now on; nothing on lo changes before the next ``set``.
 
         An address that is not among them any more is managed as long as it is wanted. Then it is removed, and never
@@ -276,8 +276,8 @@ class Addresses(Protocol):
         possible, and any other ``OSError``.
         """
 
-    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Manage those of ``addresses`` that exavrrp has put on lo, until they are unbound; return them.
+    def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
+        """Manage those of ``addresses`` that exavrrp has bound, until they are unbound; return them as they are there.
 
         Where the kernel does not record who has made an address, all of them that lo has. To be called before ``set``.
         Raises ``OSError``.

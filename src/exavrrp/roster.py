@@ -25,6 +25,7 @@ from exavrrp.elections import Elections, Record, Team
 from exavrrp.fitness import Fitness, used_checks
 from exavrrp.leftovers import Leftovers
 from exavrrp.notes import Notes
+from exavrrp.presence import SETTLE, Handover
 from exavrrp.reception import Reception, media, sources
 from exavrrp.routes import Network, Route
 from exavrrp.virtual_router import Shared, VirtualRouter
@@ -256,7 +257,7 @@ class Roster:
         """What no port refuses."""
         given, routers = self._given, _all(configuration, leaving)
         given.marks.set(flows(routers))
-        given.addresses.own(frozenset(address for router in routers for address in router.on_lo))
+        given.addresses.own([one for router in routers for one in router.virtual_addresses if one.bind])
         given.notifier.set({router.name: router for router in routers}.values())
         given.checks.set(used_checks(configuration))
 
@@ -353,7 +354,8 @@ class Roster:
         self._shared.announcer.withdraw(network for network in networks if network not in taken)
         self._shared.binding.disown(addresses, router.on_lo)
         policy = before.route_policy.leaving
-        self._leftovers.add(addresses, [Route(network, policy) for network in networks], before.linger)
+        linger = SETTLE if before.handover is Handover.BREAK_BEFORE_MAKE else before.linger
+        self._leftovers.add(addresses, [Route(network, policy) for network in networks], linger)
 
     # Who comes
 

@@ -48,6 +48,11 @@ class VirtualAddress:
         return self.bind and self.interface != LO
 
     @property
+    def shares_prefix(self) -> bool:
+        """Whether the kernel may take it for a younger or the oldest address of an IPv4 prefix there."""
+        return self.on_link and self.address.version == 4 and self.prefix != 32
+
+    @property
     def prefix(self) -> int:
         """The length of its prefix."""
         return self.address.max_prefixlen if self.length is None else self.length

@@ -86,6 +86,9 @@ class Bound:
     def repair(self, address: Address) -> None:
         self.when_repaired(address)
 
+    def own(self, ours: Iterable[Address]) -> None:
+        self.addresses.own(list(map(VirtualAddress, ours)))
+
     def want(self, wanted: Iterable[Address], *, preferred: bool = False) -> None:
         self.addresses.set([VirtualAddress(one, preferred=preferred and one.version == 6) for one in wanted])
 
@@ -106,7 +109,7 @@ class Bound:
 async def binding(host: Namespace, ours: frozenset[Address] = OURS) -> AsyncIterator[Bound]:
     bound = Bound(host, ours)
     bound.addresses.open(asyncio.get_running_loop())
-    bound.addresses.own(ours)
+    bound.own(ours)
     try:
         yield bound
     finally:
@@ -318,7 +321,7 @@ def test_what_was_ours_before_is_ours_again_if_we_have_made_it(
         if not marks:
             monkeypatch.setattr(addresses_module, "IFA_PROTO", -1)
         async with binding(host, frozenset({OTHER_SIX})) as bound:
-            adopted = bound.addresses.adopt([FOUR, OTHER_FOUR, SIX])
+            adopted = {one.address for one in bound.addresses.adopt([FOUR, OTHER_FOUR, SIX])}
             assert adopted == ({FOUR, SIX} if marks else {FOUR, SIX, OTHER_FOUR})
             bound.want(frozenset({SIX}))
             assert bound.has(SIX)
@@ -366,8 +369,8 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
             addresses = bound.addresses
             bound.want(frozenset({SIX, FOUR}))
             with watching(host) as changes:
-                addresses.own(frozenset({SIX, FOUR, OTHER_SIX}))
-                addresses.own(frozenset({SIX, OTHER_SIX}))
+                addresses.own(list(map(VirtualAddress, {SIX, FOUR, OTHER_SIX})))
+                addresses.own(list(map(VirtualAddress, {SIX, OTHER_SIX})))
                 assert changes() == [], "what is ours changes nothing by itself"
                 host.ip(f"addr del {FOUR}/32 dev lo")
                 await until(lambda: bound.repaired == [FOUR])  # looked after as long as it is wanted
@@ -391,7 +394,7 @@ def test_ours_may_grow_and_shrink_and_what_stays_is_not_touched(host: Namespace,
                 await quiet(bound, until)
                 assert bound.has(FOUR), "it is not ours any more"
                 assert addresses.present() == {SIX}
-                addresses.own(frozenset({SIX, FOUR}))
+                addresses.own(list(map(VirtualAddress, {SIX, FOUR})))
                 bound.want(frozenset({SIX}))
                 assert not bound.has(FOUR), "it is again"
                 assert bound.has(SIX)
@@ -408,7 +411,7 @@ def test_what_was_never_bound_may_be_bound_by_others_when_it_is_ours_no_more(
     async def scenario() -> None:
         async with binding(host) as bound:
             bound.want(frozenset({SIX}))
-            bound.addresses.own(frozenset({SIX}))
+            bound.own({SIX})
             host.ip(f"addr add {FOUR}/32 dev lo")
             await quiet(bound, until)
             bound.want(NOTHING)
@@ -424,7 +427,7 @@ def test_before_anything_is_bound_only_the_last_set_counts(host: Namespace, run:
     async def scenario() -> None:
         async with binding(host) as bound:
             host.ip(f"addr add {FOUR}/32 dev lo\naddr add {OTHER_FOUR}/32 dev lo")
-            bound.addresses.own(frozenset({SIX, OTHER_FOUR}))
+            bound.own({SIX, OTHER_FOUR})
             bound.want(frozenset({SIX}))
             assert bound.has(FOUR), "nobody calls it ours any more"
             assert not bound.has(OTHER_FOUR)
@@ -442,7 +445,7 @@ def test_what_cannot_be_removed_stays_ours_until_it_can(host: Namespace, run: Ru
             host.ip("addr flush dev lo scope host\naddr add 192.0.2.53/24 dev lo\naddr add 192.0.2.77/24 dev lo")
             with pytest.raises(AddressError):
                 bound.want(frozenset({SIX}))
-            bound.addresses.own(frozenset({SIX}))
+            bound.own({SIX})
             assert FOUR in bound.addresses.present()
             host.ip("addr del 192.0.2.77/24 dev lo")
             await until(lambda: not bound.has(FOUR) and "192.0.2.53/24" not in bound.shown())
@@ -1095,7 +1098,7 @@ def test_removing_an_absent_address_is_no_error(host: Namespace, run: Run, kerne
 @pytest.mark.system
 def test_set_before_open_is_an_error_of_the_system(host: Namespace) -> None:
     bound = Bound(host)
-    bound.addresses.own(OURS)
+    bound.own(OURS)
     with pytest.raises(OSError, match="not open"):
         bound.want(OURS)
 

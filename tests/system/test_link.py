@@ -11,8 +11,9 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from math import ceil
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from exavrrp.ports import AddressError
+from exavrrp.system import addresses as addresses_module
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.heralds import REFRESH, TIMES, Heralds, Link
 from exavrrp.virtual_address import VirtualAddress
@@ -239,6 +241,22 @@ def test_neighbors_follow_from_us_to_keepalived_and_back(
 FOUR, SIX = IPv4Address("192.0.2.53"), IPv6Address("2001:db8:53::1")
 
 
+CLEANED = """
+[agent]
+state_directory = "{directory}"
+persistent_directory = "{directory}"
+
+[virtual_router.lan]
+vrid = 8
+addresses = ["192.0.2.53/24"]
+bind = "eth0"
+announce = false
+transport = "multicast"
+interface = "eth0"
+source = "10.0.0.1"
+"""
+
+
 def on_link(interface: str = "eth0", four: int | None = 24, six: int | None = 64) -> list[VirtualAddress]:
     return [
         VirtualAddress(FOUR, interface=interface, length=four),
@@ -251,7 +269,7 @@ def binding(host: Namespace, failed: list[str]) -> Iterator[Addresses]:
     """The addresses of a host, within its namespace and a loop."""
     bound = Addresses(lambda: None, lambda _: None, lambda address, error: failed.append(f"{address}: {error}"))
     bound.open(asyncio.get_running_loop())
-    bound.own(frozenset({FOUR, SIX}))
+    bound.own(on_link())
     bound.herald({FOUR, SIX})
     try:
         yield bound
@@ -311,22 +329,132 @@ def test_what_an_agent_has_left_on_a_link_is_found(pair: Pair, run: Run) -> None
         run(story())
 
 
-def test_no_address_of_the_host_goes_along(pair: Pair, run: Run) -> None:
+def test_what_an_agent_has_left_on_a_link_is_found_by_a_kernel_that_does_not_say_who_has_put_it_there(
+    pair: Pair, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(addresses_module, "IFA_PROTO", 63)  # which no kernel knows
+
     async def story() -> None:
         with binding(pair.a, []) as bound:
             bound.set(on_link())
-            pair.a.run("ip", "address", "add", "192.0.2.200/24", "dev", "eth0")  # a secondary one
-            pair.a.sysctl("net.ipv4.conf.eth0.promote_secondaries", 0)
-            pair.a.sysctl("net.ipv4.conf.all.promote_secondaries", 0)
-            with pytest.raises(AddressError, match=r"would remove 192\.0\.2\.200: remove it by hand"):
-                bound.set(())
-            pair.a.sysctl("net.ipv4.conf.eth0.promote_secondaries", 1)
+        pair.a.run("ip", "address", "add", f"{FOUR}/24", "dev", "eth1")
+        with binding(pair.a, []) as bound:
+            assert bound.present() == {FOUR, SIX}
+            assert bound.elsewhere() == {FOUR: "eth1"}
+            bound.own(on_link(four=25))
+            assert bound.present() == {SIX}, "of another length it is somebody else's"
+            bound.own(on_link())
             bound.set(())
-            assert places(pair.a) == set()
-            assert "192.0.2.200/24" in pair.a.run("ip", "address", "show", "eth0")
+            assert places(pair.a) == {f"eth1 {FOUR}/24"}
 
     with pair.a:
         run(story())
+
+
+def test_what_was_ours_on_a_link_is_adopted_where_it_is(pair: Pair, run: Run) -> None:
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.set(on_link())
+        with binding(pair.a, []) as bound:
+            bound.own(())
+            found = bound.adopt([FOUR, SIX])
+            assert found == frozenset(on_link())
+            bound.set(found)
+            assert places(pair.a) == {f"eth0 {FOUR}/24", f"eth0 {SIX}/64"}
+            bound.set(())
+            assert places(pair.a) == set()
+
+    with pair.a:
+        run(story())
+
+
+def test_what_somebody_else_has_put_on_the_link_is_not_taken_over(pair: Pair, run: Run) -> None:
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            for foreign in (f"{FOUR}/24", f"{SIX}/80"):
+                pair.a.run("ip", "address", "add", foreign, "dev", "eth0")
+            with pytest.raises(AddressError, match="somebody else has put it there, as /24: remove it from eth0") as no:
+                bound.set(on_link())
+            assert set(no.value.failures.keys()) == {FOUR, SIX}
+            bound.set(())
+            assert places(pair.a) == {f"eth0 {FOUR}/24", f"eth0 {SIX}/80"}
+            pair.a.run("ip", "address", "del", f"{SIX}/80", "dev", "eth0")
+            bound.set(on_link(four=25))  # another entry
+            assert places(pair.a) == {f"eth0 {FOUR}/24", f"eth0 {FOUR}/25", f"eth0 {SIX}/64"}
+            bound.set(())
+            assert places(pair.a) == {f"eth0 {FOUR}/24"}
+            pair.a.run("ip", "address", "add", f"{FOUR}/25", "dev", "eth0")
+            bound.set(())
+            assert places(pair.a) == {f"eth0 {FOUR}/24", f"eth0 {FOUR}/25"}, "where ours was before"
+
+    with pair.a:
+        run(story())
+
+
+OWN, SECOND = "192.0.2.200", IPv4Address("192.0.2.54")
+
+
+def without_promotion(host: Namespace) -> None:
+    for where in ("all", "eth0"):
+        host.sysctl(f"net.ipv4.conf.{where}.promote_secondaries", 0)
+
+
+@pytest.mark.parametrize("able", [True, False], ids=["able", "read-only"])
+def test_no_address_of_the_host_goes_along(
+    pair: Pair, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, able: bool
+) -> None:
+    """One that is younger than ours, in its prefix; ``able``: whether the kernel can be told to promote it."""
+
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.set(on_link())
+            pair.a.run("ip", "address", "add", f"{OWN}/24", "dev", "eth0")
+            without_promotion(pair.a)
+            if not able:
+                monkeypatch.setattr(addresses_module, "SYSCTL", tmp_path)
+            reason = r"would remove 192\.0\.2\.200: remove it by hand"
+            with nullcontext() if able else pytest.raises(AddressError, match=reason):
+                bound.set(())
+            assert places(pair.a) == (set() if able else {f"eth0 {FOUR}/24"})
+            assert f"{OWN}/24" in pair.a.run("ip", "address", "show", "eth0")
+
+    with pair.a:
+        run(story())
+
+
+def test_an_address_of_another_router_that_goes_along_is_put_back_at_once(
+    pair: Pair, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(addresses_module, "SYSCTL", tmp_path)
+
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            second = VirtualAddress(SECOND, interface="eth0", length=24)
+            bound.own([*on_link(), second])
+            without_promotion(pair.a)
+            bound.set([*on_link(), second])
+            bound.set([second])
+            assert f"{SECOND}/24" in pair.a.run("ip", "address", "show", "eth0")
+            assert places(pair.a) == set()
+            bound.set(on_link())
+            assert f"{SECOND}/24" not in pair.a.run("ip", "address", "show", "eth0")
+
+    with pair.a:
+        run(story())
+
+
+def test_cleanup_says_where_an_address_was(pair: Pair, run: Run, tmp_path: Path) -> None:
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.set(on_link())
+
+    with pair.a:
+        run(story())
+    path = tmp_path / "exavrrp.toml"
+    path.write_text(CLEANED.format(directory=tmp_path))
+    said = pair.a.run(sys.executable, "-m", "exavrrp", "cleanup", "--config", str(path))
+    assert said == f"removed {FOUR} from eth0\n"
+    assert places(pair.a) == {f"eth0 {SIX}/64"}, "another configuration's"
 
 
 class Ear:

@@ -11,6 +11,7 @@ import pytest
 
 from exavrrp.config import Configuration, load
 from exavrrp.system import capabilities
+from exavrrp.system.addresses import PROMOTE, SYSCTL
 from exavrrp.system.preflight import Finding, Weight, findings
 from tests.system.conftest import CAP_NET_RAW, NOBODY, Namespace, Need
 
@@ -93,6 +94,34 @@ def test_what_this_host_does_not_have_is_named(place: Path) -> None:
         "warning: virtual_router.web.source: 2001:db8:ff::13",
         "warning: virtual_router.web.interfaces: this host has no eht1",
     ]
+
+
+LAN = """
+[virtual_router.lan]
+vrid = 8
+addresses = ["198.51.100.53/{length}"]
+bind = "eth7"
+announce = false
+transport = "multicast"
+interface = "eth7"
+source = "198.51.100.11"
+"""
+
+
+def test_where_the_kernel_would_remove_other_addresses_along_is_said(place: Path) -> None:
+    for command in ("link add eth7 type veth", "addr add 198.51.100.11/24 dev eth7"):
+        subprocess.run(["ip", *command.split()], check=True)
+    knobs = [SYSCTL / where / PROMOTE for where in ("all", "eth7")]
+    for knob in knobs:
+        knob.write_text("0")
+    [found] = findings(configured(place, router=LAN.format(length=24)))
+    assert found.text.startswith("net.ipv4.conf.eth7.promote_secondaries is 0: ")
+    assert (found.weight, found.code) == (Weight.WARNING, "secondaries-go-along")
+    assert told(configured(place, router=LAN.format(length=32))) == []
+    for knob in knobs:
+        knob.write_text("1")
+        assert told(configured(place, router=LAN.format(length=24))) == []
+        knob.write_text("0")
 
 
 def test_the_owner_of_the_state_directory_is_the_user_to_check_for(place: Path, need: Need) -> None:

@@ -1,4 +1,4 @@
-"""``exavrrp cleanup``: what a killed agent has left on lo."""
+"""``exavrrp cleanup``: what a killed agent has left bound."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ WAIT = 5.0
 @options.node
 @options.agent
 def command(limit: float, node: str | None, path: Path) -> None:
-    """Remove the virtual addresses that a killed agent has left on lo; made for ExecStopPost= of ExaBGP's unit.
+    """Remove the virtual addresses that a killed agent has left bound; made for ExecStopPost= of ExaBGP's unit.
 
     Exits with 0 if none of them is there (any more), with 3 if an agent or its ExaBGP lives (nothing is removed then).
     """
@@ -37,5 +37,5 @@ def command(limit: float, node: str | None, path: Path) -> None:
         fail(f"nothing removed: {who}", status=NO)
     except OSError as error:
         fail(f"not cleaned: {error.strerror or error}")
-    for address in removed:
-        click.echo(f"removed {address} from lo")
+    for address, interface in removed:
+        click.echo(f"removed {address} from {interface}")

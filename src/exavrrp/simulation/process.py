@@ -338,7 +338,7 @@ class SimulatedAddresses:
     def awaited(self) -> Set[Address]:
         return frozenset()
 
-    def own(self, ours: frozenset[Address]) -> None:
+    def own(self, forms: Collection[VirtualAddress]) -> None:
         pass
 
     def set(self, forms: Collection[VirtualAddress]) -> None:
@@ -360,8 +360,8 @@ class SimulatedAddresses:
         if refused:
             raise AddressError({one: OSError(errno.EBUSY, "the kernel refuses") for one in sorted(refused, key=str)})
 
-    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        return frozenset(self._process.ground.lo.intersection(addresses))
+    def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
+        return frozenset(map(VirtualAddress, self._process.ground.lo.intersection(addresses)))
 
     def present(self) -> frozenset[Address]:
         return frozenset(self._process.ground.lo)

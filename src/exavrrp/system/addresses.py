@@ -2,7 +2,9 @@
 
 This file owns the virtual addresses on the loopback interface, and only those that ``own`` has named; and those that it
 has put on another interface, where they are wanted with ``bind = "eth0"``. Every other address, and ours that somebody
-else has put on another interface, is never touched. It must not know why an address is wanted.
+else has put on another interface, is never touched: what is there already cannot be bound there. A kernel that knows no
+``IFA_PROTO`` does not tell who has put it there; then what is exactly as it is wanted is ours. It must not know why an
+address is wanted.
 
 ``set(wanted)`` names all addresses that shall be bound. Those of ours that are wanted are added or corrected, the
 others of ours are removed, and then the kernel's table is read again to verify that. All changes are one batch, however
@@ -83,6 +85,9 @@ ROUTED_WITHIN = 2.0
 0.6; a shorter limit would cause needless elections."""
 ROUTE_POLL = 0.001
 """Seconds between two polls of such routes: the shortest time that the event loop waits. A notification is earlier."""
+
+SYSCTL, PROMOTE = Path("/proc/sys/net/ipv4/conf"), "promote_secondaries"
+"""ip-sysctl.rst; systemd sets it to 1."""
 
 _FOREVER = 0xFFFF_FFFF
 """INFINITY_LIFE_TIME in include/net/addrconf.h."""
@@ -195,11 +200,15 @@ class Addresses:
         failed: Callable[[Address, OSError], None],
     ) -> None:
         self._ours: dict[bytes, Address] = {}
+        self._homes: dict[bytes, VirtualAddress] = {}
+        """those of ``_ours`` that are to be on a link, as ``own`` has named them"""
+        self._marks = False
+        """whether the kernel reports IFA_PROTO: it does so of 127.0.0.1, too"""
         self._leaving: Set[Address] = frozenset()
         """those of ``_ours`` that are no longer ours once they are unbound"""
         self._wanted: Mapping[Address, VirtualAddress] | None = None
-        self._put: dict[bytes, set[int]] = {}
-        """the indexes of the interfaces other than lo that we have put an address on"""
+        self._put: dict[bytes, set[tuple[int, int]]] = {}
+        """where we have put an address: the indexes of interfaces, and lengths of prefixes"""
         self._accepted = accepted
         self._repaired = repaired
         self._failed = failed
@@ -250,12 +259,14 @@ class Addresses:
             self._route_poll.cancel()
             self._route_poll = None
 
-    def own(self, ours: frozenset[Address]) -> None:
-        """Sets the addresses that are ours. Changes nothing on lo.
+    def own(self, forms: Collection[VirtualAddress]) -> None:
+        """Sets the addresses that are ours, and where they are to be. Changes nothing on lo.
 
         An address that was ours before, and is still wanted or not removed yet, stays ours until it is not wanted and
         removed. Any other address on lo is left alone, whoever added it.
         """
+        ours = frozenset(one.address for one in forms)
+        self._homes = {one.address.packed: one for one in forms if one.on_link}
         if self._wanted is None:
             left = self._leaving
         else:
@@ -333,16 +344,25 @@ class Addresses:
         """On lo whoever has made it; elsewhere only what we, or an agent before us, has put there."""
         if entry.packed not in self._ours:
             return False
-        return entry.index == LOOPBACK or entry.mark == PROTOCOL or entry.index in self._put.get(entry.packed, ())
+        place = (entry.index, entry.prefix)
+        if entry.index == LOOPBACK or entry.mark == PROTOCOL or place in self._put.get(entry.packed, ()):
+            return True
+        home = None if self._marks else self._homes.get(entry.packed)
+        return home is not None and place == (index_of(home.interface), home.prefix)
 
     def present(self) -> frozenset[Address]:
         """Those of our addresses that are bound, with any properties. Raises ``OSError`` when the table cannot be
         read.
         """
-        return frozenset(self._ours[entry.packed] for entry in self._present() if self._is_ours(entry))
+        return frozenset(self.places())
 
-    def adopt(self, addresses: Collection[Address]) -> frozenset[Address]:
-        """Makes those of ``addresses`` ours that lo has with our ``IFA_PROTO``, and returns them.
+    def places(self) -> dict[Address, str]:
+        """The same, each with the name of an interface that has it. Raises ``OSError``."""
+        found = [entry for entry in self._present() if self._is_ours(entry)]
+        return {self._ours[entry.packed]: _interface_name(entry.index) for entry in found}
+
+    def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
+        """Makes those of ``addresses`` ours that this host has with our ``IFA_PROTO``; returns them, where they are.
 
         They stay ours until they are neither wanted nor bound, like those that ``own`` no longer names. A kernel that
         knows no ``IFA_PROTO`` does not report it even for 127.0.0.1; then all of them that lo has. To be called before
@@ -350,12 +370,13 @@ class Addresses:
         """
         asked = {address.packed: address for address in addresses}
         present = self._present() if asked else []
-        mark = PROTOCOL if any(one.mark for one in present) else 0
+        mark = PROTOCOL if self._marks else 0
         there = [one for one in present if one.index == LOOPBACK or one.mark]
-        found = {one.packed: asked[one.packed] for one in there if one.packed in asked and one.mark == mark}
+        entries = {one.packed: one for one in there if one.packed in asked and one.mark == mark}
+        found = {packed: asked[packed] for packed in entries}
         self._leaving |= frozenset(found.values()) - frozenset(self._ours.values())
         self._ours |= found
-        return frozenset(found.values())
+        return frozenset(_form(one) for one in entries.values())
 
     def elsewhere(self) -> dict[Address, str]:
         """Those of our addresses that other interfaces have, each with the name of one. Raises ``OSError``.
@@ -367,7 +388,9 @@ class Addresses:
         return {address: _interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
 
     def _present(self) -> list[_Entry]:
-        return _dump(self._kernel, everywhere=True)
+        found = _dump(self._kernel, everywhere=True)
+        self._marks = any(one.mark for one in found)
+        return found
 
     def _wrong(self, present: list[_Entry]) -> dict[Address, list[_Entry]]:
         """The addresses that must be added, corrected or removed, each with the kernel's entries for it."""
@@ -412,40 +435,65 @@ class Addresses:
         return {address: refused.get(address, unexplained) for address in sorted(still, key=_order)}
 
     def _carry_out(self, wrong: dict[Address, list[_Entry]], present: list[_Entry]) -> dict[Address, OSError]:
-        """Removes and adds in one batch. Returns the addresses for which the kernel, or a check of ours, refused it."""
+        """Removes and adds in one batch. Returns the addresses for which the kernel, or a check of ours, refused it.
+
+        Nothing is added that the kernel would remove along with what is removed afterwards.
+        """
         assert self._wanted is not None
         refused: dict[Address, OSError] = {}
-        orders: list[tuple[Address, Request]] = []
+        removals: list[tuple[Address, Request]] = []
+        additions: list[tuple[Address, Request]] = []
         for address, found in wrong.items():
             wanted = self._wanted.get(address)
             index = LOOPBACK if wanted is None else index_of(wanted.interface)
             try:
-                if wanted is not None and not index:
-                    raise OSError(errno.ENODEV, f"this host has no {wanted.interface}")
+                if wanted is not None:
+                    self._check_place(wanted, index, present)
                 for entry in found:
                     if wanted is None or entry.is_in_the_way(wanted, index):
-                        self._check_secondaries(entry, present)
-                        orders.append((address, _removal(entry)))
+                        along = self._secondaries(entry, present)
+                        removals.append((address, _removal(entry)))
+                        additions += [(one.address, _addition(one, entry.index)) for one in along]
             except OSError as error:
                 refused[address] = error
             else:
                 if wanted is not None:
-                    orders.append((address, _addition(wanted, index)))
-                    self._put.setdefault(address.packed, set()).add(index)
+                    additions.append((address, _addition(wanted, index)))
+                    self._put.setdefault(address.packed, set()).add((index, wanted.prefix))
+        orders = [*removals, *additions]
         answers = self._kernel.batch([order for _, order in orders])
         for (address, order), answer in zip(orders, answers, strict=True):
             if isinstance(answer, OSError) and (order.kind, answer.errno) != (_RTM_DELADDR, errno.EADDRNOTAVAIL):
                 refused.setdefault(address, explained(answer, address))
+        for address in wrong.keys() - self._wanted.keys() - refused.keys():
+            self._put.pop(address.packed, None)
         return refused
 
-    def _check_secondaries(self, entry: _Entry, present: list[_Entry]) -> None:
-        """Raises ``OSError`` when the kernel would remove foreign addresses along with ``entry``."""
-        if entry.is_wider and not _promotes(entry.index):
-            # Another program made it. The kernel removes the secondary addresses of an IPv4 prefix along with it.
-            secondaries = [other for other in present if entry.takes_along(other)]
-            if foreign := [str(other.address) for other in secondaries if other.packed not in self._ours]:
-                there = f"it is there as /{entry.prefix}; with it the kernel would remove {', '.join(foreign)}"
-                raise OSError(errno.EBUSY, f"{there}: remove it by hand")
+    def _check_place(self, wanted: VirtualAddress, index: int, present: list[_Entry]) -> None:
+        """Raises ``OSError`` when there is no such place, or somebody else has put the address there."""
+        if not index:
+            raise OSError(errno.ENODEV, f"this host has no {wanted.interface}")
+        for entry in present if wanted.on_link else ():
+            same = (entry.packed, entry.index) == (wanted.address.packed, index) and not self._is_ours(entry)
+            if same and (wanted.address.version == 6 or entry.prefix == wanted.prefix):
+                text = f"somebody else has put it there, as /{entry.prefix}: remove it from {wanted.interface}"
+                raise OSError(errno.EEXIST, text)
+
+    def _secondaries(self, entry: _Entry, present: list[_Entry]) -> list[VirtualAddress]:
+        """What is wanted and has to be put back, since the kernel removes it along with ``entry``.
+
+        It does so with the younger addresses of an IPv4 prefix, unless it promotes one of them. Raises ``OSError`` when
+        it would remove foreign ones, too, and cannot be told to promote them.
+        """
+        along = [other for other in present if entry.takes_along(other)] if entry.is_wider else []
+        if not along or _promotes(entry.index):
+            return []
+        if foreign := [str(other.address) for other in along if other.packed not in self._ours]:
+            there = f"it is there as /{entry.prefix}; with it the kernel would remove {', '.join(foreign)}"
+            raise OSError(errno.EBUSY, f"{there}: remove it by hand")
+        wanted = (self._wanted or {}).get
+        found = [form for other in along if (form := wanted(self._ours[other.packed])) is not None]
+        return [form for form in found if index_of(form.interface) == entry.index]
 
     def _query_routes(self) -> None:
         """Queries the routes to all awaited addresses, and schedules the next poll if any of them is not local yet."""
@@ -664,6 +712,15 @@ def _route(address: Address) -> Request:
     return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed))
 
 
+def _form(entry: _Entry) -> VirtualAddress:
+    """As it is there; on lo as any of ours."""
+    if entry.index == LOOPBACK:
+        return VirtualAddress(entry.address)
+    preferred = len(entry.packed) == 16 and entry.preferred == _FOREVER
+    name = _interface_name(entry.index)
+    return VirtualAddress(entry.address, preferred, interface=name, length=entry.prefix)
+
+
 def index_of(name: str) -> int:
     """The index of an interface; 0 if there is none of this name."""
     if name == LO:
@@ -674,13 +731,24 @@ def index_of(name: str) -> int:
         return 0
 
 
-def _promotes(index: int) -> bool:
-    """Whether the kernel keeps the secondary addresses of a prefix on this interface when its primary one goes."""
-    for name in ("all", _interface_name(index)):
+def promotes(name: str) -> bool:
+    """Whether the kernel keeps the younger addresses of an IPv4 prefix on this interface when the oldest one goes."""
+    for where in ("all", name):
         with suppress(OSError):
-            if Path(f"/proc/sys/net/ipv4/conf/{name}/promote_secondaries").read_text() == "1\n":
-                return index != LOOPBACK
+            if (SYSCTL / where / PROMOTE).read_text() == "1\n":
+                return True
     return False
+
+
+def _promotes(index: int) -> bool:
+    """The same of an interface with neighbors, where it is told to if need be: nothing else saves foreign addresses."""
+    if index == LOOPBACK:
+        return False
+    name = _interface_name(index)
+    if not promotes(name):
+        with suppress(OSError), (SYSCTL / name / PROMOTE).open("r+") as file:  # read-only in a container, say
+            file.write("1")
+    return promotes(name)
 
 
 def _interface_name(index: int) -> str:

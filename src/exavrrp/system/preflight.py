@@ -12,13 +12,14 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from exavrrp.config import Configuration
 from exavrrp.system import capabilities
+from exavrrp.system.addresses import promotes
 from exavrrp.system.paths import is_here
 from exavrrp.vrrp.packet import Address
 
@@ -109,6 +110,7 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
                 " correct the name"
             )
             yield Finding(Weight.WARNING, text, "interface-missing")
+    yield from _secondaries(configuration, present)
     group = agent.control_group
     try:
         if group is not None:
@@ -116,6 +118,19 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
     except KeyError:
         text = f"agent.control_group: this host has no group {group}; only ExaBGP's user may drain: make it (groupadd)"
         yield Finding(Weight.WARNING, text, "group-missing")
+
+
+def _secondaries(configuration: Configuration, present: Collection[str]) -> Iterator[Finding]:
+    """Links on which the kernel removes the younger IPv4 addresses of a prefix along with the oldest one."""
+    wider = {one.interface for router in configuration.routers for one in router.virtual_addresses if one.shares_prefix}
+    for name in sorted(wider.intersection(present)):
+        if not promotes(name):
+            text = (
+                f"net.ipv4.conf.{name}.promote_secondaries is 0: the kernel would remove other addresses of the prefix"
+                " along with a virtual one. The agent sets it to 1 when it has to, or does not unbind where it cannot:"
+                " set it before (sysctl.d)"
+            )
+            yield Finding(Weight.WARNING, text, "secondaries-go-along")
 
 
 def _capabilities(user: str) -> Iterator[Finding]:
