@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -55,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
         choices=("bird", "frr", "gobgp"),
         default="bird",
         help="what ToRs and client run (bird); gobgp: the ToRs of one rack, and BIRD the client",
+    )
+    made.add_argument(
+        "--bgp-host",
+        choices=("bird", "frr"),
+        help="a BGP daemon on each server has the sessions to the routers, and ExaBGP one to it over lo (none)",
     )
     made.add_argument("--exabgp", choices=tuple(EXABGP), default="5", help="4.2 or 5.0 on the servers (5)")
     made.add_argument(
@@ -142,13 +148,15 @@ def order_of(options: argparse.Namespace) -> Order:
         raise LabError(
             "--topology unnumbered needs --exabgp 5: 4.2 has no source-interface, so it cannot connect to fe80::1"
         )
+    if options.bgp_host and (options.router == "gobgp" or options.topology == "unnumbered"):
+        raise LabError("--bgp-host needs --router bird or frr, and --topology rack or racks")
     plan = ServerPlan(
         family=options.family,
         interval=options.interval,
         hold=options.hold,
         exabgp=options.exabgp,
         agent=options.agent.absolute(),
-        site=site(options.topology, options.server_as),
+        site=replace(site(options.topology, options.server_as), host=options.bgp_host),
         standby=options.standby == "announce",
         prebind=options.prebind,
         takeover=options.takeover,

@@ -47,6 +47,8 @@ Family = Literal[4, 6]
 FAMILIES: tuple[Family, ...] = (6, 4)
 Layout = Literal["rack", "racks", "unnumbered"]
 ServerAS = Literal["one", "distinct", "routers"]
+Host = Literal["bird", "frr"]
+"A BGP daemon on each server, beside ExaBGP."
 
 VIRTUAL_ADDRESS: dict[Family, Address] = {6: IPv6Address("2001:db8:53::1"), 4: IPv4Address("198.51.100.53")}
 SPARES: dict[Family, tuple[Address, Address]] = {
@@ -133,6 +135,10 @@ PREFIX_LENGTH: dict[Family, int] = {4: 31, 6: 64}
 "On links; /31 is RFC 3021."
 HOST: dict[Family, int] = {4: 32, 6: 128}
 "The prefix length of one address."
+INNER: dict[Family, Address] = {4: IPv4Address("10.254.0.14"), 6: IPv6Address("fd00::e")}
+"ExaBGP's end of its session to a daemon on the same server, on lo of each; the other end is the server's own address."
+NOBODY: dict[Family, Address] = {family: INNER[family] + 1 for family in FAMILIES}
+"On lo, too, and no address: the next hop of ExaBGP's routes in FRR, where bgpd drops those to an address of its own."
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,8 @@ class Site:
     "for each server its ToRs: eth0 leads to the first, eth1 to the second"
     spines: tuple[Machine, ...]
     "empty where the client is the spine"
+    host: Host | None = None
+    "what has the servers' sessions to the routers, in place of ExaBGP"
     twins: bool = False
     "over its first uplink each server has two IPv6 sessions to the router's address, from two addresses of its own"
 

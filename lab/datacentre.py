@@ -33,7 +33,7 @@ from lab.processes import Late, Processes, Program
 from lab.recordings import Recording, replay
 from lab.routers import Daemon, best_path, candidates, disable, start_routers
 from lab.servers import Server, ServerPlan
-from lab.topology import Namespace, Topology
+from lab.topology import LabError, Namespace, Topology
 
 START_LIMIT = 60.0
 "Seconds; a busy machine with two cores needs about 5."
@@ -85,6 +85,8 @@ class DataCentre:
 
     def start(self, plan: ServerPlan) -> None:
         """Routers and servers; returns when the fabric is complete. Raises LabError."""
+        if plan.site.host and (plan.unlisted or plan.carrier or plan.site.twins or plan.overlay):
+            raise LabError("this scenario is about sessions of ExaBGP's own to the routers: leave out --bgp-host")
         routers = [self.topology[each.name] for each in (*self.fabric.site.routers, CLIENT)]
         self._resting = Standing("backup", bound=plan.standby or plan.prebind, announced=plan.standby)
         fabric, extended = self.fabric, plan.carrier == 6 and (plan.family == 4 or plan.site.unnumbered)
@@ -96,6 +98,7 @@ class DataCentre:
             if plan.overlay:
                 server.make_overlay()
             server.start_service()
+            server.start_daemon()
             server.start_exabgp()
         self.await_fabric()
 
@@ -123,6 +126,8 @@ class DataCentre:
         """
         if self._hashed is None:
             assert not self.servers
+            if self.fabric.site.host:
+                raise LabError("this scenario needs the routes of servers before they run: leave out --bgp-host")
             node1, node2, _ = SERVERS
             tor = self.observers.hashed_way(node1, node2)
             self._hashed = self.fabric.site.link_between(node1, self.fabric.site.machine(tor))
@@ -337,13 +342,20 @@ class DataCentre:
 
 
 def fabric_complete(topology: Topology, site: Site) -> bool:
-    """Whether every router and the client reach every server's own address over every path, IPv4 and IPv6."""
+    """Whether every router and the client reach every server's own address over every path, IPv4 and IPv6, and servers
+    have their default routes.
+    """
 
     def reaches(machine: Machine, family: Family) -> bool:
         hops = kernel_hops(topology[machine.name], family)
         return all(hops.get(str(server.loopback(family))) == site.ways(machine, server) for server in SERVERS)
 
-    return all(reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES)
+    return all(reaches(machine, family) for machine in (CLIENT, *site.routers) for family in FAMILIES) and all(
+        kernel_hops(topology[server.name], family).get("default")
+        == tuple(up.member_interface for up in site.uplinks(server))
+        for server in SERVERS
+        for family in FAMILIES
+    )
 
 
 def kernel_hops(namespace: Namespace, family: Family) -> dict[str, tuple[str, ...]]:

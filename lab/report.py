@@ -43,6 +43,7 @@ def run_document(order: Order, result: Result) -> dict[str, Any]:
         "family": order.plan.family,
         "hold": order.plan.hold,
         "topology": result.plan.site.layout,
+        "bgp_host": result.plan.site.host,
         "server_as": result.plan.site.server_as,
         "standby": "announce" if result.plan.standby else "withdraw",
         "prebind": result.plan.prebind,
@@ -143,6 +144,8 @@ def site_words(plan: ServerPlan) -> str:
     if plan.site != RACK:
         words.append(LAYOUTS[plan.site.layout])
         words.append(SERVER_AS[plan.site.server_as])
+    if plan.site.host:
+        words.append(f"{ROUTER_NAMES[plan.site.host]} on each server")
     if plan.standby:
         words.append("Backups announce, too")
     if plan.prebind:

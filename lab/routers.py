@@ -4,7 +4,8 @@ Owns: the daemons' configuration files and command lines. Must not know: scenari
 
 What all are configured to do, and why (GoBGP: on the ToRs alone, see ``gobgp.py``):
 - eBGP over the link addresses, one session per family. Everything is imported; routers and client announce everything
-  to each other (the client may be the spine, too), and nothing to servers, which have static default routes.
+  to each other (the client may be the spine, too), and nothing to servers, which have static default routes; but the
+  default routes to a daemon on the servers.
 - ECMP over paths of equal length even through different AS (BIRD: merge paths; FRR: multipath-relax).
 - The routers where the paths to the servers diverge (the rack's ToRs, the racks' spines) announce the aggregate of the
   virtual addresses. When an address moves, the rest of the fabric goes on forwarding to them, and only they need the
@@ -32,7 +33,7 @@ from typing import Literal, assert_never
 from lab import gobgp
 from lab.addressing import AGGREGATE, CLIENT, FAMILIES, HOST, SERVERS, Address, Family, Machine, Site
 from lab.processes import Processes
-from lab.topology import LabError, Namespace, run
+from lab.topology import EVERYTHING, LabError, Namespace, run
 
 Daemon = Literal["bird", "frr", "gobgp"]
 FRR = Path("/usr/lib/frr")
@@ -83,10 +84,14 @@ one.
 def bird_configuration(site: Site, machine: Machine, hold: int) -> str:
     parts = [BIRD_HEAD.format(router_id=machine.router_id)]
     for family in FAMILIES:
-        routes = " ".join(f"route {prefix} blackhole;" for prefix in own_prefixes(site, machine, family))
+        default = [EVERYTHING[family]] if site.host and machine in site.tors else []
+        prefixes = [*own_prefixes(site, machine, family), *default]
+        routes = " ".join(f"route {prefix} blackhole;" for prefix in prefixes)
         parts.append(BIRD_FAMILY.format(family=family, routes=routes))
         for peer, local, remote in sessions(site, machine, family):
-            export = "none" if peer in SERVERS else "where source ~ [ RTS_BGP, RTS_STATIC ]"
+            export = f"where source ~ [ RTS_BGP, RTS_STATIC ] && net != {EVERYTHING[family]}"
+            if peer in SERVERS:
+                export = f"where net = {EVERYTHING[family]}" if site.host else "none"
             parts.append(
                 BIRD_NEIGHBOR.format(
                     name=bird_name(site, machine, peer, remote),
@@ -154,6 +159,8 @@ def frr_configuration(site: Site, machine: Machine, hold: int) -> str:
             lines.append(f"  neighbor {remote} activate")
             if peer in SERVERS:
                 lines.append(f"  neighbor {remote} route-map NOTHING out")
+                if site.host and remote.version == family:
+                    lines.append(f"  neighbor {remote} default-originate")
         lines.append(" exit-address-family")
     return "\n".join(lines) + "\n"
 
@@ -246,11 +253,16 @@ def start_again(site: Site, namespace: Namespace, daemon: Daemon, processes: Pro
 
 
 def _start_bird(site: Site, namespace: Namespace, processes: Processes, hold: int) -> None:
+    run_bird(namespace, bird_configuration(site, namespace.machine, hold), processes)
+
+
+def run_bird(namespace: Namespace, configuration: str, processes: Processes) -> None:
+    """Starts BIRD with this file; anew if it was there before."""
     machine = namespace.machine
-    configuration = processes.directory / f"{machine.name}.bird.conf"
-    configuration.write_text(bird_configuration(site, machine, hold))
+    path = processes.directory / f"{machine.name}.bird.conf"
+    path.write_text(configuration)
     control = _bird_control(machine, processes.directory)
-    processes.start(namespace, "bird", [_find("bird"), "-f", "-c", str(configuration), "-s", str(control)])
+    processes.start(namespace, "bird", [_find("bird"), "-f", "-c", str(path), "-s", str(control)])
 
 
 def _start_gobgp(site: Site, namespace: Namespace, processes: Processes, hold: int) -> None:
@@ -272,23 +284,40 @@ def _frr_directory(machine: Machine, directory: Path) -> Path:
 
 
 def _start_frr(site: Site, namespaces: Sequence[Namespace], processes: Processes, hold: int, *, extended: bool) -> None:
-    """zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra retries only after ten seconds."""
-    directories = [_frr_directory(namespace.machine, processes.directory) for namespace in namespaces]
-    for namespace, directory in zip(namespaces, directories, strict=True):
-        directory.mkdir(mode=0o755)
-        configuration = zebra_configuration(namespace.machine, extended=extended)
-        _start_frr_daemon("zebra", configuration, namespace, directory, processes)
+    machines = [(namespace, namespace.machine) for namespace in namespaces]
+    run_frr(
+        [
+            (namespace, zebra_configuration(machine, extended=extended), frr_configuration(site, machine, hold))
+            for namespace, machine in machines
+        ],
+        processes,
+    )
+
+
+def run_frr(given: Sequence[tuple[Namespace, str, str]], processes: Processes) -> None:
+    """Starts zebra and bgpd in each namespace, with the files of both; anew if they were there before.
+
+    zebra everywhere, then bgpd everywhere: a bgpd that finds no zebra retries only after ten seconds.
+    """
+    directories = [_frr_directory(namespace.machine, processes.directory) for namespace, _, _ in given]
     sockets = [directory / ZEBRA_SOCKET for directory in directories]
+    for (namespace, zebra, _), directory, socket in zip(given, directories, sockets, strict=True):
+        directory.mkdir(mode=0o755, exist_ok=True)
+        socket.unlink(missing_ok=True)
+        _start_frr_daemon("zebra", zebra, namespace, directory, processes)
     processes.await_condition("zebra's sockets", 10, lambda: all(socket.exists() for socket in sockets))
-    for namespace, directory in zip(namespaces, directories, strict=True):
-        configuration = frr_configuration(site, namespace.machine, hold)
-        _start_frr_daemon("bgpd", configuration, namespace, directory, processes)
+    for (namespace, _, bgpd), directory in zip(given, directories, strict=True):
+        _start_frr_daemon("bgpd", bgpd, namespace, directory, processes)
 
 
 def _start_frr_daemon(
     daemon: str, configuration: str, namespace: Namespace, directory: Path, processes: Processes
 ) -> None:
-    """One daemon of one namespace, as root.
+    processes.start(namespace, daemon, frr_command(daemon, configuration, directory))
+
+
+def frr_command(daemon: str, configuration: str, directory: Path) -> list[str]:
+    """What starts one daemon of FRR as root, with its files in a directory of its own.
 
     zebra insists that its user is a member of the group it was built for (frrvty), which root is not, and a user
     namespace has no other user than root. So each daemon gets a group file with root in it, in a mount namespace of its
@@ -299,7 +328,7 @@ def _start_frr_daemon(
     file.write_text(configuration)
     argv = [_find(daemon), "-u", "root", "-g", "root", "-f", str(file), "-i", str(directory / f"{daemon}.pid")]
     argv += ["-z", str(directory / ZEBRA_SOCKET), "--vty_socket", str(directory), "-P", "0", "--log", "stdout"]
-    processes.start(namespace, daemon, ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv])
+    return ["unshare", "--mount", "sh", "-c", SHOW_GROUP, str(group), *argv]
 
 
 SPEAKER: dict[Daemon, str] = {"bird": "bird", "frr": "bgpd", "gobgp": "gobgpd"}

@@ -30,9 +30,11 @@ from typing import Any, Literal, get_args
 from exavrrp.chronicle import decoded
 from exavrrp.cli.reasons import origin
 from exavrrp.cli.verdicts import verdict
+from lab import hosts
 from lab.addressing import (
     FAMILIES,
     HOST,
+    INNER,
     PRIORITIES,
     RACK,
     SERVERS,
@@ -45,8 +47,9 @@ from lab.addressing import (
     Machine,
     Site,
 )
+from lab.hosts import inner_as
 from lab.processes import Processes, Program
-from lab.topology import LabError, Namespace, boot
+from lab.topology import EVERYTHING, LabError, Namespace, boot
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTRUMENTS = ROOT / "lab" / "instruments"
@@ -72,13 +75,13 @@ EXABGP: Mapping[str, Path] = {
 "Installed by lab/bootstrap.sh from uv.lock."
 
 EXABGP_ENVIRONMENT = {
-    "exabgp.daemon.user": "root",
-    "exabgp.daemon.daemonize": "false",
-    "exabgp.api.ack": "true",
+    "exabgp_daemon_user": "root",
+    "exabgp_daemon_daemonize": "false",
+    "exabgp_api_ack": "true",
     # No named pipes: they would belong to the host, and the lab does not use ExaBGP's command line.
-    "exabgp.api.cli": "false",
-    "exabgp.log.destination": "stdout",
-    "exabgp.log.level": "INFO",
+    "exabgp_api_cli": "false",
+    "exabgp_log_destination": "stdout",
+    "exabgp_log_level": "INFO",
 }
 
 
@@ -121,6 +124,11 @@ class ServerPlan:
     "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
     @property
+    def private(self) -> bool:
+        """Whether ExaBGP has an AS of its own beside a daemon, so that the length of its paths reaches the routers."""
+        return "prepend" in self.takeover
+
+    @property
     def window(self) -> float:
         """Seconds for which a silent failure counts."""
         return self.hold if self.stale_for is None else self.stale_for
@@ -157,7 +165,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         *(['standby = "announce"'] if plan.standby else []),
         *(in_overlay(machine, plan.family) if plan.overlay else []),
         *(["prebind = true"] if plan.prebind else []),
-        *plan.virtual_router,
+        *(with_uplinks(plan.virtual_router) if plan.site.host else plan.virtual_router),
         *(twins_alone(machine, plan.site) if plan.site.twins else []),
         "",
         f"[virtual_router.{VIRTUAL_ROUTER}.bgp]",
@@ -166,6 +174,7 @@ def agent_configuration(machine: Machine, plan: ServerPlan, directory: Path) -> 
         *next_hops(machine, plan),
         "",
         *(Template(line).substitute(directory=directory) for line in plan.tables),
+        *(["[check.uplinks]", f'route = "{EVERYTHING[plan.family]}"', *UPLINKS] if plan.site.host else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -179,6 +188,23 @@ def in_overlay(machine: Machine, family: Family) -> list[str]:
         f'source = "{OVERLAY[family] + machine.number}"',
         f"peers = {_strings(peers)}",
     ]
+
+
+UPLINKS = ("interval = 0.2", "rise = 10", "fall = 1")
+"How the default route that a daemon beside ExaBGP learns is looked for: a session over lo says nothing about uplinks."
+
+BESIDE = 'until ip -6 route show default | grep -q .; do sleep 0.1; done; sleep 2; exec "$0" "$@"'
+"""What starts ExaBGP beside a daemon: its session over lo is up at once, but until the routers know this server's own
+address (bgpd tells a new neighbor after a second) it hears nobody, and would serve beside the Active.
+"""
+
+
+def with_uplinks(lines: Sequence[str]) -> list[str]:
+    """Lines for [virtual_router.web], whose checks have that of the uplinks among them."""
+    given = "checks = ["
+    others = [line for line in lines if not line.startswith(given)]
+    named = [line.removeprefix(given).removesuffix("]") for line in lines if line.startswith(given)]
+    return [*others, f"{given}{', '.join([*named, chr(34) + 'uplinks' + chr(34)])}]"]
 
 
 def runtime_directory(directory: Path) -> Path:
@@ -241,6 +267,25 @@ BOTH = "family { ipv4 unicast; ipv6 unicast; }"
 EXTENDED = f"{BOTH} capability {{ nexthop enable; }} nexthop {{ ipv4 unicast ipv6; }}"
 
 
+def beside_daemon(machine: Machine, plan: ServerPlan) -> list[str]:
+    """The sessions of ExaBGP to the daemon of its own server: one for each family."""
+    return [
+        NEIGHBOR.format(
+            remote=machine.loopback(family),
+            local=INNER[family],
+            router_id=machine.router_id + 100,
+            asn=inner_as(plan.site, machine, private=plan.private),
+            remote_asn=plan.site.asn(machine),
+            hold=plan.hold,
+            interface="",
+            families=f"family {{ ipv{family} unicast; }}",
+            routes="",
+            api=API,
+        )
+        for family in FAMILIES
+    ]
+
+
 def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> str:
     def next_hop(link: Link, family: Family) -> str:
         return "self" if plan.carrier is None else str(link.address_of_member(6 if plan.carrier == 6 else family))
@@ -251,6 +296,8 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
     if plan.carrier is not None:
         sessions = [(plan.carrier, EXTENDED if plan.carrier == 6 else BOTH, FAMILIES)]
     parts = [f"process exavrrp {{\n    run {command};\n    encoder json;\n}}\n"]
+    if plan.site.host:
+        return "".join([*parts, *beside_daemon(machine, plan)])
     parts += [
         NEIGHBOR.format(
             remote=link.address_of_router(family),
@@ -397,11 +444,18 @@ class Server:
                 said += [f"Verdict: {verdict(entry.cause, entry)}", origin(entries, place) or ""]
         return [named(one) for one in said if one]
 
+    def start_daemon(self) -> None:
+        """Starts the daemon beside ExaBGP, if the site has one."""
+        plan = self._plan
+        hosts.start(plan.site, self.namespace, self._processes, plan.hold, private=plan.private)
+
     def start_exabgp(self) -> None:
         program = EXABGP[self._plan.exabgp]
         if not program.exists():
             raise LabError(f"{program} is not there; lab/demo installs it")
         argv = [str(program), str(self._configuration)]
+        if self._plan.site.host:
+            argv = ["sh", "-c", BESIDE, *argv]
         self._exabgp = self._processes.start(self.namespace, "exabgp", argv, EXABGP_ENVIRONMENT)
 
     def stop_exabgp(self) -> float:
@@ -460,6 +514,7 @@ class Server:
         now = time.time()
         self.namespace.ip(boot(self._plan.site, self.machine))
         self.start_service()
+        self.start_daemon()
         self.start_exabgp()
         return now
 

@@ -9,7 +9,7 @@ to nobody: the next start ends the processes in it and removes it. The lock, not
 reused.
 
 Routers and the client learn everything by BGP. Servers have what servers have: addresses on lo and a static multipath
-default route over both uplinks. ExaBGP announces, it does not install routes.
+default route over both uplinks. ExaBGP announces, it does not install routes. (A daemon beside it does.)
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from lab.addressing import (
     CLIENT,
     FAMILIES,
     HOST,
+    INNER,
+    NOBODY,
     PREFIX_LENGTH,
     SERVERS,
     Family,
@@ -212,7 +214,11 @@ def boot(site: Site, machine: Machine) -> list[str]:
     lines += [f"address replace {machine.loopback(family)}/{HOST[family]} dev lo{NODAD[family]}" for family in FAMILIES]
     for link in site.links_of(machine):
         lines += link_up(link, machine)
-    if machine in SERVERS:
+    if machine in SERVERS and site.host:  # that learns the routes
+        for family in FAMILIES:
+            lines.append(f"address replace {INNER[family]}/{HOST[family]} dev lo{NODAD[family]}")
+            lines.append(f"route replace {NOBODY[family]}/{HOST[family]} dev lo")
+    elif machine in SERVERS:
         lines += default_routes(site, machine)
     return lines
 

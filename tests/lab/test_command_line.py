@@ -47,6 +47,11 @@ def test_an_unnumbered_rack_has_one_session_for_both_families_on_each_link() -> 
     assert order_of(parser().parse_args([])).plan.carrier is None
 
 
+def test_a_daemon_beside_exabgp() -> None:
+    assert order_of(parser().parse_args([])).plan.site.host is None
+    assert order_of(parser().parse_args(["--bgp-host", "frr"])).plan.site.host == "frr"
+
+
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
@@ -54,6 +59,8 @@ def test_an_unnumbered_rack_has_one_session_for_both_families_on_each_link() -> 
         ("--topology racks --router gobgp", "its routes in the kernel have one next hop"),
         ("--topology unnumbered --router gobgp", "no IPv4 routes with IPv6 next hops"),
         ("--topology unnumbered --exabgp 4", "4.2 has no source-interface"),
+        ("--topology unnumbered --bgp-host bird", "--topology rack or racks"),
+        ("--router gobgp --bgp-host frr", "--router bird or frr"),
     ],
 )
 def test_what_does_not_go_together_is_refused(words: str, reason: str) -> None:
@@ -83,6 +90,7 @@ def test_everything_given() -> None:
         "--family 5",
         "--hold 2",
         "--topology ring",
+        "--bgp-host gobgp",
         "--server-as two",
         "--standby maybe",
         "--takeover luck",

@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
+from lab import hosts
 from lab.addressing import (
     CLIENT,
     FAMILIES,
+    HOST,
+    INNER,
+    NOBODY,
     PREFIX_LENGTH,
     RACK,
     SERVERS,
@@ -340,6 +344,62 @@ def test_one_session_over_an_unnumbered_link_carries_both_families() -> None:
     assert f" neighbor {own} interface node1\n" in frr
     assert bird.count("protocol bgp ") == frr.count("remote-as") == len(SERVERS) + len(FAMILIES)
     assert bird.count("export none") == frr.count("route-map NOTHING out") == 2 * len(SERVERS)
+
+
+BESIDE = replace(RACK, host="bird")
+
+
+@pytest.mark.parametrize("takeover", [(), ("prepend",)])
+def test_beside_a_daemon_exabgp_speaks_to_it_alone(takeover: tuple[Means, ...]) -> None:
+    """Over iBGP; where the length of the path is to reach the routers, over eBGP from a private AS."""
+    server = SERVERS[0]
+    chosen = replace(plan(), site=BESIDE, takeover=takeover)
+    asn = 65534 if takeover else 65010
+    text = exabgp_configuration(server, chosen, "/bin/exavrrp run")
+    assert re.findall(r"neighbor (\S+) ", text) == [str(server.loopback(family)) for family in FAMILIES]
+    assert re.findall(r"local-address (\S+);", text) == [str(INNER[family]) for family in FAMILIES]
+    assert set(re.findall(r"local-as (\d+);", text)) == {str(asn)}
+    assert f"router-id {server.router_id};" not in text
+    bird, frr = (
+        make(BESIDE, server, 9, private=bool(takeover)) for make in (hosts.bird_configuration, hosts.frr_configuration)
+    )
+    assert bird.count("protocol bgp ") == frr.count("remote-as") == 2 + 4
+    for family in FAMILIES:
+        assert f"neighbor {INNER[family]} as {asn};" in bird
+        assert f" neighbor {INNER[family]} remote-as {asn}\n" in frr
+        assert f"next-hop {'global ' if family == 6 else ''}{NOBODY[family]}\n" in frr
+    assert bird.count("rr client;") == frr.count("route-reflector-client") == (0 if takeover else 2)
+    assert frr.count("ebgp-multihop") == (2 if takeover else 0)
+    assert bird.count("bgp_med = bgp_med") == 2
+    assert frr.count("attribute-unchanged med") == 4
+
+
+def test_a_daemon_learns_the_default_routes_that_servers_have_otherwise() -> None:
+    booted = boot(BESIDE, SERVERS[0])
+    assert [line for line in booted if line.startswith("route")] == [
+        f"route replace {NOBODY[family]}/{HOST[family]} dev lo" for family in FAMILIES
+    ]
+    assert all(any(f"replace {INNER[family]}/" in line for line in booted) for family in FAMILIES)
+    tor, client = RACK.tors[0], CLIENT
+    bird, frr = bird_configuration(BESIDE, tor, 9), frr_configuration(BESIDE, tor, 9)
+    assert bird.count("route ::/0 blackhole;") == bird.count("route 0.0.0.0/0 blackhole;") == 1
+    assert bird.count("export where net = ::/0;") == frr.count("default-originate") / 2 == len(SERVERS)
+    for untouched in (bird_configuration(RACK, tor, 9), bird_configuration(BESIDE, client, 9)):
+        assert "route ::/0" not in untouched
+        assert "export where net = " not in untouched
+    assert "default-originate" not in frr_configuration(RACK, tor, 9)
+
+
+def test_beside_a_daemon_a_check_knows_of_the_uplinks() -> None:
+    lines = ('checks = ["service"]', "preempt = false")
+    chosen = replace(plan(), site=BESIDE, virtual_router=lines, tables=("[check.service]", 'file = "/x"'))
+    read = tomllib.loads(agent_configuration(SERVERS[0], chosen, Path("/run/x")))
+    assert read["virtual_router"]["web"]["checks"] == ["service", "uplinks"]
+    assert read["virtual_router"]["web"]["preempt"] is False
+    assert read["check"]["uplinks"] == {"route": "::/0", "interval": 0.2, "rise": 10, "fall": 1}
+    alone = tomllib.loads(agent_configuration(SERVERS[0], replace(plan(), site=BESIDE, family=4), Path("/run/x")))
+    assert alone["virtual_router"]["web"]["checks"] == ["uplinks"]
+    assert alone["check"]["uplinks"]["route"] == "0.0.0.0/0"
 
 
 def test_a_server_boots_with_routes_over_both_uplinks_and_a_router_without() -> None:

@@ -103,6 +103,12 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
     assert (run["router"], run["moves"], run["transitions"]) == (router, [], [])
 
 
+def test_a_daemon_of_the_host_passes_the_address_on(tmp_path: Path) -> None:
+    """FRR, which holds each change for 50 ms, and drops routes to an address of its own."""
+    (run,) = calm("drain", "--bgp-host", "frr", svg=tmp_path / "picture.svg")
+    assert (run["bgp_host"], run["active_at_end"], run["probes_lost"]) == ("frr", ["node2"], 0)
+
+
 def test_an_unnumbered_rack_is_as_good_as_a_numbered_one(tmp_path: Path) -> None:
     (run,) = calm("stop", "--topology", "unnumbered", "--family", "4", svg=tmp_path / "picture.svg")
     assert (run["topology"], run["active_at_end"], run["probes_lost"]) == ("unnumbered", ["node2"], 0)

@@ -33,7 +33,11 @@ def test_how_the_site_differs_from_the_usual_is_told() -> None:
     assert "each server in a rack of its own, an AS for each server, Backups announce, too, takeover by MED and" in said
     (run,) = report.document(order(), [replace(made, plan=special)])
     assert (run["topology"], run["server_as"], run["standby"]) == ("racks", "distinct", "announce")
-    assert run["takeover"] == ["med", "prepend"]
+    assert (run["takeover"], run["bgp_host"]) == (["med", "prepend"], None)
+    beside = replace(made.plan, site=replace(site("rack"), host="frr"))
+    assert "FRR on each server" in report.text(order(), [replace(made, plan=beside)])
+    (run,) = report.document(order(), [replace(made, plan=beside)])
+    assert run["bgp_host"] == "frr"
 
 
 def test_what_was_done_later_and_who_answered_then_is_told() -> None:

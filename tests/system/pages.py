@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.routers import FRR, ZEBRA_SOCKET, frr_command
 from tests.blocks import ROOT, blocks
 from tests.system.conftest import Namespace, Need
 from tests.system.running import EXABGP, EXABGP_ENVIRONMENT, LIMIT, Line, listens, wait_until
@@ -32,6 +33,18 @@ class Machine:
             command = [self.need("bird"), "-f", "-c", str(path), "-s", str(self._control)]
             self.host.popen(command, stderr=log)
         wait_until(lambda: listens(self._control), (self.directory / "bird.log").read_text)
+
+    def start_frr(self, configuration: str) -> None:
+        """zebra with what is zebra's of it, and bgpd with the rest."""
+        self.need("vtysh")
+        zebra, bgpd = FRR / "zebra", FRR / "bgpd"
+        self.need(reason=f"no {bgpd}", unless=bgpd.exists())
+        own = [line for line in configuration.splitlines() if line.startswith("no zebra ")]
+        socket = self.directory / ZEBRA_SOCKET
+        for program, text in ((zebra, "\n".join(own)), (bgpd, configuration.replace("\n".join(own), ""))):
+            with (self.directory / f"{program.name}.log").open("w") as log:
+                self.host.popen(frr_command(program.name, f"{text}\n", self.directory), stdout=log, stderr=log)
+            wait_until(socket.exists, (self.directory / f"{program.name}.log").read_text)
 
     @property
     def _control(self) -> Path:

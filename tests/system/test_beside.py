@@ -1,4 +1,4 @@
-"""The blocks of docs/how-to/beside-another-daemon.md, as they are: ExaBGP speaks to BIRD, and BIRD to the routers."""
+"""The blocks of docs/how-to/beside-another-daemon.md, as they are: ExaBGP beside BIRD, and beside FRR."""
 
 import re
 from collections.abc import Callable
@@ -28,7 +28,7 @@ protocol bgp router2 from node { local 2001:db8:2:1::1; neighbor 2001:db8:2:1::2
 
 @dataclass(frozen=True)
 class Site:
-    """The node, with BIRD, ExaBGP and agent; and both routers, which are one machine and one BIRD."""
+    """The node, with a daemon, ExaBGP and agent; and both routers, which are one machine and one BIRD."""
 
     node: Machine
     routers: Machine
@@ -42,30 +42,39 @@ class Site:
         return f"{self.routes()}\n{self.node.log()}"
 
 
-@pytest.fixture
+@pytest.fixture(params=["bird", "frr"])
 def site(
-    namespace: Callable[[], Namespace], cable: Callable[..., None], tmp_path_factory: pytest.TempPathFactory, need: Need
+    namespace: Callable[[], Namespace],
+    cable: Callable[..., None],
+    tmp_path_factory: pytest.TempPathFactory,
+    need: Need,
+    request: pytest.FixtureRequest,
 ) -> Site:
     node, routers = (Machine(namespace(), tmp_path_factory.mktemp(name), need) for name in ("node", "routers"))
-    node.host.ip("\n".join(line.partition("-6 ")[2] for line in block(PAGE, "sh").splitlines()))
+    commands = block(PAGE, "sh") + block(PAGE, "sh", 1)
+    node.host.ip("\n".join(line.partition("-6 ")[2] for line in commands.splitlines()))
     for number in (0, 1):
         cable(node.host, f"eth{number}", routers.host, f"eth{number}")
         node.host.ip(f"addr add 2001:db8:{number + 1}:1::2/64 dev eth{number}")
         routers.host.ip(f"addr add 2001:db8:{number + 1}:1::1/64 dev eth{number}")
     routers.start_bird(ROUTERS)
-    node.start_bird(block(PAGE, "bird"))
+    if request.param == "bird":
+        node.start_bird(block(PAGE, "bird"))
+    else:
+        node.start_frr(block(PAGE, "frr"))
     return Site(node, routers)
 
 
 @pytest.mark.parametrize("line", ["4", "5"])
 def test_a_virtual_address_goes_through_the_daemon_of_the_host(site: Site, line: Line) -> None:
     stanza = (EXAMPLES / "stanza.conf").read_text()
-    communities = '[virtual_router.web.bgp]\ncommunities = ["65010:7"]\n'
+    communities = '[virtual_router.web.bgp]\ncommunities = ["65010:7", "graceful-shutdown"]\n'
     site.node.start_exabgp(line, stanza + block(PAGE, "exabgp"), block(PAGE, "toml") + communities)
     wait_until(lambda: site.routes().keys() == {"router1", "router2"}, site.told)
     for part in site.routes().values():
         assert re.search(r"BGP\.med: [1-9]\d*", part), part
         assert "(65010,7)" in part
+        assert "(65535,0)" in part
         assert "BGP.as_path: 65010\n" in part
 
     site.routers.ask_bird("disable all")
