@@ -175,11 +175,19 @@ def test_files_of_networkd_say_the_same() -> None:
 
 
 def wrong(device: Device | None, uplinks: dict[str, int] | None = None) -> list[str]:
-    return list(mistakes(OVERLAY, device, uplinks or {}))
+    return list(mistakes(OVERLAY, device, dict.fromkeys(REMOTES, uplinks or {"eth0": 9000})))
 
 
 def test_nothing_is_wrong_with_the_right_one() -> None:
     assert wrong(RIGHT, {"eth0": 1500, "eth1": 9000}) == []
+
+
+def test_a_peer_without_a_route_is_named() -> None:
+    [found] = mistakes(OVERLAY, RIGHT, {REMOTES[0]: {"eth0": 1500}, REMOTES[1]: {}})
+    assert found == (
+        f"there is no route from {LOCAL} to {REMOTES[1]}, so no packet of vxlan7 gets there;"
+        f" see ip route get {REMOTES[1]} from {LOCAL}"
+    )
 
 
 STRANGER: Address = IPv6Address("2001:db8:ff::99")

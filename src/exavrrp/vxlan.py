@@ -10,7 +10,7 @@ peers, and what lies in it are the sources of the virtual routers. ``commands`` 
 ``mistakes`` compares it with the device that is there, as ``system.vxlan`` has read it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv6Interface
 
@@ -248,10 +248,10 @@ def units(overlay: Overlay) -> dict[str, str]:
 # What is there
 
 
-def mistakes(overlay: Overlay, device: Device | None, uplinks: dict[str, int]) -> Iterator[str]:
+def mistakes(overlay: Overlay, device: Device | None, uplinks: Mapping[Address, Mapping[str, int]]) -> Iterator[str]:
     """What keeps a device from being the VXLAN, each with its remedy; None: it is not there.
 
-    ``uplinks``: the MTU of each interface that leads to a peer.
+    ``uplinks``: the interfaces that lead to each peer, each with its MTU.
     """
     name = overlay.interface
     if device is None:
@@ -277,7 +277,12 @@ def mistakes(overlay: Overlay, device: Device | None, uplinks: dict[str, int]) -
             f"the MTU of {name} is {device.mtu}, but an advert has {overlay.largest} bytes; move some addresses to"
             " unlisted_addresses on all nodes"
         )
-    for uplink, mtu in uplinks.items():
+    for remote in (one for one, links in uplinks.items() if not links):
+        yield (
+            f"there is no route from {overlay.local} to {remote}, so no packet of {name} gets there; see ip route get"
+            f" {remote} from {overlay.local}"
+        )
+    for uplink, mtu in {name: mtu for links in uplinks.values() for name, mtu in links.items()}.items():
         if mtu < device.mtu + OVERHEAD[overlay.local.version]:
             least = mtu - OVERHEAD[overlay.local.version]
             yield (

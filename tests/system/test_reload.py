@@ -105,6 +105,22 @@ def test_an_address_comes_and_goes_in_order_while_another_one_is_served(fabric: 
     fabric.settled()
 
 
+def test_a_misspelt_link_is_refused_as_a_whole_and_one_that_is_away_is_not(fabric: Fabric) -> None:
+    a = fabric.a
+    mark = a.log.mark()
+    a.configure('bind = "eht7"', priority=151)
+    refused = a.call("reload", "--allow-move")
+    why = "virtual_router.web.bind: this host has no eht7, so its addresses could not be bound; correct the name"
+    assert (refused.returncode, why in refused.stderr) == (1, True), refused.stderr
+    assert (router(a)["priority"], a.bound(), a.log.moves(mark)) == (150, True, [])
+    a.namespace.ip("link add eth7 type veth")
+    for priority in (150, 151):
+        a.configure('bind = "eth7"', priority=priority)
+        assert a.ask("reload", "--allow-move").splitlines()[-1] == "applied"
+        a.namespace.ip("link del eth7" if priority == 150 else "link add eth7 type veth")
+    assert router(a)["priority"] == 151
+
+
 BROKEN = {
     "no TOML": "[agent\n",
     "empty": "",

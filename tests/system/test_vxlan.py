@@ -111,6 +111,16 @@ def test_the_remedy_of_a_mistake_is_one(pair: Pair, configuration: Path, spoilt:
     assert called(pair.a, configuration, "--check") == (0, "")
 
 
+def test_a_peer_without_a_route_is_named(pair: Pair, configuration: Path, family: int) -> None:
+    made(pair.a, configuration)
+    local, remote = pair.of(family)
+    for lost in (f"route del {remote}", f"route add unreachable {remote}"):
+        pair.a.ip(lost, f"-{family}")
+        status, told = called(pair.a, configuration, "--check")
+        assert (status, told.count("\n")) == (1, 1)
+        assert told.startswith(f"error: there is no route from {local} to {remote}, so no packet of {NAME} gets there")
+
+
 @pytest.mark.parametrize("family", [6], indirect=True)
 def test_what_another_interface_is(pair: Pair, configuration: Path) -> None:
     for wrong, said in (

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 from exavrrp.config import ConfigError, Configuration
 from exavrrp.control import Change, Reload, Reloaded, Reverting, Scheduled, Undo
 from exavrrp.plan import Plan, objections
+from exavrrp.system.addresses import index_of
 from exavrrp.system.reading import fingerprint, read
 from exavrrp.system.state import KeptConfiguration, LastReload
 from exavrrp.system.threads import in_thread
@@ -240,6 +241,7 @@ class Reloads:
             if asked.at is not None and asked.at <= time.time():
                 raise Refused(["this time is over; name a later one"])
             new, configuration = await self._read(self._path)
+            self._look_for_links(configuration)
             checked = self._check(configuration, allow_move=asked.allow_move)
         except Refused as refused:
             return self._refuse(refused)
@@ -360,6 +362,21 @@ class Reloads:
         finally:
             self._busy = False
         return Loaded(text, printed, configuration), configuration
+
+    def _look_for_links(self, new: Configuration) -> None:
+        """Raises Refused for each that addresses are to be bound to now, and that this host does not have.
+
+        What is in force may name one that has gone since, and comes back.
+        """
+        before = self._loaded.configuration
+        known = {router.bound_to for router in (() if before is None else before.routers)}
+        if errors := [
+            f"virtual_router.{router.name}.bind: this host has no {router.bound_to}, so its addresses could not be"
+            " bound; correct the name, or make the interface first"
+            for router in new.routers
+            if router.on_link and router.bound_to not in known and not index_of(router.bound_to or "")
+        ]:
+            raise Refused(errors)
 
     def _check(self, new: Configuration, *, allow_move: bool) -> Checked:
         """What would change. Raises Refused."""

@@ -47,14 +47,15 @@ def device(name: str) -> Device | None:
     return read_device(link, index, forwarding, addresses_on(index))
 
 
-def uplinks(local: Address, remotes: Iterable[Address]) -> dict[str, int]:
-    """The MTU in bytes of each interface that leads to one of ``remotes``. Raises ``OSError``."""
-    found: dict[str, int] = {}
+def uplinks(local: Address, remotes: Iterable[Address]) -> dict[Address, dict[str, int]]:
+    """The interfaces that lead to each of ``remotes``, each with its MTU in bytes. Raises ``OSError``."""
+    found: dict[Address, dict[str, int]] = {}
     for remote in remotes:
+        found[remote] = {}
         for link in Paths(_nothing).once(remote, local):
             there = device(link.name)
             if there is not None:
-                found[link.name] = there.mtu
+                found[remote][link.name] = there.mtu
     return found
 
 
