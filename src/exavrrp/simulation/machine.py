@@ -9,7 +9,7 @@ whoever ended ExaBGP starts it again.
 import math
 import signal
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -75,7 +75,26 @@ class Surroundings:
     """node, and a line of its journal"""
 
 
-class Machine:
+@dataclass(eq=False)
+class Traces:
+    """What a host has of all its processes, those that have ended, too (``process.Ground``)."""
+
+    boot: str
+    verdicts: dict[str, bool]
+    lo: set[Address] = field(default_factory=set)
+    note: SavedState | None = None
+    drained: set[str] = field(default_factory=set)
+    marks: Marks = field(default_factory=Marks)
+    recordings: dict[Process, list[bytes]] | None = None
+    accepted: set[bytes] = field(default_factory=set)
+    clock_set: float = 0.0
+    removed: set[Address] = field(default_factory=set)
+    excused: set[Address] = field(default_factory=set)
+    unbindable: set[Address] = field(default_factory=set)
+    """what the kernel refuses to bind"""
+
+
+class Machine(Traces):
     """One host."""
 
     def __init__(
@@ -97,25 +116,13 @@ class Machine:
         ``neighbors``: its sessions to each router, if they are others than those of all; ``interfaces``: its names for
         those that lead to the routers, in their order; None: eth0 and so on. ``checks``: when its checks say something.
         """
+        super().__init__(f"{name}-0", {check.name: True for check in configuration.checks})
         self.number = number
         self.name = name
         self.world = around.world
         self.configuration = self.original = configuration
         self.clock = clock
         self.lateness = lateness
-        self.lo: set[Address] = set()
-        self.boot = f"{name}-0"
-        self.note: SavedState | None = None
-        self.drained: set[str] = set()
-        self.verdicts = {check.name: True for check in configuration.checks}
-        self.marks = Marks()
-        self.recordings: dict[Process, list[bytes]] | None = None
-        self.accepted: set[bytes] = set()
-        self.clock_set = 0.0
-        self.removed: set[Address] = set()
-        self.excused: set[Address] = set()
-        self.unbindable: set[Address] = set()
-        """what the kernel refuses to bind"""
         self.exabgp: ExaBGP | None = None
         self.agent: Process | None = None
         self.muted = False

@@ -37,17 +37,13 @@ def read(
     ``preflight_error`` is asked about the programs of ``notify``, see ``load``.
     """
     keys = ("virtual_router", name)
-    interval = agent.advert_interval
-    if table.advert_interval is not None:
-        interval = whole_centiseconds(document, (*keys, "advert_interval"), table.advert_interval)
+    interval = _interval(document, (*keys, "advert_interval"), table, agent)
     virtual_addresses = _virtual_addresses(document, keys, table)
     addresses = tuple(one.address for one in virtual_addresses)
     family = addresses[0].version if addresses else None
     standby = table.standby == "announce"
     priority = _priority(document, keys, table)
-    _preemption(document, keys, table)
-    _version2(document, keys, table, agent, family=family, interval=interval)
-    _without_routes(document, keys, table)
+    _contradictions(document, keys, table, agent, family=family, interval=interval)
     return VirtualRouter(
         name=name,
         vrid=table.vrid,
@@ -89,6 +85,21 @@ def read(
         route_policy=bgp.read(document, (*keys, "bgp"), table.bgp, addresses, standby=standby, priority=priority),
         stale_for=table.bgp.stale_for,
     )
+
+
+def _interval(document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent) -> float:
+    if table.advert_interval is None:
+        return agent.advert_interval
+    return whole_centiseconds(document, keys, table.advert_interval)
+
+
+def _contradictions(
+    document: Document, keys: Keys, table: schema.VirtualRouter, agent: Agent, *, family: int | None, interval: float
+) -> None:
+    """Keys that do not go together; none of them alone is wrong."""
+    _preemption(document, keys, table)
+    _version2(document, keys, table, agent, family=family, interval=interval)
+    _without_routes(document, keys, table)
 
 
 def _virtual_addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> tuple[VirtualAddress, ...]:
