@@ -4,8 +4,9 @@ The figures of the lab are those of docs/why/measurements.md, measured with real
 here: ``pytest -p no:xdist -m simulation tests/simulation/test_beside_the_lab.py --rewrite`` writes it anew.
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from exavrrp.config import Configuration, load, node_names
 from exavrrp.simulation import scenario
-from exavrrp.simulation.scenario import Scenario
+from exavrrp.simulation.scenario import Scenario, Verb
 from exavrrp.simulation.stage import Stage, Terms, known
 from exavrrp.simulation.story import Story
 
@@ -35,7 +36,7 @@ sources = ["2001:db8:ff::13"]
 [virtual_router.web]
 vrid = 7
 priority = {{ node1 = 200, node2 = 150, node3 = 100 }}
-addresses = ["2001:db8:53::1"]
+addresses = {addresses}
 checks = ["service"]
 {router}
 [virtual_router.web.bgp]
@@ -46,6 +47,7 @@ interval = 0.1
 timeout = 1.0
 fall = 2
 rise = 1
+weight = {weight}
 """
 """The nodes of the lab (lab/servers.py)."""
 
@@ -68,6 +70,11 @@ class Row:
     """by router: as it stands in the README, and its figure"""
     bgp: str = "med = 50"
     router: str = ""
+    weight: int = 0
+    """of the check"""
+    addresses: Sequence[str] = ("2001:db8:53::1",)
+    reloaded: Sequence[str] = ()
+    """the addresses that node1 reloads"""
     hold: float = 9.0
     exabgp: str = "5.0.15"
     draws: str | None = None
@@ -100,6 +107,7 @@ ROWS = (
         "at 6s fail check service on node1",
         both("232 ms (155–232)", (232, 232), "242 ms (207–249)", (242, 242)),
     ),
+    Row("fail-check-weight", "at 6s fail check service on node1", NONE, weight=-100, lossless=True),
     Row(
         "mute-node --hold 180 --takeover med",
         "at 6s mute node1",
@@ -127,8 +135,18 @@ ROWS = (
         both("258–334 ms", (258, 334), "236–238 ms", (236, 238)),
     ),
     Row(
+        "cut-uplinks-250",
+        "at 6s cut node1; at 6.25s mend node1",
+        both("258–334 ms", (258, 334), "339–408 ms", (339, 408)),
+    ),
+    Row(
         "cut-uplinks-500",
         "at 6s cut node1; at 6.5s mend node1",
+        both("258–334 ms", (258, 334), "339–408 ms", (339, 408)),
+    ),
+    Row(
+        "cut-uplinks-1000",
+        "at 6s cut node1; at 7s mend node1",
         both("258–334 ms", (258, 334), "339–408 ms", (339, 408)),
     ),
     Row(
@@ -155,12 +173,31 @@ ROWS = (
         hold=180,
         draws="node3",
     ),
-    Row("drain", "at 6s drain node1; at 16s undrain node1", NONE, lossless=True),
+    Row("stop", "at 6s drain node1; at 9s stop node1", NONE, lossless=True),
+    Row("drain", "at 6s drain node1", NONE, lossless=True),
+    Row("undrain", "at 6s drain node1; at 16s undrain node1", NONE, lossless=True),
+    Row("nobody", "at 4s stop node2; at 4s stop node3; at 6s drain node1", NONE, lossless=True),
     Row("comeback", "at 20s start node1; at 2s kill node1", NONE, lossless=True),
     Row("gray-path", "at 6s gray node1 eth0", NONE, lossless=True),
+    Row(
+        "reload",
+        "at 6s reload node1 FILE",
+        NONE,
+        addresses=("2001:db8:53::1", "2001:db8:53::2"),
+        reloaded=("2001:db8:53::1", "2001:db8:53::3"),
+        lossless=True,
+    ),
     Row("kill-agent", "at 6s kill agent on node1", NONE, lossless=True),
     Row("restart-exabgp", "at 6s replace agent on node1", NONE, lossless=True),
     Row("freeze-agent", "at 6s freeze node1; at 11s thaw node1", NONE, MED, hold=180, lossless=True),
+    Row(
+        "freeze-both",
+        "at 6s freeze node1; at 6s freeze exabgp on node1; at 11s thaw exabgp on node1; at 11s thaw node1",
+        NONE,
+        MED,
+        hold=180,
+        lossless=True,
+    ),
     Row(
         "freeze-exabgp",
         "at 6s freeze exabgp on node1; at 16s thaw exabgp on node1",
@@ -190,13 +227,24 @@ def lasts(row: Row, story: Story, play: Scenario) -> float:
     return sum((after.since - one.since) * 1000 for one, after in pairwise(spans) if row.draws in one.serving.nodes)
 
 
-def simulated(row: Row, nodes: Mapping[str, Configuration], router: str) -> list[float]:
+def read(row: Row, addresses: Sequence[str], directory: Path) -> dict[str, Configuration]:
+    """Of each node."""
+    path = directory / "exavrrp.toml"
+    path.write_text(FILE.format(router=row.router, bgp=row.bgp, weight=row.weight, addresses=json.dumps(addresses)))
+    return {name: load(path, node=name) for name in node_names(path)}
+
+
+def simulated(row: Row, directory: Path, router: str) -> list[float]:
     """Milliseconds of each run, sorted."""
     tail = 8.0 if row.lossless else 1.0
     terms = Terms(exabgp=row.exabgp, hold=row.hold, convergence=SECONDS[router], tail=tail)
+    nodes = read(row, row.addresses, directory)
     play = scenario.read(row.words, known(nodes))
+    reloads = {
+        event: read(row, row.reloaded, directory)[event.node] for event in play.events if event.verb is Verb.RELOAD
+    }
     seeds = range(1, 1 + (FEW if row.lossless else RUNS))
-    return sorted(lasts(row, Stage(nodes, terms, seed, {}).play(play), play) for seed in seeds)
+    return sorted(lasts(row, Stage(nodes, terms, seed, reloads).play(play), play) for seed in seeds)
 
 
 def cells(row: Row, found: list[float], router: str) -> list[str]:
@@ -212,10 +260,7 @@ def cells(row: Row, found: list[float], router: str) -> list[str]:
 
 def line(row: Row, tmp_path: Path) -> str:
     """The line of the table, without its end."""
-    path = tmp_path / "exavrrp.toml"
-    path.write_text(FILE.format(router=row.router, bgp=row.bgp))
-    nodes = {name: load(path, node=name) for name in node_names(path)}
-    found = [cell for router in SECONDS for cell in cells(row, simulated(row, nodes, router), router)]
+    found = [cell for router in SECONDS for cell in cells(row, simulated(row, tmp_path, router), router)]
     return f"| {' | '.join([f'`{row.lab}`', *found])} |"
 
 
