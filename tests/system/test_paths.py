@@ -21,7 +21,7 @@ from exavrrp.ports import Link
 from exavrrp.system import netlink
 from exavrrp.system import paths as paths_module
 from exavrrp.system.netlink import Netlink, Request, Watch, attribute, messages, raise_error
-from exavrrp.system.paths import Paths, Route, Routing, group_members, read_next_hop, read_route
+from exavrrp.system.paths import Paths, Route, Routing, bound_to, group_members, read_next_hop, read_route, vrf
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -110,6 +110,37 @@ def test_all_next_hops_of_a_multipath_route(pair: Pair, run: Run, version: int) 
             assert asked.paths.interface_name(expected[1].index) == "eth1"
             assert asked.paths.interface_name(4711) == "if4711"
             assert asked.paths.interface_name(-1) == "if-1"
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+@both_families
+def test_in_a_vrf_the_routes_are_those_of_its_device(pair: Pair, run: Run, version: int) -> None:
+    """This kernel need not have VRFs: what names the device of one to it names any (``ip route get … oif``)."""
+    source, peer = pair.of(version)
+
+    async def scenario() -> None:
+        indexes = {name: socket.if_nametoindex(name) for name in ("eth0", "eth1")}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            assert bound_to(probe) == vrf() == 0
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth1\0")
+            assert bound_to(probe) == indexes["eth1"]
+        via = "10.0.{}.2" if version == 4 else "fd00:{}::2"
+        ways = [f"route add {peer} via {via.format(n)} dev eth{n} metric {n + 1}" for n in (0, 1)]
+        pair.a.ip("\n".join([f"route flush {peer}", *ways]), f"-{version}")
+        assert [link.name for link in Paths(lambda: None).once(peer, source)] == ["eth0"]
+        # With a source IPv6 prefers a port, and does not insist on it.
+        for name, index in indexes.items() if version == 4 else ():
+            assert Paths(lambda: None, device=index).once(peer, source) == (Link(index, name),)
+        away = ip_address("10.0.1.2" if version == 4 else "fd00:1::2")
+        there, elsewhere = Paths(lambda: None, device=indexes["eth1"]), Paths(lambda: None, device=indexes["eth0"])
+        with contextlib.closing(there), contextlib.closing(elsewhere):
+            for paths in (there, elsewhere):
+                paths.open(asyncio.get_running_loop())
+            assert (there.is_cut_off(away), elsewhere.is_cut_off(away)) == (False, True)
+            assert (there.reaches(away), elsewhere.reaches(away)) == (True, False)
 
     with pair.a:
         run(scenario())

@@ -9,6 +9,11 @@ route that the kernel uses. ``RTM_GETROUTE`` with ``RTM_F_FIB_MATCH`` (``ip rout
 returns that route with all its next hops, for both families, for multipath routes and for next-hop groups. The kernel
 applies rules, tables and metrics. Next hops that are dead or without carrier are left out.
 
+In a VRF the route is that of its table, as of ``ip route get vrf``. A process is in one by its sockets: ``ip vrf exec``
+runs it in a cgroup with a program (BPF_CGROUP_INET_SOCK_CREATE) that binds each new one to the device of the VRF. So
+sockets need nothing else there, those bound to one uplink included, which is a port of the VRF; a query for a route is
+no such socket, and names the device.
+
 Answers are cached. A ``netlink.Watch`` on everything that can change them (links, addresses, routes, rules, next-hop
 objects, the sysctls) queries them again, soon after a change but rate-limited. ``changed`` is called only if a cached
 answer is a different one then.
@@ -37,6 +42,8 @@ _RTM_F_FIB_MATCH = 0x2000
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 1, 2, 4, 9, 30
 _NHA_ID, _NHA_GROUP, _NHA_OIF = 1, 2, 5
+_SO_BINDTOIFINDEX = 62
+"""asm-generic/socket.h, since Linux 5.1; Python has no name for it."""
 _UNUSABLE = 0x01 | 0x10
 """RTNH_F_DEAD, RTNH_F_LINKDOWN."""
 _ROUTE = struct.Struct("=8BI")
@@ -79,11 +86,15 @@ class Paths:
     """The interfaces toward each peer.
 
     ``changed`` is called from the event loop after the answer for a queried (peer, source) has changed. ``only`` names
-    the interfaces that may carry adverts; empty or None means all.
+    the interfaces that may carry adverts; empty or None means all. ``device`` is the index of the VRF whose routes
+    count, 0: none; None: that of this process.
     """
 
-    def __init__(self, changed: Callable[[], None], only: Collection[str] | None = None) -> None:
+    def __init__(
+        self, changed: Callable[[], None], only: Collection[str] | None = None, *, device: int | None = None
+    ) -> None:
         self._changed = changed
+        self._device = vrf() if device is None else device
         self._only = frozenset(only) if only else None
         self._kernel = Netlink()
         self.watch = Watch(_GROUPS.values(), self._refresh, delay=DELAY, spacing=SPACING)
@@ -219,6 +230,7 @@ class Paths:
         body = _ROUTE.pack(family, *lengths, _CLASS_SELECTOR_6, 0, 0, 0, 0, _RTM_F_FIB_MATCH)
         body += attribute(_RTA_DST, peer.packed)
         body += b"" if source is None else attribute(_RTA_SRC, source.packed)
+        body += attribute(_RTA_OIF, struct.pack("=I", self._device)) if self._device else b""
         answer = self._kernel.ask(Request(_RTM_GETROUTE, body))
         if not answer:
             raise OSError(errno.ENETUNREACH, f"the kernel names no route to {peer}")
@@ -290,6 +302,20 @@ class Routing:
     def close(self) -> None:
         for paths in self._open.values():
             paths.close()
+
+
+def vrf() -> int:
+    """The index of the VRF that this process is in, 0: none, or no socket can be opened."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            return bound_to(probe)
+    except OSError:
+        return 0
+
+
+def bound_to(probe: socket.socket) -> int:
+    """The index of the device that a socket is bound to, 0: none. Raises ``OSError``, also before Linux 5.1."""
+    return probe.getsockopt(socket.SOL_SOCKET, _SO_BINDTOIFINDEX)
 
 
 def is_here(source: Address) -> bool:
