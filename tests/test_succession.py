@@ -155,6 +155,8 @@ STORIES = {
     "and its successor dies, too": "c deaf; wait 2; a dies; wait 1; b dies; wait 1; c dies; wait 1",
     "both die at once": "c deaf; wait 2; a dies; c dies; wait 1",
     "a node is deaf for the second time": "c deaf; wait 2; c hears; wait 1; c deaf; wait 3",
+    "the first time it is Active for one advert": "c deaf; wait 0.35; c hears; wait 0.05; c deaf; wait 1",
+    "the first time it is Active for two": "c deaf; wait 0.45; c hears; wait 0.05; c deaf; wait 1",
     "the deaf node was away before": "c deaf; wait 2; c hears; wait 4; a dies; wait 1",
     "the next best was deaf, and the Active dies 4 s after that": "b deaf; wait 2; b hears; wait 4; a dies; wait 1",
     "another one is deaf, and the Active dies 4 s after it became so": "c deaf; wait 4; a dies; wait 1",

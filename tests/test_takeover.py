@@ -4,6 +4,7 @@ Silent failures are counted from adverts: times are seconds, the adverts' interv
 times are whole seconds, later than any Active's before: a story's times are seconds after one in 2027.
 """
 
+import math
 import re
 from dataclasses import replace
 from ipaddress import ip_address
@@ -613,6 +614,61 @@ def test_what_another_member_reclaims_counts_for_those_that_go_on() -> None:
             history.reclaim(now + 0.06)
     assert {name: history.rivals.known[NODES[name]].reclaimed for name in "bc"} == {"b": 1, "c": 2}
     assert counted(history.failures, 4.0) == 2 + 2, "two more for each, once, and not for whom is silent"
+
+
+@pytest.mark.parametrize(
+    ("before", "pause", "number"),
+    [([], 1.0, 2), ([0.05], 1.0, 3), ([0.05, 0.051], 1.0, 3), ([0.05, 0.15], 1.0, 4), ([0.05, 0.15], 2 * WINDOW, 2)],
+    ids=["never", "one advert", "one and its copy", "long enough to have been outbid", "long ago"],
+)
+def test_what_a_node_has_counted_when_it_was_deaf_before_is_outbid(
+    before: list[float], pause: float, number: int
+) -> None:
+    history = TakeoverHistory(WINDOW)
+    deaf = iter([*before, *(pause + 0.05 + tenth / 10 for tenth in range(3)), math.inf])
+    due = next(deaf)
+    for tenth in range(int(pause * 10) + 10):
+        history.sent(NODES["a"], 200, INTERVAL, tenth / 10)
+        while due < (tenth + 1) / 10:
+            history.heard(NODES["c"], 100, INTERVAL, due)
+            due = next(deaf)
+    assert counted(history.failures, pause + 0.5) == number
+
+
+def test_a_node_that_was_deaf_long_ago_needs_no_shorter_path() -> None:
+    history = TakeoverHistory(WINDOW)
+    history.failures.recall(Count(3, 0.0), 0.0)
+    for begin, name, number in ((0.0, "c", 5), (2 * WINDOW, "b", 2)):
+        for tenth in range(4):
+            history.sent(NODES["a"], 200, INTERVAL, begin + tenth / 10)
+            history.heard(NODES[name], 100, INTERVAL, begin + tenth / 10 + 0.05)
+        assert counted(history.failures, begin + 0.4) == number
+
+
+def test_what_was_reclaimed_is_not_forgotten_before_the_next_time() -> None:
+    history = TakeoverHistory(RECLAIMS[-1] / 2)
+    for second in range(200):
+        history.sent(NODES["a"], 200, 1.0, float(second))
+        history.heard(NODES["c"], 100, 1.0, second + 0.5)
+        assert counted(history.failures, second + 0.6) == (2 if second >= 2 else 0)
+
+
+def test_a_member_of_a_group_that_hears_nobody_counts_nothing_when_another_one_reclaims() -> None:
+    history = TakeoverHistory(WINDOW)
+    history.reclaim(0.0)
+    assert history.failures.remembered is None
+
+
+def test_a_reclaim_forgets_nothing_that_has_died_meanwhile() -> None:
+    history = TakeoverHistory(WINDOW)
+    for tenth in range(20):
+        history.sent(NODES["a"], 200, INTERVAL, tenth / 10)
+        history.heard(NODES["c"], 100, INTERVAL, tenth / 10 + 0.05)
+        if tenth == 5:
+            assert counted(history.failures, 0.5) == 2
+            history.failures.recall(Count(5, 0.4), 0.5)
+    assert history.rivals.known[NODES["c"]].reclaimed == 2
+    assert counted(history.failures, 2.0) == 5
 
 
 @pytest.mark.parametrize("order", ["bc", "cb"])

@@ -51,6 +51,9 @@ class Count(NamedTuple):
     """when the last of them was noticed"""
 
 
+NO_FAILURES = Count(0, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Advertiser:
     """A node, by its last advert."""
@@ -114,7 +117,7 @@ class SilentFailures:
         """the last advertiser that was not this node"""
         self._best: _Advertiser | None = None
         """who advertises with the greatest priority, or has done so until it fell silent, and nobody has followed it"""
-        self._count = Count(0, 0.0)
+        self._count = NO_FAILURES
         self._forgotten = 0
         """of that number"""
         self._alone: _Successor | None = None
@@ -165,14 +168,17 @@ class SilentFailures:
             self._remember(count._replace(number=min(count.number, MOST)))
             self.recount(now)
 
-    def reclaimed(self, since: float, interval: float, now: float) -> None:
-        """The Active outbids a deaf node that took over at ``since``, and has counted the Active's silent failure.
+    def counted_by(self, earlier: Count, interval: float, now: float) -> Count:
+        """What counts for a node that takes over ``now`` because it does not hear the Active: one more than before.
 
-        ``interval``: of the Active's adverts. Two more than what counted for that node: one that it has counted, and
-        one to beat it.
+        ``earlier``: what has counted for it alone; ``interval``: of the Active's adverts.
         """
-        missed = since - (self.down_count + self.quiet) * interval - ABSENCE
-        self._remember(Count(min(self._known(self._count, missed) + 2, MOST), now))
+        missed = now - (self.down_count + self.quiet) * interval - ABSENCE
+        return Count(max(self._known(self._count, missed), self._known(earlier, missed)) + 1, now)
+
+    def reclaimed(self, number: int, now: float) -> None:
+        """The Active outbids a deaf node for which ``number`` count."""
+        self._remember(Count(min(max(number + 1, self._known(self._count, now)), MOST), now))
 
     def keep(self, now: float) -> None:
         """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
@@ -399,6 +405,10 @@ class Rival:
     """the same since it was first heard after a calm"""
     latest: float = 0.0
     """when, the last time"""
+    earlier: Count = NO_FAILURES
+    """silent failures that counted for it, and perhaps for nobody else, when it was an Active before"""
+    counts: Count | None = None
+    """those that count for it now: when it took over it has counted one that was none; None: not known yet"""
     tied: bool = False
     """whether this or the other one is the better Active: another member of the group can tell"""
 
@@ -464,6 +474,10 @@ class Rivals:
         begun, before = Rival(now, now, interval), self.known.pop(source, None)
         if before is not None and now - before.last <= CALM:
             begun.times, begun.latest = before.times, before.latest
+        if before is not None and before.counts is not None:
+            # It counts another one, unless its traffic cannot have been reclaimed (``SilentFailures``).
+            lasted = before.last - before.since > EARLY * before.interval
+            begun.earlier = Count(before.counts.number + lasted, before.last)
         if len(self.known) >= MOST_RIVALS:
             del self.known[min(self.known, key=lambda one: self.known[one].last)]
         return self.known.setdefault(source, begun)
@@ -510,9 +524,12 @@ class TakeoverHistory:
     def beside(self, source: Address, priority: int, interval: float, now: float) -> Rival | None:
         """As ``heard``, but whoever sends it is no successor: another member of the group decides about that."""
         rival = self.rivals.advertised(source, priority, interval, now)
+        known = self.rivals.known.get(source)
+        if known is not None and known.counts is None:
+            known.counts = self.failures.counted_by(known.earlier, self.rivals.interval, now)
         if rival is not None:
             self._outbid(now)
-        elif source in self.rivals.known and self.rivals.known[source].reclaimed:
+        elif known is not None and known.reclaimed:
             self.failures.keep(now)
         return rival
 
@@ -522,14 +539,14 @@ class TakeoverHistory:
         self._outbid(now)
 
     def _outbid(self, now: float) -> None:
-        """Traffic was reclaimed: the path gets shorter if that is the first time for some rival that goes on.
+        """Traffic was reclaimed: the path is shorter than those of all rivals that go on.
 
         So all members and all nodes come to the same number, whichever rival's advert they hear first.
         """
-        first = [one for one in self.rivals.known.values() if one.reclaimed == 1 and goes_on(one, now)]
-        if first:
-            longest = min(first, key=lambda one: one.since)  # the most counted for that one
-            self.failures.reclaimed(longest.since, self.rivals.interval, now)
+        known = self.rivals.known.values()
+        counts = [one.counts.number for one in known if one.counts is not None and goes_on(one, now)]
+        if counts:
+            self.failures.reclaimed(max(counts), now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""
