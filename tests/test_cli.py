@@ -111,7 +111,8 @@ ASKING = GROUP | {
     *("exavrrp.config", "exavrrp.config.directory", "exavrrp.config.opening", "exavrrp.config.diagnosis"),
     *("exavrrp.config.files", "exavrrp.config.places", "exavrrp.config.toml"),
     *("exavrrp.config.schema", "exavrrp.config.notation", "exavrrp.neighbors", "exavrrp.vrrp", "exavrrp.vrrp.packet"),
-    *("exavrrp.control", "exavrrp.chronicle", "exavrrp.view", "exavrrp.system", "exavrrp.system.client"),
+    *("exavrrp.control", "exavrrp.chronicle", "exavrrp.view", "exavrrp.virtual_address"),
+    *("exavrrp.system", "exavrrp.system.client"),
 }
 """One key of the configuration, and the socket."""
 WORDS = {

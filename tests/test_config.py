@@ -1695,7 +1695,7 @@ def test_addresses_on_a_link_have_the_length_of_its_prefix(read: Any) -> None:
             "but on eth0 all would answer ARP and neighbor solicitations; write false",
         ),
         ((FOUR, "addresses", '["192.0.2.53/33"]'), "addresses", "write the length of the link's prefix, 1 to 32"),
-        ((FOUR, "addresses", '["192.0.2.53/24", "192.0.2.53"]'), "addresses", "holds 192.0.2.53 with two lengths"),
+        ((FOUR, "addresses", '["192.0.2.53/24", "192.0.2.53"]'), "addresses", "holds 192.0.2.53 in two forms"),
         (
             (FOUR, "preferred_lifetime", "0"),
             "preferred_lifetime",
@@ -1706,6 +1706,57 @@ def test_addresses_on_a_link_have_the_length_of_its_prefix(read: Any) -> None:
 def test_a_mistake_about_addresses_on_a_link(read: Any, change: Any, key: str, said: str) -> None:
     [problem] = problems(read, written(changed(*LINK, change)))
     assert problem.key == f"virtual_router.four.{key}"
+    assert said in problem.message
+
+
+def test_what_each_address_is_to_be_on_its_link(read: Any) -> None:
+    four = '["192.0.2.53/24 label eth0:web scope link", "192.0.2.54/24  scope global label eth0", "192.0.2.55"]'
+    six = '["2001:db8:53::1", "2001:db8:53::2 preferred_lft forever"]'
+    changes = [*LINK, (FOUR, "addresses", four), (FOUR, "unlisted_addresses", "[]"), (WEB, "addresses", six)]
+    configuration = read(written(changed(*changes)))
+    web, lan = configuration.routers
+    found = [(one.length, one.label, one.scope) for one in lan.virtual_addresses]
+    assert found == [(24, "eth0:web", "link"), (24, None, None), (None, None, None)]
+    assert [one.preferred for one in web.virtual_addresses] == [False, True]
+    tables = tomli.loads(effective(configuration))["virtual_router"]
+    assert tables["four"]["addresses"] == ["192.0.2.53/24 label eth0:web scope link", "192.0.2.54/24", "192.0.2.55"]
+    assert tables["web"]["addresses"] == ["2001:db8:53::1", "2001:db8:53::2 preferred_lft forever"]
+    assert tables["web"]["preferred_lifetime"] == 0
+    assert read(effective(configuration)) == configuration
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "words", "said"),
+    [
+        (FOUR, LINK, "label", "write behind the address any of label NAME, scope global|site|link|host and preferred"),
+        (FOUR, LINK, "scope link scope host", "each once"),
+        (FOUR, LINK, "dev eth0", "write behind the address any of"),
+        (FOUR, LINK, "label web", 'is the name of the interface, or begins with "eth0:"'),
+        (FOUR, LINK, "label eth0:0123456789a", "write a label of at most 15 characters"),
+        (FOUR, LINK, "label eth0:ä", "write a label of at most 15 characters"),
+        (FOUR, LINK, "scope nowhere", "write as scope one of global, site, link, host"),
+        (FOUR, LINK, "preferred_lft 0", "remove preferred_lft: the kernel does not look at that of IPv4"),
+        (FOUR, LINK, "label x scope y", '"eth0:"; write as scope one of'),
+        (FOUR, [], "scope link", "remove scope: on lo it is host"),
+        (
+            FOUR,
+            [(FOUR, "transport", '"multicast"'), (FOUR, "interface", '"eth0"'), (FOUR, "source", '"10.9.0.1"')],
+            "scope link",
+            "remove scope: on lo it is host",
+        ),
+        (FOUR, [], "label eth0:web", 'begins with "lo:"'),
+        (FOUR, [(FOUR, "bind", "false")], "label lo:a scope link", "binds nothing; remove scope: bind = false"),
+        (WEB, [(WEB, "bind", "false")], "preferred_lft 0", "remove preferred_lft: bind = false binds nothing"),
+        (WEB, [], "label lo:web", "remove label, which IPv6 addresses do not have"),
+        (WEB, [], "scope host", "remove scope, which of an IPv6 address follows from the address itself"),
+        (WEB, [], "preferred_lft 600", "write as preferred_lft 0 (never a source) or forever"),
+    ],
+)
+def test_a_mistake_about_one_address(read: Any, table: str, changes: Any, words: str, said: str) -> None:
+    address = "2001:db8:53::1" if table == WEB else "192.0.2.53"
+    text = json.dumps([f"{address} {words}"], ensure_ascii=False)
+    [problem] = problems(read, written(changed(*changes, (table, "addresses", text))))
+    assert problem.key == f"{table}.addresses"
     assert said in problem.message
 
 
@@ -2056,9 +2107,12 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
             routers[name].pop("preferred_lifetime", None)
         elif draw(st.booleans()):
             routers[name] |= {"bind": "eth1.5", "handover": "break-before-make"}
+            words = st.sampled_from(["", " scope link", " label eth1.5:a", " label eth1.5:b scope host"])
             if vrid > 1:
                 address = routers[name]["addresses"][0].partition("/")[0]
-                routers[name]["addresses"] = [f"{address}/{draw(st.integers(1, 32))}"]
+                routers[name]["addresses"] = [
+                    f"{address}/{draw(st.integers(1, 32))}{draw(words) if family == v4 else ''}"
+                ]
         if "unlisted_addresses" not in routers[name] and draw(st.booleans()):
             routers[name]["announce"] = False
             del routers[name]["bgp"]

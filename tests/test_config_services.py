@@ -94,6 +94,13 @@ def test_what_is_of_one_family_is_for_that_family(write: Write) -> None:
     assert [*map(str, four.route_policy.leaving.neighbors)] == ["192.0.2.1"]
 
 
+def test_a_label_with_colons_makes_no_ipv6_address(write: Write) -> None:
+    some = 'addresses = ["2001:db8:53::1/64", "192.0.2.53/24 label eth0:a"]\nbind = "eth0"'
+    found = load(write(re.sub("^addresses.*$", some, SERVICE, flags=re.MULTILINE)))
+    texts = [[one.text for one in router.virtual_addresses] for router in found.routers]
+    assert texts == [["2001:db8:53::1/64"], ["192.0.2.53/24 label eth0:a"]]
+
+
 def test_several_services_may_move_together(write: Write) -> None:
     found = load(write(web('group = "site"')))
     assert {router.group for router in found.routers} == {"site"}

@@ -64,7 +64,7 @@ def test_every_setting_has_its_class() -> None:
     assert {field.name for field in fields(VirtualRouter)} == set(ROUTER)
     assert {field.name for field in fields(Agent)} == set(AGENT)
     assert {field.name for field in fields(Check)} == set(CHECK)
-    forms = {"address", "preferred", "listed", "bind", "interface", "length"}
+    forms = {"address", "preferred", "listed", "bind", "interface", "length", "label", "scope"}
     assert {field.name for field in fields(VirtualAddress)} == forms, "see _addresses"
     assert {field.name for field in fields(RoutePolicy)} == {"active", "standby", "leaving", "takeover"}
 
@@ -118,6 +118,16 @@ SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
         (router(addresses=[f"{FIRST}/64"], bind="eth0"),),
         (router(addresses=[f"{FIRST}/80"], bind="eth0"),),
         [f"moves virtual_router.web.addresses: +{FIRST}/80 -{FIRST}/64 (web)"],
+    ),
+    (
+        (router(addresses=[FIRST, f"{THIRD} preferred_lft forever"]),),
+        (router(addresses=[FIRST, THIRD]),),
+        [f"speaks virtual_router.web.addresses: {THIRD}: 2 listed, 1 preferred -> 2 listed, 0 preferred (web)"],
+    ),
+    (
+        (router(addresses=["192.0.2.53 scope link"], bind="eth0", source="192.0.2.1", peers=["192.0.2.2"]),),
+        (router(addresses=["192.0.2.53 label eth0:a"], bind="eth0", source="192.0.2.1", peers=["192.0.2.2"]),),
+        ["moves virtual_router.web.addresses: +192.0.2.53 label eth0:a -192.0.2.53 scope link (web)"],
     ),
     ((router(),), (router(bgp={"med": 70}),), ["speaks virtual_router.web.bgp.med: 50 -> 70 (web)"]),
     ((router(),), (router(peers=[str(PEER)]),), [f"quiet virtual_router.web.peers: -{OTHER} (web)"]),

@@ -23,6 +23,20 @@ def test_what_another_program_binds_is_not_preferred_by_us() -> None:
         VirtualAddress(ip_address("2001:db8:53::1"), preferred=True, bind=False)
 
 
+def test_an_ipv4_address_may_have_a_label_and_on_a_link_a_scope() -> None:
+    four, six = ip_address("192.0.2.53"), ip_address("2001:db8:53::1")
+    assert VirtualAddress(four, label="lo:web").text == "192.0.2.53 label lo:web"
+    one = VirtualAddress(four, interface="eth0", length=24, label="eth0:web", scope="link")
+    assert one.text == "192.0.2.53/24 label eth0:web scope link"
+    for address, bind in ((six, True), (four, False)):
+        for label, scope in (("eth0:web", None), (None, "link")):
+            with pytest.raises(ValueError, match=f"{address} has no label and no scope of its own"):
+                VirtualAddress(address, bind=bind, interface="eth0", label=label, scope=scope)
+    for interface, scope in (("lo", "link"), ("eth0", "nowhere")):
+        with pytest.raises(ValueError, match=f"192.0.2.53 cannot have scope {scope} on {interface}"):
+            VirtualAddress(four, interface=interface, scope=scope)
+
+
 def test_only_on_a_link_an_address_has_a_prefix_of_its_own() -> None:
     one = VirtualAddress(ip_address("192.0.2.53"), interface="eth0", length=24)
     assert (one.on_link, one.prefix) == (True, 24)

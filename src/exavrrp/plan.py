@@ -323,7 +323,7 @@ def _addresses(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Ef
         yield MOVES, "addresses", _more_and_less(before.addresses, after.addresses)
     elif before.bind != after.bind:
         yield MOVES, "bind", _change(before.bind, after.bind)
-    elif (was := _with_lengths(one)) != (will_be := _with_lengths(other)):
+    elif (was := _texts(one)) != (will_be := _texts(other)):
         yield MOVES, "addresses", _more_and_less(was, will_be)
     elif set(one) != set(other):
         changed = sorted({entry.address for entry in set(one) ^ set(other)}, key=int)
@@ -332,9 +332,9 @@ def _addresses(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Ef
         yield SPEAKS, "addresses", "another order in adverts"
 
 
-def _with_lengths(some: Iterable[VirtualAddress]) -> list[str]:
-    """The kernel cannot change the length of a prefix: it removes the address, and adds it again."""
-    return sorted(f"{one.address}/{one.prefix}" for one in some)
+def _texts(some: Iterable[VirtualAddress]) -> list[str]:
+    """The kernel cannot change length, label or scope: the address is removed, and added again."""
+    return sorted(one.text for one in some)
 
 
 def _forms(some: Iterable[VirtualAddress]) -> str:

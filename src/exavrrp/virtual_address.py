@@ -13,6 +13,10 @@ from exavrrp.vrrp.packet import Address
 
 LO = "lo"
 """The interface of an address that nobody asks for: packets come by routes alone."""
+GLOBAL, SCOPES = "global", {"global": 0, "site": 200, "link": 253, "host": 254}
+"""RT_SCOPE_* of linux/rtnetlink.h by their names in iproute2."""
+MOST_LABEL = 15
+"""Characters: IFNAMSIZ is 16 with the terminating zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,10 @@ class VirtualAddress:
     """where it is bound"""
     length: int | None = None
     """of its prefix there; None: a host route, as always on lo"""
+    label: str | None = None
+    """what it is called there, IPv4 only; None: as the interface"""
+    scope: str | None = None
+    """on a link, IPv4 only: one of ``SCOPES``, which says for which destinations it may be a source; None: global"""
 
     def __post_init__(self) -> None:
         if self.preferred and self.address.version == 4:
@@ -41,6 +49,10 @@ class VirtualAddress:
             raise ValueError(f"{self.address} is bound by somebody else, who says whether it is a source")
         if self.length is not None and (self.interface == LO or not 1 <= self.length <= self.address.max_prefixlen):
             raise ValueError(f"{self.address} cannot be bound to {self.interface} as /{self.length}")
+        if (self.label or self.scope) and not (self.bind and self.address.version == 4):
+            raise ValueError(f"{self.address} has no label and no scope of its own")
+        if self.scope is not None and (self.interface == LO or self.scope not in SCOPES):
+            raise ValueError(f"{self.address} cannot have scope {self.scope} on {self.interface}")
 
     @property
     def on_link(self) -> bool:
@@ -51,6 +63,13 @@ class VirtualAddress:
     def shares_prefix(self) -> bool:
         """Whether the kernel may take it for a younger or the oldest address of an IPv4 prefix there."""
         return self.on_link and self.address.version == 4 and self.prefix != 32
+
+    @property
+    def text(self) -> str:
+        """As the configuration has it, without what its router says of all."""
+        length = "" if self.length is None else f"/{self.length}"
+        words = (("label", self.label), ("scope", self.scope))
+        return f"{self.address}{length}" + "".join(f" {word} {value}" for word, value in words if value is not None)
 
     @property
     def prefix(self) -> int:

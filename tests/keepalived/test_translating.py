@@ -236,6 +236,13 @@ SIX = "virtual_router_id 7\ninterface eth0\n"
         ("virtual_ipaddress { 2001:db8::1 preferred_lft forever }", {"preferred_lifetime": "forever"}),
         ("virtual_ipaddress { 2001:db8::1 preferred_lft 0 dev lo }", {"preferred_lifetime": None}),
         ("virtual_ipaddress { 2001:db8::1/64 dev lo no_track }", {"preferred_lifetime": "forever"}),
+        (
+            "virtual_ipaddress {\n2001:db8::1 preferred_lft 0\n2001:db8::2/64\n2001:db8::3 preferred_lft 600\n}",
+            {
+                "addresses": ["2001:db8::1", "2001:db8::2 preferred_lft forever", "2001:db8::3"],
+                "preferred_lifetime": None,
+            },
+        ),
         ("virtual_ipaddress { 2001:db8::1 label dev dev lo }", {"addresses": ["2001:db8::1"]}),
         ("version 2\nvirtual_ipaddress { 2001:db8::1 }", {"version": None}),
         ("version 3\nvirtual_ipaddress { 2001:db8::1 }", {"version": None}),
@@ -257,6 +264,9 @@ def test_where_a_virtual_address_was_is_said() -> None:
         " whoever asked for it by ARP has a route to it; without scope link"
     )
     assert told(instance(), "192.0.2.53/32 dev lo").startswith("TAKEN")
+    for line in ("192.0.2.53/32 dev lo preferred_lft 0", "2001:db8::1/128 dev lo preferred_lft 600"):
+        made = instance(base=f"virtual_router_id 7\ninterface eth0\nvirtual_ipaddress {{ {line} }}")
+        assert told(made, line).endswith(f"without {line.partition(' dev lo ')[2]}")
 
 
 def test_a_source_that_the_file_does_not_name_may_be_given() -> None:

@@ -391,6 +391,49 @@ def test_what_somebody_else_has_put_on_the_link_is_not_taken_over(pair: Pair, ru
         run(story())
 
 
+def shown(host: Namespace) -> dict[str, tuple[str, str, bool]]:
+    """Scope, label and whether it is deprecated of each virtual address."""
+    told = json.loads(host.run("ip", "-json", "address", "show"))
+    entries = {one["local"]: one for link in told for one in link["addr_info"]}
+    return {
+        address: (one["scope"], one.get("label", ""), one.get("deprecated", False))
+        for address in (str(FOUR), str(SIX))
+        if (one := entries.get(address)) is not None
+    }
+
+
+def test_label_scope_and_lifetime_are_as_wanted_changed_and_put_right(pair: Pair, run: Run, until: Until) -> None:
+    def wanted(label: str | None, scope: str | None, *, preferred: bool) -> list[VirtualAddress]:
+        return [
+            VirtualAddress(FOUR, interface="eth0", length=24, label=label, scope=scope),
+            VirtualAddress(SIX, preferred, interface="eth0", length=64),
+        ]
+
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            bound.set(forms := wanted("eth0:web", "link", preferred=True))
+            first = {str(FOUR): ("link", "eth0:web", False), str(SIX): ("global", "", False)}
+            assert shown(pair.a) == first
+            with binding(pair.a, []) as successor:
+                successor.own(())
+                assert successor.adopt([FOUR, SIX]) == frozenset(forms)
+            gone = f"addr del {FOUR}/24 dev eth0"
+            for commands in (gone, f"{gone}\naddr add {FOUR}/24 dev eth0 label eth0:other scope host"):
+                pair.a.ip(commands)
+                await until(lambda: shown(pair.a) == first)
+            bound.set(wanted(None, "host", preferred=False))
+            assert shown(pair.a) == {str(FOUR): ("host", "eth0", False), str(SIX): ("global", "", True)}
+            bound.set(wanted(None, None, preferred=False))
+            assert shown(pair.a)[str(FOUR)] == ("global", "eth0", False)
+            bound.set([VirtualAddress(FOUR, label="lo:web")])
+            assert shown(pair.a) == {str(FOUR): ("host", "lo:web", False)}
+            bound.set([VirtualAddress(FOUR)])
+            assert shown(pair.a) == {str(FOUR): ("host", "lo:web", False)}, "on lo any label will do"
+
+    with pair.a:
+        run(story())
+
+
 OWN, SECOND = "192.0.2.200", IPv4Address("192.0.2.54")
 
 

@@ -165,7 +165,7 @@ def _carried_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> No
     """A source has one set of sockets, which are bound to one interface or to none."""
     first: dict[Address, VirtualRouter] = {}
     for router in routers:
-        if router.source is None:
+        if router.source is None or not router.addresses:
             continue
         other = first.setdefault(router.source, router)
         ours, theirs = ((one.transport, one.medium and one.medium.interface) for one in (router, other))

@@ -147,7 +147,7 @@ def _families(table: object) -> Iterator[int]:
     addresses = table.get("addresses") if isinstance(table, dict) else None
     for text in addresses if isinstance(addresses, list) else []:
         with suppress(ValueError, TypeError, AttributeError):
-            yield notation.virtual(text).version
+            yield notation.family(text)
 
 
 def _router(

@@ -8,10 +8,12 @@ lines.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from exavrrp.neighbors import Session
+from exavrrp.virtual_address import GLOBAL, LO, MOST_LABEL, SCOPES
 from exavrrp.vrrp.packet import Address
 
 COMMUNITIES = {
@@ -206,6 +208,11 @@ def scoped(source: Address, interface: str) -> Address:
         raise ValueError("this cannot be the scope of a link-local address; write another interface") from None
 
 
+def family(text: str) -> int:
+    """The IP version of a virtual address, whatever follows it."""
+    return routed(text.partition(" ")[0].partition("/")[0]).version
+
+
 def virtual(text: str) -> Address:
     """A virtual address: routed, with no length or that of a host."""
     head, slash, length = text.partition("/")
@@ -226,6 +233,80 @@ def on_link(text: str) -> tuple[Address, int | None]:
     if not re.fullmatch("[1-9][0-9]{0,2}", length) or int(length) > found.max_prefixlen:
         raise ValueError(f'write the length of the link\'s prefix, 1 to {found.max_prefixlen}: "{found}/…"')
     return found, int(length)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a text says of a virtual address."""
+
+    address: Address
+    length: int | None = None
+    label: str | None = None
+    scope: str | None = None
+    preferred: bool | None = None
+    """None: what its router says"""
+
+
+def form(text: str, interface: str | None) -> Form:
+    """A virtual address, and what it is to be on ``interface``, in the words of ip-address(8); None: bound nowhere."""
+    head, *words = text.split()
+    address, length = on_link(head) if interface not in {None, LO} else (virtual(head), None)
+    said = dict(zip(words[::2], words[1::2], strict=False))
+    if len(words) % 2 or 2 * len(said) != len(words) or not said.keys() <= _FORMS.keys():
+        raise ValueError(
+            f"write behind the address any of label NAME, scope {'|'.join(SCOPES)} and preferred_lft 0|forever, each"
+            f' once: "{address} scope link"'
+        )
+    if wrong := [why for word, value in said.items() if (why := _FORMS[word](value, address, interface)) is not None]:
+        raise ValueError("; ".join(wrong))
+    label, scope, lifetime = said.get("label"), said.get("scope"), said.get("preferred_lft")
+    return Form(
+        address,
+        length,
+        label=None if label == interface else label,
+        scope=None if scope == GLOBAL else scope,
+        preferred=None if lifetime is None else lifetime == "forever",
+    )
+
+
+_Wrong = Callable[[str, Address, str | None], str | None]
+"""What is wrong with a value, for this address on this interface."""
+
+
+def _label(value: str, address: Address, interface: str | None) -> str | None:
+    if interface is None:
+        return "remove label: bind = false binds nothing"
+    if address.version == 6:
+        return "remove label, which IPv6 addresses do not have"
+    if len(value) > MOST_LABEL or not value.isascii() or value.partition(":")[0] != interface:
+        return (
+            f"write a label of at most {MOST_LABEL} characters that is the name of the interface, or begins with"
+            f' "{interface}:"'
+        )
+    return None
+
+
+def _scope(value: str, address: Address, interface: str | None) -> str | None:
+    if interface is None:
+        return "remove scope: bind = false binds nothing"
+    if address.version == 6:
+        return "remove scope, which of an IPv6 address follows from the address itself"
+    if interface == LO:
+        return "remove scope: on lo it is host, so that the host does not use the address as a source"
+    return None if value in SCOPES else f"write as scope one of {', '.join(SCOPES)}"
+
+
+def _lifetime(value: str, address: Address, interface: str | None) -> str | None:
+    if interface is None:
+        return "remove preferred_lft: bind = false binds nothing"
+    if address.version == 4:
+        return (
+            'remove preferred_lft: the kernel does not look at that of IPv4 (on a link, "scope host" is never a source)'
+        )
+    return None if value in {"0", "forever"} else "write as preferred_lft 0 (never a source) or forever"
+
+
+_FORMS: Mapping[str, _Wrong] = {"label": _label, "scope": _scope, "preferred_lft": _lifetime}
 
 
 def community(text: str) -> str:

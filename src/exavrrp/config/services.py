@@ -24,10 +24,6 @@ _Family = Callable[[Any], int]
 """The family of a text; raises whatever for anything else."""
 
 
-def _virtual(text: str) -> int:
-    return notation.on_link(text)[0].version
-
-
 def _node(text: str) -> int:
     return notation.routed(text).version
 
@@ -41,8 +37,8 @@ def _session(text: str) -> int:
 
 
 _DIVIDED: Mapping[tuple[str, ...], _Family] = {
-    ("addresses",): _virtual,
-    ("unlisted_addresses",): _virtual,
+    ("addresses",): notation.family,
+    ("unlisted_addresses",): notation.family,
     ("peers",): _node,
     ("bgp", "announce"): _prefix,
     ("bgp", "neighbors"): _session,
@@ -72,9 +68,12 @@ def split(document: Document) -> None:
 
 def _is_both(table: object) -> bool:
     addresses = table.get("addresses") if isinstance(table, dict) else None
-    if not isinstance(addresses, list) or len({":" in each for each in addresses if isinstance(each, str)}) < 2:
+    if (
+        not isinstance(addresses, list)
+        or len({":" in each.partition(" ")[0] for each in addresses if isinstance(each, str)}) < 2
+    ):
         return False  # of one family, as most are: without parsing any
-    return {_family(_virtual, each) for each in addresses} >= {4, 6}
+    return {_family(notation.family, each) for each in addresses} >= {4, 6}
 
 
 def _family(of: _Family, value: object) -> int | None:

@@ -30,7 +30,7 @@ def effective(configuration: Configuration) -> str:
         tables[-1] += f"addresses = {toml(listed)}\nunlisted_addresses = {toml(unlisted)}\n"
         tables[-1] += f"bind = {toml(router.bind)}\nannounce = {toml(bool(router.announce))}\n"
         if router.family == 6 and router.on_lo:
-            preferred = router.virtual_addresses[0].preferred
+            preferred = _all_preferred(router)
             tables[-1] += f"preferred_lifetime = {toml('forever' if preferred else 0)}\n"
         tables[-1] += f"standby = {toml('announce' if router.standby else 'withdraw')}\n"
         tables[-1] += "" if router.authentication else f"authentication = {toml(schema.UNAUTHENTICATED)}\n"
@@ -46,12 +46,13 @@ def effective(configuration: Configuration) -> str:
 
 
 def _on_link(router: VirtualRouter, *, listed: bool) -> list[str]:
-    """The addresses that adverts list, or the others, each with the length of its prefix if it is on a link."""
-    return [
-        str(one.address) if one.length is None else f"{one.address}/{one.length}"
-        for one in router.virtual_addresses
-        if one.listed is listed
-    ]
+    """The addresses that adverts list, or the others, each with what it is to be there."""
+    more = "" if _all_preferred(router) else " preferred_lft forever"
+    return [one.text + (more if one.preferred else "") for one in router.virtual_addresses if one.listed is listed]
+
+
+def _all_preferred(router: VirtualRouter) -> bool:
+    return all(one.preferred for one in router.virtual_addresses)
 
 
 def merged(tables: Mapping[str, object]) -> str:

@@ -24,8 +24,8 @@ class Virtual:
     unlisted: list[Address] = field(default_factory=list)
     verdicts: list[tuple[Directive, Verdict]] = field(default_factory=list)
     """of the blocks and their lines, if there is a router"""
-    lifetimes: set[str] = field(default_factory=set)
-    """``preferred_lft`` of each IPv6 address; empty text: not said"""
+    sources: dict[Address, bool] = field(default_factory=dict)
+    """of each IPv6 address, whether the host may use it as a source (``preferred_lft``)"""
 
     @property
     def family(self) -> int | None:
@@ -35,7 +35,12 @@ class Virtual:
     @property
     def preferred(self) -> bool:
         """Whether the host may use each of them as a source."""
-        return self.lifetimes == {"forever"}
+        return set(self.sources.values()) == {True}
+
+    def texts(self, addresses: list[Address]) -> list[str]:
+        """As the configuration has them; what is said of all is not said of each."""
+        some = set() if self.preferred else {one for one, source in self.sources.items() if source}
+        return [f"{one} preferred_lft forever" if one in some else str(one) for one in addresses]
 
     def take(self, block: Directive) -> None:
         """One block ``virtual_ipaddress`` or ``virtual_ipaddress_excluded``."""
@@ -86,7 +91,9 @@ class Virtual:
         lifetime = _value(options, "preferred_lft") or ""
         length = ip_interface(line.name).network.prefixlen
         if address.version == 6:
-            self.lifetimes.add(lifetime or ("forever" if length != FULL[6] else ""))
+            self.sources[address] = (lifetime or ("forever" if length != FULL[6] else "")) == "forever"
+        if lifetime and (address.version == 4 or lifetime not in {"0", "forever"}):
+            options += ["preferred_lft", lifetime]
         if device == "lo" and length == FULL[address.version] and not set(options) - {"no_track"}:
             self.verdicts.append((line, same(f"{key}: on lo while Active, and announced by ExaBGP")))
             return

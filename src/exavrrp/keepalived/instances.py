@@ -131,9 +131,9 @@ class Instance:
             )
         router.family = self._family = virtual.listed[0].version
         self._elect()
-        router.lines["addresses"] = [str(one) for one in virtual.listed]
+        router.lines["addresses"] = virtual.texts(virtual.listed)
         if virtual.unlisted:
-            router.lines["unlisted_addresses"] = [str(one) for one in virtual.unlisted]
+            router.lines["unlisted_addresses"] = virtual.texts(virtual.unlisted)
         if virtual.preferred:
             router.lines["preferred_lifetime"] = "forever"
         self._carry()

@@ -27,10 +27,10 @@ net/ipv4/devinet.c). So the order of the addresses on lo does not matter; after 
 precedes the node's own. Both have the address protocol 112 (``IFA_PROTO``, since Linux 5.18), which ``ip address``
 shows.
 
-On another interface an address has the length of its prefix there, and IPv4 the scope of any other address. While
-neighbors are to know that it is here (``herald``), they learn it by ``heralds`` as soon as the kernel accepts packets
-to it, and again when the interface has another carrier or MAC. Duplicate address detection is off there, too: the node
-that had it before may have died with the address.
+On another interface an address has the length of its prefix there, and IPv4 the scope of any other address, unless
+another one is wanted. While neighbors are to know that it is here (``herald``), they learn it by ``heralds`` as soon as
+the kernel accepts packets to it, and again when the interface has another carrier or MAC. Duplicate address detection
+is off there, too: the node that had it before may have died with the address.
 
 If another program keeps undoing our changes, this is reported as a failure after ``REPAIR_LIMIT`` repairs. From then on
 the address is repaired with exponential back-off only.
@@ -65,7 +65,7 @@ from exavrrp.system.netlink import (
     messages,
     number,
 )
-from exavrrp.virtual_address import LO, VirtualAddress
+from exavrrp.virtual_address import GLOBAL, LO, SCOPES, VirtualAddress
 from exavrrp.vrrp.packet import PROTOCOL, Address
 
 LOOPBACK = 1
@@ -96,11 +96,11 @@ IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
     *(0x01, 0x02, 0x08, 0x20, 0x40, 0x80),
 )
 """linux/if_addr.h."""
-_IFA_ADDRESS, _IFA_LOCAL, _IFA_CACHEINFO, _IFA_FLAGS, IFA_PROTO = 1, 2, 6, 8, 11
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_CACHEINFO, _IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
 _RTA_DST = 1
 _RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE = 1, 5, 9, 11
-_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = 0, 254
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = SCOPES["global"], SCOPES["host"]
 _IFF_USABLE = 0x01 | 0x40
 """IFF_UP and IFF_RUNNING of linux/if.h."""
 _IFLA_ADDRESS, _IFLA_CARRIER_CHANGES = 1, 35
@@ -130,6 +130,8 @@ class _Entry:
     """IFA_PROTO; 0 if the kernel does not report it"""
     preferred: int = _FOREVER
     """seconds for which it is not deprecated"""
+    label: str = ""
+    """of an IPv4 address"""
 
     @property
     def address(self) -> Address:
@@ -148,20 +150,25 @@ class _Entry:
         if (self.index, self.prefix) != (index, wanted.prefix) or not self.flags & IFA_F_PERMANENT:
             return False
         if len(self.packed) == 4:
-            return self.scope == _scope(wanted)
+            return self._is_called(wanted)
         flags = self.flags & (IFA_F_DEPRECATED | IFA_F_TENTATIVE | IFA_F_DADFAILED)
         return (flags == 0 and self.preferred == _FOREVER) if wanted.preferred else flags == IFA_F_DEPRECATED
 
+    def _is_called(self, wanted: VirtualAddress) -> bool:
+        """Whether an IPv4 address has the scope and the label that are wanted. On lo any label will do, if none is."""
+        label = wanted.label or (wanted.interface if wanted.on_link else self.label)
+        return (self.scope, self.label) == (_scope(wanted), label)
+
     def is_in_the_way(self, wanted: VirtualAddress, index: int) -> bool:
-        """Whether it must be removed before ours is added: a change cannot alter interface, prefix length, scope or DAD
-        state.
+        """Whether it must be removed before ours is added: a change cannot alter interface, prefix length, scope, label
+        or DAD state.
 
         Another IPv4 prefix is a separate entry, and may stay unless it was ours.
         """
         if self.index != index:
             return True
         if len(self.packed) == 4:
-            return self.scope != _scope(wanted) if self.prefix == wanted.prefix else self.mark == PROTOCOL
+            return not self._is_called(wanted) if self.prefix == wanted.prefix else self.mark == PROTOCOL
         return self.prefix != wanted.prefix or bool(self.flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED))
 
     def takes_along(self, other: "_Entry") -> bool:
@@ -673,7 +680,8 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
         mark = int.from_bytes(found.get(IFA_PROTO, b""), sys.byteorder)
         lifetimes = found.get(_IFA_CACHEINFO, b"")
         preferred = _LIFETIMES.unpack(lifetimes)[0] if len(lifetimes) == _LIFETIMES.size else _FOREVER
-        yield _Entry(address, prefix, flags, scope, index, mark, preferred)
+        label = found.get(_IFA_LABEL, b"").partition(b"\0")[0].decode("utf-8", "replace")
+        yield _Entry(address, prefix, flags, scope, index, mark, preferred, label)
 
 
 def is_local(answer: bytes) -> bool:
@@ -688,6 +696,7 @@ def _addition(wanted: VirtualAddress, index: int) -> Request:
     body = _message(address, wanted.prefix, index, flags, _scope(wanted))
     body += attribute(_IFA_CACHEINFO, _LIFETIMES.pack(lifetime, _FOREVER, 0, 0))
     body += attribute(IFA_PROTO, bytes([PROTOCOL]))  # ignored by kernels that do not know it
+    body += b"" if wanted.label is None else attribute(_IFA_LABEL, wanted.label.encode() + b"\0")
     return Request(_RTM_NEWADDR, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE)
 
 
@@ -697,7 +706,9 @@ def _removal(entry: _Entry) -> Request:
 
 def _scope(wanted: VirtualAddress) -> int:
     """Of an IPv4 address: on lo the host's own connections must not use it; on a link it is like any other there."""
-    return _RT_SCOPE_HOST if wanted.address.version == 4 and not wanted.on_link else _RT_SCOPE_UNIVERSE
+    if wanted.address.version == 4 and not wanted.on_link:
+        return _RT_SCOPE_HOST
+    return SCOPES[wanted.scope or GLOBAL]
 
 
 def _message(address: Address, prefix: int, index: int, flags: int = 0, scope: int = _RT_SCOPE_UNIVERSE) -> bytes:
@@ -716,9 +727,13 @@ def _form(entry: _Entry) -> VirtualAddress:
     """As it is there; on lo as any of ours."""
     if entry.index == LOOPBACK:
         return VirtualAddress(entry.address)
-    preferred = len(entry.packed) == 16 and entry.preferred == _FOREVER
     name = _interface_name(entry.index)
-    return VirtualAddress(entry.address, preferred, interface=name, length=entry.prefix)
+    if len(entry.packed) == 16:
+        preferred = entry.preferred == _FOREVER
+        return VirtualAddress(entry.address, preferred, interface=name, length=entry.prefix)
+    scope = next((one for one, number in SCOPES.items() if number == entry.scope != _RT_SCOPE_UNIVERSE), None)
+    label = None if entry.label == name else entry.label
+    return VirtualAddress(entry.address, interface=name, length=entry.prefix, label=label, scope=scope)
 
 
 def index_of(name: str) -> int:

@@ -114,9 +114,18 @@ def _virtual_addresses(document: Document, keys: Keys, table: schema.VirtualRout
         document.problem((*keys, "bind"), f"is {shown(table.bind)}; write true or false, or the name of an interface")
     bind, interface = bool(table.bind), table.bind if isinstance(table.bind, str) else LO
     return tuple(
-        VirtualAddress(one, preferred, listed, bind, interface, length if interface != LO else None)
+        VirtualAddress(
+            one.address,
+            preferred if one.preferred is None else one.preferred,
+            listed,
+            bind,
+            interface,
+            one.length,
+            one.label,
+            one.scope,
+        )
         for found, listed in ((advertised, True), (unlisted, False))
-        for one, length in found.items()
+        for one in found.values()
     )
 
 
@@ -189,12 +198,12 @@ def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter,
     return authentication(document, keys, table.authentication)
 
 
-def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> dict[Address, int | None]:
-    found: dict[Address, int | None] = {}
-    for index, (address, length) in enumerate(document.texts(keys, table.addresses, _notation(table))):
-        if address in found:
-            document.problem((*keys, index), f"holds {address} with two lengths; remove one")
-        found[address] = length  # of one family: see ``services``
+def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> dict[Address, notation.Form]:
+    found: dict[Address, notation.Form] = {}
+    for index, one in enumerate(document.texts(keys, table.addresses, _notation(table))):
+        if one.address in found:
+            document.problem((*keys, index), f"holds {one.address} in two forms; remove one")
+        found[one.address] = one  # of one family: see ``services``
     most = MOST_ADDRESSES[next(iter(found)).version] if found else 0
     if len(found) > most:
         document.problem(
@@ -205,18 +214,19 @@ def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> d
     return found
 
 
-def _notation(table: schema.VirtualRouter) -> Callable[[str], tuple[Address, int | None]]:
-    """What an address may be: with the length of its prefix on a link, and that of a host on lo."""
-    return notation.on_link if isinstance(table.bind, str) else lambda text: (notation.virtual(text), None)
+def _notation(table: schema.VirtualRouter) -> Callable[[str], notation.Form]:
+    """What an address may be where it is bound."""
+    interface = table.bind if isinstance(table.bind, str) else LO if table.bind else None
+    return lambda text: notation.form(text, interface)
 
 
 def _unlisted(
     document: Document, keys: Keys, table: schema.VirtualRouter, addresses: tuple[Address, ...]
-) -> dict[Address, int | None]:
+) -> dict[Address, notation.Form]:
     """The addresses that adverts do not list; of the same family, since sessions and next hops are of one family."""
     found = document.texts(keys, table.unlisted_addresses, _notation(table))
     family = addresses[0].version if addresses else None
-    for index, (address, _) in enumerate(found):
+    for index, address in enumerate(one.address for one in found):
         if address in addresses:
             document.problem((*keys, index), f"holds {address}, which is in addresses; remove it from one of them")
         elif family is not None and address.version != family:
@@ -225,7 +235,7 @@ def _unlisted(
                 f"holds {address}, but the addresses are IPv{family}; write a virtual router for IPv{address.version}"
                 " with the same group, and they move together",
             )
-    return {one: length for one, length in found if one.version == family and one not in addresses}
+    return {one.address: one for one in found if one.address.version == family and one.address not in addresses}
 
 
 def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, family: int | None) -> bool:
