@@ -582,6 +582,27 @@ def test_all_who_wait_share_one_description_that_is_younger_than_their_question(
     run(check())
 
 
+def test_one_answer_begins_in_a_turn_of_the_loop(tmp_path: Path, run: Run) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web") as here:
+            pairs = [socket.socketpair() for _ in range(20)]
+            for ours, theirs in pairs:
+                theirs.settimeout(0)
+                ours.sendall(encode(Status()))
+            waiting = asyncio.gather(*(here.control.attend_to(theirs) for _, theirs in pairs))
+            begun = 0
+            while begun < len(pairs):
+                await asyncio.sleep(0)
+                readable, _, _ = select.select([ours for ours, _ in pairs], [], [], 0)
+                assert len(readable) - begun <= 1
+                begun = len(readable)
+            await waiting
+            for ours, _ in pairs:
+                ours.close()
+
+    run(check())
+
+
 def test_a_hundred_that_wait_are_attended_to_as_far_as_there_is_room(tmp_path: Path, run: Run, until: Until) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here:

@@ -195,6 +195,8 @@ class Control:
         """the next answer to ``status``, for all who wait for one"""
         self._described = -math.inf
         """when the last one was made (``loop.time()``)"""
+        self._turn = asyncio.Lock()
+        """of those who are to be answered with it"""
 
     def open(self, loop: asyncio.AbstractEventLoop, renamed: Mapping[str, str] = MappingProxyType({})) -> None:
         """Read the drains that the last process left, and listen. To be called with the lock held.
@@ -371,7 +373,10 @@ class Control:
     async def _carry_out(self, asked: Request, connection: socket.socket) -> None:
         match asked:
             case Status():
-                await _send_line(connection, await self._description())
+                description = await self._description()
+                async with self._turn:  # they wait for the same one, and adverts may be due between any two of them
+                    await asyncio.sleep(0)
+                await _send_line(connection, description)
             case Events(after=after):
                 await _send(connection, self._events(after))
             case Drain():
