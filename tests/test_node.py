@@ -1538,3 +1538,13 @@ def test_neighbors_are_told_anew_when_another_active_was_heard() -> None:
     assert heralds(rig) == [], "nobody asks for what is on lo"
     rig.hear(250).hear(0)
     assert heralds(rig) == [SILENCE], "who is not Active tells nobody"
+
+
+@pytest.mark.parametrize(("bind", "sent"), [("eth0", ["send web 200"]), (True, [])])
+def test_who_gives_way_on_a_link_lets_the_better_active_know_that_neighbors_have_to_be_told(
+    bind: str | bool, sent: list[str]
+) -> None:
+    rig = given_active(router(bind=bind, handover="break-before-make")).hear(250)
+    assert [line for line in rig.done if line.startswith("send")] == sent
+    rig.follow(3 * INTERVAL)
+    assert [line for line in rig.done if line.startswith("send")] == sent

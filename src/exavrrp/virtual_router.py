@@ -31,7 +31,7 @@ from exavrrp.view import Moment
 from exavrrp.vrrp.auth import Authenticator, Marks, Policy, Signer
 from exavrrp.vrrp.copies import CHANGES, TOLERANCE, PathBack, PathQuiet
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
-from exavrrp.vrrp.router import Advertise, Notice, Role, Transition
+from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
 from exavrrp.ways import Ways
 
 AGAIN = 10.0
@@ -330,6 +330,10 @@ class VirtualRouter:
             priority=self.instance.router.priority,
         )
         self._notify(transition.after, transition.before, transition.why)
+        if transition.why is Why.SUPERSEDED and self.configuration.on_link:
+            # The better Active may never have heard us. Neighbors think that we have the addresses, so it has to hear
+            # it now, as if this advert had been due just before its own came.
+            self.adverts.send(self.instance.router.priority)
 
     def _enter(self, transition: Transition) -> None:
         """Its cause, as it is known now."""

@@ -863,6 +863,20 @@ def fabric(
             built.close()
 
 
+@pytest.fixture
+def of_one_family(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    """The test bed with IPv6; a test file names it: ``fabric = running.of_one_family``."""
+    with fabric(namespace, need) as built:
+        yield built
+
+
+@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
+def of_each_family(request: pytest.FixtureRequest, namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
+    """One test bed after the other."""
+    with fabric(namespace, need, request.param) as built:
+        yield built
+
+
 def reachable(paths: list[Path]) -> list[str]:
     """Shell commands that make these paths accessible to another user, in a mount namespace with a tmpfs on /mnt.
 

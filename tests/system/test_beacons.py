@@ -22,10 +22,10 @@ from tests.system.conftest import LIMIT
 from tests.system.running import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from exavrrp.vrrp.packet import Address
-    from tests.system.conftest import Namespace, Need, Pair, Run, Until
+    from tests.system.conftest import Namespace, Pair, Run, Until
     from tests.system.running import Fabric
 
 pytestmark = pytest.mark.system
@@ -298,10 +298,7 @@ def sockets() -> int:
 # Real agents
 
 
-@pytest.fixture
-def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
-    with running.fabric(namespace, need, 6) as built:
-        yield built
+fabric = running.of_one_family
 
 
 def told_of_the_other(host: running.Host) -> Any:

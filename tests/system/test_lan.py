@@ -108,10 +108,7 @@ class Lan:
         assert not heard, f"two are Active: {self.fabric.told()}"
 
 
-@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
-def fabric(request: pytest.FixtureRequest, namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
-    with running.fabric(namespace, need, request.param) as built:
-        yield built
+fabric = running.of_each_family
 
 
 @pytest.fixture(params=["multicast", "unicast"])

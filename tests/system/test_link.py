@@ -78,6 +78,15 @@ class Street(Lan):
         self.configure(host, priority, f'bind = "{LAN}"')
         host.start()
 
+    def begin_both(self) -> None:
+        """Host a alone has the address, and the neighbor knows that."""
+        for host, priority in ((self.a, BETTER), (self.b, WORSE)):
+            self.begin(host, priority)
+            host.log.wait("transition")
+        self.a.log.wait("address-bound")
+        self.ask()
+        self.alone(self.a)
+
     def has(self, host: Host) -> bool:
         """Whether the host has the address on the LAN, and not on lo."""
         told = json.loads(host.namespace.run("ip", "-json", "address", "show"))
@@ -108,10 +117,7 @@ class Street(Lan):
         return "02:00:00:00:09" in self.known()
 
 
-@pytest.fixture(params=[4, 6], ids=["ipv4", "ipv6"])
-def fabric(request: pytest.FixtureRequest, namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
-    with running.fabric(namespace, need, request.param) as built:
-        yield built
+fabric = running.of_each_family
 
 
 @pytest.fixture
@@ -124,12 +130,7 @@ def street(fabric: Fabric, namespace: Callable[[], Namespace], tmp_path: Path) -
 
 def test_neighbors_follow_a_takeover_and_a_planned_move(street: Street) -> None:
     a, b = street.a, street.b
-    for host, priority in ((a, BETTER), (b, WORSE)):
-        street.begin(host, priority)
-        host.log.wait("transition")
-    a.log.wait("address-bound")
-    street.ask()
-    street.alone(a)
+    street.begin_both()
 
     # The Active falls silent: nobody asks, and the neighbor knows b all the same.
     mark = b.log.mark()
@@ -161,12 +162,7 @@ def test_neighbors_follow_a_takeover_and_a_planned_move(street: Street) -> None:
 def test_neighbors_follow_when_a_second_active_gives_way(street: Street) -> None:
     """The network falls apart, and the neighbor is on the side of the worse node."""
     a, b = street.a, street.b
-    for host, priority in ((a, BETTER), (b, WORSE)):
-        street.begin(host, priority)
-        host.log.wait("transition")
-    a.log.wait("address-bound")
-    street.ask()
-    street.alone(a)
+    street.begin_both()
     mark, other = a.log.mark(), b.log.mark()
     street.bridge.ip(f"link set {port(a)} nomaster")
     b.becomes("active", other)
