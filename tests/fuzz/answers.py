@@ -11,7 +11,7 @@ from exavrrp.codes import CODES
 from exavrrp.config import KeyFile, notation
 from exavrrp.config.kinds import Http
 from exavrrp.system import examination, keys, netlink, speakerfile
-from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses
+from exavrrp.system.addresses import concerns_loopback, is_local, read_addresses, read_link, vrf
 from exavrrp.system.checks import kernel, programs, web
 from exavrrp.system.paths import group_members, read_next_hop, read_route
 from exavrrp.system.vxlan import read_device
@@ -103,7 +103,7 @@ def rtnetlink(data: bytes) -> None:
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
         body = data[offset + netlink.HEADER.size :]
-        for read in (read_route, read_next_hop):
+        for read in (read_route, read_next_hop, lambda data: vrf(read_link(data)[1])):
             with suppress(OSError):
                 read(body)
         with suppress(OSError):

@@ -31,8 +31,11 @@ from exavrrp.system.addresses import (
     concerns_loopback,
     explained,
     global_on_loopback,
+    read_link,
+    route_query,
+    vrf,
 )
-from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Netlink, Request
+from exavrrp.system.netlink import HEADER, NLM_F_DUMP, Netlink, Request, attribute
 from exavrrp.virtual_address import VirtualAddress
 
 if TYPE_CHECKING:
@@ -1127,3 +1130,45 @@ def test_a_refusal_comes_with_advice(number: int, address: Address, advice: str)
 @given(st.binary(min_size=32, max_size=32))
 def test_any_notification_concerns_lo_or_not(notification: bytes) -> None:
     assert concerns_loopback(notification) is (notification[20:24] == struct.pack("=I", 1))
+
+
+# In a VRF, which the kernel of a test may not have: by what it says
+
+
+def described(*parts: bytes) -> bytes:
+    """An interface, as the kernel describes it."""
+    return struct.pack("=BxHiII", 0, 1, 7, 0x41, 0) + b"".join(parts)
+
+
+def test_the_vrf_of_an_interface_is_known() -> None:
+    master = attribute(10, struct.pack("=I", 12))
+    slave = attribute(18, attribute(3, b"vrf_slave\0") + attribute(4, b"vrf\0"))
+    assert read_link(described(master, slave))[0] == 0x41
+    assert vrf(read_link(described(master, slave))[1]) == 12
+    port = attribute(18, attribute(1, b"veth\0") + attribute(4, b"bridge\0"))
+    assert vrf(read_link(described(master, port))[1]) == 0, "a bridge has no table"
+    assert vrf(read_link(described(slave))[1]) == 0
+    assert vrf(read_link(described())[1]) == 0
+    with pytest.raises(OSError, match="too short"):
+        read_link(b"")
+
+
+@pytest.mark.parametrize("address", [FOUR, SIX])
+def test_the_route_to_an_address_in_a_vrf_is_looked_for_there(address: Address) -> None:
+    plain, within = route_query(address), route_query(address, 12)
+    assert within.body == plain.body + attribute(4, struct.pack("=I", 12))
+
+
+@pytest.mark.system
+def test_what_a_bridge_has_enslaved_is_in_no_vrf(host: Namespace, run: Run) -> None:
+    """By a real kernel: the local route is found as ever."""
+    host.ip("link add br7 type bridge\nlink add eth7 type veth peer eth8\nlink set eth7 master br7 up")
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.addresses.set([VirtualAddress(FOUR, interface="eth7"), VirtualAddress(SIX, interface="eth7")])
+            assert FOUR not in bound.addresses.awaited
+            assert bound.addresses.present() == {FOUR, SIX}
+
+    with host:
+        run(scenario())

@@ -97,13 +97,14 @@ IFA_F_SECONDARY, IFA_F_NODAD, IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE
 )
 """linux/if_addr.h."""
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_LABEL, _IFA_CACHEINFO, _IFA_FLAGS, IFA_PROTO = 1, 2, 3, 6, 8, 11
-_RTA_DST = 1
+_RTA_DST, _RTA_OIF = 1, 4
 _RTN_LOCAL = 2
 _RTNLGRP_LINK, _RTNLGRP_IPV4_IFADDR, _RTNLGRP_IPV6_IFADDR, _RTNLGRP_IPV6_ROUTE = 1, 5, 9, 11
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = SCOPES["global"], SCOPES["host"]
 _IFF_USABLE = 0x01 | 0x40
 """IFF_UP and IFF_RUNNING of linux/if.h."""
-_IFLA_ADDRESS, _IFLA_CARRIER_CHANGES = 1, 35
+_IFLA_ADDRESS, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER_CHANGES = 1, 10, 18, 35
+_IFLA_INFO_SLAVE_KIND = 4
 _IFINFOMSG = struct.Struct("=BxHiII")
 """Family, type, interface, flags, mask."""
 _INDEX = struct.Struct("=4xI")
@@ -328,12 +329,24 @@ class Addresses:
     def _link(self, index: int) -> Link:
         """The interface with this index, and what changes when its neighbors may have to be told again."""
         try:
-            answer = self._kernel.ask(Request(_RTM_GETLINK, _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)))[0]
-            flags = fixed(_IFINFOMSG, answer)[3]
+            flags, found = read_link(self._described(index))
         except OSError:
             return Link(index)
-        found = dict(attributes(answer, _IFINFOMSG.size, len(answer)))
         return Link(index, (flags & _IFF_USABLE, number(found.get(_IFLA_CARRIER_CHANGES)), found.get(_IFLA_ADDRESS)))
+
+    def _described(self, index: int) -> bytes:
+        """The kernel's description of an interface. Raises ``OSError``."""
+        return self._kernel.ask(Request(_RTM_GETLINK, _IFINFOMSG.pack(socket.AF_UNSPEC, 0, index, 0, 0)))[0]
+
+    def _domain(self, address: Address) -> int:
+        """The index of the VRF that an address is wanted in; 0: none. Its local route is in the table of that."""
+        wanted = (self._wanted or {}).get(address)
+        if wanted is None or not wanted.on_link:
+            return 0
+        try:
+            return vrf(read_link(self._described(index_of(wanted.interface)))[1])
+        except OSError:  # it is gone, and the address with it
+            return 0
 
     def herald(self, served: Collection[Address]) -> None:
         """Has neighbors know that these are here, as far as they are on a link, and no others."""
@@ -507,7 +520,7 @@ class Addresses:
         assert self._loop is not None
         asked = list(self._awaited)
         try:
-            answers = self._kernel.batch([_route(address) for address in asked])
+            answers = self._kernel.batch([route_query(address, self._domain(address)) for address in asked])
             for address, answer in zip(asked, answers, strict=True):
                 if not isinstance(answer, OSError) and is_local(answer):  # no route at all is one of the ways not to be
                     del self._awaited[address]
@@ -684,6 +697,18 @@ def read_addresses(part: bytes) -> Iterable[_Entry]:
         yield _Entry(address, prefix, flags, scope, index, mark, preferred, label)
 
 
+def read_link(answer: bytes) -> tuple[int, dict[int, bytes]]:
+    """The flags and attributes of an interface, from its description (rtnetlink(7)). Raises ``OSError``: too short."""
+    return fixed(_IFINFOMSG, answer)[3], dict(attributes(answer, _IFINFOMSG.size, len(answer)))
+
+
+def vrf(link: dict[int, bytes]) -> int:
+    """The index of the VRF that an interface with these attributes belongs to; 0: none."""
+    about = link.get(_IFLA_LINKINFO, b"")
+    kind = dict(attributes(about, 0, len(about))).get(_IFLA_INFO_SLAVE_KIND, b"")
+    return (number(link.get(_IFLA_MASTER)) or 0) if kind.rstrip(b"\0") == b"vrf" else 0
+
+
 def is_local(answer: bytes) -> bool:
     """Whether a message of the kernel, or its start, is a route of type RTN_LOCAL; raises nothing."""
     return len(answer) > _TYPE_AT and answer[_TYPE_AT] == _RTN_LOCAL
@@ -717,10 +742,11 @@ def _message(address: Address, prefix: int, index: int, flags: int = 0, scope: i
     return head + attribute(_IFA_LOCAL, address.packed) + attribute(_IFA_ADDRESS, address.packed)
 
 
-def _route(address: Address) -> Request:
-    """The query for the route of packets to ``address``."""
+def route_query(address: Address, domain: int = 0) -> Request:
+    """The query for the route of packets to ``address``, in the VRF with this index (RTA_OIF, vrf.rst); 0: none."""
     head = _RTMSG.pack(_family(address), address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
-    return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed))
+    within = attribute(_RTA_OIF, struct.pack("=I", domain)) if domain else b""
+    return Request(_RTM_GETROUTE, head + attribute(_RTA_DST, address.packed) + within)
 
 
 def _form(entry: _Entry) -> VirtualAddress:
