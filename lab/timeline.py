@@ -303,7 +303,12 @@ def replacements(routes: Iterable[RouteChange]) -> list[tuple[float, float]]:
 
 def lost_between_routes(lost: Sequence[Probe], routes: Sequence[RouteChange]) -> int:
     """How many losses the replacements of routes explain: one each, though BIRD's can last for two probes."""
-    return sum(any(start <= probe.sent <= end for probe in lost) for start, end in replacements(routes))
+    unused, explained = sorted(replacements(routes), key=lambda one: one[1]), 0
+    for probe in lost:
+        if met := [(start, end) for start, end in unused if start <= probe.sent <= end]:
+            unused.remove(met[0])
+            explained += 1
+    return explained
 
 
 def table_gaps(routes: Iterable[RouteChange]) -> list[tuple[float, float]]:

@@ -38,6 +38,11 @@ def calm(*arguments: str, svg: Path) -> list[dict[str, Any]]:
     return demo(*arguments, "--interval", "0.5", svg=svg)
 
 
+def unexplained(run: dict[str, Any]) -> int:
+    """Lost probes, but for those that met a router as it replaced a route (``timeline.REPLACING``)."""
+    return int(run["probes_lost"]) - int(run["lost_between_routes"])
+
+
 def namespaces() -> set[str]:
     listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
     return {line.split()[0] for line in listed.splitlines() if line.startswith("exavrrp-")}
@@ -79,7 +84,7 @@ def test_scenario(scenario: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("router", ["bird", "frr"])
 def test_a_reload_changes_what_it_names_and_moves_nothing_else(router: str, exabgp: str, tmp_path: Path) -> None:
     (run,) = calm("reload", "--router", router, "--exabgp", exabgp, svg=tmp_path / "picture.svg")
-    assert (run["moves"], run["probes_lost"] - run["lost_between_routes"]) == ([], 0)
+    assert (run["moves"], unexplained(run)) == ([], 0)
 
 
 @pytest.mark.parametrize("exabgp", EXABGP)
@@ -106,12 +111,12 @@ def test_one_session_carries_both_families(router: str, scenario: str, family: s
 def test_a_daemon_of_the_host_passes_the_address_on(tmp_path: Path) -> None:
     """FRR, which holds each change for 50 ms, and drops routes to an address of its own."""
     (run,) = calm("drain", "--bgp-host", "frr", svg=tmp_path / "picture.svg")
-    assert (run["bgp_host"], run["active_at_end"], run["probes_lost"]) == ("frr", ["node2"], 0)
+    assert (run["bgp_host"], run["active_at_end"], unexplained(run)) == ("frr", ["node2"], 0)
 
 
 def test_an_unnumbered_rack_is_as_good_as_a_numbered_one(tmp_path: Path) -> None:
     (run,) = calm("stop", "--topology", "unnumbered", "--family", "4", svg=tmp_path / "picture.svg")
-    assert (run["topology"], run["active_at_end"], run["probes_lost"]) == ("unnumbered", ["node2"], 0)
+    assert (run["topology"], run["active_at_end"], unexplained(run)) == ("unnumbered", ["node2"], 0)
 
 
 @pytest.mark.alone
@@ -145,7 +150,7 @@ def test_what_routers_and_election_see_differently(words: tuple[str, ...], tmp_p
 def test_a_drain_loses_nothing_where_routers_are_slow(tmp_path: Path) -> None:
     """FRR lets a change wait for 50 ms: packets circled there when what left became worse than a detour at once."""
     (run,) = calm("drain", "--router", "frr", svg=tmp_path / "picture.svg")
-    assert run["probes_lost"] == run["lost_between_routes"]
+    assert unexplained(run) == 0
 
 
 @pytest.mark.parametrize(("scenario", "exabgp"), [("kill-agent", "4"), ("restart-exabgp", "5")])

@@ -191,6 +191,21 @@ def test_a_loss_between_two_routes_is_told_apart(deleted: float, added: float, e
     assert compute(replace(takeover(), routes=[*stable, *replaced]), EVENT, "node1").lost_between_routes == explained
 
 
+@pytest.mark.parametrize(("lost", "explained"), [({100}, 1), ({100, 101}, 2), ({100, 250}, 1)])
+def test_of_two_routers_that_replace_a_route_at_once_each_explains_one_loss(lost: set[int], explained: int) -> None:
+    replaced = [
+        change
+        for tor in ("tor1", "tor2")
+        for change in (
+            RouteChange(EVENT + 0.1, tor, ("node1",), deleted=True),
+            RouteChange(EVENT + 0.10005, tor, ("node2",)),
+        )
+    ]
+    answers = probes(lambda number: None if number in lost else "node1")
+    timeline = compute(replace(takeover(), routes=replaced, probes=answers), EVENT, "node1")
+    assert (timeline.probes_lost, timeline.lost_between_routes) == (len(lost), explained)
+
+
 def test_no_facts_at_all_make_an_empty_timeline() -> None:
     timeline = compute(Facts([], [], [], [], []), EVENT, "node1")
     assert (timeline.probes_sent, timeline.outage_ms, timeline.transitions) == (0, 0, ())
