@@ -574,9 +574,9 @@ def test_neighbors_are_told_again_when_the_link_has_changed(
     async def story() -> None:
         with binding(pair.a, []) as bound:
             bound.set(on_link())
-            for later, earlier in pairwise(reversed(TIMES)):
-                elapse(later - earlier)
-            await until(lambda: ear.count(FOUR) >= 1 and ear.count(SIX) >= 1)
+            for number, gap in enumerate([0.0, *(later - earlier for earlier, later in pairwise(TIMES))], 1):
+                elapse(gap)
+                await until(lambda number=number: ear.count(FOUR) == ear.count(SIX) == number)  # type: ignore[misc]
             for command in CHANGES[change]:
                 host.ip(command)
             ear.count(FOUR)
