@@ -1732,8 +1732,9 @@ def test_what_each_address_is_to_be_on_its_link(read: Any) -> None:
         (FOUR, LINK, "scope link scope host", "each once"),
         (FOUR, LINK, "dev eth0", "write behind the address any of"),
         (FOUR, LINK, "label web", 'is the name of the interface, or begins with "eth0:"'),
-        (FOUR, LINK, "label eth0:0123456789a", "write a label of at most 15 characters"),
-        (FOUR, LINK, "label eth0:ä", "write a label of at most 15 characters"),
+        (FOUR, LINK, "label eth0:0123456789a", "write a label of at most 15 printable ASCII characters"),
+        (FOUR, LINK, "label eth0:ä", "write a label of at most 15 printable ASCII characters"),
+        (FOUR, LINK, "label eth0:\0x", "write a label of at most 15 printable ASCII characters"),
         (FOUR, LINK, "scope nowhere", "write as scope one of global, site, link, host"),
         (FOUR, LINK, "preferred_lft 0", "remove preferred_lft: the kernel does not look at that of IPv4"),
         (FOUR, LINK, "label x scope y", '"eth0:"; write as scope one of'),
@@ -1758,6 +1759,21 @@ def test_a_mistake_about_one_address(read: Any, table: str, changes: Any, words:
     [problem] = problems(read, written(changed(*changes, (table, "addresses", text))))
     assert problem.key == f"{table}.addresses"
     assert said in problem.message
+
+
+@pytest.mark.parametrize("text", ["", " ", "web label lo:a"])
+def test_what_begins_with_no_address(read: Any, text: str) -> None:
+    [problem] = problems(read, written(changed((FOUR, "addresses", json.dumps([text])))))
+    assert 'write an address such as "2001:db8::1" or "192.0.2.1"' in problem.message
+
+
+def test_an_address_stands_in_one_form_in_each_list(read: Any) -> None:
+    twice = '["192.0.2.54", "192.0.2.54 label lo:a"]'
+    for key in ("addresses", "unlisted_addresses"):
+        others = [(FOUR, other, '["192.0.2.55"]') for other in ("addresses", "unlisted_addresses")]
+        [problem] = problems(read, written(changed(*others, (FOUR, key, twice))))
+        assert problem.key == f"{FOUR}.{key}"
+        assert "holds 192.0.2.54 in two forms; remove one" in problem.message
 
 
 def test_the_ends_of_a_vxlan_may_be_of_another_family(read: Any) -> None:

@@ -264,6 +264,14 @@ def test_more_nodes_than_a_node_can_have_peers_are_a_mistake(write: Write) -> No
     assert "1: node: has 257 nodes; write at most 256" in mistakes(write(f"{nodes}{router}priority = {{ {numbers} }}"))
 
 
+@pytest.mark.parametrize("text", [r" 192.0.2.53", r"192.0.2.53\tlabel lo:a"])
+def test_whatever_blanks_an_address_has_its_node_needs_a_source(write: Write, text: str) -> None:
+    told = changed((', "192.0.2.12"', ""), ('"192.0.2.53"', f'"{text}"'))
+    assert mistakes(write(told)) == [
+        "8: node.node2.sources: has no IPv4 address, which virtual_router.four needs; add one of this node"
+    ]
+
+
 def test_one_node_alone_is_a_mistake(write: Write) -> None:
     text = '[node.a]\nsources = ["192.0.2.1"]\n[virtual_router.four]\nvrid = 1\naddresses = ["192.0.2.53"]\n'
     assert mistakes(write(text), "a") == [

@@ -101,6 +101,15 @@ def test_a_label_with_colons_makes_no_ipv6_address(write: Write) -> None:
     assert texts == [["2001:db8:53::1/64"], ["192.0.2.53/24 label eth0:a"]]
 
 
+@pytest.mark.parametrize(
+    "four", [r" 192.0.2.53", r"\t192.0.2.53", r"192.0.2.53\tlabel lo:x", r"192.0.2.53\u00a0label lo:x"]
+)
+def test_whatever_blanks_an_address_has(write: Write, four: str) -> None:
+    some = f'addresses = ["2001:db8:53::1", "{four}"]'
+    found = load(write(SERVICE.replace('addresses = ["2001:db8:53::1", "192.0.2.53", "2001:db8:53::2"]', some)))
+    assert [[str(one) for one in router.addresses] for router in found.routers] == [["2001:db8:53::1"], ["192.0.2.53"]]
+
+
 def test_several_services_may_move_together(write: Write) -> None:
     found = load(write(web('group = "site"')))
     assert {router.group for router in found.routers} == {"site"}

@@ -3,6 +3,7 @@
 from dataclasses import fields, replace
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,10 @@ def lines(found: Plan) -> list[str]:
 def agent(**settings: object) -> str:
     usual = {"sources": [str(SOURCE)], "peers": [str(PEER), str(OTHER)], "advert_interval": 1.0}
     return table("agent", **(usual | settings))
+
+
+def four(*addresses: str, **settings: Any) -> str:
+    return router(addresses=list(addresses), source="192.0.2.1", peers=["192.0.2.2"], **settings)
 
 
 def secret(place: Place) -> bytes:
@@ -125,9 +130,29 @@ SAID: list[tuple[tuple[str, ...], tuple[str, ...], list[str]]] = [
         [f"speaks virtual_router.web.addresses: {THIRD}: 2 listed, 1 preferred -> 2 listed, 0 preferred (web)"],
     ),
     (
-        (router(addresses=["192.0.2.53 scope link"], bind="eth0", source="192.0.2.1", peers=["192.0.2.2"]),),
-        (router(addresses=["192.0.2.53 label eth0:a"], bind="eth0", source="192.0.2.1", peers=["192.0.2.2"]),),
+        (four("192.0.2.53 scope link", bind="eth0"),),
+        (four("192.0.2.53 label eth0:a", bind="eth0"),),
         ["moves virtual_router.web.addresses: +192.0.2.53 label eth0:a -192.0.2.53 scope link (web)"],
+    ),
+    (
+        (four("192.0.2.53 label lo:a"),),
+        (four("192.0.2.53"),),
+        ["quiet virtual_router.web.addresses: +192.0.2.53 -192.0.2.53 label lo:a (web)"],
+    ),
+    (
+        (four("192.0.2.53"),),
+        (four("192.0.2.53 label lo:a"),),
+        ["moves virtual_router.web.addresses: +192.0.2.53 label lo:a -192.0.2.53 (web)"],
+    ),
+    (
+        (four("192.0.2.53 label eth0:a", bind="eth0"),),
+        (four("192.0.2.53", bind="eth0"),),
+        ["moves virtual_router.web.addresses: +192.0.2.53 -192.0.2.53 label eth0:a (web)"],
+    ),
+    (
+        (four("192.0.2.53 label lo:a", "192.0.2.54", bgp={"announce": ["192.0.2.0/24"]}),),
+        (four("192.0.2.54", "192.0.2.53", bgp={"announce": ["192.0.2.0/24"]}),),
+        ["speaks virtual_router.web.addresses: another order in adverts (web)"],
     ),
     ((router(),), (router(bgp={"med": 70}),), ["speaks virtual_router.web.bgp.med: 50 -> 70 (web)"]),
     ((router(),), (router(peers=[str(PEER)]),), [f"quiet virtual_router.web.peers: -{OTHER} (web)"]),

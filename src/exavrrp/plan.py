@@ -9,7 +9,7 @@ a plan may be carried out (``commands``).
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
@@ -323,18 +323,32 @@ def _addresses(before: VirtualRouter, after: VirtualRouter) -> Iterator[tuple[Ef
         yield MOVES, "addresses", _more_and_less(before.addresses, after.addresses)
     elif before.bind != after.bind:
         yield MOVES, "bind", _change(before.bind, after.bind)
-    elif (was := _texts(one)) != (will_be := _texts(other)):
-        yield MOVES, "addresses", _more_and_less(was, will_be)
-    elif set(one) != set(other):
-        changed = sorted({entry.address for entry in set(one) ^ set(other)}, key=int)
-        yield SPEAKS, "addresses", f"{', '.join(map(str, changed))}: {_forms(one)} -> {_forms(other)}"
+    elif _bound_anew(one, other):
+        yield MOVES, "addresses", _more_and_less(*map(_texts, (one, other)))
+    elif (was := _unlabelled(one)) == (will_be := _unlabelled(other)):
+        yield QUIET, "addresses", _more_and_less(*map(_texts, (one, other)))
+    elif changed := set(was) ^ set(will_be):
+        named = sorted({entry.address for entry in changed}, key=int)
+        yield SPEAKS, "addresses", f"{', '.join(map(str, named))}: {_forms(one)} -> {_forms(other)}"
     else:
         yield SPEAKS, "addresses", "another order in adverts"
 
 
+def _bound_anew(before: Iterable[VirtualAddress], after: Iterable[VirtualAddress]) -> bool:
+    """Whether an address is removed, and added again: the kernel cannot change length, label or scope.
+
+    On lo any label will do where none is wanted (``system.addresses``).
+    """
+    was = {one.address: one.text for one in before}
+    return any(one.text != was[one.address] and (one.on_link or one.label is not None) for one in after)
+
+
 def _texts(some: Iterable[VirtualAddress]) -> list[str]:
-    """The kernel cannot change length, label or scope: the address is removed, and added again."""
     return sorted(one.text for one in some)
+
+
+def _unlabelled(some: Iterable[VirtualAddress]) -> list[VirtualAddress]:
+    return [replace(one, label=None) for one in some]
 
 
 def _forms(some: Iterable[VirtualAddress]) -> str:

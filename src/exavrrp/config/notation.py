@@ -208,9 +208,14 @@ def scoped(source: Address, interface: str) -> Address:
         raise ValueError("this cannot be the scope of a link-local address; write another interface") from None
 
 
+def words(text: str) -> list[str]:
+    """What a text says of a virtual address: the address, which may be empty, and what follows it."""
+    return text.split() or [""]
+
+
 def family(text: str) -> int:
     """The IP version of a virtual address, whatever follows it."""
-    return routed(text.partition(" ")[0].partition("/")[0]).version
+    return routed(words(text)[0].partition("/")[0]).version
 
 
 def virtual(text: str) -> Address:
@@ -249,10 +254,10 @@ class Form:
 
 def form(text: str, interface: str | None) -> Form:
     """A virtual address, and what it is to be on ``interface``, in the words of ip-address(8); None: bound nowhere."""
-    head, *words = text.split()
+    head, *more = words(text)
     address, length = on_link(head) if interface not in {None, LO} else (virtual(head), None)
-    said = dict(zip(words[::2], words[1::2], strict=False))
-    if len(words) % 2 or 2 * len(said) != len(words) or not said.keys() <= _FORMS.keys():
+    said = dict(zip(more[::2], more[1::2], strict=False))
+    if len(more) % 2 or 2 * len(said) != len(more) or not said.keys() <= _FORMS.keys():
         raise ValueError(
             f"write behind the address any of label NAME, scope {'|'.join(SCOPES)} and preferred_lft 0|forever, each"
             f' once: "{address} scope link"'
@@ -278,10 +283,11 @@ def _label(value: str, address: Address, interface: str | None) -> str | None:
         return "remove label: bind = false binds nothing"
     if address.version == 6:
         return "remove label, which IPv6 addresses do not have"
-    if len(value) > MOST_LABEL or not value.isascii() or value.partition(":")[0] != interface:
+    printable = value.isascii() and value.isprintable()
+    if len(value) > MOST_LABEL or not printable or value.partition(":")[0] != interface:
         return (
-            f"write a label of at most {MOST_LABEL} characters that is the name of the interface, or begins with"
-            f' "{interface}:"'
+            f"write a label of at most {MOST_LABEL} printable ASCII characters that is the name of the interface, or"
+            f' begins with "{interface}:"'
         )
     return None
 

@@ -70,7 +70,7 @@ def _is_both(table: object) -> bool:
     addresses = table.get("addresses") if isinstance(table, dict) else None
     if (
         not isinstance(addresses, list)
-        or len({":" in each.partition(" ")[0] for each in addresses if isinstance(each, str)}) < 2
+        or len({":" in notation.words(each)[0] for each in addresses if isinstance(each, str)}) < 2
     ):
         return False  # of one family, as most are: without parsing any
     return {_family(notation.family, each) for each in addresses} >= {4, 6}

@@ -1,6 +1,6 @@
 """``[virtual_router.NAME]`` → settings, complete without its agent."""
 
-from collections.abc import Callable
+from collections.abc import Iterable
 
 from exavrrp.config import notation, schema
 from exavrrp.config.diagnosis import Document, dotted, shown
@@ -199,11 +199,7 @@ def _authentication(document: Document, keys: Keys, table: schema.VirtualRouter,
 
 
 def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> dict[Address, notation.Form]:
-    found: dict[Address, notation.Form] = {}
-    for index, one in enumerate(document.texts(keys, table.addresses, _notation(table))):
-        if one.address in found:
-            document.problem((*keys, index), f"holds {one.address} in two forms; remove one")
-        found[one.address] = one  # of one family: see ``services``
+    found = _forms(document, keys, table.addresses, table)  # of one family: see ``services``
     most = MOST_ADDRESSES[next(iter(found)).version] if found else 0
     if len(found) > most:
         document.problem(
@@ -214,19 +210,26 @@ def _addresses(document: Document, keys: Keys, table: schema.VirtualRouter) -> d
     return found
 
 
-def _notation(table: schema.VirtualRouter) -> Callable[[str], notation.Form]:
-    """What an address may be where it is bound."""
+def _forms(
+    document: Document, keys: Keys, texts: Iterable[str], table: schema.VirtualRouter
+) -> dict[Address, notation.Form]:
+    """Each address once, as it is to be where it is bound."""
     interface = table.bind if isinstance(table.bind, str) else LO if table.bind else None
-    return lambda text: notation.form(text, interface)
+    found: dict[Address, notation.Form] = {}
+    for index, one in enumerate(document.texts(keys, texts, lambda text: notation.form(text, interface))):
+        if one.address in found:
+            document.problem((*keys, index), f"holds {one.address} in two forms; remove one")
+        found[one.address] = one
+    return found
 
 
 def _unlisted(
     document: Document, keys: Keys, table: schema.VirtualRouter, addresses: tuple[Address, ...]
 ) -> dict[Address, notation.Form]:
     """The addresses that adverts do not list; of the same family, since sessions and next hops are of one family."""
-    found = document.texts(keys, table.unlisted_addresses, _notation(table))
+    found = _forms(document, keys, table.unlisted_addresses, table)
     family = addresses[0].version if addresses else None
-    for index, address in enumerate(one.address for one in found):
+    for index, address in enumerate(found):
         if address in addresses:
             document.problem((*keys, index), f"holds {address}, which is in addresses; remove it from one of them")
         elif family is not None and address.version != family:
@@ -235,7 +238,7 @@ def _unlisted(
                 f"holds {address}, but the addresses are IPv{family}; write a virtual router for IPv{address.version}"
                 " with the same group, and they move together",
             )
-    return {one.address: one for one in found if one.address.version == family and one.address not in addresses}
+    return {address: one for address, one in found.items() if address.version == family and address not in addresses}
 
 
 def _preferred(document: Document, keys: Keys, table: schema.VirtualRouter, family: int | None) -> bool:
