@@ -429,6 +429,14 @@ def test_a_successor_is_known_by_our_command_line_and_after_the_grace_whoever_is
     assert not found.start({}, in_grace=False)
 
 
+def test_whom_the_first_look_finds_is_no_successor_also_if_it_is_late() -> None:
+    ours, other = b"exavrrp\0run\0", b"healthcheck\0"
+    found = Successors(ours, {1})
+    assert not found.start({1: ours, 4: other}, in_grace=False)
+    assert found.start({1: ours, 4: other, 5: other}, in_grace=False)
+    assert Successors(ours, {1}).start({1: ours, 3: ours}, in_grace=False)
+
+
 @pytest.mark.parametrize("version", ["5.0.15", None])
 def test_nothing_is_reloaded_again_where_no_reload_has_failed_or_the_version_is_not_known(version: str | None) -> None:
     before = given_active()

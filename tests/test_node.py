@@ -1528,6 +1528,18 @@ def test_neighbors_on_a_link_are_told_of_all_that_is_served_and_of_what_a_reload
     assert heralds(rig) == [f"herald {second}"]
 
 
+def test_neighbors_are_told_of_many_routers_at_once() -> None:
+    many = range(1, 9)
+    rig = given_backup(*(router(number, bind="eth0") for number in many), heard=None)
+    rig.after(4 * INTERVAL)
+    vips = " ".join(f"2001:db8:53::{number}" for number in many)
+    assert heralds(rig) == [f"herald {vips}"]
+    rig.handle(ports.PathsChanged())
+    assert heralds(rig) == []
+    rig.handle(ports.Terminated(), speaker.Stopping())
+    assert heralds(rig) == [SILENCE]
+
+
 def test_neighbors_are_told_anew_when_another_active_was_heard() -> None:
     rig = given_active(ON_LINK, router(2))
     rig.hear(100)

@@ -148,6 +148,8 @@ class Binding:
         """whose addresses are bound, but do not accept packets yet"""
         self._heralded: dict[OnLo, tuple[Address, ...]] = {}
         """of which neighbors are told"""
+        self._untold = False
+        """whether that has changed in this turn"""
 
     def add(self, one: OnLo) -> None:
         """These addresses are ours, too."""
@@ -194,10 +196,18 @@ class Binding:
         return None
 
     def herald(self, one: OnLo) -> None:
-        """Have neighbors know what ``one`` serves now."""
+        """Have neighbors know what ``one`` serves now, at the end of this turn (``tell_neighbors``)."""
         if (served := one.served) != self._heralded.get(one, ()):
-            self._heralded |= {one: served}
-            self._heralded = {one: those for one, those in self._heralded.items() if those}
+            self._untold = True
+            if served:
+                self._heralded[one] = served
+            else:
+                del self._heralded[one]
+
+    def tell_neighbors(self) -> None:
+        """Have them know what has changed in this turn: each time costs a look at all that is served."""
+        if self._untold:
+            self._untold = False
             self._addresses.herald([address for those in self._heralded.values() for address in those])
 
     def claimed(self, one: OnLo) -> None:

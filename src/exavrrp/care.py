@@ -62,19 +62,20 @@ class Successors:
     """Which of ExaBGP's children may be the successor.
 
     Within ``GRACE`` those with our command line: an ordinary reload starts other programs of ExaBGP's anew, too. Later
-    ExaBGP has none but after a reload that repairs it, whose file may name another command: then every new one.
+    ExaBGP has none but after a reload that repairs it, whose file may name another command: then every new one. Which
+    are new is known by the first look, however late it is: on a host that stands still, after ``GRACE``.
     """
 
     def __init__(self, command: bytes, known: Collection[int]) -> None:
         """``command``: our command line; ``known``: processes that are no successors, such as our own."""
         self._command = command
         self._known = frozenset(known)
-        self._others: frozenset[int] = frozenset()
+        self._others: frozenset[int] | None = None
 
     def start(self, children: Mapping[int, bytes], *, in_grace: bool) -> bool:
         """Whether there is one among ExaBGP's ``children`` (process number → command line)."""
         alike = {child for child, command in children.items() if command == self._command}
-        if in_grace:
+        if in_grace or self._others is None:
             self._others = frozenset(children.keys() - alike)
         return not (alike | (children.keys() - self._others)) <= self._known
 

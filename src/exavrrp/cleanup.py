@@ -68,7 +68,7 @@ def _unbound(ours: Collection[VirtualAddress], directory: Path) -> list[tuple[Ad
     finally:
         addresses.close()
         loop.close()
-    return sorted(found.items(), key=lambda one: (one[0].version, int(one[0])))
+    return sorted(found, key=lambda one: (one[0].version, int(one[0]), one[1]))
 
 
 def _ignored(*_: object) -> None:

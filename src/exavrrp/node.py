@@ -104,7 +104,7 @@ class Node:
         self.started = False
         self.bequest: Bequest | None = None
         """once it is ``over``, if what was served is left in place"""
-        self.turns = Turns(given.clock)
+        self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
         self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, self._follow_up, given.record)
         self.fitness = Fitness(self.log, self._judge, self._retry_announcements, self._moment)
@@ -344,6 +344,9 @@ class Node:
                 self._followed_up(router)
         self._ports.changed()
         self._roster.look(teams)
+
+    def _end_turn(self) -> None:
+        self._binding.tell_neighbors()
 
     def _followed_up(self, router: VirtualRouter) -> None:
         self._binding.herald(router.on_lo)

@@ -67,10 +67,12 @@ class Punctuality:
 class Turns:
     """The node's queue of events, and its alarm. All times are those of ``clock``."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, end: Callable[[], None]) -> None:
+        """``end`` is called at the end of each turn: what many routers ask for in one is done once."""
         self.timers = Timers(clock.time)
         self.punctuality = Punctuality()
         self._clock = clock
+        self._end = end
         self._queue = Queue(self._deal)
         self._alarm: tuple[float, Timer] | None = None
         self._closed = False
@@ -82,6 +84,7 @@ class Turns:
     def _deal(self, act: Callable[[], None]) -> None:
         try:
             act()
+            self._end()
         finally:
             self._arm()
 

@@ -14,6 +14,7 @@ import socket
 import sys
 import time
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 from itertools import pairwise
 from math import ceil
@@ -310,6 +311,22 @@ def test_addresses_move_to_a_link_and_back_and_are_repaired_there(pair: Pair, ru
         run(story())
 
 
+def test_a_link_may_be_called_by_another_name_of_it(pair: Pair, run: Run) -> None:
+    async def story() -> None:
+        with binding(pair.a, []) as bound:
+            pair.a.run("ip", "link", "property", "add", "dev", "eth0", "altname", "uplink0")
+            for _ in range(2):
+                bound.set(on_link("uplink0"))
+                assert places(pair.a) == {f"eth0 {FOUR}/24", f"eth0 {SIX}/64"}
+            bound.set([replace(one, label="eth0:x" if one.address == FOUR else None) for one in on_link("uplink0")])
+            assert "eth0:x" in pair.a.run("ip", "address", "show", "dev", "eth0")
+            bound.set(on_link("uplink0"))
+            assert "eth0:x" not in pair.a.run("ip", "address", "show", "dev", "eth0")
+
+    with pair.a:
+        run(story())
+
+
 def test_what_an_agent_has_left_on_a_link_is_found(pair: Pair, run: Run) -> None:
     async def story() -> None:
         with binding(pair.a, []) as bound:
@@ -486,13 +503,14 @@ def test_cleanup_says_where_an_address_was(pair: Pair, run: Run, tmp_path: Path)
     async def story() -> None:
         with binding(pair.a, []) as bound:
             bound.set(on_link())
+        pair.a.run("ip", "address", "add", f"{FOUR}/32", "dev", "lo")
 
     with pair.a:
         run(story())
     path = tmp_path / "exavrrp.toml"
     path.write_text(CLEANED.format(directory=tmp_path))
     said = pair.a.run(sys.executable, "-m", "exavrrp", "cleanup", "--config", str(path))
-    assert said == f"removed {FOUR} from eth0\n"
+    assert said == f"removed {FOUR} from eth0\nremoved {FOUR} from lo\n"
     assert places(pair.a) == {f"eth0 {SIX}/64"}, "another configuration's"
 
 
@@ -649,6 +667,35 @@ def test_it_begins_anew_when_somebody_else_has_claimed_the_address(
 
     with pair.a:
         run(story(), RUN_LIMIT + 10 * REFRESH)
+
+
+class Counted(IPv4Address):
+    """An address that counts how often one of its kind was looked up or compared."""
+
+    looks = 0
+
+    def __hash__(self) -> int:
+        Counted.looks += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        Counted.looks += 1
+        return super().__eq__(other)
+
+
+def test_one_advert_of_a_second_active_costs_what_its_own_router_costs(pair: Pair, run: Run) -> None:
+    async def story() -> None:
+        many = [Counted(int(FOUR) + number) for number in range(100)]
+        told = Heralds()
+        told.open(asyncio.get_running_loop())
+        told.set(dict.fromkeys(many, Link(socket.if_nametoindex("eth0"))))
+        Counted.looks = 0
+        told.begin_anew((many[50],))
+        assert Counted.looks < 10
+        told.close()
+
+    with pair.a:
+        run(story())
 
 
 def test_who_has_no_such_link_says_nothing(pair: Pair) -> None:

@@ -96,6 +96,13 @@ def test_what_this_host_does_not_have_is_named(place: Path) -> None:
     ]
 
 
+def test_a_link_that_is_called_by_another_name_of_it_is_there(place: Path) -> None:
+    for command in ("add eth0 type veth", "property add dev eth0 altname uplink0"):
+        subprocess.run(["ip", "link", *command.split()], check=True)
+    assert told(configured(place, router='bind = "uplink0"')) == []
+    assert ["bind: this host has no eht0" in one for one in told(configured(place, router='bind = "eht0"'))] == [True]
+
+
 LAN = """
 [virtual_router.lan]
 vrid = 8

@@ -325,3 +325,19 @@ def test_a_change_at_a_time_comes_then_or_is_called_off(fabric: Fabric) -> None:
     assert a.ask("reload", "--at", stamp).splitlines()[-1] == "applied"
     assert moment <= at(a.log.wait("reload-applied")) < moment + 1
     assert router(a)["priority"] == 151
+
+
+def test_a_change_whose_link_is_gone_when_its_time_comes_is_refused(fabric: Fabric) -> None:
+    a = fabric.a
+    a.namespace.ip("link add eth7 type veth")
+    mark = a.log.mark()
+    a.configure('bind = "eth7"')
+    stamp = time.strftime("%H:%M:%SZ", time.gmtime(int(time.time()) + 15))  # as above
+    command = [*AGENT, "reload", "--config", str(a.directory / "exavrrp.toml"), "--allow-move", "--at", stamp]
+    with a.namespace:
+        waits = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    a.log.wait("reload-scheduled", mark)
+    a.namespace.ip("link del eth7")
+    _, why = waits.communicate(timeout=running.LIMIT)
+    assert (waits.returncode, "this host has no eth7" in why) == (1, True), why
+    assert (a.bound(), a.log.moves(mark)) == (True, [])

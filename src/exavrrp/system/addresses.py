@@ -156,9 +156,14 @@ class _Entry:
         return (flags == 0 and self.preferred == _FOREVER) if wanted.preferred else flags == IFA_F_DEPRECATED
 
     def _is_called(self, wanted: VirtualAddress) -> bool:
-        """Whether an IPv4 address has the scope and the label that are wanted. On lo any label will do, if none is."""
-        label = wanted.label or (wanted.interface if wanted.on_link else self.label)
-        return (self.scope, self.label) == (_scope(wanted), label)
+        """Whether an IPv4 address has the scope and the label that are wanted. On lo any label will do, if none is;
+        elsewhere the name of its interface, which ``wanted`` may know by another name (``ip link property``).
+        """
+        if self.scope != _scope(wanted):
+            return False
+        if wanted.label or not wanted.on_link:
+            return self.label == (wanted.label or self.label)
+        return self.label == wanted.interface or self.label == _interface_name(self.index)
 
     def is_in_the_way(self, wanted: VirtualAddress, index: int) -> bool:
         """Whether it must be removed before ours is added: a change cannot alter interface, prefix length, scope, label
@@ -374,12 +379,12 @@ class Addresses:
         """Those of our addresses that are bound, with any properties. Raises ``OSError`` when the table cannot be
         read.
         """
-        return frozenset(self.places())
+        return frozenset(address for address, _ in self.places())
 
-    def places(self) -> dict[Address, str]:
-        """The same, each with the name of an interface that has it. Raises ``OSError``."""
+    def places(self) -> frozenset[tuple[Address, str]]:
+        """The same, each with the name of every interface that has it. Raises ``OSError``."""
         found = [entry for entry in self._present() if self._is_ours(entry)]
-        return {self._ours[entry.packed]: _interface_name(entry.index) for entry in found}
+        return frozenset((self._ours[entry.packed], _interface_name(entry.index)) for entry in found)
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
         """Makes those of ``addresses`` ours that this host has with our ``IFA_PROTO``; returns them, where they are.

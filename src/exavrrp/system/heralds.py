@@ -47,8 +47,9 @@ class Link:
 class _Frames:
     """What is said of one address on one link: often at first, then rarely."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, send: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, link: Link, send: Callable[[], None]) -> None:
         """``send`` may raise ``OSError``: the link is down, say. The next frame follows."""
+        self.link = link
         self._loop = loop
         self._send = send
         self._anew = False
@@ -80,7 +81,7 @@ class Heralds:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._frames: dict[tuple[Address, Link], _Frames] = {}
+        self._frames: dict[Address, _Frames] = {}
         self._link: socket.socket | None = None
         """sends on every link; receives nothing"""
 
@@ -90,18 +91,20 @@ class Heralds:
 
     def set(self, wanted: Mapping[Address, Link]) -> None:
         """Tells of exactly these addresses, each on this link; of a new one, or on a changed link, at once."""
-        named = set(wanted.items())
-        for gone in self._frames.keys() - named:
+        for gone in [address for address, frames in self._frames.items() if wanted.get(address) != frames.link]:
             self._frames.pop(gone).cancel()
-        for address, link in named - self._frames.keys():
-            assert self._loop is not None
-            self._frames[address, link] = _Frames(self._loop, partial(self.send, address, link.index))
+        for address, link in wanted.items():
+            if address not in self._frames:
+                assert self._loop is not None
+                self._frames[address] = _Frames(self._loop, link, partial(self.send, address, link.index))
 
     def begin_anew(self, addresses: Collection[Address]) -> None:
-        """Tells of these once more, from the beginning, if they are among those that are told of."""
-        for (address, _), frames in self._frames.items():
-            if address in addresses:
-                frames.begin_anew()
+        """Tells of these once more, from the beginning, if they are among those that are told of.
+
+        It costs what ``addresses`` cost: each advert of a second Active asks for it.
+        """
+        for address in self._frames.keys() & addresses:
+            self._frames[address].begin_anew()
 
     def close(self) -> None:
         """Tells of none any more."""

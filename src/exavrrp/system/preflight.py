@@ -19,7 +19,7 @@ from pathlib import Path
 
 from exavrrp.config import Configuration
 from exavrrp.system import capabilities
-from exavrrp.system.addresses import promotes
+from exavrrp.system.addresses import index_of, promotes
 from exavrrp.system.paths import is_here
 from exavrrp.vrrp.packet import Address
 
@@ -104,7 +104,7 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
             text = f"{key}: this host has no {name}; no advert leaves there: correct the name"
             yield Finding(Weight.WARNING, text, "interface-missing")
     for router in configuration.routers:
-        if router.on_link and router.bound_to not in present:
+        if router.on_link and not index_of(router.bound_to or ""):
             text = (
                 f"virtual_router.{router.name}.bind: this host has no {router.bound_to}; its addresses cannot be bound:"
                 " correct the name"

@@ -270,7 +270,9 @@ class Reloads:
         """Put it in place, in this turn of the loop; ``checked``: it was, in this very turn."""
         before, last = self._loaded, None
         try:
-            checked = checked or self._check(configuration, allow_move=asked.allow_move)
+            if checked is None:
+                self._look_for_links(configuration)
+                checked = self._check(configuration, allow_move=asked.allow_move)
             if changes := checked.changes:
                 until = None if asked.confirm_within is None else time.time() + asked.confirm_within
                 last = Reverting(fingerprint=new.fingerprint, until=until, renamed=dict(checked.renamed))
