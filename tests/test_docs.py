@@ -71,13 +71,15 @@ def test_every_row_of_a_table_has_its_cells(page: Path) -> None:
         assert {len(row) for row in rows} == {len(head)} == {len(rule)}, head
 
 
-def test_the_map_names_every_module() -> None:
+def test_the_map_names_every_module_in_one_place() -> None:
     package, contributing = ROOT / "src" / "exavrrp", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     drawn = contributing.partition("src/exavrrp/\n")[2].partition("```")[0]
     for place in (package, *(package / name for name in ("config", "system", "speaker", "vrrp"))):
         for path in place.iterdir():
             if not path.name.startswith("__"):
                 assert re.search(rf"\b{path.stem}\b", drawn), path
+    at_the_top = re.findall(r"^├── (\S+)", drawn, re.MULTILINE)
+    assert sorted(at_the_top) == sorted(set(at_the_top))
 
 
 FILE = re.compile(r"(?<![\w/.])[\w.*-]+(?:/[\w.*-]+)*(?:\.(?:py|md|json|txt|toml|sh)\b|/(?![\w*]))")

@@ -31,7 +31,7 @@ UNANSWERED = 4
 
 COMMANDS = {
     "check": "Find everything that is wrong with a configuration.",
-    "cleanup": "Remove the addresses that a killed agent has left on lo.",
+    "cleanup": "Remove the addresses that a killed agent has left bound.",
     "doctor": "Find everything that is wrong with this node.",
     "drain": "Hand over, and stay out of the election.",
     "events": "Show what has happened.",

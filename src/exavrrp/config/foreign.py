@@ -308,7 +308,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
     "key": such(AUTHENTICATION, 'keys = { 1 = { file = "/etc/exavrrp/keys/1" } }'),
     "key.key": such(KEY, 'file = "/etc/exavrrp/keys/1"', "or credential, or hex"),
     "virtual_ipaddress": such(
-        ROUTER, 'addresses = ["2001:db8:53::1/128"]', "each is bound to lo as exactly this address"
+        ROUTER, 'addresses = ["2001:db8:53::1/128"]', "bound as exactly this address to lo, or to what bind names"
     ),
     "virtual_ipaddress_excluded": such(
         ROUTER,
@@ -316,11 +316,16 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         "of the family of addresses; the other family is a virtual router of the same group",
     ),
     "preferred_lft": same(
-        ROUTER, 'preferred_lifetime = "forever"', "of all IPv6 addresses of the router, and no other number than 0"
+        ROUTER,
+        'preferred_lifetime = "forever"',
+        "of all IPv6 addresses of the router, or preferred_lft forever behind one; no other number than 0",
     ),
     "no_virtual_ipaddress": nothing("each virtual router has an address: a route to it is what moves"),
     **each("virtual_routes virtual_rules", NO_ROUTES),
-    "promote_secondaries": nothing("each address is a /32 or /128, so none is another one's secondary"),
+    "promote_secondaries": nothing(
+        "on lo each address is a /32 or /128, so none is another one's secondary; where bind names an interface,"
+        " exavrrp check warns if the sysctl of this name is 0"
+    ),
     **each("accept no_accept", nothing("who is Active accepts what is sent to the addresses, always")),
     **each("nopreempt no_preempt", means(ROUTER, "preempt = false", denied="preempt = true")),
     "debug": nothing("SIGUSR1 logs the counters, and exavrrp run --record FILE records every event"),
