@@ -83,6 +83,27 @@ def play(transcript: str) -> SilentFailures:
 
 
 TRANSCRIPTS = {
+    "who gives way sends one more advert, and the better Active dies before its next one": """
+        0      hear b 150
+        0.1    hear b 150
+        0.12   hear a 200
+        0.121  hear a 200           # a copy
+        0.122  hear b 150
+        0.123  hear b 150           # another one
+        0.47   hear b 150
+        0.47   count 1
+        0.57   hear b 150
+        0.92   hear c 100
+        0.92   count 2
+    """,
+    "and so does the better Active count, if it was only stopped": """
+        0      hear b 150
+        0.1    hear b 150
+        0.12   say 200
+        0.122  hear b 150
+        0.47   hear b 150
+        0.47   count 1
+    """,
     "the first Active of all is nobody's successor": """
         0      hear a 200
         0.1    hear a 200
@@ -691,14 +712,15 @@ def deafened(lasts: int, *, goes_on: bool = False, leaves: bool = False) -> Sile
     one = SilentFailures(WINDOW)
     one.heard(NODES["a"], 200, INTERVAL, -0.35)
     one.took_over(0.0)
+    priority = 250 if goes_on else 100
     for tenth in range(lasts):
-        one.sent(100, INTERVAL, tenth / 10)
+        one.sent(priority, INTERVAL, tenth / 10)
     if leaves:
         one.sent(0, INTERVAL, lasts / 10 - 0.05)
     one.heard(NODES["a"], 200, INTERVAL, lasts / 10)
     if goes_on:
-        one.sent(100, INTERVAL, lasts / 10 + 0.05)
-        one.heard(NODES["a"], 200, INTERVAL, lasts / 10 + 0.1)
+        one.sent(priority, INTERVAL, lasts / 10 + 0.05)
+        one.heard(NODES["a"], 200, INTERVAL, lasts / 10 + 0.15)
     assert counted(one, 10.0) == 1
     return one
 

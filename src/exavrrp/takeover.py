@@ -19,6 +19,7 @@ state, and ``RoutePolicy.at`` makes attributes of both. A successor of this proc
 ``remembered``. This file must not know of elections, clocks or sockets: adverts and the time come in.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -88,6 +89,9 @@ class SilentFailures:
       intervals after which a Backup acts (RFC 9568 §6.1), and more than what one lost advert makes of a preemption.
       (With a ``down_count`` of 2 it is not: a preemption right after a lost advert counts, too.)
 
+    Who is superseded may send one more advert, which arrives after the better one's first. It is no Active by that: if
+    the better one dies before its next advert, the failure is the better one's, whoever follows.
+
     An Active may die while a node that does not hear it advertises beside it. That one goes on, and the Active's
     failure counts when a third node advertises, within the window: its route has to win over both.
 
@@ -122,6 +126,8 @@ class SilentFailures:
         """of that number"""
         self._alone: _Successor | None = None
         """who follows a silent failure, until another node advertises"""
+        self._superseded: tuple[Address | None, float] = None, -math.inf
+        """whom a better one superseded, and until when its adverts may have left before it knew that"""
         self._perhaps: tuple[Address | None, Count] | None = None
         """who followed one last, and what counts if it was deaf, and the traffic was reclaimed from it"""
 
@@ -129,6 +135,8 @@ class SilentFailures:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
         before, this = self._active, _Advertiser(source, priority, now, interval)
         another = before is None or before.source != source
+        if self._is_last_word(this):
+            return
         if priority != LEAVING or not another:  # else its successor has advertised already
             self._meet(source, interval, now)
             if before is not None and another and not self._outlives(source, before, now) and self._fell(before, now):
@@ -139,6 +147,8 @@ class SilentFailures:
     def sent(self, priority: int, interval: float, now: float) -> None:
         """This node has sent an advert."""
         before, this = self._active, _Advertiser(None, priority, now, interval)
+        if self._is_last_word(this):
+            return
         if priority != LEAVING or (before is not None and before.source is None):
             self._meet(None, interval, now)
             if before is not None and before.source is not None:
@@ -197,6 +207,15 @@ class SilentFailures:
             return False
         self._follow(source, best, now)
         return True
+
+    def _is_last_word(self, this: _Advertiser) -> bool:
+        """Whether it was sent by one that a better one has superseded a moment ago."""
+        before, (source, until) = self._active, self._superseded
+        if this.source == source and this.last <= until:
+            return True
+        if before is not None and before.source != this.source and this.priority > before.priority != LEAVING:
+            self._superseded = before.source, this.last + EARLY * this.interval
+        return False
 
     def _lead(self, one: _Advertiser) -> None:
         """Whether it is the best from now on. Who is no worse than one that fell silent may have superseded that."""
