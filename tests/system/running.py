@@ -444,15 +444,15 @@ class Bird:
         assert told is not None
         return int(told[1])
 
-    def since(self, session: str) -> str:
-        """When a session has come up. Waits until it is up."""
+    def since(self, session: str) -> float:
+        """When a session has come up, in seconds of the day, give or take a millisecond. Waits until it is up."""
 
         def found() -> re.Match[str] | None:
-            return re.search(r" up +(\S+) +Established", self.ask(f"show protocols {session}"))
+            return re.search(r" up +(\d+):(\d+):(\S+) +Established", self.ask(f"show protocols {session}"))
 
         told = wait_until(found, f"session {session}")
         assert told is not None
-        return told[1]
+        return 3600 * int(told[1]) + 60 * int(told[2]) + float(told[3])
 
 
 @dataclass
