@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -516,9 +517,26 @@ def test_the_alarm_of_a_node_measures_its_lateness() -> None:
 # The document
 
 
-def test_commands_are_answered_with_it() -> None:
-    rig = given_active()
-    assert rig.node.commands.view() == rig.node.view()
+def test_commands_are_answered_with_it_and_adverts_leave_while_it_is_made() -> None:
+    rig = given_active(router(), router(2))
+    *parts, found = islice(rig.node.commands.describe(), 3)
+    assert (parts, found) == ([None, None], rig.node.view())
+    describing = rig.node.commands.describe()
+    assert next(describing) is None
+    rig.after(7).handle(ports.DrainAsked("web2"))
+    assert next(describing) is None
+    assert next(describing) == rig.node.view(), "each router is as it is when its turn comes, the time that of the end"
+
+
+def test_after_a_reload_it_is_made_anew() -> None:
+    rig = given_active(router(), router(2))
+    describing = rig.node.commands.describe()
+    assert [next(describing), next(describing)] == [None, None]
+    rig.reconfigure(router())
+    rig.after(60)
+    *parts, found = islice(describing, 2)
+    assert (parts, found) == ([None], rig.node.view())
+    assert [one.name for one in rig.node.view().routers] == ["web"]
 
 
 def test_it_goes_out_and_comes_in_as_it_is() -> None:

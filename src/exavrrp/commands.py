@@ -26,7 +26,7 @@ class Commands:
         routers: Mapping[str, VirtualRouter],
         elections: Elections,
         *,
-        view: Callable[[], View],
+        describe: Callable[[], Iterator[View | None]],
         handle: Callable[[ports.DrainAsked], None],
         events: Callable[[int], tuple[int, list[bytes]]],
         configuration: Callable[[], Configuration],
@@ -34,13 +34,14 @@ class Commands:
         senders: Callable[[VirtualRouter], Mapping[Address, Sender]],
         obstacles: Callable[[VirtualRouter], str],
     ) -> None:
-        """``routers``: by name, in the order of the configuration; ``handle`` takes an event of the node; ``events``:
-        ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure`` puts another one in its place
-        (``Node.reconfigure``); ``senders``: ``Reception.senders``; ``obstacles``: ``Station.obstacles``."""
+        """``routers``: by name, in the order of the configuration; ``describe``: ``Viewer.describe``; ``handle`` takes
+        an event of the node; ``events``: ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure``
+        puts another one in its place (``Node.reconfigure``); ``senders``: ``Reception.senders``; ``obstacles``:
+        ``Station.obstacles``."""
+        self.describe = describe
         self.events = events
         self._routers = routers
         self._elections = elections
-        self._view = view
         self._handle = handle
         self._configuration = configuration
         self._reconfigure = reconfigure
@@ -135,10 +136,6 @@ class Commands:
     def reconfigure(self, new: Configuration) -> None:
         """Put ``new`` in place, at once and whole. Raises OSError or ValueError; nothing has changed then."""
         self._reconfigure(new)
-
-    def view(self) -> View:
-        """Everything as it is now."""
-        return self._view()
 
 
 def _followed(router: VirtualRouter) -> Address | None:

@@ -17,7 +17,7 @@ or clocks; times are arguments, in seconds since the epoch.
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol, TypeAlias, TypeVar, get_args
@@ -76,8 +76,8 @@ class Service(Protocol):
     def outcome(self, name: str) -> Outcome:
         """How far it is now."""
 
-    def view(self) -> View:
-        """Everything as it is now, but for the ends of drains."""
+    def describe(self) -> Iterator[View | None]:
+        """Everything as it is now, but for the ends of drains; before that None wherever others may go first."""
 
     def events(self, after: int, /) -> tuple[int, list[bytes]]:
         """How many entries the journal has had so far, and the lines of those after the first ``after`` ones."""

@@ -140,10 +140,11 @@ class Node:
         self.beacons = Station(
             given.beacons, self.routers, given.authenticator, time=given.clock.time, realtime=given.realtime
         )
+        self.viewer = self._make_viewer()
         self.commands = Commands(
             self.routers,
             self.elections,
-            view=self.view,
+            describe=self.viewer.describe,
             handle=self.handle,
             configuration=lambda: self.configuration,
             reconfigure=self.reconfigure,
@@ -151,7 +152,6 @@ class Node:
             senders=self.reception.senders,
             obstacles=self.beacons.obstacles,
         )
-        self.viewer = self._make_viewer()
 
     def _make_viewer(self) -> Viewer:
         given = self._ports

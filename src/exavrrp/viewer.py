@@ -2,9 +2,12 @@
 
 Counters and times are kept by routers, checks, sessions and transports. Here they are only put together, on request.
 Nothing depends on them. The kernel may fail to list the addresses; then these are unknown.
+
+A router takes some 0.1 ms, so hundreds of them would keep an advert that is due. Whoever answers a client sends it
+between two of them (``describe``).
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 
@@ -91,15 +94,31 @@ class Viewer:
 
     def view(self) -> View:
         """The node as it is now."""
+        return next(filter(None, self.describe()))
+
+    def describe(self) -> Iterator[View | None]:
+        """None after each router, when events may be handled; at last the node, as it is then.
+
+        Each router is as it was at one moment, and none is older than this call. After a reload it begins anew.
+        """
+        while True:
+            routers, found = tuple(self._routers.values()), list[RouterView]()
+            distrusted, elsewhere, present = self._checks.distrusted(), self._binding.elsewhere(), self._present()
+            for router in routers:
+                yield None
+                if tuple(self._routers.values()) != routers:
+                    break
+                remarks = self._remarks(router, distrusted, elsewhere)
+                found.append(self._router(router, self._moment().monotonic, present, remarks))
+            else:
+                yield self._whole(tuple(found), distrusted)
+
+    def _whole(self, routers: tuple[RouterView, ...], distrusted: Mapping[str, str]) -> View:
         now = self._moment()
-        distrusted, elsewhere, present = self._checks.distrusted(), self._binding.elsewhere(), self._present()
         return View(
             now=now,
             began=self._began,
-            routers=tuple(
-                self._router(one, now.monotonic, present, self._remarks(one, distrusted, elsewhere))
-                for one in self._routers.values()
-            ),
+            routers=routers,
             sessions=self._sessions(),
             checks=self._all_checks(distrusted),
             sources=tuple(_source(source, one.counters) for source, one in self._transports.items()),

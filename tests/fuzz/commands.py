@@ -4,7 +4,7 @@ import asyncio
 import functools
 import json
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from ipaddress import ip_address
@@ -161,8 +161,8 @@ class _Agent:
     def outcome(self, name: str) -> Outcome:
         return self.outcomes[name]
 
-    def view(self) -> View:
-        return View(routers=())
+    def describe(self) -> Iterator[View | None]:
+        return iter([None, View(routers=())])
 
     def events(self, after: int, /) -> tuple[int, list[bytes]]:
         return 1, [b'{"event":"x"}'][after:]

@@ -122,6 +122,10 @@ class Double:
             sessions=tuple(self.connected),
         )
 
+    def describe(self) -> Iterator[View | None]:
+        yield from [None] * len(self.outcomes)
+        yield self.view()
+
     def events(self, after: int, /) -> tuple[int, list[bytes]]:
         return len(self.happened), self.happened[after:]
 

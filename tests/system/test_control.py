@@ -582,6 +582,36 @@ def test_all_who_wait_share_one_description_that_is_younger_than_their_question(
     run(check())
 
 
+def test_others_have_their_turn_while_the_node_is_described(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        async with site(tmp_path, *map(str, range(20))) as here:
+            loop, turn = asyncio.get_running_loop(), 0
+            describe, began = here.double.describe, list[int]()
+
+            def count() -> None:
+                nonlocal turn
+                turn += 1
+                loop.call_soon(count)
+
+            def describing() -> Iterator[View | None]:
+                for part in describe():
+                    began.append(turn)
+                    yield part
+
+            count()
+            monkeypatch.setattr(here.double, "describe", describing)
+            one, other = await asyncio.gather(here.ask(Status()), here.ask(Status()))
+            assert isinstance(one, StatusAnswer)
+            assert [router.name for router in one.routers] == here.double.names()
+            assert other == one
+            assert began == sorted(set(began)), "each part in a turn of its own"
+
+    monkeypatch.setattr(server, "SLICE", 0.0)
+    run(check())
+
+
 def test_one_answer_begins_in_a_turn_of_the_loop(tmp_path: Path, run: Run) -> None:
     async def check() -> None:
         async with site(tmp_path, "web") as here:

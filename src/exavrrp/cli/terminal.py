@@ -64,7 +64,7 @@ async def _until_left(console: Console, board: Board, look: Look) -> int:
     loop.add_reader(sys.stdin, lambda: inbox.put_nowait(_typed()))
 
     def ask() -> None:
-        in_thread(look, "exavrrp-watch").add_done_callback(inbox.put_nowait)
+        in_thread(look).add_done_callback(inbox.put_nowait)
 
     with _cbreak(), console.screen() as screen:
         ask()

@@ -6,9 +6,10 @@ configured), the end times of drains, and the file of drained routers. ``Service
 No client can delay the engine. Each connection has a task of its own and carries one request. The client must send one
 line of bounded length within ``CLIENT_TIMEOUT``, and take each answer within the same time; otherwise the connection is
 closed. An answer is made when it can be sent, so a slow client skips the states that it has missed. All clients that
-wait for the status get the same description of the node, which is made once in ``DESCRIPTION_PAUSE`` at most: it takes
-some 50 µs for each virtual router, and an advert that is due waits for it. With ``CLIENTS`` connections open, the
-kernel queues further ones. The request of a client that disconnects is still carried out.
+wait for the status get the same description of the node, which is made once in ``DESCRIPTION_PAUSE`` at most, and in
+slices of ``SLICE``: it takes some 0.1 ms for each virtual router, and an advert that is due waits for a slice. With
+``CLIENTS`` connections open, the kernel queues further ones. The request of a client that disconnects is still carried
+out.
 
 The file is written, and synced to the disk, in a thread: a disk may take seconds, an advert must not. It is written
 after the drain has begun, and before the command is answered, so that the answer can say whether the drain outlives a
@@ -67,7 +68,7 @@ from exavrrp.control import (
     request,
 )
 from exavrrp.system.threads import in_thread
-from exavrrp.view import Outcome, RouterView
+from exavrrp.view import Outcome, RouterView, View
 
 CLIENTS = 64
 """Most connections at once. Each of them may hold REQUEST_LIMIT bytes twice and one answer."""
@@ -83,6 +84,9 @@ CLIENT_TIMEOUT = 5.0
 
 DESCRIPTION_PAUSE = 0.02
 """Least seconds between two descriptions of the node. A single client does not wait."""
+
+SLICE = 0.0005
+"""Seconds of describing in one turn of the event loop."""
 
 DISK_TIMEOUT = 2.0
 """Seconds to wait until the file is on the disk; after that the answer says that it is not."""
@@ -193,8 +197,12 @@ class Control:
         self._change = asyncio.Event()
         self._describing: asyncio.Task[bytes] | None = None
         """the next answer to ``status``, for all who wait for one"""
+        self._at_work: asyncio.Task[bytes] | None = None
+        """the one before it"""
         self._described = -math.inf
         """when the last one was made (``loop.time()``)"""
+        self._one = asyncio.Lock()
+        """of descriptions: one is made at a time"""
         self._turn = asyncio.Lock()
         """of those who are to be answered with it"""
 
@@ -247,7 +255,7 @@ class Control:
         for handle in (self._pending_update, self._pause, self._missing, *self._ends.values()):
             if handle is not None:
                 handle.cancel()
-        for client in (*self._clients, self._describing):
+        for client in (*self._clients, self._describing, self._at_work):
             if client is not None:
                 client.cancel()
         if self._listening is not None:
@@ -396,10 +404,22 @@ class Control:
 
     async def _describe(self) -> bytes:
         clock = asyncio.get_running_loop().time
-        await asyncio.sleep(max(0.0, self._described + DESCRIPTION_PAUSE - clock()))
-        self._describing, self._described = None, clock()
-        differs = None if self._reloader is None else await self._reloader.differs()
-        return encode(self._status(differs))
+        async with self._one:
+            await asyncio.sleep(max(0.0, self._described + DESCRIPTION_PAUSE - clock()))
+            self._at_work, self._describing = self._describing, None
+            differs = None if self._reloader is None else await self._reloader.differs()
+            view = await self._view()
+            self._described = clock()
+            return encode(self._status(replace(view, differs=differs)))
+
+    async def _view(self) -> View:
+        clock, parts = asyncio.get_running_loop().time, self._service.describe()
+        end = clock() + SLICE
+        while (found := next(parts)) is None:
+            if clock() >= end:
+                await asyncio.sleep(0)
+                end = clock() + SLICE
+        return found
 
     async def _reload(self, asked: Reload | Confirm | Undo, connection: socket.socket) -> None:
         kind = str(asked.__struct_config__.tag)
@@ -421,8 +441,7 @@ class Control:
             found = await self._reloader.scheduled()
         await _send(connection, found)
 
-    def _status(self, differs: bool | None) -> StatusAnswer:
-        view = replace(self._service.view(), differs=differs)
+    def _status(self, view: View) -> StatusAnswer:
         return StatusAnswer(
             release=__version__,
             process=os.getpid(),
@@ -584,7 +603,7 @@ class Control:
     async def _written(self) -> str | None:
         while (wanted := lasting(self._held)) != self._kept:
             try:
-                await in_thread(partial(self._store.save, wanted), "exavrrp-drained")
+                await in_thread(partial(self._store.save, wanted))
             except OSError as error:
                 detail = f"{self._store.path} cannot be written: {error.strerror or error}"
                 self._log.warning("drain-not-persistent", detail=detail)

@@ -48,7 +48,7 @@ class EventFile:
         except OSError as error:
             detail = f"{error.strerror or error}; what happens is not known after a restart of this agent"
             self._log.error("recording-failed", file=str(self._path), detail=detail)
-        return in_thread(self._read, "exavrrp-events")
+        return in_thread(self._read)
 
     def write(self, line: bytes) -> None:
         """Take a line; never waits."""

@@ -225,7 +225,7 @@ class Reloads:
         While a disk hangs, all who ask wait for the same look at it, with one thread.
         """
         if self._look is None or self._look.done():
-            self._look = in_thread(partial(fingerprint, self._path), "exavrrp-differs")
+            self._look = in_thread(partial(fingerprint, self._path))
         try:
             async with asyncio.timeout(LOOK):
                 found = await asyncio.shield(self._look)

@@ -4,9 +4,9 @@ Signals are handled in the main thread, which blocks them before it ends. So eve
 beginning: the kernel gives a signal to any thread that does not, and the handlers are gone while threads still end.
 """
 
+import _thread
 import asyncio
 import signal
-import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
@@ -24,8 +24,12 @@ def blocking(signals: Collection[int]) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
-    """Call ``work`` in a daemon thread. asyncio's own threads would keep us from ending while a disk hangs."""
+def in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
+    """Call ``work`` in a thread that nothing waits for.
+
+    asyncio's own threads would keep us from ending while a disk hangs. ``threading.Thread.start`` returns when the
+    thread has begun, which takes as long as others want the CPU: a real-time loop waited 35 ms for its ordinary thread.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
@@ -47,5 +51,5 @@ def in_thread(work: Callable[[], T], name: str) -> "asyncio.Future[T]":
             loop.call_soon_threadsafe(settle, found)
 
     with blocking(signal.valid_signals()):
-        threading.Thread(target=call, name=name, daemon=True).start()
+        _thread.start_new_thread(call, ())
     return done
