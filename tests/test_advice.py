@@ -199,6 +199,7 @@ def test_among_very_many_keys_none_is_guessed() -> None:
         ("virtual_router.web", "advert_int", "0.333", "write advert_interval = 0.33"),
         ("virtual_router.web", "advert_int", '"1s"', "write, for example, advert_interval = 1.0"),
         ("agent", "advert_int", "2", "write advert_interval = 2.0"),
+        ("agent", "vrrp_startup_delay", "10", "write startup_delay = 10.0"),
         ("check.web", "advert_int", "2", "write advert_interval = 2.0 in [virtual_router.NAME]"),
         ("virtual_router.web", "virtual_router_id", "51", "write vrid = 51"),
         ("virtual_router.web", "preferred_lft", '"forever"', 'write preferred_lifetime = "forever"'),

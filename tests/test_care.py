@@ -14,7 +14,7 @@ from exavrrp.ports import End, PathsChanged, Succession, Terminated
 from exavrrp.roster import Ports
 from exavrrp.sessions import DOUBT
 from exavrrp.vrrp.router import Role
-from tests.ports import INTERVAL, SESSION, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import AGENT, INTERVAL, SESSION, VIP, Rig, check, given_active, given_backup, router
 
 PREFIX = ip_network("2001:db8:53::1/128")
 ONLY_THE_END = ", and only the end of ExaBGP can withdraw it"
@@ -277,6 +277,12 @@ def test_a_group_whose_agent_was_killed_waits_for_the_answers_for_all_its_member
     rig.speaker.answer()
     rig.after(2 * INTERVAL)
     assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.ACTIVE]
+
+
+def test_a_caretaker_delays_no_start() -> None:
+    rig = Rig(AGENT + "startup_delay = 5.0\n", router(standby="announce")).start().session().after(5.1)
+    assert rig.follow(INTERVAL).role() is Role.BACKUP
+    assert Care(rig).rig.role() is Role.BACKUP
 
 
 def test_a_successor_takes_part_when_exabgp_has_answered() -> None:

@@ -425,6 +425,7 @@ MISTAKES: list[tuple[str, str, str | None, str]] = [
     (BGP, "origin", '"igp"', "unknown key; remove it: ExaBGP's default"),
     (AGENT, "scheduling", '"rr"', 'is "rr"; write "normal", or "realtime"'),
     (AGENT, "lock_memory", "1", "is 1; write true or false"),
+    (AGENT, "startup_delay", "-1", "is -1; write seconds from 0 to 86400"),
     (AGENT, "beacon", '"on"', 'is "on"; write true or false'),
     (AGENT, "beacon_port", "0", "is 0; write a UDP port from 1 to 65535"),
     (AGENT, "beacon_port", "65536", "is 65536; write a UDP port from 1 to 65535"),
@@ -1167,7 +1168,7 @@ def test_defaults_are_those_of_the_documentation(read: Any) -> None:
     assert (agent.persistent_directory, agent.control_group) == ("/var/lib/exavrrp", None)
     assert agent.ipv4_checksum is Ipv4Checksum.PSEUDO_HEADER
     assert (agent.scheduling, agent.lock_memory) == ("normal", False)
-    assert (agent.beacon, agent.beacon_port) == (None, 20112)
+    assert (agent.beacon, agent.beacon_port, agent.startup_delay) == (None, 20112, 0.0)
     assert (router.name, router.vrid, router.priority, router.family) == ("web", 7, 100, 4)
     assert router.addresses == (IPv4Address("192.0.2.53"),)
     assert router.peers == (IPv4Address("192.0.2.12"),)
@@ -2159,6 +2160,7 @@ def good_files(draw: st.DrawFn) -> dict[str, Any]:
                 control_group=st.sampled_from(["netops", "_x-1.y"]),
                 scheduling=st.sampled_from(["normal", "realtime"]),
                 lock_memory=st.booleans(),
+                startup_delay=st.integers(0, 86400),
                 beacon=st.booleans(),
                 beacon_port=st.integers(1, 65535),
             )

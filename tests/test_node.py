@@ -28,6 +28,7 @@ from exavrrp.vrrp.packet import Reason
 from exavrrp.vrrp.router import Role
 from exavrrp.ways import MUTE_ADVERTS
 from tests.ports import (
+    AGENT,
     INTERVAL,
     LINKS,
     OTHER,
@@ -451,6 +452,31 @@ def test_the_start_up_hold_ends_with_the_present_sessions() -> None:
     rig.after(0.2)
     assert (rig.holds(), rig.faults()) == ([], ["sessions"])
     assert rig.session().role() is Role.BACKUP
+
+
+DELAYED = AGENT + "startup_delay = 5.0\n"
+
+
+def test_nobody_takes_part_before_the_end_of_the_startup_delay() -> None:
+    rig = Rig(DELAYED, router()).start().session().after(4.9)
+    assert (rig.role(), rig.holds()) == (Role.INITIALIZE, ["waiting for the end of startup_delay"])
+    rig.after(0.2)
+    assert (rig.role(), rig.holds()) == (Role.BACKUP, [])
+
+
+def test_what_a_predecessor_has_left_in_service_is_not_delayed() -> None:
+    rig = Rig(DELAYED, router(1, group="both"), router(2, group="both"), router(3))
+    rig.memory.announced = rig.memory.active = rig.memory.offered = {"web"}
+    rig.addresses.lo = {VIP}
+    rig.start().session()
+    assert [rig.role(name) for name in ("web", "web2", "web3")] == [Role.BACKUP, Role.BACKUP, Role.INITIALIZE]
+    assert VIP in rig.addresses.lo, "served on"
+
+
+def test_a_reload_delays_nobody() -> None:
+    rig = given_active()
+    rig.reconfigure(DELAYED, router(), router(2))
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.BACKUP]
 
 
 def test_a_router_that_needs_no_session_waits_for_none() -> None:

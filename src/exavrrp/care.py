@@ -114,6 +114,9 @@ class Caretaker(Node):
         self.turns.timers.call_later(GRACE, self._end_grace)
         self.turns.timers.call_later(START_LIMIT, self._stop_waiting)
 
+    def _delay(self) -> None:
+        """Whoever took part goes on at once."""
+
     def _begin(self, team: Team) -> None:
         for router in team.routers:
             router.know_answers()  # ExaBGP carries out no command any more

@@ -57,6 +57,9 @@ STOP_LIMIT = 1.5
 IN_DOUBT = "this agent ends, and ExaBGP has not answered whether it announces all addresses"
 """Why an Active leaves although only the agent is to be replaced."""
 
+DELAY = "the end of startup_delay"
+"""What a router waits for that could take part otherwise."""
+
 TELL_TALE = 0.15
 """Seconds after a SIGTERM to wait for ExaBGP's line ``shutdown`` or the end of its pipe, which mean that it ends, too.
 It writes the line first; but systemd may send SIGTERM to every process of a unit at once (KillMode=control-group)."""
@@ -444,6 +447,7 @@ class Node:
             for remark in remarks:
                 self.log.warning("address-elsewhere", router=name, detail=remark)
         self._leftovers.take(self.routers.values())
+        self._delay()
         self._announce_all()
         for router in self.routers.values():
             router.judge(self.fitness.health)
@@ -461,6 +465,18 @@ class Node:
         for until in self.fitness.sessions.doubtful.values():  # as a predecessor has left them
             self.turns.timers.call_at(until, self.fitness.trust)
         self._look_at_carriers()
+
+    def _delay(self) -> None:
+        """Keep routers out of the election for ``startup_delay``: the network may not pass their packets yet.
+
+        It passes those of a router that this ExaBGP announces still, and whoever waits sends no adverts.
+        """
+        seconds = self.configuration.agent.startup_delay
+        for team in self.elections.teams if seconds else ():
+            if all(router.instance.presence.level is None for router in team.routers):
+                for router in team.routers:
+                    router.wait_for(DELAY)
+                    self.turns.timers.call_later(seconds, router.stop_waiting, DELAY)
 
     def _enter_beginning(self) -> None:
         """With whether ExaBGP has run on since the process before, where that is known."""

@@ -93,6 +93,7 @@ AGENT: Mapping[str, Effect | None] = {
     "control_group": RESTARTS,
     "scheduling": RESTARTS,
     "lock_memory": RESTARTS,
+    "startup_delay": QUIET,
     "beacon": SPEAKS,
     "beacon_port": SPEAKS,
     "authentication": None,

@@ -38,6 +38,10 @@ AGAIN = 10.0
 """Seconds for which the journal leaves out that a peer says the same priority once more: somebody may forge adverts."""
 
 
+ANSWER = "ExaBGP's answer"
+"""What tells whether it carries out our commands."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shared:
     """What the virtual routers of a node share."""
@@ -101,8 +105,8 @@ class VirtualRouter:
         self.drain = Drain(common)
         self._awaited: list[str] = []
         """checks without whose first result it must not take part"""
-        self._answered = configuration.min_sessions == 0
-        """whether it is known that ExaBGP carries out our commands, or does not; else it must not take part"""
+        self._unknown = [] if configuration.min_sessions == 0 else [ANSWER]
+        """what else it has to wait for before it may take part"""
         self._total = str(configuration.priority)
         """the effective priority as a sum"""
         self._stopped = False
@@ -252,14 +256,21 @@ class VirtualRouter:
 
     def know_answers(self) -> None:
         """It is known whether ExaBGP carries out our commands: there is nothing to wait for."""
-        if not self._answered:
-            self._answered = True
+        self.stop_waiting(ANSWER)
+
+    def wait_for(self, what: str) -> None:
+        """It must not take part before ``stop_waiting``. To be called before it is judged for the first time."""
+        self._unknown.append(what)
+
+    def stop_waiting(self, what: str) -> None:
+        """What it waited for has come; does nothing if it does not wait for that."""
+        if what in self._unknown:
+            self._unknown.remove(what)
             self._wait()
 
     def _wait(self) -> None:
         """As long as anything has to be known before this router may take part."""
-        awaited = [*self._awaited, *([] if self._answered else ["ExaBGP's answer"])]
-        if awaited:
+        if awaited := [*self._awaited, *self._unknown]:
             self.common.tell(events.Held(self.name, Hold.WAITING, f"waiting for {', '.join(awaited)}"))
         else:
             self.common.tell(events.Released(self.name, Hold.WAITING))

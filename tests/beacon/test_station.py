@@ -266,7 +266,7 @@ def test_a_drain_is_refused_where_nobody_could_take_over() -> None:
 def test_a_drain_is_tried_where_a_peer_is_about_to_take_part() -> None:
     ours, theirs = active(), Rig(STANDBY, signed(priority=100), keys()).start()
     deliver(theirs, ours)
-    assert heard(ours).obstacle == "waiting for its checks or sessions"
+    assert heard(ours).obstacle == "waiting for its checks, sessions or startup_delay"
     assert ours.node.beacons.is_replaceable(ours.router()) is False
     assert ours.node.commands.unready(["web"]) == {}
 

@@ -39,7 +39,7 @@ def test_who_does_not_is_not_and_says_why() -> None:
     assert obstacle(Role.BACKUP, age=HOLD + 9) == "silent for 12 s"
     assert obstacle(Role.INITIALIZE, Fault.CHECK, Fault.SESSIONS, Hold.DRAIN) == "in fault (check, sessions)"
     assert obstacle(Role.INITIALIZE, Hold.WAITING, Hold.DRAIN) == "drained"
-    assert obstacle(Role.INITIALIZE, Hold.WAITING) == "waiting for its checks or sessions"
+    assert obstacle(Role.INITIALIZE, Hold.WAITING) == "waiting for its checks, sessions or startup_delay"
     assert obstacle(Role.INITIALIZE) == "not in the election"
 
 

@@ -516,6 +516,7 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_lines() -> None:
         ("vrrp_rt_priority 50", {"scheduling": "realtime"}, "CHANGED"),
         ("vrrp_no_swap", {"lock_memory": True}, "TAKEN"),
         ("vrrp_no_swap off", {}, "LEFT nearest: lock_memory = true in [agent]"),
+        ("vrrp_startup_delay 5.5", {"startup_delay": 5.5}, "TAKEN startup_delay = 5.5"),
         ("v3_checksum_as_v2", {"ipv4_checksum": "rfc9568"}, "TAKEN"),
         ("vrrp_down_timer_adverts 7", {"down_count": 7}, "TAKEN"),
         ("vrrp_down_timer_adverts 1", {"down_count": 2}, "CHANGED"),

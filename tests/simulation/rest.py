@@ -50,14 +50,14 @@ def bound(shape: Shape, machines: list[Machine]) -> float:
     """Seconds within which everything has found its place.
 
     To be asked at the moment of healing. The sum of what may have to pass one after the other: ExaBGP goes down (2.1 s)
-    and comes up, with an agent that finds the lock taken once, its sessions (one attempt may come to nothing), the
-    first results of checks, a look at the neighbors that list the agent; a Backup's patience three times (the node
-    that takes over may be one that has to give way
-    to another, which has yet to become impatient); the delay of a preemption; a handover to its ceiling, ExaBGP's
+    and comes up, with an agent that finds the lock taken once and may delay its start, its sessions (one attempt may
+    come to nothing), the first results of checks, a look at the neighbors that list the agent; a Backup's patience
+    three times (the node that takes over may be one that has to give way to another, which has yet to become
+    impatient); the delay of a preemption; a handover to its ceiling, ExaBGP's
     answer included; and the routers' hold time for what a dead node has left. Where addresses could not be bound or no
     advert could be sent, the next attempt may be a long while off; and so it may where ExaBGP has refused something.
     """
-    start = 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0 + 2 * SURVEY + 1.0
+    start = shape.startup_delay + 2.1 + RESTART[1] + INTERPRETER[1] + 2 * RECONNECT[1] + 1.0 + 2 * SURVEY + 1.0
     election = 3 * ((shape.down_count + 1) * shape.interval + shape.lateness) + 2 * shape.preempt_delay
     handover = 2 * shape.ceiling + shape.hold + shape.linger
     late = 0.0

@@ -88,6 +88,7 @@ class Shape:
     """iBGP"""
     min_sessions: int
     startup_hold: float
+    startup_delay: float
     checksum: str
     window: int
     """seconds that clocks may differ, where adverts are signed"""
@@ -135,6 +136,7 @@ class Shape:
             f"advert_interval = {node.interval}",
             f"down_count = {self.down_count}",
             f'ipv4_checksum = "{self.checksum}"',
+            f"startup_delay = {self.startup_delay}",
         ]
         if node.mode is not None:
             lines.append('authentication = "nodes"')
@@ -257,6 +259,7 @@ def draw(random: Random, seed: object) -> Shape:
         internal=internal,
         min_sessions=random.choice((0, 1, 1, paths)),
         startup_hold=random.choice((1.0, 3.0, 10.0)),
+        startup_delay=Random(f"startup delay {seed}").choice((0.0, 0.0, 0.0, 2.0)),
         window=max(math.ceil(3 * interval), random.choice((1, 5))),
         checksum=random.choice(("pseudo-header", "rfc9568")),
         delay=min(random.choice((0.0001, 0.001, 0.01)), interval / 20),

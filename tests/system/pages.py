@@ -1,10 +1,12 @@
 """Machines as pages of the guide describe them: a namespace each, in which blocks of the page are run as they are."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from lab.routers import FRR, ZEBRA_SOCKET, frr_command
@@ -79,6 +81,11 @@ class Machine:
         command = [sys.executable, "-m", "exavrrp", *words, "--config", str(self._exavrrp)]
         with self.host:
             return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+    def first(self, event: str) -> datetime:
+        """When there was the first entry of this event in the journal."""
+        entries = (json.loads(line) for line in self.call("events", "--json").stdout.splitlines())
+        return datetime.fromisoformat(next(entry["time"] for entry in entries if entry["event"] == event))
 
     def log(self) -> str:
         """The end of what the agent has said."""

@@ -407,6 +407,7 @@ def test_an_agent_that_comes_back_at_once_never_stops_serving(fabric: Fabric, li
     a = fabric.a
     a.configure(hold=LONG_HOLD)
     fabric.start(line)
+    a.configure(hold=LONG_HOLD, agent=["startup_delay = 600"])  # which is not for what is in service
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
     mark, first = a.log.mark(), a.agent
     match how:

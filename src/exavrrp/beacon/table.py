@@ -58,7 +58,7 @@ class Standing:
             return f"in fault ({', '.join(self.report.faults)})"
         if Hold.DRAIN in self.report.holds:
             return "drained"
-        return "waiting for its checks or sessions" if self.report.holds else "not in the election"
+        return "waiting for its checks, sessions or startup_delay" if self.report.holds else "not in the election"
 
 
 @dataclass(frozen=True, slots=True)

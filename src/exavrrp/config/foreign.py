@@ -244,10 +244,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         NO_LVS,
     ),
     "rs_init_notifies": NO_LVS,
-    **each(
-        "vrrp_startup_delay vrrp_delay_after_boot",
-        nothing("a node waits for its BGP sessions by itself, for at most startup_hold seconds"),
-    ),
+    **each("vrrp_startup_delay vrrp_delay_after_boot", same(AGENT, "startup_delay = 5.5")),
     "log_unknown_vrids": nothing("the log names who is heard and not known, always"),
     **each("vmac_prefix vmac_addr_prefix", NO_MAC),
     "random_seed": nothing("there is nothing to seed"),

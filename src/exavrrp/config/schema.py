@@ -213,6 +213,7 @@ class Agent(Struct, frozen=True, kw_only=True):
         Meta(description='"normal", or "realtime" to run before every ordinary process'),
     ] = "normal"
     lock_memory: Flag = False
+    startup_delay: Seconds = 0.0
     beacon: Flag | None = None
     beacon_port: Annotated[int, Meta(ge=1, le=65535, description="a UDP port from 1 to 65535")] = 20112
     authentication: AuthenticationName = UNAUTHENTICATED

@@ -65,6 +65,8 @@ class Agent:
     scheduling: Literal["normal", "realtime"]
     lock_memory: bool
     """whether the process stays in memory"""
+    startup_delay: float
+    """seconds after the agent's start before its routers take part, unless a predecessor has left them in service"""
     beacon: bool | None
     """whether the peers are told how this node is; None: where adverts are authenticated"""
     beacon_port: int

@@ -25,6 +25,7 @@ from exavrrp.keepalived.ledger import (
     Verdict,
     braced,
     nothing,
+    number,
     other,
     overridden,
     printable,
@@ -153,6 +154,9 @@ class _Translation:
                 return self._fifo(child)
             case "vrrp_mcast_group4" | "vrrp_mcast_group6":
                 return multicast(child)
+            case "vrrp_startup_delay":
+                self._agent["startup_delay"] = seconds = number(self._ledger, child, 0, 86400)
+                return same(f"startup_delay = {seconds}")
             case "vrrp_rt_priority":
                 self._agent["scheduling"] = "realtime"
                 return other('scheduling = "realtime", with priority 1')

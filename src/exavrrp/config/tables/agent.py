@@ -28,6 +28,7 @@ def read(document: Document, table: schema.Agent) -> Agent:
         control_group=table.control_group,
         scheduling=table.scheduling,
         lock_memory=table.lock_memory,
+        startup_delay=table.startup_delay,
         beacon=table.beacon,
         beacon_port=table.beacon_port,
         authentication=authentication(document, ("agent", "authentication"), table.authentication),
