@@ -1514,6 +1514,27 @@ def test_many_sessions_that_come_up_at_one_moment() -> None:
         dialogue.hear("done")
 
 
+def test_what_was_said_long_ago_is_sent_again_in_another_variant() -> None:
+    """Also if that is refused, and once more, and for prefixes that were announced in different variants."""
+    dialogue = given_withdrawn(A, B)
+    dialogue.want(route(A))
+    told = settle(dialogue)
+    dialogue.want(route(A), route(B))
+    told += settle(dialogue)
+    words = {prefix: [attributes] for _, attributes, (prefix,) in map(spoken, told)}
+    assert words[str(A)] != words[str(B)]
+    dialogue.now += QUEUED
+    assert dialogue.said() == []
+    for answer in ("error", "error", "done"):
+        dialogue.conversation.repeat()
+        for line in dialogue.said():
+            for prefix in () if line == V5.PROBE else spoken(line)[2]:
+                words[prefix].append(spoken(line)[1])
+            dialogue.hear(*((HEADING, "done") if line == V5.PROBE else (answer,)))
+    for said in words.values():
+        assert len(said) == len(set(said)) == 4
+
+
 def test_neighbors_that_come_up_while_a_repeat_is_unanswered_get_one_of_their_own() -> None:
     dialogue = given_desired(A)
     words = V5.announce(route(A))

@@ -100,6 +100,11 @@ class Prefix:
     """the form that was withdrawn last since that is desired, by the neighbors that it named"""
 
     @property
+    def last_variant(self) -> Variant | None:
+        """In which what is desired was sent last; None: something else was."""
+        return self.sent[1] if self.sent is not None and self.sent[0] == self.desired else None
+
+    @property
     def is_refused(self) -> bool:
         """Whether ExaBGP certainly does not carry out what is desired of it."""
         return max(self.failures.values(), default=0) >= CERTAIN
@@ -149,8 +154,8 @@ class Prefix:
             kind, form = Kind.WITHDRAW_REST, surplus
         else:
             kind, form = Kind.ANNOUNCE, (self.desired, self.variant)
-            if not self.again and self.sent is not None and self.sent[0] == self.desired:
-                form = self.sent
+            if not self.again and self.last_variant is not None:
+                form = self.desired, self.last_variant
             self.again = False
             self.sent_forms = [*(one for one in self.sent_forms if one != form), form][-FORMS:]
             self.offered = True
