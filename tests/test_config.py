@@ -979,6 +979,39 @@ WHOLE_TABLES: list[tuple[str, str, str]] = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("table", "key", "elements"),
+    [
+        (WEB, "addresses", {"5": "holds 5", '"web"': 'holds "web"', '"2001:db8:53::1"': ""}),
+        (WEB, "addresses", {'"2001:db8:53::1"': "", '"2001:db8:53::1/128"': "twice", '"2001:db8:53::g"': "::g"}),
+        (WEB, "peers", {"5": "holds 5", '"web"': "names are not resolved", '"192.0.2.12"': "the addresses are IPv6"}),
+        (
+            WEB,
+            "unlisted_addresses",
+            {'"web"': "not resolved", '"192.0.2.9"': "IPv6", '"2001:db8:53::1"': "in addresses"},
+        ),
+        (
+            FOUR,
+            "unlisted_addresses",
+            {'"web"': "not resolved", '"192.0.2.9"': "", '"192.0.2.9 label lo:x"': "two forms"},
+        ),
+        (BGP, "announce", {'"web"': "prefix", '"192.0.2.0/24"': "are IPv6", '"2001:db8:54::/64"': "contains none"}),
+        (BGP, "neighbors", {'"web"': "not resolved", '"2001:db8::1"': "", '"192.0.2.1"': "over an IPv4 session"}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_each_wrong_element_of_a_list_is_told_on_its_own_line(
+    read: Any, table: str, key: str, elements: dict[str, str]
+) -> None:
+    listed = "[\n" + "".join(f"{element},\n" for element in elements) + "]"
+    text = written({**GOOD, table: {**GOOD.get(table, {}), key: listed}})
+    begin = line_of(text, table, key) + 1
+    wanted = [(begin + index, told) for index, told in enumerate(elements.values()) if told]
+    found = problems(read, text)
+    assert [problem.line for problem in found] == [line for line, _ in wanted]
+    assert all(told in problem.message for problem, (_, told) in zip(found, wanted, strict=True))
+
+
 @pytest.mark.parametrize(("head", "key", "message"), WHOLE_TABLES, ids=lambda value: str(value)[:40])
 def test_one_mistake_in_a_header_gives_one_line(read: Any, head: str, key: str, message: str) -> None:
     first = next(iter(tomli.loads(head)))

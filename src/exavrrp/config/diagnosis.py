@@ -15,7 +15,8 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from itertools import count
+from typing import Annotated, Any, TypeVar, Union, cast, get_args, get_origin
 
 import msgspec
 
@@ -131,6 +132,10 @@ class Document:
         self._problems: dict[Problem, None] = {}
         self._warnings: dict[Problem, None] = {}
         self._origins: dict[Keys, Keys] = {}
+        self._left: dict[Keys, tuple[int, ...]] = {}
+        """of each list that has been decoded, the places of what was not left out"""
+        self._written: dict[Keys, dict[object, Keys]] = {}
+        """of each list of texts, the place of each meaning"""
         self._spoilt: set[Keys] = set()
         self._around: set[Keys] = set()
         """everything that holds something spoilt"""
@@ -294,14 +299,20 @@ class Document:
 
     def texts(self, keys: Keys, texts: Iterable[str], meaning: Callable[[str], Meaning]) -> tuple[Meaning, ...]:
         """The meaning of each text of a list; what has none, and what is there twice, is noted and left out."""
-        found: dict[Meaning, None] = {}
-        for index, text in enumerate(texts):
-            value = self.text((*keys, index), text, meaning)
+        found: dict[object, Keys] = {}
+        self._written[keys] = found
+        for index, text in zip(self._left.get(keys, count()), texts, strict=False):
+            place = (*keys, index)
+            value = self.text(place, text, meaning)
             if value in found:
-                self.problem((*keys, index), f"holds {shown(text)} twice; remove one")
+                self.problem(place, f"holds {shown(text)} twice; remove one")
             elif value is not None:
-                found[value] = None
-        return tuple(found)
+                found[value] = place
+        return cast("tuple[Meaning, ...]", tuple(found))
+
+    def place(self, keys: Keys, meaning: object) -> Keys:
+        """Where this one of the ``texts`` of the list ``keys`` is written; the list, if it is not written there."""
+        return self._written.get(keys, {}).get(meaning, keys)
 
     def value(self, keys: Keys, value: object, wanted: Any) -> object:
         """``value`` decoded by itself. A wrong value is noted, and None; a wrong element is left out of its list."""
@@ -313,8 +324,10 @@ class Document:
             if most is not None and len(value) > most:
                 self.problem(keys, f"holds {len(value)}; write at most {most}")
                 return None
-            found = [self.value((*keys, index), content, element) for index, content in enumerate(value)]
-            return tuple(decoded for decoded in found if decoded is not None)
+            decoded = [self.value((*keys, index), content, element) for index, content in enumerate(value)]
+            found = {index: one for index, one in enumerate(decoded) if one is not None}
+            self._left[keys] = tuple(found)
+            return tuple(found.values())
         try:
             return msgspec.convert(value, wanted)
         except msgspec.ValidationError:

@@ -169,9 +169,10 @@ def _reachable(document: Document, keys: Keys, found: Attributes, addresses: tup
     if not addresses or addresses[0].version == 4 or not document.sound((*keys, "next_hop")):
         return
     own = dict(found.next_hops)
-    for index, neighbor in enumerate(found.neighbors):
+    for neighbor in found.neighbors:
         if neighbor.peer.version == 4 and own.get(neighbor, found.next_hop) == "self":
-            place: Keys = (*keys, "next_hop", str(neighbor)) if neighbor in own else (*keys, "neighbors", index)
+            named = document.place((*keys, "neighbors"), neighbor)
+            place = (*keys, "next_hop", str(neighbor)) if neighbor in own else named
             document.problem(
                 place,
                 f"holds {neighbor}: over an IPv4 session ExaBGP has no IPv6 address of its own to announce;"

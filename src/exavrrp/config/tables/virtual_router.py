@@ -216,9 +216,9 @@ def _forms(
     """Each address once, as it is to be where it is bound."""
     interface = table.bind if isinstance(table.bind, str) else LO if table.bind else None
     found: dict[Address, notation.Form] = {}
-    for index, one in enumerate(document.texts(keys, texts, lambda text: notation.form(text, interface))):
+    for one in document.texts(keys, texts, lambda text: notation.form(text, interface)):
         if one.address in found:
-            document.problem((*keys, index), f"holds {one.address} in two forms; remove one")
+            document.problem(document.place(keys, one), f"holds {one.address} in two forms; remove one")
         found[one.address] = one
     return found
 
@@ -229,12 +229,13 @@ def _unlisted(
     """The addresses that adverts do not list; of the same family, since sessions and next hops are of one family."""
     found = _forms(document, keys, table.unlisted_addresses, table)
     family = addresses[0].version if addresses else None
-    for index, address in enumerate(found):
+    for address, form in found.items():
+        place = document.place(keys, form)
         if address in addresses:
-            document.problem((*keys, index), f"holds {address}, which is in addresses; remove it from one of them")
+            document.problem(place, f"holds {address}, which is in addresses; remove it from one of them")
         elif family is not None and address.version != family:
             document.problem(
-                (*keys, index),
+                place,
                 f"holds {address}, but the addresses are IPv{family}; write a virtual router for IPv{address.version}"
                 " with the same group, and they move together",
             )
@@ -280,12 +281,14 @@ def _announced(
         return tuple(map(host_route, addresses))
     found = document.texts(keys, texts, notation.prefix)
     family = addresses[0].version
-    for index, network in enumerate(found):
+    for network in found:
         if network.version != family:
-            document.problem((*keys, index), f"holds {network}, but the addresses are IPv{family}; remove it")
+            document.problem(
+                document.place(keys, network), f"holds {network}, but the addresses are IPv{family}; remove it"
+            )
         elif not any(address in network for address in addresses):
             document.problem(
-                (*keys, index),
+                document.place(keys, network),
                 f"holds {network}, which contains none of the addresses ({listed(addresses)});"
                 " write a prefix that contains one, or remove it",
             )
@@ -428,9 +431,9 @@ def _peers(
             document.problem(keys, f"is missing; write the other nodes' IPv{family} addresses here or into agent.peers")
         return peers
     peers = document.texts(keys, texts, notation.routed if routed else notation.unicast)
-    for index, peer in enumerate(peers):
+    for peer in peers:
         if family is not None and peer.version != family:
-            document.problem((*keys, index), f"holds {peer}, but the addresses are IPv{family}; remove it")
+            document.problem(document.place(keys, peer), f"holds {peer}, but the addresses are IPv{family}; remove it")
     if not peers and document.sound(keys):
         document.problem(keys, "is []; write the other nodes' addresses, or remove the key to use agent.peers")
     return peers
