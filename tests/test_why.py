@@ -12,7 +12,7 @@ from exavrrp.cli import style
 from exavrrp.cli.reasons import reasons
 from exavrrp.cli.telling import sentence, stamp
 from exavrrp.neighbors import Session
-from exavrrp.vrrp.copies import CHANGES, DOUBT
+from exavrrp.vrrp.copies import CHANGES, SPAN
 from exavrrp.vrrp.packet import Reason
 from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, OTHER, PEER, SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
@@ -193,9 +193,26 @@ def test_adverts_that_contradict_each_other() -> None:
     assert cause(rig).verdict is Verdict.BETTER, "whoever decides it is another one"
 
 
-def test_a_peer_that_has_contradicted_itself_long_ago_is_believed() -> None:
-    rig = contradicted(given_backup()).hear(250).follow(DOUBT + 1).after(5)
+def test_a_peer_that_has_been_of_one_mind_since_is_believed() -> None:
+    rig = contradicted(given_backup()).hear(250).follow(SPAN * INTERVAL).after(5)
+    assert cause(rig).verdict is Verdict.CONTRADICTORY
+    rig = contradicted(given_backup()).hear(250).follow((SPAN + 2) * INTERVAL).after(5)
     assert cause(rig).verdict is Verdict.SILENT_IN_TURN
+
+
+def test_our_own_checks_are_nearer_than_what_a_peer_contradicts() -> None:
+    """Unless what it says beats also what we are configured with."""
+    for said, verdict in ((150, Verdict.WEAKENED), (250, Verdict.CONTRADICTORY)):
+        rig = given_active(router(checks=["disk"]), check("disk", weight=-60), checks=["disk"])
+        for priority in [0, 100] * CHANGES:
+            rig.hear(priority)
+        rig.check("disk", passed=False).hear(said)
+        assert cause(rig).verdict is verdict
+
+
+def test_who_beats_also_what_we_are_configured_with_is_better() -> None:
+    rig = given_active(router(checks=["disk"]), check("disk", weight=-60), checks=["disk"])
+    assert cause(rig.check("disk", passed=False).hear(250)).verdict is Verdict.BETTER
 
 
 def test_an_owner_and_a_node_that_was_active_before_its_restart() -> None:

@@ -51,8 +51,10 @@ def cause(
     paths = _paths(instance, evidence.peer, interface_name, now) if transition.why is Why.ACTIVE_DOWN_TIMEOUT else ()
     heard = None if evidence.peer is None else instance.copies.peers.get(evidence.peer)
     verdict = _verdict(transition, evidence, instance, paths, stalled=facts.up is None)
+    if heard is not None and heard.is_contradictory and verdict is not Verdict.WEAKENED:
+        verdict = Verdict.CONTRADICTORY
     return Cause(
-        verdict=verdict if heard is None or not heard.is_contradictory(now) else Verdict.CONTRADICTORY,
+        verdict=verdict,
         peer=None if evidence.peer is None else str(evidence.peer),
         ours=ours,
         sum=plain(total),
@@ -84,7 +86,7 @@ def _verdict(
         case Why.ACTIVE_DOWN_TIMEOUT:
             return _silence(evidence, paths)
         case Why.SUPERSEDED:
-            weakened = instance.router.priority < instance.router.settings.priority
+            weakened = instance.router.priority < instance.router.settings.priority >= (evidence.priority or 0)
             return Verdict.WEAKENED if weakened else Verdict.BETTER
         case Why.FAULT | Why.UNREACHABLE:
             # Whoever takes part has no fault but this one; who yields with its group has none of its own.

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.vrrp.copies import CHANGES, DOUBT, MOST_PEERS, SPAN, TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
+from exavrrp.vrrp.copies import CHANGES, MOST_PEERS, SPAN, TOLERANCE, WINDOW, Copies, PathBack, PathQuiet
 from exavrrp.vrrp.packet import Address, Advertisement
 
 PEER, OTHER = ip_address("2001:db8::12"), ip_address("2001:db8::13")
@@ -209,15 +209,17 @@ def test_a_peer_of_two_minds_contradicts_itself() -> None:
     copies, now = says([100, 200] * CHANGES, apart=0.5)
     peer = copies.peers[PEER]
     assert peer.contradicted == now
-    assert peer.is_contradictory(now + DOUBT)
-    assert not peer.is_contradictory(now + DOUBT + 0.001)
+    assert peer.is_contradictory
+    for later, contradictory in ((now + SPAN, True), (now + SPAN + 0.01, False)):
+        copies.heard(PEER, advert(1, 200), EAST, BOTH, later)
+        assert peer.is_contradictory is contradictory
     copies, now = says([*[100, 200] * (CHANGES // 2), 100, 100], apart=SPAN / CHANGES)
     assert copies.peers[PEER].contradicted == now - SPAN / CHANGES, "at the last change"
 
 
 def test_a_peer_whose_priority_changes_with_each_advert_does_not() -> None:
     """A node says another one once an interval at most."""
-    copies, now = says([100, 90] * 100, apart=1.0)
-    assert not copies.peers[PEER].is_contradictory(now)
-    copies, now = says([*[100, 200] * (CHANGES // 2), *[200] * 1000], apart=0.01)
-    assert not copies.peers[PEER].is_contradictory(now), "one change too few"
+    copies, _ = says([100, 90] * 100, apart=1.0)
+    assert not copies.peers[PEER].is_contradictory
+    copies, _ = says([*[100, 200] * (CHANGES // 2), *[200] * 1000], apart=0.01)
+    assert not copies.peers[PEER].is_contradictory, "one change too few"

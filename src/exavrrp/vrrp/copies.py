@@ -27,9 +27,6 @@ CHANGES, SPAN = 12, 10
 """A peer that says another priority so many times within so many advert intervals contradicts itself: one node says
 another one so often only if a check changes faster than it advertises."""
 
-DOUBT = 60.0
-"""Seconds for which it is known that a peer has contradicted itself."""
-
 MOST_PEERS = 255
 """Peers that are remembered, as many as a configuration can name: where it names none, senders can be forged."""
 
@@ -118,9 +115,12 @@ class Peer:
                 self.contradicted = now
         self.advertisement = advertisement
 
-    def is_contradictory(self, now: float) -> bool:
-        """Whether it has contradicted itself in the last time: it is forged, there are two of it, or a check flaps."""
-        return self.contradicted is not None and now - self.contradicted <= DOUBT
+    @property
+    def is_contradictory(self) -> bool:
+        """Whether it has contradicted itself in the last ``SPAN`` intervals in which it was heard: it is forged, there
+        are two of it, or a check flaps."""
+        span = SPAN * self.advertisement.centiseconds / 100
+        return self.contradicted is not None and self.heard - self.contradicted <= span
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
         """Keep exactly the ``expected`` paths, and the one that the last copy arrived on."""
