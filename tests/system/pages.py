@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from lab.routers import FRR, ZEBRA_SOCKET, frr_command
@@ -82,10 +81,10 @@ class Machine:
         with self.host:
             return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=False)
 
-    def first(self, event: str) -> datetime:
-        """When there was the first entry of this event in the journal."""
+    def first(self, event: str) -> float:
+        """When there was the first entry of this event in the journal, in monotonic seconds."""
         entries = (json.loads(line) for line in self.call("events", "--json").stdout.splitlines())
-        return datetime.fromisoformat(next(entry["time"] for entry in entries if entry["event"] == event))
+        return float(next(entry["at"]["monotonic"] for entry in entries if entry["event"] == event))
 
     def log(self) -> str:
         """The end of what the agent has said."""

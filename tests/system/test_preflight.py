@@ -116,7 +116,8 @@ source = "198.51.100.11"
 
 
 def test_where_the_kernel_would_remove_other_addresses_along_is_said(place: Path) -> None:
-    for command in ("link add eth7 type veth", "addr add 198.51.100.11/24 dev eth7"):
+    added = "link property add dev eth7 altname lan7"
+    for command in ("link add eth7 type veth", "addr add 198.51.100.11/24 dev eth7", added):
         subprocess.run(["ip", *command.split()], check=True)
     knobs = [SYSCTL / where / PROMOTE for where in ("all", "eth7")]
     for knob in knobs:
@@ -124,6 +125,8 @@ def test_where_the_kernel_would_remove_other_addresses_along_is_said(place: Path
     [found] = findings(configured(place, router=LAN.format(length=24)))
     assert found.text.startswith("net.ipv4.conf.eth7.promote_secondaries is 0: ")
     assert (found.weight, found.code) == (Weight.WARNING, "secondaries-go-along")
+    renamed = LAN.replace('bind = "eth7"', 'bind = "lan7"').format(length=24)
+    assert list(findings(configured(place, router=renamed))) == [found]
     assert told(configured(place, router=LAN.format(length=32))) == []
     for knob in knobs:
         knob.write_text("1")

@@ -163,7 +163,7 @@ class _Entry:
             return False
         if wanted.label or not wanted.on_link:
             return self.label == (wanted.label or self.label)
-        return self.label == wanted.interface or self.label == _interface_name(self.index)
+        return self.label == wanted.interface or self.label == interface_name(self.index)
 
     def is_in_the_way(self, wanted: VirtualAddress, index: int) -> bool:
         """Whether it must be removed before ours is added: a change cannot alter interface, prefix length, scope, label
@@ -384,7 +384,7 @@ class Addresses:
     def places(self) -> frozenset[tuple[Address, str]]:
         """The same, each with the name of every interface that has it. Raises ``OSError``."""
         found = [entry for entry in self._present() if self._is_ours(entry)]
-        return frozenset((self._ours[entry.packed], _interface_name(entry.index)) for entry in found)
+        return frozenset((self._ours[entry.packed], interface_name(entry.index)) for entry in found)
 
     def adopt(self, addresses: Collection[Address]) -> frozenset[VirtualAddress]:
         """Makes those of ``addresses`` ours that this host has with our ``IFA_PROTO``; returns them, where they are.
@@ -410,7 +410,7 @@ class Addresses:
         """
         foreign = [one for one in self._present() if one.index != LOOPBACK and not self._is_ours(one)]
         found = {one.packed: one.index for one in foreign}
-        return {address: _interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
+        return {address: interface_name(found[packed]) for packed, address in self._ours.items() if packed in found}
 
     def _present(self) -> list[_Entry]:
         found = _dump(self._kernel, everywhere=True)
@@ -758,7 +758,7 @@ def _form(entry: _Entry) -> VirtualAddress:
     """As it is there; on lo as any of ours."""
     if entry.index == LOOPBACK:
         return VirtualAddress(entry.address)
-    name = _interface_name(entry.index)
+    name = interface_name(entry.index)
     if len(entry.packed) == 16:
         preferred = entry.preferred == _FOREVER
         return VirtualAddress(entry.address, preferred, interface=name, length=entry.prefix)
@@ -790,15 +790,15 @@ def _promotes(index: int) -> bool:
     """The same of an interface with neighbors, where it is told to if need be: nothing else saves foreign addresses."""
     if index == LOOPBACK:
         return False
-    name = _interface_name(index)
+    name = interface_name(index)
     if not promotes(name):
         with suppress(OSError), (SYSCTL / name / PROMOTE).open("r+") as file:  # read-only in a container, say
             file.write("1")
     return promotes(name)
 
 
-def _interface_name(index: int) -> str:
-    """The interface's name, or a text with its index if it does not exist any more."""
+def interface_name(index: int) -> str:
+    """The interface's own name, or a text with its index if it does not exist any more."""
     try:
         return socket.if_indextoname(index)
     except OSError:

@@ -12,14 +12,14 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from exavrrp.config import Configuration
 from exavrrp.system import capabilities
-from exavrrp.system.addresses import index_of, promotes
+from exavrrp.system.addresses import index_of, interface_name, promotes
 from exavrrp.system.paths import is_here
 from exavrrp.vrrp.packet import Address
 
@@ -110,7 +110,7 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
                 " correct the name"
             )
             yield Finding(Weight.WARNING, text, "interface-missing")
-    yield from _secondaries(configuration, present)
+    yield from _secondaries(configuration)
     group = agent.control_group
     try:
         if group is not None:
@@ -120,10 +120,10 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(Weight.WARNING, text, "group-missing")
 
 
-def _secondaries(configuration: Configuration, present: Collection[str]) -> Iterator[Finding]:
+def _secondaries(configuration: Configuration) -> Iterator[Finding]:
     """Links on which the kernel removes the younger IPv4 addresses of a prefix along with the oldest one."""
     wider = {one.interface for router in configuration.routers for one in router.virtual_addresses if one.shares_prefix}
-    for name in sorted(wider.intersection(present)):
+    for name in sorted({interface_name(index) for name in wider if (index := index_of(name))}):
         if not promotes(name):
             text = (
                 f"net.ipv4.conf.{name}.promote_secondaries is 0: the kernel would remove other addresses of the prefix"
