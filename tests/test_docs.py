@@ -9,6 +9,7 @@ import importlib.util
 import re
 import shlex
 import subprocess
+import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import cache
@@ -290,6 +291,53 @@ def test_each_claim_has_a_command() -> None:
             assert any(variable in path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("*.py")), (
                 variable
             )
+
+
+CARRIED = {
+    '`"routed"`': {"ourselves", "keepalived"},
+    '`"unicast"`': {"ourselves", "keepalived"},
+    '`"multicast"`': {"ourselves", "keepalived", "FRR"},
+    '`"multicast"` in a VXLAN': {"ourselves", "keepalived"},
+    '`"multicast"`, addresses on a link': {"ourselves", "keepalived"},
+    'VRRPv2, `"unicast"` and `"multicast"`': {"ourselves", "keepalived"},
+    'VRRPv2, `"multicast"`': {"FRR"},
+}
+"""How adverts go, and each peer that can take part in such an election. FRR's vrrpd knows multicast alone."""
+
+
+def test_each_transport_is_run_with_each_peer_in_both_directions_and_families() -> None:
+    """Each cell of that table has a command, whose tests or scenarios are run with both IP versions."""
+    text = (ROOT / "docs" / "how-to" / "keepalived.md").read_text(encoding="utf-8")
+    table = text.partition("## Each transport")[2].partition("| transport |")[2].splitlines()[2:]
+    rows = [[cell.strip() for cell in line.split("|")[1:5]] for line in table if line.startswith("|")]
+    told: dict[str, set[str]] = {}
+    for transport, peer, takes, gives in rows:
+        told.setdefault(transport, set()).add(re.split("[ ,]", peer)[0])
+        for cell in (takes, takes if gives == "the same" else gives):
+            families = {family for span in re.findall(r"`([^`]+)`", cell) for family in _families(span)}
+            assert families == ({"ipv4"} if transport.startswith("VRRPv2") else {"ipv4", "ipv6"}), cell
+    assert told == CARRIED
+
+
+def _families(command: str) -> set[str]:
+    """The IP versions that the tests or the scenario of a command are run with."""
+    match command.split():
+        case ["lab/demo", *words]:
+            return {"ipv4" if "--family 4" in command else "ipv6"} if words else set()
+        case ["pytest", path, *rest]:
+            wanted = rest[1] if rest[:1] == ["-k"] else ""
+            return {family for name, family in _collected() if f"{path}::" in name and wanted in name}
+        case _:
+            pytest.fail(f"no command: {command}")
+
+
+@cache
+def _collected() -> list[tuple[str, str]]:
+    """The system tests of this table, each with the IP version in its parameters."""
+    files = [f"tests/system/test_{name}.py" for name in ("keepalived", "lan", "link", "vrrpd", "vxlan")]
+    words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "", "-p", "no:xdist", *files]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return re.findall(r"^(\S+\[.*(ipv[46]).*\])$", done.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -243,6 +243,21 @@ def test_version_2_with_keepalived(lan: Lan, keepalived: Callable[..., Keepalive
 
 
 @pytest.mark.parametrize("fabric", [4], indirect=True, ids=["ipv4"])
+def test_two_agents_of_version_2_take_over_and_give_back(lan: Lan) -> None:
+    for host, priority in ((lan.b, WORSE), (lan.a, BETTER)):
+        lan.configure(host, priority, "version = 2", interval=1.0)
+        host.start()
+        host.becomes("active")
+    lan.settled(lan.a)
+    mark = lan.b.log.mark()
+    lan.a.exabgp.terminate()
+    lan.b.becomes("active", mark)
+    lan.a.exabgp.wait(running.LIMIT)
+    lan.settled(lan.b)
+    assert lan.b.log.moves(mark) == [("backup", "active", "peer-resigned")]
+
+
+@pytest.mark.parametrize("fabric", [4], indirect=True, ids=["ipv4"])
 @pytest.mark.parametrize("lan", ["multicast"], indirect=True)
 def test_nodes_of_version_2_with_other_intervals_or_passwords_are_counted(
     lan: Lan, keepalived: Callable[..., Keepalived]

@@ -208,3 +208,24 @@ def test_the_agent_is_first_and_gives_way_and_serves_again(fabric: Fabric, need:
         agent.log.wait("route-announced", end, state="active")
         assert agent.log.moves(end) == [("backup", "active", why)]
     assert not DISAGREEMENTS & set(agent.log.order()), fabric.told()
+
+
+# Between two agents
+
+
+def test_two_agents_take_over_in_it_and_give_back(fabric: Fabric) -> None:
+    a, b = fabric.a, fabric.b
+    for host, priority in ((b, WORSE), (a, BETTER)):
+        own = f'source = "{OWN[fabric.family, host.name]}"'
+        lines = ('transport = "multicast"', f'interface = "{NAME}"', own)
+        host.configure(*lines, priority=priority, interval=INTERVAL)
+        host.start()
+        host.becomes("active")
+    alone(fabric, a)
+    assert [move[2] for move in b.log.moves()] == ["startup", "active-down-timeout", "superseded"]
+    mark = b.log.mark()
+    a.exabgp.terminate()
+    b.log.wait("route-announced", mark, state="active")
+    a.exabgp.wait(running.LIMIT)
+    alone(fabric, b)
+    assert b.log.moves(mark) == [("backup", "active", "peer-resigned")]
