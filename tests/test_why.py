@@ -112,10 +112,15 @@ def test_a_single_path() -> None:
     assert f"Verdict: {PEER} fell silent on eth0, the only path" in text(rig)
 
 
+def test_how_many_adverts_were_missed() -> None:
+    rig = given_backup(router(down_count=2)).after(5)
+    assert f"{PEER} silent on every path for 2.22 s > 2 x 1000 + skew 219" in text(rig)
+
+
 def test_nobody_was_there() -> None:
     rig = given_active()
     assert (cause(rig).verdict, cause(rig).peer, cause(rig).paths) == (Verdict.NOBODY, None, ())
-    assert "nobody silent on every path for 3.22 s" in text(rig)
+    assert "web: nobody heard on any path for 3.22 s > 3 x 1000 + skew 219 -> ACTIVE" in text(rig)
     assert "Verdict: no advert of any Active has come since this node takes part." in text(rig)
 
 

@@ -61,6 +61,7 @@ def cause(
         theirs=evidence.priority,
         waited=evidence.waited,
         interval=evidence.interval,
+        count=instance.router.settings.down_count,
         skew_time=evidence.skew_time,
         paths=paths,
         facts=facts,

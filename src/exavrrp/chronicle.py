@@ -143,8 +143,10 @@ class Cause(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """seconds without an advert"""
     interval: float | None = None
     """seconds between adverts, as learned"""
+    count: int = 3
+    """down_count; 3 is that of RFC 9568"""
     skew_time: float | None = None
-    """seconds: a takeover is due after three intervals and this"""
+    """seconds: a takeover is due after ``count`` intervals and this"""
     paths: tuple[PathSilence, ...] = ()
     facts: Facts = Facts()
 

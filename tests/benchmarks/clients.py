@@ -2,7 +2,8 @@
 
 Two nodes share 50 virtual routers, adverts every 100 ms. In turn, nothing and then all of this happens to the first
 node for the same time: once a second 200 clients ask for its status at once; one more asks again and again and never
-reads the answer; its exporter is scraped ten times a second. Or, with `--watch`: a terminal shows `exavrrp watch`.
+reads the answer; its exporter is scraped ten times a second. Or, with `--watch`: tmux shows `exavrrp watch`, with
+`--seconds 3600` for an hour.
 
 Reported for each: transitions (there should be none), how late its adverts left (as in ``floods``), the agent's share
 of a core, the answers that each kind of client had, and whatever is not as it should be, which makes the exit status 1:
@@ -14,12 +15,11 @@ import argparse
 import contextlib
 import http.client
 import os
-import pty
-import select
 import selectors
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +29,7 @@ from exavrrp.control import SOCKET, Status, encode
 from tests.benchmarks.floods import HEADING, Load, Result, measured
 from tests.benchmarks.nodes import Node, Plan, site
 from tests.system.running import AGENT, LIMIT, wait_until
+from tests.system.test_watch import Terminal
 
 INTERVAL = 0.1
 ROUTERS = 50
@@ -87,17 +88,18 @@ def scrape() -> bool:
 
 
 def watch(path: Path, seconds: float) -> int:
-    """Have a terminal with ``exavrrp watch`` for so long; how often the screen was drawn."""
-    master, slave = pty.openpty()
-    command = [*AGENT, "watch", "--config", str(path.with_name("exavrrp.toml"))]
-    environment = {**os.environ, "TERM": "xterm"}
-    screen, end = b"", time.monotonic() + seconds
-    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=environment) as watching:
-        while (remaining := end - time.monotonic()) > 0:
-            if select.select([master], [], [], remaining)[0]:
-                screen += os.read(master, 65536)
-        watching.terminate()
-    return screen.count(b"q quit")
+    """Have tmux show ``exavrrp watch`` for so long; how many of its screens, one a second, were later than the last."""
+    end, screen, later = time.monotonic() + seconds, "", 0
+    with tempfile.TemporaryDirectory() as directory:
+        terminal = Terminal("tmux", Path(directory), path.with_name("exavrrp.toml"))
+        try:
+            while (now := time.monotonic()) < end:
+                before, screen = screen, terminal.run("capture-pane", "-p")
+                later += "q quit" in screen and screen != before
+                time.sleep(max(0.0, now + 1.0 - time.monotonic()))
+        finally:
+            terminal.close()
+    return later
 
 
 def work(what: str, path: Path, seconds: float) -> NoReturn:

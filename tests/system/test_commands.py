@@ -528,13 +528,13 @@ def test_a_person_may_stop_waiting(agent: Commanded) -> None:
 # events and why
 
 
-def happened(agent: Commanded, *numbers: int) -> None:
-    """More entries of the journal of ``web``."""
+def happened(agent: Commanded, *numbers: int, router: str = "web") -> None:
+    """More entries of the journal of a router."""
 
     def add() -> None:
         for number in numbers:
             moment = Moment(datetime(2026, 11, 22, 12, 0, number, tzinfo=UTC), float(number))
-            entry = Entry(at=moment, event="path-quiet", router="web", fields={"interface": f"eth{number}"})
+            entry = Entry(at=moment, event="path-quiet", router=router, fields={"interface": f"eth{number}"})
             agent.double.happened.append(msgspec.json.encode(entry))
 
     agent.do(add)
@@ -554,6 +554,16 @@ def test_events_are_printed_as_lines_or_as_documents(agent: Commanded) -> None:
     assert call(agent.configuration, "events", "dns").stdout == ""
     assert call(agent.configuration, "events", "--since", "1s").stdout == ""
     assert call(agent.configuration, "events", "--since", "soon").exit_code == 2
+
+
+def test_events_of_a_router_that_was_there_before_and_of_one_that_never_was(agent: Commanded) -> None:
+    happened(agent, 1)
+    happened(agent, 2, router="gone")
+    assert "gone: path-quiet" in call(agent.configuration, "events", "gone").stdout
+    assert "web" not in call(agent.configuration, "events", "gone").stdout
+    never = call(agent.configuration, "events", "wob")
+    assert (never.exit_code, never.stdout) == (2, "")
+    assert never.stderr == "error: there is no virtual router 'wob'; known here: web, dns\n"
 
 
 def test_events_are_followed_also_over_a_restart_of_the_agent(agent: Commanded) -> None:

@@ -27,9 +27,10 @@ ENTERS, LEAVES, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 class Terminal:
     """tmux, of 80 × 24, in which one `watch` runs."""
 
-    def __init__(self, program: str, directory: Path, host: Host) -> None:
+    def __init__(self, program: str, directory: Path, configuration: Path) -> None:
+        """``directory`` is for its socket."""
         self._tmux = [program, "-f", "/dev/null", "-S", str(directory / "tmux")]
-        watch = [*AGENT, "watch", "--config", str(host.directory / "exavrrp.toml")]
+        watch = [*AGENT, "watch", "--config", str(configuration)]
         self.run(
             "new-session", "-d", "-x", "80", "-y", "24", "-e", f"PYTHONPATH={os.environ.get('PYTHONPATH', '')}", *watch
         )
@@ -83,7 +84,7 @@ def watched(need: Need, tmp_path: Path) -> Iterator[Callable[[Host], Terminal]]:
     def watch(host: Host) -> Terminal:
         directory = tmp_path / host.name
         directory.mkdir()
-        opened.append(Terminal(program, directory, host))
+        opened.append(Terminal(program, directory, host.directory / "exavrrp.toml"))
         return opened[-1]
 
     yield watch

@@ -1,6 +1,7 @@
 """``exavrrp events``: the journal of the running agent."""
 
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,9 +10,10 @@ import click
 
 from exavrrp.chronicle import Entry
 from exavrrp.cli import options
-from exavrrp.cli.asking import entries
+from exavrrp.cli.asking import answers, entries, meant
 from exavrrp.cli.style import say
 from exavrrp.cli.telling import sentence, stamp
+from exavrrp.control import Status, StatusAnswer
 
 POLL = 0.5
 """Seconds between two questions of ``--follow``."""
@@ -31,26 +33,37 @@ POLL = 0.5
 def command(*, name: str | None, follow: bool, as_json: bool, since: float | None, path: Path) -> None:
     """Show what has happened, the latest last; with NAME to one virtual router, and to the node.
 
+    NAME is that of a virtual router, of a service with addresses of both families, or of a group.
+
     Also what happened to the agents before this one, as far as it was kept. Times are UTC. exavrrp explain CODE says
-    what an event means. Exit status: 4 if no agent answers.
+    what an event means. Exit status: 2 if there is no such virtual router, 4 if no agent answers.
     """
     with suppress(KeyboardInterrupt):
-        _print(path, name, since, follow=follow, as_json=as_json)
+        names = None if name is None else _named(path, name)
+        _print(path, names, since, follow=follow, as_json=as_json)
 
 
-def _print(path: Path, name: str | None, since: float | None, *, follow: bool, as_json: bool) -> None:
+def _named(path: Path, name: str) -> Collection[str]:
+    """The virtual routers that are meant; also one that is in the journal alone."""
+    if any(entry.router == name for entry, _ in entries(path)[1]):
+        return {name}
+    found = (one for answer in answers(path, Status()) if isinstance(answer, StatusAnswer) for one in answer.routers)
+    return {one.name for one in meant([*found], name)}
+
+
+def _print(path: Path, names: Collection[str] | None, since: float | None, *, follow: bool, as_json: bool) -> None:
     count = 0
     while True:
         count, found = entries(path, count)
         for entry, line in found:
-            if _matches(entry, name, since):
+            if _matches(entry, names, since):
                 say([line.decode() if as_json else f"{stamp(entry.at.time)} {sentence(entry)}"])
         if not follow:
             return
         time.sleep(POLL)
 
 
-def _matches(entry: Entry, name: str | None, since: float | None) -> bool:
-    if name is not None and entry.router not in {name, ""}:
+def _matches(entry: Entry, names: Collection[str] | None, since: float | None) -> bool:
+    if names is not None and entry.router and entry.router not in names:
         return False
     return since is None or datetime.now(entry.at.time.tzinfo) - entry.at.time <= timedelta(seconds=since)

@@ -183,7 +183,9 @@ def decided(transition: Entry, cause: Cause) -> str:
     peer = cause.peer or "nobody"
     priority = f"our {cause.sum}" if cause.sum else f"our {cause.ours}"
     match cause.verdict:
-        case Verdict.SILENT_AT_ONCE | Verdict.SILENT_IN_TURN | Verdict.SILENT_ON_ONLY_PATH | Verdict.NOBODY:
+        case Verdict.NOBODY:
+            return f"{router}: nobody heard on any path for {_limit(cause)}"
+        case Verdict.SILENT_AT_ONCE | Verdict.SILENT_IN_TURN | Verdict.SILENT_ON_ONLY_PATH:
             return f"{router}: {peer} silent on every path for {_limit(cause)}"
         case Verdict.RESIGNED:
             return f"{router}: {peer} said priority 0 {milliseconds(cause.waited or 0.0)} before; {priority}"
@@ -200,7 +202,7 @@ def _limit(cause: Cause) -> str:
     if cause.waited is None or cause.interval is None or cause.skew_time is None:
         return "too long"
     interval, skew = cause.interval * 1000, cause.skew_time * 1000
-    return f"{milliseconds(cause.waited)} > 3 x {interval:.0f} + skew {skew:.0f}"
+    return f"{milliseconds(cause.waited)} > {cause.count} x {interval:.0f} + skew {skew:.0f}"
 
 
 def _why_not(router: RouterView) -> str:
