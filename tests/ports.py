@@ -257,8 +257,8 @@ class Paths:
         self.wanted: set[ports.Interfaces] = set()
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
-        self.cut_off: set[Address] = set()
-        """neighbors to whom no path has a carrier"""
+        self.cut_off: set[Address | Session] = set()
+        """neighbors to whom no path has a carrier; or sessions to one, if it is on several links"""
         self.isolated = False
         """whether no BGP neighbor can be reached"""
 
@@ -277,8 +277,8 @@ class Paths:
     def reaches(self, neighbor: Address) -> bool:
         return not self.isolated
 
-    def is_cut_off(self, neighbor: Address) -> bool:
-        return neighbor in self.cut_off
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
+        return neighbor in self.cut_off or Session(neighbor, local) in self.cut_off
 
     def interface_name(self, index: int) -> str:
         return f"eth{index - 1}"

@@ -1432,6 +1432,17 @@ def test_an_answer_that_does_not_come_is_called_so() -> None:
 # Carriers
 
 
+def test_of_neighbors_with_the_same_address_one_is_cut_off() -> None:
+    ends = [Session(ip_address("fe80::1"), ip_address(f"fe80::{number}:b")) for number in (1, 2)]
+    rig = Rig(router(min_sessions=2)).start()
+    for one in ends:
+        rig.session(one)
+    rig.paths.cut_off = {ends[1]}
+    rig.handle(ports.PathsChanged())
+    assert rig.faults() == ["sessions"]
+    assert [line["local"] for line in rig.log.told("session-cut-off")] == ["fe80::2:b"]
+
+
 def test_a_node_whose_sessions_are_cut_off_gives_up_and_has_exabgp_write_when_a_carrier_is_back() -> None:
     rig = given_active()
     rig.paths.cut_off = {SESSION.peer}

@@ -395,7 +395,7 @@ class Node:
     def _look_at_carriers(self) -> None:
         """Sessions that no path leads to are down; one that has a path again may have been closed meanwhile."""
         sessions = sorted(self.fitness.sessions.established, key=ordered)
-        without = [one for one in sessions if self._ports.paths.is_cut_off(one.peer)]
+        without = [one for one in sessions if self._ports.paths.is_cut_off(one.peer, one.local)]
         untrusted = self.fitness.look_at_paths(without)
         if untrusted and not self._announcer.gone:
             self._ports.speaker.repeat()

@@ -238,8 +238,11 @@ class Routing(Protocol):
     def reaches(self, neighbor: Address) -> bool:
         """Whether there is a usable route to ``neighbor``."""
 
-    def is_cut_off(self, neighbor: Address) -> bool:
-        """Whether no path to ``neighbor`` has a carrier, or there is none; changes are watched from now on."""
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
+        """Whether no path to ``neighbor`` has a carrier, or there is none; changes are watched from now on.
+
+        ``local``: our end of the session, None: unknown. The link to an IPv6 link-local neighbor is where that is.
+        """
 
 
 # Addresses

@@ -139,7 +139,7 @@ def test_in_a_vrf_the_routes_are_those_of_its_device(pair: Pair, run: Run, versi
         with contextlib.closing(there), contextlib.closing(elsewhere):
             for paths in (there, elsewhere):
                 paths.open(asyncio.get_running_loop())
-            assert (there.is_cut_off(away), elsewhere.is_cut_off(away)) == (False, True)
+            assert (there.is_cut_off(away, None), elsewhere.is_cut_off(away, None)) == (False, True)
             assert (there.reaches(away), elsewhere.reaches(away)) == (True, False)
 
     with pair.a:
@@ -595,6 +595,9 @@ def test_an_explained_error_is_read() -> None:
         raise_error(data, 0)
 
 
+LINK_LOCAL = ip_address("fe80::1")
+
+
 @pytest.mark.system
 @both_families
 def test_a_neighbor_is_cut_off_when_no_path_has_a_carrier(pair: Pair, run: Run, until: Until, version: int) -> None:
@@ -602,18 +605,53 @@ def test_a_neighbor_is_cut_off_when_no_path_has_a_carrier(pair: Pair, run: Run, 
         async with asking(pair, version) as asked:
             paths = asked.paths
             neighbor = ip_address("10.0.0.2" if version == 4 else "fd00:0::2")
-            assert not any(paths.is_cut_off(one) for one in (neighbor, asked.peer, asked.source))
-            assert not paths.is_cut_off(ip_address("fe80::1")), "on which interface is not known"
+            assert not any(paths.is_cut_off(one, None) for one in (neighbor, asked.peer, asked.source))
+            ends = [
+                (LINK_LOCAL, None),
+                (LINK_LOCAL, asked.source),
+                (ip_address("169.254.0.1"), ip_address("169.254.0.2")),
+            ]
+            assert not any(paths.is_cut_off(*one) for one in ends), "on which interface is not known"
             before = asked.changes
             pair.b.ip("link set eth0 down")
-            await until(lambda: paths.is_cut_off(neighbor) and asked.changes > before)
-            assert not paths.is_cut_off(asked.peer), "the other path has one"
+            await until(lambda: paths.is_cut_off(neighbor, None) and asked.changes > before)
+            assert not paths.is_cut_off(asked.peer, None), "the other path has one"
             pair.b.ip("link set eth1 down")
-            await until(lambda: paths.is_cut_off(asked.peer))
+            await until(lambda: paths.is_cut_off(asked.peer, None))
             pair.b.ip("link set eth0 up")
-            await until(lambda: not paths.is_cut_off(neighbor))
+            await until(lambda: not paths.is_cut_off(neighbor, None))
             pair.a.ip("link set eth0 down\nlink set eth1 down")
-            await until(lambda: paths.is_cut_off(neighbor))
+            await until(lambda: paths.is_cut_off(neighbor, None))
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
+def test_a_link_local_neighbor_is_on_the_link_that_has_our_end_of_the_session(
+    pair: Pair, run: Run, until: Until
+) -> None:
+    """Both routers are called fe80::1."""
+    own = [ip_address(f"fe80::{number + 1}:b") for number in (0, 1)]
+    for number, local in enumerate(own):
+        pair.a.ip(f"addr add {local}/64 dev eth{number} nodad")
+
+    async def scenario() -> None:
+        async with asking(pair, 6) as asked:
+
+            def cut() -> list[bool]:
+                return [asked.paths.is_cut_off(LINK_LOCAL, local) for local in own]
+
+            assert cut() == [False, False]
+            before = asked.changes
+            pair.b.ip("link set eth0 down")
+            await until(lambda: cut() == [True, False] and asked.changes > before)
+            pair.b.ip("link set eth0 up\nlink set eth1 down")
+            await until(lambda: cut() == [False, True])
+            pair.a.ip("link set eth0 down")
+            await until(lambda: cut() == [True, True])
+            pair.a.ip(f"link set eth0 up\naddr add {own[0]}/64 dev eth0 nodad")
+            await until(lambda: cut() == [False, True])
 
     with pair.a:
         run(scenario())

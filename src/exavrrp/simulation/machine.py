@@ -165,10 +165,12 @@ class Machine(Traces):
     def is_up(self, index: int) -> bool:
         return self.up[index - 1]
 
-    def is_cut_off(self, neighbor: Address) -> bool:
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         there = {link.index - 1 for link in self._seen}
+        own = local if neighbor.is_link_local else None
+        meant = Session(neighbor, own)
         sessions = enumerate(self.neighbors)
-        return not any(path in there and any(one.peer == neighbor for one in these) for path, these in sessions)
+        return not any(path in there and any(meant.covers(one) for one in these) for path, these in sessions)
 
     def interface_name(self, index: int) -> str:
         return self._links[index - 1].name

@@ -87,7 +87,7 @@ class Ground(Protocol):
 
     def is_up(self, index: int) -> bool: ...
 
-    def is_cut_off(self, neighbor: Address) -> bool:
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         """Whether no interface that leads to this neighbor is up."""
 
     def interface_name(self, index: int) -> str: ...
@@ -320,8 +320,8 @@ class SimulatedPaths:
     def reaches(self, neighbor: Address) -> bool:
         return bool(self._ground.links())
 
-    def is_cut_off(self, neighbor: Address) -> bool:
-        return self._ground.is_cut_off(neighbor)
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
+        return self._ground.is_cut_off(neighbor, local)
 
     def interface_name(self, index: int) -> str:
         return self._ground.interface_name(index)

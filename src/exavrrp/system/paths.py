@@ -101,7 +101,7 @@ class Paths:
         """watches for changes of the routes"""
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
         self._held: dict[Address, bool] = {}
-        self._cut_off: dict[Address, bool] = {}
+        self._cut_off: dict[tuple[Address, Address | None], bool] = {}
         self._names: dict[int, str] = {}
 
     def open(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -158,25 +158,31 @@ class Paths:
         except OSError:
             return False
 
-    def is_cut_off(self, neighbor: Address) -> bool:
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         """Whether no path to ``neighbor`` has a carrier, or there is no route; cached and watched like ``toward``.
 
-        False for a link-local address, whose interface is not known here. As before if the kernel does not answer.
+        An IPv6 link-local neighbor is on the link that has ``local``, our end of the session, which is to be on one
+        alone. False if that is unknown. As before if the kernel does not answer.
         """
-        if neighbor not in self._cut_off:
-            self._cut_off[neighbor] = self._is_cut_off(neighbor)
-        return self._cut_off[neighbor]
+        ends = (neighbor, local)
+        if ends not in self._cut_off:
+            self._cut_off[ends] = self._is_cut_off(neighbor, local)
+        return self._cut_off[ends]
 
-    def _is_cut_off(self, neighbor: Address) -> bool:
-        if neighbor.is_link_local:
-            return False
+    def _is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         try:
-            return not self._leads(self._route(neighbor, None))
+            if not neighbor.is_link_local:
+                return not self._leads(self._route(neighbor, None))
+            if local is None or local.version == 4 or not local.is_link_local:
+                return False
+            own = self._route(local, None)
+            links = own.links if own.kind == _RTN_LOCAL else ()
+            return not any(self._leads(self._route(neighbor, None, link)) for link in links)
         except OSError as error:
             if error.errno in NO_WAY:
                 return True
             self.watch.refresh_after(RETRY)
-            return self._cut_off.get(neighbor, False)
+            return self._cut_off.get((neighbor, local), False)
 
     def _leads(self, route: Route) -> bool:
         return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
@@ -207,9 +213,9 @@ class Paths:
         for source, held in tuple(self._held.items()):
             self._held[source] = is_here(source)
             changed = changed or self._held[source] != held
-        for neighbor, cut_off in tuple(self._cut_off.items()):
-            self._cut_off[neighbor] = self._is_cut_off(neighbor)
-            changed = changed or self._cut_off[neighbor] != cut_off
+        for ends, cut_off in tuple(self._cut_off.items()):
+            self._cut_off[ends] = self._is_cut_off(*ends)
+            changed = changed or self._cut_off[ends] != cut_off
         if changed:
             self._changed()
 
@@ -224,13 +230,15 @@ class Paths:
             usable = set()
         return self._restricted({index: name for index in usable if (name := _name_of(index)) is not None})
 
-    def _route(self, peer: Address, source: Address | None) -> Route:
+    def _route(self, peer: Address, source: Address | None, device: int = 0) -> Route:
+        """``device``: the index of the interface that it is to leave by; 0: any, within our VRF."""
+        device = device or self._device
         family = socket.AF_INET if peer.version == 4 else socket.AF_INET6
         lengths = (peer.max_prefixlen, 0 if source is None else source.max_prefixlen)
         body = _ROUTE.pack(family, *lengths, _CLASS_SELECTOR_6, 0, 0, 0, 0, _RTM_F_FIB_MATCH)
         body += attribute(_RTA_DST, peer.packed)
         body += b"" if source is None else attribute(_RTA_SRC, source.packed)
-        body += attribute(_RTA_OIF, struct.pack("=I", self._device)) if self._device else b""
+        body += attribute(_RTA_OIF, struct.pack("=I", device)) if device else b""
         answer = self._kernel.ask(Request(_RTM_GETROUTE, body))
         if not answer:
             raise OSError(errno.ENETUNREACH, f"the kernel names no route to {peer}")
@@ -295,9 +303,9 @@ class Routing:
         """As ``Paths.reaches``; false without any paths."""
         return any(paths.reaches(neighbor) for paths in list(self._open.values())[:1])
 
-    def is_cut_off(self, neighbor: Address) -> bool:
+    def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         """As ``Paths.is_cut_off``; false without any paths."""
-        return any(paths.is_cut_off(neighbor) for paths in list(self._open.values())[:1])
+        return any(paths.is_cut_off(neighbor, local) for paths in list(self._open.values())[:1])
 
     def close(self) -> None:
         for paths in self._open.values():
