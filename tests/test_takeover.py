@@ -692,6 +692,20 @@ def test_a_reclaim_forgets_nothing_that_has_died_meanwhile() -> None:
     assert counted(history.failures, 2.0) == 5
 
 
+def test_a_deaf_node_of_the_same_priority_as_one_that_followed_a_dead_one_is_outbid_by_two() -> None:
+    """Also by an Active that is late: it was not deaf itself."""
+    history = TakeoverHistory(WINDOW)
+    history.heard(NODES["a"], 200, INTERVAL, -0.4)
+    history.failures.took_over(0.0)
+    for tenth in range(10):
+        history.sent(NODES["d"], 100, INTERVAL, tenth / 10)
+    for tenth in (10, 11, 12, 13):
+        history.heard(NODES["c"], 100, INTERVAL, tenth / 10 + 0.05)
+        history.sent(NODES["d"], 100, INTERVAL, tenth / 10 + 0.08)
+    assert history.rivals.known[NODES["c"]].reclaimed
+    assert counted(history.failures, 1.4) == 3
+
+
 @pytest.mark.parametrize("order", ["bc", "cb"])
 @pytest.mark.parametrize("decides", [True, False])
 def test_two_deaf_nodes_count_as_one_whoever_decides_and_is_heard_first(order: str, decides: bool) -> None:

@@ -125,11 +125,12 @@ class SilentFailures:
         self._forgotten = 0
         """of that number"""
         self._alone: _Successor | None = None
-        """who follows a silent failure, until another node advertises"""
+        """who follows a silent failure, until a better node advertises"""
         self._superseded: tuple[Address | None, float] = None, -math.inf
         """whom a better one superseded, and until when its adverts may have left before it knew that"""
-        self._perhaps: tuple[Address | None, Count] | None = None
-        """who followed one last, and what counts if it was deaf, and the traffic was reclaimed from it"""
+        self._perhaps: tuple[Address | None, Address | None, Count] | None = None
+        """who followed one last, the better one that was heard then, and what counts if the former was deaf until then,
+        and the traffic was reclaimed from it"""
 
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
@@ -138,7 +139,7 @@ class SilentFailures:
         if self._is_last_word(this):
             return
         if priority != LEAVING or not another:  # else its successor has advertised already
-            self._meet(source, interval, now)
+            self._meet(this)
             if before is not None and another and not self._outlives(source, before, now) and self._fell(before, now):
                 self._follow(source, before, now)
             self._active = self._other = this
@@ -150,7 +151,7 @@ class SilentFailures:
         if self._is_last_word(this):
             return
         if priority != LEAVING or (before is not None and before.source is None):
-            self._meet(None, interval, now)
+            self._meet(this)
             if before is not None and before.source is not None:
                 self._outlives(None, before, now)
             self._active = this
@@ -184,7 +185,15 @@ class SilentFailures:
         ``earlier``: what has counted for it alone; ``interval``: of the Active's adverts.
         """
         missed = now - (self.down_count + self.quiet) * interval - ABSENCE
-        return Count(max(self._known(self._count, missed), self._known(earlier, missed)) + 1, now)
+        perhaps = NO_FAILURES if self._perhaps is None or self._perhaps[2].latest == now else self._perhaps[2]
+        return Count(max(self._known(one, missed) for one in (self._count, earlier, perhaps)) + 1, now)
+
+    def has_found(self, source: Address, since: float, interval: float) -> bool:
+        """Whether this node may have been deaf itself until about ``since``, when it first heard this other Active."""
+        if self._perhaps is None or self._perhaps[0] is not None:
+            return False
+        _, better, count = self._perhaps
+        return source != better and abs(since - count.latest) <= self.quiet * interval
 
     def reclaimed(self, number: int, now: float) -> None:
         """The Active outbids a deaf node for which ``number`` count."""
@@ -240,24 +249,26 @@ class SilentFailures:
         latest = now if silent is None else self._noticed(silent, now)
         known = self._known(self._count, heard)
         if self._perhaps is not None and self._perhaps[0] == source:
-            known, self._perhaps = max(known, self._known(self._perhaps[1], heard)), None
+            known, self._perhaps = max(known, self._known(self._perhaps[2], heard)), None
         number = min(known + 1, MOST)
         self._remember(Count(number, latest))
         self._alone = _Successor(source, now, number)
         self._best = None
 
-    def _meet(self, source: Address | None, interval: float, now: float) -> None:
-        """A node (None: this one) advertises: whoever followed a silent failure may have been deaf until now."""
-        alone, before = self._alone, self._active
-        if before is None or before.source == source:
+    def _meet(self, this: _Advertiser) -> None:
+        """A node advertises: who is worse and followed a silent failure may have been deaf until now."""
+        best, alone, now = self._best, self._alone, this.last
+        if best is None or this.priority < best.priority:
             return
-        if self._perhaps is not None and self._perhaps[0] == source and now - before.last <= before.interval:
-            self._perhaps = None  # it goes on beside another one, and is the better
-        if alone is not None and alone.source != source:
+        if best.source == this.source:
+            perhaps, just_now = self._perhaps, now - self.quiet * this.interval
+            if perhaps is not None and perhaps[0] == this.source and perhaps[2].latest >= just_now:
+                self._perhaps = None  # it goes on, and is the better of two with the same priority
+        elif alone is not None:
             self._alone = None
-            was_there = before.priority != LEAVING and now - before.last <= self.quiet * before.interval
-            if was_there and GOES_ON * interval <= now - alone.since < self.window:
-                self._perhaps = (alone.source, Count(min(alone.number + 1, MOST), now))
+            was_there = best.source == alone.source and not self._fell(best, now)
+            if was_there and GOES_ON * this.interval <= now - alone.since < self.window:
+                self._perhaps = (alone.source, this.source, Count(min(alone.number + 1, MOST), now))
 
     @property
     def quiet(self) -> float:
@@ -544,7 +555,9 @@ class TakeoverHistory:
         """As ``heard``, but whoever sends it is no successor: another member of the group decides about that."""
         rival = self.rivals.advertised(source, priority, interval, now)
         known = self.rivals.known.get(source)
-        if known is not None and known.counts is None:
+        if known is not None and self.failures.has_found(source, known.since, interval):
+            known.counts = NO_FAILURES  # the better Active has outbid both of us already
+        elif known is not None and known.counts is None:
             known.counts = self.failures.counted_by(known.earlier, self.rivals.interval, now)
         if rival is not None:
             self._outbid(now)
