@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import (
+    SLOTS,
     Action,
     Active,
     Advertise,
@@ -228,12 +229,34 @@ def test_whoever_is_left_alone_becomes_active_and_keeps_the_rhythm(
         life.pause("deadline")
         life.step(Timeout())
     assert isinstance(life.router.state, Active)
-    for _ in range(10):
+    interval = life.router.settings.interval
+    for number in range(10):
         due = life.router.state.deadline
         life.pause("deadline")
         assert life.router.handle(Timeout(), life.now) == [Advertise(life.contending)]
         assert isinstance(life.router.state, Active)
-        assert life.router.state.deadline == due + life.router.settings.interval
+        shorter = due + interval - life.router.state.deadline
+        assert -0.01 * interval / SLOTS < shorter < (0.01 if number else 1.01) * interval / SLOTS
+
+
+@given(interval=st.integers(1, 4095), apart=st.floats(0, 0.99), passed=st.floats(0, 10**7))
+def test_routers_whose_adverts_are_nearly_due_together_advertise_together(
+    interval: int, apart: float, passed: float
+) -> None:
+    """All that are due within a slot ring the alarm once, for ever."""
+    seconds = interval / 100
+    slot = seconds / SLOTS
+    begin = (passed // slot + 1) * slot
+    deadlines: list[list[float]] = []
+    for began in (begin, begin + apart * slot):
+        router = Router(Settings(7, 255, seconds, node(3), VIPS))
+        router.handle(Startup(), began)
+        deadlines.append([])
+        for _ in range(5):
+            assert router.deadline is not None
+            router.handle(Timeout(), router.deadline)
+            deadlines[-1].append(router.deadline)
+    assert deadlines[0] == deadlines[1]
 
 
 @given(settings=SETTINGS)

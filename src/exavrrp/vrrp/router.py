@@ -19,6 +19,8 @@ Where the profile goes beyond the RFC:
   take over from it, whatever its priority.
 - A router that was Active a moment ago, and whose process was replaced, waits for one interval instead of three:
   another router that has taken over meanwhile has sent an advert by then.
+- Adverts are due at one of twenty moments in an interval, so that those of many routers leave together: the first
+  interval of an Active is as long as ever, the second one shorter by less than a twentieth, and all others are whole.
 - An Active that wakes up more than Active_Down_Interval after its advert was due steps down without sending anything:
   another router has taken over while it was stopped.
 - An Active whose service must not run twice (break before make) is *releasing* before it sends priority 0. It keeps
@@ -28,6 +30,7 @@ Where the profile goes beyond the RFC:
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import floor
 from typing import assert_never
 
 from exavrrp.vrrp.packet import LEAVING, OWNER, Address, Advertisement
@@ -237,6 +240,13 @@ class Notice:
 Action = Advertise | Transition | Notice
 
 
+SLOTS = 20
+"""Moments in each interval at which adverts are due, so that those of many routers leave together, in one turn of the
+event loop. The kernel does the same for timers that may be late (timer_slack_ns, prctl(2))."""
+
+_ROUNDING = 1e-3
+"""What a moment may fall short of a slot and count as in it, as part of one: sums of floating point numbers do."""
+
 DOWN_COUNT = 3
 """Intervals without an advert after which a Backup takes over (RFC 9568 §6.1), unless it is configured otherwise."""
 
@@ -427,7 +437,7 @@ class Router:
         match event:
             # "If the Adver_Timer fires, then: Send an ADVERTISEMENT; Reset the Adver_Timer to Advertisement_Interval"
             case Timeout() if now >= state.deadline:
-                self.state = replace(state, deadline=self._next_advert(state, now), answered=False)
+                self.state = Active(self._next_advert(state, now), state.advertised, releasing=state.releasing)
                 return [Advertise(state.advertised)]
             case Received(source, advertisement):
                 return self._contend(state, source, advertisement, now)
@@ -554,8 +564,12 @@ class Router:
         return (256 - priority) * (self.settings.skew_unit or interval) / 256
 
     def _next_advert(self, state: Active, now: float) -> float:
-        """One interval after this advert was due, so that small delays do not add up; if that is past, from now."""
-        due = state.deadline + self.settings.interval
+        """One interval after this advert was due, so that small delays do not add up; if that is past, from now.
+
+        At the beginning of a slot (``SLOTS``): the first of these intervals is shorter by less than one.
+        """
+        slot = self.settings.interval / SLOTS
+        due = floor((state.deadline + self.settings.interval) / slot + _ROUNDING) * slot
         return due if due > now else now + self.settings.interval
 
     def _learned(self, advertisement: Advertisement) -> float:
