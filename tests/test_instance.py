@@ -160,6 +160,30 @@ def test_a_takeover_during_our_restart_counts_as_a_silent_failure() -> None:
     assert other.takeovers.failures.number == 0, "it was on its way out"
 
 
+def test_further_copies_of_an_advert_change_nothing() -> None:
+    one = instance()
+    one.start(0.0)
+    for now in (0.5, 1.5):
+        hear(one, 200, now, interface=1)
+        hear(one, 200, now + 0.01, interface=2)
+    assert isinstance(one.router.state, Backup)
+    assert one.router.state.heard == 1.5
+    hear(one, 200, 2.5, interface=2)
+    assert isinstance(one.router.state, Backup)
+    assert one.router.state.heard == 2.5
+
+
+def test_a_further_copy_counts_if_the_first_one_found_another_state() -> None:
+    one = serving()
+    hear(one, 50, ACTIVE_DOWN + 0.5, interface=1)
+    hear(one, 50, ACTIVE_DOWN + 0.51, interface=2)
+    assert told(hear(one, PRIORITY + 1, ACTIVE_DOWN + 1.0, interface=1))[0] == (Role.BACKUP, Why.SUPERSEDED)
+    one.prioritise(PRIORITY, ACTIVE_DOWN + 1.1)
+    hear(one, PRIORITY + 1, ACTIVE_DOWN + 1.2, interface=2)
+    assert isinstance(one.router.state, Backup)
+    assert one.router.state.heard == ACTIVE_DOWN + 1.2
+
+
 def test_silent_failures_that_a_predecessor_counted_expire_in_time() -> None:
     one = instance()
     one.takeovers.failures.recall(Count(2, 400.0), 500.0)

@@ -147,6 +147,8 @@ class Instance:
         self._stopped = False
         self._resuming = False
         self._successor_by: float | None = None
+        self._decided: router.State | None = None
+        """the state of the election after the last advert"""
 
     @property
     def deadline(self) -> float | None:
@@ -279,12 +281,18 @@ class Instance:
     def received(
         self, source: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
     ) -> list[Effect]:
-        """One copy of an advert that passed every check came in through ``interface``."""
+        """One copy of an advert that passed every check came in through ``interface``.
+
+        Further copies of it change nothing, unless the election has gone on since the first one.
+        """
+        effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
+        if self.copies.peers[source].repeated and self.router.state is self._decided:
+            return effects
         interval = advertisement.centiseconds / 100
         rival = self.takeovers.heard(source, advertisement.priority, interval, now)
-        effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
+        self._decided = self.router.state
         if rival is None:
             return effects + self._recount(now)
         reclaim = Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed)

@@ -29,7 +29,7 @@ from exavrrp.sessions import check_of
 from exavrrp.timers import Timers
 from exavrrp.view import Moment
 from exavrrp.vrrp.auth import Authenticator, Marks, Policy, Signer
-from exavrrp.vrrp.copies import CHANGES, TOLERANCE, PathBack, PathQuiet
+from exavrrp.vrrp.copies import CHANGES, TOLERANCE, PathBack, PathQuiet, Peer
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement, Ipv4Checksum
 from exavrrp.vrrp.router import Advertise, Notice, Role, Transition, Why
 from exavrrp.ways import Ways
@@ -183,25 +183,26 @@ class VirtualRouter:
 
     def receive(self, arrival: Arrival, advertisement: Advertisement) -> None:
         """A copy of a peer's advert that passed every check."""
-        source = arrival.datagram.source
-        self._compare(source, advertisement, arrival.at)
+        source, at = arrival.datagram.source, arrival.at
+        known = self.instance.copies.peers.get(source)
+        self._compare(known, source, advertisement, at)
         self.adverts.counts["received"] += 1
         if advertisement.priority == LEAVING:
             self.adverts.counts["received-priority-zero"] += 1
         else:
-            self.ways.heard_at = arrival.at
+            self.ways.heard_at = at
         expected = self.ways.expected_from(source)
-        heard = events.Heard(self.name, source, advertisement, arrival.interface, expected)
-        self.common.tell(heard, arrival.at)
-        self._doubt(source, advertisement, arrival.at)
+        self.common.tell(events.Heard(self.name, source, advertisement, arrival.interface, expected), at)
+        if known is not None and known.contradicted == at:
+            self._doubt(known, source, at)
         if self.instance.router.role is not Role.ACTIVE:
             self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
         else:
             self._shared.binding.claimed(self.on_lo)
 
-    def _compare(self, source: Address, advertisement: Advertisement, at: float) -> None:
+    def _compare(self, known: Peer | None, source: Address, advertisement: Advertisement, at: float) -> None:
         """Enter an advert that says something else than the one before: rare, as most do not."""
-        known, before, silent = self.instance.copies.peers.get(source), None, None
+        before, silent = None, None
         if known is not None:
             before, silent = known.advertisement.priority, at - known.heard
             goes_on = silent <= TOLERANCE * advertisement.centiseconds / 100
@@ -213,14 +214,12 @@ class VirtualRouter:
             ADVERTISED, "info", self.name, peer=source, priority=advertisement.priority, before=before, silent=silent
         )
 
-    def _doubt(self, source: Address, advertisement: Advertisement, at: float) -> None:
-        """Say so if this advert contradicts those before."""
-        known = self.instance.copies.peers.get(source)
-        if known is None or known.contradicted != at:
-            return
+    def _doubt(self, known: Peer, source: Address, at: float) -> None:
+        """Its last advert contradicts those before."""
         detail = (
-            f"said another priority {CHANGES} times within {at - known.changes[0]:.2f} s, now {advertisement.priority}:"
-            " somebody forges its adverts, two machines have its address, or a check there changes all the time"
+            f"said another priority {CHANGES} times within {at - known.changes[0]:.2f} s, now"
+            f" {known.advertisement.priority}: somebody forges its adverts, two machines have its address, or a check"
+            " there changes all the time"
         )
         key = (self.name, "contradictory", source if source in self.configuration.peers else None)
         peer = str(source)

@@ -32,6 +32,21 @@ def test_both_paths_deliver_and_nothing_is_logged() -> None:
     assert counts(copies) == {(PEER, EAST): 10, (PEER, WEST): 10}
 
 
+def test_a_copy_over_another_path_a_moment_later_is_of_the_same_advert() -> None:
+    copies = Copies()
+
+    def repeats(interface: int, now: float, priority: int = 100) -> bool:
+        copies.heard(PEER, advert(1, priority), interface, BOTH, now)
+        return copies.peers[PEER].repeated
+
+    assert [repeats(EAST, 0), repeats(WEST, 0)] == [False, False], "nothing is known of the paths yet"
+    assert [repeats(EAST, 1), repeats(WEST, 1.001)] == [False, True]
+    assert [repeats(WEST, 2), repeats(EAST, 2.499)] == [False, True]
+    assert [repeats(WEST, 3), repeats(WEST, 3.001), repeats(EAST, 3.002)] == [False, False, True], "two on one path"
+    assert [repeats(WEST, 4), repeats(EAST, 4.5)] == [False, False], "too late"
+    assert [repeats(EAST, 5.5), repeats(WEST, 5.501, 99), repeats(EAST, 5.502, 99)] == [False, False, True]
+
+
 def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
     copies = Copies()
     copies.heard(PEER, advert(1), WEST, BOTH, 0)

@@ -92,7 +92,11 @@ class Peer:
     advertisement: Advertisement
     """the last one"""
     heard: float
-    """when it arrived, in monotonic seconds"""
+    """when its last copy arrived, in monotonic seconds"""
+    first: float
+    """when its first copy arrived"""
+    repeated: bool = False
+    """whether the last copy was one of an advert that had come over another path a moment before"""
     paths: dict[int, Path] = field(default_factory=dict)
     """by interface index"""
     expected: Collection[int] = ()
@@ -157,9 +161,12 @@ class Copies:
         if known is None:
             if len(self.peers) >= MOST_PEERS:
                 del self.peers[min(self.peers, key=lambda one: self.peers[one].heard)]
-            known = self.peers[peer] = Peer(advertisement, now)
-        known.say(advertisement, now)
-        timeout = TOLERANCE * (advertisement.centiseconds / 100)
+            known = self.peers[peer] = Peer(advertisement, now, now)
+        interval = advertisement.centiseconds / 100
+        same = advertisement == known.advertisement and now - known.first < interval / 2
+        if not same:
+            known.say(advertisement, now)
+        timeout = TOLERANCE * interval
         if now - known.heard > timeout:
             # The peer itself was silent (it was Backup until now), which is no failure of a path.
             for path in known.paths.values():
@@ -169,9 +176,12 @@ class Copies:
             known.follow(interface, expected, now)
         known.counts[interface] += 1
         path = known.paths[interface]
-        if now - path.heard > GAP * advertisement.centiseconds / 100:
+        known.repeated = same and path.heard < known.first
+        if not known.repeated:
+            known.first = now
+        if now - path.heard > GAP * interval:
             known.gaps[interface] += 1
-        path.came(advertisement.centiseconds / 100, now)
+        path.came(interval, now)
         was_quiet, path.quiet = path.quiet, False
         quiet = known.overdue(timeout, now)
         back: list[PathQuiet | PathBack] = [PathBack(peer, interface)] if was_quiet else []
