@@ -650,7 +650,7 @@ class Rig:
 
     def hear(self, priority: int, name: str = "web", source: Address = PEER, **more: Any) -> "Rig":
         """An advert of a peer comes in."""
-        return self.handle(ports.Arrived(SOURCE, self.arrival(priority, name, source, **more)))
+        return self.handle(ports.Arrived(SOURCE, (self.arrival(priority, name, source, **more),)))
 
     def follow(self, seconds: float, priority: int = 250) -> "Rig":
         """Let ``seconds`` pass while a better node is Active."""

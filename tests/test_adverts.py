@@ -40,7 +40,7 @@ def test_a_mute_node_that_is_backup_by_then_has_nothing_to_give_up() -> None:
     (armed,) = rig.clock.armed
     rig.clock.now = armed
     rig.node.turns.ring()
-    rig.node.handle(ports.Arrived(rig.configuration.routers[0].source or PEER, rig.arrival(250)))
+    rig.node.handle(ports.Arrived(rig.configuration.routers[0].source or PEER, (rig.arrival(250),)))
     rig.clock.run()
     assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
 

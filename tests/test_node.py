@@ -887,13 +887,22 @@ def test_an_announcement_is_written_in_the_turn_in_which_the_address_is_bound() 
     assert rig.done[rig.done.index(BIND) :][:3] == [BIND, ACTIVE, "flush"]
 
 
+def test_packets_that_came_together_are_handled_in_one_turn() -> None:
+    rig = given_backup(*TWO, heard=None)
+    changes = rig.changes
+    rig.node.handle(ports.Arrived(SOURCE, (rig.arrival(250), rig.arrival(251, "web2"), rig.arrival(252, "web2"))))
+    assert rig.changes == changes + 1
+    said = {name: rig.router(name).instance.copies.peers[PEER].advertisement.priority for name in ("web", "web2")}
+    assert said == {"web": 250, "web2": 252}
+
+
 def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announced() -> None:
     rig = given_backup(heard=None)
     rig.addresses.slow = {VIP}
     rig.after(4 * INTERVAL)
     rig.addresses.awaited = set()
     rig.node.handle(ports.AddressesChanged())
-    rig.node.handle(ports.Arrived(SOURCE, rig.arrival(250)))
+    rig.node.handle(ports.Arrived(SOURCE, (rig.arrival(250),)))
     rig.clock.run()
     assert rig.take() == [BIND, UNBIND]
     assert [event for event in rig.log.events if event.endswith("bound")] == ["address-unbound"]

@@ -77,7 +77,7 @@ def test_a_multicast_router_hears_anybody_on_its_link() -> None:
         payload = packet.encode(advertisement, sender, group)
         for destination, hop_limit in ((group, 255), (group, 254), (SOURCE, 255)):
             datagram = Datagram(sender, destination, hop_limit, payload)
-            rig.handle(ports.Arrived(source, ports.Arrival(datagram, 1, rig.clock.now)))
+            rig.handle(ports.Arrived(source, (ports.Arrival(datagram, 1, rig.clock.now),)))
     assert rig.router().adverts.counts["received"] == 2
     assert counted(rig) == {Reason.HOP_LIMIT: 2, Reason.MULTICAST: 2}
     [view] = rig.node.view().routers
@@ -101,7 +101,7 @@ def test_what_a_stranger_lists_is_logged_whoever_it_is() -> None:
         stranger = PEER + number
         payload = packet.encode(Advertisement(1, 250, 100, (OTHER,)), stranger, group)
         arrival = ports.Arrival(Datagram(stranger, group, 255, payload), 1, rig.clock.now)
-        rig.handle(ports.Arrived(source, arrival))
+        rig.handle(ports.Arrived(source, (arrival,)))
     assert len({line["key"] for line in rig.log.told("addresses-differ")}) == 1
 
 
@@ -114,7 +114,7 @@ def test_each_router_hears_the_version_that_it_speaks() -> None:
     terms = Version2(1, b"s3cret")
 
     def hear(payload: bytes) -> dict[Reason, int]:
-        rig.handle(ports.Arrived(own, ports.Arrival(Datagram(peer, own, 255, payload), 1, rig.clock.now)))
+        rig.handle(ports.Arrived(own, (ports.Arrival(Datagram(peer, own, 255, payload), 1, rig.clock.now),)))
         return counted(rig)
 
     adverts = [Advertisement(vrid, 250, 100, (vip,)) for vrid in (1, 2)]
@@ -153,7 +153,7 @@ def test_a_packet_that_differs_in_its_hop_limit_alone_is_decoded_again() -> None
     rig = Rig(agent, router()).start().hear(250)
     near = rig.arrival(250)
     far = type(near.datagram)(PEER, SOURCE, 253, near.datagram.payload)
-    rig.handle(ports.Arrived(SOURCE, ports.Arrival(far, 1, rig.clock.now)))
+    rig.handle(ports.Arrived(SOURCE, (ports.Arrival(far, 1, rig.clock.now),)))
     assert (rig.router().adverts.counts["received"], counted(rig)) == (1, {Reason.HOP_LIMIT: 1})
 
 

@@ -46,7 +46,7 @@ routes = st.builds(
 )
 texts = st.text(st.characters(codec="utf-8"), max_size=9)
 EVENTS: dict[type[Any], st.SearchStrategy[Any]] = {
-    ports.Arrived: st.builds(ports.Arrived, addresses, arrivals),
+    ports.Arrived: st.builds(ports.Arrived, addresses, st.lists(arrivals, max_size=3).map(tuple)),
     ports.Discarded: st.builds(ports.Discarded, st.sampled_from(Reason), st.none() | addresses),
     ports.PathsChanged: st.builds(ports.PathsChanged),
     ports.AddressesChanged: st.builds(ports.AddressesChanged),

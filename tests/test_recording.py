@@ -119,12 +119,12 @@ def _with(line: bytes, **values: Any) -> bytes:
         ([_with(encode(HEAD), time="2026-11-22T12:00:00")], 1, "Expected `datetime` with a timezone component"),
         ([_with(encode(HEAD), version=1)], 1, "exavrrp 1.0 recorded this in version 1 of the format; this one reads"),
         (
-            [b'{"line":"head","version":3,"release":"2.0\x1b[2J","news":[]}\n'],
+            [b'{"line":"head","version":4,"release":"2.0\x1b[2J","news":[]}\n'],
             1,
             "this is no line of a recording: JSON is malformed",
         ),
-        ([b'{"line":"head","version":3,"release":"2.0","news":[]}\n'], 1, "exavrrp 2.0 recorded this in version 3"),
-        ([b'{"line":"head","version":2,"release":"1.1","news":[]}\n'], 1, "Object contains unknown field `news`"),
+        ([b'{"line":"head","version":4,"release":"2.0","news":[]}\n'], 1, "exavrrp 2.0 recorded this in version 4"),
+        ([b'{"line":"head","version":3,"release":"1.1","news":[]}\n'], 1, "Object contains unknown field `news`"),
         ([b'{"line":"head","version":3,"release":7}\n'], 1, "this is no line of a recording"),
     ],
 )

@@ -158,8 +158,8 @@ def _nothing(*_: object, **__: object) -> None:
         (Sessions, "listed", lambda *_, **__: [], "nothing more"),
         (OnLo, "unbind", _nothing, "memory note: "),
         (Notes, "write", _nothing, "nothing more"),
-        (Ways, "look", _nothing, "nothing more"),
-        (Node, "_followed_up", _nothing, "memory silent: web2"),
+        (Ways, "look", _nothing, "log info: drain-completed"),
+        (Node, "_followed_up", _nothing, "nothing more"),
     ],
 )
 def test_a_node_that_decides_otherwise_is_reported(

@@ -2,8 +2,8 @@
 
 import errno
 import math
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from exavrrp.common import Common
@@ -34,8 +34,8 @@ class Adverts:
     ) -> None:
         """``signer`` signs them; without one they go out unsigned. ``after_adverts``: of ``work.Work``."""
         self.counts: Counter[str] = Counter()
-        self.copies: Counter[tuple[Address, str]] = Counter()
-        """copies that the kernel took, by (peer, interface name)"""
+        self.copies: defaultdict[Address, Counter[str]] = defaultdict(Counter)
+        """copies that the kernel took, by peer and interface name"""
         self._common = common
         self._ways = ways
         self._transport = transport
@@ -43,8 +43,8 @@ class Adverts:
         self._signer = signer
         self._realtime = realtime
         self._after_adverts = after_adverts
-        self._payloads: dict[tuple[int, Address], bytes] = {}
-        """unsigned ones, by priority and peer"""
+        self._payloads: dict[int, list[tuple[Address, bytes]]] = {}
+        """unsigned ones, by priority: one for each peer"""
         self._unsent = 0
         """adverts in a row of which no copy could be sent"""
         self._resigned = -math.inf
@@ -81,18 +81,13 @@ class Adverts:
 
     def send(self, priority: int) -> None:
         """Send one advert. If none could be sent for a while, that is a fault."""
-        reached = False
-        errors: Counter[int] = Counter()
-        for sent in self._copies(priority):
-            reached = reached or sent.error is None
-            if sent.error is not None:
-                errors[sent.error] += 1
+        results = self._copies(priority)
+        errors = [sent.error for sent in results if sent.error is not None]
         self.counts["sent" if priority != LEAVING else "sent-priority-zero"] += 1
         if errors:
-            self._warn(
-                "advert-send-failed", errors=", ".join(f"{_name(number)} ×{count}" for number, count in errors.items())
-            )
-        if reached:
+            counted = Counter(errors).items()
+            self._warn("advert-send-failed", errors=", ".join(f"{_name(number)} ×{count}" for number, count in counted))
+        if len(errors) < len(results):
             self._unsent = 0
             self._ways.retry.failures = 0
         elif NO_WAY.issuperset(errors) and self._ways.are_peers_gone():
@@ -107,7 +102,7 @@ class Adverts:
             self._unsent += 1
         if self._unsent >= MUTE_ADVERTS and priority != LEAVING:
             self._unsent = 0
-            self._after_adverts(partial(self._go_mute, errors))
+            self._after_adverts(partial(self._go_mute, tuple(dict.fromkeys(errors))))
 
     def _warn(self, event: str, **fields: object) -> None:
         name = self._common.name
@@ -117,28 +112,29 @@ class Adverts:
         if self._common.instance.router.role is Role.ACTIVE:
             self._ways.fail(f"no advert could be sent to any peer ({', '.join(map(_name, errors))})")
 
-    def _copies(self, priority: int) -> Iterator[Sent]:
+    def _copies(self, priority: int) -> list[Sent]:
         """Sends them; signed ones differ from each other, but not in the time that they tell."""
-        peers, signer = self._common.configuration.destinations, self._signer
+        peers, signer, sent = self._common.configuration.destinations, self._signer, list[Sent]()
         if signer is None:
-            for peer in peers:
-                if (key := (priority, peer)) not in self._payloads:
-                    self._payloads[key] = self._encoded(priority, peer)
-                yield from self._transmit(self._payloads[key], peer, self._ways.links.get(peer, ()))
-            return
+            if (payloads := self._payloads.get(priority)) is None:
+                payloads = self._payloads[priority] = [(peer, self._encoded(priority, peer)) for peer in peers]
+            for peer, payload in payloads:
+                sent += self._transmit(payload, peer, self._ways.links.get(peer, ()))
+            return sent
         realtime = self._realtime()
         for peer in peers:
             links = self._ways.links.get(peer, ())
             for number in range(max(1, len(links))):
                 payload = self._encoded(priority, peer, lambda message: signer.trailer(message, realtime))
-                yield from self._transmit(payload, peer, links[number : number + 1])
+                sent += self._transmit(payload, peer, links[number : number + 1])
+        return sent
 
     def _transmit(self, payload: bytes, peer: Address, links: Sequence[Link]) -> Sequence[Sent]:
         """Send and count one copy over each of ``links``."""
-        results = self._transport.send(payload, peer, links)
+        results, taken = self._transport.send(payload, peer, links), self.copies[peer]
         for sent in results:
             if sent.error is None:
-                self.copies[peer, sent.interface] += 1
+                taken[sent.interface] += 1
         return results
 
     def _encoded(self, priority: int, peer: Address, trailer: Callable[[bytes], bytes] | None = None) -> bytes:

@@ -117,7 +117,7 @@ class Agent:
             lambda address, error: self.node.handle(ports.AddressLost(address, error)),
         )
         self._transports = Transports(
-            lambda source, arrival: self.node.handle(ports.Arrived(source, arrival)),
+            lambda source, arrivals: self.node.handle(ports.Arrived(source, tuple(arrivals))),
             lambda reason, sender: self.node.handle(ports.Discarded(reason, sender)),
             log,
         )

@@ -1,8 +1,8 @@
 """The elections of one node: events in order, and deadlines; pure.
 
 An event goes to the group of the routers that move together (``Team``); most teams have one member. Its effects are
-carried out before the next event is handled, which may result from them. When the queue is empty, every team that had
-an event is followed up.
+carried out before the next event is handled, which may result from them. At the end of the node's turn, every team that
+had an event is settled.
 
 Each team has one alarm. Before a deadline is handled, every packet that waits in the sockets is read: after a pause of
 this process, the adverts of a live Active are waiting there. Only an Active's own advert does not wait for that, as
@@ -110,13 +110,9 @@ class Elections:
         timers: Timers,
         after_adverts: Callable[[Callable[[], None]], None],
         catch_up: Callable[[float], None],
-        follow_up: Callable[[Collection[Team]], None],
         record: Record | None = None,
     ) -> None:
-        """``catch_up(until)`` handles every packet that arrived until then and was not read yet.
-
-        ``follow_up`` takes the teams that had an event, once everything that resulted from it is done.
-        """
+        """``catch_up(until)`` handles every packet that arrived until then and was not read yet."""
         self.teams: list[Team] = []
         self.team_of: dict[str, Team] = {}
         """by the name of the router"""
@@ -125,11 +121,10 @@ class Elections:
         self._timers = timers
         self._after_adverts = after_adverts
         self._catch_up = catch_up
-        self._follow_up = follow_up
         self._record = record
         self._queue = Queue(self._deal)
         self._touched: dict[Team, None] = {}
-        """teams that had an event since the last follow-up"""
+        """teams that had an event since they were settled"""
 
     def add(self, name: str, routers: Sequence[VirtualRouter]) -> Team:
         """Make a team of these routers."""
@@ -157,11 +152,15 @@ class Elections:
     def tell_team(self, team: Team, event: events.Event, at: float | None = None) -> None:
         """As ``tell``, for any event of the team."""
         self._queue.put((team, event, at))
-        if not self._queue.busy:
-            touched, self._touched = self._touched, {}
-            for one in touched:
-                one.settle()
-            self._follow_up(touched)
+
+    def settle(self) -> Collection[Team]:
+        """At the end of a turn of the node: the teams that had an event, whose alarms are set again."""
+        touched = self._touched
+        if touched:
+            self._touched = {}
+            for team in touched:
+                team.settle()
+        return touched
 
     def _deal(self, told: tuple[Team, events.Event, float | None]) -> None:
         team, event, at = told
@@ -191,13 +190,12 @@ class Elections:
         delay. Only if it is late by an interval or more are packets read first.
         """
         roles = {router.instance.router.role for router in team.routers}
-        interval = min(router.configuration.advert_interval for router in team.routers)
         if roles != {Role.ACTIVE}:
             if Role.ACTIVE not in roles and self.suspended:
                 return
             team.waits = True
             self._after_adverts(partial(self._decide, team, due))
-        elif self._timers.time() - due >= interval:
+        elif any(self._timers.time() - due >= router.configuration.advert_interval for router in team.routers):
             self._decide(team, due)
         else:
             self.tell_team(team, events.TimerFired())

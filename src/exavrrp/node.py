@@ -109,7 +109,7 @@ class Node:
         """once it is ``over``, if what was served is left in place"""
         self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
-        self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, self._follow_up, given.record)
+        self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, given.record)
         self.fitness = Fitness(self.log, self._judge, self._retry_announcements, self._moment)
         self._announcer = Announcer(given.speaker)
         self._binding = Binding(given.addresses, given.clock, self.work, self._announcer.flush)
@@ -260,8 +260,9 @@ class Node:
 
     def _dispatch(self, event: Event) -> None:
         match event:
-            case ports.Arrived(source, arrival):
-                self.reception.arrived(source, arrival)
+            case ports.Arrived(source, arrivals):
+                for arrival in arrivals:
+                    self.reception.arrived(source, arrival)
             case ports.Discarded(reason, sender):
                 self.reception.discarded(reason, sender)
             case ports.PathsChanged():
@@ -340,15 +341,14 @@ class Node:
 
     # What the routers share
 
-    def _follow_up(self, teams: Collection[Team]) -> None:
-        """Everything that resulted from an event is done."""
-        for team in teams:
-            for router in team.routers:
-                self._followed_up(router)
-        self._ports.changed()
-        self._roster.look(teams)
-
     def _end_turn(self) -> None:
+        """Everything that has resulted from this turn's events is done, but for what follows from that."""
+        while teams := self.elections.settle():
+            for team in teams:
+                for router in team.routers:
+                    self._followed_up(router)
+            self._ports.changed()
+            self._roster.look(teams)
         self._binding.tell_neighbors()
 
     def _followed_up(self, router: VirtualRouter) -> None:

@@ -436,10 +436,10 @@ class Checks(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """A packet has come in for one of our sources."""
+    """Packets have come in for one of our sources, in this order."""
 
     source: Address
-    arrival: Arrival
+    arrivals: tuple[Arrival, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from msgspec import Meta, Struct
 
 from exavrrp.spelling import Document
 
-VERSION = 2
+VERSION = 3
 """Of the format. It changes when an old reader would misunderstand a new recording."""
 
 LINE_LIMIT = 1 << 26

@@ -434,6 +434,8 @@ class Roster:
 
     def look(self, teams: Iterable[Team]) -> None:
         """Check which of these leaving teams have left: out of the election, unbound, and the last priority 0 sent."""
+        if not self._leaving:
+            return
         now = self._shared.timers.time()
         left = [one for one in teams if one in self._leaving and now >= self._leaving[one] and one.finished]
         left = [one for one in left if one not in self._left]

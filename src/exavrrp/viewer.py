@@ -439,7 +439,7 @@ def _peer(
         unsigned=None if sender is None else sender.unsigned,
         key=None if sender is None else sender.key,
         skew=None if sender is None or not sender.signed else sender.skew,
-        sent={interface: count for (peer, interface), count in router.adverts.copies.items() if peer == address},
+        sent=dict(router.adverts.copies.get(address, {})),
         deaf=None if deaf is None else now - deaf.since,
         reclaimed=0 if deaf is None or not router.configuration.route_policy.takeover else deaf.reclaimed,
         beacon=beacon,

@@ -146,7 +146,8 @@ class Ways:
 
     def expected_from(self, peer: Address) -> tuple[int, ...]:
         """Their indexes."""
-        return self.expected[self._common.configuration.multicast or peer]
+        found = self.expected.get(peer)
+        return self.expected[self._common.configuration.multicast or peer] if found is None else found
 
     def path_changed(self, peer: Address, index: int, *, quiet: bool) -> None:
         """Adverts of ``peer`` arrive no longer over the interface with this index (``quiet``), or again."""

@@ -199,7 +199,7 @@ def test_an_advert_is_no_beacon_and_a_beacon_no_advert() -> None:
     [(_, datagram, _), _] = theirs.beat()
     before = ours.node.view().rejected
     arrival = ours.arrival(250)
-    ours.handle(ports.Arrived(SOURCE, replace(arrival, datagram=replace(arrival.datagram, payload=datagram))))
+    ours.handle(ports.Arrived(SOURCE, (replace(arrival, datagram=replace(arrival.datagram, payload=datagram)),)))
     assert ours.node.view().rejected != before
     assert ours.role() is Role.ACTIVE
 

@@ -28,6 +28,7 @@ promises:
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 
 from exavrrp.events import TimerFired
 from exavrrp.instance import Fault
@@ -336,7 +337,10 @@ class Invariants:
         process = self._process
         if process.ground.recordings is not None:
             return  # a recording holds what comes in by the entrances
-        deadline = router.instance.deadline
+        process.node.turns.put(partial(self._ring_early, router))
+
+    def _ring_early(self, router: VirtualRouter) -> None:
+        process, deadline = self._process, router.instance.deadline
         process.node.catch_up(math.inf)
         team = process.node.elections.team_of[router.name]
         deadlines = [one.instance.deadline for one in team.routers]

@@ -21,7 +21,7 @@ from exavrrp.vrrp.packet import PROTOCOL
 from tests.ports import Log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
     from exavrrp.ports import Arrival
     from exavrrp.system.wire import Wire
@@ -58,9 +58,10 @@ class Host:
         pair.b.ip(f"addr add {self.second}/{bits} dev lo")
         pair.a.ip(f"route add {self.second}/{bits} via {'10.0.0.2' if version == 4 else 'fd00:0::2'}", f"-{version}")
 
-    def receive(self, source: Address, arrival: Arrival) -> None:
-        self.arrived.append((source, arrival))
-        self.when_received(arrival)
+    def receive(self, source: Address, arrivals: Sequence[Arrival]) -> None:
+        for arrival in arrivals:
+            self.arrived.append((source, arrival))
+            self.when_received(arrival)
 
     def set(self, peers: Mapping[Address, Collection[Address]]) -> None:
         with self.pair.b:

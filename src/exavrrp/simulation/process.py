@@ -669,7 +669,7 @@ class Process:
                 return
             one = self.inbox.pop(0)
             for arrival in self.watched(one):
-                self.node.handle(ports.Arrived(one.source, arrival))
+                self.node.handle(ports.Arrived(one.source, (arrival,)))
         if self.inbox:
             self.loop.readable(self._readable)
 

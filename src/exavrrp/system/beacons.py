@@ -92,7 +92,7 @@ class Beacons:
     def send(self, source: Address, peer: Address, payload: bytes, link: Link) -> None:
         """See ``ports.Beacons``. If it fails, the peer notices: it does not hear us there."""
         if source in self._receivers:
-            self._receivers[source].senders.send(payload, peer, link)
+            self._receivers[source].senders.send(payload, peer, [link])
 
     def _beat(self) -> None:
         assert self._loop is not None

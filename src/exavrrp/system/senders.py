@@ -13,6 +13,7 @@ that only to sockets that are connected, or have asked for it (ip(7), IP_RECVERR
 import errno
 import functools
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from exavrrp.ports import ANY, Link
@@ -51,12 +52,16 @@ class Senders:
         self._senders: dict[str, _Sender] = {}
         """by the name of the interface"""
 
-    def send(self, payload: bytes, peer: Address, link: Link) -> int | None:
-        """Send one datagram; return errno, None if the kernel took it."""
+    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[int | None]:
+        """Send one datagram over each of ``links``; return errno of each, None if the kernel took it."""
+        to = _text(peer), self._port
+        return [self._send(payload, to, link) for link in links]
+
+    def _send(self, payload: bytes, to: tuple[str, int], link: Link) -> int | None:
         try:
             sender = self._sender(link)
             sender.used = True
-            sender.socket.sendto(payload, (_text(peer), self._port))
+            sender.socket.sendto(payload, to)
         except OSError as error:
             self._drop(link.name)
             return error.errno or errno.EIO

@@ -6,7 +6,7 @@ source is needed.
 
 import asyncio
 import errno
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from exavrrp.ports import Arrival, Log, Medium
 from exavrrp.system.wire import Wire
@@ -16,11 +16,11 @@ _ALL_ROUTED: Mapping[Address, Medium] = {}
 
 
 class Transports:
-    """A wire for each source. ``receive`` is called with our source and the packet, ``rejected`` as by ``Wire``."""
+    """A wire for each source. ``receive`` is called with our source and packets, ``rejected`` as by ``Wire``."""
 
     def __init__(
         self,
-        receive: Callable[[Address, Arrival], None],
+        receive: Callable[[Address, Sequence[Arrival]], None],
         rejected: Callable[[Reason, Address | None], None],
         log: Log,
     ) -> None:
@@ -35,7 +35,7 @@ class Transports:
     def __getitem__(self, source: Address) -> Wire:
         """The wire of a source. It is closed, and receives nothing, until ``set`` names the source."""
         if source not in self._wires:
-            self._wires[source] = Wire(source, lambda arrival: self._receive(source, arrival), self._rejected)
+            self._wires[source] = Wire(source, lambda arrivals: self._receive(source, arrivals), self._rejected)
         return self._wires[source]
 
     def items(self) -> Iterable[tuple[Address, Wire]]:

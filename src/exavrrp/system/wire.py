@@ -39,6 +39,7 @@ import functools
 import math
 import socket
 import struct
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from ipaddress import IPv6Address
 
@@ -74,6 +75,8 @@ _TOO_LONG = {errno.EINVAL, errno.ENOMEM}
 _IN_PKTINFO = struct.Struct("=I4s4s")
 _IN6_PKTINFO = struct.Struct("=16sI")
 _INT = struct.Struct("=i")
+_IN6_PKTINFO_KIND = socket.IPPROTO_IPV6, socket.IPV6_PKTINFO
+_HOP_LIMIT_KIND = socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT
 _TIMESPEC = struct.Struct("@ll")
 _ANCILLARY_SIZE = (
     socket.CMSG_SPACE(_TIMESPEC.size) + socket.CMSG_SPACE(_IN6_PKTINFO.size) + socket.CMSG_SPACE(_INT.size)
@@ -83,15 +86,16 @@ _ANCILLARY_SIZE = (
 class Wire:
     """All adverts from and to one source address, or to a multicast group on its link.
 
-    ``receive`` is called with every packet of ``peers``, and a few of other sources, that has a valid IP header.
-    ``rejected`` is called for every other packet, with the reason and the source (None if unknown). Both are called
-    from the event loop, and ``rejected`` also from ``drain``; they may call ``send`` and ``close``.
+    ``receive`` is called with the packets of ``peers``, and a few of other sources, that have a valid IP header: all
+    that were read in one turn of the event loop, at least one. ``rejected`` is called for every other packet, with the
+    reason and the source (None if unknown). Both are called from the event loop, and ``rejected`` also from ``drain``;
+    they may call ``send`` and ``close``.
     """
 
     def __init__(
         self,
         source: Address,
-        receive: Callable[[Arrival], None],
+        receive: Callable[[Sequence[Arrival]], None],
         rejected: Callable[[Reason, Address | None], None],
     ) -> None:
         self.source = source
@@ -109,6 +113,8 @@ class Wire:
         self._unread = 0
         """packets that the kernel dropped in sockets for non-peers that are closed"""
         self._senders = Senders(source, socket.SOCK_RAW, PROTOCOL)
+        self._sent: defaultdict[Address, Counter[str]] = defaultdict(Counter)
+        """copies by peer and name of the interface: an address takes longer to look up than a name"""
         self._drained = -math.inf
         """``loop.time()`` when the last drain began"""
         self._medium: Medium | None = None
@@ -120,6 +126,9 @@ class Wire:
     @property
     def counters(self) -> Counters:
         """What this wire and the kernel have counted so far."""
+        for peer, taken in self._sent.items():
+            for name, count in taken.items():
+                self._counters.sent[peer, name] = count
         if self._socket is not None:
             self._counters.overflowed = _dropped(self._socket)
         if self._others is not None:
@@ -242,9 +251,14 @@ class Wire:
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
         """Sends one copy over each of ``links``; without any, one copy over the interface that the kernel chooses."""
-        if not links:
-            return [self._copy(payload, peer, ANYWHERE)]
-        return [self._copy(payload, peer, link) for link in links]
+        links = links or (ANYWHERE,)
+        taken, results = self._sent[peer], self._senders.send(payload, peer, links)
+        for link, number in zip(links, results, strict=True):
+            if number is None:
+                taken[link.name] += 1
+            else:
+                self._counters.failed[peer, link.name, error_name(number)] += 1
+        return [_result(link.name, number) for link, number in zip(links, results, strict=True)]
 
     def drain(self, until: float = math.inf) -> list[Arrival]:
         """Everything that waits in the receive buffer, at most as much as the buffer can hold.
@@ -254,11 +268,10 @@ class Wire:
 
         To be called before a timeout is acted on: after a pause of this process, adverts of the peers wait here.
         """
-        found: list[Arrival] = []
-        if self._socket is not None and self._loop is not None and self._drained < until:
-            self._drained = self._loop.time()
-            self._read(self._socket, _DRAIN, found.append)
-        return found
+        if self._socket is None or self._loop is None or self._drained >= until:
+            return []
+        self._drained = self._loop.time()
+        return self._read(self._socket, _DRAIN)
 
     def forget(self, index: int) -> None:
         """Closes the sending socket of an interface that is gone."""
@@ -279,14 +292,6 @@ class Wire:
             self._open_receivers(self._loop)
         except OSError:
             self._next_open = self._loop.call_later(_REOPEN, self._follow_interface, name)
-
-    def _copy(self, payload: bytes, peer: Address, link: Link) -> Sent:
-        number = self._senders.send(payload, peer, link)
-        if number is None:
-            self._counters.sent[peer, link.name] += 1
-        else:
-            self._counters.failed[peer, link.name, error_name(number)] += 1
-        return Sent(link.name, number)
 
     def _receiver(self, buffer: int) -> socket.socket:
         """A socket bound to our source (or group and interface), with a filter that accepts nothing yet."""
@@ -342,7 +347,11 @@ class Wire:
 
     def _readable(self) -> None:
         assert self._socket is not None
-        self._read(self._socket, BATCH, self._receive)
+        self._hand_over(self._read(self._socket, BATCH))
+
+    def _hand_over(self, found: Sequence[Arrival]) -> None:
+        if found:
+            self._receive(found)
 
     def _watch_others(self) -> None:
         if self._others is not None and self._loop is not None:
@@ -354,15 +363,17 @@ class Wire:
         assert self._loop is not None
         self._loop.remove_reader(self._others.fileno())
         self._next_read = self._loop.call_later(_PAUSE, self._watch_others)
-        self._read(self._others, BATCH, self._receive)
+        self._hand_over(self._read(self._others, BATCH))
 
-    def _read(self, receiver: socket.socket, limit: int, deliver: Callable[[Arrival], None]) -> None:
+    def _read(self, receiver: socket.socket, limit: int) -> list[Arrival]:
+        found: list[Arrival] = []
         for _ in range(limit):
-            if receiver not in (self._socket, self._others) or not self._read_one(receiver, deliver):
-                return  # no packet waits, or a callback has closed this wire or changed its peers
+            if receiver not in (self._socket, self._others) or not self._read_one(receiver, found):
+                break  # no packet waits, or a callback has closed this wire or changed its peers
+        return found
 
-    def _read_one(self, receiver: socket.socket, deliver: Callable[[Arrival], None]) -> bool:
-        """Reads one packet and delivers it; false when none waits."""
+    def _read_one(self, receiver: socket.socket, found: list[Arrival]) -> bool:
+        """Reads one packet, and appends it unless it is rejected; false when none waits."""
         assert self._loop is not None
         try:
             data, ancillary, flags, sender = receiver.recvmsg(_LARGEST, _ANCILLARY_SIZE)
@@ -387,8 +398,14 @@ class Wire:
             self._rejected(malformed.reason, source)
             return True
         self._counters.received[interface] += 1
-        deliver(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
+        found.append(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
+
+
+@functools.lru_cache(maxsize=256)
+def _result(interface: str, number: int | None) -> Sent:
+    """As one object for each, because there are so few."""
+    return Sent(interface, number)
 
 
 def ask_for_arrival(receiver: socket.socket) -> None:
@@ -422,16 +439,21 @@ def read_ipv6_ancillary(ancillary: Ancillary) -> tuple[IPv6Address, int, int]:
 
     Raises ``Malformed`` when one of them is missing, and nothing else, whatever the bytes.
     """
-    destination = interface = hop_limit = None
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO) and len(data) >= _IN6_PKTINFO.size:
-            packed, interface = _IN6_PKTINFO.unpack_from(data)
-            destination = IPv6Address(packed)
-        elif (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT) and len(data) >= _INT.size:
-            hop_limit = _INT.unpack_from(data)[0]
-    if destination is None or interface is None or hop_limit is None or not 0 <= hop_limit <= HOP_LIMIT:
-        raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived and how far it came")
-    return destination, interface, hop_limit
+    found = {(level, kind): data for level, kind, data in ancillary}
+    try:
+        return _where(found[_IN6_PKTINFO_KIND], found[_HOP_LIMIT_KIND])
+    except (KeyError, struct.error):
+        raise Malformed(Reason.IP_HEADER, "the kernel did not say where it arrived and how far it came") from None
+
+
+@functools.lru_cache(maxsize=256)
+def _where(info: bytes, hops: bytes) -> tuple[IPv6Address, int, int]:
+    """Remembered: there are so few, and a destination that is the same object is compared sooner."""
+    packed, interface = _IN6_PKTINFO.unpack_from(info)
+    hop_limit = _INT.unpack_from(hops)[0]
+    if not 0 <= hop_limit <= HOP_LIMIT:
+        raise Malformed(Reason.IP_HEADER, f"the kernel says that its hop limit was {hop_limit}")
+    return IPv6Address(packed), interface, hop_limit
 
 
 def read_timestamp(ancillary: Ancillary) -> float | None:
