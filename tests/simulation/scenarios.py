@@ -109,7 +109,8 @@ def an_active_dies_beside_a_deaf_node(seed: int) -> bool:
     world.run(world.now + (shape.down_count + 9) * shape.interval + 1.0)
     dying.wanted = False
     dying.lose_power(carrier=False)
-    world.run(world.now + (shape.down_count + 2) * shape.interval + shape.convergence)
+    patience = max(one.original.routers[0].preempt_delay for one in simulation.machines)  # with the deaf one
+    world.run(world.now + (shape.down_count + 2) * shape.interval + patience + shape.convergence)
     successor = next(one for one in simulation.machines if one not in (dying, deaf) and _is_active(one))
     assert dying.number in simulation.fabric.routers[0].sessions, "its route is there still"
     return all(
