@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -721,18 +722,20 @@ def test_two_deaf_nodes_count_as_one_whoever_decides_and_is_heard_first(order: s
     assert counted(history.failures, 1.0) == 2
 
 
-def deafened(lasts: int, *, goes_on: bool = False, leaves: bool = False) -> SilentFailures:
+def deafened(lasts: int, *, priority: int = 100, leaves: bool = False) -> SilentFailures:
     """A node that takes over from ``a`` at 0, says so ``lasts`` times, and hears it again."""
     one = SilentFailures(WINDOW)
     one.heard(NODES["a"], 200, INTERVAL, -0.35)
     one.took_over(0.0)
-    priority = 250 if goes_on else 100
     for tenth in range(lasts):
         one.sent(priority, INTERVAL, tenth / 10)
     if leaves:
         one.sent(0, INTERVAL, lasts / 10 - 0.05)
     one.heard(NODES["a"], 200, INTERVAL, lasts / 10)
-    if goes_on:
+    if leaves:
+        one.heard(NODES["b"], 250, INTERVAL, lasts / 10 + 0.05)
+        one.heard(NODES["b"], 0, INTERVAL, lasts / 10 + 0.06)
+    if priority > 100:
         one.sent(priority, INTERVAL, lasts / 10 + 0.05)
         one.heard(NODES["a"], 200, INTERVAL, lasts / 10 + 0.15)
     assert counted(one, 10.0) == 1
@@ -741,11 +744,11 @@ def deafened(lasts: int, *, goes_on: bool = False, leaves: bool = False) -> Sile
 
 @pytest.mark.parametrize(
     ("lasts", "how", "number"),
-    [(5, {}, 3), (1, {}, 2), (5, {"goes_on": True}, 2), (5, {"leaves": True}, 2)],
-    ids=["perhaps it was deaf", "too short for that", "it is the better one", "it was drained"],
+    [(5, {}, 3), (1, {}, 2), (5, {"priority": 250}, 2), (5, {"priority": 200}, 2), (5, {"leaves": True}, 2)],
+    ids=["perhaps it was deaf", "too short for that", "it is the better one", "by its address", "it was drained"],
 )
 def test_a_node_that_may_have_been_deaf_beats_whoever_has_reclaimed_its_traffic(
-    lasts: int, how: dict[str, bool], number: int
+    lasts: int, how: Any, number: int
 ) -> None:
     one = deafened(lasts, **how)
     one.heard(NODES["a"], 200, INTERVAL, 10.0)
@@ -754,6 +757,17 @@ def test_a_node_that_may_have_been_deaf_beats_whoever_has_reclaimed_its_traffic(
     one.heard(NODES["a"], 200, INTERVAL, 10.45)
     one.took_over(20.0)
     assert counted(one, 20.1) == number + 1, "the second time was too short"
+
+
+def test_who_always_heard_counts_a_deaf_node_also_if_another_one_may_have_been_deaf_until_then() -> None:
+    history = TakeoverHistory(WINDOW)
+    history.heard(NODES["a"], 200, INTERVAL, -0.4)
+    for tenth in range(10):
+        history.heard(NODES["b"], 150, INTERVAL, tenth / 10)
+    for tenth in range(10, 14):
+        history.heard(NODES["a"], 200, INTERVAL, tenth / 10)
+        history.heard(NODES["c"], 100, INTERVAL, tenth / 10 + 0.02)
+    assert counted(history.failures, 1.4) == 4, "b may count two, and c one more"
 
 
 def test_what_others_have_reclaimed_is_forgotten_as_they_forget_it() -> None:
@@ -781,6 +795,18 @@ def test_a_node_that_served_for_long_was_not_deaf() -> None:
     one.heard(NODES["a"], 200, INTERVAL, 0.05)
     one.took_over(10.0)
     assert counted(one, 10.0) == 2
+
+
+def test_a_node_that_was_stopped_was_not_deaf() -> None:
+    one = SilentFailures(WINDOW)
+    one.heard(NODES["a"], 200, INTERVAL, -0.35)
+    one.took_over(0.0)
+    for tenth in range(5):
+        one.sent(100, INTERVAL, tenth / 10)
+    for now in (5.0, WINDOW + 3.0):
+        one.heard(NODES["a"], 200, INTERVAL, now)
+    one.took_over(WINDOW + 3.4)
+    assert counted(one, WINDOW + 3.4) == 1, "its own failure is forgotten"
 
 
 def test_the_interval_of_the_active_says_when_a_deaf_node_has_heard_it_last() -> None:
