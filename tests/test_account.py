@@ -53,6 +53,7 @@ def test_each_transition_is_told_with_what_it_comes_from(
     file: Path, scenario: str, causes: list[tuple[str, str]]
 ) -> None:
     """As `why` tells it on a node: the play is that of the same entries."""
+    # Of this seed a caretaker begins before the agent does.
     told = " ".join(call(file, "--do", scenario, "--runs", 1, "--seed", 2).stdout.split())
     for words, cause in causes:
         assert f"{words} {cause}" in told

@@ -358,6 +358,7 @@ def test_an_unconfirmed_announcement_is_given_up_if_no_successor_comes() -> None
     assert care.why() is None
     care.rig.after(0.02)
     assert care.why() == f"web may be announced or not{ONLY_THE_END}"
+    assert not care.rig.node.elections.settle(), "what follows from a turn is settled in it"
 
 
 def test_a_withdraw_that_a_predecessor_failed_to_send_ends_exabgp() -> None:

@@ -173,6 +173,27 @@ def test_further_copies_of_an_advert_change_nothing() -> None:
     assert one.router.state.heard == 2.5
 
 
+def test_a_further_copy_counts_if_another_node_was_heard_since_the_first_one() -> None:
+    """Of two Actives, the better one is followed, and its priority 0 obeyed, whichever copies come last."""
+    one = instance()
+    one.start(0.0)
+    for now in (0.5, 1.5):
+        hear(one, 220, now, OTHER, 1)
+        hear(one, 210, now + 0.001, THIRD, 1)
+        hear(one, 210, now + 0.002, THIRD, 2)
+        hear(one, 220, now + 0.003, OTHER, 2)
+    assert isinstance(one.router.state, Backup)
+    assert one.router.state.following == OTHER
+
+
+def test_a_further_copy_counts_if_its_group_could_not_decide_about_the_first_one() -> None:
+    one = serving()
+    for interface, now in ((1, 0.5), (2, 0.51)):
+        hear(one, 50, ACTIVE_DOWN + now, interface=interface)
+    one.tied(OTHER, advert(PRIORITY + 1), 1, [1, 2], ACTIVE_DOWN + 1.0)
+    assert told(hear(one, PRIORITY + 1, ACTIVE_DOWN + 1.01, interface=2))[0] == (Role.BACKUP, Why.SUPERSEDED)
+
+
 def test_a_further_copy_counts_if_the_first_one_found_another_state() -> None:
     one = serving()
     hear(one, 50, ACTIVE_DOWN + 0.5, interface=1)

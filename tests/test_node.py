@@ -887,6 +887,38 @@ def test_an_announcement_is_written_in_the_turn_in_which_the_address_is_bound() 
     assert rig.done[rig.done.index(BIND) :][:3] == [BIND, ACTIVE, "flush"]
 
 
+def test_a_bug_of_one_router_leaves_the_others_their_alarms(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = given_active(*TWO)
+
+    def fail(*_: object) -> Effects:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(rig.node.elections.team_of["web2"].group, "handle", fail)
+    with pytest.raises(RuntimeError):
+        rig.after(2 * INTERVAL)
+    monkeypatch.undo()
+    rig.done.clear()
+    rig.after(2 * INTERVAL)
+    assert "send web 200" in rig.done
+
+
+def test_a_router_that_leaves_in_the_turn_of_its_last_advert_is_forgotten() -> None:
+    rig = given_backup(*TWO, heard=None)
+    due = rig.router().instance.deadline
+    assert due is not None
+    while rig.clock.now < due - INTERVAL:
+        rig.hear(250, "web2").after(INTERVAL / 2)
+    rig.after(due - rig.clock.now - 0.005).reconfigure(router())
+    rig.transport.waiting.append(rig.arrival(250, "web2", at=rig.clock.now + 0.001))
+    rig.clock.now += (
+        0.02  # the loop is late, so that its adverts are read when web takes over, and it is gone after that
+    )
+    rig.after(3.0)
+    assert list(rig.node.routers) == ["web"]
+    levels, *_ = rig.memory.notes[-1]
+    assert list(levels) == ["web"]
+
+
 def test_packets_that_came_together_are_handled_in_one_turn() -> None:
     rig = given_backup(*TWO, heard=None)
     changes = rig.changes

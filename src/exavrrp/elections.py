@@ -136,6 +136,7 @@ class Elections:
     def remove(self, team: Team) -> None:
         """Forget the team: all its members are gone."""
         self.teams.remove(team)
+        self._touched.pop(team, None)
         for router in team.routers:
             del self.team_of[router.name]
 

@@ -147,8 +147,8 @@ class Instance:
         self._stopped = False
         self._resuming = False
         self._successor_by: float | None = None
-        self._decided: router.State | None = None
-        """the state of the election after the last advert"""
+        self._decided: tuple[Address | None, router.State | None] = None, None
+        """whose advert was decided about last, and the state of the election then"""
 
     @property
     def deadline(self) -> float | None:
@@ -283,16 +283,17 @@ class Instance:
     ) -> list[Effect]:
         """One copy of an advert that passed every check came in through ``interface``.
 
-        Further copies of it change nothing, unless the election has gone on since the first one.
+        Further copies of it change nothing, unless another node was heard, or the election has gone on, since then.
         """
         effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
-        if self.copies.peers[source].repeated and self.router.state is self._decided:
+        of, state = self._decided
+        if self.copies.peers[source].repeated and self.router.state is state and of == source:
             return effects
         interval = advertisement.centiseconds / 100
         rival = self.takeovers.heard(source, advertisement.priority, interval, now)
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
-        self._decided = self.router.state
+        self._decided = source, self.router.state
         if rival is None:
             return effects + self._recount(now)
         reclaim = Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed)
@@ -302,6 +303,7 @@ class Instance:
         self, source: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
     ) -> list[Effect]:
         """As ``received``, of an advert that only the first member of the group may decide about."""
+        self._decided = None, None
         self.takeovers.beside(source, advertisement.priority, advertisement.centiseconds / 100, now)
         return list(self.copies.heard(source, advertisement, interface, expected, now))
 

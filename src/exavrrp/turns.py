@@ -83,8 +83,10 @@ class Turns:
 
     def _deal(self, act: Callable[[], None]) -> None:
         try:
-            act()
-            self._end()
+            try:
+                act()
+            finally:
+                self._end()
         finally:
             self._arm()
 

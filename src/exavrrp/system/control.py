@@ -248,7 +248,7 @@ class Control:
     def changed(self) -> None:
         """The outcome of a router may have changed. Clients are informed after this call has returned.
 
-        To be called in each turn of the loop: without drains and clients it costs nothing.
+        Called after each turn with an event of any router: without drains and clients it costs nothing.
         """
         if self._loop is not None and self._pending_update is None and (self._held or self._clients):
             self._pending_update = self._loop.call_soon(self._update)

@@ -347,10 +347,11 @@ class Wire:
 
     def _readable(self) -> None:
         assert self._socket is not None
-        self._hand_over(self._read(self._socket, BATCH))
+        self._hand_over(self._socket, BATCH)
 
-    def _hand_over(self, found: Sequence[Arrival]) -> None:
-        if found:
+    def _hand_over(self, receiver: socket.socket, limit: int) -> None:
+        found = self._read(receiver, limit)
+        if found and receiver in (self._socket, self._others):
             self._receive(found)
 
     def _watch_others(self) -> None:
@@ -363,13 +364,13 @@ class Wire:
         assert self._loop is not None
         self._loop.remove_reader(self._others.fileno())
         self._next_read = self._loop.call_later(_PAUSE, self._watch_others)
-        self._hand_over(self._read(self._others, BATCH))
+        self._hand_over(self._others, BATCH)
 
     def _read(self, receiver: socket.socket, limit: int) -> list[Arrival]:
         found: list[Arrival] = []
         for _ in range(limit):
             if receiver not in (self._socket, self._others) or not self._read_one(receiver, found):
-                break  # no packet waits, or a callback has closed this wire or changed its peers
+                break  # no packet waits, or ``rejected`` has closed this wire or changed its peers
         return found
 
     def _read_one(self, receiver: socket.socket, found: list[Arrival]) -> bool:

@@ -19,8 +19,9 @@ Where the profile goes beyond the RFC:
   take over from it, whatever its priority.
 - A router that was Active a moment ago, and whose process was replaced, waits for one interval instead of three:
   another router that has taken over meanwhile has sent an advert by then.
-- Adverts are due at one of twenty moments in an interval, so that those of many routers leave together: the first
-  interval of an Active is as long as ever, the second one shorter by less than a twentieth, and all others are whole.
+- Adverts are due at one of twenty moments in an interval, so that those of many routers leave together. After an advert
+  that was sent out of turn (the first one, an answer, a change) the next one comes after a whole interval, and the one
+  after that earlier by less than a twentieth; all other intervals are whole.
 - An Active that wakes up more than Active_Down_Interval after its advert was due steps down without sending anything:
   another router has taken over while it was stopped.
 - An Active whose service must not run twice (break before make) is *releasing* before it sends priority 0. It keeps
