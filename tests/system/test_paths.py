@@ -657,6 +657,35 @@ def test_a_link_local_neighbor_is_on_the_link_that_has_our_end_of_the_session(
         run(scenario())
 
 
+@pytest.mark.system
+def test_no_cut_is_seen_where_several_links_have_our_end_of_the_session(pair: Pair, run: Run, until: Until) -> None:
+    """The session may run over either of them, and the route to our end names the first."""
+    both, one = ip_address("fe80::b"), ip_address("fe80::1:b")
+    pair.a.ip(f"addr add {one}/64 dev eth0 nodad")
+    for number in (0, 1):
+        pair.a.ip(f"addr add {both}/64 dev eth{number} nodad")
+
+    async def scenario() -> None:
+        async with asking(pair, 6) as asked:
+
+            def cut() -> list[bool]:
+                return [asked.paths.is_cut_off(LINK_LOCAL, local) for local in (one, both)]
+
+            assert cut() == [False, False]
+            pair.b.ip("link set eth0 down")
+            await until(lambda: cut()[0])
+            assert cut() == [True, False]
+            pair.a.ip("route del fe80::/64 dev eth0", "-6")
+            before = asked.paths.watch.refreshes
+            await until(lambda: asked.paths.watch.refreshes > before)
+            assert cut() == [True, False], "nor where there is no route"
+            pair.a.ip(f"addr del {both}/64 dev eth1")
+            await until(lambda: cut() == [True, True])
+
+    with pair.a:
+        run(scenario())
+
+
 @given(st.binary(max_size=64))
 def test_any_group_has_members(group: bytes) -> None:
     members = group_members(group)

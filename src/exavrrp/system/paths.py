@@ -27,7 +27,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from exavrrp.ports import NO_WAY, Interfaces, Link
-from exavrrp.system.netlink import Netlink, Request, Watch, attribute, attributes, fixed, number
+from exavrrp.system.netlink import NLM_F_DUMP, Netlink, Request, Watch, attribute, attributes, fixed, number
 from exavrrp.vrrp.packet import Address
 
 DELAY = 0.015
@@ -37,7 +37,7 @@ SPACING = 0.1
 RETRY = 0.5
 """Seconds until a query that the kernel could not answer (it was out of memory, say) is retried."""
 
-_RTM_GETROUTE, _RTM_GETNEXTHOP = 26, 106
+_RTM_GETADDR, _RTM_GETROUTE, _RTM_GETNEXTHOP = 22, 26, 106
 _RTM_F_FIB_MATCH = 0x2000
 _RTN_UNICAST, _RTN_LOCAL = 1, 2
 _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 1, 2, 4, 9, 30
@@ -46,6 +46,8 @@ _SO_BINDTOIFINDEX = 62
 """asm-generic/socket.h, since Linux 5.1; Python has no name for it."""
 _UNUSABLE = 0x01 | 0x10
 """RTNH_F_DEAD, RTNH_F_LINKDOWN."""
+_ADDRESS = struct.Struct("=4BI")
+"""struct ifaddrmsg: family, prefix length, flags, scope, interface."""
 _ROUTE = struct.Struct("=8BI")
 """struct rtmsg: family, lengths of destination and source, tos, table, protocol, scope, type; flags."""
 _HOP = struct.Struct("=HBBi")
@@ -161,8 +163,8 @@ class Paths:
     def is_cut_off(self, neighbor: Address, local: Address | None) -> bool:
         """Whether no path to ``neighbor`` has a carrier, or there is no route; cached and watched like ``toward``.
 
-        An IPv6 link-local neighbor is on the link that has ``local``, our end of the session, which is to be on one
-        alone. False if that is unknown. As before if the kernel does not answer.
+        An IPv6 link-local neighbor is on the link that has ``local``, our end of the session. False if that is unknown,
+        or on several links. As before if the kernel does not answer.
         """
         ends = (neighbor, local)
         if ends not in self._cut_off:
@@ -175,14 +177,18 @@ class Paths:
                 return not self._leads(self._route(neighbor, None))
             if local is None or local.version == 4 or not local.is_link_local:
                 return False
-            own = self._route(local, None)
-            links = own.links if own.kind == _RTN_LOCAL else ()
-            return not any(self._leads(self._route(neighbor, None, link)) for link in links)
+            links = self._links_of(local)
+            return len(links) <= 1 and not any(self._leads(self._route(neighbor, None, link)) for link in links)
         except OSError as error:
             if error.errno in NO_WAY:
                 return True
             self.watch.refresh_after(RETRY)
             return self._cut_off.get((neighbor, local), False)
+
+    def _links_of(self, local: Address) -> set[int]:
+        """The index of each interface with this IPv6 address (at either end of it). The route to it names one alone."""
+        request = Request(_RTM_GETADDR, _ADDRESS.pack(socket.AF_INET6, 0, 0, 0, 0), NLM_F_DUMP)
+        return {fixed(_ADDRESS, one)[-1] for one in self._kernel.ask(request) if local.packed in one}
 
     def _leads(self, route: Route) -> bool:
         return route.kind == _RTN_LOCAL or (route.kind == _RTN_UNICAST and any(self._usable(route)))
