@@ -43,9 +43,9 @@ from exavrrp.speaker import (
 from exavrrp.speaker.channel import ANSWER_LIMIT, PULSE, WINDOW
 from exavrrp.speaker.conversation import MOST_ROUTES, ROUTE_COST
 from exavrrp.speaker.dialects import V4, V5, Dialect
-from exavrrp.speaker.prefix import FORMS
-from exavrrp.speaker.prefixes import BACKOFF, BATCH
-from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, SENT, VARIANTS, Variant, variants
+from exavrrp.speaker.prefix import FORMS, Kind
+from exavrrp.speaker.prefixes import BACKOFF, BATCH, Prefixes
+from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, SENT, VARIANTS, Rotation, Variant, variants
 from exavrrp.takeover import RoutePolicy
 
 Address = IPv4Address | IPv6Address
@@ -973,13 +973,98 @@ def test_a_variant_that_is_reused_too_soon_is_sent_once_more() -> None:
     assert dialogue.conversation.deadline is None
 
 
+def test_a_variant_in_a_queue_is_known_for_as_long_as_it_is_there() -> None:
+    """However many sets of attributes there are."""
+    rotation = Rotation()
+    said: dict[tuple[int, Variant], float] = {}
+    last: dict[int, list[Variant]] = {}
+    for _ in range(6):
+        rotation.now += 5.0
+        rotation.written()
+        for med in range(300):
+            chosen, reused = rotation.choose(Attributes(med=med), last.get(med, []))
+            assert (med, chosen) not in said
+            assert not reused
+            said[med, chosen] = rotation.now
+            last[med] = [chosen]
+
+
 def test_the_times_of_variants_are_bounded() -> None:
-    dialogue = given_withdrawn(A)
-    for med in range(REMEMBERED + 100):
-        dialogue.want(Route(A, Attributes(med=med)))
-        dialogue.said()
-        dialogue.hear("done")
-    assert len(dialogue.conversation.prefixes.rotation.used) == REMEMBERED
+    """What had to be forgotten may be in a queue; what has left the queues is forgotten."""
+    rotation = Rotation()
+    assert rotation.choose(Attributes(med=0), []) == (VARIANTS[0], False)
+    for med in range(REMEMBERED):
+        rotation.choose(Attributes(med=1 + med), [])
+    assert len(rotation.used) == REMEMBERED
+    rotation.written()
+    assert rotation.choose(Attributes(med=0), [])[1], "nobody knows"
+    rotation.written()
+    rotation.now += QUEUED
+    assert rotation.choose(Attributes(med=0), []) == (VARIANTS[0], False)
+    assert len(rotation.used) == 1
+
+
+def test_a_withdraw_takes_nothing_out_of_a_queue() -> None:
+    rotation = Rotation()
+    rotation.choose(POLICY.active, [])
+    rotation.withdrawn(POLICY.active, BRIEF)
+    rotation.written()
+    rotation.now += SENT
+    assert rotation.choose(POLICY.active, []) == (EXPLICIT, False)
+
+
+def test_words_are_said_again_only_where_each_was_the_last_of_some_neighbor() -> None:
+    rotation = Rotation()
+    assert rotation.choose(POLICY.active, VARIANTS[:-1])[0] == VARIANTS[-1]
+    rotation.written()
+    assert rotation.choose(POLICY.active, VARIANTS) == (VARIANTS[0], True), "the order is uncertain"
+
+
+def announced(prefixes: Prefixes) -> dict[frozenset[Session], Variant]:
+    """Carry out what is due; what is announced in which variant, by the neighbors that it names."""
+    said: dict[frozenset[Session], Variant] = {}
+    while batches := prefixes.next(100):
+        prefixes.rotation.written()
+        for instruction in (one for batch in batches for one in batch):
+            if instruction.kind is Kind.ANNOUNCE:
+                said[frozenset(instruction.neighbors)] = instruction.form[1]
+            prefixes.accepted(instruction, fenced=True, now=prefixes.rotation.now)
+    return said
+
+
+def given_prefixes(policy: RoutePolicy, numbers: dict[Session, int]) -> Prefixes:
+    prefixes = Prefixes()
+    prefixes.own(policy.routes(A))
+    prefixes.learn(numbers)
+    prefixes.set([Route(A, policy.active)])
+    return prefixes
+
+
+def test_a_repeat_in_new_lanes_knows_the_last_words_of_those_before() -> None:
+    """Also before anything was written of the new ones, and long after the words of the old ones left the queues."""
+    prefixes = given_prefixes(PREPENDED, {S1: 65010})
+    whole = announced(prefixes)[frozenset()]
+    for numbers in ({S1: 65010, S2: 65010, T1: 65020}, {S1: 65010}):
+        prefixes.rotation.now += QUEUED
+        prefixes.learn(numbers)
+        prefixes.next(0)
+        prefixes.repeat_everything()
+        said = announced(prefixes)
+        if len(numbers) > 1:
+            assert said[frozenset((S1, S2))] != whole
+            assert said[frozenset((T1,))] == BRIEF, "whose path is another one"
+            whole = said[frozenset((S1, S2))]
+    assert said[frozenset()] != whole
+
+
+def test_a_repeat_to_more_neighbors_knows_the_last_words_of_some() -> None:
+    some, all_of_them = Attributes(med=1, neighbors=(S1,)), Attributes(med=1, neighbors=(S1, S2))
+    prefixes = given_prefixes(RoutePolicy(some, all_of_them, all_of_them), {})
+    (before,) = announced(prefixes).values()
+    prefixes.rotation.now += QUEUED
+    prefixes.set([Route(A, all_of_them)])
+    prefixes.repeat_everything()
+    assert before not in announced(prefixes).values()
 
 
 # Greeting

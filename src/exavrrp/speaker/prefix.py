@@ -76,6 +76,8 @@ class Prefix:
     """whether ``variant`` may have been in a queue already, so that the order there is uncertain"""
     sent: Form | None = None
     """what was sent last, if it was an announcement: the same words again change nothing, wherever they stand"""
+    inherited: list[Form] = field(default_factory=list)
+    """what lanes before this one sent last to its neighbors, if that were announcements; until it has sent something"""
     again: bool = False
     """whether the next announcement must not have the same words"""
     generation: int = 0
@@ -105,6 +107,13 @@ class Prefix:
         return self.sent[1] if self.sent is not None and self.sent[0] == self.desired else None
 
     @property
+    def last_variants(self) -> list[Variant]:
+        """In which any neighbor was told last what is desired, whoever else was: the same words change nothing."""
+        last = self.inherited if self.sent is None else [self.sent]
+        wanted = None if self.desired is None else replace(self.desired.attributes, neighbors=())
+        return [variant for route, variant in last if replace(route.attributes, neighbors=()) == wanted]
+
+    @property
     def is_refused(self) -> bool:
         """Whether ExaBGP certainly does not carry out what is desired of it."""
         return max(self.failures.values(), default=0) >= CERTAIN
@@ -119,6 +128,8 @@ class Prefix:
         """Take over what other lanes of the same prefix were told: this one's neighbors were among theirs."""
         ours = {one for route, _ in self.sent_forms for one in route.attributes.neighbors}
         told = (_for(ours, form) for one in before for form in one.sent_forms)
+        last = (form for one in before for form in (one.inherited if one.sent is None else [one.sent]))
+        self.inherited = [form for form in last if _for(ours, form) is not None]
         forms = dict.fromkeys((*self.sent_forms, *(form for form in told if form is not None)))
         self.sent_forms = list(forms)[-FORMS:]
         self.generation = max(one.generation for one in before) + 1
@@ -161,6 +172,7 @@ class Prefix:
             self.offered = True
         if kind is not Kind.WITHDRAW_REST:
             self.sent = form if kind is Kind.ANNOUNCE else None
+            self.inherited = []
         self.unanswered = True
         return Instruction(lane, kind, form, self.generation, self.unconfirmed)
 

@@ -255,7 +255,7 @@ class Prefixes:
             self._repeats.pop(lane, None)
             prefix.reused = False
             if prefix.desired is not None:
-                prefix.variant, prefix.reused = self.rotation.choose(prefix.desired.attributes, prefix.last_variant)
+                prefix.variant, prefix.reused = self.rotation.choose(prefix.desired.attributes, prefix.last_variants)
 
     def has_carried_out(self, networks: Iterable[Network] | None = None) -> bool:
         """Whether ExaBGP has carried out what is desired of each of these prefixes of ours; None: of all."""

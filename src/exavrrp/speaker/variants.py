@@ -12,14 +12,16 @@
 ExaBGP compares words; every ``Variant`` of a route is the same UPDATE to the byte. So each desired route is given one
 that is in no queue (``Rotation``): it stands behind everything that was sent of its prefixes before. A withdraw in the
 same words, of any prefix, would have taken a place farther ahead. When all variants were announced within ``QUEUED``,
-the order is uncertain, and what was sent in the one used longest ago is sent once more after a moment. The last words
-of a prefix are never said again, however long ago that was.
+the order is uncertain, and what was sent in the one used longest ago is sent once more after a moment. A repeat never
+says what one of its neighbors was told last, however long ago that was, as long as there is a variant left; a trial
+(``begin_trial``) says just that, to one neighbor.
 
 They are needed: with the first variant alone a router has an old route at the end of 5 in 6 rounds of
 ``test_exabgp.py -k rapid`` (4.2.25 and 5.0.15), and what comes up late, or a repeat, goes wrong each time; with all of
 them none does. ``test_one_encoding_is_too_few`` shows why.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -33,8 +35,9 @@ SENT = 1.0
 """Seconds after which what was answered is on its way to every neighbor whose session is up: 0.002 if ExaBGP is idle,
 0.05 after a session came up, measured on a machine with three times the load it can bear."""
 
-REMEMBERED = 1000
-"""Variants remembered with the time of their last use: those of 80 sets of attributes."""
+REMEMBERED = 10_000
+"""Variants remembered with the time of their last use, 3 MB: all those of 800 sets of attributes. What was used longer
+ago than ``QUEUED`` is forgotten; what has to be forgotten earlier leaves the order uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,28 +74,32 @@ class Rotation:
         """until when, and a count: many may be used at one moment, and have an order"""
         self.now = 0.0
         self._uses = 0
+        self._forgotten = -inf
+        """until when something may be in a queue that is not remembered any more"""
         self._chosen: dict[Attributes, list[tuple[Variant, bool]]] = {}
 
     def written(self) -> None:
         """What was chosen until now goes out, so the same attributes need another variant from now on."""
         self._chosen.clear()
 
-    def choose(self, attributes: Attributes, last: Variant | None) -> tuple[Variant, bool]:
+    def choose(self, attributes: Attributes, last: Collection[Variant]) -> tuple[Variant, bool]:
         """A variant that is in no queue, or the one used longest ago; and whether it may be in a queue still.
 
-        Not ``last``, in which the prefix was announced last: the same words again change nothing. What is desired alike
-        between two writes gets the same one, if that may be, so that it goes out in one command.
+        None of ``last``, in which the prefix was announced last to its neighbors, unless these are all there are: the
+        same words again change nothing. What is desired alike between two writes gets the same one, if that may be, so
+        that it goes out in one command.
         """
         known = replace(attributes, neighbors=())  # which are unknown to the queues
-        if last is not None:
-            self._use(known, last, QUEUED)
+        for one in last:
+            self._use(known, one, QUEUED)
+        fitting = [one for one in variants(attributes) if one not in last] or variants(attributes)
         chosen = self._chosen.setdefault(attributes, [])
-        if all(one == last for one, _ in chosen):
-            chosen.append(self._next(known, last))
-        return next(one for one in chosen if one[0] != last)
+        if all(one not in fitting for one, _ in chosen):
+            chosen.append(self._next(known, fitting))
+        return next(one for one in chosen if one[0] in fitting)
 
-    def _next(self, attributes: Attributes, last: Variant | None) -> tuple[Variant, bool]:
-        uses = {one: self.used.get((attributes, one), (-inf, 0)) for one in variants(attributes) if one != last}
+    def _next(self, attributes: Attributes, fitting: Collection[Variant]) -> tuple[Variant, bool]:
+        uses = {one: self.used.get((attributes, one), (self._forgotten, 0)) for one in fitting}
         free = [one for one, (until, _) in uses.items() if until <= self.now]
         found = free[0] if free else min(uses, key=lambda one: uses[one])
         self._use(attributes, found, QUEUED)
@@ -106,5 +113,6 @@ class Rotation:
         before, _ = self.used.pop((attributes, variant), (-inf, 0))
         self._uses += 1
         self.used[attributes, variant] = max(before, self.now + seconds), self._uses
-        if len(self.used) > REMEMBERED:
-            del self.used[next(iter(self.used))]
+        while (until := self.used[oldest := next(iter(self.used))][0]) <= self.now or len(self.used) > REMEMBERED:
+            self._forgotten = max(self._forgotten, until)
+            del self.used[oldest]
