@@ -10,7 +10,7 @@ from exavrrp.care import GRACE, REMEDY, REMINDER, START_LIMIT, Caretaker, Succes
 from exavrrp.chronicle import BEGAN, CARES, REPLACED, SUCCEEDED, decoded
 from exavrrp.config import Configuration
 from exavrrp.node import STOP_LIMIT, Event, Node
-from exavrrp.ports import End, PathsChanged, Succession, Terminated
+from exavrrp.ports import Checked, End, PathsChanged, Succession, Terminated
 from exavrrp.roster import Ports
 from exavrrp.sessions import DOUBT
 from exavrrp.vrrp.router import Role
@@ -352,13 +352,20 @@ def test_after_the_hold_it_gives_up_as_soon_as_it_has_to() -> None:
     assert (care.why(), care.ends) == (f"web is not to be announced any more{ONLY_THE_END}", [True])
 
 
+def test_what_follows_from_giving_up_is_settled_in_the_same_turn() -> None:
+    care = Care(given_active(router(checks=["fit"]), check("fit"), checks=["fit"]))
+    care.rig.after(GRACE + 1).node.handle(Checked("fit", passed=False, detail="", seconds=0.0))
+    while care.why() is None:
+        care.rig.clock.turn()
+    assert not care.rig.node.elections.settle()
+
+
 def test_an_unconfirmed_announcement_is_given_up_if_no_successor_comes() -> None:
     care = Care(unanswered())
     care.rig.after(GRACE - 0.01)
     assert care.why() is None
     care.rig.after(0.02)
     assert care.why() == f"web may be announced or not{ONLY_THE_END}"
-    assert not care.rig.node.elections.settle(), "what follows from a turn is settled in it"
 
 
 def test_a_withdraw_that_a_predecessor_failed_to_send_ends_exabgp() -> None:
