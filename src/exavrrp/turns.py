@@ -6,6 +6,7 @@ count; they are kept a minute at a time, for an hour.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -83,10 +84,13 @@ class Turns:
 
     def _deal(self, act: Callable[[], None]) -> None:
         try:
-            try:
-                act()
-            finally:
+            act()
+        except Exception:
+            with suppress(Exception):  # the first mistake is the one to be told
                 self._end()
+            raise
+        else:
+            self._end()
         finally:
             self._arm()
 
