@@ -120,7 +120,7 @@ def test_what_was_promised_is_still_there(request: pytest.FixtureRequest) -> Non
         "event: address-bound",
         "code: two-actives",
         "metric: exavrrp_adverts_sent_total path",
-        "recording: version 2",
+        "recording: version 3",
     ],
 )
 def test_of_each_kind_the_names_are_found(name: str) -> None:
