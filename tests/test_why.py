@@ -220,6 +220,14 @@ def test_who_beats_also_what_we_are_configured_with_is_better() -> None:
     assert cause(rig.check("disk", passed=False).hear(250)).verdict is Verdict.BETTER
 
 
+@pytest.mark.parametrize(("peer", "verdict"), [("12", Verdict.BETTER), ("10", Verdict.WEAKENED)])
+def test_of_equal_priorities_the_greater_address_beats_what_we_are_configured_with(peer: str, verdict: Verdict) -> None:
+    other = ip_address(f"2001:db8:ff::{peer}")
+    rig = given_active(router(checks=["disk"], peers=[str(other)]), check("disk", weight=-60), checks=["disk"])
+    rig.check("disk", passed=False).hear(200, source=other)
+    assert (cause(rig).verdict, cause(rig).theirs) == (verdict, 200)
+
+
 def test_an_owner_and_a_node_that_was_active_before_its_restart() -> None:
     rig = Rig(router(priority=255)).start().session()
     assert cause(rig).verdict is Verdict.OWNER

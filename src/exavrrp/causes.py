@@ -87,7 +87,10 @@ def _verdict(
         case Why.ACTIVE_DOWN_TIMEOUT:
             return _silence(evidence, paths)
         case Why.SUPERSEDED:
-            weakened = instance.router.priority < instance.router.settings.priority >= (evidence.priority or 0)
+            settings = instance.router.settings
+            theirs = evidence.priority or 0, 0 if evidence.peer is None else int(evidence.peer)
+            beats_theirs = (settings.priority, int(settings.source)) > theirs
+            weakened = instance.router.priority < settings.priority and beats_theirs
             return Verdict.WEAKENED if weakened else Verdict.BETTER
         case Why.FAULT | Why.UNREACHABLE:
             # Whoever takes part has no fault but this one; who yields with its group has none of its own.

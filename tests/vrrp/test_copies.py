@@ -225,8 +225,8 @@ def test_a_peer_of_two_minds_contradicts_itself() -> None:
     peer = copies.peers[PEER]
     assert peer.contradicted == now
     assert peer.is_contradictory
-    for later, contradictory in ((now + SPAN, True), (now + SPAN + 0.01, False)):
-        copies.heard(PEER, advert(1, 200), EAST, BOTH, later)
+    for later, interval, contradictory in ((SPAN, 1, True), (SPAN + 0.01, 1, False), (SPAN + 1, 40, False)):
+        copies.heard(PEER, advert(interval, 200), EAST, BOTH, now + later)
         assert peer.is_contradictory is contradictory
     copies, now = says([*[100, 200] * (CHANGES // 2), 100, 100], apart=SPAN / CHANGES)
     assert copies.peers[PEER].contradicted == now - SPAN / CHANGES, "at the last change"

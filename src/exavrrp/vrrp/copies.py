@@ -10,6 +10,7 @@ A path is the interface that a copy arrived on. A peer that is silent on all pat
 from collections import Counter, deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from math import inf
 
 from exavrrp.vrrp.packet import Address, Advertisement
 
@@ -109,22 +110,24 @@ class Peer:
     """when it said another priority than before"""
     contradicted: float | None = None
     """when it contradicted itself last"""
+    doubted: float = -inf
+    """until when it is contradictory for that: by the interval of then, which none of its later adverts lengthens"""
 
     def say(self, advertisement: Advertisement, now: float) -> None:
         """It says this ``now``."""
         if advertisement.priority != self.advertisement.priority:
             self.changes.append(now)
             often = len(self.changes) == CHANGES
-            if often and now - self.changes[0] <= SPAN * advertisement.centiseconds / 100:
-                self.contradicted = now
+            span = SPAN * advertisement.centiseconds / 100
+            if often and now - self.changes[0] <= span:
+                self.contradicted, self.doubted = now, now + span
         self.advertisement = advertisement
 
     @property
     def is_contradictory(self) -> bool:
         """Whether it has contradicted itself in the last ``SPAN`` intervals in which it was heard: it is forged, there
         are two of it, or a check flaps."""
-        span = SPAN * self.advertisement.centiseconds / 100
-        return self.contradicted is not None and self.heard - self.contradicted <= span
+        return self.heard <= self.doubted
 
     def follow(self, interface: int, expected: Collection[int], now: float) -> None:
         """Keep exactly the ``expected`` paths, and the one that the last copy arrived on."""
