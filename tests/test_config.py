@@ -997,6 +997,9 @@ WHOLE_TABLES: list[tuple[str, str, str]] = [
         ),
         (BGP, "announce", {'"web"': "prefix", '"192.0.2.0/24"': "are IPv6", '"2001:db8:54::/64"': "contains none"}),
         (BGP, "neighbors", {'"web"': "not resolved", '"2001:db8::1"': "", '"192.0.2.1"': "over an IPv4 session"}),
+        (WEB, "addresses", {"5": "holds 5", '"2001:db8:53::1"': "", '"2001:db8:ff::12"': "a peer"}),
+        (WEB, "unlisted_addresses", {"5": "holds 5", '"2001:db8:53::2"': "", '"2001:db8:ff::12"': "a peer"}),
+        (WEB, "sessions_neighbors", {"5": "holds 5", '"2001:db8::1"': "", '"192.0.2.1"': "over an IPv4 session"}),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -1010,6 +1013,28 @@ def test_each_wrong_element_of_a_list_is_told_on_its_own_line(
     found = problems(read, text)
     assert [problem.line for problem in found] == [line for line, _ in wanted]
     assert all(told in problem.message for problem, (_, told) in zip(found, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "elements"),
+    [
+        ("virtual_router.%s", "addresses", ["5", '"2001:db8:53::%d"', '"2001:db8:53::7"']),
+        ("virtual_router.%s", "unlisted_addresses", ["5", '"2001:db8:53::1%d"', '"2001:db8:53::7"']),
+        ("virtual_router.%s.bgp", "announce", ["5", '"2001:db8:53::%d/128"', '"2001:db8:53::/64"']),
+    ],
+)
+def test_what_two_routers_hold_is_told_on_its_own_line(read: Any, table: str, key: str, elements: list[str]) -> None:
+    tables: Tables = {"agent": GOOD["agent"]}
+    for number, name in enumerate("ab", start=1):
+        tables[f"virtual_router.{name}"] = {
+            "vrid": str(number),
+            "addresses": f'["2001:db8:53::{number}", "2001:db8:53::{number + 2}"]',
+        }
+        listed = "[\n" + "".join(f"{element.replace('%d', str(number + 2))},\n" for element in elements) + "]"
+        tables[table % name] = {**tables.get(table % name, {}), key: listed}
+    text = written(tables)
+    [last] = [one for one in problems(read, text) if "as does" in one.message]
+    assert last.line == line_of(text, table % "b", key) + len(elements)
 
 
 @pytest.mark.parametrize(("head", "key", "message"), WHOLE_TABLES, ids=lambda value: str(value)[:40])

@@ -53,6 +53,16 @@ def told(found: Configuration) -> dict[str, tuple[str, list[str], int]]:
     return {one.name: (str(one.source), [str(peer) for peer in one.peers], one.priority) for one in found.routers}
 
 
+def test_each_wrong_source_of_a_node_is_told_on_its_own_line(tmp_path: Path) -> None:
+    path = tmp_path / "exavrrp.toml"
+    twice = '[\n5,\n"x",\n"192.0.2.13",\n"192.0.2.13",\n"192.0.2.11",\n"192.0.2.14"\n]'
+    path.write_text(changed(('["2001:db8:ff::13", "192.0.2.13"]', twice)))
+    found = [(one.partition(":")[0], one) for one in mistakes(path)]
+    words = ("holds 5", 'holds "x"', "twice; remove one", "as does node.node1", "holds two IPv4 addresses")
+    assert [line for line, _ in found] == ["12", "13", "15", "16", "17"]
+    assert all(word in one for word, (_, one) in zip(words, found, strict=True))
+
+
 @pytest.mark.parametrize(
     ("node", "web", "four"),
     [

@@ -12,7 +12,7 @@ from itertools import pairwise
 from exavrrp.config import schema
 from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.kinds import Program
-from exavrrp.config.notation import Endpoint, Url
+from exavrrp.config.notation import Endpoint, Form, Url
 from exavrrp.config.places import Keys
 from exavrrp.config.settings import Agent, Authentication, Check, Transport, VirtualRouter
 from exavrrp.neighbors import Session
@@ -109,22 +109,23 @@ def _addresses_of_nodes(document: Document, agent: Agent, routers: tuple[Virtual
         nodes |= dict.fromkeys(router.peers, "a peer")
         nodes[router.source] = "a source"
     for router in routers:
-        for keys, address in _virtual(router):
+        for keys, address in _virtual(document, router):
             if address in nodes:
                 document.problem(keys, f"holds {address}, {nodes[address]}; write an address that is no node's own")
 
 
-def _virtual(router: VirtualRouter) -> Iterator[tuple[Keys, Address]]:
+def _virtual(document: Document, router: VirtualRouter) -> Iterator[tuple[Keys, Address]]:
     """Every address of a router with its place."""
-    for key, addresses in (("addresses", router.listed), ("unlisted_addresses", router.unlisted)):
-        for index, address in enumerate(addresses):
-            yield ("virtual_router", router.name, key, index), address
+    for key in ("addresses", "unlisted_addresses"):
+        for form, place in document.places(("virtual_router", router.name, key)):
+            assert isinstance(form, Form)
+            yield place, form.address
 
 
 def _addresses_held_twice(document: Document, routers: tuple[VirtualRouter, ...]) -> None:
     holders: dict[Address, str] = {}
     for router in routers:
-        for keys, address in _virtual(router):
+        for keys, address in _virtual(document, router):
             holder = holders.setdefault(address, router.name)
             if holder != router.name:
                 document.problem(
@@ -137,11 +138,11 @@ def _prefixes_announced_twice(document: Document, routers: tuple[VirtualRouter, 
     holders: dict[Network, str] = {}
     for router in routers:
         keys = ("virtual_router", router.name, "bgp", "announce")
-        for index, network in enumerate(router.announce if keys in document else ()):
+        for network in router.announce if keys in document else ():
             holder = holders.setdefault(network, router.name)
             if holder != router.name:
                 document.problem(
-                    (*keys, index),
+                    document.place(keys, network),
                     f"holds {network}, as does {dotted(('virtual_router', holder, 'bgp'))}; remove it from one of them,"
                     " or make one virtual router of the two",
                 )
@@ -381,17 +382,17 @@ def _clamped(document: Document, keys: Keys, router: VirtualRouter, checks: dict
         document.warning((*keys, "checks"), f"can lower the priority to {least}; it ends at 1, where nodes may tie")
 
 
-def _named(keys: Keys, router: VirtualRouter) -> list[tuple[Keys, Session, str | None]]:
+def _named(document: Document, keys: Keys, router: VirtualRouter) -> list[tuple[Keys, Session, str | None]]:
     """The sessions that are named: where, and with which next hop; None: nothing is announced over it."""
     active, own = router.route_policy.active, dict(router.route_policy.active.next_hops)
     found: list[tuple[Keys, Session, str | None]] = [
-        ((*keys, "bgp", "neighbors", index), each, own.get(each, active.next_hop))
-        for index, each in enumerate(active.neighbors)
+        (document.place((*keys, "bgp", "neighbors"), each), each, own.get(each, active.next_hop))
+        for each in active.neighbors
     ]
-    for index, each in enumerate(router.sessions_neighbors):
+    for each in router.sessions_neighbors:
         told = [other for other in active.neighbors if other.covers(each)]
         next_hop = own.get(told[0], active.next_hop) if told else None if active.neighbors else active.next_hop
-        found.append(((*keys, "sessions_neighbors", index), each, next_hop))
+        found.append((document.place((*keys, "sessions_neighbors"), each), each, next_hop))
     return found
 
 
@@ -406,7 +407,7 @@ def _not_carried(document: Document, keys: Keys, router: VirtualRouter) -> None:
             f"is {router.min_sessions}, but next_hop names {len(neighbors)} neighbors, the only ones that are told;"
             f" write at most {len(neighbors)}",
         )
-    for place, neighbor, next_hop in _named(keys, router):
+    for place, neighbor, next_hop in _named(document, keys, router):
         counted = "sessions_neighbors" in place  # ``_reachable`` in ``tables.bgp`` looks after the others
         if counted and next_hop == "self" and router.family == 6 and neighbor.peer.version == 4:
             document.problem(
@@ -418,7 +419,7 @@ def _not_carried(document: Document, keys: Keys, router: VirtualRouter) -> None:
 
 def _substituted(document: Document, keys: Keys, router: VirtualRouter) -> None:
     """Next hops that need something elsewhere, and sessions that count without having anything to do with it."""
-    for place, neighbor, next_hop in _named(keys, router):
+    for place, neighbor, next_hop in _named(document, keys, router):
         if next_hop is None:
             document.warning(place, f"holds {neighbor}, over which nothing is announced: bgp names other neighbors")
         elif next_hop == "self" and router.family == 4 and neighbor.peer.version == 6:

@@ -314,6 +314,10 @@ class Document:
         """Where this one of the ``texts`` of the list ``keys`` is written; the list, if it is not written there."""
         return self._written.get(keys, {}).get(meaning, keys)
 
+    def places(self, keys: Keys) -> Iterable[tuple[object, Keys]]:
+        """Each of the ``texts`` of the list ``keys``, by its meaning, with where it is written."""
+        return self._written.get(keys, {}).items()
+
     def value(self, keys: Keys, value: object, wanted: Any) -> object:
         """``value`` decoded by itself. A wrong value is noted, and None; a wrong element is left out of its list."""
         if isinstance(wanted, type) and issubclass(wanted, msgspec.Struct):

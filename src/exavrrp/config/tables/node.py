@@ -15,16 +15,12 @@ def owned(document: Document, tables: dict[str, schema.Node]) -> dict[str, tuple
 def _sources(document: Document, name: str, table: schema.Node, holders: dict[Address, str]) -> tuple[Address, ...]:
     keys = ("node", name, "sources")
     found: dict[int, Address] = {}
-    for index, text in enumerate(table.sources):
-        address = document.text((*keys, index), text, notation.routed)
-        if address is None:
-            continue
+    for address in document.texts(keys, table.sources, notation.routed):
+        at = document.place(keys, address)
         holder = holders.setdefault(address, name)
         if holder != name:
             place = dotted(("node", holder))
-            document.problem((*keys, index), f"holds {address}, as does {place}; write an address of this node alone")
+            document.problem(at, f"holds {address}, as does {place}; write an address of this node alone")
         elif (first := found.setdefault(address.version, address)) is not address:
-            document.problem(
-                (*keys, index), f"holds two IPv{address.version} addresses ({listed([first, address])}); keep one"
-            )
+            document.problem(at, f"holds two IPv{address.version} addresses ({listed([first, address])}); keep one")
     return tuple(found.values())
