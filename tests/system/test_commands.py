@@ -566,6 +566,26 @@ def test_events_of_a_router_that_was_there_before_and_of_one_that_never_was(agen
     assert never.stderr == "error: there is no virtual router 'wob'; known here: web, dns\n"
 
 
+def test_events_of_a_router_that_has_become_a_service(agent: Commanded) -> None:
+    """A name means what it meant, and what it means now; also if that changes while its events are followed."""
+    happened(agent, 1, router="mail")
+    happened(agent, 2, router="web")
+    agent.do(lambda: agent.double.outcomes.update({"mail-ipv6": Outcome.SERVING}))
+    happened(agent, 3, router="mail-ipv6")
+    with begin(agent, "events", "mail", "--follow") as process:
+        assert process.stdout is not None
+        assert "mail: path-quiet interface=eth1" in process.stdout.readline()
+        assert "mail-ipv6: path-quiet interface=eth3" in process.stdout.readline()
+        agent.do(lambda: agent.double.outcomes.update({"mail-ipv4": Outcome.SERVING}))
+        happened(agent, 4, router="mail-ipv4")
+        assert "mail-ipv4: path-quiet interface=eth4" in process.stdout.readline()
+        agent.do(agent.double.outcomes.clear)
+        happened(agent, 5, router="mail-ipv6")
+        assert "mail-ipv6: path-quiet interface=eth5" in process.stdout.readline(), "it was meant before"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(LIMIT) == 0
+
+
 def test_events_are_followed_also_over_a_restart_of_the_agent(agent: Commanded) -> None:
     happened(agent, 1, 2)
     with begin(agent, "events", "--follow") as process:

@@ -39,11 +39,14 @@ def _ending(limit: float | None = None) -> Iterator[None]:
         fail(error)
 
 
-def meant(routers: Sequence[RouterView], name: str | None) -> list[RouterView]:
-    """The virtual routers that a name stands for, all without one; an unknown name ends the command (status 2)."""
+def meant(routers: Sequence[RouterView], name: str | None, *, may_be_gone: bool = False) -> list[RouterView]:
+    """The virtual routers that a name stands for, all without one. An unknown name ends the command (status 2), unless
+    ``may_be_gone``."""
     try:
         names = chosen(() if name is None else (name,), {router.name: router.group for router in routers})
     except Misunderstood as error:
+        if may_be_gone:
+            return []
         fail(error, status=NO_SUCH)
     return [router for router in routers if router.name in names]
 

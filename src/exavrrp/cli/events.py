@@ -1,7 +1,7 @@
 """``exavrrp events``: the journal of the running agent."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,28 +39,29 @@ def command(*, name: str | None, follow: bool, as_json: bool, since: float | Non
     what an event means. Exit status: 2 if there is no such virtual router, 4 if no agent answers.
     """
     with suppress(KeyboardInterrupt):
-        names = None if name is None else _named(path, name)
-        _print(path, names, since, follow=follow, as_json=as_json)
+        _print(path, name, since, follow=follow, as_json=as_json)
 
 
-def _named(path: Path, name: str) -> Collection[str]:
-    """The virtual routers that are meant; also one that is in the journal alone."""
-    if any(entry.router == name for entry, _ in entries(path)[1]):
-        return {name}
-    found = (one for answer in answers(path, Status()) if isinstance(answer, StatusAnswer) for one in answer.routers)
-    return {one.name for one in meant([*found], name)}
-
-
-def _print(path: Path, names: Collection[str] | None, since: float | None, *, follow: bool, as_json: bool) -> None:
+def _print(path: Path, name: str | None, since: float | None, *, follow: bool, as_json: bool) -> None:
+    names: frozenset[str] = frozenset()
     count = 0
     while True:
         count, found = entries(path, count)
+        if name is not None and (found or not names):
+            names = _named(path, name, names, found)
         for entry, line in found:
-            if _matches(entry, names, since):
+            if _matches(entry, None if name is None else names, since):
                 say([line.decode() if as_json else f"{stamp(entry.at.time)} {sentence(entry)}"])
         if not follow:
             return
         time.sleep(POLL)
+
+
+def _named(path: Path, name: str, before: frozenset[str], found: Iterable[tuple[Entry, bytes]]) -> frozenset[str]:
+    """The virtual routers that are meant now, those that were meant ``before``, and one of that name in the journal."""
+    known = before.union(entry.router for entry, _ in found if entry.router == name)
+    there = (one for answer in answers(path, Status()) if isinstance(answer, StatusAnswer) for one in answer.routers)
+    return known.union(one.name for one in meant([*there], name, may_be_gone=bool(known)))
 
 
 def _matches(entry: Entry, names: Collection[str] | None, since: float | None) -> bool:
