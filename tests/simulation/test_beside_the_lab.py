@@ -80,8 +80,6 @@ class Row:
     draws: str | None = None
     """a node that has the traffic for so long, in place of an outage"""
     lossless: bool = False
-    tail: float = 1.0
-    """seconds that are simulated after the last event"""
 
 
 def both(bird: str, of_bird: Figure, frr: str, of_frr: Figure) -> dict[str, tuple[str, Figure]]:
@@ -137,13 +135,6 @@ ROWS = (
         both("367 ms (349–378)", (367, 367), "408 ms (387–419)", (408, 408)),
         bgp=PREPEND,
         hold=180,
-    ),
-    Row(
-        "mute-return --takeover prepend",
-        "at 6s mute node1",
-        both("315 ms (284–353)", (315, 315), "372 and 402 ms", (372, 402)),
-        bgp=PREPEND,
-        tail=20.0,
     ),
     Row(
         "cut-uplinks-100",
@@ -252,7 +243,7 @@ def read(row: Row, addresses: Sequence[str], directory: Path) -> dict[str, Confi
 
 def simulated(row: Row, directory: Path, router: str) -> list[float]:
     """Milliseconds of each run, sorted."""
-    tail = 8.0 if row.lossless else row.tail
+    tail = 8.0 if row.lossless else 1.0
     terms = Terms(exabgp=row.exabgp, hold=row.hold, convergence=SECONDS[router], tail=tail)
     nodes = read(row, row.addresses, directory)
     play = scenario.read(row.words, known(nodes))
