@@ -192,7 +192,9 @@ def test_keepalived_is_first_and_gives_way_and_serves_again(fabric: Fabric, need
     assert not DISAGREEMENTS & set(agent.log.order()), fabric.told()
 
 
-def test_the_agent_is_first_and_gives_way_and_serves_again(fabric: Fabric, need: Need, tmp_path: Path) -> None:
+def test_the_agent_is_first_and_gives_way_to_keepalived_and_serves_again(
+    fabric: Fabric, need: Need, tmp_path: Path
+) -> None:
     agent, peer = fabric.a, keepalived(fabric, need, tmp_path, BETTER)
     begun(fabric)
     agent.log.wait("route-announced", state="active")
