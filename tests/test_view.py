@@ -1,6 +1,7 @@
 """The View of a node is true at any time: what the node cannot know is unknown."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from itertools import islice
@@ -10,10 +11,22 @@ import pytest
 
 from exavrrp import ports, speaker
 from exavrrp.control import StatusAnswer, answer, encode
+from exavrrp.findings import findings
 from exavrrp.history import KEPT
 from exavrrp.turns import HOUR, LATE, MINUTE, Punctuality
-from exavrrp.view import AddressView, Lateness, Moment, Outcome, PathView, PeerView, RouterView, RouteView, TermView
-from exavrrp.viewer import NAMED
+from exavrrp.view import (
+    AddressView,
+    Lateness,
+    Moment,
+    Outcome,
+    PathView,
+    PeerView,
+    RouterView,
+    RouteView,
+    TermView,
+    View,
+)
+from exavrrp.viewer import NAMED, PASSES
 from tests.ports import (
     EPOCH,
     LINKS,
@@ -517,26 +530,107 @@ def test_the_alarm_of_a_node_measures_its_lateness() -> None:
 # The document
 
 
-def test_commands_are_answered_with_it_and_adverts_leave_while_it_is_made() -> None:
+def test_commands_are_answered_with_it_and_others_go_before_each_router() -> None:
     rig = given_active(router(), router(2))
     *parts, found = islice(rig.node.commands.describe(), 3)
     assert (parts, found) == ([None, None], rig.node.view())
-    describing = rig.node.commands.describe()
-    assert next(describing) is None
-    rig.after(7).handle(ports.DrainAsked("web2"))
-    assert next(describing) is None
-    assert next(describing) == rig.node.view(), "each router is as it is when its turn comes, the time that of the end"
 
 
-def test_after_a_reload_it_is_made_anew() -> None:
-    rig = given_active(router(), router(2))
+def states(view: View) -> list[tuple[object, ...]]:
+    """What of each router is of one moment."""
+    return [
+        (
+            *(one.name, one.vrid, one.configured, one.role, one.priority, one.explanation, one.faults, one.holds),
+            *(one.on_lo, one.bound, one.level, one.wanted, one.accepted, one.outcome, one.since, one.remarks),
+        )
+        for one in view.routers
+    ]
+
+
+def called(table: str, before: str, after: str) -> str:
+    """The table of a router, called otherwise."""
+    return table.replace(f"[virtual_router.{before}", f"[virtual_router.{after}")
+
+
+def mute(rig: Rig) -> None:
+    rig.node.viewer.trouble = "nobody answers"
+
+
+WEIGHED = (router(checks=["fit"]), router(2, checks=["fit"]), router(3))
+
+MEANWHILE: dict[str, Callable[[Rig], object]] = {
+    "another takes over": lambda rig: rig.hear(250, "web"),
+    "a drain": lambda rig: rig.handle(ports.DrainAsked("web2")),
+    "a check fails": lambda rig: rig.check("fit", passed=False),
+    "all hear of trouble": mute,
+    "a reload": lambda rig: rig.reconfigure(*(router(number, priority=150) for number in (1, 2, 3))),
+    "a reload of a check": lambda rig: rig.reconfigure(*WEIGHED, check("fit", weight=-20)),
+    "a rename": lambda rig: rig.reconfigure(called(router(), "web", "site"), router(2), router(3)),
+    "a swap": lambda rig: rig.reconfigure(called(router(), "web", "web2"), called(router(2), "web2", "web"), router(3)),
+    "one is gone": lambda rig: rig.reconfigure(router(), router(3)).after(60),
+    "one is new": lambda rig: rig.reconfigure(router(), router(2), router(3), router(4)).after(60),
+}
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize("change", MEANWHILE.values(), ids=MEANWHILE)
+def test_what_changes_while_it_is_made_is_as_it_is_in_the_end(change: Callable[[Rig], object], parts: int) -> None:
+    rig = given_active(*WEIGHED, check("fit", weight=-60), checks=["fit"])
     describing = rig.node.commands.describe()
-    assert [next(describing), next(describing)] == [None, None]
-    rig.reconfigure(router())
-    rig.after(60)
-    *parts, found = islice(describing, 2)
-    assert (parts, found) == ([None], rig.node.view())
-    assert [one.name for one in rig.node.view().routers] == ["web"]
+    assert list(islice(describing, parts)) == [None] * parts
+    change(rig)
+    found = next(filter(None, describing))
+    assert [one.name for one in found.routers] == rig.node.commands.names()
+    assert states(found) == states(rig.node.view())
+    assert (found.now, found.sessions, found.checks) == (
+        rig.node.view().now,
+        rig.node.view().sessions,
+        rig.node.view().checks,
+    )
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_a_takeover_while_it_is_made_leaves_no_address_in_doubt(parts: int) -> None:
+    rig = given_backup(router(), router(2), heard=250)
+    describing = rig.node.commands.describe()
+    assert list(islice(describing, parts)) == [None] * parts
+    rig.after(6)
+    found = next(filter(None, describing))
+    assert [one.role for one in found.routers] == ["active", "active"]
+    assert [one.on_lo[0].verified for one in found.routers] == [True, True]
+    assert findings(found) == findings(rig.node.view())
+
+
+def test_an_address_that_is_accepted_while_it_is_made_is_verified() -> None:
+    rig = given_backup(router(), router(2), heard=250)
+    rig.addresses.slow = {VIP}
+    rig.after(6)
+    assert seen(rig).on_lo[0].verified is False
+    describing = rig.node.commands.describe()
+    assert list(islice(describing, 2)) == [None, None]
+    rig.addresses.awaited.clear()
+    assert next(filter(None, describing)).routers[0].on_lo[0].verified is True
+
+
+def test_members_of_a_group_are_never_told_on_both_sides_of_a_transition() -> None:
+    rig = given_active(router(group="g"), router(2, group="g"))
+    describing = rig.node.commands.describe()
+    assert list(islice(describing, 2)) == [None, None]
+    rig.hear(250, "web").after(0.1)
+    assert {one.role for one in next(filter(None, describing)).routers} == {"backup"}
+
+
+def test_it_is_finished_however_often_something_changes() -> None:
+    rig = given_active(*(router(number) for number in (1, 2, 3)))
+    parts, found = 0, None
+    for found in rig.node.commands.describe():
+        if found is None:
+            parts += 1
+            rig.reconfigure(*(router(number, priority=100 + parts) for number in (1, 2, 3)))
+    assert parts == 3 * PASSES
+    assert found is not None
+    assert states(found) == states(rig.node.view())
+    assert [one.configured for one in found.routers] == [100 + parts] * 3
 
 
 def test_it_goes_out_and_comes_in_as_it_is() -> None:

@@ -251,6 +251,10 @@ class Binding:
         if one not in self._asking and one not in self._awaited:  # something else is wanted of it already
             one.settled()
 
+    def is_changing(self, one: OnLo) -> bool:
+        """Whether what ``one`` wants is still to be carried out, or the kernel does not accept packets to it yet."""
+        return one in self._asking or not self._addresses.awaited.isdisjoint(one.addresses)
+
     def place(self, address: Address) -> str:
         """The interface that an address is wanted on."""
         return self._bound[address].interface if address in self._bound else LO

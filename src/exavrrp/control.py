@@ -77,7 +77,8 @@ class Service(Protocol):
         """How far it is now."""
 
     def describe(self) -> Iterator[View | None]:
-        """Everything as it is now, but for the ends of drains; before that None wherever others may go first."""
+        """Everything as it is in the end (``View``), but for the ends of drains; before that None wherever others may
+        go first."""
 
     def events(self, after: int, /) -> tuple[int, list[bytes]]:
         """How many entries the journal has had so far, and the lines of those after the first ``after`` ones."""

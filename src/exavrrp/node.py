@@ -170,6 +170,7 @@ class Node:
             notifier=given.notifier,
             speaker=given.speaker,
             beacons=self.beacons,
+            configuration=lambda: self.configuration,
             moment=self._moment,
         )
 

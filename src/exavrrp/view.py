@@ -1,4 +1,4 @@
-"""What a whole node is at one moment: frozen values for everybody who shows it to people or programs; pure.
+"""What a whole node is: frozen values for everybody who shows it to people or programs; pure.
 
 ``Node.view`` makes a ``View`` (``viewer``). ``exavrrp status``, its ``--json`` and the counters in the log print one,
 and nobody counts or computes anything a second time. The values are also the document that ``control`` sends: a field
@@ -363,7 +363,9 @@ class Lateness(Struct, frozen=True, kw_only=True):
 
 
 class View(Struct, frozen=True, kw_only=True):
-    """A node. All of it is of one moment."""
+    """A node at one moment (``now``): its configuration, the state of each router with its priority, faults and holds,
+    what is bound and announced, its drain, sessions and checks. Where adverts go out while it is made, counters, ages
+    and what is known of peers may be older by as long as that takes, some ten milliseconds."""
 
     now: Moment | None = None
     began: Moment | None = None

@@ -4,7 +4,7 @@ Counters and times are kept by routers, checks, sessions and transports. Here th
 Nothing depends on them. The kernel may fail to list the addresses; then these are unknown.
 
 A router takes some 0.1 ms, so hundreds of them would keep an advert that is due. Whoever answers a client sends it
-between two of them (``describe``).
+between two of them (``describe``). What has changed meanwhile is described again, so that states are of one moment.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -15,6 +15,7 @@ from exavrrp import ports
 from exavrrp.beacon.codec import digest
 from exavrrp.beacon.station import Station
 from exavrrp.binding import Binding
+from exavrrp.config import Configuration
 from exavrrp.fitness import Fitness
 from exavrrp.history import Past
 from exavrrp.instance import Hold
@@ -54,6 +55,10 @@ def _text(value: object) -> str:
     return str(value)
 
 
+PASSES = 5
+"""How often what has changed is described router by router. Each pass has what has changed during the one before it."""
+
+
 class Viewer:
     """Looks at all parts of a node."""
 
@@ -71,9 +76,11 @@ class Viewer:
         notifier: ports.Notifier,
         speaker: ports.Speaker,
         beacons: Station,
+        configuration: Callable[[], Configuration],
         moment: Callable[[], Moment],
     ) -> None:
-        """``routers``: by name, in the order of the configuration; ``moment`` is now, by both clocks."""
+        """``routers``: by name, in the order of the configuration; ``configuration``: the one in force; ``moment`` is
+        now, by both clocks."""
         self.trouble: str | None = None
         """what is wrong with all routers; the states of sessions are unknown then"""
         self.version: str | None = None
@@ -89,32 +96,61 @@ class Viewer:
         self._notifier = notifier
         self._speaker = speaker
         self._beacons = beacons
+        self._configuration = configuration
         self._moment = moment
         self._began = moment()
 
     def view(self) -> View:
         """The node as it is now."""
-        return next(filter(None, self.describe()))
+        return next(filter(None, self._describe(0)))
 
     def describe(self) -> Iterator[View | None]:
-        """None after each router, when events may be handled; at last the node, as it is then.
+        """None before each router, when events may be handled; at last the node, as it is then.
 
-        Each router is as it was at one moment, and none is older than this call. After a reload it begins anew.
+        A router whose state (``_state``) has changed since is described again; after a reload all are. Nothing is older
+        than this call.
         """
-        while True:
-            routers, found = tuple(self._routers.values()), list[RouterView]()
-            distrusted, elsewhere, present = self._checks.distrusted(), self._binding.elsewhere(), self._present()
-            for router in routers:
-                yield None
-                if tuple(self._routers.values()) != routers:
-                    break
-                remarks = self._remarks(router, distrusted, elsewhere)
-                found.append(self._router(router, self._moment().monotonic, present, remarks))
-            else:
-                yield self._whole(tuple(found), distrusted)
+        return self._describe(PASSES)
 
-    def _whole(self, routers: tuple[RouterView, ...], distrusted: Mapping[str, str]) -> View:
-        now = self._moment()
+    def _describe(self, passes: int) -> Iterator[View | None]:
+        """What has changed after so many ``passes`` is described with the rest, without a pause."""
+        found: dict[VirtualRouter, RouterView] = {}
+        before: dict[VirtualRouter, tuple[object, ...]] = {}
+        states = self._states()
+        while changed := [one for one, state in states.items() if before.get(one) != state]:
+            distrusted, elsewhere, present = self._checks.distrusted(), self._binding.elsewhere(), self._present()
+            for router in changed:
+                if passes > 0:
+                    yield None
+                if self._routers.get(router.name) is router:  # else it is gone
+                    remarks = self._remarks(router, distrusted, elsewhere)
+                    found[router] = self._router(router, self._moment().monotonic, present, remarks)
+            before, states, passes = states, self._states(), passes - 1
+        yield self._whole(tuple(found[router] for router in states))
+
+    def _states(self) -> dict[VirtualRouter, tuple[object, ...]]:
+        """What of each router is to be of one moment; of all, the configuration, and whether anything is wrong."""
+        of_all = (self._configuration(), self.trouble)
+        return {router: (*of_all, *self._state(router)) for router in self._routers.values()}
+
+    def _state(self, router: VirtualRouter) -> tuple[object, ...]:
+        instance, history, announcement = router.instance, router.common.history, router.announcement
+        return (
+            instance.router.role,
+            instance.router.priority,
+            instance.presence.level,
+            history.last[0] if history.last else None,
+            router.on_lo.bound,
+            self._binding.is_changing(router.on_lo),
+            announcement.level,
+            announcement.is_confirmed,
+            router.drain.outcome,
+            *instance.faults.items(),
+            *instance.holds.items(),
+        )
+
+    def _whole(self, routers: tuple[RouterView, ...]) -> View:
+        now, distrusted = self._moment(), self._checks.distrusted()
         return View(
             now=now,
             began=self._began,

@@ -5,6 +5,7 @@ The sockets and files are real; behind them stands a test double of the agent (`
 
 import asyncio
 import errno
+import gc
 import grp
 import json
 import os
@@ -16,6 +17,7 @@ import stat
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -609,6 +611,104 @@ def test_others_have_their_turn_while_the_node_is_described(
             assert began == sorted(set(began)), "each part in a turn of its own"
 
     monkeypatch.setattr(server, "SLICE", 0.0)
+    run(check())
+
+
+def test_a_slice_ends_when_its_time_is_over(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        async with site(tmp_path, *map(str, range(6))) as here:
+            loop, describe, turn, now, began = asyncio.get_running_loop(), here.double.describe, 0, 0.0, list[int]()
+
+            def count() -> None:
+                nonlocal turn
+                turn += 1
+                loop.call_soon(count)
+
+            def describing() -> Iterator[View | None]:
+                nonlocal now
+                for part in describe():
+                    began.append(turn)
+                    now += 1.0
+                    yield part
+
+            monkeypatch.setattr(loop, "time", lambda: now)
+            count()
+            monkeypatch.setattr(here.double, "describe", describing)
+            await here.ask(Status())
+            assert [began.count(one) for one in dict.fromkeys(began)] == [2, 2, 2, 1]
+
+    monkeypatch.setattr(server, "SLICE", 2.0)
+    run(check())
+
+
+def test_one_description_is_made_at_a_time_and_none_is_kept_or_outlives_the_socket(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def check() -> None:
+        async with site(tmp_path, "web", "dns") as here:
+            describe, at_work = here.double.describe, list[weakref.ref[Any]]()
+            go_on, most = asyncio.Event(), 0
+
+            def describing() -> Iterator[View | None]:
+                nonlocal most
+                at_work.append(weakref.ref(asyncio.current_task()))
+                most = max(most, sum(one() in asyncio.all_tasks() for one in at_work))
+                while not go_on.is_set():
+                    yield None
+                yield from describe()
+
+            monkeypatch.setattr(here.double, "describe", describing)
+            asked = [asyncio.ensure_future(here.ask(Status()))]
+            await until(lambda: len(at_work) == 1)
+            asked.append(asyncio.ensure_future(here.ask(Status())))
+            await until(lambda: here.clients == 2)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert len(at_work) == 1
+            go_on.set()
+            assert all(isinstance(one, StatusAnswer) for one in await asyncio.gather(*asked))
+            assert (len(at_work), most) == (2, 1)
+            await until(lambda: here.clients == 0)
+            gc.collect()
+            assert [one() for one in at_work] == [None, None]
+            go_on.clear()
+            asked = [asyncio.ensure_future(here.ask(Status()))]
+            await until(lambda: len(at_work) == 3)
+            here.control.close()
+            await asyncio.gather(*asked, return_exceptions=True)
+            await until(lambda: at_work[-1]() not in asyncio.all_tasks())
+
+    monkeypatch.setattr(server, "SLICE", 0.0)
+    monkeypatch.setattr(server, "DESCRIPTION_PAUSE", 0.0)
+    run(check())
+
+
+def test_while_a_disk_hangs_a_description_does_not_wait_for_the_one_before(
+    tmp_path: Path, run: Run, until: Until
+) -> None:
+    class Hanging:
+        def __init__(self) -> None:
+            self.looks: list[asyncio.Future[bool | None]] = []
+
+        async def differs(self) -> bool | None:
+            self.looks.append(asyncio.get_running_loop().create_future())
+            return await self.looks[-1]
+
+    async def check() -> None:
+        disk: Any = Hanging()
+        async with site(tmp_path, "web", reloader=disk) as here:
+            asked = []
+            for _ in range(2):
+                asked.append(asyncio.ensure_future(here.ask(Status())))
+                await until(lambda: len(disk.looks) == len(asked))
+            disk.looks[1].set_result(True)
+            second = await asked[1]
+            assert isinstance(second, StatusAnswer)
+            assert second.differs is True
+            assert not asked[0].done()
+            disk.looks[0].set_result(None)
+            await asked[0]
+
     run(check())
 
 

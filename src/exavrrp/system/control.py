@@ -6,10 +6,11 @@ configured), the end times of drains, and the file of drained routers. ``Service
 No client can delay the engine. Each connection has a task of its own and carries one request. The client must send one
 line of bounded length within ``CLIENT_TIMEOUT``, and take each answer within the same time; otherwise the connection is
 closed. An answer is made when it can be sent, so a slow client skips the states that it has missed. All clients that
-wait for the status get the same description of the node, which is made once in ``DESCRIPTION_PAUSE`` at most, and in
-slices of ``SLICE``: it takes some 0.1 ms for each virtual router, and an advert that is due waits for a slice. With
-``CLIENTS`` connections open, the kernel queues further ones. The request of a client that disconnects is still carried
-out.
+wait for the status get the same description of the node, which is made once in ``DESCRIPTION_PAUSE`` at most. Its
+virtual routers, some 0.1 ms each, are described in slices of ``SLICE``. What all of them share, with a look at which of
+them have changed meanwhile, is a turn of its own, and so is the encoding: with 50 virtual routers 0.7 ms (median of the
+longest turn), with 200 some 2 ms. An advert that is due waits for one turn. With ``CLIENTS`` connections open, the
+kernel queues further ones. The request of a client that disconnects is still carried out.
 
 The file is written, and synced to the disk, in a thread: a disk may take seconds, an advert must not. It is written
 after the drain has begun, and before the command is answered, so that the answer can say whether the drain outlives a
@@ -197,8 +198,8 @@ class Control:
         self._change = asyncio.Event()
         self._describing: asyncio.Task[bytes] | None = None
         """the next answer to ``status``, for all who wait for one"""
-        self._at_work: asyncio.Task[bytes] | None = None
-        """the one before it"""
+        self._descriptions: set[asyncio.Task[bytes]] = set()
+        """that one, and those before it that are not made yet"""
         self._described = -math.inf
         """when the last one was made (``loop.time()``)"""
         self._one = asyncio.Lock()
@@ -258,9 +259,8 @@ class Control:
         for handle in (self._pending_update, self._pause, self._missing, *self._ends.values()):
             if handle is not None:
                 handle.cancel()
-        for client in (*self._clients, self._describing, self._at_work):
-            if client is not None:
-                client.cancel()
+        for task in (*self._clients, *self._descriptions):
+            task.cancel()
         if self._listening is not None:
             self._stop_listening()
             with suppress(OSError):
@@ -403,17 +403,23 @@ class Control:
         """The answer to ``status``, made after this call."""
         if self._describing is None:
             self._describing = asyncio.create_task(self._describe())
+            self._descriptions.add(self._describing)
+            self._describing.add_done_callback(self._descriptions.discard)
         return await asyncio.shield(self._describing)
 
     async def _describe(self) -> bytes:
         clock = asyncio.get_running_loop().time
         async with self._one:
             await asyncio.sleep(max(0.0, self._described + DESCRIPTION_PAUSE - clock()))
-            self._at_work, self._describing = self._describing, None
-            differs = None if self._reloader is None else await self._reloader.differs()
-            view = await self._view()
-            self._described = clock()
-            return encode(self._status(replace(view, differs=differs)))
+            self._describing = None
+            try:
+                found = self._status(await self._view())
+            finally:
+                self._described = clock()
+        # A disk that hangs keeps nobody who asks after this.
+        differs = None if self._reloader is None else await self._reloader.differs()
+        await asyncio.sleep(0)
+        return encode(replace(found, differs=differs))
 
     async def _view(self) -> View:
         clock, parts = asyncio.get_running_loop().time, self._service.describe()
@@ -459,8 +465,8 @@ class Control:
         return EventsAnswer(before=tuple(map(Raw, before)), entries=tuple(map(Raw, lines)), count=count)
 
     def _completed(self, one: RouterView) -> RouterView:
-        held = self._held.get(one.name)
-        return replace(one, until=held.end if held else None, persistent=one.name in self._kept)
+        held, kept = self._held.get(one.name), one.name in self._kept
+        return replace(one, until=held.end if held else None, persistent=kept) if held or kept else one
 
     async def _drain(self, asked: Drain, connection: socket.socket) -> None:
         names = self._service.together(chosen(asked.names, self._service.groups()))
