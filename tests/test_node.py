@@ -479,6 +479,25 @@ def test_a_reload_delays_nobody() -> None:
     assert [rig.role(name) for name in ("web", "web2")] == [Role.ACTIVE, Role.BACKUP]
 
 
+def test_what_a_reload_adds_or_moves_waits_for_the_rest_of_the_startup_delay() -> None:
+    rig = Rig(DELAYED, router(1), router(2)).start().session().after(2.0)
+    rig.reconfigure(router(1), router(2, vrid=99), router(3)).after(2.9)  # without a delay of the next start
+    for name in ("web", "web2", "web3"):
+        assert (rig.role(name), rig.holds(name)) == (Role.INITIALIZE, ["waiting for the end of startup_delay"])
+    rig.after(0.2)
+    assert [rig.role(name) for name in ("web", "web2", "web3")] == [Role.BACKUP] * 3
+    rig.reconfigure(DELAYED, router(1), router(2, vrid=99), router(3), router(4))
+    assert rig.role("web4") is Role.BACKUP, "it is over"
+
+
+def test_what_a_reload_adds_waits_for_nothing_where_all_was_left_in_service() -> None:
+    rig = Rig(DELAYED, router())
+    rig.memory.announced = rig.memory.active = rig.memory.offered = {"web"}
+    rig.addresses.lo = {VIP}
+    rig.start().session().reconfigure(DELAYED, router(), router(2))
+    assert [rig.role(name) for name in ("web", "web2")] == [Role.BACKUP] * 2
+
+
 def test_a_router_that_needs_no_session_waits_for_none() -> None:
     rig = Rig(router(min_sessions=0)).start()
     assert rig.role() is Role.BACKUP

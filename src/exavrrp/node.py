@@ -107,6 +107,8 @@ class Node:
         self.started = False
         self.bequest: Bequest | None = None
         """once it is ``over``, if what was served is left in place"""
+        self._delayed_until = 0.0
+        """the end of ``startup_delay``, if any router waits for it (monotonic seconds)"""
         self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
         self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, given.record)
@@ -223,14 +225,16 @@ class Node:
 
     def _join(self, team: Team, drained: Collection[str]) -> None:
         """Start a new team; ``drained`` members stay out of the election."""
-        for router in team.routers if self.started else ():
+        if not self.started:
+            return
+        self._keep_out(team)
+        for router in team.routers:
             router.announcement.change()  # ExaBGP's answer tells that it carries out our commands
             router.judge(self.fitness.health)
             if router.name in drained:
                 router.drain.begin()
-        if self.started:
-            self._begin(team)
-            self._wait_for_sessions(team.routers)
+        self._begin(team)
+        self._wait_for_sessions(team.routers)
 
     def view(self) -> View:
         """The present state of the node, for people and programs."""
@@ -472,12 +476,18 @@ class Node:
 
         It passes those of a router that this ExaBGP announces still, and whoever waits sends no adverts.
         """
-        seconds = self.configuration.agent.startup_delay
-        for team in self.elections.teams if seconds else ():
+        until = self.turns.timers.time() + self.configuration.agent.startup_delay
+        for team in self.elections.teams:
             if all(router.instance.presence.level is None for router in team.routers):
-                for router in team.routers:
-                    router.wait_for(DELAY)
-                    self.turns.timers.call_later(seconds, router.stop_waiting, DELAY)
+                self._delayed_until = until
+                self._keep_out(team)
+
+    def _keep_out(self, team: Team) -> None:
+        """Until the end of ``startup_delay``, if that is still to come."""
+        if self.turns.timers.time() < self._delayed_until:
+            for router in team.routers:
+                router.wait_for(DELAY)
+                self.turns.timers.call_at(self._delayed_until, router.stop_waiting, DELAY)
 
     def _enter_beginning(self) -> None:
         """With whether ExaBGP has run on since the process before, where that is known."""
