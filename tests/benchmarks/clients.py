@@ -3,7 +3,7 @@
 Two nodes share 50 virtual routers, adverts every 100 ms. In turn, nothing and then all of this happens to the first
 node for the same time: once a second 200 clients ask for its status at once; one more asks again and again and never
 reads the answer; its exporter is scraped ten times a second. Or, with `--watch`: tmux shows `exavrrp watch`, with
-`--seconds 3600` for an hour.
+`--seconds 3600 --quiet 300` for an hour, and five minutes without.
 
 Reported for each: transitions (there should be none), how late its adverts left (as in ``floods``), the agent's share
 of a core, the answers that each kind of client had, and whatever is not as it should be, which makes the exit status 1:
@@ -168,6 +168,7 @@ def main() -> int:
     """0 if nothing moved, every client was answered, and adverts were as punctual as without."""
     options = argparse.ArgumentParser(prog="python -m tests.benchmarks.clients", description=__doc__.partition("\n")[0])
     options.add_argument("--seconds", type=float, default=20.0, help="for each phase (default: %(default)s)")
+    options.add_argument("--quiet", type=float, help="for the phase without clients (default: as long)")
     options.add_argument("--repeat", type=int, default=3, help="of both phases (default: %(default)s)")
     options.add_argument("--realtime", action="store_true", help="agents with real-time scheduling: for a busy machine")
     options.add_argument("--watch", action="store_true", help="exavrrp watch in place of these clients")
@@ -191,7 +192,7 @@ def main() -> int:
                 with node.namespace:
                     wait_until(_scraped, "the exporter")
             for _ in range(chosen.repeat):
-                quiet = measured(where, "quiet", None, chosen.seconds)
+                quiet = measured(where, "quiet", None, chosen.quiet or chosen.seconds)
                 clients = Clients(node, chosen.seconds, kinds)
                 busy = measured(where, name, clients, chosen.seconds)
                 found = mistakes(quiet, busy, clients)
