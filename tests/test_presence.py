@@ -23,11 +23,13 @@ from exavrrp.presence import (
     ANSWER_LIMIT,
     SETTLE,
     Absent,
+    Binding,
     Event,
     Handover,
     Leaving,
     Lingering,
     Presence,
+    Present,
     Settings,
     Stage,
     State,
@@ -259,6 +261,23 @@ def test_with_make_before_break_a_handover_never_leaves_a_gap(settings: Settings
         assert world.presence.deadline == world.now + settings.hold / 2
     else:
         assert steps == [Step.WITHDRAW]
+
+
+@pytest.mark.parametrize(
+    ("state", "succeeded"),
+    [
+        (Binding(Level.LEAVING, Level.ACTIVE), False),
+        (Present(Level.ACTIVE), False),
+        (Leaving(None, Stage.AWAITING), False),
+        (Leaving(9.0, Stage.SUCCEEDED), True),
+        (Leaving(9.0, Stage.LAST_RESORT), True),
+    ],
+)
+def test_who_becomes_active_again_while_announced_as_leaving_has_no_successor(state: State, succeeded: bool) -> None:
+    """A caretaker ends ExaBGP once another node serves; not while it binds what it goes on with itself."""
+    presence = Presence(Settings(Handover.MAKE_BEFORE_BREAK, hold=1, linger=0.5, ceiling=2, stale=2))
+    presence.state = state
+    assert presence.has_successor is succeeded
 
 
 def test_a_time_limit_shortens_timers_and_lengthens_none() -> None:
