@@ -73,7 +73,8 @@ def test_a_virtual_address_goes_through_the_daemon_of_the_host(site: Site, line:
     site.node.start_exabgp(line, stanza + block(PAGE, "exabgp"), block(PAGE, "toml") + communities)
     wait_until(lambda: site.routes().keys() == {"router1", "router2"}, site.told)
     started, part_taken = (site.node.first(event) for event in ("agent-started", "transition"))
-    assert part_taken - started >= 2.0, "startup_delay: the routers know the node by then"
+    # The entry is made at the end of the start, and the delay counts from its beginning.
+    assert part_taken - started > 1.5, "startup_delay: the routers know the node by then"
     for part in site.routes().values():
         assert re.search(r"BGP\.med: [1-9]\d*", part), part
         assert "(65010,7)" in part
