@@ -27,7 +27,7 @@ from typing import NoReturn
 
 from exavrrp.control import SOCKET, Status, encode
 from tests.benchmarks.floods import HEADING, Load, Result, measured
-from tests.benchmarks.nodes import Node, Plan, site
+from tests.benchmarks.nodes import REALTIME, Node, Plan, Site, site
 from tests.system.running import AGENT, LIMIT, wait_until
 from tests.system.test_watch import Terminal
 
@@ -164,6 +164,11 @@ def mistakes(quiet: Result, busy: Result, clients: Clients) -> list[str]:
     return found + clients.unanswered()
 
 
+def moves(where: Site, since: float) -> list[str]:
+    """The first transition of each node, as its log has it."""
+    return [f"node{node.number}: {found[0]}" for node in where.nodes if (found := node.moves(since))]
+
+
 def main() -> int:
     """0 if nothing moved, every client was answered, and adverts were as punctual as without."""
     options = argparse.ArgumentParser(prog="python -m tests.benchmarks.clients", description=__doc__.partition("\n")[0])
@@ -181,8 +186,8 @@ def main() -> int:
     kinds, name = ["crowd", "scraper"], f"{CLIENTS} clients, {SCRAPES} Hz"
     if chosen.watch:
         kinds, name = ["watch"], "exavrrp watch"
-    wishes = ('scheduling = "realtime"', "lock_memory = true") if chosen.realtime else ()
-    with site(Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, options=wishes)) as where:
+    plan = Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, options=REALTIME if chosen.realtime else ())
+    with site(plan) as where:
         node = where.nodes[0]
         file = str(node.directory / "exavrrp.toml")
         with contextlib.ExitStack() as closing:
@@ -192,10 +197,11 @@ def main() -> int:
                 with node.namespace:
                     wait_until(_scraped, "the exporter")
             for _ in range(chosen.repeat):
+                begin = time.time()
                 quiet = measured(where, "quiet", None, chosen.quiet or chosen.seconds)
                 clients = Clients(node, chosen.seconds, kinds)
                 busy = measured(where, name, clients, chosen.seconds)
-                found = mistakes(quiet, busy, clients)
+                found = mistakes(quiet, busy, clients) + moves(where, begin)
                 bad |= bool(found)
                 print("\n".join([quiet.line(), f"{busy.line()}  answers {clients.answers}", *found]), flush=True)
     return int(bad)

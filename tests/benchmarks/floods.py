@@ -6,8 +6,9 @@ and a wrong checksum, which is the costliest rejection; 5,000 a second that are 
 cost the most, because they are accepted.
 
 Reported for each: transitions (there should be none), how late the adverts of the flooded node left (the gap to the
-previous one, less the interval, by the router's kernel timestamps), the agent's share of a core, and its counters. The
-attacker needs most of a core; on a machine with two, the agents and the measurement share the other.
+previous one, less the interval, by the router's kernel timestamps), how late the machine itself was at most (a canary,
+with the agents' scheduling), the agent's share of a core, and its counters. The attacker needs most of a core; on a
+machine with two, the agents and the measurement share the other.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from ipaddress import ip_address
 from typing import Any, NoReturn, Protocol
 
 from exavrrp.vrrp.packet import Advertisement, encode
-from tests.benchmarks.nodes import Lateness, Node, Plan, Site, site, source, virtual
+from tests.benchmarks.nodes import REALTIME, Canary, Lateness, Node, Plan, Site, site, source, virtual
 from tests.system.conftest import Namespace, cable
 from tests.system.running import LIMIT, Copy, Family, wait_until
 from tests.system.test_hostile import ETHERTYPE, with_header
@@ -206,6 +207,8 @@ class Result:
     adverts: int
     late: tuple[float, float, float]
     """milliseconds: median, 99.9th percentile, the latest"""
+    machine: float
+    """milliseconds by which a process that only wakes up was late at most"""
     cpu: float
     """share of a core that the flooded agent used"""
     rejected: int
@@ -214,14 +217,14 @@ class Result:
 
     def line(self) -> str:
         """A row of the table."""
-        late = "".join(f"{one:9.2f}" for one in self.late)
+        late = "".join(f"{one:9.2f}" for one in (*self.late, self.machine))
         counts = f"{self.rejected:10}{self.unread:10}{self.overflowed:11}"
         return f"{self.name:24}{self.rate:9.0f}{self.transitions:12}{self.adverts:9}{late}{self.cpu:8.1%}{counts}"
 
 
 HEADING = (
-    f"{'':24}{'packets/s':>9}{'transitions':>12}{'adverts':>9}{'median':>9}{'p99.9':>9}{'max ms':>9}{'CPU':>8}"
-    f"{'rejected':>10}{'unread':>10}{'overflowed':>11}"
+    f"{'':24}{'packets/s':>9}{'transitions':>12}{'adverts':>9}{'median':>9}{'p99.9':>9}{'max ms':>9}{'machine':>9}"
+    f"{'CPU':>8}{'rejected':>10}{'unread':>10}{'overflowed':>11}"
 )
 
 
@@ -241,17 +244,18 @@ def measured(where: Site, name: str, flood: Load | None, seconds: float) -> Resu
     node, lateness = where.nodes[0], Lateness(where.plan.interval)
     before, cpu, begin = counted(node), node.cpu(), time.time()
     end = time.monotonic() + seconds
+    canary = Canary(where)
     where.adverts.take()
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(0.5, left))
         lateness.add(ours(where.adverts.take(), node))
-    took, used = time.time() - begin, node.cpu() - cpu
+    took, used, machine = time.time() - begin, node.cpu() - cpu, canary.stop()
     sent = 0 if flood is None else flood.wait()
     rejected, unread, overflowed = (later - earlier for later, earlier in zip(counted(node), before, strict=True))
     late = tuple(1000 * lateness.quantile(share) for share in (0.5, 0.999, 1.0))
     return Result(
         name, sent / took, where.moves(begin).total(), len(lateness.seconds), (late[0], late[1], late[2]),
-        used / took, rejected, unread, overflowed,
+        1000 * machine, used / took, rejected, unread, overflowed,
     )  # fmt: skip
 
 
@@ -288,8 +292,8 @@ def main() -> int:
     options.add_argument("--known", type=int, default=5_000, help="packets a second in the name of the peer")
     options.add_argument("--realtime", action="store_true", help="agents with real-time scheduling, locked in memory")
     chosen = options.parse_args()
-    wishes = ('scheduling = "realtime"', "lock_memory = true") if chosen.realtime else ()
-    plan = Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, family=chosen.family, options=wishes)
+    options_of_agents = REALTIME if chosen.realtime else ()
+    plan = Plan(nodes=2, routers=ROUTERS, interval=INTERVAL, family=chosen.family, options=options_of_agents)
     print(HEADING, flush=True)
     with site(plan) as where:
         attacker = Attacker(where.nodes[0].namespace, where.namespace(), chosen.family)

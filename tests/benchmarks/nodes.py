@@ -28,6 +28,9 @@ from tests.system.running import AGENT, ROOT, Copy, Family, Log, Record, Sniffer
 
 BITS = {4: 32, 6: 128}
 ANSWERS = ROOT / "tests/benchmarks/answers.py"
+CANARY = ROOT / "lab/instruments/canary.py"
+REALTIME = ('scheduling = "realtime"', "lock_memory = true")
+"""Options for a busy machine."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -239,6 +242,24 @@ class Site:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             namespace.close()
+
+
+class Canary:
+    """A process that only wakes up, scheduled as the agents are: when it is late, so is everything on this machine."""
+
+    def __init__(self, where: Site) -> None:
+        self._output = tempfile.TemporaryFile("w+", dir="/dev/shm")  # noqa: SIM115 - closed by ``stop``
+        as_agents = ["chrt", "--rr", "1"] if set(REALTIME) <= set(where.plan.options) else []
+        command = [*as_agents, sys.executable, "-I", str(CANARY)]
+        self._process = where.router.popen(command, stdout=self._output)
+
+    def stop(self) -> float:
+        """Seconds by which it was late at most."""
+        self._process.kill()
+        self._process.wait()
+        with self._output:
+            self._output.seek(0)
+            return max((int(line.split()[1]) / 1e9 for line in self._output), default=0.0)
 
 
 @contextlib.contextmanager

@@ -22,13 +22,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from tests.benchmarks.nodes import Lateness, Plan, Site, site
+from tests.benchmarks.nodes import REALTIME, Lateness, Plan, Site, site
 from tests.system.running import Family
 
 MINUTE = 60.0
 LOOK = 0.5
 """Seconds between two looks at the adverts that the router has seen."""
-REALTIME = ('scheduling = "realtime"', "lock_memory = true")
 
 
 @dataclass(frozen=True)
