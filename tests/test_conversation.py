@@ -1863,6 +1863,23 @@ def test_what_is_replaced_before_its_answer_is_certain_may_be_announced() -> Non
     assert dialogue.conversation.may_announce([A]), "in the first form"
 
 
+@pytest.mark.parametrize("errors", [0, 1, 3], ids=["no answer", "perhaps the other's", "one too many"])
+def test_a_refused_repeat_does_not_tell_what_came_of_an_announcement_whose_answer_is_unknown(errors: int) -> None:
+    dialogue = given_withdrawn(A, B)
+    dialogue.want(route(A), route(B, Level.LEAVING))
+    assert len(dialogue.said()) == 2
+    dialogue.hear(*["error"] * errors)
+    answers = {V5.PROBE: [HEADING, "done"], V5.VERSION: ["exabgp 5.0.15", "done"], V5.RESET: []}
+    for _ in range(8):
+        if not (lines := dialogue.said()):
+            dialogue.wait()
+        for line in lines:
+            dialogue.hear(*answers.get(line, ["error"]))
+    assert dialogue.conversation.may_announce([A])
+    cleared(dialogue)
+    assert not dialogue.conversation.may_announce([A])
+
+
 def test_what_a_predecessor_announced_may_be_announced_until_it_is_withdrawn() -> None:
     dialogue = Dialogue(A, B)
     dialogue.conversation.inherit([A])

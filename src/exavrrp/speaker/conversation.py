@@ -157,7 +157,8 @@ class Conversation:
         """Whether ExaBGP may announce any of these prefixes of ours to any neighbor.
 
         It may from the moment that an announcement is desired (or inherited), until ExaBGP has confirmed the withdraw.
-        Not so if it has certainly refused the announcement, unless another one was replaced before its answer.
+        Not so if it has certainly refused the announcement, unless what came of an earlier one is unknown: that was
+        replaced before its answer, or the answer is missing, or was perhaps another's.
         """
         return self.prefixes.may_announce(networks)
 

@@ -146,6 +146,10 @@ class Prefix:
         """Whether ExaBGP may announce it to any neighbor."""
         return self.accepted or self.offered or self.trying
 
+    def doubt(self) -> None:
+        """Nobody knows what came of an announcement: that its repeat is refused does not mean that there is none."""
+        self.accepted = self.accepted or self.offered
+
     def desire(self, route: Route | None) -> None:
         """From now on ``route``. If that replaces an unanswered announcement, nobody knows what came of the latter."""
         self.accepted = self.may_be_announced

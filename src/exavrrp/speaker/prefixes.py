@@ -314,6 +314,7 @@ class Prefixes:
         for prefix in self.lanes.values():
             prefix.unanswered = False
             prefix.tried(None)
+            prefix.doubt()
         self.repeat_everything()
 
     @property
@@ -384,6 +385,7 @@ class Prefixes:
         """ExaBGP went on without an answer; to whom, only a fence tells."""
         prefix = self.lanes[instruction.lane]
         prefix.unanswered, prefix.unconfirmed, prefix.carried_out = False, True, False
+        prefix.doubt()
         if not fenced:
             self._make_due(instruction.lane)
             return []
@@ -498,6 +500,7 @@ class Prefixes:
         """An answer was missing: those since the last ``verify`` may have been others'."""
         for lane in self._unverified:
             self.lanes[lane].unconfirmed = True
+            self.lanes[lane].doubt()
             self.renew(lane)
         return [Doubted(network) for network in dict.fromkeys(network for network, _ in self._unverified)]
 
