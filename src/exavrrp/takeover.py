@@ -199,10 +199,15 @@ class SilentFailures:
         """The Active outbids a deaf node for which ``number`` count."""
         self._remember(Count(min(max(number + 1, self._known(self._count, now)), MOST), now))
 
-    def keep(self, now: float) -> None:
-        """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever."""
-        if self._count.number and not self._forgotten and now - self._count.latest > self.window / 2:
+    def keep(self, interval: float, now: float) -> None:
+        """Nothing is forgotten yet: a deaf node goes on, and its route is longer by one for ever.
+
+        ``interval``: of its adverts, the next of which may be lost: nothing is forgotten before the one after it.
+        """
+        late = min(self.window / 2, self.window - 2 * interval)
+        if self._count.number and not self._forgotten and now - self._count.latest > late:
             self._remember(self._count._replace(latest=now))
+            self.deadline = now + max(self.window, 2 * interval)
 
     def _fell(self, one: _Advertiser, now: float) -> bool:
         """Whether it fell silent, without a word."""
@@ -561,8 +566,8 @@ class TakeoverHistory:
             known.counts = self.failures.counted_by(known.earlier, self.rivals.interval, now)
         if rival is not None:
             self._outbid(now)
-        elif known is not None and known.reclaimed:
-            self.failures.keep(now)
+        if known is not None and known.reclaimed:
+            self.failures.keep(interval, now)
         return rival
 
     def reclaim(self, now: float) -> None:
