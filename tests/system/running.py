@@ -81,6 +81,8 @@ LATEST: tuple[Line, ...] = tuple(line for line in LINES if line in DIALECTS)
 """One for each dialect."""
 each_line = pytest.mark.parametrize("line", LATEST, ids=[f"exabgp{line}" for line in LATEST])
 EXABGP = {line: ROOT / ".envs" / f"exabgp{line}" / "bin" / "exabgp" for line in LINES}
+QUICKER = Path(__file__).parent / "exabgp4" / "exabgp"
+"""Starts ExaBGP 4.2.25 in a fifth of the CPU time."""
 EXABGP_ENVIRONMENT = {  # with underscores: a shell does not pass on a name with a dot
     "exabgp_daemon_user": "root",
     "exabgp_daemon_daemonize": "false",
@@ -88,6 +90,16 @@ EXABGP_ENVIRONMENT = {  # with underscores: a shell does not pass on a name with
     "exabgp_api_cli": "false",  # its named pipes would belong to the whole machine
     "exabgp_log_level": "INFO",
 }
+
+
+def command_of(line: Line) -> list[str]:
+    """What starts an ExaBGP, without its arguments."""
+    return [str(EXABGP[line].with_name("python")), str(QUICKER)] if line == "4" else [str(EXABGP[line])]
+
+
+def need_exabgp(line: Line, need: Need) -> None:
+    program = EXABGP[line]
+    need(reason=f"ExaBGP {line} is not installed in {program.parent.parent}", unless=program.exists())
 
 
 def wait_until(condition: Callable[[], T], what: str | Callable[[], str], limit: float = LIMIT) -> T:
@@ -543,7 +555,7 @@ class Host:
         environment = {**EXABGP_ENVIRONMENT, "exabgp_log_destination": str(self.directory / "exabgp.log")}
         with (self.directory / "agent.log").open("a") as errors:
             self.exabgp = self.namespace.popen(
-                [*self.container, str(EXABGP[line]), str(file)],
+                [*self.container, *command_of(line), str(file)],
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -848,8 +860,8 @@ def fabric(
 
     ``chatty``: ExaBGP writes to stderr, too, as 5.0.8 does, and 4.2 when it is ended without an API process.
     """
-    for line, program in EXABGP.items():
-        need(reason=f"ExaBGP {line} is not installed in {program.parent.parent}", unless=program.exists())
+    for line in LINES:
+        need_exabgp(line, need)
     with tempfile.TemporaryDirectory(prefix="exavrrp-") as directory:
         built = Fabric(namespace, need, Path(directory), family)
         try:

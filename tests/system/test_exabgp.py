@@ -19,7 +19,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -51,7 +51,7 @@ from exavrrp.speaker.variants import EXPLICIT, variants
 from exavrrp.system.exabgp import ExaBGP
 from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
 from tests.system.conftest import LIMIT
-from tests.system.running import LATEST, listens, wait_until
+from tests.system.running import EXABGP, LATEST, QUICKER, command_of, listens, need_exabgp, wait_until
 
 if TYPE_CHECKING:
     from tests.system.conftest import Namespace, Need, Run, Until
@@ -59,7 +59,6 @@ if TYPE_CHECKING:
 Address = IPv4Address | IPv6Address
 E = TypeVar("E", bound=Event)
 
-ROOT = Path(__file__).parents[2]
 PIPE = 64 * 1024
 """Bytes a pipe takes (pipe(7))."""
 
@@ -508,7 +507,7 @@ class Site:
 
     def __init__(
         self,
-        program: Path,
+        command: Sequence[str],
         namespace: "Callable[[], Namespace]",
         cable: "Callable[[Namespace, str, Namespace, str], None]",
         directory: Path,
@@ -560,7 +559,7 @@ class Site:
         (directory / "exabgp.conf").write_text(configuration)
         with (directory / "exabgp.log").open("w") as log:
             self.exabgp = self.server.popen(
-                [str(program), str(directory / "exabgp.conf")],
+                [*command, str(directory / "exabgp.conf")],
                 env={**os.environ, **ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -609,18 +608,13 @@ def build(
 ) -> Iterator[Build]:
     """Makes a site whose BIRDs do not run yet."""
     line = request.param
-    default = ROOT / ".envs" / f"exabgp{line}"
-    program = Path(os.environ.get(f"EXAVRRP_EXABGP{line}", default)) / "bin" / "exabgp"
-    need(
-        reason=f"no {program}; UV_PROJECT_ENVIRONMENT=.envs/exabgp{line} uv sync --only-group exabgp{line}",
-        unless=program.exists(),
-    )
+    need_exabgp(line, need)
     need("bird")
     need("birdc")
     made: list[Site] = []
 
     def build(**options: Any) -> Site:
-        made.append(Site(program, namespace, cable, tmp_path, **options))
+        made.append(Site(command_of(line), namespace, cable, tmp_path, **options))
         return made[-1]
 
     yield build
@@ -647,6 +641,34 @@ def tried(told: Told, *routers: Router) -> bool:
 
 pytestmark: list[pytest.MarkDecorator] = []
 system = pytest.mark.system
+
+
+READ = """
+import sys
+from exabgp.application import bgp
+
+def tell(usage, real=bgp.docopt.docopt, **more):
+    for words in ["exabgp.conf", "one two", "--env exabgp.env -d -p one"]:
+        print(real(usage, words.split(), **more))
+    sys.exit()
+
+bgp.docopt.docopt = tell
+sys.argv.pop(0)
+exec(compile(open(sys.argv[0]).read(), sys.argv[0], "exec"))
+"""
+
+
+@system
+def test_what_starts_exabgp_4_in_less_time_reads_the_same_from_its_command_line(need: "Need") -> None:
+    need_exabgp("4", need)
+
+    def read(script: Path) -> str:
+        command = [str(EXABGP["4"].with_name("python")), "-c", READ, str(script)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    options = read(EXABGP["4"])
+    assert "['one', 'two']" in options
+    assert read(QUICKER) == options
 
 
 @system
