@@ -19,7 +19,7 @@ Start it with `lab/demo`, which installs what is missing and runs `python -m lab
     scenarios_sessions.py  one BGP session per uplink for both families
     scenarios_vxlan.py  the election in a VXLAN over both uplinks
     chaos/          random faults over three nodes that all serve, and a judge
-    bench/          benchmark beside keepalived: the cost of many virtual routers (lab/bench/run)
+    bench/          beside what people run today: what users lose, and what many virtual routers cost (lab/bench/run)
     timeline.py     from facts to phases, outage and transitions (pure)
     run.py          one scenario from start to end, repeated on request
     report.py       the timeline for people, the document for programs (pure)

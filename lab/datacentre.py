@@ -266,7 +266,7 @@ class DataCentre:
     def await_phase(self, server: Machine, interval: float, share: float) -> None:
         """Returns when this share (0 to 1) of the time between two of a server's adverts has passed."""
         self.observers.refresh()
-        adverts = [each.time for each in self.observers.adverts if each.source == str(self._source(server))]
+        adverts = [each.time for each in self.observers.adverts if each.interface == server.name]
         # Reading lags a little; the next advert but one is certainly still to come.
         target = adverts[-1] + (2 + share) * interval
         time.sleep(max(target - time.time(), 0))

@@ -67,6 +67,8 @@ OVERLAY: Mapping[Family, Address] = {6: IPv6Address("fe80::"), 4: IPv4Address("1
 
 Configuration = Callable[[Machine, "ServerPlan", Path], str]
 "The agent's configuration on a machine, with a directory of the server's own."
+OtherProcess = Callable[[Machine, Path], str]
+"What ExaBGP runs on a machine in place of the agent: a command, with a directory of the server's own."
 
 ExaBGPLine = Literal["4", "5"]
 EXABGP: Mapping[str, Path] = {
@@ -120,6 +122,8 @@ class ServerPlan:
     "the agents record the events of their elections"
     overlay: bool = False
     "adverts go by multicast in a VXLAN over both uplinks, as `exavrrp vxlan` makes it"
+    process: OtherProcess | None = None
+    "what ExaBGP runs in place of the agent"
     carrier: Family | None = None
     "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
@@ -263,6 +267,8 @@ neighbor {remote} {{
 }}
 """
 API = "api { processes [ exavrrp ]; neighbor-changes; }"
+PLAIN_API = "api { processes [ exavrrp ]; }"
+"For a process that takes each line from ExaBGP for the answer to a command."
 BOTH = "family { ipv4 unicast; ipv6 unicast; }"
 EXTENDED = f"{BOTH} capability {{ nexthop enable; }} nexthop {{ ipv4 unicast ipv6; }}"
 
@@ -311,7 +317,7 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
             routes=" ".join(
                 f"route {machine.loopback(one)}/{HOST[one]} next-hop {next_hop(link, one)};" for one in carried
             ),
-            api="" if (machine.name, link.router.name) in plan.unlisted else API,
+            api="" if (machine.name, link.router.name) in plan.unlisted else PLAIN_API if plan.process else API,
         )
         for family, families, carried in sessions
         for link in plan.site.uplinks(machine)
@@ -357,6 +363,8 @@ class Server:
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         if self._plan.record:
             command += f" --record {self.recording}"
+        if self._plan.process:
+            command = self._plan.process(self.machine, self.directory)
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     def unlist(self, *routers: str) -> None:
