@@ -10,6 +10,7 @@ import pytest
 
 from exavrrp.system import eventfile
 from exavrrp.system.eventfile import FILES, EventFile
+from exavrrp.system.recorder import Recorder
 from tests.system.conftest import LIMIT, Need
 from tests.system.disks import small
 
@@ -42,6 +43,7 @@ def life(directory: Path, *lines: bytes, closes: bool = True) -> tuple[list[byte
         await asyncio.wait_for(others, LIMIT)
         if closes:
             file.close()
+            file.write(line(-1))  # it is closed
         return file.before
 
     return asyncio.run(live()), log.told
@@ -56,6 +58,15 @@ def test_the_next_process_knows_the_journal_of_the_one_before(tmp_path: Path) ->
     before, complaints = life(tmp_path / "lib", line(3))
     assert (numbers(before), complaints) == ([1, 2], [])
     assert numbers(life(tmp_path / "lib")[0]) == [1, 2, 3]
+
+
+def test_lines_of_one_turn_of_the_loop_are_handed_over_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[bytes] = []
+    monkeypatch.setattr(Recorder, "record", lambda _, lines: handed.append(lines))
+    life(tmp_path, line(1), line(2))
+    assert handed == [line(1) + line(2)]
 
 
 def test_a_line_that_is_incomplete_is_left_out(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The journal of this process on disk, for the next one: what happened in the life before is known after a crash.
 
-A thread of its own appends the lines (``recorder``), so no disk delays an advert. A process begins a new file, and also
+A thread of its own appends the lines (``recorder``), so no disk delays an advert. It is given those of one turn of the
+event loop together, so an agent that is killed loses the lines of a turn at most, besides what the thread has not
+written yet. A process begins a new file, and also
 goes on in a new one where the one before is full; there are ``FILES`` of at most ``LIMIT`` bytes, and the oldest is
 removed. A line that a killed process has not finished is left out by whoever reads it. Nothing is synced: after a crash
 of the machine the last seconds may be missing.
@@ -33,7 +35,10 @@ class EventFile:
         self._path = directory / NAME
         self._recorder = Recorder(self._path, lambda _: b"", log, limit=LIMIT, renew=self._shift)
         self._log = log
-        self._open = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """once it is open"""
+        self._lines: list[bytes] = []
+        """those of this turn of the loop"""
 
     def open(self, loop: asyncio.AbstractEventLoop) -> "asyncio.Future[None]":
         """Begin a new file, and read the others in a thread, until the result is there.
@@ -44,7 +49,7 @@ class EventFile:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._shift()
             self._recorder.open(loop)
-            self._open = True
+            self._loop = loop
         except OSError as error:
             detail = f"{error.strerror or error}; what happens is not known after a restart of this agent"
             self._log.error("recording-failed", file=str(self._path), detail=detail)
@@ -52,13 +57,22 @@ class EventFile:
 
     def write(self, line: bytes) -> None:
         """Take a line; never waits."""
-        if self._open:
-            self._recorder.record(line)
+        if self._loop is not None:
+            if not self._lines:
+                self._loop.call_soon(self._hand_over)
+            self._lines.append(line)
+
+    def _hand_over(self) -> None:
+        """The lines of one turn together: each time wakes the thread."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._recorder.record(b"".join(lines))
 
     def close(self) -> None:
         """Wait a moment until everything is written."""
-        if self._open:
-            self._open = False
+        if self._loop is not None:
+            self._loop = None
+            self._hand_over()
             self._recorder.close()
 
     def _number(self, number: int) -> Path:
