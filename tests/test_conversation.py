@@ -557,8 +557,29 @@ def test_an_unanswered_command_for_many_is_reported_for_each() -> None:
     assert dialogue.wait() == [Silent(A, line, 0), Silent(B, line, 0)]
 
 
+def test_what_waits_for_room_goes_out_in_whole_commands() -> None:
+    """However small those are that are answered."""
+    many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, WINDOW + BATCH + 11)]
+    dialogue = Dialogue(*many)
+    dialogue.want()
+    while lines := dialogue.said():
+        dialogue.hear(*["done"] * len(lines))
+    sizes: list[int] = []
+    for begin in range(0, len(many), 10):
+        dialogue.want(*map(route, many[: begin + 10]))
+        sizes += [len(spoken(line)[2]) for line in dialogue.said()]
+    assert sizes == [10] * (WINDOW // 10)
+    for _ in range(4):
+        dialogue.hear("done")
+        assert dialogue.said() == []
+    dialogue.hear("done")
+    assert sum(len(spoken(line)[2]) for line in dialogue.said()) == BATCH
+    dialogue.hear("done")
+    assert sum(len(spoken(line)[2]) for line in dialogue.said()) == 10, "all that is left"
+
+
 def test_window() -> None:
-    many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, 251)]
+    many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, 2 * WINDOW + 51)]
     dialogue = Dialogue(*many)
     dialogue.want(*map(route, many))
     count = 0

@@ -117,7 +117,12 @@ class Attributes:
         )
 
     def _sent(self, own: int | None) -> "Attributes":
-        return replace(self, as_path=self.path(own), prepend=0)
+        return replace(self, as_path=self.path(own), prepend=0) if self.prepend else self
+
+    @property
+    def for_all(self) -> "Attributes":
+        """The same for all neighbors."""
+        return replace(self, neighbors=()) if self.neighbors else self
 
 
 @dataclass(frozen=True, slots=True)

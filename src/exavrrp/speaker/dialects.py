@@ -278,7 +278,7 @@ def address(text: object) -> Address | None:
 
 def everywhere(route: Route) -> Route:
     """``route`` for all neighbors."""
-    return Route(route.network, replace(route.attributes, neighbors=()))
+    return Route(route.network, route.attributes.for_all)
 
 
 def _attribute_words(attributes: Attributes, variant: Variant) -> list[str]:

@@ -110,8 +110,8 @@ class Prefix:
     def last_variants(self) -> list[Variant]:
         """In which any neighbor was told last what is desired, whoever else was: the same words change nothing."""
         last = self.inherited if self.sent is None else [self.sent]
-        wanted = None if self.desired is None else replace(self.desired.attributes, neighbors=())
-        return [variant for route, variant in last if replace(route.attributes, neighbors=()) == wanted]
+        wanted = None if self.desired is None else self.desired.attributes.for_all
+        return [variant for route, variant in last if route.attributes.for_all == wanted]
 
     @property
     def is_refused(self) -> bool:

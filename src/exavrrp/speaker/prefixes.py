@@ -94,7 +94,7 @@ class Prefixes:
                 self._forget(network)  # it is withdrawn and begins anew, or nothing was said of it yet
             elif network not in self._leaving:
                 self._leaving[network] = inf
-                self._desire({network: None})
+                self._desire({network: None}, {})
         for network, lanes in made.items():
             self._forms[network], self._resolved[network] = forms[network], numbers[network]
             self._outdate(network)
@@ -213,24 +213,25 @@ class Prefixes:
     def set(self, desired: Iterable[Route]) -> None:
         """Exactly these are to be announced. Raises KeyError, ValueError."""
         routes = {route.network: route for route in desired}
-        for route in routes.values():
-            self._check(route)
-        self._desire({network: routes.get(network) for network in self._of_network})
+        parts = {network: self._checked(route) for network, route in routes.items()}
+        self._desire({network: routes.get(network) for network in self._of_network}, parts)
         self.begun = True
 
     def change(self, desired: Mapping[Network, Route | None]) -> None:
         """These are to be announced like this, or withdrawn (None). Raises KeyError, ValueError."""
-        for route in desired.values():
-            if route is not None:
-                self._check(route)
+        parts = {network: self._checked(route) for network, route in desired.items() if route is not None}
         if self.begun:
-            self._desire(desired)
+            self._desire(desired, parts)
 
-    def _check(self, route: Route) -> None:
-        for lane, part in self._parts(route).items():
+    def _checked(self, route: Route) -> dict[Lane, Route]:
+        """As ``_parts``."""
+        parts = self._parts(route)
+        for lane, part in parts.items():
             _comparable(self.lanes[lane], part)
+        return parts
 
-    def _desire(self, desired: Mapping[Network, Route | None]) -> None:
+    def _desire(self, desired: Mapping[Network, Route | None], parts: Mapping[Network, Mapping[Lane, Route]]) -> None:
+        """``parts``: of each route, by lanes."""
         changed: list[Lane] = []
         for network, route in desired.items():
             lanes = self._of_network[network]
@@ -241,9 +242,9 @@ class Prefixes:
             else:
                 self.desired[network] = route
                 self.unseen.pop(network, None)
-            parts = {} if route is None else self._lanes_of(route)
+            by_lane = parts.get(network, {})
             for lane in lanes:
-                self.lanes[lane].desire(parts.get(lane))
+                self.lanes[lane].desire(by_lane.get(lane))
                 self.renew(lane)
                 changed.append(lane)
         self._choose_variants(changed)
@@ -340,11 +341,15 @@ class Prefixes:
             self._make_due(lane)
 
     def next(self, room: int) -> list[tuple[Instruction, ...]]:
-        """What to send now, at most ``room`` prefixes, by commands."""
+        """What to send now, at most ``room`` prefixes, by commands. Where more are due than there is room for, they
+        wait until a whole command of them fits: small ones cost ExaBGP much more for each prefix.
+        """
         batches: dict[object, list[Instruction]] = {}
         self._resolve()
         due = [lane for lane in self.due if self.knows_numbers or not self._waits(lane[0])]
-        for lane in due[: max(room, 0)]:
+        if room < min(len(due), BATCH):
+            return []
+        for lane in due[:room]:
             del self.due[lane]
             instruction = self.lanes[lane].next(lane)
             if instruction.kind is not Kind.ANNOUNCE:

@@ -22,7 +22,7 @@ them none does. ``test_one_encoding_is_too_few`` shows why.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from exavrrp.routes import Attributes
@@ -89,7 +89,7 @@ class Rotation:
         same words again change nothing. What is desired alike between two writes gets the same one, if that may be, so
         that it goes out in one command.
         """
-        known = replace(attributes, neighbors=())  # which are unknown to the queues
+        known = attributes.for_all  # which are unknown to the queues
         for one in last:
             self._use(known, one, QUEUED)
         fitting = [one for one in variants(attributes) if one not in last] or variants(attributes)
@@ -107,7 +107,7 @@ class Rotation:
 
     def withdrawn(self, attributes: Attributes, variant: Variant) -> None:
         """A withdraw has gone out in these words; a session that comes up later has its routes sent again anyway."""
-        self._use(replace(attributes, neighbors=()), variant, SENT)
+        self._use(attributes.for_all, variant, SENT)
 
     def _use(self, attributes: Attributes, variant: Variant, seconds: float) -> None:
         before, _ = self.used.pop((attributes, variant), (-inf, 0))
