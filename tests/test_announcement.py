@@ -1,5 +1,6 @@
 """The announcement of one virtual router: what ExaBGP has accepted or refused, and retries."""
 
+from functools import partial
 from ipaddress import ip_address, ip_network
 
 from exavrrp import speaker
@@ -56,7 +57,7 @@ def test_after_the_clock_was_set_an_active_begins_anew() -> None:
     one.instance.presence.state = Present(Level.ACTIVE)
     for offset, since, times in ((-AHEAD, 0, 0), (0.0, 0, 0), (-3600.0, -3600, 1), (-3599.0, -3600, 1), (1.0, 1, 2)):
         rig.offset = offset
-        one.carry_out(Advertise(100))
+        rig.node.turns.put(partial(one.carry_out, Advertise(100)))
         assert one.instance.takeovers.time.active_since == begun + since
         assert len([line for line in rig.done if line.startswith("announce")]) == times
     one.instance.presence.state = Absent()

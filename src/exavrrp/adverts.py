@@ -43,8 +43,8 @@ class Adverts:
         self._signer = signer
         self._realtime = realtime
         self._after_adverts = after_adverts
-        self._payloads: dict[int, list[tuple[Address, bytes]]] = {}
-        """unsigned ones, by priority: one for each peer"""
+        self._payloads: dict[int, list[tuple[Address, bytes, Counter[str]]]] = {}
+        """unsigned ones, by priority: one for each peer, and its ``copies``"""
         self._unsent = 0
         """adverts in a row of which no copy could be sent"""
         self._resigned = -math.inf
@@ -117,21 +117,22 @@ class Adverts:
         peers, signer, sent = self._common.configuration.destinations, self._signer, list[Sent]()
         if signer is None:
             if (payloads := self._payloads.get(priority)) is None:
-                payloads = self._payloads[priority] = [(peer, self._encoded(priority, peer)) for peer in peers]
-            for peer, payload in payloads:
-                sent += self._transmit(payload, peer, self._ways.links.get(peer, ()))
+                payloads = [(peer, self._encoded(priority, peer), self.copies[peer]) for peer in peers]
+                self._payloads[priority] = payloads
+            for peer, payload, taken in payloads:
+                sent += self._transmit(payload, peer, self._ways.links.get(peer, ()), taken)
             return sent
         realtime = self._realtime()
         for peer in peers:
             links = self._ways.links.get(peer, ())
             for number in range(max(1, len(links))):
                 payload = self._encoded(priority, peer, lambda message: signer.trailer(message, realtime))
-                sent += self._transmit(payload, peer, links[number : number + 1])
+                sent += self._transmit(payload, peer, links[number : number + 1], self.copies[peer])
         return sent
 
-    def _transmit(self, payload: bytes, peer: Address, links: Sequence[Link]) -> Sequence[Sent]:
-        """Send and count one copy over each of ``links``."""
-        results, taken = self._transport.send(payload, peer, links), self.copies[peer]
+    def _transmit(self, payload: bytes, peer: Address, links: Sequence[Link], taken: Counter[str]) -> Sequence[Sent]:
+        """Send one copy over each of ``links``, and count in ``taken`` those that the kernel took."""
+        results = self._transport.send(payload, peer, links)
         for sent in results:
             if sent.error is None:
                 taken[sent.interface] += 1

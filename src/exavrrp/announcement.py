@@ -117,11 +117,13 @@ class Announcement:
         self._announcer.announce(self)
         self.look()
 
-    def follow_clock(self, realtime: Callable[[], float]) -> None:
-        """Be Active since a time by the clock as it is now, if it was set."""
-        instance, now = self._common.instance, self._common.timers.time()
-        if instance.presence.level is Level.ACTIVE and instance.takeovers.time.follow_clock(realtime(), now):
-            self._announcer.announce(self)
+    def follow_clock(self, offset: Callable[[], float]) -> None:
+        """Be Active since a time by the clock as it is now, if it was set; ``offset``: from the monotonic one to it."""
+        instance = self._common.instance
+        if instance.presence.level is Level.ACTIVE:
+            now = self._common.timers.time()
+            if instance.takeovers.time.follow_clock(now + offset(), now):
+                self._announcer.announce(self)
 
     # What came of it
 
@@ -188,7 +190,7 @@ class Announcement:
         level = common.instance.presence.level
         if not self.is_confirmed:
             return
-        self._accepted = frozenset(route.network for route in self.wanted())
+        self._accepted = frozenset() if level is None else frozenset(self.networks) - self._withheld
         if not self.networks:
             self.level = None
         elif level is not self.level:

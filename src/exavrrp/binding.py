@@ -68,7 +68,7 @@ class OnLo:
     def served(self) -> tuple[Address, ...]:
         """Those of which neighbors on a link are to know that this node has them. Not what is still, or yet, there."""
         configuration = self._common.configuration
-        return configuration.on_lo if self._common.instance.presence.serves and configuration.on_link else ()
+        return configuration.on_lo if configuration.on_link and self._common.instance.presence.serves else ()
 
     def bind(self) -> None:
         """Make lo carry them soon."""

@@ -26,6 +26,10 @@ Record = Callable[[str, events.Event, float, Effects | Exception], None]
 out."""
 
 
+TIMER_FIRED = events.TimerFired()
+"""The same for all: hundreds of them in a second."""
+
+
 class Team:
     """The virtual routers that move together (``groups``); most often a single one."""
 
@@ -190,16 +194,16 @@ class Elections:
         members are Active, an advert is due: it is sent at once, without reading packets first, which a flood could
         delay. Only if it is late by an interval or more are packets read first.
         """
-        roles = {router.instance.router.role for router in team.routers}
-        if roles != {Role.ACTIVE}:
-            if Role.ACTIVE not in roles and self.suspended:
+        active = [router.instance.router.role is Role.ACTIVE for router in team.routers]
+        if not all(active):
+            if self.suspended and not any(active):
                 return
             team.waits = True
             self._after_adverts(partial(self._decide, team, due))
-        elif any(self._timers.time() - due >= router.configuration.advert_interval for router in team.routers):
+        elif self._timers.time() - due >= min([router.configuration.advert_interval for router in team.routers]):
             self._decide(team, due)
         else:
-            self.tell_team(team, events.TimerFired())
+            self.tell_team(team, TIMER_FIRED)
 
     def step_down_if_stalled(self) -> None:
         """Handle the deadlines of all Actives now: one that stood still for too long steps down before its next advert.
@@ -219,4 +223,4 @@ class Elections:
         now = self._timers.time()
         elections = (router.instance.router.deadline for router in team.routers)
         self._catch_up(max([due, *(deadline for deadline in elections if deadline is not None and deadline <= now)]))
-        self.tell_team(team, events.TimerFired())
+        self.tell_team(team, TIMER_FIRED)

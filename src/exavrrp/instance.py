@@ -260,7 +260,9 @@ class Instance:
         effects = self._drain_timed_out(now)
         if not self.withheld:
             effects += self._elect(Timeout(), now)
-        return effects + self._inform(presence.Event.TIMEOUT, now) + self._release(now) + self._recount(now)
+        if self.presence.deadline is not None:
+            effects += self._inform(presence.Event.TIMEOUT, now)
+        return effects + self._release(now) + self._recount(now)
 
     def _recount(self, now: float) -> list[Effect]:
         """An Active's route follows the number of silent failures, in both directions."""

@@ -109,6 +109,8 @@ class Node:
         """once it is ``over``, if what was served is left in place"""
         self._delayed_until = 0.0
         """the end of ``startup_delay``, if any router waits for it (monotonic seconds)"""
+        self._offset: float | None = None
+        """seconds from the monotonic clock to the one on the wall; None: not asked for in this turn"""
         self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
         self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, given.record)
@@ -185,6 +187,7 @@ class Node:
             facts=self._facts,
             tell=self.elections.tell,
             realtime=self._realtime,
+            offset=self._clock_offset,
             moment=self._moment,
             notifier=given.notifier,
             marks=given.marks,
@@ -355,6 +358,7 @@ class Node:
             self._ports.changed()
             self._roster.look(teams)
         self._binding.tell_neighbors()
+        self._offset = None
 
     def _followed_up(self, router: VirtualRouter) -> None:
         self._binding.herald(router.on_lo)
@@ -380,6 +384,11 @@ class Node:
 
     def _realtime(self) -> float:
         return self.reception.realtime()
+
+    def _clock_offset(self) -> float:
+        if self._offset is None:
+            self._offset = self._realtime() - self._ports.clock.time()
+        return self._offset
 
     def catch_up(self, until: float) -> None:
         """Handle every packet that arrived until ``until`` (monotonic seconds) and was not read yet."""

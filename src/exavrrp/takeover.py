@@ -55,8 +55,7 @@ class Count(NamedTuple):
 NO_FAILURES = Count(0, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Advertiser:
+class _Advertiser(NamedTuple):
     """A node, by its last advert."""
 
     source: Address | None

@@ -54,6 +54,8 @@ class Shared:
     tell: Tell
     realtime: Callable[[], float]
     """seconds since the epoch, by the clock on the wall, which may be set"""
+    offset: Callable[[], float]
+    """seconds from the monotonic clock to that one, as of this turn"""
     moment: Callable[[], Moment]
     """now, by both clocks"""
     notifier: Notifier
@@ -281,7 +283,7 @@ class VirtualRouter:
         match effect:
             case Advertise(priority):
                 self.on_lo.unbind_now()  # in break before make, others may begin when they hear this
-                self.announcement.follow_clock(self._shared.realtime)
+                self.announcement.follow_clock(self._shared.offset)
                 self.adverts.advertise(priority)
             case Transition():
                 self._tell_transition(effect)

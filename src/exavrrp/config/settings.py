@@ -7,6 +7,7 @@ complete without its agent. What a check asks stands in ``kinds``. This file mus
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from math import ceil
 from typing import Literal
 
@@ -157,9 +158,12 @@ def window(interval: float) -> int:
     return max(ceil(3 * interval), 5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VirtualRouter:
-    """One ``[virtual_router.NAME]``, complete."""
+    """One ``[virtual_router.NAME]``, complete.
+
+    What follows from its keys is worked out once: some of it is asked for with each advert.
+    """
 
     name: str
     vrid: int
@@ -247,17 +251,17 @@ class VirtualRouter:
         """All of them, in whatever form."""
         return tuple(one.address for one in self.virtual_addresses)
 
-    @property
+    @cached_property
     def on_lo(self) -> tuple[Address, ...]:
         """What is bound while it serves; empty: nothing."""
         return tuple(one.address for one in self.virtual_addresses if one.bind)
 
-    @property
+    @cached_property
     def bound_to(self) -> str | None:
         """The interface that has its addresses while it serves; None: nothing is bound."""
         return next((one.interface for one in self.virtual_addresses if one.bind), None)
 
-    @property
+    @cached_property
     def on_link(self) -> bool:
         """Whether neighbors on a link ask for its addresses."""
         return self.bound_to not in {None, LO}
@@ -293,12 +297,12 @@ class VirtualRouter:
             return None
         return Version2(round(self.advert_interval), (self.plain_password or "").encode())
 
-    @property
+    @cached_property
     def multicast(self) -> Address | None:
         """The multicast group that adverts go to; None: they are unicast."""
         return GROUPS[self.family] if self.transport is Transport.MULTICAST else None
 
-    @property
+    @cached_property
     def destinations(self) -> tuple[Address, ...]:
         """Where adverts are sent to."""
         return self.peers if self.multicast is None else (self.multicast,)
@@ -310,7 +314,7 @@ class VirtualRouter:
             return None
         return Medium(self.interfaces[0], self.multicast, anybody=not self.peers)
 
-    @property
+    @cached_property
     def place(self) -> int:
         """Of this node among it and its peers, by address and from 0; the source must be known.
 

@@ -252,13 +252,14 @@ class Wire:
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
         """Sends one copy over each of ``links``; without any, one copy over the interface that the kernel chooses."""
         links = links or (ANYWHERE,)
-        taken, results = self._sent[peer], self._senders.send(payload, peer, links)
-        for link, number in zip(links, results, strict=True):
+        taken, results = self._sent[peer], list[Sent]()
+        for link, number in zip(links, self._senders.send(payload, peer, links), strict=True):
             if number is None:
                 taken[link.name] += 1
             else:
                 self._counters.failed[peer, link.name, error_name(number)] += 1
-        return [_result(link.name, number) for link, number in zip(links, results, strict=True)]
+            results.append(_result(link.name, number))
+        return results
 
     def drain(self, until: float = math.inf) -> list[Arrival]:
         """Everything that waits in the receive buffer, at most as much as the buffer can hold.
