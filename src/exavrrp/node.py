@@ -196,6 +196,7 @@ class Node:
             announcer=self._announcer,
             is_connected=self._is_connected,
             after_adverts=self.work.soon,
+            last=self.work.last,
         )
 
     # Configuration
@@ -584,6 +585,7 @@ class Node:
         if self.started and self.why not in {REPLACED, SUCCEEDED}:
             self._leftovers.forget()
             self._binding.now()
+        self.work.finish_last()
         self._ports.changed()
 
     @_entrance
