@@ -1094,7 +1094,7 @@ def test_a_session_that_its_router_has_forgotten_is_found_closed_by_a_repeat(
 
     async def body() -> None:
         wanted = [route(VIP6)] if announces else []
-        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, _told):
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6, OTHER6)) as (exabgp, told):
             exabgp.set(wanted)
             await until(lambda: up(exabgp, router) and exabgp.settled)
             # What comes and goes last shows that ExaBGP has written all that is due at the start of a session.
@@ -1107,9 +1107,8 @@ def test_a_session_that_its_router_has_forgotten_is_found_closed_by_a_repeat(
             router.namespace.ip("link set eth0 up\naddr add fd00:0::1/64 dev eth0 nodad")
             assert up(exabgp, router), "nobody has told ExaBGP"
             exabgp.repeat()
-            await until(lambda: len(exabgp.established) < len(router.sessions))
-            await until(lambda: up(exabgp, router) and exabgp.settled)
-            await until(lambda: router.has(*wanted))
+            await until(lambda: any(not one.established for one in told.of(Neighbor)))
+            await until(lambda: up(exabgp, router) and exabgp.settled and router.has(*wanted))
 
     run(body())
 
