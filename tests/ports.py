@@ -367,6 +367,8 @@ class Speaker:
         """calls of ``may_announce``"""
         self.deaf: set[Network] | None = None
         """prefixes that it announces if it reads no commands any more (``exabgp.Deaf``); None: it reads them"""
+        self.unread: list[speaker.Event] = []
+        """what it has answered, and nobody has read yet"""
         self._rig = rig
 
     def own(self, ours: Iterable[Route]) -> None:
@@ -406,6 +408,10 @@ class Speaker:
 
     def flush(self) -> None:
         self._rig.done.append("flush")
+
+    def catch_up(self) -> None:
+        while self.unread:
+            self._rig.node.handle(self.unread.pop(0))
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         if self.deaf is not None:

@@ -1,7 +1,11 @@
 """Which events a deadline waits for."""
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 
+from exavrrp import speaker
+from exavrrp.presence import Lingering
 from exavrrp.view import Outcome
 from exavrrp.vrrp.router import Active, Role
 from tests.ports import INTERVAL, Rig, given_active, given_backup, router
@@ -18,6 +22,21 @@ def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
         rig.node.elections.timer_fired(team, due)
         rig.clock.run()
         assert rig.transport.asked.pop() == known
+
+
+def test_answers_of_exabgp_that_wait_are_handled_before_a_deadline() -> None:
+    """The addresses are about to be unbound, and ExaBGP has said that a neighbor still has the route."""
+    rig = given_active()
+    rig.speaker.answers = False
+    rig.node.commands.drain("web")
+    rig.hear(100)
+    presence = rig.router().instance.presence
+    while not isinstance(presence.state, Lingering):
+        assert presence.deadline is not None
+        rig.clock.run(presence.deadline)
+    rig.speaker.unread = [speaker.Kept(ip_network("2001:db8:53::1/128"), (ip_address("fd00::1"),))]
+    rig.after(1000)
+    assert rig.bound()
 
 
 def test_an_advert_that_is_an_interval_late_waits_for_received_packets() -> None:

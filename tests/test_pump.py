@@ -251,6 +251,17 @@ def test_waiting_answers_are_read_before_time_counts_as_passed() -> None:
     assert Answered(A, route(A)) in ends.told[before:]
 
 
+def test_answers_that_wait_are_reported_when_asked_for() -> None:
+    ends = Ends().greet()
+    ends.pump.set([route(A)])
+    ends.clock.turn()
+    ends.waiting.append(b"done\ndone\n" * 3)
+    before = len(ends.told)
+    ends.pump.catch_up()
+    assert Answered(A, route(A)) in ends.told[before:]
+    assert b"withdraw " in ends.take(), "what is due then is written"
+
+
 def test_a_heartbeat_is_requested_and_its_answer_is_timed() -> None:
     ends = Ends().greet()
     ends.clock.run(ends.clock.now + PULSE + 0.1)

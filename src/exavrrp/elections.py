@@ -4,9 +4,9 @@ An event goes to the group of the routers that move together (``Team``); most te
 carried out before the next event is handled, which may result from them. At the end of the node's turn, every team that
 had an event is settled.
 
-Each team has one alarm. Before a deadline is handled, every packet that waits in the sockets is read: after a pause of
-this process, the adverts of a live Active are waiting there. Only an Active's own advert does not wait for that, as
-long as it is late by less than an interval: no other node can have taken over yet.
+Each team has one alarm. Before a deadline is handled, all that waits is read, packets and ExaBGP's answers: after a
+pause of this process, the adverts of a live Active are waiting there, or the answer to a withdraw. Only an Active's own
+advert does not wait for that, as long as it is late by less than an interval: no other node can have taken over yet.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -114,9 +114,12 @@ class Elections:
         timers: Timers,
         after_adverts: Callable[[Callable[[], None]], None],
         catch_up: Callable[[float], None],
+        hear_answers: Callable[[], None],
         record: Record | None = None,
     ) -> None:
-        """``catch_up(until)`` handles every packet that arrived until then and was not read yet."""
+        """``catch_up(until)`` handles every packet that arrived until then and was not read yet; ``hear_answers``
+        reports what ExaBGP has answered: this node handles that when its turn is over.
+        """
         self.teams: list[Team] = []
         self.team_of: dict[str, Team] = {}
         """by the name of the router"""
@@ -125,6 +128,7 @@ class Elections:
         self._timers = timers
         self._after_adverts = after_adverts
         self._catch_up = catch_up
+        self._hear_answers = hear_answers
         self._record = record
         self._queue = Queue(self._deal)
         self._touched: dict[Team, None] = {}
@@ -199,6 +203,7 @@ class Elections:
             if self.suspended and not any(active):
                 return
             team.waits = True
+            self._hear_answers()
             self._after_adverts(partial(self._decide, team, due))
         elif self._timers.time() - due >= min([router.configuration.advert_interval for router in team.routers]):
             self._decide(team, due)

@@ -113,7 +113,9 @@ class Node:
         """seconds from the monotonic clock to the one on the wall; None: not asked for in this turn"""
         self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
-        self.elections = Elections(self.turns.timers, self.work.soon, self.catch_up, given.record)
+        self.elections = Elections(
+            self.turns.timers, self.work.soon, self.catch_up, given.speaker.catch_up, given.record
+        )
         self.fitness = Fitness(self.log, self._judge, self._retry_announcements, self._moment)
         self._announcer = Announcer(given.speaker)
         self._binding = Binding(given.addresses, given.clock, self.work, self._announcer.flush)

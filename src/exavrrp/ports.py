@@ -1,8 +1,9 @@
 """What a node is given: its ports to the world, and the events that come in through them; pure.
 
 ``Node`` decides, ports act. Each port is a Protocol with its contract. ``system`` implements them on Linux, the
-simulation has implementations of its own. No port blocks, and none calls the node back from within a call: it reports
-an event to ``Node.handle`` from the event loop. A busy node puts the event into its queue.
+simulation has implementations of its own. No port blocks, and none calls the node back from within a call, unless it
+is told to (``Speaker.catch_up``): it reports an event to ``Node.handle`` from the event loop. A busy node puts the
+event into its queue.
 
 The small values that pass through the ports (``Link``, ``Arrival``, ``Sent`` …) are defined here, too.
 """
@@ -327,6 +328,9 @@ class Speaker(Protocol):
 
     def flush(self) -> None:
         """Write pending commands now, and not at the end of this turn of the loop."""
+
+    def catch_up(self) -> None:
+        """Report what it has answered and nobody has read yet, at once."""
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         """Whether it has carried out what was wanted last of each of these."""

@@ -180,22 +180,31 @@ class Pump:
         self._read()
         self._pump()
 
-    def _read(self) -> None:
-        """Reads what waits; afterwards it may be closed: ExaBGP is gone, or the receiver of an event closed it."""
-        for _ in range(BATCH):
+    def catch_up(self) -> None:
+        """Reports what has come and was not read yet."""
+        if self._read():
+            self._pump()
+
+    def _read(self) -> bool:
+        """Reads what waits; whether there was anything.
+
+        Afterwards it may be closed: ExaBGP is gone, or the receiver of an event closed it.
+        """
+        for count in range(BATCH):
             if self._clock is None:
-                return
+                return count > 0
             try:
                 data = self._read_from()
             except BlockingIOError:
-                return
+                return count > 0
             except OSError as error:
                 self._lost(f"stdin: {error.strerror}")
-                return
+                return True
             if not data:
                 self._lost("end of file on stdin")
-                return
+                return True
             self._hear(data, self._clock.time())
+        return True
 
     def _hear(self, data: bytes, now: float) -> None:
         dropped = self._lines.dropped

@@ -119,6 +119,9 @@ class Deaf:
     def flush(self) -> None:
         """Does nothing: no command waits to be sent."""
 
+    def catch_up(self) -> None:
+        """Does nothing: it answers nothing."""
+
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         """Whether each of these is announced if it is wanted, and not announced if it is not."""
         return all((one in self.wanted) == (one in self.announced) for one in networks)
