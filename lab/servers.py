@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from string import Template
@@ -122,8 +122,8 @@ class ServerPlan:
     "the agents record the events of their elections"
     overlay: bool = False
     "adverts go by multicast in a VXLAN over both uplinks, as `exavrrp vxlan` makes it"
-    process: OtherProcess | None = None
-    "what ExaBGP runs in place of the agent"
+    process: Mapping[str, OtherProcess] = field(default_factory=dict)
+    "by server: what ExaBGP runs there in place of the agent"
     carrier: Family | None = None
     "one BGP session per uplink, of this family, carries both; None: each family has its own"
 
@@ -317,7 +317,11 @@ def exabgp_configuration(machine: Machine, plan: ServerPlan, command: str) -> st
             routes=" ".join(
                 f"route {machine.loopback(one)}/{HOST[one]} next-hop {next_hop(link, one)};" for one in carried
             ),
-            api="" if (machine.name, link.router.name) in plan.unlisted else PLAIN_API if plan.process else API,
+            api=""
+            if (machine.name, link.router.name) in plan.unlisted
+            else PLAIN_API
+            if machine.name in plan.process
+            else API,
         )
         for family, families, carried in sessions
         for link in plan.site.uplinks(machine)
@@ -363,8 +367,8 @@ class Server:
         command = f"{self._plan.agent} run --config {self._agent_configuration} --log-format json"
         if self._plan.record:
             command += f" --record {self.recording}"
-        if self._plan.process:
-            command = self._plan.process(self.machine, self.directory)
+        if (other := self._plan.process.get(self.machine.name)) is not None:
+            command = other(self.machine, self.directory)
         self._configuration.write_text(exabgp_configuration(self.machine, self._plan, command))
 
     def unlist(self, *routers: str) -> None:

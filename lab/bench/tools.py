@@ -90,6 +90,10 @@ class Glued(Tool):
     interface: ClassVar[str]
     check_interval = 1.0
 
+    def __init__(self, servers: Sequence[Machine] = SERVERS) -> None:
+        """``servers``: where it runs; elsewhere the agent does."""
+        self.servers = servers
+
     def plan(self, usual: ServerPlan, *, checked: bool) -> ServerPlan:  # noqa: ARG002
         prefix = f"{VIRTUAL_ADDRESS[usual.family]}/{HOST[usual.family]}"
 
@@ -97,19 +101,25 @@ class Glued(Tool):
             words = [sys.executable, "-I", str(ROOT / "lab/bench/glue.py"), str(fifo(directory)), prefix, str(MED)]
             return shlex.join(words)
 
-        return replace(usual, process=process)
+        return replace(usual, process={each.name: process for each in self.servers})
 
     def start(self, lab: DataCentre, plan: ServerPlan, *, checked: bool) -> None:
+        for server in self.servers:
+            self.start_on(server, lab, plan, checked=checked)
+
+    def start_on(self, server: Machine, lab: DataCentre, plan: ServerPlan, *, checked: bool) -> None:
+        """Starts keepalived on one server. Raises LabError."""
         program = found_keepalived()
-        for server in SERVERS:
-            namespace, directory = lab.topology[server.name], lab.servers[server.name].directory
-            namespace.ip(self.routes(server, plan))
-            (directory / "drained").write_text("0\n")
-            file = directory / "keepalived.conf"
-            file.write_text(self.configuration(server, plan, directory, checked=checked))
-            options = ["--dont-fork", "--log-console", "-f", str(file)]
-            options += ["-p", str(directory / "keepalived.pid"), "-r", str(directory / "vrrp.pid")]
-            lab.processes.start(namespace, "keepalived", [program, *options])
+        namespace, directory = lab.topology[server.name], lab.servers[server.name].directory
+        namespace.ip(self.routes(server, plan))
+        (directory / "drained").write_text("0\n")
+        file = directory / "keepalived.conf"
+        file.write_text(self.configuration(server, plan, directory, checked=checked))
+        pids = directory / "keepalived.pid", directory / "vrrp.pid"
+        for each in pids:
+            each.unlink(missing_ok=True)  # a boot finds none
+        options = ["--dont-fork", "--log-console", "-f", str(file), "-p", str(pids[0]), "-r", str(pids[1])]
+        lab.processes.start(namespace, "keepalived", [program, *options])
 
     def routes(self, server: Machine, plan: ServerPlan) -> list[str]:  # noqa: ARG002
         """Lines of `ip` that the adverts need."""
@@ -257,7 +267,7 @@ class Healthcheck(Tool):
             python = EXABGP[usual.exabgp].with_name("python")
             return shlex.join([str(python), "-m", "exabgp", "healthcheck", "--config", str(file)])
 
-        return replace(usual, process=process)
+        return replace(usual, process={each.name: process for each in SERVERS})
 
     def configuration(self, machine: Machine, family: Family, directory: Path) -> str:
         """Its file, of long options."""

@@ -99,7 +99,7 @@ def test_keepalived_tells_the_process_of_exabgp_by_one_fifo(tool: Glued, tmp_pat
     plan = tool.plan(USUAL, checked=True)
     assert plan.process
     assert f"vrrp_notify_fifo {tmp_path / 'notify.fifo'}\n" in said
-    assert f" {tmp_path / 'notify.fifo'} 2001:db8:53::1/128 50" in plan.process(SERVERS[1], tmp_path)
+    assert f" {tmp_path / 'notify.fifo'} 2001:db8:53::1/128 50" in plan.process[SERVERS[1].name](SERVERS[1], tmp_path)
     assert "priority 150\n" in said
     assert "track_script" in said
     assert "track_script" not in tool.configuration(SERVERS[1], USUAL, tmp_path, checked=False)
