@@ -13,7 +13,7 @@ from lab.bench.tools import LINE, KeepalivedVxlan
 from lab.datacentre import START_LIMIT, DataCentre, Fabric
 from lab.run import logs_kept, removed
 from lab.scenarios import NODE1, NODE2
-from lab.servers import ServerPlan
+from lab.servers import ServerPlan, exabgp_configuration
 from lab.topology import lab_directory
 
 NODE3 = SERVERS[2]
@@ -50,4 +50,5 @@ def test_the_next_node_takes_over_and_gives_back_whoever_it_is(theirs: Sequence[
 
 def test_an_agent_beside_keepalived_is_told_of_neighbors() -> None:
     plan = KeepalivedVxlan([NODE2]).plan(USUAL, checked=False)
-    assert set(plan.process) == {NODE2.name}
+    assert "neighbor-changes" in exabgp_configuration(NODE1, plan, "x")
+    assert "neighbor-changes" not in exabgp_configuration(NODE2, plan, "x")
