@@ -4,6 +4,7 @@ It wants next to nothing of a processor. Whenever it is late, so is every other 
 agent that is late then is late because of the machine.
 
 It writes `TIME LATENESS`, both in ns: when it should have woken up, and how late it did, if that was TOO_LATE or more.
+A lateness that still goes on when the canary is killed is not written.
 
     python canary.py
 """

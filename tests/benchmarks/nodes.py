@@ -254,7 +254,7 @@ class Canary:
         self._process = where.router.popen(command, stdout=self._output)
 
     def stop(self) -> float:
-        """Seconds by which it was late at most."""
+        """Seconds by which it was late at most; 0: by less than its TOO_LATE. One that goes on now is not counted."""
         self._process.kill()
         self._process.wait()
         with self._output:

@@ -70,3 +70,9 @@ def test_what_claims_to_be_the_peer_is_counted_to_the_last(site: Site, attacker:
     site.nodes[0].log.wait("packet-rejected", marks[0], reason="checksum")
     assert site.settled()
     assert not [node.log.moves(mark) for node, mark in zip(site.nodes, marks, strict=True) if node.log.moves(mark)]
+
+
+def test_what_the_canary_does_not_write_down_is_no_zero() -> None:
+    quiet, busy = (floods.Result("quiet", 1, 0, 3, (1, 2, 4), machine, 0.1, 0, 0, 0).line() for machine in (0.0, 7.5))
+    assert "     4.00       <5   10.0%" in quiet
+    assert "     4.00     7.50   10.0%" in busy
