@@ -1,8 +1,9 @@
 """A race: what users lose when something breaks, with exavrrp and with what people run today: `lab/bench/run race`.
 
 In each round every event happens to every tool, each time in a new data centre: the tools take turns, so that other
-load on the machine affects all of them. Within a round an event comes at the same position between two adverts for
-each tool; over the rounds the positions are spread over the whole interval (`lab.run.phases`).
+load on the machine affects all of them. Within a round an event comes at the same position for each tool: between
+two adverts of node1 or, where a check finds out, between two checks of its service; a tool without adverts has nothing
+to be timed by. Over the rounds the positions are spread over the whole interval (`lab.run.phases`).
 
 What is measured is seen from outside: probes, the routers' tables, and the address on the successor's lo.
 """
@@ -21,17 +22,19 @@ from random import Random
 from lab.addressing import RACK, SERVERS, VIRTUAL_ADDRESS, Family, Site
 from lab.bench.agents import keepalived, keepalived_version
 from lab.bench.events import EVENTS, Event, led_to
-from lab.bench.tools import LINE, TOOLS, Tool
+from lab.bench.tools import CHECKED, LINE, TOOLS, Tool
 from lab.datacentre import START_LIMIT, DataCentre, Fabric
 from lab.facts import Facts
 from lab.processes import Late
 from lab.run import LEAD_IN, logs_kept, phases, removed
 from lab.scenarios import NODE1, NODE2
-from lab.servers import EXABGP, ServerPlan
+from lab.servers import EXABGP, ROOT, ServerPlan
 from lab.timeline import compute, kernel_times
-from lab.topology import lab_directory, run
+from lab.topology import LabError, lab_directory, run
 
 FAMILY: Family = 6
+POLL = 0.001
+"Seconds between two looks for a check."
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,8 @@ class Heat:
     event: str
     tool: str
     phase: float
-    "the event's position between two adverts, and between two checks where these count: 0 to 1"
+    """the event's position, 0 to 1: between two checks on node1 if the event is one that a check finds out, otherwise
+    between two of its adverts; a tool that sends none has it at any moment"""
     seed: int
     "of the machines' ECMP hashes: the same for all tools"
 
@@ -75,6 +79,8 @@ class Result:
     "ms after the event: bound (on node2's lo), routed (both routers lead to node2 alone), answered (by node2)"
     late: str = ""
     "what did not happen within its limit: the outage is at least as long"
+    load: float | None = None
+    "the machine's load average of one minute, at the end"
 
 
 def heats(order: Order) -> list[Heat]:
@@ -97,7 +103,7 @@ def race(order: Order, say: Callable[[str], None]) -> Iterator[Result]:
     for number, heat in enumerate(todo, 1):
         result = run_heat(order, heat, say)
         say(
-            f"{number}/{len(todo)} {heat.event}, {heat.tool}, {heat.phase:.0%} into the timer:"
+            f"{number}/{len(todo)} {heat.event}, {heat.tool}, {heat.phase:.0%} into the interval:"
             f" {result.outage_ms:.0f} ms, {result.lost} probes lost{f'; {result.late}' if result.late else ''}"
         )
         yield result
@@ -122,11 +128,9 @@ def measure(lab: DataCentre, order: Order, heat: Heat, event: Event, tool: Tool)
     strike = event.arm(lab, tool)
     lab.watch(LEAD_IN)
     if event.checked:
-        lab.watch(heat.phase * tool.check_interval)
-    if tool.elects:
+        await_check(lab.servers[NODE1.name].directory / CHECKED, heat.phase)
+    elif tool.elects:
         lab.await_phase(NODE1, order.interval, heat.phase)
-    else:
-        lab.watch(heat.phase * order.interval)
     struck = strike()
     late = ""
     try:
@@ -136,7 +140,34 @@ def measure(lab: DataCentre, order: Order, heat: Heat, event: Event, tool: Tool)
     facts = lab.finish()
     timeline = compute(facts, struck, NODE1.name, RACK)
     moments = outside(facts, struck, RACK)
-    return Result(heat, round(timeline.outage_ms, 1), timeline.probes_lost, timeline.probes_sent, moments, late)
+    lost, sent, load = timeline.probes_lost, timeline.probes_sent, round(os.getloadavg()[0], 2)
+    return Result(heat, round(timeline.outage_ms, 1), lost, sent, moments, late, load)
+
+
+def await_check(trace: Path, share: float) -> None:
+    """Returns when this share (0 to 1) of the time between two checks has passed since the last one.
+
+    `trace`: a file that a check writes when it has found the service. The time between checks is that between the last
+    two: a tool that waits after a check has a longer one than it is told. Raises Late when there are none.
+    """
+    first = next_check(trace)
+    second = next_check(trace)
+    time.sleep(max(second + share * (second - first) - time.time(), 0))
+
+
+def next_check(trace: Path) -> float:
+    """Waits for a check; its time, seconds since the epoch. Raises Late."""
+    before, give_up = trace_of(trace), time.time() + START_LIMIT
+    while (found := trace_of(trace)) == before:
+        if time.time() > give_up:
+            raise Late(f"no check within {START_LIMIT:g} s")
+        time.sleep(POLL)
+    return found
+
+
+def trace_of(trace: Path) -> float:
+    """When a check last found the service; 0: never."""
+    return trace.stat().st_mtime if trace.exists() else 0.0
 
 
 def prepare(lab: DataCentre, tool: Tool) -> None:
@@ -177,7 +208,7 @@ def outside(facts: Facts, event: float, site: Site) -> dict[str, float | None]:
 
 
 def machine() -> dict[str, str]:
-    """Where and when it was measured, and what with."""
+    """Where and when it was measured, what with, and how busy the machine was before."""
     release = Path("/etc/os-release").read_text().splitlines() if Path("/etc/os-release").exists() else []
     names = [line.removeprefix("PRETTY_NAME=").strip('"') for line in release if line.startswith("PRETTY_NAME=")]
     return {
@@ -185,6 +216,18 @@ def machine() -> dict[str, str]:
         "system": names[0] if names else platform.system(),
         "kernel": platform.release(),
         "cores": str(os.cpu_count() or "?"),
+        "load": f"{os.getloadavg()[0]:.2f}",
+        "commit": commit(),
         "exabgp": re.findall(r"[\d.]+", run([str(EXABGP[LINE]), "version"]))[0],
         "keepalived": keepalived_version(keepalived()),
     }
+
+
+def commit() -> str:
+    """This checkout's, short; with "-dirty" if a file differs from it. "?": this is no checkout, or there is no git."""
+    # Root may not read the checkout of a user without being told to.
+    here = ("-c", f"safe.directory={ROOT}", "-C", str(ROOT))
+    try:
+        return run(["git", *here, "describe", "--always", "--dirty", "--exclude", "*"]).strip()
+    except LabError:
+        return "?"

@@ -26,7 +26,7 @@ def document(
 ) -> dict[str, Any]:
     """`scale`: the document of `lab/bench/run scale --json`."""
     return {
-        "version": 1,
+        "version": 2,
         "machine": dict(machine),
         "order": asdict(order),
         "results": [asdict(each) for each in results],
@@ -77,6 +77,16 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [row(heading), "|" + "---|" * len(heading), *map(row, rows), ""]
 
 
+def measured_on(machine: Mapping[str, str], results: Sequence[Result]) -> str:
+    """When, how busy the machine was, and what was measured: "2026-01-02, load average 0.10 before and at most 1.20
+    meanwhile, commit 0123abc". Documents of version 1 have only the date.
+    """
+    loads = [each.load for each in results if each.load is not None]
+    meanwhile = f" and at most {max(loads):.2f} meanwhile" if loads else ""
+    busy = f"{machine['load']} before{meanwhile}" if "load" in machine else "not recorded"
+    return f"{machine['date']}, load average {busy}, commit {machine.get('commit', 'not recorded')}"
+
+
 def wrapped(words: str, indent: str = "") -> str:
     return fill(words, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
@@ -92,12 +102,13 @@ def markdown(given: Mapping[str, Any]) -> str:
     tools = order["tools"]
     lines = [
         wrapped(
-            f"Measured on {machine['date']}: {machine['cores']} cores, {machine['system']}, Linux {machine['kernel']};"
-            f" ExaBGP {machine['exabgp']}, keepalived {machine['keepalived']}, BIRD on the routers; IPv6, adverts every"
-            f" {order['interval'] * 1e3:g} ms, BGP hold time {order['hold']} s; {rounds(results)} in which all tools"
-            " take turns, the event each time at another position between two adverts. Median outage (worst), median of"
-            " the probes lost of 500 a second. **Bold**: the least median, and what these runs do not tell from it (its"
-            " median is not above the best one's worst run)."
+            f"Measured on {measured_on(machine, results)}: {machine['cores']} cores, {machine['system']}, Linux"
+            f" {machine['kernel']}; ExaBGP {machine['exabgp']}, keepalived {machine['keepalived']}, BIRD on the"
+            f" routers; IPv6, adverts every {order['interval'] * 1e3:g} ms, BGP hold time {order['hold']} s;"
+            f" {rounds(results)} in which all tools take turns, the event each time at another position between two"
+            " adverts (`fail-check`: two checks)."
+            " Median outage (worst), median of the probes lost of 500 a second. **Bold**: the least median, and what"
+            " these runs do not tell from it (its median is not above the best one's worst run)."
         ),
         "",
     ]
@@ -135,24 +146,44 @@ def when(runs: Sequence[Result], name: str) -> str:
 
 
 def costs(scale: Mapping[str, Any]) -> list[str]:
-    """CPU and memory over the number of virtual routers."""
+    """CPU and memory over the number of virtual routers; in place of them, why what was measured is no cost."""
     rows = [
-        [
-            str(each["routers"]),
-            each["agent"],
-            each["role"],
-            MISSING if each["cpu"] is None else f"{100 * each['cpu']:.1f} %",
-            MISSING if each["rss"] is None else f"{each['rss']:.0f} MiB",
-        ]
+        [str(each["routers"]), each["agent"], each["role"], *(figures(each) if not why else [MISSING] * 3), why]
         for each in loads(scale)
+        for why in (spoiled(each, scale),)
     ]
     words = (
         f"What virtual routers cost (`lab/bench/run scale`; adverts every {scale['interval'] * 1e3:g} ms, percent of a"
-        " core, the agent alone without ExaBGP; exavrrp sends two copies to each peer, keepalived one):"
+        " core, the agent alone without ExaBGP; exavrrp sends two copies to each peer, keepalived one; late: 99.9 % of"
+        " an Active's adverts came no later than so much after their time):"
     )
-    return [wrapped(words), "", *table(["routers", "", "role", "CPU", "memory"], rows)]
+    return [wrapped(words), "", *table(["routers", "", "role", "CPU", "memory", "late", "no cost, because"], rows)]
 
 
 def loads(scale: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The measurements of CPU and memory in a document of `scale`."""
     return [each for each in scale["results"] if each.get("role") in ("active", "backup")]
+
+
+def spoiled(load: Mapping[str, Any], scale: Mapping[str, Any]) -> str:
+    """Why a measurement in a document of `scale` says nothing of what the agent costs, in words; empty: it does."""
+    if load["failure"]:
+        return f"it did not come up: {load['failure'].splitlines()[0]}"
+    average, cores = load["load"], scale.get("cores")
+    words = []
+    if load["unneeded"]:
+        words.append(f"unneeded transitions: {load['unneeded']}")
+    if average is None or cores is None or average > cores:
+        known = ["not recorded" if each is None else f"{each:g}" for each in (average, cores)]
+        words.append(f"load average {known[0]}, cores {known[1]}")
+    return ", ".join(words)
+
+
+def figures(load: Mapping[str, Any]) -> list[str]:
+    """CPU, memory, lateness."""
+    late = load["late_999"]
+    return [
+        f"{100 * load['cpu']:.1f} %",
+        f"{load['rss']:.0f} MiB",
+        MISSING if late is None else f"{late:.1f} ms",
+    ]

@@ -15,7 +15,7 @@ from typing import Any
 from exavrrp.cli.canvas import FAINT, GRID, INK, RIGHT, Canvas
 from lab.bench.events import EVENTS
 from lab.bench.race import Result
-from lab.bench.race_report import MISSING, MOMENTS, SHOWN, loads, of, outage, results_of, rounds
+from lab.bench.race_report import MISSING, MOMENTS, SHOWN, loads, measured_on, of, outage, results_of, rounds, spoiled
 
 COLOURS = {
     "exavrrp": "#2f6fde",
@@ -50,13 +50,19 @@ def draw(given: Mapping[str, Any]) -> str:
     canvas.text(
         NAMES,
         62,
-        f"{machine['date']} · {machine['cores']} cores, {machine['system']}, Linux {machine['kernel']} · ExaBGP"
-        f" {machine['exabgp']}, keepalived {machine['keepalived']} · adverts every {order['interval'] * 1e3:g} ms, BGP"
-        f" hold time {order['hold']} s · {rounds(results)}",
+        f"{measured_on(machine, results)} · {machine['cores']} cores, {machine['system']}, Linux {machine['kernel']}",
         12,
         FAINT,
     )
-    y = legend(canvas, order["tools"], 78)
+    canvas.text(
+        NAMES,
+        78,
+        f"ExaBGP {machine['exabgp']}, keepalived {machine['keepalived']} · adverts every {order['interval'] * 1e3:g}"
+        f" ms, BGP hold time {order['hold']} s · {rounds(results)}",
+        12,
+        FAINT,
+    )
+    y = legend(canvas, order["tools"], 94)
     y = outages(canvas, results, order["events"], order["tools"], y + 22)
     y = phases(canvas, results, [each for each in order["events"] if each in SHOWN], order["tools"], y + 30)
     if given["scale"]:
@@ -137,13 +143,20 @@ def phases(canvas: Canvas, results: Sequence[Result], events: Sequence[str], too
 
 
 def costs(canvas: Canvas, scale: Mapping[str, Any], y: float) -> float:
-    """Two plots side by side: CPU of an Active, and memory, over the number of virtual routers."""
-    actives = [each for each in loads(scale) if each["role"] == "active"]
+    """Two plots side by side: CPU of an Active, and memory, over the number of virtual routers; below them what was
+    measured and is no cost, with the reason.
+    """
+    actives = [(each, spoiled(each, scale)) for each in loads(scale) if each["role"] == "active"]
     middle = (NAMES + RIGHT) / 2
-    cpu = [(each, 100 * each["cpu"]) for each in actives if each["cpu"] is not None]
-    memory = [(each, each["rss"]) for each in actives if each["rss"] is not None]
+    cpu = [(each, 100 * each["cpu"]) for each, why in actives if not why]
+    memory = [(each, each["rss"]) for each, why in actives if not why]
     plot(canvas, "CPU of an Active, percent of a core", cpu, (NAMES + 40, middle - 40), y)
-    return plot(canvas, "memory of an Active, MiB", memory, (middle + 40, RIGHT - 40), y)
+    y = plot(canvas, "memory of an Active, MiB", memory, (middle + 40, RIGHT - 40), y)
+    for each, why in actives:
+        if why:
+            y += 14
+            canvas.text(NAMES, y, f"not shown: {each['routers']} × {each['agent']}: {why}", 11, INK)
+    return y
 
 
 def plot(

@@ -119,8 +119,8 @@ def text(order: Order, version: str, results: Sequence[Result]) -> str:
     return "\n".join(parts)
 
 
-def document(order: Order, version: str, results: Sequence[Result]) -> dict[str, Any]:
-    """The same for programs; units as in `scale.py`."""
+def document(order: Order, version: str, results: Sequence[Result], cores: int | None) -> dict[str, Any]:
+    """The same for programs; units as in `scale.py`; `cores` of this machine."""
     return {
         "interval": order.interval,
         "settle": order.settle,
@@ -129,6 +129,7 @@ def document(order: Order, version: str, results: Sequence[Result]) -> dict[str,
         "bursts": order.bursts,
         "exabgp": order.exabgp,
         "realtime": order.realtime,
+        "cores": cores,
         "peers": 2,
         "agents": [
             {

@@ -25,8 +25,8 @@ from lab.scenarios import NODE1
 from lab.servers import EXABGP, ROOT, SERVICE_PORT, ExaBGPLine, ServerPlan
 from lab.topology import LabError
 
-CHECK = f"ss -Hlun sport = :{SERVICE_PORT} | grep -q ."
-"Whether the service listens: a command for a shell, the same for all tools."
+CHECKED = "checked"
+"A file in a server's directory; its mtime is when a check last found the service there."
 CHECK_INTERVAL = 0.1
 "Seconds."
 FALL = 2
@@ -35,6 +35,11 @@ MED = 50
 
 Strike = Callable[[], float]
 "Does what was prepared; returns its time (seconds since the epoch)."
+
+
+def check(directory: Path) -> str:
+    """Whether the service listens: a command for a shell, the same for all tools. If it does, CHECKED is written."""
+    return f"ss -Hlun sport = :{SERVICE_PORT} | grep -q . && : > {directory / CHECKED}"
 
 
 class Tool(ABC):
@@ -46,8 +51,6 @@ class Tool(ABC):
     adverts: ClassVar[str] = "meta l4proto 112"
     "what drops its adverts (nft)"
     elects: ClassVar[bool] = True
-    check_interval: ClassVar[float] = CHECK_INTERVAL
-    "seconds"
 
     @abstractmethod
     def plan(self, usual: ServerPlan, *, checked: bool) -> ServerPlan:
@@ -69,16 +72,16 @@ class Exavrrp(Tool):
         plan = replace(usual, takeover=("med",))  # the agent's own default
         if not checked:
             return plan
-        check = (
+        table = (
             "[check.service]",
-            f'command = ["/bin/sh", "-c", "{CHECK}"]',
+            f'command = ["/bin/sh", "-c", "{check(Path("$directory"))}"]',
             f"interval = {CHECK_INTERVAL}",
             "timeout = 1.0",
             f"fall = {FALL}",
             "rise = 1",
             "weight = 0",
         )
-        return replace(plan, virtual_router=('checks = ["service"]',), tables=check)
+        return replace(plan, virtual_router=('checks = ["service"]',), tables=table)
 
     def arm_move(self, lab: DataCentre) -> Strike:
         return lambda: lab.command(NODE1, "drain")
@@ -88,7 +91,6 @@ class Glued(Tool):
     """keepalived, its notify FIFO, and a process of ExaBGP's that reads it."""
 
     interface: ClassVar[str]
-    check_interval = 1.0
 
     def __init__(self, servers: Sequence[Machine] = SERVERS) -> None:
         """``servers``: where it runs; elsewhere the agent does."""
@@ -140,7 +142,7 @@ class Glued(Tool):
                 "  script_user root",
                 "}",
                 f'track_file drained {{\n  file "{directory / "drained"}"\n  weight 1\n}}',
-                *([f"vrrp_script service {{\n{SCRIPT}}}"] if checked else []),
+                *([f"vrrp_script service {{\n{script(directory)}}}"] if checked else []),
                 "vrrp_instance web {",
                 "  state BACKUP",
                 f"  interface {self.interface}",
@@ -171,14 +173,6 @@ class Glued(Tool):
 
 PREEMPT_DELAY = 3
 "Seconds: a node that comes back gives its BGP sessions time before it takes the address again."
-SCRIPT = f"""\
-  script "/bin/sh -c '{CHECK}'"
-  interval 1
-  timeout 1
-  rise 1
-  fall 1
-"""
-"keepalived 2.2.7 knows whole seconds only."
 COMMON = (
     (
         "keepalived runs beside ExaBGP: `vrrp_notify_fifo`, read by a process of ExaBGP's that announces with MED 50;"
@@ -188,6 +182,12 @@ COMMON = (
     "in `fail-check` a `vrrp_script`, `interval 1` (the shortest it has), `fall 1`",
     "planned move: a `track_file` lowers the priority, so that the next node pre-empts",
 )
+
+
+def script(directory: Path) -> str:
+    """The check, for keepalived: 2.2.7 knows whole seconds only."""
+    lines = [f"script \"/bin/sh -c '{check(directory)}'\"", "interval 1", "timeout 1", "rise 1", "fall 1"]
+    return "".join(f"  {line}\n" for line in lines)
 
 
 def fifo(directory: Path) -> Path:
@@ -278,7 +278,7 @@ class Healthcheck(Tool):
             "timeout = 1",
             "rise = 1",
             f"fall = {FALL}",
-            f"command = {CHECK}",
+            f"command = {check(directory)}",
             f"ip = {VIRTUAL_ADDRESS[family]}/{HOST[family]}",
             f"up-metric = {100 * (1 + SERVERS.index(machine))}",
             "withdraw-on-down",
