@@ -1386,42 +1386,6 @@ def test_a_slice_of_work_ends_before_an_advert_is_late_however_long_the_loop_was
     assert len(done) == 3, "half an interval"
 
 
-def test_what_comes_last_waits_for_all_other_work() -> None:
-    rig = given_active()
-    work, done = rig.node.work, list[str]()
-
-    def act() -> None:
-        done.append("first")
-        work.soon(lambda: done.append("second"))
-
-    work.last(lambda: done.append("last"))
-    work.soon(act)
-    rig.clock.run()
-    assert done == ["first", "second", "last"]
-
-
-def test_a_node_that_ends_leaves_nothing_unlogged() -> None:
-    rig = given_active()
-    rig.node.work.last(lambda: rig.done.append("logged"))
-    rig.node.handle(ports.End("no reason"))
-    rig.clock.now += STOP_LIMIT
-    rig.node.turns.ring()
-    assert rig.node.over
-    assert "logged" in rig.done
-
-
-def test_many_are_announced_before_any_of_that_is_logged() -> None:
-    rig = given_backup(router(1), router(2))
-    rig.clock.now += 4 * INTERVAL
-    rig.node.turns.ring()
-    rig.speaker.answers = False
-    while len(rig.speaker.wanted) < 2:
-        assert "address-bound" not in rig.log.events
-        rig.clock.turn()
-    rig.clock.run()
-    assert rig.log.events.count("address-bound") == 2
-
-
 def test_a_bug_in_waiting_work_does_not_stop_the_rest() -> None:
     rig = given_active()
     done: list[str] = []

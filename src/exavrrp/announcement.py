@@ -7,7 +7,6 @@ commands (``ports.Speaker.may_announce``). ``Announcer`` is ExaBGP for all route
 """
 
 from collections.abc import Callable, Iterable
-from functools import partial
 
 from exavrrp import events, ports
 from exavrrp.backoff import Backoff
@@ -197,7 +196,11 @@ class Announcement:
         elif level is not self.level:
             self.level = level
             self._common.reach(Phase.WITHDRAWN if level is None else Phase.CONFIRMED)
-            common.last(partial(self._log_carried_out, level, self.networks))
+            prefixes = [str(network) for network in self.networks]
+            if level is None:
+                common.log.info("route-withdrawn", router=common.name, prefixes=prefixes)
+            else:
+                common.log.info("route-announced", router=common.name, prefixes=prefixes, state=level)
         if level is None:
             common.tell(events.Withdrawn(common.name))
         elif level is Level.ACTIVE:
@@ -205,13 +208,6 @@ class Announcement:
         if Fault.ANNOUNCEMENT in common.instance.faults and not self._retry.pending:
             self._retry.later()
         self._know_answers()
-
-    def _log_carried_out(self, level: Level | None, networks: Iterable[Network]) -> None:
-        name, prefixes = self._common.name, list(map(str, networks))
-        if level is None:
-            self._common.log.info("route-withdrawn", router=name, prefixes=prefixes)
-        else:
-            self._common.log.info("route-announced", router=name, prefixes=prefixes, state=level)
 
     def retry(self) -> None:
         """ExaBGP may accept now what it refused: do not wait any longer before the next attempt."""

@@ -88,21 +88,17 @@ class OnLo:
     def settled(self) -> None:
         """What was wanted is there, and the kernel accepts packets to it; or it is gone."""
         self._unbinding = False
-        common, bound, addresses = self._common, self.bound, self.addresses
+        common, addresses = self._common, list(map(str, self.addresses))
         if addresses:
-            common.reach(Phase.BOUND if bound else Phase.UNBOUND)
-            common.last(partial(self._log_settled, addresses, bound=bound))
-        if bound:
+            common.reach(Phase.BOUND if self.bound else Phase.UNBOUND)
+        if addresses and self.bound:
+            common.log.info("address-bound", router=self.name, addresses=addresses)
+        elif addresses:
+            common.log.info("address-unbound", router=self.name, addresses=addresses)
+        if self.bound:
             self._retry.failures = 0
             common.tell(events.Bound(self.name))
             self._when_bound()
-
-    def _log_settled(self, addresses: Iterable[Address], *, bound: bool) -> None:
-        log, listed = self._common.log, list(map(str, addresses))
-        if bound:
-            log.info("address-bound", router=self.name, addresses=listed)
-        else:
-            log.info("address-unbound", router=self.name, addresses=listed)
 
     def failed(self, error: OSError) -> None:
         """What was wanted could not be done."""

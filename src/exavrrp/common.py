@@ -1,6 +1,5 @@
 """What the parts of one virtual router have in common; pure."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,8 +31,6 @@ class Common:
     tell: Tell
     """without effect once the router is gone"""
     chronicle: Chronicle
-    last: Callable[[Callable[[], None]], None]
-    """as of ``Work``"""
     history: History = field(default_factory=History)
 
     @property

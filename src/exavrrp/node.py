@@ -198,7 +198,6 @@ class Node:
             announcer=self._announcer,
             is_connected=self._is_connected,
             after_adverts=self.work.soon,
-            last=self.work.last,
         )
 
     # Configuration
@@ -587,7 +586,6 @@ class Node:
         if self.started and self.why not in {REPLACED, SUCCEEDED}:
             self._leftovers.forget()
             self._binding.now()
-        self.work.finish_last()
         self._ports.changed()
 
     @_entrance

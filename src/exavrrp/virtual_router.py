@@ -67,8 +67,6 @@ class Shared:
     """whether a BGP neighbor whose session is up can be reached"""
     after_adverts: Callable[[Callable[[], None]], None]
     """does something soon, but no advert that is due waits for more than a little of it"""
-    last: Callable[[Callable[[], None]], None]
-    """the same, when nothing else waits"""
 
 
 class VirtualRouter:
@@ -92,13 +90,7 @@ class VirtualRouter:
         )
         self._shared = shared
         self.common = common = Common(
-            configuration,
-            self.instance,
-            shared.timers,
-            shared.log,
-            shared.tell,
-            shared.chronicle,
-            shared.last,
+            configuration, self.instance, shared.timers, shared.log, shared.tell, shared.chronicle
         )
         self.ways = Ways(common, paths, transport, shared.is_connected)
         self.adverts = Adverts(

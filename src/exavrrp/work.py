@@ -2,7 +2,7 @@
 
 Hundreds of routers may have to take over at once. The new Actives must not fall silent while others are being bound,
 announced and noted: ``Work`` does such things in slices, one in each turn of the loop. In between, the loop handles
-what is due. What only people want to know (lines of the log) comes last: when nothing else waits.
+what is due.
 """
 
 from collections import deque
@@ -26,21 +26,11 @@ class Work:
         self._timers = timers
         self._deal = deal
         self._waiting: deque[Callable[[], None]] = deque()
-        self._last: deque[Callable[[], None]] = deque()
-        """done when nothing else waits"""
         self._working, self._worked = False, 0.0
 
     def soon(self, act: Callable[[], None]) -> None:
         """Do this in one of the next turns of the loop."""
         self._waiting.append(act)
-        self._begin()
-
-    def last(self, act: Callable[[], None]) -> None:
-        """The same, but when nothing else waits."""
-        self._last.append(act)
-        self._begin()
-
-    def _begin(self) -> None:
         if not self._working:
             self._working, self._worked = True, self._clock.time()
             self._clock.call_soon(self._deal, self._slice)
@@ -57,22 +47,16 @@ class Work:
         now = self._clock.time()
         limit = now + min(max(now - self._worked, LEAST_WORK), self.advert_interval / 2)
         try:
-            while waiting := self._waiting or self._last:
-                waiting.popleft()()
+            while self._waiting:
+                self._waiting.popleft()()
                 if self._clock.time() >= limit:
                     break
         finally:
             self._worked = self._clock.time()
-            self._working = bool(self._waiting or self._last)
+            self._working = bool(self._waiting)
             if self._working:
                 self._clock.call_soon(self._deal, self._slice)
-
-    def finish_last(self) -> None:
-        """Do now what was to come last: the node ends."""
-        while self._last:
-            self._last.popleft()()
 
     def drop(self) -> None:
         """Drop all of it."""
         self._waiting.clear()
-        self._last.clear()
