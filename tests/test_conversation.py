@@ -1977,7 +1977,10 @@ def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
         told.extend(dialogue.hear(*text, "done", *summary(S1)))
         return dialogue.said()
 
-    assert survey() == [], "as at the start"
+    (again,) = survey()
+    assert whole(again) == again, "as at the start; perhaps not in between, so what was said is said once more"
+    dialogue.hear("done")
+    assert survey() == []
     detail, repeat = survey("neighbor 192.0.2.1 {", "}")
     assert (detail, told) == (V5.DETAIL, [Reconfigured()]), "what was refused may be accepted now"
     dialogue.hear(*extensive(S1))
@@ -1992,13 +1995,69 @@ def test_another_configuration_causes_new_tests_of_all_sessions() -> None:
     assert dialogue.hear("error", *summary(S1)) == [Listed(S1, listed=False)]
 
 
+def repeated(dialogue: Dialogue) -> list[str]:
+    """What is sent of our prefixes after the next look at ExaBGP's configuration, whose text is as before."""
+    surveyed(dialogue)
+    return [line for line in settle(dialogue) if line.startswith(("announce ", "withdraw "))]
+
+
+def given_looked_at(*networks: Network) -> Dialogue:
+    """As ``given_listed``; what was said of them has been said again."""
+    dialogue = given_listed(*networks)
+    assert repeated(dialogue)
+    assert dialogue.conversation.resting
+    return dialogue
+
+
+def test_what_is_announced_is_said_again_once_after_a_look_at_the_configuration() -> None:
+    """A neighbor that did not list us meanwhile has missed it, although both looks find the same text."""
+    dialogue = given_looked_at(A, B)
+    dialogue.conversation.change({A: route(A, Level.LEAVING)})
+    (first,) = settle(dialogue)
+    resting, (again,) = dialogue.conversation.resting, repeated(dialogue)
+    assert not resting
+    assert spoken(again)[2] == [str(A)]
+    assert again != first, "in other words, or nothing would be sent"
+    assert MEANING[spoken(again)[1]] is Level.LEAVING
+    assert dialogue.conversation.resting
+    assert repeated(dialogue) == []
+
+
+def test_what_changes_during_a_look_is_said_again_after_the_next_one() -> None:
+    dialogue = given_looked_at(A)
+    dialogue.conversation.change({A: route(A, Level.LEAVING)})
+    settle(dialogue)
+    looks(dialogue)
+    dialogue.conversation.change({A: route(A)})
+    (line,) = dialogue.said()
+    dialogue.hear("done", *summary(S1), "done")
+    assert dialogue.said() == []
+    (again,) = repeated(dialogue)
+    assert MEANING[spoken(again)[1]] is MEANING[spoken(line)[1]]
+
+
+def test_a_withdraw_is_said_again_only_where_tables_do_not_tell_who_has_missed_it() -> None:
+    dialogue = given_looked_at(A)
+    dialogue.want()
+    settle(dialogue)
+    assert repeated(dialogue) == []
+    dialogue.want(route(A))
+    settle(dialogue)
+    repeated(dialogue)
+    dialogue.conversation.prefixes.looks = False
+    dialogue.want()
+    settle(dialogue)
+    assert [line.split()[0] for line in repeated(dialogue)] == ["withdraw"]
+    assert repeated(dialogue) == []
+
+
 def test_a_neighbor_that_does_not_list_us_is_tested_with_back_off() -> None:
     dialogue = given_served(A)
     trial = tried(dialogue)
     refuse(dialogue, "error")
     for patience in BACKOFF[1:4]:
         asked = dialogue.now
-        assert next_trial(dialogue, S1) == trial
+        assert MEANING[spoken(next_trial(dialogue, S1))[1]] is MEANING[spoken(trial)[1]]
         assert dialogue.now == pytest.approx(asked + patience)
         assert dialogue.hear("error", *summary(S1)) == []
     next_trial(dialogue, S1)
@@ -2062,7 +2121,6 @@ def test_a_withdraw_is_confirmed_when_exabgp_announces_the_prefix_to_nobody() ->
     assert dialogue.hear(*summary(S1)) == []
     assert not dialogue.conversation.may_announce([A])
     assert dialogue.conversation.has_carried_out([A, B])
-    assert dialogue.conversation.resting
     dialogue.conversation.own(forms(A, B, C))
     assert V5.ROUTES not in settle(dialogue), "what was never announced is withdrawn everywhere"
 
@@ -2498,17 +2556,25 @@ class Model:
         self.sessions = {S1: Router(), T1: Router(), S2: Router()}
         self.out: deque[str] = deque()
         self.commands = 0
-        self.surveyed = True
-        """whether its configuration was told since that changed"""
+        self.hidden = False
+        """whether a session that nobody was told of has changed since the configuration was told"""
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way, in either direction."""
+        return not (self.pipe or self.queue or self.out)
 
     def relist(self, session: Session | None, *, listed: bool) -> None:
-        """A reload with another list; None: of all. One that is undone before the next survey goes unnoticed."""
-        if listed and not self.surveyed:
+        """A reload with another list; None: of all.
+
+        One that is undone before the next survey goes unnoticed if it begins just before what is repeated after the
+        last one, or if a session ends meanwhile and comes up again.
+        """
+        if not self.idle or (listed and self.hidden):
             return
         for one, router in self.sessions.items():
-            if session in (one, None) and router.listed is not listed:
+            if session in (one, None):
                 router.listed = listed
-                self.surveyed = False
 
     def write(self, lines: list[str]) -> None:
         self.pipe.extend(lines)
@@ -2541,7 +2607,7 @@ class Model:
             up = [one for one, it in self.sessions.items() if it.up]
             if line == V5.CONFIGURATION:
                 self.out += [*(f"{one} {router.listed}" for one, router in self.sessions.items()), "done"]
-                self.surveyed = True
+                self.hidden = False
                 continue
             if line == V5.ROUTES:
                 rows = (static(ip_network(n), s.peer) for s, it in self.sessions.items() for n in it.announced)
@@ -2627,6 +2693,8 @@ class AnyOrder(RuleBasedStateMachine):
         router.flip()
         if router.listed:
             self.model.out.append(state(session, "up" if router.up else "down"))
+        else:
+            self.model.hidden = True
 
     @rule(session=st.sampled_from([S1, T1, S2]), listed=st.booleans())
     def lists(self, session: Session, listed: bool) -> None:
@@ -2661,11 +2729,11 @@ class AnyOrder(RuleBasedStateMachine):
             self.model.read(100)
             self.model.run(100, "done")
             self.hears(1000)
-            if not (self.model.pipe or self.model.queue or self.model.out):
+            if self.model.idle:
                 for router in self.model.sessions.values():
                     router.send()
                 self.model.relist(None, listed=True)
-                if self.conversation.resting and self.model.surveyed:
+                if self.conversation.resting and not self.model.hidden:
                     return
                 deadline = self.conversation.deadline
                 assert deadline is not None

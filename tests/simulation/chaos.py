@@ -15,6 +15,7 @@ from exavrrp.simulation.exabgp import Temper
 from exavrrp.simulation.machine import Machine
 from exavrrp.simulation.network import Network, Path
 from exavrrp.simulation.world import World
+from exavrrp.speaker.conversation import SURVEY
 from exavrrp.vrrp.packet import OWNER
 from tests.simulation.attacker import Attacker
 from tests.simulation.shape import Shape
@@ -321,6 +322,12 @@ class Chaos:
         self._log("every ExaBGP's pipe is full: {}", temper.full)
         self._lasting(temper.calm, 1.0 + self._while())
 
+    @property
+    def _until_repeated(self) -> float:
+        """Seconds after a look in which an agent repeats what it said before, if ExaBGP has no trouble, or a limit."""
+        temper = self._temper
+        return SURVEY if temper.late or temper.error or temper.mute or temper.full else 0.1
+
     def _unlist(self) -> None:
         """ExaBGP reloads a configuration in which some neighbors do not list the agent."""
         machine = self._anybody()
@@ -328,10 +335,15 @@ class Chaos:
         machine.list_in(*(router for router in routers if self._random.random() < 0.3))
 
         def give_back() -> None:
-            """Nobody notices one that is over before the next look at the configuration, which may come late."""
+            """Nobody notices one that is over before the next look at the configuration, if what is repeated after the
+            last one was missed, or a session has ended meanwhile and come up again.
+            """
             exabgp = machine.exabgp
-            if exabgp is not None and exabgp.looked <= machine.listed_since:
-                self._world.after(1.0, give_back)
+            if exabgp is not None and (
+                exabgp.looked <= exabgp.missed_at <= exabgp.looked + self._until_repeated
+                or exabgp.looked <= exabgp.opened_unlisted_at
+            ):
+                self._world.after(0.2, give_back)
             else:
                 machine.list_in(*routers)
 

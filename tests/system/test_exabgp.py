@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -516,6 +517,7 @@ class Site:
         cable: "Callable[[Namespace, str, Namespace, str], None]",
         directory: Path,
         *,
+        line: str,
         routers: int = 1,
         families_over_ipv4: str = "ipv4 unicast;",
         families_over_ipv6: str = "ipv6 unicast;",
@@ -531,6 +533,7 @@ class Site:
         KEEPALIVE after each third.
         """
         self.directory = directory
+        self.line = line
         self.server = namespace()
         bird = LINK_LOCAL if alike else BIRD
         numbers = [65010 if number == internal else asn for number in range(routers)]
@@ -565,7 +568,8 @@ class Site:
                 ends = {"remote": session.peer, "local": session.local}
                 where = f"source-interface eth{self.routers.index(router)};" if alike else ""
                 configuration += NEIGHBOR.format(**ends, families=families, asn=number, hold=hold, more=where + more)
-        (directory / "exabgp.conf").write_text(configuration)
+        self._configuration = configuration
+        self.list_in(*range(routers))
         with (directory / "exabgp.log").open("w") as log:
             self.exabgp = self.server.popen(
                 [*command, str(directory / "exabgp.conf")],
@@ -588,6 +592,29 @@ class Site:
         made = Plugin(int(pid), descriptors[0], descriptors[1], connection)
         self._plugins.append(made)
         return made
+
+    def list_in(self, *numbers: int) -> None:
+        """From its start or its next ``reload`` on, ExaBGP passes our commands on to these routers only."""
+        begin, *blocks = self._configuration.split("\nneighbor ")
+        peers = {str(one.peer) for number in numbers for one in self.routers[number].sessions}
+        listed = (one if one.split()[0] in peers else re.sub("api .*", "", one) for one in blocks)
+        (self.directory / "exabgp.conf").write_text("\nneighbor ".join([begin, *listed]))
+
+    def log(self) -> str:
+        return (self.directory / "exabgp.log").read_text()
+
+    async def reload(self, until: "Until") -> None:
+        """SIGUSR1, again while 5.0 forgets it for UPDATEs to be sent."""
+        before, asked = self.log().count("loaded new configuration"), 0.0
+
+        def reloaded() -> bool:
+            nonlocal asked
+            if time.monotonic() > asked + 1.0:
+                asked = time.monotonic()
+                os.kill(self.exabgp.pid, signal.SIGUSR1)
+            return self.log().count("loaded new configuration") > before
+
+        await until(reloaded)
 
     def freeze(self) -> None:
         os.kill(self.exabgp.pid, signal.SIGSTOP)
@@ -623,7 +650,7 @@ def build(
     made: list[Site] = []
 
     def build(**options: Any) -> Site:
-        made.append(Site(command_of(line), namespace, cable, tmp_path, **options))
+        made.append(Site(command_of(line), namespace, cable, tmp_path, line=line, **options))
         return made[-1]
 
     yield build
@@ -1074,6 +1101,41 @@ def test_a_repeat_is_sent_and_changes_nothing(build: Build, run: "Run", until: "
             await until(lambda: up(exabgp, first, second) and exabgp.settled)
             await until(lambda: second.has(route(VIP6)) and len(first.updates(VIP6)) > before)
             assert set(first.updates(VIP6)[before:]) == {"ignored"}
+
+    run(body())
+
+
+@system
+def test_a_neighbor_that_does_not_list_us_for_a_moment_gets_what_it_missed(
+    build: Build, run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two looks at the configuration; 4.2 uses another list when a session has ended, which it tells."""
+    site = build(routers=2)
+    first, second = site.routers
+    for router in site.routers:
+        router.start()
+    plugin = site.plugin()
+
+    async def list_in(*numbers: int) -> None:
+        site.list_in(*numbers)
+        await site.reload(until)
+        for name in ("up4", "up6") if site.line == "4" else ():
+            second.tell("restart", name)
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, *forms(VIP6)) as (exabgp, told):
+            exabgp.set([route(VIP6)])
+            await until(lambda: up(exabgp, first, second) and tried(told, first, second) and exabgp.settled)
+            await until(lambda: first.has(route(VIP6)) and second.has(route(VIP6)))
+            monkeypatch.setattr("exavrrp.speaker.conversation.SURVEY", 3600.0)
+            await list_in(0)
+            await until(lambda: up(exabgp, first, second) and second.has(route(VIP6)))
+            exabgp.set([route(VIP6, Level.LEAVING)])
+            await until(lambda: first.has(route(VIP6, Level.LEAVING)) and exabgp.settled)
+            assert second.has(route(VIP6)), "done, and it is told nothing"
+            await list_in(0, 1)
+            monkeypatch.undo()
+            await until(lambda: second.has(route(VIP6, Level.LEAVING)))
 
     run(body())
 

@@ -6,11 +6,11 @@ the other; ``version`` is answered at once and overtakes them; ``reset`` forgets
 question about the neighbors is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
 ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbors whose ``api`` lists the agent, and is
 ``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 when a session ends. A
-neighbor that does not list it any more keeps its routes, and gets them again with each new session. Its
-pipe may be so full that it takes a part of what is written, also in the middle of a line, and the rest later. A
-neighbor that comes up may be sent an outdated route, as both versions do, until the route is said in other words; and
-the same words again are answered and not sent. How its queues order sets of attributes while a session is down is not
-simulated: ``tests/system/test_exabgp.py`` asks the real ones.
+neighbor that does not list it any more keeps its routes, gets them again with each new session, and misses what is said
+meanwhile, without a word. Its pipe may be so full that it takes a part of what is written, also in the middle of a
+line, and the rest later. A neighbor that comes up may be sent an outdated route, as both versions do, until the route
+is said in other words; and the same words again are answered and not sent. How its queues order sets of attributes
+while a session is down is not simulated: ``tests/system/test_exabgp.py`` asks the real ones.
 
 What it announces outlives the agent: the table belongs to this process, not to the one at the other end of its pipes.
 """
@@ -176,6 +176,8 @@ class ExaBGP:
         """what was withdrawn last, from one session at least"""
         self.silent_at = -math.inf
         """when it left a command without an answer for the last time"""
+        self.missed_at = self.opened_unlisted_at = -math.inf
+        """when a neighbor that does not list the agent missed a command for the last time, and when one has come up"""
         self._forgetful = False
         """whether its last reload has failed, and it does not know what its neighbors were before (5.0)"""
         self._loads = 0
@@ -334,15 +336,21 @@ class ExaBGP:
             self._say(["done"])
 
     def _reaches(self, command: Command, session: _Session) -> bool:
+        return session.listed and self._chooses(command, session)
+
+    def _chooses(self, command: Command, session: _Session) -> bool:
         chosen = product(command.neighbors, session.neighbors)
-        return session.listed and (not command.neighbors or any(one.covers(other) for one, other in chosen))
+        return not command.neighbors or any(one.covers(other) for one, other in chosen)
 
     def _apply(self, command: Command) -> None:
         for router, session in enumerate(self._sessions):
             for network in command.networks:
-                if not self._reaches(command, session) or not _carries(session, network):
+                if not self._chooses(command, session) or not _carries(session, network):
                     continue
                 known = session.table.get(network)
+                if not session.listed:
+                    self.missed_at = self._world.now
+                    continue
                 if command.announces:
                     if known is not None and known.words == command.words:
                         continue  # answered, and not sent again
@@ -402,6 +410,8 @@ class ExaBGP:
             return
         session.up, session.closed = True, False
         session.listed = session.configured
+        if not session.listed:
+            self.opened_unlisted_at = self._world.now
         session.generation += 1
         self._fabric.opened(router, self._node)
         self._tell(session, "up")

@@ -19,6 +19,7 @@ one.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from exavrrp.neighbors import Session
@@ -88,6 +89,8 @@ class DetailProbe(Probe):
 class ConfigurationProbe:
     """For the text of all neighbors."""
 
+    said: Mapping[Lane, int] = field(default_factory=dict)
+    """what was carried out before this was asked, and said once (``Prefixes.said_once``)"""
     lines: list[str] = field(default_factory=list)
     weight = 1
 

@@ -168,7 +168,7 @@ class Conversation:
         neighbors, channel = self._neighbors, self._channel
         asking = self._greeting.under_way or channel.probe_due or self._survey.due
         asking = asking or neighbors.detail_due or neighbors.detail_at is not None or bool(neighbors.audience.retrials)
-        asking = asking or (self._tries and bool(neighbors.audience.due))
+        asking = asking or (self._tries and bool(neighbors.audience.due or self.prefixes.said_once()))
         return not asking and self.prefixes.is_idle and not channel.queue
 
     @property
@@ -214,7 +214,8 @@ class Conversation:
         """Ask for ExaBGP's configuration, and for what it announces if that should be less."""
         self._survey.due = False
         self._channel.probe_due = True  # whose heading ends these answers, should they not come
-        self._channel.send(lines, ConfigurationProbe(), dialect.CONFIGURATION, dialect, fenced=False)
+        survey = ConfigurationProbe(self.prefixes.said_once())
+        self._channel.send(lines, survey, dialect.CONFIGURATION, dialect, fenced=False)
         if self._survey.wants_routes(now) and (withdrawn := self.prefixes.withdrawn()):
             probe = RoutesProbe(self.prefixes.ask(), withdrawn)
             self._channel.send(lines, probe, dialect.ROUTES, dialect, fenced=False)
@@ -421,10 +422,14 @@ class Conversation:
         return events
 
     def _surveyed(self, survey: ConfigurationProbe) -> list[Event]:
-        """ExaBGP's configuration is known: if it is another one, a neighbor may have missed something."""
+        """ExaBGP's configuration is known: if it is another one, a neighbor may have missed something.
+
+        So it may if it is the same one again, and was another one meanwhile: what was said since the last look.
+        """
         changed = self._neighbors.audience.read(survey.lines)
         self._neighbors.detail_due = self._neighbors.detail_due or changed is not False
         if not changed:
+            self.prefixes.say_again(survey.said)
             return []
         self._neighbors.audience.try_again(self.established)
         self.prefixes.repeat_everything()

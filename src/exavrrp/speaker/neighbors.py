@@ -16,6 +16,9 @@ Which neighbors list us can change at any time without a word: at a reload (SIGU
 once, 4.2 when the session has ended, and neither version resets the session for it. So the text of ``show neighbor
 configuration`` is compared with the last one now and then. It is not parsed: it names processes, and we do not know our
 own name there. If it differs, every session is tried again.
+
+A list that is changed and changed back between two polls leaves the text as it was, and matters only to what is sent
+meanwhile. So what was announced is said once more behind the answer to the next poll (``Prefixes.said_once``).
 """
 
 from collections import Counter

@@ -85,6 +85,8 @@ class Prefix:
     announced: bool = False
     """whether the neighbors of the desired route know of it, so that others may be told to withdraw"""
     carried_out: bool = False
+    said_once: bool = False
+    """whether what is desired was not said again since: a neighbor that did not list us just then has missed it"""
     homes: list[Form] = field(default_factory=list)
     """one for each set of neighbors that the prefix may be announced to"""
     unconfirmed: bool = False
@@ -135,6 +137,7 @@ class Prefix:
         self.generation = max(one.generation for one in before) + 1
         self.accepted = any(one.may_be_announced for one in before)
         self.desired, self.offered = desired, desired is not None
+        self.said_once = True
 
     def fail(self, neighbors: Neighbors) -> int:
         """A command for these has failed; how often that was in a row."""
@@ -154,6 +157,7 @@ class Prefix:
         """From now on ``route``. If that replaces an unanswered announcement, nobody knows what came of the latter."""
         self.accepted = self.may_be_announced
         self.desired, self.offered = route, route is not None
+        self.said_once = True
         self.failures.clear()
 
     def tried(self, done: bool | None) -> None:

@@ -24,7 +24,7 @@ tables, fenced by two probes, no longer has the prefix for anybody.
 is that of all of them. If it is ``error``, each is sent by itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
 
 from exavrrp.neighbors import Session, ordered, overlap
@@ -333,12 +333,30 @@ class Prefixes:
         self.rotation.now = now
         for lane in [lane for lane, at in self._retries.items() if at <= now]:
             self._make_due(lane)
-        repeated = [lane for lane, at in self._repeats.items() if at <= now]
-        self._choose_variants(repeated)
-        for lane in repeated:  # what may stand in the wrong place of a queue; it stays carried out
+        self._repeat([lane for lane, at in self._repeats.items() if at <= now])
+
+    def _repeat(self, lanes: Collection[Lane]) -> None:
+        """What may stand in the wrong place of a queue, or was missed, is sent again; it stays carried out."""
+        self._choose_variants(lanes)
+        for lane in lanes:
             self.lanes[lane].reused = False  # once is enough: it was quiet meanwhile
             self.lanes[lane].again = True
             self._make_due(lane)
+
+    def said_once(self) -> dict[Lane, int]:
+        """What ExaBGP has carried out and was told once, so that a neighbor may have missed it; with its generation.
+
+        Withdraws are not among it as long as ExaBGP's tables tell who has missed them.
+        """
+        said = {lane: one for lane, one in self.lanes.items() if one.said_once and one.carried_out}
+        return {lane: one.generation for lane, one in said.items() if one.desired is not None or not self.looks}
+
+    def say_again(self, said: Mapping[Lane, int]) -> None:
+        """These are sent once more, unless they have been since."""
+        lanes = [lane for lane in said if lane in self.lanes and self.lanes[lane].generation == said[lane]]
+        for lane in lanes:
+            self.lanes[lane].said_once = False
+        self._repeat(lanes)
 
     def next(self, room: int) -> list[tuple[Instruction, ...]]:
         """What to send now, at most ``room`` prefixes, by commands. Where more are due than there is room for, they
