@@ -628,14 +628,15 @@ def test_all_count_two_failures_more_than_a_deaf_node_knew_and_do_not_forget_the
 
 @pytest.mark.parametrize("window", [10.0, 4.0, 3.0, 1.5])
 def test_what_counts_for_a_deaf_node_outlasts_its_next_advert(window: float) -> None:
-    """Also where the window is not much longer than its interval, 2 s, and adverts come early and late."""
+    """Also where the window is hardly longer than its interval, 2 s; one advert in five is lost, others are late."""
     history, number = TakeoverHistory(window), 0
     for second in range(0, 400, 2):
         history.sent(NODES["a"], 200, 2.0, float(second))
         history.failures.recount(arrives := second + 0.5 + (0.01 if second % 4 else 0.0))
         assert history.failures.number >= number
-        history.heard(NODES["c"], 100, 2.0, arrives)
-        number = counted(history.failures, arrives)
+        if second % 10 != 8:
+            history.heard(NODES["c"], 100, 2.0, arrives)
+            number = counted(history.failures, arrives)
     assert number > 0
 
 

@@ -34,6 +34,9 @@ EARLY = 0.5
 """Intervals: an Active that is followed by another one has failed silently if no advert of it was heard for as many
 intervals as a Backup waits for (``down_count``), less these."""
 
+PATIENCE = 2.5
+"""Intervals of a deaf node within which it is heard again, although one advert is lost, and the next one is late."""
+
 PACE = 1.0
 """Seconds between two failures that are forgotten: more than routers need to tell each other."""
 
@@ -203,10 +206,11 @@ class SilentFailures:
 
         ``interval``: of its adverts, the next of which may be lost: nothing is forgotten before the one after it.
         """
-        late = min(self.window / 2, self.window - 2 * interval)
+        two = PATIENCE * interval
+        late = min(self.window / 2, self.window - two)
         if self._count.number and not self._forgotten and now - self._count.latest > late:
             self._remember(self._count._replace(latest=now))
-            self.deadline = now + max(self.window, 2 * interval)
+            self.deadline = now + max(self.window, two)
 
     def _fell(self, one: _Advertiser, now: float) -> bool:
         """Whether it fell silent, without a word."""

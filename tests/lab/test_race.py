@@ -428,6 +428,6 @@ def test_a_short_race_keeps_its_ratios(tmp_path: Path) -> None:
 
     ours, theirs = SHORT["tools"]
     # An election takes as long as the other's, to what a scheduler adds to one run of each.
-    assert middle("kill-node", ours) <= 1.25 * middle("kill-node", theirs), done.stderr
+    assert middle("kill-node", ours) <= 1.5 * middle("kill-node", theirs), done.stderr
     # Adverts over every path go on over the other one.
     assert middle("cut-uplink", ours) <= 0.5 * middle("cut-uplink", theirs), done.stderr
