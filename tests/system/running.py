@@ -456,6 +456,16 @@ class Bird:
         assert told is not None
         return int(told[1])
 
+    def changes(self, session: str) -> int:
+        """How many of these have changed a route: what is said once more in other words has not. Waits likewise."""
+
+        def found() -> re.Match[str] | None:
+            return re.search(r"Import updates:(?: +\d+){4} +(\d+)", self.ask(f"show protocols all {session}"))
+
+        told = wait_until(found, f"session {session}")
+        assert told is not None
+        return int(told[1])
+
     def since(self, session: str) -> float:
         """When a session has come up, in seconds of the day, give or take a millisecond. Waits until it is up."""
 

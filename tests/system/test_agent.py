@@ -308,7 +308,7 @@ def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, li
     a.start(line)
     b.start(line)
     fabric.settled("b")
-    updates = fabric.bird.updates("a0")
+    changes = fabric.bird.changes("a0")
 
     for host in (a, b):
         host.exabgp.send_signal(signal.SIGSTOP)
@@ -327,7 +327,7 @@ def test_a_resumed_exabgp_is_sent_the_last_desired_route_once(fabric: Fabric, li
     fabric.settled("a")
     fabric.sniffer.wait(5, a.source, via="a0", since=time.time())
     fabric.settled("a")
-    assert fabric.bird.updates("a0") == updates + 1
+    assert fabric.bird.changes("a0") == changes + 1
     assert a.log.moves()[-1] == ("backup", "active", "preempted")
 
 
