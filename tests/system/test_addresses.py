@@ -982,8 +982,10 @@ def test_bound_means_that_packets_are_accepted(
             await until(lambda: bound.accepted)
             assert not kernel.late
             assert not bound.addresses.awaited
+            asked = kernel.writes[GET_ROUTE]
+            assert asked >= 4, "more if its worker was late itself"
             bound.want(frozenset({SIX}))  # nothing is asked of what was local once
-            assert kernel.writes[GET_ROUTE] == 4
+            assert kernel.writes[GET_ROUTE] == asked
             kernel.late = 10_000
             monkeypatch.setattr(addresses_module, "ROUTED_WITHIN", 0.25)
             bound.want(frozenset({SIX, FOUR}))
