@@ -22,7 +22,7 @@ from pathlib import Path
 from lab.addressing import RACK, Machine
 from lab.bench.arena import HOLD, Arena
 from lab.bench.plan import VirtualRouter, exavrrp_configuration, keepalived_configuration
-from lab.bench.readings import Stat, descendants, parse_memory, parse_run_time, parse_stat
+from lab.bench.readings import Stat, Used, descendants, parse_memory, parse_run_time, parse_stat
 from lab.facts import parse_agent_line
 from lab.observers import Tail
 from lab.processes import Program
@@ -98,12 +98,13 @@ class Agent(ABC):
         """Virtual addresses on lo."""
         return self.arena.bound(self.machine, self.terms.routers)
 
-    def cpu(self) -> float:
-        """Seconds that it and everything below it have used."""
+    def cpu(self) -> Used:
+        """What it and everything below it have used."""
         tree = self._tree()
         threads = [path for each in tree for path in Path(f"/proc/{each.pid}/task").glob("*/schedstat")]
         ended = sum(each.ticks_of_children for each in tree) / TICKS
-        return ended + sum(parse_run_time(path.read_text()) for path in threads)
+        seconds = ended + sum(parse_run_time(path.read_text()) for path in threads)
+        return Used(seconds, sum(each.user for each in tree), sum(each.kernel for each in tree))
 
     def memory(self) -> tuple[float, float]:
         """RSS and PSS in MiB."""

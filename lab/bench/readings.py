@@ -23,15 +23,38 @@ class Stat:
 
     pid: int
     parent: int
+    user: int
+    kernel: int
+    "CPU outside and inside of the kernel, in clock ticks: whoever runs at a tick has used all of it"
     ticks_of_children: int
-    "CPU of children that have ended and were waited for, theirs included, in clock ticks"
+    "CPU of children that have ended and were waited for, theirs included"
 
 
 def parse_stat(text: str) -> Stat:
     """The name stands in parentheses, and may contain anything."""
     pid, rest = text.split(" ", 1)
     words = rest.rpartition(")")[2].split()
-    return Stat(int(pid), int(words[1]), int(words[13]) + int(words[14]))
+    user, kernel, *of_children = map(int, words[11:15])
+    return Stat(int(pid), int(words[1]), user, kernel, sum(of_children))
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """CPU that a process has used, with everything below it."""
+
+    seconds: float
+    user: int
+    kernel: int
+    "ticks of those that run still, as in `Stat`"
+
+    def since(self, before: Used) -> Used:
+        return Used(self.seconds - before.seconds, self.user - before.user, self.kernel - before.kernel)
+
+    @property
+    def kernel_share(self) -> float | None:
+        "How much of it was the kernel's, 0 to 1."
+        ticks = self.user + self.kernel
+        return self.kernel / ticks if ticks > 0 else None
 
 
 def descendants(pid: int, stats: Iterable[Stat]) -> list[Stat]:

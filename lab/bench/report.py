@@ -32,6 +32,7 @@ LOAD: Sequence[Column] = (
     ("agent", lambda each: each.agent),
     ("role", lambda each: each.role),
     ("CPU", lambda each: share(each.cpu)),
+    ("kernel", lambda each: share(each.kernel)),
     ("per router", per_router),
     ("µs/advert", lambda each: number(each.us_per_advert)),
     ("µs/packet", lambda each: number(each.us_per_packet)),
@@ -86,7 +87,8 @@ Adverts every {interval:g} ms, two peers, two paths; {seconds:g} s for each line
 exavrrp sends a copy of each advert to each peer over each path: 4 packets, and receives 2.
 keepalived {version} sends one copy to each peer: 2 packets, and receives 1. It announces nothing.
 The peers are stand-ins; an Active one sends its adverts in {bursts} burst(s) an interval.
-CPU: of the agent and its children, in percent of a core; ExaBGP is not in it. late: median and 99.9th percentile of how
+CPU: of the agent and its children, in percent of a core; ExaBGP is not in it. kernel: how much of it was the kernel's,
+who sends a packet on as far as the peer's socket before the call returns. late: median and 99.9th percentile of how
 much later than an interval after the one before an advert came to a peer. unneeded: transitions beside those into the
 role. pause: of the stand-in, at most; after three intervals a Backup has to take over. left: virtual addresses on
 lo after a stop. load: of the machine, one minute.

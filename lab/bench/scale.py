@@ -28,7 +28,7 @@ from lab.bench.agents import Agent, Contender, Ended, Terms
 from lab.bench.arena import NODE1, NODE2, NODE3, TOR1, Arena, arena
 from lab.bench.capture import PERIOD as CAPTURES
 from lab.bench.plan import virtual_routers
-from lab.bench.readings import lateness, percentile
+from lab.bench.readings import Used, lateness, percentile
 from lab.processes import Late
 from lab.servers import ExaBGPLine
 
@@ -65,6 +65,8 @@ class Load:
     role: str
     cpu: float | None = None
     "share of a core"
+    kernel: float | None = None
+    "share of that which the kernel used on its behalf: for sends, for receiving"
     us_per_advert: float | None = None
     "µs of CPU for each advert of a virtual router, whatever its copies"
     us_per_packet: float | None = None
@@ -292,7 +294,7 @@ class Race:
         moves = sum(self._moves(agents))
         before, begin = [agent.cpu() for agent in agents], time.monotonic()
         time.sleep(self._order.seconds)
-        used = [agent.cpu() - earlier for agent, earlier in zip(agents, before, strict=True)]
+        used = [agent.cpu().since(earlier).seconds for agent, earlier in zip(agents, before, strict=True)]
         seconds = time.monotonic() - begin
         return Three(
             self._count,
@@ -317,7 +319,7 @@ class Race:
         self._arena.processes.await_condition(f"all to be {role}", WAIT_LIMIT, condition)
         return time.monotonic() - began
 
-    def _watch(self, agent: Agent) -> tuple[float, float, float]:
+    def _watch(self, agent: Agent) -> tuple[float, float, Used]:
         """Beginning and end of the measurement (seconds since the epoch), and the CPU that it has used between."""
         time.sleep(self._order.settle)
         since, before = time.time(), agent.cpu()
@@ -325,17 +327,18 @@ class Race:
         until, after = time.time(), agent.cpu()
         time.sleep(2 * CAPTURES)
         agent.refresh()
-        return since, until, after - before
+        return since, until, after.since(before)
 
-    def _costs(self, result: Load, agent: Agent, used: float, seconds: float, packets: int) -> Load:
-        """`used`: seconds of CPU for so many packets."""
+    def _costs(self, result: Load, agent: Agent, used: Used, seconds: float, packets: int) -> Load:
+        """`used`: for so many packets in so many seconds."""
         copies = self._contender.paths * (len(SERVERS) - 1 if result.role == "active" else 1)
         rss, pss = agent.memory()
         return replace(
             result,
-            cpu=used / seconds,
-            us_per_advert=used / packets * copies * MICRO if packets else None,
-            us_per_packet=used / packets * MICRO if packets else None,
+            cpu=used.seconds / seconds,
+            kernel=used.kernel_share,
+            us_per_advert=used.seconds / packets * copies * MICRO if packets else None,
+            us_per_packet=used.seconds / packets * MICRO if packets else None,
             packets=packets / seconds,
             rss=rss,
             pss=pss,

@@ -24,6 +24,7 @@ from lab.bench.readings import (
     RECORD,
     Capture,
     Stat,
+    Used,
     descendants,
     lateness,
     longest_pause,
@@ -46,11 +47,19 @@ NODE1, NODE2, _ = SERVERS
 
 def test_stat_has_the_parent_and_the_cpu_of_ended_children() -> None:
     words = " ".join(map(str, range(3, 53)))
-    assert parse_stat(f"4711 (a) b (c)) {words}") == Stat(4711, 4, 16 + 17)
+    assert parse_stat(f"4711 (a) b (c)) {words}") == Stat(4711, 4, 14, 15, 16 + 17)
+
+
+def test_the_share_of_the_kernel_is_that_of_the_ticks_between_two_readings() -> None:
+    used = Used(9.5, 300, 650).since(Used(2.0, 100, 50))
+    assert used == Used(7.5, 200, 600)
+    assert used.kernel_share == 0.75
+    assert Used(0.001, 0, 0).kernel_share is None
 
 
 def test_a_process_is_counted_with_everything_below_it() -> None:
-    stats = [Stat(5, 3, 0), Stat(1, 0, 0), Stat(3, 2, 1), Stat(2, 1, 0), Stat(4, 2, 0), Stat(9, 1, 0)]
+    parents = {5: 3, 1: 0, 3: 2, 2: 1, 4: 2, 9: 1}
+    stats = [Stat(pid, parent, 0, 0, 0) for pid, parent in parents.items()]
     assert [each.pid for each in descendants(2, stats)] == [2, 3, 4, 5]
     assert descendants(7, stats) == []
 
@@ -142,10 +151,10 @@ def test_both_agents_are_told_of_the_same(tmp_path: Path) -> None:
 
 def test_a_table_is_aligned_and_says_what_is_missing() -> None:
     heading, first, second = table(
-        LOAD, [Load(1, "exavrrp", "active", cpu=0.05), Load(200, "k", "backup")]
+        LOAD, [Load(1, "exavrrp", "active", cpu=0.05, kernel=0.3), Load(200, "k", "backup")]
     ).splitlines()
     assert len(heading) == len(first) == len(second)
-    assert first.split()[:7] == ["1", "exavrrp", "active", "5.0", "%", "5.000", "%"]
+    assert first.split()[:9] == ["1", "exavrrp", "active", "5.0", "%", "30.0", "%", "5.000", "%"]
     assert second.split()[3] == MISSING
     assert table(LOAD, []) == ""
 
