@@ -114,7 +114,8 @@ class Adverts:
 
     def _copies(self, priority: int) -> list[Sent]:
         """Sends them; signed ones differ from each other, but not in the time that they tell."""
-        peers, signer, sent = self._common.configuration.destinations, self._signer, list[Sent]()
+        peers, signer = self._common.configuration.destinations, self._signer
+        sent: list[Sent] = []
         if signer is None:
             if (payloads := self._payloads.get(priority)) is None:
                 payloads = [(peer, self._encoded(priority, peer), self.copies[peer]) for peer in peers]

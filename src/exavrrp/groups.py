@@ -81,14 +81,14 @@ class Group:
     def handle(self, event: events.Event, now: float) -> Effects:
         """What all members are to do because of ``event`` at ``now`` (never going back), in order."""
         match event:
+            case events.TimerFired():
+                effects = self._ring(now)
             case events.Start():
                 effects = self._start(now)
             case events.Stop(why, detail, budget):
                 effects = self._each(lambda member: member.stop(why, detail, budget, now))
             case events.Abandon():
                 effects = self._each(lambda member: member.abandon(now))
-            case events.TimerFired():
-                effects = self._ring(now)
             case _:
                 effects = self._member(event, now)
         return self._settled(effects, now)
@@ -97,13 +97,13 @@ class Group:
         """What ``event`` means for the member that it is of, and for others at once."""
         name, member = event.name, self.members[event.name]
         match event:
+            case events.Heard():  # first, as the most frequent one
+                return self._hear(member, event, now)
             case events.Recalled(number=number, age=age):
                 member.takeovers.failures.recall(Count(number, now - age), now)
                 return []
             case events.Inherited(announced=announced, active=active):
                 return self._of(name, member.inherit(now, announced=announced, active=active))
-            case events.Heard():
-                return self._hear(member, event, now)
             case events.Rated(priority=priority):
                 self._priorities[name] = priority
                 return self._prioritise(now)
@@ -135,9 +135,10 @@ class Group:
         return effects + self._each(lambda member: member.start(now))
 
     def _ring(self, now: float) -> Effects:
-        if not self._alone:
-            for member in self.members.values():
-                member.withheld = not self._is_due(member, now)
+        if self._alone:
+            return self._of(self._first.name, self._first.timeout(now))
+        for member in self.members.values():
+            member.withheld = not self._is_due(member, now)
         effects = self._each(lambda member: member.timeout(now))
         if any(isinstance(effect, NoSuccessor) for _, effect in effects):
             effects += self._each(lambda member: member.cancel_drain(now))

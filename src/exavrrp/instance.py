@@ -28,7 +28,7 @@ from exavrrp.presence import Handover, Presence, Step
 from exavrrp.routes import Level
 from exavrrp.takeover import TakeoverHistory
 from exavrrp.vrrp import router
-from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet
+from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet, Peer
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import (
     Advertise,
@@ -147,7 +147,7 @@ class Instance:
         self._stopped = False
         self._resuming = False
         self._successor_by: float | None = None
-        self._decided: tuple[Address | None, router.State | None] = None, None
+        self._decided: tuple[Peer | None, router.State | None] = None, None
         """whose advert was decided about last, and the state of the election then"""
 
     @property
@@ -288,14 +288,15 @@ class Instance:
         Further copies of it change nothing, unless another node was heard, or the election has gone on, since then.
         """
         effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
+        peer = self.copies.peers[source]
         of, state = self._decided
-        if self.copies.peers[source].repeated and self.router.state is state and of == source:
+        if peer.repeated and peer is of and self.router.state is state:
             return effects
         interval = advertisement.centiseconds / 100
         rival = self.takeovers.heard(source, advertisement.priority, interval, now)
         effects += self._elect(router.Received(source, advertisement), now)
         effects += self.succeeded(now) if advertisement.priority != LEAVING else []
-        self._decided = source, self.router.state
+        self._decided = peer, self.router.state
         if rival is None:
             return effects + self._recount(now)
         reclaim = Reclaim(source, advertisement.priority, now - rival.since, rival.reclaimed)

@@ -336,6 +336,8 @@ class Presence:
     def handle(self, event: Event, now: float) -> list[Step]:
         """What follows from ``event`` at ``now`` (monotonic seconds), in the order to be done."""
         match event:
+            case Event.SUCCESSOR:  # first: it follows from each advert
+                return self._successor(now)
             case Event.INHERITED | Event.ORPHANED:
                 return self._found(event is Event.INHERITED, now)
             case Event.STAND_BY:
@@ -354,8 +356,6 @@ class Presence:
                 return self._withdrawn(now)
             case Event.KEPT:
                 return self._kept()
-            case Event.SUCCESSOR:
-                return self._successor(now)
             case Event.KEEP:
                 return self._keep()
             case Event.TIMEOUT:

@@ -137,6 +137,9 @@ class SilentFailures:
     def heard(self, source: Address, priority: int, interval: float, now: float) -> None:
         """An advert of a peer was accepted; ``interval`` is the one that it tells."""
         before, this = self._active, _Advertiser(source, priority, now, interval)
+        if self._is_routine(this):
+            self._active = self._other = self._best = this
+            return
         another = before is None or before.source != source
         if self._is_last_word(this):
             return
@@ -150,6 +153,9 @@ class SilentFailures:
     def sent(self, priority: int, interval: float, now: float) -> None:
         """This node has sent an advert."""
         before, this = self._active, _Advertiser(None, priority, now, interval)
+        if self._is_routine(this):
+            self._active = self._best = this
+            return
         if self._is_last_word(this):
             return
         if priority != LEAVING or (before is not None and before.source is None):
@@ -211,6 +217,16 @@ class SilentFailures:
         if self._count.number and not self._forgotten and now - self._count.latest > late:
             self._remember(self._count._replace(latest=now))
             self.deadline = now + max(self.window, two)
+
+    def _is_routine(self, this: _Advertiser) -> bool:
+        """Whether the best Active says the same once more, and nothing is open: as it nearly always is. Then nothing
+        else would come of it, and addresses take long to compare.
+        """
+        before = self._active
+        if before is None or before is not self._best or before.source is not this.source:
+            return False
+        goes_on = this.priority == before.priority != LEAVING
+        return goes_on and self._perhaps is None and this.last > self._superseded[1]
 
     def _fell(self, one: _Advertiser, now: float) -> bool:
         """Whether it fell silent, without a word."""

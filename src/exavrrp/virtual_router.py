@@ -198,7 +198,7 @@ class VirtualRouter:
         if known is not None and known.contradicted == at:
             self._doubt(known, source, at)
         if self.instance.router.role is not Role.ACTIVE:
-            self.instance.takeovers.time.heard(source, advertisement.priority, self._shared.realtime())
+            self.instance.takeovers.time.heard(source, advertisement.priority, at + self._shared.offset())
         else:
             self._shared.binding.claimed(self.on_lo)
 

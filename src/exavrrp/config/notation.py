@@ -7,6 +7,7 @@ Communities come out in the one spelling that ExaBGP 4.2 and 5.0 both read, so t
 lines.
 """
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -53,8 +54,9 @@ def quantity(text: str) -> bool | float | None:
     return int(number) if number == int(number) else number
 
 
+@functools.lru_cache(maxsize=1024)
 def address(text: str) -> Address:
-    """An address without length and scope."""
+    """An address without length and scope. Always the same object for one text: it is compared sooner."""
     head, slash, _ = text.partition("/")
     try:
         found = ip_address(head)

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from exavrrp.ports import ANY, Link
+from exavrrp.ports import ANY, Link, Sent
 from exavrrp.system import filters
 from exavrrp.vrrp.packet import Address
 
@@ -35,6 +35,8 @@ _TC_PRIO_CONTROL = 7
 class _Sender:
     index: int
     socket: socket.socket
+    taken: Sent
+    """the result when the kernel takes a copy: one object for all"""
     used: bool = False
     """since the last ``sweep``"""
 
@@ -52,20 +54,20 @@ class Senders:
         self._senders: dict[str, _Sender] = {}
         """by the name of the interface"""
 
-    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[int | None]:
-        """Send one datagram over each of ``links``; return errno of each, None if the kernel took it."""
+    def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
+        """Send one datagram over each of ``links``; what came of each."""
         to = _text(peer), self._port
         return [self._send(payload, to, link) for link in links]
 
-    def _send(self, payload: bytes, to: tuple[str, int], link: Link) -> int | None:
+    def _send(self, payload: bytes, to: tuple[str, int], link: Link) -> Sent:
         try:
             sender = self._sender(link)
             sender.used = True
             sender.socket.sendto(payload, to)
         except OSError as error:
             self._drop(link.name)
-            return error.errno or errno.EIO
-        return None
+            return Sent(link.name, error.errno or errno.EIO)
+        return sender.taken
 
     def forget(self, index: int) -> None:
         """Close the socket of the interface with this index, which is gone."""
@@ -88,7 +90,7 @@ class Senders:
         sender = self._senders.get(link.name)
         if sender is None or sender.index != link.index:
             self._drop(link.name)
-            sender = self._senders[link.name] = _Sender(link.index, self._opened(link.name))
+            sender = self._senders[link.name] = _Sender(link.index, self._opened(link.name), Sent(link.name, None))
         return sender
 
     def _drop(self, name: str) -> None:

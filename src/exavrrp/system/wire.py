@@ -100,6 +100,8 @@ class Wire:
     ) -> None:
         self.source = source
         self._peers: frozenset[Address] = frozenset()
+        self._by_text: dict[str, Address] = {}
+        """the peers: an address that is the same object everywhere is compared sooner"""
         self._counters = Counters()
         self._receive = receive
         self._rejected = rejected
@@ -166,7 +168,7 @@ class Wire:
         host does not have the source, ``EPERM`` without CAP_NET_RAW.
         """
         self._loop = loop
-        self._peers = frozenset(peers)
+        self._set_peers(frozenset(peers))
         self._medium = medium
         if medium is None or _index_of(medium.interface):
             self._open_receivers(loop)
@@ -192,7 +194,8 @@ class Wire:
 
         Packets that other sources sent before may still be received. Raises ``OSError``; then nothing has changed.
         """
-        before, self._peers = self._peers, frozenset(peers)
+        before = self._peers
+        self._set_peers(frozenset(peers))
         if self._peers == before or self.heeds_anybody:
             return
         if self._socket is None:
@@ -204,8 +207,11 @@ class Wire:
             else:
                 self._replace_filters(self._socket, self._others, before)
         except OSError:
-            self._peers = before
+            self._set_peers(before)
             raise
+
+    def _set_peers(self, peers: frozenset[Address]) -> None:
+        self._peers, self._by_text = peers, {str(peer): peer for peer in peers}
 
     def _replace_filters(self, receiver: socket.socket, others: socket.socket, before: frozenset[Address]) -> None:
         """Raises ``OSError``; then nothing has changed."""
@@ -251,14 +257,13 @@ class Wire:
 
     def send(self, payload: bytes, peer: Address, links: Sequence[Link]) -> list[Sent]:
         """Sends one copy over each of ``links``; without any, one copy over the interface that the kernel chooses."""
-        links = links or (ANYWHERE,)
-        taken, results = self._sent[peer], list[Sent]()
-        for link, number in zip(links, self._senders.send(payload, peer, links), strict=True):
-            if number is None:
-                taken[link.name] += 1
+        results = self._senders.send(payload, peer, links or (ANYWHERE,))
+        taken = self._sent[peer]
+        for sent in results:
+            if sent.error is None:
+                taken[sent.interface] += 1
             else:
-                self._counters.failed[peer, link.name, error_name(number)] += 1
-            results.append(_result(link.name, number))
+                self._counters.failed[peer, sent.interface, error_name(sent.error)] += 1
         return results
 
     def drain(self, until: float = math.inf) -> list[Arrival]:
@@ -393,7 +398,7 @@ class Wire:
                 source = datagram.source
                 interface = read_ipv4_ancillary(ancillary)
             else:
-                source = _address(sender[0])
+                source = self._by_text.get(sender[0]) or _address(sender[0])
                 destination, interface, hop_limit = read_ipv6_ancillary(ancillary)
                 datagram = Datagram(source, destination, hop_limit, data)
         except Malformed as malformed:
@@ -402,12 +407,6 @@ class Wire:
         self._counters.received[interface] += 1
         found.append(Arrival(datagram, interface, self._loop.time(), read_timestamp(ancillary)))
         return True
-
-
-@functools.lru_cache(maxsize=256)
-def _result(interface: str, number: int | None) -> Sent:
-    """As one object for each, because there are so few."""
-    return Sent(interface, number)
 
 
 def ask_for_arrival(receiver: socket.socket) -> None:

@@ -22,7 +22,8 @@ GAP = 1.5
 
 WINDOW = 600
 """Adverts over which losses are counted on each path: a minute of them at 100 ms."""
-
+_TOP = 1 << WINDOW
+_ALL = _TOP - 1
 
 CHANGES, SPAN = 12, 10
 """A peer that says another priority so many times within so many advert intervals contradicts itself: one node says
@@ -83,7 +84,7 @@ def _adverts(seconds: float, interval: float) -> int:
 def _shifted(slots: int, adverts: int) -> int:
     """``slots`` with so many adverts after them that have not arrived."""
     slots <<= adverts
-    return slots if slots >> WINDOW <= 1 else slots & (1 << WINDOW) - 1 | 1 << WINDOW
+    return slots if slots < 2 * _TOP else slots & _ALL | _TOP
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ An authentication trailer may follow the addresses; ``auth`` defines its content
 covers the whole payload. The IPv4 checksum does not.
 """
 
+import functools
 import struct
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
@@ -301,11 +302,15 @@ def strip_ipv4(packet: bytes) -> Datagram:
     if not _IPV4_HEADER_MINIMUM <= header <= total <= len(packet):
         raise Malformed(Reason.IP_HEADER, f"header {header}, total {total}, received {len(packet)} bytes")
     return Datagram(
-        source=IPv4Address(packet[12:16]),
-        destination=IPv4Address(packet[16:20]),
+        source=_ipv4(packet[12:16]),
+        destination=_ipv4(packet[16:20]),
         hop_limit=packet[8],
         payload=packet[header:total],
     )
+
+
+_ipv4 = functools.lru_cache(maxsize=256)(IPv4Address)
+"""Remembered: there are so few, and making one takes longer than the rest."""
 
 
 _Header = tuple[int, int, int, int, int]

@@ -287,6 +287,8 @@ class Router:
         self.settings = settings
         self.priority = settings.priority
         self.state: State = Initialize()
+        self._agreed: tuple[Advertisement, Settings, int] | None = None
+        """an advert without discrepancies, and the settings and the priority that it was compared with"""
 
     @property
     def deadline(self) -> float | None:
@@ -586,6 +588,9 @@ class Router:
         return set(advertisement.addresses) == set(self.settings.addresses)
 
     def _discrepancies(self, source: Address, advertisement: Advertisement) -> list[Action]:
+        compared = advertisement, self.settings, self.priority
+        if compared == self._agreed:  # at once, where these are the same objects
+            return []
         notices: list[Action] = []
         theirs, ours = advertisement.centiseconds / 100, self.settings.interval
         if theirs != self._learned(advertisement):
@@ -600,6 +605,8 @@ class Router:
         if advertisement.priority == self.priority == OWNER:
             # Two owners are a misconfiguration that should be logged (RFC 9568 §8.3.2).
             notices.append(Notice(Discrepancy.SECOND_OWNER, source, f"{source} advertises priority 255, as we do"))
+        if not notices:
+            self._agreed = compared
         return notices
 
 
