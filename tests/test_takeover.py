@@ -513,6 +513,31 @@ def test_all_observers_count_the_same(adverts: list[tuple[str, int, float]]) -> 
         assert max(counted(failures, now) for failures in everybody.values()) == counted(everybody["d"], now)
 
 
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["a", "b", "c", "me"]),
+            st.sampled_from([0, 100, 150, 200]),
+            st.sampled_from([0.003, 0.03, 0.1, 0.2, 0.3, 2.0]),
+        ),
+        max_size=50,
+    )
+)
+def test_a_source_is_the_same_whichever_object_names_it(adverts: list[tuple[str, int, float]]) -> None:
+    """Where it is the same object, an advert that says what the one before has said is not looked at more closely."""
+    same, equal, now = SilentFailures(WINDOW), SilentFailures(WINDOW), 0.0
+    for sender, priority, pause in adverts:
+        now += pause
+        if sender == "me":
+            same.sent(priority, INTERVAL, now)
+            equal.sent(priority, INTERVAL, now)
+        else:
+            same.heard(NODES[sender], priority, INTERVAL, now)
+            equal.heard(ip_address(int(NODES[sender])), priority, INTERVAL, now)
+        assert counted(same, now) == counted(equal, now)
+        assert (same.remembered, same.deadline) == (equal.remembered, equal.deadline)
+
+
 # Deaf nodes
 
 

@@ -222,11 +222,10 @@ class SilentFailures:
         """Whether the best Active says the same once more, and nothing is open: as it nearly always is. Then nothing
         else would come of it, and addresses take long to compare.
         """
-        before = self._active
-        if before is None or before is not self._best or before.source is not this.source:
+        best = self._best
+        if best is None or best is not self._active or best.source is not this.source:
             return False
-        goes_on = this.priority == before.priority != LEAVING
-        return goes_on and self._perhaps is None and this.last > self._superseded[1]
+        return best.priority == this.priority and self._perhaps is None
 
     def _fell(self, one: _Advertiser, now: float) -> bool:
         """Whether it fell silent, without a word."""
