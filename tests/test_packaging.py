@@ -1,5 +1,6 @@
 """What the packages are made from. What is in them: ``tests/system/test_packages.py``."""
 
+import re
 import subprocess
 import tomllib
 from pathlib import Path
@@ -12,9 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 
 def test_the_version_stands_in_one_place() -> None:
-    listed = subprocess.run(
-        ["git", "-C", ROOT, "grep", "-lF", __version__], capture_output=True, text=True, check=False
-    )
+    alone = rf"(^|[^0-9.]){re.escape(__version__)}([^0-9.]|$)"  # not as a part of an address
+    listed = subprocess.run(["git", "-C", ROOT, "grep", "-lE", alone], capture_output=True, text=True, check=False)
     if listed.returncode > 1:
         pytest.skip("not a git repository")
     assert set(listed.stdout.split()) <= {"src/exavrrp/__init__.py", "CHANGELOG.md"}
