@@ -192,7 +192,10 @@ def main() -> int:
         file = str(node.directory / "exavrrp.toml")
         with contextlib.ExitStack() as closing:
             if not chosen.watch:
-                exporter = node.namespace.popen([*AGENT, "exporter", "--config", file, "--port", str(PORT)])
+                as_its_unit = ("nice", "-n", "10")
+                exporter = node.namespace.popen(
+                    [*as_its_unit, *AGENT, "exporter", "--config", file, "--port", str(PORT)]
+                )
                 closing.callback(exporter.kill)
                 with node.namespace:
                     wait_until(_scraped, "the exporter")
