@@ -665,6 +665,33 @@ def test_what_counts_for_a_deaf_node_outlasts_its_next_advert(window: float) -> 
     assert number > 0
 
 
+def test_what_counts_outlasts_the_next_advert_of_the_slower_of_two_deaf_nodes() -> None:
+    """The window is shorter than its interval, 2 s; the other one has fallen silent by then."""
+    history = TakeoverHistory(1.0)
+    for tenth in range(84):
+        now = tenth / 10
+        if tenth % 5 == 0:
+            history.sent(NODES["a"], 200, 0.5, now)
+        if tenth % 5 == 3:
+            history.heard(NODES["c"], 100, 0.5, now)
+        if tenth % 20 == 1:
+            history.heard(NODES["b"], 100, 2.0, now)
+    number = counted(history.failures, now)
+    assert (number > 0, counted(history.failures, 10.0)) == (True, number)
+
+
+@pytest.mark.parametrize("window", [10.0, 1.5])
+def test_what_another_member_reclaims_outlasts_the_next_advert_here(window: float) -> None:
+    """Also where the window is shorter than the interval, 2 s."""
+    history = TakeoverHistory(window)
+    history.rivals.by_address = False
+    for second in (0, 2, 4):
+        history.sent(NODES["a"], 100, 2.0, float(second))
+        assert history.heard(NODES["c"], 100, 2.0, second + 0.1) is None, "a tie"
+    history.reclaim(4.2)
+    assert counted(history.failures, 6.0) == 2
+
+
 def test_what_another_member_reclaims_counts_for_those_that_go_on() -> None:
     history = TakeoverHistory(WINDOW)
     history.rivals.by_address = False

@@ -130,6 +130,8 @@ class SilentFailures:
         """who follows a silent failure, until a better node advertises"""
         self._superseded: tuple[Address | None, float] = None, -math.inf
         """whom a better one superseded, and until when its adverts may have left before it knew that"""
+        self._kept = -math.inf
+        """until when nothing is forgotten, because a deaf node goes on"""
         self._perhaps: tuple[Address | None, Address | None, Count] | None = None
         """who followed one last, the better one that was heard then, and what counts if the former was deaf until then,
         and the traffic was reclaimed from it"""
@@ -212,11 +214,11 @@ class SilentFailures:
 
         ``interval``: of its adverts, the next of which may be lost: nothing is forgotten before the one after it.
         """
-        two = PATIENCE * interval
-        late = min(self.window / 2, self.window - two)
+        patience = PATIENCE * interval
+        self._kept = max(self._kept, now + patience)
+        late = min(self.window / 2, self.window - patience)
         if self._count.number and not self._forgotten and now - self._count.latest > late:
             self._remember(self._count._replace(latest=now))
-            self.deadline = now + max(self.window, two)
 
     def _is_routine(self, this: _Advertiser) -> bool:
         """Whether the best Active says the same once more, and nothing is open: as it nearly always is. Then nothing
@@ -327,7 +329,7 @@ class SilentFailures:
     def _remember(self, count: Count) -> None:
         self._count = count
         self._forgotten = 0
-        self.deadline = count.latest + self.window
+        self.deadline = max(count.latest + self.window, self._kept)
 
 
 # Takeover time
@@ -584,7 +586,7 @@ class TakeoverHistory:
             known.counts = self.failures.counted_by(known.earlier, self.rivals.interval, now)
         if rival is not None:
             self._outbid(now)
-        if known is not None and known.reclaimed:
+        elif known is not None and known.reclaimed:
             self.failures.keep(interval, now)
         return rival
 
@@ -594,14 +596,15 @@ class TakeoverHistory:
         self._outbid(now)
 
     def _outbid(self, now: float) -> None:
-        """Traffic was reclaimed: the path is shorter than those of all rivals that go on.
+        """Traffic was reclaimed: the path is shorter than those of all rivals that go on, until they advertise again.
 
         So all members and all nodes come to the same number, whichever rival's advert they hear first.
         """
         known = self.rivals.known.values()
-        counts = [one.counts.number for one in known if one.counts is not None and goes_on(one, now)]
-        if counts:
-            self.failures.reclaimed(max(counts), now)
+        there = [(one.counts.number, one.interval) for one in known if one.counts is not None and goes_on(one, now)]
+        if there:
+            self.failures.reclaimed(max(number for number, _ in there), now)
+            self.failures.keep(max(interval for _, interval in there), now)
 
     def sent(self, source: Address, priority: int, interval: float, now: float) -> None:
         """This node, whose address is ``source``, has sent an advert."""
