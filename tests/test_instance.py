@@ -524,7 +524,7 @@ def test_a_router_with_a_lower_priority_hands_over_without_preemption() -> None:
 def test_another_interval_is_advertised_at_once() -> None:
     one = serving()
     assert one.configure(settings(interval=0.5), handing_over(), STALE, 4.0) == [Advertise(PRIORITY)]
-    assert one.deadline == 4.5
+    assert (one.deadline, one.copies.interval) == (4.5, 0.5)
     assert one.configure(settings(interval=0.5, preempt=False), handing_over(), STALE, 4.1) == []
 
 

@@ -137,7 +137,7 @@ class Instance:
         self.name = name
         self.router = Router(settings)
         self.presence = Presence(handover)
-        self.copies = Copies()
+        self.copies = Copies(settings.interval)
         self.takeovers = TakeoverHistory(stale_for, settings.down_count)
         self.faults: dict[Fault, str] = {}
         self.holds: dict[Hold, str] = {}
@@ -187,6 +187,7 @@ class Instance:
     ) -> list[Effect]:
         """The settings are these from now on, also for a handover under way. The priority comes by ``prioritise``."""
         before = self.presence.settings
+        self.copies.interval = settings.interval
         self.takeovers.failures.down_count = settings.down_count
         self.takeovers.failures.window = stale_for
         self.presence.configure(handover, candidate=self.router.role is not Role.INITIALIZE)

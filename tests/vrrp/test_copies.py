@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,7 +26,7 @@ def counts(copies: Copies) -> dict[tuple[Address, int], int]:
 
 
 def test_both_paths_deliver_and_nothing_is_logged() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for tick in range(10):
         assert copies.heard(PEER, advert(1), EAST, BOTH, tick) == []
         assert copies.heard(PEER, advert(1), WEST, BOTH, tick + 0.001) == []
@@ -33,7 +34,7 @@ def test_both_paths_deliver_and_nothing_is_logged() -> None:
 
 
 def test_a_copy_over_another_path_a_moment_later_is_of_the_same_advert() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
 
     def repeats(interface: int, now: float, priority: int = 100) -> bool:
         copies.heard(PEER, advert(1, priority), interface, BOTH, now)
@@ -48,7 +49,7 @@ def test_a_copy_over_another_path_a_moment_later_is_of_the_same_advert() -> None
 
 
 def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     assert [copies.heard(PEER, advert(1), EAST, BOTH, tick) for tick in (0.5, 1.5, 2.5, 3.5)] == [[]] * 4
     assert copies.heard(PEER, advert(1), EAST, BOTH, 3.501) == [PathQuiet(PEER, WEST)]
@@ -60,13 +61,13 @@ def test_a_path_that_falls_silent_is_quiet_once_and_back_once() -> None:
 
 
 def test_a_path_that_never_delivered_is_reported_after_the_same_timeout() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     said = [copies.heard(PEER, advert(0.1), EAST, BOTH, tick / 10) for tick in range(6)]
     assert said == [[], [], [], [], [PathQuiet(PEER, WEST)], []]
 
 
 def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), EAST, BOTH, 0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     assert copies.heard(PEER, advert(1), EAST, BOTH, 60) == []
@@ -76,7 +77,7 @@ def test_a_peer_that_is_silent_on_all_paths_blames_none() -> None:
 
 
 def test_forged_senders_take_no_memory_for_ever() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for number in range(MOST_PEERS + 10):
         copies.heard(PEER + number, advert(1), EAST, (EAST,), number)
         copies.heard(OTHER - 100, advert(1), EAST, (EAST,), number + 0.5)
@@ -86,7 +87,7 @@ def test_forged_senders_take_no_memory_for_ever() -> None:
 
 
 def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for tick in range(5):
         said = copies.heard(PEER, advert(1), EAST, BOTH, tick)
     assert said == [PathQuiet(PEER, WEST)]
@@ -95,7 +96,7 @@ def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after(
 
 
 def test_an_interface_that_leads_there_no_longer_is_forgotten() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     for tick in range(1, 10):
         assert copies.heard(PEER, advert(1), EAST, (EAST,), tick) == []
@@ -103,7 +104,7 @@ def test_an_interface_that_leads_there_no_longer_is_forgotten() -> None:
 
 
 def test_an_interface_that_leads_there_now_is_given_its_time() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for tick in range(10):
         copies.heard(PEER, advert(1), EAST, (EAST,), tick)
     said = [copies.heard(PEER, advert(1), EAST, BOTH, tick) for tick in range(10, 15)]
@@ -111,13 +112,13 @@ def test_an_interface_that_leads_there_now_is_given_its_time() -> None:
 
 
 def test_a_copy_through_an_interface_that_nobody_expected_counts() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     assert copies.heard(PEER, advert(1), SOUTH, BOTH, 0) == []
     assert counts(copies) == {(PEER, SOUTH): 1}
 
 
 def test_each_peer_has_its_own_paths() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for tick in range(4):
         copies.heard(PEER, advert(1), EAST, BOTH, tick)
         copies.heard(OTHER, advert(1), WEST, BOTH, tick)
@@ -130,7 +131,7 @@ ARRIVALS = st.lists(st.tuples(st.sampled_from([EAST, WEST, SOUTH]), st.floats(0,
 
 @given(arrivals=ARRIVALS, interval=st.sampled_from([0.1, 1.0, 40.95]))
 def test_quiet_and_back_take_turns(arrivals: list[tuple[int, float]], interval: float) -> None:
-    copies, now = Copies(), 0.0
+    copies, now = Copies(1.0), 0.0
     quiet: set[int] = set()
     heard: dict[int, float] = {}
     for interface, pause in arrivals:
@@ -160,7 +161,7 @@ def losses(copies: Copies, interface: int) -> tuple[int, int]:
 
 
 def test_a_gap_between_copies_counts_as_the_adverts_that_fit_into_it() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for tick in range(10):
         copies.heard(PEER, advert(0.1), EAST, BOTH, tick * 0.1)
         if tick not in (3, 4, 8):
@@ -170,7 +171,7 @@ def test_a_gap_between_copies_counts_as_the_adverts_that_fit_into_it() -> None:
 
 
 def test_what_is_still_missing_is_lost_too() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     for tick in range(1, 6):
         copies.heard(PEER, advert(1), EAST, BOTH, tick)
@@ -179,14 +180,14 @@ def test_what_is_still_missing_is_lost_too() -> None:
 
 
 def test_a_copy_that_is_late_or_early_by_less_than_half_an_interval_is_none_that_is_lost() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     for at in (0, 1.4, 2.0, 2.1, 3.0):
         copies.heard(PEER, advert(1), EAST, BOTH, at)
     assert losses(copies, EAST) == (0, 5)
 
 
 def test_a_peer_that_was_silent_has_lost_nothing() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), EAST, BOTH, 0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     copies.heard(PEER, advert(1), EAST, BOTH, 60)
@@ -196,7 +197,7 @@ def test_a_peer_that_was_silent_has_lost_nothing() -> None:
 
 
 def test_only_the_last_adverts_count() -> None:
-    copies = Copies()
+    copies = Copies(1.0)
     copies.heard(PEER, advert(1), WEST, BOTH, 0)
     for tick in range(WINDOW - 1):
         copies.heard(PEER, advert(1), EAST, BOTH, tick)
@@ -209,13 +210,13 @@ def test_only_the_last_adverts_count() -> None:
     assert losses(copies, WEST) == (WINDOW - 1, WINDOW)
 
 
-def says(priorities: Iterable[int], apart: float) -> tuple[Copies, float]:
-    """Adverts with these priorities, each over both paths, so many seconds apart; the interval is one second."""
-    copies, now = Copies(), 0.0
+def says(priorities: Iterable[int], apart: float, interval: float = 1.0) -> tuple[Copies, float]:
+    """Adverts with these priorities, each over both paths, so many seconds apart; ours is a second."""
+    copies, now = Copies(1.0), 0.0
     for number, priority in enumerate(priorities):
         now = number * apart
         for path in BOTH:
-            copies.heard(PEER, advert(1, priority), path, BOTH, now)
+            copies.heard(PEER, advert(interval, priority), path, BOTH, now)
     return copies, now
 
 
@@ -230,6 +231,17 @@ def test_a_peer_of_two_minds_contradicts_itself() -> None:
         assert peer.is_contradictory is contradictory
     copies, now = says([*[100, 200] * (CHANGES // 2), 100, 100], apart=SPAN / CHANGES)
     assert copies.peers[PEER].contradicted == now - SPAN / CHANGES, "at the last change"
+
+
+@pytest.mark.parametrize("interval", [0.01, 40.0])
+def test_no_advert_chooses_how_its_contradictions_are_measured(interval: float) -> None:
+    """A forger would hide them with a short interval, and with a long one make them out of rare changes, and last."""
+    copies, now = says([100, 200] * CHANGES, 0.5, interval)
+    for later, contradictory in ((0.0, True), (SPAN + 0.01, False)):
+        copies.heard(PEER, advert(1, 200), EAST, BOTH, now + later)
+        assert copies.peers[PEER].is_contradictory is contradictory
+    copies, _ = says([100, 90] * 100, 1.0, interval)
+    assert not copies.peers[PEER].is_contradictory
 
 
 def test_a_peer_whose_priority_changes_with_each_advert_does_not() -> None:

@@ -27,7 +27,8 @@ _ALL = _TOP - 1
 
 CHANGES, SPAN = 12, 10
 """A peer that says another priority so many times within so many advert intervals contradicts itself: one node says
-another one so often only if a check changes faster than it advertises."""
+another one so often only if a check changes faster than it advertises. These are the intervals that are configured
+here: an advert that may be forged does not choose how it is measured."""
 
 MOST_PEERS = 255
 """Peers that are remembered, as many as a configuration can name: where it names none, senders can be forged."""
@@ -112,14 +113,13 @@ class Peer:
     contradicted: float | None = None
     """when it contradicted itself last"""
     doubted: float = -inf
-    """until when it is contradictory for that: by the interval of then, which none of its later adverts lengthens"""
+    """until when it is contradictory for that"""
 
-    def say(self, advertisement: Advertisement, now: float) -> None:
-        """It says this ``now``."""
+    def say(self, advertisement: Advertisement, span: float, now: float) -> None:
+        """It says this ``now``; ``span``: seconds in which it may not say so many priorities."""
         if advertisement.priority != self.advertisement.priority:
             self.changes.append(now)
             often = len(self.changes) == CHANGES
-            span = SPAN * advertisement.centiseconds / 100
             if often and now - self.changes[0] <= span:
                 self.contradicted, self.doubted = now, now + span
         self.advertisement = advertisement
@@ -149,7 +149,9 @@ class Peer:
 class Copies:
     """The copies that one virtual router has received, by peer and interface index."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float) -> None:
+        self.interval = interval
+        """seconds between adverts, as configured here"""
         self.peers: dict[Address, Peer] = {}
         """those that were heard; for reading"""
 
@@ -169,7 +171,7 @@ class Copies:
         interval = advertisement.centiseconds / 100
         same = advertisement == known.advertisement and now - known.first < interval / 2
         if not same:
-            known.say(advertisement, now)
+            known.say(advertisement, SPAN * self.interval, now)
         timeout = TOLERANCE * interval
         if now - known.heard > timeout:
             # The peer itself was silent (it was Backup until now), which is no failure of a path.
