@@ -1000,6 +1000,8 @@ WHOLE_TABLES: list[tuple[str, str, str]] = [
         (WEB, "addresses", {"5": "holds 5", '"2001:db8:53::1"': "", '"2001:db8:ff::12"': "a peer"}),
         (WEB, "unlisted_addresses", {"5": "holds 5", '"2001:db8:53::2"': "", '"2001:db8:ff::12"': "a peer"}),
         (WEB, "sessions_neighbors", {"5": "holds 5", '"2001:db8::1"': "", '"192.0.2.1"': "over an IPv4 session"}),
+        (WEB, "peers", {"5": "holds 5", '"2001:db8:ff::12"': "", '"2001:db8:ff::11"': "a source of this node"}),
+        (AGENT, "peers", {'"2001:db8:ff::12"': "", '"192.0.2.12"': "", '"192.0.2.11"': "a source of this node"}),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -168,6 +168,10 @@ def test_what_does_not_go_together_is_a_mistake(write: Write, change: tuple[str,
             ("peers = [", 'peers = ["192.0.2.99", '),
             "3: agent.peers: holds 192.0.2.99, which is a source of no node that",
         ),
+        (
+            ("peers = [", 'peers = [\n"192.0.2.99",\n'),
+            "4: agent.peers: holds 192.0.2.99, which is a source of no node that",
+        ),
     ],
 )
 def test_what_had_better_be_the_same_is_a_warning(write: Write, change: tuple[str, str], told: str) -> None:

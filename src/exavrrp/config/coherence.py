@@ -98,7 +98,8 @@ def _peers_that_are_we(document: Document, agent: Agent, routers: tuple[VirtualR
         holder: Keys = ("agent", "peers") if inherited else ("virtual_router", router.name, "peers")
         own = {*agent.sources, *([] if router.source is None else [unscoped(router.source)])}
         for source in own.intersection(router.peers):
-            document.problem(holder, f"holds {source}, a source of this node; list the other nodes only")
+            place = document.place(holder, source)
+            document.problem(place, f"holds {source}, a source of this node; list the other nodes only")
 
 
 def _addresses_of_nodes(document: Document, agent: Agent, routers: tuple[VirtualRouter, ...]) -> None:

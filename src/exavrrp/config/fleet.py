@@ -117,11 +117,10 @@ def _unknown_sources(view: View) -> None:
 def _strangers(view: View, views: Collection[View]) -> None:
     known = {router.source for each in views for router in each.configuration.routers}
     for router in view.configuration.routers:
-        strange = [peer for peer in router.peers if peer not in known]
-        if strange and None not in known:
-            view.document.warning(
-                _peers(view, router), f"holds {listed(strange)}, which is a source of no node that was read"
-            )
+        for peer in router.peers:
+            if peer not in known and None not in known:
+                place = view.document.place(_peers(view, router), peer)
+                view.document.warning(place, f"holds {peer}, which is a source of no node that was read")
 
 
 def _missing(view: View, views: Collection[View]) -> None:
