@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from exavrrp.system import eventfile
+from exavrrp.system import eventfile, recorder
 from exavrrp.system.eventfile import FILES, EventFile
 from exavrrp.system.recorder import Recorder
 from tests.system.conftest import LIMIT, Need
@@ -82,6 +82,15 @@ def test_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert len(found) == FILES
     assert sum(one.stat().st_size for one in found) < FILES * 40_000
     assert numbers(life(tmp_path)[0])[-1] == 2919
+
+
+def test_one_turn_of_the_loop_overfills_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "CLOSING", LIMIT)
+    life(tmp_path, *(line(number, "a" * 1000) for number in range(1000)))
+    sizes = [one.stat().st_size for one in tmp_path.iterdir()]
+    assert len(sizes) == FILES
+    assert max(sizes) <= eventfile.LIMIT
+    assert numbers(life(tmp_path)[0])[-1] == 999
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.mkdir(), os.mkfifo, lambda path: path.write_bytes(b"\xff\n" * 9)])

@@ -23,7 +23,11 @@ NAME = "events.jsonl"
 FILES = 3
 
 LIMIT = 1 << 18
-"""Bytes of one file, and up to 64 KiB more: some 1,000 entries."""
+"""Most bytes of one file: some 1,000 entries."""
+
+BLOCK = 16
+"""Most lines that are handed over together: less than 64 KiB (``LONGEST``). Twice that, the most that is written at
+once, has room in one file."""
 
 
 class EventFile:
@@ -63,10 +67,10 @@ class EventFile:
             self._lines.append(line)
 
     def _hand_over(self) -> None:
-        """The lines of one turn together: each time wakes the thread."""
+        """The lines of one turn together, ``BLOCK`` at a time: each time wakes the thread."""
         lines, self._lines = self._lines, []
-        if lines:
-            self._recorder.record(b"".join(lines))
+        for at in range(0, len(lines), BLOCK):
+            self._recorder.record(b"".join(lines[at : at + BLOCK]))
 
     def close(self) -> None:
         """Wait a moment until everything is written."""

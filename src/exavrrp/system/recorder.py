@@ -60,8 +60,8 @@ class Recorder:
         limit: int | None = None,
         renew: Callable[[], None] = lambda: None,
     ) -> None:
-        """``limit``: bytes after which ``renew`` is called in the thread, which moves the file away, and another one is
-        begun."""
+        """``limit``: most bytes of a file; before a write beyond it ``renew`` is called in the thread, which moves the
+        file away, and another one is begun."""
         self.path = path
         self._limit = limit
         self._renew = renew
@@ -150,6 +150,8 @@ class Recorder:
         return line is not None, b"".join(lines)
 
     def _write(self, chunk: bytes) -> None:
+        if self._limit is not None and self._size and self._size + len(chunk) > self._limit:
+            self._begin_another()
         rest = memoryview(chunk)
         while rest:
             try:
@@ -163,8 +165,6 @@ class Recorder:
             self._written += count
             self._size += count
             self._failing = False
-        if self._limit is not None and self._size >= self._limit:
-            self._begin_another()
 
     def _begin_another(self) -> None:
         """A file that cannot be moved or made goes on; that is tried again after as many bytes."""
