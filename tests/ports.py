@@ -576,6 +576,8 @@ class Rig:
         self.clock, self.log, self.notifier, self.checks = Clock(), Log(), Notifier(), Checks()
         self.offset = 0.0
         """seconds by which the wall clock was set"""
+        self.pauses: list[float] = []
+        """seconds for which this process stands still after each of its next looks at the wall clock"""
         self.transport, self.paths = Transport(self), Paths()
         self.addresses, self.speaker, self.memory = Addresses(self), Speaker(self), Memory(self)
         self.marks, self.transports, self.beacons = Marks(), Transports(self.transport), Beacons()
@@ -583,7 +585,7 @@ class Rig:
             self.configuration,
             Ports(
                 clock=self.clock,
-                realtime=lambda: EPOCH + self.clock.now + self.offset,
+                realtime=self._realtime,
                 log=self.log,
                 transports=self.transports,
                 paths=self.paths,
@@ -609,6 +611,11 @@ class Rig:
 
     def _changed(self) -> None:
         self.changes += 1
+
+    def _realtime(self) -> float:
+        now = EPOCH + self.clock.now + self.offset
+        self.clock.now += self.pauses.pop(0) if self.pauses else 0.0
+        return now
 
     # Events
 

@@ -53,7 +53,7 @@ def test_after_the_clock_was_set_an_active_begins_anew() -> None:
     rig = Rig(router(bgp={"takeover": ["med"], "med": None}))
     one = rig.router()
     begun = int(EPOCH + rig.clock.now)
-    one.carry_out(Transition(Role.BACKUP, Role.ACTIVE, Why.ACTIVE_DOWN_TIMEOUT))
+    rig.node.turns.put(partial(one.carry_out, Transition(Role.BACKUP, Role.ACTIVE, Why.ACTIVE_DOWN_TIMEOUT)))
     one.instance.presence.state = Present(Level.ACTIVE)
     for offset, since, times in ((-AHEAD, 0, 0), (0.0, 0, 0), (-3600.0, -3600, 1), (-3599.0, -3600, 1), (1.0, 1, 2)):
         rig.offset = offset
@@ -65,6 +65,17 @@ def test_after_the_clock_was_set_an_active_begins_anew() -> None:
     rig.done.clear()
     one.carry_out(Advertise(LEAVING))
     assert rig.done == ["send web 0"]
+
+
+def test_an_active_that_stands_still_between_looks_at_both_clocks_does_not_begin_anew() -> None:
+    rig = Rig(router(bgp={"takeover": ["med"], "med": None}))
+    one = rig.router()
+    rig.pauses = [2.0 * AHEAD]
+    rig.node.turns.put(partial(one.carry_out, Transition(Role.BACKUP, Role.ACTIVE, Why.ACTIVE_DOWN_TIMEOUT)))
+    assert one.instance.takeovers.time.active_since == int(EPOCH + rig.clock.now)
+    one.instance.presence.state = Present(Level.ACTIVE)
+    rig.node.turns.put(partial(one.carry_out, Advertise(100)))
+    assert not [line for line in rig.done if line.startswith("announce")]
 
 
 def test_what_is_answered_after_all_is_no_reason_of_the_fault() -> None:

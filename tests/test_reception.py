@@ -251,3 +251,12 @@ def test_a_step_of_our_clock_is_logged(step: float, way: str | None, signed: boo
     found = [line["detail"].partition("; ") for line in rig.log.told("clock-stepped")]
     told = f"the realtime clock was set {way} s, or this guest was paused"
     assert found == ([] if way is None else [(told, "; ", SIGNED if signed else UNSIGNED)])
+
+
+def test_a_pause_between_looks_at_both_clocks_is_no_step() -> None:
+    rig = given_backup(heard=None)
+    rig.node.reception.realtime()
+    rig.pauses = [10.0, 10.0]
+    assert rig.node.reception.realtime() == EPOCH + rig.clock.now
+    rig.node.reception.realtime()
+    assert rig.log.told("clock-stepped") == []

@@ -188,7 +188,7 @@ class Node:
             chronicle=self.chronicle,
             facts=self._facts,
             tell=self.elections.tell,
-            realtime=self._realtime,
+            realtime=self.reception.realtime,
             offset=self._clock_offset,
             moment=self._moment,
             notifier=given.notifier,
@@ -384,12 +384,9 @@ class Node:
     def _moment(self) -> Moment:
         return Moment(datetime.fromtimestamp(self._ports.realtime(), UTC), self._ports.clock.time())
 
-    def _realtime(self) -> float:
-        return self.reception.realtime()
-
     def _clock_offset(self) -> float:
         if self._offset is None:
-            self._offset = self._realtime() - self._ports.clock.time()
+            self._offset = self.reception.offset()
         return self._offset
 
     def catch_up(self, until: float) -> None:

@@ -47,6 +47,9 @@ CLOCK_SET = 0.5
 """Seconds by which the realtime clock may differ from the monotonic one between two adverts before it counts as
 stepped. Time daemons slew smaller offsets, for which no advert is rejected."""
 
+AT_ONCE = 0.1
+"""Seconds within which both clocks are read, or else again: a pause of this process in between is no step of either."""
+
 
 def sources(routers: Iterable[Configuration]) -> dict[Address, frozenset[Address]]:
     """The sources of these virtual routers, in their order, each with the peers to accept adverts from."""
@@ -221,9 +224,22 @@ class Reception:
 
     def realtime(self) -> float:
         """Seconds since the epoch."""
-        realtime = self._realtime()
-        self._watch_clock(realtime - self._time())
+        realtime, _ = self._now()
         return realtime
+
+    def offset(self) -> float:
+        """Seconds from the monotonic clock to the realtime clock."""
+        realtime, monotonic = self._now()
+        return realtime - monotonic
+
+    def _now(self) -> tuple[float, float]:
+        """One moment by both clocks: seconds since the epoch, and monotonic ones."""
+        while True:
+            monotonic, realtime = self._time(), self._realtime()
+            if self._time() - monotonic < AT_ONCE:
+                break
+        self._watch_clock(realtime - monotonic)
+        return realtime, monotonic
 
     def _watch_clock(self, offset: float) -> None:
         """Log if the realtime clock was stepped; ``offset``: seconds from the monotonic clock to it."""

@@ -329,7 +329,8 @@ class VirtualRouter:
 
     def _tell_transition(self, transition: Transition) -> None:
         if transition.after is Role.ACTIVE:
-            self.instance.takeovers.time.begin(self._shared.realtime(), self.common.timers.time())
+            offset, now = self._shared.offset(), self.common.timers.time()
+            self.instance.takeovers.time.begin(now + offset, now)
         self.common.history.begin(self._shared.moment(), transition, self.instance.router.priority)
         self._enter(transition)
         self.common.log.info(

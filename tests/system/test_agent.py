@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -941,7 +941,7 @@ int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
     if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
     int done = real(clock, now);
-    if (clock == atoi(getenv("CLOCK_SHIFTED"))) now->tv_sec += shift();
+    if (clock >= 0 && atol(getenv("CLOCK_SHIFTED")) >> clock & 1) now->tv_sec += shift();
     return done;
 }
 int gettimeofday(struct timeval *restrict now, void *restrict zone) {
@@ -958,35 +958,37 @@ time_t time(time_t *where) {
     return exact.tv_sec;
 }
 """
-"""A preloaded library that shifts one clock of a process by the number of seconds in a file."""
+"""A preloaded library that shifts some clocks of a process by the number of seconds in a file."""
 
 
-def shift_clock(clock: int, need: Need, *hosts: Host) -> Path:
-    """Gives these hosts such a ``clock``. Returns the file."""
+def shift_clocks(clocks: Iterable[int], need: Need, *hosts: Host) -> Path:
+    """Gives these hosts such ``clocks``. Returns the file."""
     source, library, shift = (hosts[0].directory / name for name in ("clock.c", "clock.so", "shift"))
     source.write_text(SHIFTED_CLOCK)
     subprocess.run([need("cc"), "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"], check=True)
     for host in hosts:
-        host.prefix = ("/usr/bin/env", f"LD_PRELOAD={library}", f"CLOCK_SHIFT={shift}", f"CLOCK_SHIFTED={clock}")
+        shifted = sum(1 << clock for clock in clocks)
+        host.prefix = ("/usr/bin/env", f"LD_PRELOAD={library}", f"CLOCK_SHIFT={shift}", f"CLOCK_SHIFTED={shifted}")
     return shift
 
 
 def test_a_suspension_is_a_stall(fabric: Fabric, need: Need) -> None:
     """CLOCK_MONOTONIC does not see it; this process has not stood still either, so nothing else shows it."""
     a = fabric.a
-    shift = shift_clock(time.CLOCK_BOOTTIME, need, a)
+    shift = shift_clocks([time.CLOCK_BOOTTIME, time.CLOCK_REALTIME], need, a)
     fabric.start()
     mark = a.log.mark()
     shift.write_text("9")
     stalled = a.log.wait("transition", mark)
     assert (stalled["before"], stalled["after"], stalled["reason"]) == ("active", "backup", "stalled")
+    a.log.wait("transition", mark, after="active")
     fabric.settled("a")
     assert a.log.all("clock-stepped", mark) == []
 
 
 def test_the_clock_on_the_wall_does_not_matter(fabric: Fabric, need: Need) -> None:
     a, b = fabric.a, fabric.b
-    shift = shift_clock(time.CLOCK_REALTIME, need, a, b)
+    shift = shift_clocks([time.CLOCK_REALTIME], need, a, b)
     for host in (a, b):
         host.configure(interval=CALM)
     fabric.start()
@@ -1015,7 +1017,7 @@ def test_a_clock_that_is_set_during_a_takeover_by_med(fabric: Fabric, need: Need
     for host in (a, b):
         file = host.configure()
         file.write_text(file.read_text().replace(f"med = {running.MED}\n", ""))
-    shift = shift_clock(time.CLOCK_REALTIME, need, b)
+    shift = shift_clocks([time.CLOCK_REALTIME], need, b)
     a.start()
     a.log.wait("route-announced", state="active")
     b.start()
