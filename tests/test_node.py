@@ -947,6 +947,38 @@ def test_packets_that_came_together_are_handled_in_one_turn() -> None:
     assert said == {"web": 250, "web2": 252}
 
 
+class Bug(Exception):
+    """What a mistake of ours raises."""
+
+
+def broken(*_: object) -> None:
+    raise Bug
+
+
+def test_a_bug_that_one_packet_meets_costs_that_packet_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = given_backup(*TWO, heard=None)
+    changes = rig.changes
+    monkeypatch.setattr(rig.router("web"), "receive", broken)
+    with pytest.raises(Bug):
+        rig.node.handle(ports.Arrived(SOURCE, (rig.arrival(250), rig.arrival(252, "web2"), rig.arrival(251))))
+    assert rig.router("web2").instance.copies.peers[PEER].advertisement.priority == 252
+    assert rig.changes == changes + 1, "the turn has come to its end"
+    rig.hear(253, "web2")
+
+
+def test_a_bug_that_a_packet_meets_keeps_no_deadline_from_being_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = given_backup(*TWO)
+    due = rig.router().instance.deadline
+    assert due is not None
+    rig.after(due - rig.clock.now - 0.001)
+    monkeypatch.setattr(rig.router("web"), "receive", broken)
+    rig.transport.waiting += [rig.arrival(250), rig.arrival(250, "web2")]
+    with pytest.raises(Bug):
+        rig.after(0.01)
+    rig.after(0.01)
+    assert (rig.role(), rig.role("web2")) == (Role.ACTIVE, Role.BACKUP)
+
+
 def test_an_address_that_is_ready_when_it_is_not_wanted_any_more_is_not_announced() -> None:
     rig = given_backup(heard=None)
     rig.addresses.slow = {VIP}

@@ -49,6 +49,7 @@ from exavrrp.turns import Turns
 from exavrrp.view import Moment, View
 from exavrrp.viewer import Viewer
 from exavrrp.virtual_router import Shared, VirtualRouter
+from exavrrp.vrrp.packet import Address
 from exavrrp.work import Work
 
 STOP_LIMIT = 1.5
@@ -111,6 +112,8 @@ class Node:
         """the end of ``startup_delay``, if any router waits for it (monotonic seconds)"""
         self._offset: float | None = None
         """seconds from the monotonic clock to the one on the wall; None: not asked for in this turn"""
+        self._bug: Exception | None = None
+        """what a packet of this turn has met"""
         self.turns = Turns(given.clock, self._end_turn)
         self.work = Work(given.clock, self.turns.timers, self.turns.put)
         self.elections = Elections(
@@ -271,8 +274,7 @@ class Node:
     def _dispatch(self, event: Event) -> None:
         match event:
             case ports.Arrived(source, arrivals):
-                for arrival in arrivals:
-                    self.reception.arrived(source, arrival)
+                self._receive(source, arrivals)
             case ports.Discarded(reason, sender):
                 self.reception.discarded(reason, sender)
             case ports.PathsChanged():
@@ -361,6 +363,9 @@ class Node:
             self._roster.look(teams)
         self._binding.tell_neighbors()
         self._offset = None
+        if self._bug is not None:
+            bug, self._bug = self._bug, None
+            raise bug
 
     def _followed_up(self, router: VirtualRouter) -> None:
         self._binding.herald(router.on_lo)
@@ -392,8 +397,15 @@ class Node:
     def catch_up(self, until: float) -> None:
         """Handle every packet that arrived until ``until`` (monotonic seconds) and was not read yet."""
         for source, transport in self._ports.transports.items():
-            for arrival in transport.drain(until):
+            self._receive(source, transport.drain(until))
+
+    def _receive(self, source: Address, arrivals: Iterable[ports.Arrival]) -> None:
+        """A bug that one packet meets costs that packet alone: the first one is raised at the end of the turn."""
+        for arrival in arrivals:
+            try:
                 self.reception.arrived(source, arrival)
+            except Exception as bug:
+                self._bug = self._bug or bug
 
     def _is_connected(self) -> bool:
         established = sorted(self.fitness.sessions.established, key=ordered)

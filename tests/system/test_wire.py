@@ -571,6 +571,30 @@ def test_an_oversized_packet_is_rejected(pair: Pair, run: Run, until: Until, ver
 
 
 @pytest.mark.system
+@both_families
+def test_a_bug_that_one_packet_meets_costs_that_packet_alone(
+    pair: Pair, run: Run, until: Until, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bug, met, told = ValueError("a mistake of ours"), itertools.count(), list[object]()
+
+    def mistaken(_: object) -> None:
+        if next(met) == 1:
+            raise bug
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context.get("exception")))
+        with Ends(pair, version) as (a, b):
+            await introduce(until, a, b, "eth0")
+            monkeypatch.setattr(wire_module, "read_timestamp", mistaken)
+            for payload in (b"one", b"two", b"three"):
+                a.send(payload, b.wire.source, "eth0")
+            await until(lambda: len(b.arrived) == 2)
+            assert ([arrival.datagram.payload for arrival in b.arrived], told) == ([b"one", b"three"], [bug])
+
+    run(scenario())
+
+
+@pytest.mark.system
 def test_a_receiver_may_close_the_wire_and_drain_within_its_callback(pair: Pair, run: Run, until: Until) -> None:
     async def scenario() -> None:
         heard: list[Arrival] = []

@@ -374,9 +374,13 @@ class Wire:
 
     def _read(self, receiver: socket.socket, limit: int) -> list[Arrival]:
         found: list[Arrival] = []
+        assert self._loop is not None
         for _ in range(limit):
-            if receiver not in (self._socket, self._others) or not self._read_one(receiver, found):
-                break  # no packet waits, or ``rejected`` has closed this wire or changed its peers
+            try:
+                if receiver not in (self._socket, self._others) or not self._read_one(receiver, found):
+                    break  # no packet waits, or ``rejected`` has closed this wire or changed its peers
+            except Exception as bug:  # it costs this packet alone
+                self._loop.call_exception_handler({"message": "a bug at a packet", "exception": bug})
         return found
 
     def _read_one(self, receiver: socket.socket, found: list[Arrival]) -> bool:
