@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -19,6 +20,9 @@ from tests.system.conftest import LIMIT, Namespace, Need
 from tests.system.running import AGENT, Fabric, Host, wait_until
 
 pytestmark = pytest.mark.system
+
+PROBLEM = " ! (?!the machine is too slow)"
+"""A line about anything that is wrong, but for late alarms: those of a busy machine are told for an hour."""
 
 ENTERS, LEAVES, CURSOR = b"\x1b[?1049h", b"\x1b[?1049l", b"\x1b[?25h"
 """A screen of its own, the terminal's again, and its cursor (xterm's control sequences)."""
@@ -43,7 +47,7 @@ class Terminal:
         self.run("send-keys", *keys)
 
     def shows(self, *words: str, without: str = "\0") -> str:
-        """Waits until all of this is on the screen, in one moment, and the keys are in its last line.
+        """Waits until all of this (patterns) is on the screen, in one moment, and the keys are in its last line.
 
         A terminal shows a screen line by line: what is seen may be half of it.
         """
@@ -53,7 +57,8 @@ class Terminal:
             nonlocal seen
             seen = self.run("capture-pane", "-p")
             plain, whole = " ".join(seen.split()), seen.splitlines()[-1].startswith("q quit")
-            return seen if whole and all(word in plain for word in words) and without not in plain else ""
+            there = all(re.search(word, plain) for word in words) and not re.search(without, plain)
+            return seen if whole and there else ""
 
         screen = wait_until(found, lambda: f"{words} on the screen:\n{seen}")
         lines = screen.splitlines()
@@ -104,8 +109,10 @@ def test_six_states_of_a_node_are_on_the_screen(fabric: Fabric, watched: Callabl
     fabric.settled("a")
     on_a, on_b = watched(a), watched(b)
 
-    on_a.shows("ExaBGP 5.0.15 answers", "2 of 2 sessions up", "ACTIVE", "here", "backup -> active", without=" ! ")
-    on_b.shows("BACKUP", "eth0 ~01:db8:ff::11 ..", "eth1 ~01:db8:ff::11 ..", without=" ! ")
+    on_a.shows(
+        "ExaBGP 5.0.15 answers", "2 of 2 sessions up", "IPv6 ACTIVE .* here", "backup -> active", without=PROBLEM
+    )
+    on_b.shows("IPv6 BACKUP", *(rf"eth{n} ~01:db8:ff::11 [x. ]*\.\." for n in (0, 1)), without=PROBLEM)
 
     for key, title in (("w", "WHY web"), ("s", "STATUS web"), ("p", "PATHS all"), ("e", "EVENTS"), ("w", "WHY web")):
         on_b.press(key)
@@ -115,34 +122,34 @@ def test_six_states_of_a_node_are_on_the_screen(fabric: Fabric, watched: Callabl
 
     # a check fails
     healthy.unlink()
-    on_a.shows("FAULT", "! web: check disk failing", "result=failing")
-    on_b.shows("ACTIVE", "Backups send nothing that it could hear")
+    on_a.shows("IPv6 FAULT", "! web: check disk failing", "result=failing")
+    on_b.shows("IPv6 ACTIVE", "Backups send nothing that it could hear")
     healthy.touch()
-    on_a.shows("ACTIVE", without=" ! ")
+    on_a.shows("IPv6 ACTIVE", without=PROBLEM)
 
     # drained
     a.ask("drain", "--wait")
-    on_a.shows("DRAINED", "! web: drained until undrain", "drain-started")
+    on_a.shows("IPv6 DRAINED", "! web: drained until undrain", "drain-started")
     a.ask("undrain")
-    on_a.shows("ACTIVE", without=" ! ")
+    on_a.shows("IPv6 ACTIVE", without=PROBLEM)
 
     # ExaBGP without a session
     for session in ("b0", "b1"):
         fabric.bird.ask(f"disable {session}")
-    on_b.shows("0 of 2 sessions up", "FAULT", "! session fd00:2::1 from fd00:2::2 down", "state=down")
+    on_b.shows("0 of 2 sessions up", "IPv6 FAULT", "! session fd00:2::1 from fd00:2::2 down", "state=down")
     for session in ("b0", "b1"):
         fabric.bird.ask(f"enable {session}")
-    on_b.shows("2 of 2 sessions up", "BACKUP", without=" ! ")
+    on_b.shows("2 of 2 sessions up", "IPv6 BACKUP", without=PROBLEM)
 
     # the agent is gone, and another one comes
     a.exabgp.kill()
     a.exabgp.wait()
-    on_a.shows("no agent answers since", "asking again: no agent listens at", "ACTIVE")
+    on_a.shows("no agent answers since", "asking again: no agent listens at", "IPv6")
     on_a.press("w")
     on_a.shows("no agent answers since", "WHY web")
     on_a.press("Escape")
     a.start()
-    on_a.shows("2 of 2 sessions up", "ACTIVE", "agent-started", without="no agent answers")
+    on_a.shows("2 of 2 sessions up", "IPv6 ACTIVE", "agent-started", without="no agent answers")
     on_a.press("q")
     on_a.ends()
 
