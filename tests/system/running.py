@@ -446,21 +446,15 @@ class Bird:
             found.setdefault(session[0], set()).add(med)
         return found
 
-    def updates(self, session: str) -> int:
-        """How many announcements BIRD has received in a session. Waits until the session is up."""
+    def updates(self, session: str, *, changing: bool = False) -> int:
+        """How many announcements BIRD has received in a session. Waits until the session is up.
+
+        ``changing``: those that have changed a route. What is said once more in other words has not.
+        """
+        before = " +[0-9]+" * (4 if changing else 0)
 
         def found() -> re.Match[str] | None:
-            return re.search(r"Import updates:\s+(\d+)", self.ask(f"show protocols all {session}"))
-
-        told = wait_until(found, f"session {session}")
-        assert told is not None
-        return int(told[1])
-
-    def changes(self, session: str) -> int:
-        """How many of these have changed a route: what is said once more in other words has not. Waits likewise."""
-
-        def found() -> re.Match[str] | None:
-            return re.search(r"Import updates:(?: +\d+){4} +(\d+)", self.ask(f"show protocols all {session}"))
+            return re.search(rf"Import updates:{before} +(\d+)", self.ask(f"show protocols all {session}"))
 
         told = wait_until(found, f"session {session}")
         assert told is not None

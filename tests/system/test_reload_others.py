@@ -118,7 +118,7 @@ def test_another_priority_of_one_router_is_no_matter_of_the_others(fabric: Fabri
     a = fabric.a
     begin(a)
     addresses = Monitor(a.namespace, "address", a.directory / "addresses.txt")
-    changes = [fabric.bird.changes(session) for session in ("a0", "a1")]
+    changes = [fabric.bird.updates(session, changing=True) for session in ("a0", "a1")]
     told, mark = (a.directory / "told").read_text(), a.log.mark()
 
     def reload(attempt: int) -> None:
@@ -128,7 +128,7 @@ def test_another_priority_of_one_router_is_no_matter_of_the_others(fabric: Fabri
     watch(fabric, reload, without=7)
     fabric.sniffer.wait(1, a.source, via="a0", vrid=7, priority=99)
     assert {one.vrid for one in fabric.sniffer.copies(a.source) if one.priority != 100} == {7}
-    assert [fabric.bird.changes(session) for session in ("a0", "a1")] == changes
+    assert [fabric.bird.updates(session, changing=True) for session in ("a0", "a1")] == changes
     assert addresses.changes("lo") == []
     assert (a.directory / "told").read_text() == told
     assert a.log.moves(mark) == []
