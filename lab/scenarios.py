@@ -255,6 +255,19 @@ class Unmoved(Scenario):
         lab.await_serving(NODE1.name, self.limit(plan))
 
 
+def arm_cut(lab: DataCentre, links: Sequence[Link], told: str) -> Strike:
+    """Uplinks of node1 go down, each at its router."""
+    armed = [(link, Armed.ip(lab.topology[link.router.name])) for link in links]
+
+    def strike() -> float:
+        now = time.time()
+        for link, ip in armed:
+            ip.fire([f"link set {link.router_interface} down"])
+        return lab.incident(now, NODE1, told)
+
+    return strike
+
+
 OBSERVE_INTERVALS = 10
 "After so many Active_Down_Intervals without a transition none is expected any more."
 
@@ -284,14 +297,7 @@ class CutUplink(Unmoved):
 
     def arm(self, lab: DataCentre) -> Strike:
         link = self.link(lab)
-        armed = Armed.ip(lab.topology[link.router.name])
-
-        def strike() -> float:
-            now = time.time()
-            armed.fire([f"link set {link.router_interface} down"])
-            return lab.incident(now, NODE1, f"{link.member_interface} cut")
-
-        return strike
+        return arm_cut(lab, [link], f"{link.member_interface} cut")
 
     def judge(self, runs: Sequence[Run], plan: ServerPlan) -> list[str]:  # noqa: ARG002
         return check_quiet(runs) + check_outage(runs, REROUTE_MS)

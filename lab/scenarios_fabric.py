@@ -33,6 +33,7 @@ from lab.scenarios import (
     Scenario,
     Strike,
     Takeover,
+    arm_cut,
     check_end,
     check_lossless,
     check_outage,
@@ -297,15 +298,7 @@ class CutUplinks(Takeover):
         )
 
     def arm(self, lab: DataCentre) -> Strike:
-        armed = [(link, Armed.ip(lab.topology[link.router.name])) for link in lab.fabric.site.uplinks(NODE1)]
-
-        def strike() -> float:
-            now = time.time()
-            for link, ip in armed:
-                ip.fire([f"link set {link.router_interface} down"])
-            return lab.incident(now, NODE1, "all uplinks cut")
-
-        return strike
+        return arm_cut(lab, lab.fabric.site.uplinks(NODE1), "all uplinks cut")
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         lab.await_actives((NODE2.name,), self.limit(plan))

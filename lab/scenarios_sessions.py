@@ -13,8 +13,8 @@ from typing import ClassVar
 
 from lab.addressing import VIRTUAL_ADDRESS, VIRTUAL_ROUTER, Address, Family, Link
 from lab.datacentre import DataCentre
-from lab.scenarios import ENOUGH, NODE1, REROUTE_MS, Run, Strike, Unmoved, check_outage, check_quiet, scenario
-from lab.servers import Armed, ServerPlan
+from lab.scenarios import ENOUGH, NODE1, REROUTE_MS, Run, Strike, Unmoved, arm_cut, check_outage, check_quiet, scenario
+from lab.servers import ServerPlan
 from lab.topology import LabError, link_up
 
 SEEN = 20.0
@@ -46,15 +46,7 @@ class OneSession(Unmoved):
     def arm(self, lab: DataCentre) -> Strike:
         links = lab.fabric.site.uplinks(NODE1)
         self._await_tables(lab, links)
-        link = links[0]
-        armed = Armed.ip(lab.topology[link.router.name])
-
-        def strike() -> float:
-            now = time.time()
-            armed.fire([f"link set {link.router_interface} down"])
-            return lab.incident(now, NODE1, f"{link.member_interface} cut")
-
-        return strike
+        return arm_cut(lab, links[:1], f"{links[0].member_interface} cut")
 
     def outcome(self, lab: DataCentre, plan: ServerPlan) -> None:
         links = lab.fabric.site.uplinks(NODE1)

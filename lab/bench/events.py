@@ -17,7 +17,7 @@ from lab.addressing import CLIENT, Machine
 from lab.bench.tools import Strike, Tool
 from lab.datacentre import DataCentre
 from lab.facts import hops_after
-from lab.scenarios import NODE1, NODE2, TAIL, dropped_at_arrival
+from lab.scenarios import NODE1, NODE2, TAIL, arm_cut, dropped_at_arrival
 from lab.scenarios_fabric import arm_mute, dropped_on_leaving
 from lab.servers import Armed
 from lab.topology import link_up
@@ -108,15 +108,8 @@ class CutUplink(Event):
     summary = "the first uplink of the node that serves goes down; the second one stays"
 
     def arm(self, lab: DataCentre, tool: Tool) -> Strike:  # noqa: ARG002
-        link = lab.fabric.site.uplinks(NODE1)[0]
-        armed = Armed.ip(lab.topology[link.router.name])
-
-        def strike() -> float:
-            now = time.time()
-            armed.fire([f"link set {link.router_interface} down"])
-            return lab.incident(now, NODE1, f"{link.member_interface} cut")
-
-        return strike
+        links = lab.fabric.site.uplinks(NODE1)[:1]
+        return arm_cut(lab, links, f"{links[0].member_interface} cut")
 
     def outcome(self, lab: DataCentre, tool: Tool) -> None:  # noqa: ARG002
         """Who serves is the tool's choice: one node, or two of which each has a router."""
@@ -129,15 +122,7 @@ class CutUplinks(Event):
     after = NODE1
 
     def arm(self, lab: DataCentre, tool: Tool) -> Strike:  # noqa: ARG002
-        armed = [(link, Armed.ip(lab.topology[link.router.name])) for link in lab.fabric.site.uplinks(NODE1)]
-
-        def strike() -> float:
-            now = time.time()
-            for link, ip in armed:
-                ip.fire([f"link set {link.router_interface} down"])
-            return lab.incident(now, NODE1, "all uplinks cut")
-
-        return strike
+        return arm_cut(lab, lab.fabric.site.uplinks(NODE1), "all uplinks cut")
 
     def outcome(self, lab: DataCentre, tool: Tool) -> None:  # noqa: ARG002
         healing = [(link, Armed.ip(lab.topology[link.router.name])) for link in lab.fabric.site.uplinks(NODE1)]
