@@ -369,6 +369,8 @@ class Speaker:
         """prefixes that it announces if it reads no commands any more (``exabgp.Deaf``); None: it reads them"""
         self.unread: list[speaker.Event] = []
         """what it has answered, and nobody has read yet"""
+        self.caught_up: list[float] = []
+        """until when that was asked for"""
         self._rig = rig
 
     def own(self, ours: Iterable[Route]) -> None:
@@ -409,7 +411,8 @@ class Speaker:
     def flush(self) -> None:
         self._rig.done.append("flush")
 
-    def catch_up(self) -> None:
+    def catch_up(self, until: float) -> None:
+        self.caught_up.append(until)
         while self.unread:
             self._rig.node.handle(self.unread.pop(0))
 

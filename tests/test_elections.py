@@ -4,11 +4,23 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from exavrrp import speaker
+from exavrrp import ports, speaker
 from exavrrp.presence import Lingering
 from exavrrp.view import Outcome
 from exavrrp.vrrp.router import Active, Role
 from tests.ports import INTERVAL, Rig, given_active, given_backup, router
+
+
+def given_lingering(rig: Rig | None = None) -> Rig:
+    """An Active is drained; ExaBGP has not answered the withdraw in time, and the addresses are about to be unbound."""
+    rig = rig or given_active()
+    rig.speaker.answers = False
+    rig.handle(ports.DrainAsked("web")).hear(100)
+    presence = rig.router().instance.presence
+    while not isinstance(presence.state, Lingering):
+        assert presence.deadline is not None
+        rig.clock.run(presence.deadline)
+    return rig
 
 
 def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
@@ -24,16 +36,21 @@ def test_after_a_pause_packets_are_read_up_to_the_latest_deadline() -> None:
         assert rig.transport.asked.pop() == known
 
 
+def test_after_a_pause_answers_are_read_up_to_the_latest_deadline() -> None:
+    """An alarm of the election and then the time that addresses stay bound: answers that came in between count."""
+    rig = given_lingering()
+    (team,) = rig.node.elections.teams
+    end = rig.router().instance.presence.deadline
+    assert end is not None
+    for woken, known in ((end - 1.0, end - 2.0), (end + 10.0, end)):
+        rig.clock.now = woken
+        rig.node.elections.timer_fired(team, end - 2.0)
+        assert rig.speaker.caught_up.pop() == known
+
+
 def test_answers_of_exabgp_that_wait_are_handled_before_a_deadline() -> None:
     """The addresses are about to be unbound, and ExaBGP has said that a neighbor still has the route."""
-    rig = given_active()
-    rig.speaker.answers = False
-    rig.node.commands.drain("web")
-    rig.hear(100)
-    presence = rig.router().instance.presence
-    while not isinstance(presence.state, Lingering):
-        assert presence.deadline is not None
-        rig.clock.run(presence.deadline)
+    rig = given_lingering()
     rig.speaker.unread = [speaker.Kept(ip_network("2001:db8:53::1/128"), (ip_address("fd00::1"),))]
     rig.after(1000)
     assert rig.bound()

@@ -257,9 +257,22 @@ def test_answers_that_wait_are_reported_when_asked_for() -> None:
     ends.clock.turn()
     ends.waiting.append(b"done\ndone\n" * 3)
     before = len(ends.told)
-    ends.pump.catch_up()
+    ends.pump.catch_up(ends.clock.now)
     assert Answered(A, route(A)) in ends.told[before:]
     assert b"withdraw " in ends.take(), "what is due then is written"
+
+
+def test_answers_are_read_once_for_all_who_ask_at_one_moment() -> None:
+    ends = Ends().greet()
+    for moment in range(2):
+        ends.reads, now = 0, ends.clock.now
+        for until in (now, now - 1.0, now):
+            ends.pump.catch_up(until)
+        assert ends.reads == 1, moment
+        ends.clock.now += 1.0
+    ends.pump.close()
+    ends.pump.catch_up(ends.clock.now)
+    assert ends.reads == 1, "nobody is there to hear"
 
 
 def test_a_heartbeat_is_requested_and_its_answer_is_timed() -> None:

@@ -9,7 +9,7 @@ pause of this process, the adverts of a live Active are waiting there, or the an
 advert does not wait for that, as long as it is late by less than an interval: no other node can have taken over yet.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from exavrrp import events
@@ -114,11 +114,11 @@ class Elections:
         timers: Timers,
         after_adverts: Callable[[Callable[[], None]], None],
         catch_up: Callable[[float], None],
-        hear_answers: Callable[[], None],
+        hear_answers: Callable[[float], None],
         record: Record | None = None,
     ) -> None:
-        """``catch_up(until)`` handles every packet that arrived until then and was not read yet; ``hear_answers``
-        reports what ExaBGP has answered: this node handles that when its turn is over.
+        """``catch_up(until)`` handles every packet that arrived until then and was not read yet;
+        ``hear_answers(until)`` reports what ExaBGP has answered: this node handles that when its turn is over.
         """
         self.teams: list[Team] = []
         self.team_of: dict[str, Team] = {}
@@ -203,7 +203,7 @@ class Elections:
             if self.suspended and not any(active):
                 return
             team.waits = True
-            self._hear_answers()
+            self._hear_answers(self._latest(due, (one.instance.presence.deadline for one in team.routers)))
             self._after_adverts(partial(self._decide, team, due))
         elif self._timers.time() - due >= min([router.configuration.advert_interval for router in team.routers]):
             self._decide(team, due)
@@ -220,12 +220,14 @@ class Elections:
                 self._decide(team, self._timers.time())
 
     def _decide(self, team: Team, due: float) -> None:
-        """Read every packet that arrived until the latest deadline that has come, then handle the deadlines.
-
-        ``due`` may be a deadline of the presence, and an Active_Down_Timer may have expired long after it.
-        """
+        """Read every packet that arrived until the latest deadline that has come, then handle the deadlines."""
         team.waits = False
-        now = self._timers.time()
-        elections = (router.instance.router.deadline for router in team.routers)
-        self._catch_up(max([due, *(deadline for deadline in elections if deadline is not None and deadline <= now)]))
+        self._catch_up(self._latest(due, (one.instance.router.deadline for one in team.routers)))
         self.tell_team(team, TIMER_FIRED)
+
+    def _latest(self, due: float, deadlines: Iterable[float | None]) -> float:
+        """The latest deadline that has come: ``due`` is a team's first, and an Active_Down_Timer, or the time for which
+        addresses stay bound, may have ended long after it.
+        """
+        now = self._timers.time()
+        return max([due, *(deadline for deadline in deadlines if deadline is not None and deadline <= now)])

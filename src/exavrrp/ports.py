@@ -329,8 +329,8 @@ class Speaker(Protocol):
     def flush(self) -> None:
         """Write pending commands now, and not at the end of this turn of the loop."""
 
-    def catch_up(self) -> None:
-        """Report what it has answered and nobody has read yet, at once."""
+    def catch_up(self, until: float) -> None:
+        """Report what it has answered until then (monotonic seconds) and nobody has read yet, at once."""
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
         """Whether it has carried out what was wanted last of each of these."""

@@ -9,6 +9,7 @@ reported in order; their receiver may call ``set`` and ``close``.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 
 from exavrrp.neighbors import Session
 from exavrrp.ports import Clock
@@ -78,6 +79,7 @@ class Pump:
         self._alarm: Timer | None = None
         self._pumping = False
         self._called = False
+        self._caught_up = -inf
 
     @property
     def dialect(self) -> Dialect | None:
@@ -180,10 +182,14 @@ class Pump:
         self._read()
         self._pump()
 
-    def catch_up(self) -> None:
-        """Reports what has come and was not read yet."""
-        if self._read():
-            self._pump()
+    def catch_up(self, until: float) -> None:
+        """Reports what has come until then (seconds of the clock) and was not read yet: the first who asks for it reads
+        for all that ask at one moment.
+        """
+        if self._clock is not None and self._caught_up < until:
+            self._caught_up = self._clock.time()
+            if self._read():
+                self._pump()
 
     def _read(self) -> bool:
         """Reads what waits; whether there was anything.

@@ -119,7 +119,7 @@ class Deaf:
     def flush(self) -> None:
         """Does nothing: no command waits to be sent."""
 
-    def catch_up(self) -> None:
+    def catch_up(self, until: float) -> None:
         """Does nothing: it answers nothing."""
 
     def has_carried_out(self, networks: Iterable[Network]) -> bool:
