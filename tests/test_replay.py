@@ -20,6 +20,7 @@ from exavrrp.care import GRACE, Caretaker
 from exavrrp.chronicle import REPLACED
 from exavrrp.cli import main
 from exavrrp.config import Configuration
+from exavrrp.elections import Elections, Team
 from exavrrp.groups import Effects, Group
 from exavrrp.instance import Effect, Fault, Hold, NoSuccessor, Reclaim, StopBudget
 from exavrrp.leftovers import Leftovers
@@ -39,6 +40,7 @@ from exavrrp.vrrp.packet import Advertisement, Reason
 from exavrrp.vrrp.router import Advertise, Discrepancy, Notice, Role, Transition, Why
 from exavrrp.ways import Ways
 from tests.ports import INTERVAL, OTHER, PEER, VIP, Rig, check, given_active, recorder, router
+from tests.test_elections import given_lingering
 from tests.test_recorded import SIGNED
 from tests.test_recording import NOON
 
@@ -251,6 +253,28 @@ def test_what_a_port_has_for_a_busy_node_comes_in_again(monkeypatch: pytest.Monk
     assert [b'{"told":["handle",{"PathsChanged":{}}]}' in line for line in lines].count(True) == 1
     assert not differences(lines)
     assert any(isinstance(one, Logged) and one.event == "address-repaired" for one in stories(lines))
+
+
+def test_answers_that_are_read_before_a_deadline_come_in_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def life() -> list[bytes]:
+        lines: list[bytes] = []
+        rig = given_lingering(given_active(make=recorder(lines)))
+        rig.speaker.unread = [speaker.Kept(host_route(VIP), (OTHER,)), speaker.Answered(host_route(VIP), None)]
+        rig.after(1000)
+        assert sum(b'{"told":["handle",{"Kept"' in line for line in lines) == 1, "while the node was busy"
+        return lines
+
+    assert not differences(life())
+    timer_fired = Elections.timer_fired
+
+    def curious(self: Elections, team: Team, due: float) -> None:
+        self._timers.time()
+        timer_fired(self, team, due)
+
+    monkeypatch.setattr(Elections, "timer_fired", curious)
+    lines = life()
+    monkeypatch.undo()
+    assert not differences(lines), "the clock may be asked less often"
 
 
 def test_a_bug_is_reproduced_or_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -203,7 +203,6 @@ class _Run:
 
     def _finish(self, recorded: str | None, replayed: str | None) -> None:
         """Nothing more comes of it."""
-        self.changed()
         if (asked := self._next()) is not None:
             raise _Otherwise(_asked(*asked), NOTHING)
         if recorded != replayed:
@@ -242,9 +241,14 @@ class _Run:
     # What was recorded
 
     def _next(self) -> tuple[str, Document, Document, Document] | None:
-        """The next question, but for times: its name, arguments, answer, exception; None: there is none any more."""
+        """The next question: its name, arguments, answer, exception; None: there is none any more.
+
+        Before it, times that nobody has asked for are left out, and what a port had for the node comes in.
+        """
+        self.changed()
         while self._did and self._is_time(self._did[0]):
             self._take_time()
+            self.changed()
         if not self._did:
             return None
         named = self._lexicon.meant(self._did.popleft())
@@ -303,7 +307,6 @@ class _Run:
     # Stage
 
     def ask(self, question: Question, args: tuple[Any, ...], real: Callable[[], Any]) -> Any:  # noqa: ARG002 — the recording answers instead
-        self.changed()
         told = spelled(self._pen, question, args)
         asked = self._next()
         if asked is None:
