@@ -592,6 +592,19 @@ def test_window() -> None:
     assert count == len(many)
 
 
+def test_the_probes_of_fenced_commands_take_room_too() -> None:
+    many = [IPv6Network(f"2001:db8:53::{number:x}") for number in range(1, WINDOW + 1)]
+    dialogue = given_desired(*many)
+    dialogue.hear(*["error"] * len(dialogue.said()))
+    told = dialogue.said()
+    assert {told[0], *told[2::2]} == {V5.PROBE}, "each is sent by itself"
+    assert WINDOW - 2 <= len(told) <= WINDOW
+    for line in told:
+        dialogue.hear(*((HEADING, "done") if line == V5.PROBE else ("done",)))
+    settle(dialogue)
+    assert dialogue.conversation.settled
+
+
 def test_not_ours() -> None:
     dialogue = Dialogue(A)
     with pytest.raises(KeyError):

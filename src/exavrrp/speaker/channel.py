@@ -37,8 +37,8 @@ PULSE = 1.0
 """Seconds without a line from ExaBGP after which a heartbeat probe is sent; the answer takes 1 ms."""
 
 WINDOW = 300
-"""Prefixes in unanswered commands, about. ExaBGP needs 0.5 ms for each, and is to have work until its answers are read
-here, which takes 0.1 s when hundreds of routers take over at once."""
+"""Prefixes in unanswered commands, and probes, about. ExaBGP needs 0.5 ms for each, and is to have work until its
+answers are read here, which takes 0.1 s when hundreds of routers take over at once."""
 
 TRIES = 2
 """Probes in a row without an answer after which a stall is reported."""

@@ -25,6 +25,7 @@ is that of all of them. If it is ``error``, each is sent by itself.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import accumulate
 from math import inf
 
 from exavrrp.neighbors import Session, ordered, overlap
@@ -359,15 +360,19 @@ class Prefixes:
         self._repeat(lanes)
 
     def next(self, room: int) -> list[tuple[Instruction, ...]]:
-        """What to send now, at most ``room`` prefixes, by commands. Where more are due than there is room for, they
-        wait until a whole command of them fits: small ones cost ExaBGP much more for each prefix.
+        """What to send now, by commands: at most ``room`` prefixes, of which one that is fenced counts twice.
+
+        Where more are due than there is room for, they wait until a whole command of them fits: small ones cost ExaBGP
+        much more for each prefix.
         """
         batches: dict[object, list[Instruction]] = {}
         self._resolve()
         due = [lane for lane in self.due if self.knows_numbers or not self._waits(lane[0])]
-        if room < min(len(due), BATCH):
+        weights = accumulate(1 + self.lanes[lane].unconfirmed for lane in due)  # with the probe behind it
+        fitting = [lane for lane, weight in zip(due, weights, strict=True) if weight <= room]
+        if len(fitting) < min(len(due), BATCH):
             return []
-        for lane in due[:room]:
+        for lane in fitting:
             del self.due[lane]
             instruction = self.lanes[lane].next(lane)
             if instruction.kind is not Kind.ANNOUNCE:
