@@ -1781,6 +1781,19 @@ def test_a_trial_waits_until_a_prefix_is_at_rest() -> None:
     assert (detail, whole(trial)) == (V5.DETAIL, repeat)
 
 
+def test_no_neighbor_is_tested_with_what_exabgp_refuses_while_there_is_anything_else() -> None:
+    dialogue = given_withdrawn(A, B, pulse=PULSE)
+    dialogue.want(route(A), route(B, Level.STANDBY))
+    assert len(dialogue.said()) == 2
+    dialogue.hear("error", "done", state(S1, "up"))
+    waiting = deque(dialogue.said())
+    while whole(line := waiting.popleft()) == line:
+        answers = {V5.PROBE: summary(S1), V5.DETAIL: extensive(S1)}
+        dialogue.hear(*answers.get(line, ["error" if str(A) in line else "done"]))
+        waiting += dialogue.said()
+    assert str(B) in line
+
+
 def test_an_unanswered_test_counts_as_not_listed() -> None:
     dialogue = given_tried(A)
     assert refuse(dialogue) == [Listed(S1, listed=False)]

@@ -539,7 +539,8 @@ class Prefixes:
         return {lane: one.generation for lane, one in self.lanes.items() if one.desired is None and one.carried_out}
 
     def lane_for(self, session: Session) -> Lane | None:
-        """One that is at rest and may be sent to ``session`` alone, of its family if we have one.
+        """One that is at rest and may be sent to ``session`` alone, of its family if we have one. One that has failed
+        only if all have: it may fail where the neighbor lists us, too.
 
         What other neighbors are told is not withdrawn here: where it is told of nothing, a withdraw changes nothing;
         else its own lane alone may be sent again to it.
@@ -547,8 +548,8 @@ class Prefixes:
         families = {network.version for network, _ in self.lanes}
         fitting = [lane for lane in self.lanes if len(families) == 1 or lane[0].version == session.peer.version]
         own = [lane for lane in fitting if not lane[1] or any(one.covers(session) for one in lane[1])]
-        at_rest = (lane for lane in own or fitting if not self.lanes[lane].unanswered and lane not in self.due)
-        return next(at_rest, None)
+        sound = [lane for lane in own or fitting if lane not in self._retries] or own or fitting
+        return next((lane for lane in sound if not self.lanes[lane].unanswered and lane not in self.due), None)
 
     def begin_trial(self, lane: Lane, session: Session) -> tuple[bool, Form]:
         """What was sent last of it to ``session``: whether that was an announcement, and its form."""
