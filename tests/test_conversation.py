@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from exavrrp.neighbors import Session, Terms
 from exavrrp.pump import Lines
@@ -127,13 +127,15 @@ def talking(ours: Iterable[Route], pulse: float | None = PULSE) -> Conversation:
 class Dialogue:
     """A conversation and its clock; the test supplies the answers. Heartbeats only where a test is about them."""
 
-    def __init__(self, *networks: Network, greeted: bool = True, pulse: float | None = None) -> None:
+    def __init__(
+        self, *networks: Network, greeted: bool = True, pulse: float | None = None, version: str = "5.0.15"
+    ) -> None:
         self.now = 100.0
         self.conversation = talking(forms(*networks or (A, B)), pulse)
         self.configured: list[Configured] = []
         if greeted:
             assert self.said() == [V5.THROWAWAY, V5.RESET, V5.VERSION]
-            assert self.hear("error", "exabgp 5.0.15", "done") == [Greeted("5.0.15", known=True)]
+            assert self.hear("error", f"exabgp {version}", "done") == [Greeted(version, known=True)]
             if pulse is not None:
                 assert self.said() == [V5.CONFIGURATION, V5.PROBE]
                 self.hear("done")
@@ -1259,7 +1261,7 @@ def test_the_time_until_the_last_answer_is_known() -> None:
 
 
 def test_an_answer_to_a_command_is_a_heartbeat() -> None:
-    dialogue = given_withdrawn(A, pulse=BACKOFF[0])
+    dialogue = given_withdrawn(A, pulse=BACKOFF[0], version="4.2.25")
     dialogue.want(route(A))
     dialogue.said()
     dialogue.hear("error")
@@ -1849,7 +1851,7 @@ def cleared(dialogue: Dialogue) -> None:
 
 def deaf(*answer: str) -> Dialogue:
     """What is wanted is certainly refused; a session comes up, and the same once more has this ``answer``."""
-    dialogue = given_withdrawn(A, pulse=PULSE)
+    dialogue = given_withdrawn(A, pulse=PULSE, version="4.2.25")
     dialogue.want(route(A))
     refused(dialogue)
     dialogue.hear(state(S1, "up"))
@@ -1860,7 +1862,7 @@ def deaf(*answer: str) -> Dialogue:
 
 
 def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
-    dialogue = given_withdrawn(A)
+    dialogue = given_withdrawn(A, version="4.2.25")
     assert not dialogue.conversation.may_announce([A])
     dialogue.want(route(A))
     refused(dialogue)
@@ -1868,6 +1870,33 @@ def test_a_refused_route_is_not_announced_until_it_is_sent_again() -> None:
     dialogue.wait()
     assert any(line.startswith("announce ") for line in dialogue.said())
     assert dialogue.conversation.may_announce([A]), "it is not answered yet"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_where_a_refusal_may_be_that_of_one_neighbor_tables_tell_whether_others_were_told(there: bool) -> None:
+    dialogue = given_withdrawn(A, pulse=PULSE)
+    dialogue.want(route(A))
+    refused(dialogue)
+    dialogue.want()
+    assert dialogue.conversation.may_announce([A])
+    dialogue.hear(*[static(A)] * there, "done", HEADING, "done")
+    assert dialogue.conversation.may_announce([A]) is there
+    withdraw, *rest = dialogue.said()
+    assert (withdraw.split()[0], rest) == ("withdraw", [V5.PROBE, V5.ROUTES, V5.PROBE])
+    dialogue.hear("error", HEADING, "done", "done", HEADING, "done")
+    assert not dialogue.conversation.may_announce([A])
+
+
+def test_without_tables_what_one_neighbor_may_have_refused_may_be_announced_until_it_is_withdrawn() -> None:
+    dialogue = given_withdrawn(A)
+    dialogue.want(route(A))
+    refused(dialogue)
+    dialogue.want()
+    answered(dialogue, "error")
+    dialogue.wait()
+    assert dialogue.conversation.may_announce([A])
+    cleared(dialogue)
+    assert not dialogue.conversation.may_announce([A])
 
 
 def test_a_route_sent_to_one_session_may_be_announced_whatever_happens_to_it() -> None:
@@ -2577,6 +2606,7 @@ class Model:
 
     def __init__(self, honest: bool) -> None:
         self.honest = honest
+        self.version = "4.2.25"
         self.pipe: deque[str] = deque()
         self.queue: deque[str] = deque()
         self.sessions = {S1: Router(), T1: Router(), S2: Router()}
@@ -2618,7 +2648,7 @@ class Model:
         for _ in range(min(most, len(self.pipe))):
             line = self.pipe.popleft()
             if line == V5.VERSION:
-                self.out += ["exabgp 4.2.25", "done"]
+                self.out += [f"exabgp {self.version}", "done"]
             elif line == V5.RESET:
                 self.queue.clear()
             elif line.startswith("show ") or whole(line).split()[0] in ("announce", "withdraw"):
@@ -2626,8 +2656,10 @@ class Model:
             else:
                 self.out.append("error")
 
-    def run(self, most: int, fate: str) -> None:
-        """Carry out what was read. ``fate``: what happens to each command."""
+    def run(self, most: int, fate: str, before: int = 0) -> None:
+        """Carry out what was read. ``fate``: what happens to each command; ``before``: so many neighbors are told
+        before one raises an exception, to which 5.0 answers ``error`` and 4.2 nothing.
+        """
         for _ in range(min(most, len(self.queue))):
             line = self.queue.popleft()
             up = [one for one, it in self.sessions.items() if it.up]
@@ -2654,10 +2686,13 @@ class Model:
             if not reached:
                 self.out.append("error")
                 continue
-            if fate not in ("error", "lost"):
-                for router in reached:
-                    for prefix in prefixes:
-                        router.tell(verb, words, prefix)
+            if fate == ("lost" if self.version.startswith("4") else "error"):
+                reached = reached[: min(before, len(reached) - 1)]
+            elif fate in ("error", "lost"):
+                reached = []
+            for router in reached:
+                for prefix in prefixes:
+                    router.tell(verb, words, prefix)
             if fate in ("done", "error"):
                 self.out.append(fate)
 
@@ -2692,6 +2727,10 @@ class AnyOrder(RuleBasedStateMachine):
                     assert not kept, "whose sessions have, or will have, what was withdrawn"
                 self.confirmed[event.network] = event.route
 
+    @initialize(version=st.sampled_from(["4.2.25", "5.0.15"]))
+    def is_of(self, version: str) -> None:
+        self.model.version = version
+
     @rule(choice=st.dictionaries(st.sampled_from([A, B, C]), st.sampled_from(Level)))
     def want(self, choice: dict[Network, Level]) -> None:
         self.wanted = {network: route(network, level) for network, level in choice.items()}
@@ -2703,9 +2742,13 @@ class AnyOrder(RuleBasedStateMachine):
     def reads(self, most: int) -> None:
         self.model.read(most)
 
-    @rule(most=st.integers(1, 5), fate=st.sampled_from(["done", "done", "done", "error", "lost", "done unsaid"]))
-    def runs(self, most: int, fate: str) -> None:
-        self.model.run(most, fate)
+    @rule(
+        most=st.integers(1, 5),
+        fate=st.sampled_from(["done", "done", "done", "error", "lost", "done unsaid"]),
+        before=st.integers(0, 2),
+    )
+    def runs(self, most: int, fate: str, before: int) -> None:
+        self.model.run(most, fate, before)
 
     @rule(most=st.integers(1, 8))
     def hears(self, most: int) -> None:
@@ -2748,6 +2791,12 @@ class AnyOrder(RuleBasedStateMachine):
             assert self.conversation.tick(self.now) == []
             assert self.conversation.transmit(self.now) == []
             assert self.conversation.deadline == deadline
+
+    @invariant()
+    def what_any_neighbor_has_may_be_announced(self) -> None:
+        for network in (A, B, C) if self.honest else ():
+            if any(str(network) in router.announced for router in self.model.sessions.values()):
+                assert self.conversation.may_announce([network])
 
     def heal(self) -> None:
         """ExaBGP behaves from now on."""

@@ -343,8 +343,8 @@ class Speaker(Protocol):
         """Whether it may announce any of these prefixes of ours, whatever is wanted.
 
         It may if an announcement was inherited, is wanted, or was written, to one neighbor alone too. Not so any more
-        once the announcement was certainly refused, and the answer to each one before is known, or the withdraw
-        confirmed.
+        once the announcement was certainly refused for each neighbor, and the answer to each one before is known, or
+        the withdraw confirmed.
         """
 
 

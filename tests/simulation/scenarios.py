@@ -1,5 +1,8 @@
 """Histories that seeds hardly ever come to, told step by step."""
 
+from collections.abc import Callable
+
+from exavrrp.instance import Fault, Instance
 from exavrrp.simulation.machine import Machine
 from exavrrp.vrrp.router import Role
 from tests.simulation.chaos import fewer_addresses
@@ -60,6 +63,33 @@ def nobody_can_withdraw(seed: int) -> bool:
     node.fail_reload()
     simulation.world.run(45.0)
     return node.exabgp is not exabgp
+
+
+def exabgp_refuses_for_some_neighbors(seed: int) -> None:
+    """ExaBGP refuses what a node announces when it takes over, and has told some neighbors of it. Then a reload fails.
+
+    ``seed``: one whose first node has ExaBGP 5.0, and gives up what is refused. Raises ``Violation``.
+    """
+    simulation = Simulation(seed)
+    simulation.temper.calm()
+    node = simulation.machines[0]
+    node.start()
+    _run_until(simulation, lambda instance: instance.router.role is Role.BACKUP)
+    simulation.temper.error = 1.0
+    _run_until(simulation, lambda instance: Fault.ANNOUNCEMENT in instance.faults)
+    simulation.world.run(simulation.world.now + 0.1)
+    assert node.exabgp is not None
+    assert node.exabgp.announced(), "the withdraw is refused, too"
+    node.fail_reload()
+    simulation.world.run(simulation.world.now + 10.0)
+
+
+def _run_until(simulation: Simulation, happened: Callable[[Instance], bool]) -> None:
+    """Until it has happened to a virtual router of the first node."""
+    node, world = simulation.machines[0], simulation.world
+    while node.agent is None or not any(happened(one.instance) for one in node.agent.routers.values()):
+        world.run(world.now + 0.01)
+        assert world.now < 60.0
 
 
 def a_failed_reload_is_repaired(seed: int) -> list[str]:

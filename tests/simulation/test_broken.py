@@ -33,6 +33,7 @@ from exavrrp.roster import Roster
 from exavrrp.sessions import Sessions
 from exavrrp.simulation.world import Violation
 from exavrrp.speaker import Conversation
+from exavrrp.speaker.dialects import V5
 from exavrrp.speaker.prefixes import Prefixes
 from exavrrp.takeover import Rivals, SilentFailures
 from exavrrp.virtual_router import VirtualRouter
@@ -48,6 +49,9 @@ pytestmark = pytest.mark.simulation
 
 MOST = 200
 """Seeds that are tried."""
+
+REFUSED = 71
+"""A seed whose first node has ExaBGP 5.0, which tells a neighbor of what it refuses, and refuses to withdraw it there."""
 
 GIVEN_BACK = 8
 """A seed whose nodes have two addresses of each family, and keep them bound for a while."""
@@ -196,6 +200,10 @@ def has_no_place_among_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Prefixes, "repeat_everything", lambda self: None)
+
+
+def takes_a_refusal_for_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(V5, "partial", False)
 
 
 def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -375,6 +383,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (has_no_place_among_the_nodes, 93, "the routes to .* of two Actives tie"),
         (does_not_repeat, 828, "router . sends packets"),
         (believes_that_it_is_announced, 101, "knows no way|cannot announce"),
+        (takes_a_refusal_for_that_of_all, 0, "its caretaker does not know"),
         (gives_up_what_was_refused, 163, "ExaBGP refuses|does not announce|still announces"),
         (believes_the_answer_to_a_withdraw, 59, "before ExaBGP has withdrawn it"),
         (unbinds_what_a_neighbor_has, 1102, "before ExaBGP has withdrawn it"),
@@ -406,6 +415,13 @@ def test_what_is_in_doubt_and_not_noted_is_found(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Conversation, "inherit", lambda self, networks: None)
     with pytest.raises(Violation, match="its caretaker does not know"):
         scenarios.nobody_can_withdraw(0)
+
+
+def test_what_exabgp_refuses_for_some_neighbors_and_has_told_others_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenarios.exabgp_refuses_for_some_neighbors(REFUSED)
+    monkeypatch.setattr(V5, "partial", False)
+    with pytest.raises(Violation, match="its caretaker does not know"):
+        scenarios.exabgp_refuses_for_some_neighbors(REFUSED)
 
 
 def test_a_note_that_leaves_out_what_is_in_doubt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -527,10 +527,11 @@ class Site:
         twins: bool = False,
         alike: bool = False,
         hold: int = 90,
+        ipv6_first: bool = False,
     ) -> None:
         """``internal``: the number of the router that is in our AS; ``alike``: all are fe80::1; ``twins``: a second
         IPv4 session to each router, from another address; ``hold``: the hold time in seconds, of which ExaBGP sends a
-        KEEPALIVE after each third.
+        KEEPALIVE after each third; ``ipv6_first``: ExaBGP's order of the sessions to a router.
         """
         self.directory = directory
         self.line = line
@@ -564,6 +565,8 @@ class Site:
             sessions = {router.sessions[0]: families_over_ipv4, router.sessions[1]: families_over_ipv6}
             if twins:
                 sessions[router.twin] = families_over_ipv4
+            if ipv6_first:
+                sessions = dict(reversed(sessions.items()))
             for session, families in sessions.items():
                 ends = {"remote": session.peer, "local": session.local}
                 where = f"source-interface eth{self.routers.index(router)};" if alike else ""
@@ -952,6 +955,31 @@ def test_a_refusal_is_reported_for_the_right_prefix(site: Site, run: "Run", unti
             assert {event.network for event in told.of(Answered)} == {VIP6, VIP4}
             assert not told.of(Silent)
             assert not exabgp.settled
+
+    run(body())
+
+
+@system
+def test_what_fails_for_one_neighbor_may_have_been_told_to_others(build: Build, run: "Run", until: "Until") -> None:
+    """An IPv6 route with next hop self goes over the IPv6 session, then fails for the IPv4 one."""
+    site = build(families_over_ipv4="ipv4 unicast; ipv6 unicast;", ipv6_first=True)
+    site.router.start()
+    plugin = site.plugin()
+    ours = Route(OTHER6, Attributes(med=1))
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, ours) as (exabgp, told):
+            await until(lambda: up(exabgp, site.router) and exabgp.dialect is not None)
+            exabgp.set([ours])
+            kind: type[Refused | Silent] = Silent if exabgp.dialect is V4 else Refused
+            await until(lambda: any(one.times > 1 for one in told.of(kind)))
+            await until(lambda: site.router.has(ours))
+            assert exabgp.may_announce([OTHER6])
+            exabgp.set([])
+            await until(site.router.has)
+            assert not exabgp.settled, "the withdraw fails, too"
+            if exabgp.dialect is V5:
+                await until(lambda: not exabgp.may_announce([OTHER6]))
 
     run(body())
 

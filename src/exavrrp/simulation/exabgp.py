@@ -4,6 +4,7 @@ What is real: every line that comes in is written by the product's ``Conversatio
 simulated: ExaBGP's table, its answers, and their trouble. Commands about routes are carried out and answered one after
 the other; ``version`` is answered at once and overtakes them; ``reset`` forgets what was not carried out yet; a
 question about the neighbors is answered in its turn. By the seed an answer comes late, is ``error``, or never comes;
+where a neighbor has raised an exception, to which 5.0 answers ``error`` and 4.2 nothing, those before it were told.
 ExaBGP stops for a while (SIGSTOP), or dies. A command reaches only the neighbors whose ``api`` lists the agent, and is
 ``error`` where there is none; a reload may change that, which 5.0 uses at once, and 4.2 when a session ends. A
 neighbor that does not list it any more keeps its routes, gets them again with each new session, and misses what is said
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from itertools import product
+from random import Random
 from typing import Protocol
 
 from exavrrp.neighbors import Session
@@ -48,8 +50,9 @@ class Temper:
     """of taking up to ``lateness`` seconds for it"""
     lateness: float = 2.5
     error: float = 0.0
+    """of saying ``error``: 5.0 has told some neighbors, 4.2 none"""
     mute: float = 0.0
-    """of carrying nothing out, and saying nothing (4.2, when a command raises inside it)"""
+    """of saying nothing: 4.2 has told some neighbors, 5.0 none"""
     full: float = 0.0
     """of taking only a part of what is written, and the rest up to ``lateness`` seconds later"""
     outdated: float = 0.0
@@ -180,6 +183,7 @@ class ExaBGP:
         """when a neighbor that does not list the agent missed a command for the last time, and when one has come up"""
         self._forgetful = False
         """whether its last reload has failed, and it does not know what its neighbors were before (5.0)"""
+        self._chance = Random(f"{world.seed} {node} {identity}")  # of its own, so that other histories stay as they are
         self._loads = 0
         """reloads that did not fail"""
 
@@ -327,13 +331,23 @@ class ExaBGP:
         temper, random = self._temper, self._world.random
         if temper.error and random.random() < temper.error:
             self._log("ExaBGP: error: {}", line)
+            if not self._version.startswith("4"):
+                self._raise(command)
             self._say(["error"])
         elif temper.mute and random.random() < temper.mute:
             self._log("ExaBGP: no answer: {}", line)
+            if self._version.startswith("4"):
+                self._raise(command)
             self.silent_at = self._world.now
         else:
             self._apply(command)
             self._say(["done"])
+
+    def _raise(self, command: Command) -> None:
+        """A neighbor raises an exception inside it: those before that one are told."""
+        reached = [router for router, session in enumerate(self._sessions) if self._reaches(command, session)]
+        self._pass_on(command, self._chance.choice(reached))
+        self._carried_out()
 
     def _reaches(self, command: Command, session: _Session) -> bool:
         return session.listed and self._chooses(command, session)
@@ -342,8 +356,9 @@ class ExaBGP:
         chosen = product(command.neighbors, session.neighbors)
         return not command.neighbors or any(one.covers(other) for one, other in chosen)
 
-    def _apply(self, command: Command) -> None:
-        for router, session in enumerate(self._sessions):
+    def _pass_on(self, command: Command, count: int) -> None:
+        """Tell it to the first so many neighbors."""
+        for router, session in enumerate(self._sessions[:count]):
             for network in command.networks:
                 if not self._chooses(command, session) or not _carries(session, network):
                     continue
@@ -360,6 +375,9 @@ class ExaBGP:
                 if known is not None:
                     session.before[network] = known
                 self._update(router, session, network, command.attributes if command.announces else None)
+
+    def _apply(self, command: Command) -> None:
+        self._pass_on(command, len(self._sessions))
         for network in command.networks:
             self.shown.pop(network, None)
         (self._withdrawn.difference_update if command.announces else self._withdrawn.update)(command.networks)

@@ -158,7 +158,8 @@ class Conversation:
 
         It may from the moment that an announcement is desired (or inherited), until ExaBGP has confirmed the withdraw.
         Not so if it has certainly refused the announcement, unless what came of an earlier one is unknown: that was
-        replaced before its answer, or the answer is missing, or was perhaps another's.
+        replaced before its answer, or the answer is missing, or was perhaps another's. Where a refusal may be that of
+        one neighbor (``Dialect.partial``), ExaBGP's tables have to show besides that no neighbor has the prefix.
         """
         return self.prefixes.may_announce(networks)
 
@@ -203,7 +204,8 @@ class Conversation:
             channel.send(lines, Command(line, instructions, first.fenced), line, dialect, fenced=first.fenced)
         if commands and not channel.acknowledged:
             channel.probe(lines, dialect)
-        if self.prefixes.fresh and not (channel.stalled or channel.has(RoutesProbe)):
+        doubtful = dialect.partial and self.prefixes.looks and any(first.fenced for first, *_ in commands)
+        if (self.prefixes.fresh or doubtful) and not (channel.stalled or channel.has(RoutesProbe)):
             channel.send(lines, RoutesProbe(self.prefixes.ask()), dialect.ROUTES, dialect, fenced=True)
         if self._tries and not channel.stalled:
             for session in self._neighbors.audience.due:
@@ -350,11 +352,15 @@ class Conversation:
     def _commanded(self, command: Command, done: bool, now: float) -> list[Event]:
         events: list[Event] = []
         prefixes, fenced, alone = self.prefixes, command.fenced, len(command.instructions) == 1
+        dialect = self._greeting.dialect
+        assert dialect is not None
         for one in command.instructions:
             if done:
                 events += prefixes.accepted(one, fenced=fenced, now=now)
             else:
-                events += prefixes.refused(one, command.line, alone=alone, fenced=fenced, now=now)
+                events += prefixes.refused(
+                    one, command.line, alone=alone, fenced=fenced, partial=dialect.partial, now=now
+                )
         self._channel.probe_due = self._channel.probe_due or not (done or fenced)
         return events
 
@@ -440,6 +446,8 @@ class Conversation:
         """ExaBGP's routes are known, if it has answered ``done``."""
         self._survey.looked(routes.count, now)
         self.prefixes.looks = done and routes.count <= MOST_ROUTES
+        if self.prefixes.looks:
+            self.prefixes.tables_have({network for _, network in routes.announced})
         return [*self._back(routes), *self._kept(routes)]
 
     def _kept(self, routes: RoutesProbe) -> list[Event]:

@@ -88,8 +88,12 @@ class Dialect:
     DETAIL = "show neighbor extensive"
     ROUTES = "show adj-rib out"
 
-    def __init__(self, major: str, *, forgets: bool) -> None:
+    def __init__(self, major: str, *, forgets: bool, partial: bool) -> None:
         self.major = major
+        self.partial = partial
+        """Whether ``error`` may mean that some neighbors were told: those before one that raised an exception, as an
+        IPv4 session does for an IPv6 route with ``next-hop self``. 5.0 answers ``error`` to any (``asynchronous.py``),
+        4.2 nothing."""
         self.forgets = forgets
         """Whether a reload that fails makes it forget its neighbors. After the next one, which succeeds, each session
         ends with the next message that it receives (``Peer._main`` reads what the neighbor was before, which is None),
@@ -186,7 +190,7 @@ class Dialect:
         return None
 
 
-V4, V5 = Dialect("4", forgets=False), Dialect("5", forgets=True)
+V4, V5 = Dialect("4", forgets=False, partial=False), Dialect("5", forgets=True, partial=True)
 DIALECTS = {one.major: one for one in (V4, V5)}
 """by the major number of the version"""
 

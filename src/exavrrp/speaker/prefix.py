@@ -96,6 +96,9 @@ class Prefix:
     """whether ExaBGP may have announced it for us or a predecessor, and has not confirmed its withdraw since"""
     offered: bool = False
     """whether what is desired is to be announced, or was, and has neither been accepted nor certainly been refused"""
+    in_part: bool = False
+    """whether an announcement was certainly refused that some neighbors may have been told of (``Dialect.partial``),
+    until its withdraw is confirmed or ExaBGP's tables do not have it"""
     trying: bool = False
     """whether an announcement to one neighbor alone is not answered yet"""
     failures: dict[Neighbors, int] = field(default_factory=dict)
@@ -147,7 +150,7 @@ class Prefix:
     @property
     def may_be_announced(self) -> bool:
         """Whether ExaBGP may announce it to any neighbor."""
-        return self.accepted or self.offered or self.trying
+        return self.accepted or self.offered or self.in_part or self.trying
 
     def doubt(self) -> None:
         """Nobody knows what came of an announcement: that its repeat is refused does not mean that there is none."""
@@ -155,7 +158,7 @@ class Prefix:
 
     def desire(self, route: Route | None) -> None:
         """From now on ``route``. If that replaces an unanswered announcement, nobody knows what came of the latter."""
-        self.accepted = self.may_be_announced
+        self.accepted = self.accepted or self.offered or self.trying
         self.desired, self.offered = route, route is not None
         self.said_once = True
         self.failures.clear()

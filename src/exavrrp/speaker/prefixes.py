@@ -396,14 +396,17 @@ class Prefixes:
             return []
         return self._carried_out(instruction, now)
 
-    def refused(self, instruction: Instruction, line: str, *, alone: bool, fenced: bool, now: float) -> list[Event]:
-        """ExaBGP has answered ``error``; ``alone``: the command had no other instruction.
+    def refused(
+        self, instruction: Instruction, line: str, *, alone: bool, fenced: bool, partial: bool, now: float
+    ) -> list[Event]:
+        """ExaBGP has answered ``error``; ``alone``: the command had no other instruction. ``partial``: see ``Dialect``.
 
         If an answer is missing, it was another one's refusal; in a batch, perhaps that of one of the others.
         """
         prefix = self._answered(instruction)
         prefix.unconfirmed, prefix.carried_out = True, False
-        prefix.offered = prefix.offered and not fenced
+        if fenced:
+            prefix.in_part, prefix.offered = prefix.in_part or (partial and prefix.offered), False
         if not alone:
             self._make_due(instruction.lane)
             return []
@@ -452,7 +455,7 @@ class Prefixes:
         route = self.desired.get(network)
         for one in [self.lanes[lane] for lane in self._of_network[network]] if route is None else ():
             if one.carried_out or self.looks:
-                one.accepted = one.offered = False
+                one.accepted = one.offered = one.in_part = False
         return [Answered(network, route)]
 
     @property
@@ -485,6 +488,11 @@ class Prefixes:
         if network not in self.unseen or not self._is_answered(network):
             return []  # it is to be announced again, or a withdraw was sent since
         return [Kept(network, neighbors)] if neighbors else self._confirmed(network)
+
+    def tables_have(self, announced: Collection[Network]) -> None:
+        """A poll was answered: ExaBGP's tables have these prefixes and no others."""
+        for (network, _), prefix in self.lanes.items():
+            prefix.in_part = prefix.in_part and network in announced
 
     def _failed(
         self, kind: type[Refused | Silent], instruction: Instruction, line: str, fenced: bool, now: float
