@@ -192,13 +192,15 @@ class Dialect:
 
 V4, V5 = Dialect("4", forgets=False, partial=False), Dialect("5", forgets=True, partial=True)
 DIALECTS = {one.major: one for one in (V4, V5)}
-"""by the major number of the version"""
+"""by the major number of the version, the newest last"""
+*_, NEWEST = DIALECTS.values()
+"""for a version that is not among them, and until the version is known"""
 
 
 def dialect_of(version: str) -> tuple[Dialect, bool]:
     """The dialect for a version, and whether it is known; if not, the newest one is tried."""
     major = version.partition(".")[0]
-    return DIALECTS.get(major, V5), major in DIALECTS
+    return DIALECTS.get(major, NEWEST), major in DIALECTS
 
 
 # Before the dialect is known, and whatever it is

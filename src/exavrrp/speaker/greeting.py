@@ -6,7 +6,7 @@ lines of answer come together. What comes before them is not for us, what comes 
 the same greeting resyncs the conversation, and everything is sent again.
 """
 
-from exavrrp.speaker.dialects import V5, Dialect, dialect_of, version_in
+from exavrrp.speaker.dialects import NEWEST, Dialect, dialect_of, version_in
 from exavrrp.speaker.events import Anomaly, Event, Greeted
 from exavrrp.speaker.prefixes import backoff
 
@@ -33,7 +33,7 @@ class Greeting:
 
     def transmit(self, now: float) -> list[str]:
         """ExaBGP reads one write at once, so that ``reset`` also stops a command that our first word was glued to."""
-        words = V5 if self.dialect is None else self.dialect
+        words = NEWEST if self.dialect is None else self.dialect
         if self.times == 0:
             self.times, self._sent_at = 1, now
             self._asked += 1
