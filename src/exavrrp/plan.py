@@ -1,8 +1,9 @@
 """What a reload would change: the differences of two configurations, each with its class; pure.
 
-Compared are effective values, with every default given. A virtual router is the same if its family, VRID and source
-are, a check if it asks the same; so another name or another order is no difference that anybody outside notices. Every
-difference names the routers that it concerns. What no difference names, a reload does not touch (``roster``).
+Compared are effective values, with every default given. A virtual router is the same if its ``identity`` is: family,
+VRID, source, transport and interface. A check is the same if it asks the same. So another name or another order is no
+difference that anybody outside notices. Every difference names the routers that it concerns. What no difference names,
+a reload does not touch (``roster``).
 
 ``ROUTER``, ``AGENT`` and ``CHECK`` say of which class each setting is. This file must not know who is Active, nor when
 a plan may be carried out (``commands``).
