@@ -1,10 +1,12 @@
-"""The documentation: its links, its tables, the map of the modules, its blocks of code, and the commands that it names.
+"""The documentation: its links, its tables, its blocks of code, the commands that it names; the map of the modules, and
+the names in recipes.
 
 A command counts as right if the files, tests, scenarios and options that it names exist; it is not run. A configuration
 is right if ``exavrrp check`` says so. Those of other programs: ``system/test_guide.py``.
 """
 
 import ast
+import builtins
 import importlib.util
 import re
 import shlex
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import click
 import pytest
+import tomli
 from click.testing import CliRunner
 
 from exavrrp import counters
@@ -72,28 +75,127 @@ def test_every_row_of_a_table_has_its_cells(page: Path) -> None:
         assert {len(row) for row in rows} == {len(head)} == {len(rule)}, head
 
 
+# CONTRIBUTING.md
+
+PACKAGE = ROOT / "src" / "exavrrp"
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+DRAWN = CONTRIBUTING.partition("src/exavrrp/\n")[2].partition("```")[0]
+
+
 def test_the_map_names_every_module_in_one_place() -> None:
-    package, contributing = ROOT / "src" / "exavrrp", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    drawn = contributing.partition("src/exavrrp/\n")[2].partition("```")[0]
-    for place in (package, *(package / name for name in ("config", "system", "speaker", "vrrp"))):
+    for place in (PACKAGE, *(PACKAGE / name for name in ("config", "system", "speaker", "vrrp"))):
         for path in place.iterdir():
             if not path.name.startswith("__"):
-                assert re.search(rf"\b{path.stem}\b", drawn), path
-    at_the_top = re.findall(r"^├── (\S+)", drawn, re.MULTILINE)
-    assert sorted(at_the_top) == sorted(set(at_the_top))
+                assert re.search(rf"\b{path.stem}\b", DRAWN), path
+    assert len(mapped()) == len(set(mapped()))
+
+
+def test_the_map_stands_in_the_order_of_the_layers() -> None:
+    contracts = tomli.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one.get("containers") == ["exavrrp"]]
+    floor = {name: number for number, layer in enumerate(layers) for name in layer.split(" | ")}
+    assert {*mapped(), "__main__"} == floor.keys()
+    assert mapped() == sorted(mapped(), key=lambda name: floor[name])
+
+
+def mapped() -> list[str]:
+    """The modules at the top of the package in the order of the map; what a directory has in it is left out."""
+    found, directory = [], False
+    for line in DRAWN.splitlines():
+        if line.startswith(("├", "└")):
+            directory = line.split()[1].endswith("/")
+        if line.startswith(("├", "└")) or not directory:
+            heads = re.findall(r"[├└]── (.+?)(?:/|  |$)", line)
+            found += [name.removesuffix(".py") for head in heads for name in head.split(", ")]
+    return found
 
 
 FILE = re.compile(r"(?<![\w/.])[\w.*-]+(?:/[\w.*-]+)*(?:\.(?:py|md|json|txt|toml|sh)\b|/(?![\w*]))")
 """A file, or a directory by the slash at its end."""
 
 
-def test_each_recipe_names_files_that_exist() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    recipes = text.partition("\n## To add")[2].partition("\n## ")[0]
-    named = {found[0] for found in FILE.finditer(recipes)}
-    assert len(named) > 50
-    for name in named:
-        assert any([*ROOT.glob(name), *(ROOT / "src" / "exavrrp").glob(name)]), name
+def places(text: str) -> dict[str, list[Path]]:
+    """The files and directories that are named, and where they are."""
+    named = dict.fromkeys(found[0] for found in FILE.finditer(text))
+    return {name: [*ROOT.glob(name), *PACKAGE.glob(name)] for name in named}
+
+
+def missing(recipe: str) -> set[str]:
+    """What a recipe names that does not exist: a file, or a name that none of its files has.
+
+    What is to be added is no name: it stands behind "say". For commands see ``test_every_command_can_be_run``.
+    """
+    text = re.sub(r"\(say [^)]*\)", "", recipe)
+    found = places(text)
+    files = {
+        file
+        for paths in found.values()
+        for path in paths
+        for file in ([path] if path.is_file() else path.rglob("*.py"))
+    }
+    there = frozenset(dir(builtins)).union(*map(names, files))
+    spans = {re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", text)} - found.keys()
+    words = {span.strip('"@') for span in spans if not span.startswith("exavrrp ") and not any(ROOT.glob(span))}
+    return {name for name, paths in found.items() if not paths} | (words - there)
+
+
+@cache
+def names(path: Path) -> frozenset[str]:
+    """What stands in a file under a name, or as a whole text; what a class or module has, behind its name, too."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return frozenset(re.findall(r"[\w-]+", text))
+    tree = ast.parse(text)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    members = {f"{one.name}.{name}" for one in classes for name in defined(one)}
+    module = path.parent.name if path.stem == "__init__" else path.stem
+    return frozenset({*defined(tree), *members, *(f"{module}.{name}" for name in defined(tree))})
+
+
+def defined(part: ast.AST) -> Iterator[str]:
+    for node in ast.walk(part):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                yield name
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.arg(arg=name) | ast.alias(name=name) | ast.Constant(value=str(name)):
+                yield name
+
+
+RECIPES = [f"## {one}" for one in CONTRIBUTING.partition("\n## To add")[2].partition("\n## ")[0].split("\n### ")]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.splitlines()[0].strip("# "))
+def test_a_recipe_names_what_exists(recipe: str) -> None:
+    assert missing(recipe) == set()
+
+
+def test_contributing_names_files_that_exist() -> None:
+    found = places(prose(ROOT / "CONTRIBUTING.md"))
+    assert len(found) > 100
+    assert [name for name, paths in found.items() if not paths] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "`system/gone.py`",
+        "`tests/gone/`",
+        "`Wire.gone` in `system/wire.py`",
+        "`Wire` in `system/senders.py`",
+        "`paths.Wire`: `system/paths.py`, `system/wire.py`",
+        '`"gone"` in `config/schema.py`',
+        "`need_gone` in `lab/bootstrap.sh`",
+        "`exavrrp_gone`, `node.py`",
+    ],
+)
+def test_a_name_that_does_not_exist_is_found(wrong: str) -> None:
+    assert len(missing(wrong)) == 1
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
 
 
 # The log
