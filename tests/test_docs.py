@@ -1,5 +1,5 @@
 """The documentation: its links, its tables, its blocks of code, the commands that it names; the map of the modules, and
-the names in recipes.
+the names in recipes and docstrings.
 
 A command counts as right if the files, tests, scenarios and options that it names exist; it is not run. A configuration
 is right if ``exavrrp check`` says so. Those of other programs: ``system/test_guide.py``.
@@ -196,6 +196,45 @@ def test_a_name_that_does_not_exist_is_found(wrong: str) -> None:
 
 def test_the_readme_stays_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 200
+
+
+# Docstrings
+
+
+@cache
+def known() -> frozenset[str]:
+    """What the package has behind a dot: modules, what stands in them, and what their classes have."""
+    files = list(PACKAGE.rglob("*.py"))
+    parts = [("exavrrp", *path.relative_to(PACKAGE).with_suffix("").parts) for path in files]
+    modules = {".".join([one for one in each if one != "__init__"][-2:]) for each in parts}
+    return frozenset(modules).union(*map(names, files))
+
+
+OF_OTHERS = {"Peer._main", "agent.state_directory", "check.key", "kind.word", "virtual_router.web.priority"}
+"""Of ExaBGP, and keys and paths of a configuration."""
+
+
+def test_docstrings_name_what_exists() -> None:
+    """As far as a name has a dot: this package has it, or it is of another one."""
+    texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
+    named = {(name, path) for path, text in texts.items() for name in re.findall(r"``((?:\w+\.)+[a-zA-Z_]\w*)``", text)}
+    assert len(named) > 100
+    assert {one for one in named if not is_known(one[0])} == set()
+
+
+def is_known(name: str) -> bool:
+    first, *_, last = parts = name.split(".")
+    if last in {"c", "jsonl", "next", "py", "toml"}:
+        return last != "py" or any(PACKAGE.rglob(name))
+    other = not any(PACKAGE.glob(f"{first}*")) and importlib.util.find_spec(first) is not None
+    return ".".join(parts[-2:]) in known() or name in OF_OTHERS or (first != "exavrrp" and other)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["Node.vanished", "ports.Vanished", "exavrrp.vanished", "vanished.Node", "vanished.py"]
+)
+def test_a_docstring_that_names_nothing_is_found(wrong: str) -> None:
+    assert not is_known(wrong)
 
 
 # The log

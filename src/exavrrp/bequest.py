@@ -1,7 +1,7 @@
 """The state of a node that was told to end alone, for the caretaker that goes on in its memory; pure.
 
-``Bequest`` has what ExaBGP was sent until then. Together with later decisions it says what a caretaker may keep
-announced: a caretaker cannot announce anything, and can withdraw only by ending ExaBGP.
+``Bequest`` has what ExaBGP was sent until then, and the states of checks and sessions. Together with later decisions it
+says what a caretaker may keep announced: a caretaker cannot announce anything, and can withdraw only by ending ExaBGP.
 """
 
 from collections.abc import Iterable, Mapping

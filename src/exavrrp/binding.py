@@ -1,9 +1,9 @@
-"""Which addresses are wanted on lo, and what came of it; pure.
+"""Which addresses are wanted on this host, on lo or on a link, and what came of it; pure.
 
-``OnLo`` has the addresses of one router, ``Binding`` all of lo. Routers that change in one moment are bound and unbound
-in one batch. Each batch takes looks at all of lo, so after a slow one the next waits, for a multiple of its time. A
-router hears of its addresses when the kernel accepts packets to all of them, and not if something else is wanted of it
-by then.
+``OnLo`` has the addresses of one router, wherever it binds them; ``Binding`` has those of all. Routers that change in
+one moment are bound and unbound in one batch. Each batch takes looks at all addresses, so after a slow one the next
+waits, for a multiple of its time. A router hears of its addresses when the kernel accepts packets to all of them, and
+not if something else is wanted of it by then.
 """
 
 from collections.abc import Callable, Collection, Iterable
@@ -44,7 +44,7 @@ class OnLo:
 
     @property
     def addresses(self) -> tuple[Address, ...]:
-        """All that lo is to have while the router serves; none, where another program binds them."""
+        """All that are to be bound while the router serves; none, where another program binds them."""
         return self._common.configuration.on_lo
 
     @property
@@ -129,7 +129,7 @@ class OnLo:
 
 
 class Binding:
-    """lo, as far as it is ours."""
+    """The addresses of all routers."""
 
     def __init__(self, addresses: ports.Addresses, clock: ports.Clock, work: Work, flush: Callable[[], None]) -> None:
         """``flush`` writes what ExaBGP is to be told: the withdraws go before the unbinding."""

@@ -5,11 +5,12 @@
 
 A connection carries one request. The answer to ``status`` is one ``status``, that to ``events`` one ``events``. The
 answer to ``drain`` and ``undrain`` ends with ``done``; for a drain with ``wait`` a ``begun`` comes first, and then a
-``progress`` each time that a router's outcome changes. The answer to ``reload``, ``confirm`` and ``undo`` is a
-``reloaded``; for a reload at a later time a ``scheduled`` comes first. An ``error`` is the last line of any request
-that was not carried out. A line that cannot be decoded is answered with what is wrong with it, so that ``socat`` and a
-newer or older exavrrp find out. Unknown fields are refused in requests (a misspelt ``seconds`` would drain for ever)
-and ignored in answers (a newer agent may have more).
+``progress`` each time that a router's outcome changes. A drain after which nobody could serve is not begun: it ends
+with ``unready``. The answer to ``reload``, ``confirm`` and ``undo`` is a ``reloaded``; for a reload at a later time a
+``scheduled`` comes first. An ``error`` is the last line of any request that was not carried out. A line that cannot be
+decoded is answered with what is wrong with it, so that ``socat`` and a newer or older exavrrp find out. Unknown fields
+are refused in requests (a misspelt ``seconds`` would drain for ever) and ignored in answers (a newer agent may have
+more).
 
 This file also defines the content of the state files that an agent leaves for its successor (``SavedState``,
 ``Drains``, ``Reverting``), and what a drain is: how long it lasts, and whether it outlives a restart. No sockets, files

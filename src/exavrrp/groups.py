@@ -27,8 +27,8 @@ if it is better. A node is never Active for one member while its peer is Active 
 
 It must not know of sockets or clocks: ``events`` and their times are all that it goes by. An event of one member gives
 effects of several, in one list. What comes of one effect (addresses that cannot be bound fault the whole group) is an
-event that has to wait until the list is done: else a member would be unbound before it is withdrawn. ``Node.tell`` sees
-to that.
+event that has to wait until the list is done: else a member would be unbound before it is withdrawn.
+``Elections.tell`` sees to that.
 """
 
 from collections.abc import Callable, Iterable, Mapping

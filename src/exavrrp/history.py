@@ -1,7 +1,7 @@
 """The last transitions of one virtual router, and the seconds from each of them until its phases were completed.
 
-The part that completes a phase marks it (``reach``). The history is bounded, and only shown to people: nothing depends
-on it.
+The part that completes a phase marks it (``History.reach``). The history is bounded, and only shown to people: nothing
+depends on it.
 """
 
 from collections import Counter, deque

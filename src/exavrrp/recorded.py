@@ -6,7 +6,7 @@ method is asked of a ``Stage``. ``Recording`` is the stage of a node that works:
 That of a replay is in ``replay``.
 
 What is asked when nothing has come in (the ``View`` of a node) is not noted, for nothing follows from it. Nor is
-``changed``, which tells the node nothing, and nobody anything; nor are beacons, of which no election knows.
+``Ports.changed``, which answers nothing; nor are beacons, of which no election knows.
 """
 
 import inspect

@@ -4,8 +4,8 @@
 and nobody counts or computes anything a second time. The values are also the document that ``control`` sends: a field
 keeps its name and meaning, and a new one has a default, because an older agent does not send it.
 
-Durations and ages are seconds. None means unknown, which is not the same as 0: an Active does not know how its peers
-are, because Backups are silent. A counter begins with the process and only grows.
+Durations and ages are seconds. None means unknown, which is not the same as 0: without beacons an Active does not know
+how its peers are, because Backups are silent. A counter begins with the process and only grows.
 """
 
 from datetime import datetime

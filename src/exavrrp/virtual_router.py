@@ -1,7 +1,7 @@
 """One configured virtual router at work: the shell around its pure ``Instance``.
 
 ``VirtualRouter`` turns what happens outside into events, has their effects carried out, and tells people. Its parts
-have a file each: the ``ways`` to its peers, the ``adverts`` to them, its addresses on lo (``binding``), what ExaBGP
+have a file each: the ``ways`` to its peers, the ``adverts`` to them, its addresses (``binding``), what ExaBGP
 announces of it (``announcement``), its ``drain``. What comes of an effect is an event of its own (``elections``).
 
 Nothing here waits: a write is non-blocking and bounded, an answer is an event of its own.

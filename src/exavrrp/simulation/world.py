@@ -4,7 +4,7 @@
 are due at once happen in the order in which they were arranged, so one seed is one history. It must not know what
 happens. ``Loop`` is what a process sees of it: a monotonic clock of its own, which began somewhere and runs a little
 too fast or too slow; alarms that ring late; and no time at all while the process is stopped. It looks like the part of
-asyncio's loop that the product uses (``exavrrp.virtual_router.Clock``).
+asyncio's loop that the product uses (``exavrrp.ports.Clock``).
 
 A stopped process misses nothing: what becomes due waits. When it goes on, what waits is handed over in one of two
 orders, alarms first or packets first. Both happen to real processes, and the product must not care.
