@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exavrrp.config import kinds, schema
-from exavrrp.config.advice import KINDS, MOST_KNOWN, advise, nearest
+from exavrrp.config.advice import HEADERS, MOST_KNOWN, advise, nearest
 from exavrrp.config.foreign import CHECK, FOREIGN, Line, Takes
 from tests.conftest import Problems
 
@@ -96,8 +96,8 @@ def test_every_entry_has_a_text_and_can_be_reached() -> None:
         assert plain == plain.lower().replace("-", "_")
         assert entry.lines or entry.remark
         assert not entry.remark.endswith(".")
-        assert kind in {"", "root", *(name for name, _ in KINDS.values())}
-        ours = {name for one, (name, _) in KINDS.items() if plain in one.__struct_fields__}
+        assert kind in {"", "root", *(name for name, _ in HEADERS.values())}
+        ours = {name for one, (name, _) in HEADERS.items() if plain in one.__struct_fields__}
         assert kind not in ours, f"{word} is a key of ours"
         assert kind or not ours, f"{word} is a key of ours: say in which other table it is foreign"
 
@@ -123,11 +123,11 @@ def test_a_word_of_another_tool_is_known_in_every_table(problems: Problems, tabl
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_misplaced_key_is_reported_with_its_right_table(problems: Problems, table: str) -> None:
-    words = {key for kind in KINDS for key in kind.__struct_fields__} - set(TABLES[table].__struct_fields__)
+    words = {key for kind in HEADERS for key in kind.__struct_fields__} - set(TABLES[table].__struct_fields__)
     for word, message in sayings(problems, table, words).items():
         named = re.findall(r"\[([a-z_]+(?:\.NAME)?(?:\.[a-z]+)*)\]", message)
-        kinds = [kind for kind, (_, header) in KINDS.items() if header in named]
-        foreign = [name for name in (KINDS[TABLES[table]][0] + "." + word,) if name in FOREIGN]
+        kinds = [kind for kind, (_, header) in HEADERS.items() if header in named]
+        foreign = [name for name in (HEADERS[TABLES[table]][0] + "." + word,) if name in FOREIGN]
         assert foreign or any(word in kind.__struct_fields__ for kind in kinds), (word, message)
 
 
@@ -286,7 +286,7 @@ CARRIED = [word for word, entry in FOREIGN.items() if entry.takes is Takes.SAME 
 )
 def test_a_suggested_value_is_one_that_we_accept(problems: Problems, word: str, value: object) -> None:
     line = FOREIGN[word].lines[0]
-    wanted = next(kind for kind, (_, header) in KINDS.items() if header == line.table)
+    wanted = next(kind for kind, (_, header) in HEADERS.items() if header == line.table)
     advice = advise(wanted, word.rpartition(".")[2], value, wanted.__struct_fields__)
     found = re.fullmatch(r"write(?:, for example,)? (.*?)(?:; [a-z].*)?", advice.text, re.DOTALL)
     assert found is not None

@@ -17,7 +17,7 @@ from exavrrp import agent
 from exavrrp.cli import COMMANDS, CONFIGURATION, main
 from exavrrp.codes import CODES, explained
 from exavrrp.config import json_schema, kinds, schema
-from exavrrp.config.advice import KINDS
+from exavrrp.config.advice import HEADERS
 from exavrrp.config.toml import toml
 from exavrrp.control import SOCKET
 
@@ -222,7 +222,7 @@ def default(table: str, key: str) -> str | None:
 
 
 def test_the_tables_are_all_that_there_are() -> None:
-    assert set(TABLES.values()) == set(KINDS)
+    assert set(TABLES.values()) == set(HEADERS)
     headings = {name for title in sections("exavrrp.toml.5") for name in re.findall(r"\[([\w.]+)\]", title)}
     assert headings == TABLES.keys()
 

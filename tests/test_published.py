@@ -13,7 +13,7 @@ from hypothesis import given
 
 from exavrrp.cli import main
 from exavrrp.config import ConfigError, effective, json_schema, kinds, load, schema
-from exavrrp.config.advice import KINDS, advise
+from exavrrp.config.advice import HEADERS, advise
 from exavrrp.config.diagnosis import Document, Part
 from exavrrp.config.tables.names import named
 from tests.blocks import blocks, completed
@@ -78,7 +78,7 @@ def test_the_command_prints_it() -> None:
 
 def test_every_key_has_a_description() -> None:
     tables = SCHEMA["$defs"]
-    assert len(tables) == len(KINDS)
+    assert len(tables) == len(HEADERS)
     for table in tables.values():
         for key, content in table["properties"].items():
             assert "description" in content or "$ref" in content, key

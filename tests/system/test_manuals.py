@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exavrrp.config.advice import KINDS
+from exavrrp.config.advice import HEADERS
 from exavrrp.config.foreign import FOREIGN, HEALTHCHECK, KEEPALIVED
 from exavrrp.keepalived.nearest import UNKNOWN
 from exavrrp.keepalived.reading import Source, Unreadable, read
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PROSE = {"start", "val1"}
 """What is in bold type as well, and is no keyword."""
 
-OURS = {name for kind in KINDS for name in kind.__struct_fields__}
+OURS = {name for kind in HEADERS for name in kind.__struct_fields__}
 
 
 def keywords(manual: str) -> Iterator[str]:

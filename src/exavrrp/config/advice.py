@@ -44,7 +44,7 @@ LIKENESS = 0.7
 ROOT = "root"
 """The kind of no table."""
 
-KINDS: Mapping[type[msgspec.Struct], tuple[str, str]] = {
+HEADERS: Mapping[type[msgspec.Struct], tuple[str, str]] = {
     schema.Agent: ("agent", AGENT),
     schema.Node: ("node", NODE),
     schema.VirtualRouter: ("virtual_router", ROUTER),
@@ -54,14 +54,14 @@ KINDS: Mapping[type[msgspec.Struct], tuple[str, str]] = {
     schema.Authentication: ("authentication", AUTHENTICATION),
     schema.Key: ("key", KEY),
 }
-"""Each table's kind, as entries of ``foreign`` name it, and its header."""
+"""Of each table, what entries of ``foreign`` call it, and its header."""
 
 _SECRETIVE = (schema.Authentication, schema.Key)
 """Tables whose text no message repeats: it may be the secret."""
 
 _FIELDS: Mapping[str, Mapping[str, Any]] = {
     header: {field.name: field.type for field in msgspec.structs.fields(kind)}
-    for kind, (_, header) in KINDS.items()
+    for kind, (_, header) in HEADERS.items()
     if kind is not schema.Level
 }
 """Keys and their types by header. A level has no entry: the table above it has all its keys."""
@@ -70,7 +70,7 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
 def advise(kind: type[msgspec.Struct] | None, name: str, value: object, known: Collection[str]) -> Advice:
     """What to do about the key ``name``, unknown in a table of this kind (None: in none), whose keys are ``known``."""
     word = name.lower().replace("-", "_")
-    where, header = (ROOT, "") if kind is None else KINDS[kind]
+    where, header = (ROOT, "") if kind is None else HEADERS[kind]
     if kind in _SECRETIVE and isinstance(value, str):
         value = None
     if (counterpart := FOREIGN.get(f"{where}.{word}")) is not None:
