@@ -261,7 +261,10 @@ vrrp_instance VI_1 {
 }
 """
 
-KINDS = ("tcp", '"[::1]:22"'), ("shell", '"true"'), ("process", '"sshd"'), ("interface", '"lo"'), ("route", '"::/0"')
+KINDS = (
+    *(("tcp", '"[::1]:22"'), ("shell", '"true"'), ("command", '["/bin/true"]')),
+    *(("process", '"sshd"'), ("interface", '"lo"'), ("route", '"::/0"')),
+)
 
 
 def _odd() -> str:

@@ -1,8 +1,12 @@
 """The fuzzer's readers in every run: what they begin with, and a few hundred mutations, the same each time."""
 
+from contextlib import suppress
+
 import pytest
+import tomli
 from hypothesis import settings
 
+from exavrrp.config import kinds
 from tests.fuzz.mutation import mutations
 from tests.fuzz.readers import READERS
 
@@ -28,6 +32,14 @@ def test_mutations_are_read(name: str) -> None:
         except Exception as error:
             error.add_note(f"the input: {data!r}")
             raise
+
+
+def test_fuzzing_begins_with_each_kind_of_check() -> None:
+    found: set[str] = set()
+    for seed in READERS["configuration"].seeds():
+        with suppress(ValueError):
+            found.update(key for check in tomli.loads(seed.decode()).get("check", {}).values() for key in check)
+    assert {kind.name for kind in kinds.KINDS} <= found
 
 
 def test_mutations_are_the_same_each_time() -> None:
