@@ -51,7 +51,7 @@ MOST = 200
 """Seeds that are tried."""
 
 REFUSED = 71
-"""A seed whose first node has ExaBGP 5.0, which tells a neighbor of what it refuses, and refuses to withdraw it there."""
+"""A seed whose first node has ExaBGP 5.0, which tells a neighbor of what it refuses, and refuses to withdraw it."""
 
 GIVEN_BACK = 8
 """A seed whose nodes have two addresses of each family, and keep them bound for a while."""
