@@ -51,7 +51,7 @@ MOST = 200
 """Seeds that are tried."""
 
 REFUSED = 71
-"""A seed whose first node has ExaBGP 5.0, which tells a neighbor of what it refuses, and refuses to withdraw it."""
+"""A seed whose first node has ExaBGP 5.0, which tells a neighbor what it refuses, and refuses to withdraw it there."""
 
 GIVEN_BACK = 8
 """A seed whose nodes have two addresses of each family, and keep them bound for a while."""
@@ -200,10 +200,6 @@ def has_no_place_among_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def does_not_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Prefixes, "repeat_everything", lambda self: None)
-
-
-def takes_a_refusal_for_that_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(V5, "partial", False)
 
 
 def gives_up_what_was_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +379,6 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (has_no_place_among_the_nodes, 93, "the routes to .* of two Actives tie"),
         (does_not_repeat, 828, "router . sends packets"),
         (believes_that_it_is_announced, 101, "knows no way|cannot announce"),
-        (takes_a_refusal_for_that_of_all, 0, "its caretaker does not know"),
         (gives_up_what_was_refused, 163, "ExaBGP refuses|does not announce|still announces"),
         (believes_the_answer_to_a_withdraw, 59, "before ExaBGP has withdrawn it"),
         (unbinds_what_a_neighbor_has, 1102, "before ExaBGP has withdrawn it"),
