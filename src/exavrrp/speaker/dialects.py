@@ -92,8 +92,8 @@ class Dialect:
         self.major = major
         self.partial = partial
         """Whether ``error`` may mean that some neighbors were told: those before one that raised an exception, as an
-        IPv4 session does for an IPv6 route with ``next-hop self``. 5.0 answers ``error`` to any (its file asynchronous.py),
-        4.2 nothing."""
+        IPv4 session does for an IPv6 route with ``next-hop self``. 5.0 answers ``error`` to any (its file
+        asynchronous.py), 4.2 nothing."""
         self.forgets = forgets
         """Whether a reload that fails makes it forget its neighbors. After the next one, which succeeds, each session
         ends with the next message that it receives (``Peer._main`` reads what the neighbor was before, which is None),
