@@ -382,6 +382,10 @@ order = ["node2", "node1"]
 """
 
 
+NOWHERE = "/nonexistent/exavrrp"
+"""A state directory without an agent."""
+
+
 def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
     path = write(FLEET)
     for name, priority in (("node1", 240), ("node2", 250)):
@@ -393,6 +397,19 @@ def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
     assert f'has no table for "{os.uname().nodename}"; write one, or name the node with --node: node1, ' in told.stderr
     path = write(FLEET.replace("node1", os.uname().nodename.partition(".")[0].lower()))
     assert call("check", "--elsewhere", path).exit_code == 0
+
+
+def test_doctor_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:
+    def invalid(text: str, *arguments: str) -> list[str]:
+        told = call(
+            "doctor", "--json", "--config", write(f'[agent]\nstate_directory = "{NOWHERE}"\n{text}'), *arguments
+        )
+        return [one["text"] for one in json.loads(told.stdout) if one["code"] == "configuration-invalid"]
+
+    assert invalid(FLEET, "--node", "node2") == []
+    (told,) = invalid(FLEET)
+    assert "name the node with --node: node1, node2" in told
+    assert invalid(FLEET.replace("node1", os.uname().nodename.partition(".")[0].lower())) == []
 
 
 def test_a_shell_completes_virtual_routers_and_groups_of_a_file_for_all_nodes(write: Write) -> None:

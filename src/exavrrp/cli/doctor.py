@@ -1,5 +1,6 @@
 """``exavrrp doctor``: everything that is wrong with this node, and what to do."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,14 +36,15 @@ FOUND = 1
     type=click.Path(path_type=Path),
     help="What exavrrp status --json said on another node; may be given several times.",
 )
+@options.node
 @options.agent
-def command(*, as_json: bool, others: tuple[Path, ...], path: Path) -> None:
+def command(*, as_json: bool, others: tuple[Path, ...], node: str | None, path: Path) -> None:
     """Look at configuration, host and running agent, and print everything that is wrong, each with its code.
 
     Nothing is changed. exavrrp explain CODE says more. Exit status: 0 nothing is wrong, 1 something is.
     """
     documents = {str(one): _document(one) for one in others}
-    found = list(dict.fromkeys(_all(path, documents)))
+    found = list(dict.fromkeys(_all(path, node, documents)))
     if as_json:
         click.echo(json.format(json.encode(found), indent=2).decode())
     else:
@@ -56,10 +58,10 @@ def command(*, as_json: bool, others: tuple[Path, ...], path: Path) -> None:
         raise SystemExit(FOUND)
 
 
-def _all(path: Path, others: dict[str, StatusAnswer]) -> Iterator[Finding]:
+def _all(path: Path, node: str | None, others: dict[str, StatusAnswer]) -> Iterator[Finding]:
     configuration = None
     try:
-        configuration = load(path, global_on_loopback, preflight_error, keys.read)
+        configuration = load(path, global_on_loopback, preflight_error, keys.read, node=node, host=os.uname().nodename)
     except ConfigError as error:
         yield from (Finding("configuration-invalid", "", str(problem)) for problem in error.problems)
     if configuration is not None:
