@@ -109,6 +109,11 @@ def test_drop_in_grants_two_capabilities_and_no_more() -> None:
     assert SERVICE["KillMode"] == ["mixed"]
 
 
+def test_drop_in_keeps_what_the_next_agent_needs() -> None:
+    """Until the next boot: systemd would remove the directory at each stop."""
+    assert SERVICE["RuntimeDirectoryPreserve"] == ["yes"]
+
+
 def test_drop_in_hands_over_before_it_stops(tmp_path: Path) -> None:
     """The command of the drop-in is valid, and ends at once without an agent."""
     program, *arguments = SERVICE["ExecStop"]
