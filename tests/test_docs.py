@@ -381,6 +381,34 @@ def test_a_shell_understands_every_block_of_shell(block: Block) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+NODE = {
+    "ssh": 'NODE=$1; export NODE; shift; exec sh -c "$*"',
+    "exavrrp": 'echo "$NODE $1" >>"$SEEN"',
+    "systemctl": 'echo "$NODE $1" >>"$SEEN"; printf "4\\n4\\n0\\n" >"$SEEN.undrain"; echo initialize >"$SEEN.role"',
+    "apt-get": "",
+    "sleep": "",
+}
+"""Programs in place of nodes whose agents answer at the third attempt, and take part at the second look."""
+
+
+def test_no_node_is_drained_before_the_one_before_takes_part_again(tmp_path: Path) -> None:
+    (loop,) = (one for one in blocks("sh") if one.page.name == "maintenance.md" and "ssh" in one.text)
+    seen = tmp_path / "seen"
+    programs = dict(NODE)
+    programs["exavrrp"] += """
+case $1 in
+undrain) read -r status <"$SEEN.undrain"; sed -i 1d "$SEEN.undrain"; exit "${status:-0}" ;;
+status) echo "\\"role\\": \\"$(cat "$SEEN.role")\\""; echo '"before": "initialize"'; echo backup >"$SEEN.role" ;;
+esac"""
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "SEEN": str(seen)}
+    subprocess.run(["sh", "-c", loop.text], env=environment, timeout=30, check=True)
+    one = ["drain", "restart", "undrain", "undrain", "undrain", "status", "undrain", "status"]
+    assert seen.read_text().split("\n")[:-1] == [f"node{node} {what}" for node in (3, 2, 1) for what in one]
+
+
 STEP = 'mode: is "receive-only"'
 """A warning that stands for as long as adverts begin to be signed."""
 
