@@ -221,6 +221,29 @@ MISTAKES: list[tuple[tuple[str, str], str]] = [
 ]
 
 
+ON_ETH0 = """
+[virtual_router.lan]
+vrid = 9
+interface = "eth0"
+order = ["node1", "node2", "node3"]
+"""
+
+
+@pytest.mark.parametrize("addresses", ['"2001:db8:53::9"', '"192.0.2.59"', '"2001:db8:53::9", "192.0.2.59"'])
+@pytest.mark.parametrize("more", ["", 'source = "192.0.2.11"', 'peers = ["192.0.2.12"]'])
+@pytest.mark.parametrize("transport", ["unicast", "multicast"])
+def test_a_virtual_router_on_one_interface_has_a_source_for_each_node(
+    write: Write, transport: str, more: str, addresses: str
+) -> None:
+    """No remedy that leads to another mistake: that it cannot be in this file."""
+    text = changed((', "192.0.2.12"', ""), (FLEET[FLEET.index("[virtual_router.four]") :], ""))
+    (line,) = mistakes(write(f'{text}{ON_ETH0}addresses = [{addresses}]\ntransport = "{transport}"\n{more}\n'))
+    assert line == (
+        f'24: virtual_router.lan.transport: is "{transport}", for which each node needs a source of its own, and this'
+        " file is for all; write a file for each node, or remove it: adverts are routed"
+    )
+
+
 @pytest.mark.parametrize("node", ["node1", "node2"])
 @pytest.mark.parametrize(("change", "message"), MISTAKES, ids=lambda value: str(value)[:60])
 def test_one_mistake_gives_one_line_on_every_node(

@@ -161,6 +161,13 @@ MISTAKES: list[tuple[str, list[str]]] = [
         web('sessions_neighbors = ["2001:db8::1"]'),
         [f"9: virtual_router.web.sessions_neighbors: has no IPv4 neighbor; add one, or {APART}"],
     ),
+    *(
+        (
+            web('transport = "unicast"', 'interface = "eth0"', *source),
+            [f'9: virtual_router.web.transport: is "unicast", for which the source is of one family; {APART}'],
+        )
+        for source in ([], ['source = "fe80::11"'], ['source = "192.0.2.11"'])
+    ),
     (
         SERVICE.replace("virtual_router.web", "virtual_router.Web"),
         ["5: virtual_router.Web: a name for addresses of both families has 1 to 59 characters of a-z"],

@@ -6,7 +6,8 @@ router. Mistakes in these values are told where the operator wrote them (``Docum
 each of them: a file that would be wrong on one is refused by all.
 
 Nothing that follows from these tables may be written as well, for it would be said of every node: with ``peers`` each
-node would list itself, with ``source`` all would have one address, with a number as ``priority`` all would tie.
+node would list itself, with ``source`` all would have one address, with a number as ``priority`` all would tie. So a
+virtual router on one interface, which needs a source there, has no place in such a file.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -144,7 +145,8 @@ def _complete(document: Document, sources: Mapping[str, tuple[Address, ...]], ro
 
 
 def _families(table: object) -> Iterator[int]:
-    addresses = table.get("addresses") if isinstance(table, dict) else None
+    """Those of which it needs a source of each node."""
+    addresses = table.get("addresses") if isinstance(table, dict) and not _is_on_one_interface(table) else None
     for text in addresses if isinstance(addresses, list) else []:
         with suppress(ValueError, TypeError, AttributeError):
             yield notation.family(text)
@@ -161,8 +163,16 @@ def _router(
 ) -> dict[str, Any]:
     """The table of a virtual router as it is on this node; ``usual``: what priorities are unless it has its own."""
     keys = ("virtual_router", name)
-    for key in ("source", "peers"):
-        _refuse(document, (*keys, key))
+    if _is_on_one_interface(table):
+        told = (
+            f"is {shown(table['transport'])}, for which each node needs a source of its own, and this file is for all"
+        )
+        remedy = "write a file for each node, or remove it: adverts are routed"
+        document.problem((*keys, "transport"), f"{told}; {remedy}")
+        document.spoil((*keys, "source"), (*keys, "peers"))
+    else:
+        _refuse(document, (*keys, "source"))
+        _refuse(document, (*keys, "peers"))
     found = {key: value for key, value in table.items() if key not in {"source", "peers", "priority", "order"}}
     priorities = _own(document, keys, table, tables) if _has_own(table) else usual
     if me is None or priorities is None:
@@ -175,6 +185,10 @@ def _router(
     else:
         document.moved((*keys, "priority"), ("node", me, "priority"))
     return {**found, "priority": priorities[me]}
+
+
+def _is_on_one_interface(table: object) -> bool:
+    return isinstance(table, dict) and table.get("transport") in ("unicast", "multicast")
 
 
 def _has_own(table: object) -> bool:

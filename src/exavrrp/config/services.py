@@ -4,7 +4,8 @@ An advert is of one family, so that is two virtual routers with one number, whic
 read, ``split`` puts ``NAME-ipv6`` and ``NAME-ipv4`` in its place, in a group called NAME. Each gets what the table
 says, but for what belongs to the other family. Mistakes are told where they were written (``Document.moved``).
 
-What means something else, or everything, when only one family is named in it is not guessed: next hops, and neighbors.
+What means something else, or everything, when only one family is named in it is not guessed: next hops, neighbors, and
+the source on one interface.
 """
 
 import re
@@ -13,7 +14,7 @@ from copy import deepcopy
 from typing import Any
 
 from exavrrp.config import notation, schema
-from exavrrp.config.diagnosis import Document, dotted
+from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.places import Keys
 from exavrrp.config.toml import quoted
 
@@ -97,6 +98,9 @@ def _is_possible(document: Document, name: str, table: dict[str, Any], routers: 
             told = f"is what the IPv{family} part of {dotted(keys)} is called"
             document.problem(("virtual_router", name + suffix), f"{told}; give one of them another name")
     apart = f"write a virtual router for each family instead, with the same vrid and group = {quoted(name)}"
+    if table.get("transport") in ("unicast", "multicast") and document.sound((*keys, "transport")):
+        told = f"is {shown(table['transport'])}, for which the source is of one family"
+        document.problem((*keys, "transport"), f"{told}; {apart}")
     for level in _LEVELS:
         values = _inner(table, level)
         if values.get("next_hop", "self") != "self":

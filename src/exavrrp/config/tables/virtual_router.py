@@ -402,7 +402,7 @@ def _source(
     if text is None:
         kind = "link-local" if multicast6 else f"IPv{family}" if family else "own"
         where = table.interface or "that interface"
-        if family is not None:
+        if family is not None and document.sound(keys):
             document.problem(keys, f"is missing; write the {kind} address of {where} that adverts are to come from")
         return None
     source = document.text(keys, text, notation.routed if routed else notation.unicast)
@@ -427,7 +427,7 @@ def _peers(
         return ()
     if texts is None:
         peers = tuple(peer for peer in agent.peers if peer.version == family)
-        if not peers and family is not None and document.sound(("agent", "peers")):
+        if not peers and family is not None and document.sound(("agent", "peers")) and document.sound(keys):
             document.problem(keys, f"is missing; write the other nodes' IPv{family} addresses here or into agent.peers")
         return peers
     peers = document.texts(keys, texts, notation.routed if routed else notation.unicast)
