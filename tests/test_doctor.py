@@ -170,6 +170,23 @@ def test_a_single_path(host: Host) -> None:
     assert set(host.codes(rig.node.view())) == {"single-path"}
 
 
+def test_one_interface_that_was_asked_for_is_no_single_path(host: Host) -> None:
+    rig = given_backup(router(transport="unicast", interface="eth0", source="2001:db8:ff::11"), heard=None)
+    rig.paths.links = rig.paths.links[:1]
+    rig.handle(ports.PathsChanged()).hear(250)
+    (seen,) = rig.node.view().routers
+    assert {path.interface for peer in seen.peers for path in peer.paths if path.leads} == {"eth0"}
+    assert "single-path" not in host.codes(rig.node.view())
+
+
+def test_an_advert_is_as_long_as_what_it_lists(host: Host) -> None:
+    listed, others = ([f"2001:db8:53::{number:x}" for number in range(start, start + 88)] for start in (1, 0x100))
+    view = given_active(router(addresses=listed, unlisted_addresses=others)).node.view()
+    assert host.codes(view) == []
+    host.set("links/eth1/mtu", "1487")
+    assert host.codes(view) == ["mtu-small"]
+
+
 def test_a_host_of_which_nothing_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert examined(served().node.view(), sysctl=tmp_path, links=tmp_path) == []
@@ -208,7 +225,7 @@ def planted() -> dict[str, View]:
     kept = given_active()
     kept.node.commands.drain("web")
     kept.after(60)
-    unused = SessionView(peer="10.0.0.1", local=None, up=True, told=True)
+    unused = SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=(4,))
     good = served().node.view()
     (seen,) = good.routers
     skewed = replace(seen, peers=tuple(replace(peer, skew=3.0) for peer in seen.peers))

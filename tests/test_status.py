@@ -182,20 +182,38 @@ def test_a_route_that_cannot_be_withdrawn_from_a_neighbor() -> None:
     assert "web: cannot be withdrawn from: fd00::1, fd00::2" in [str(finding) for finding in findings(kept)]
 
 
-def sessions(*some: SessionView) -> list[str]:
-    return [str(finding) for finding in findings(View(routers=(), sessions=some))]
+@pytest.mark.parametrize(
+    ("session", "carries"),
+    [
+        (SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=(4,)), "IPv4"),
+        (SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=()), "neither IPv4 nor IPv6"),
+        (SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=(4, 6)), None),
+        (SessionView(peer="10.0.0.1", local=None, up=True, told=True), None),
+        (SessionView(peer="10.0.0.1", local=None, up=True), None),
+        (SessionView(peer="10.0.0.1", local=None, up=None), None),
+    ],
+)
+def test_a_session_that_carries_no_family_of_the_addresses(session: SessionView, carries: str | None) -> None:
+    view = replace(given_backup().node.view(), sessions=(session,))
+    told = [] if carries is None else [f"session 10.0.0.1 up, counts for no virtual router, carries {carries}"]
+    assert [str(finding) for finding in findings(view)] == told
+    (seen,) = view.routers
+    assert findings(replace(view, routers=(replace(seen, announces=False),))) == []
 
 
-def test_a_session_that_counts_for_nobody() -> None:
-    assert sessions(
-        SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=(4, 6)),
-        SessionView(peer="10.0.0.1", local=None, up=True, told=True, families=()),
-        SessionView(peer="10.0.0.1", local=None, up=True, told=None),
-        SessionView(peer="10.0.0.1", local=None, up=None),
-    ) == [
-        "session 10.0.0.1 up, counts for no virtual router, carries IPv4 and IPv6",
-        "session 10.0.0.1 up, counts for no virtual router, carries neither IPv4 nor IPv6",
-    ]
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        {"min_sessions": 0},
+        {"sessions_neighbors": [str(SESSION.peer)], "min_sessions": 1},
+        {"bgp": {"neighbors": [str(SESSION.peer)]}, "min_sessions": 1},
+    ],
+)
+def test_a_session_that_the_configuration_leaves_out_is_no_finding(left_out: dict[str, Any]) -> None:
+    rig = given_backup(router(**left_out)).session(SECOND)
+    rig.handle(speaker.Configured({SESSION: frozenset({6}), SECOND: frozenset({6})}, {}))
+    assert "web" not in rig.node.view().sessions[1].counts_for
+    assert wrong(rig) == []
 
 
 def test_a_check_that_is_a_fault_is_named_once() -> None:

@@ -318,7 +318,8 @@ CODES = {
         "Look at the neighbor, the link and ExaBGP's log. With fewer than min_sessions the router is in fault.",
     ),
     "session-unused": Code(
-        "A BGP session is up, and counts for no virtual router, as it does not carry the family of any addresses.",
+        "A BGP session is up, and counts for no virtual router, as it does not carry the family of any addresses that"
+        " are announced.",
         "Add `ipv6 unicast` or `ipv4 unicast` to the neighbor's families on both ends, if it is meant to count.",
     ),
     "check-failing": Code(
@@ -390,8 +391,8 @@ CODES = {
     ),
     "uplink-down": Code("An interface that leads to a peer has no carrier.", "Look at the cable and the switch."),
     "mtu-small": Code(
-        "An advert with all addresses of the router is longer than the MTU of an uplink allows, and is fragmented.",
-        "Raise the MTU, or list fewer addresses (`unlisted_addresses`).",
+        "An advert with the addresses that it lists is longer than the MTU of an uplink allows, and is fragmented.",
+        "Raise the MTU, or list fewer addresses: move some to `unlisted_addresses`.",
     ),
     "firewall-drops-adverts": Code(
         "A rule of nftables drops VRRP (IP protocol 112).", "Accept protocol 112 from the peers before that rule."

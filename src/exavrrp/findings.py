@@ -53,8 +53,9 @@ def since(moment: Moment | None, now: Moment | None) -> str:
 def _of_the_node(view: View) -> Iterator[Finding]:
     if view.exabgp is not None and not view.exabgp.answers:
         yield Finding("exabgp-stalled", "", "ExaBGP does not answer: nothing can be announced, and no session counts")
+    families = {router.family for router in view.routers if router.announces}
     for session in view.sessions:
-        yield from _of_session(session, view.now)
+        yield from _of_session(session, families, view.now)
     lateness = view.lateness
     if lateness is not None and lateness.late * RARELY > lateness.alarms:
         text = f"the machine is too slow: {lateness.late} of {lateness.alarms} alarms were late in the last hour"
@@ -66,16 +67,23 @@ def ends(session: SessionView) -> str:
     return session.peer if session.local is None else f"{session.peer} from {session.local}"
 
 
-def _of_session(session: SessionView, now: Moment | None) -> Iterator[Finding]:
+def _of_session(session: SessionView, announced: set[int | None], now: Moment | None) -> Iterator[Finding]:
+    """``announced``: the families that are to be. A session that carries one of them and does not count was left out by
+    the configuration (``min_sessions``, ``neighbors``)."""
     name = f"session {ends(session)}"
     if session.up is False:
         yield Finding("session-down", "", f"{name} down{since(session.since, now)}")
     elif session.told is False:
         yield Finding("neighbor-unlisted", "", f"{name} up, not told of our routes, so it does not count")
-    elif session.up and session.told and not session.counts_for:
-        families = [f"IPv{family}" for family in session.families or ()]
-        carries = "" if session.families is None else f", carries {' and '.join(families) or 'neither IPv4 nor IPv6'}"
-        yield Finding("session-unused", "", f"{name} up, counts for no virtual router{carries}")
+    elif (
+        session.up
+        and session.told
+        and announced
+        and session.families is not None
+        and announced.isdisjoint(session.families)
+    ):
+        carries = " and ".join(f"IPv{family}" for family in session.families) or "neither IPv4 nor IPv6"
+        yield Finding("session-unused", "", f"{name} up, counts for no virtual router, carries {carries}")
 
 
 def _of_checks(view: View) -> Iterator[Finding]:

@@ -197,6 +197,8 @@ class RouterView(Struct, frozen=True, kw_only=True):
     explanation: str
     """the priority as a sum"""
     addresses: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] = ()
+    """those of its addresses that adverts do not list"""
     prefixes: tuple[str, ...] = ()
     """what is announced for them"""
     bound: bool
@@ -239,6 +241,8 @@ class RouterView(Struct, frozen=True, kw_only=True):
     """4 or 6"""
     source: str | None = None
     """the address that its adverts come from"""
+    transport: str = "routed"
+    """how they go to its peers: ``routed``, or ``unicast`` or ``multicast`` on one interface"""
     group: str | None = None
     since: Moment | None = None
     """when it entered the state that it is in"""

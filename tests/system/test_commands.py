@@ -239,7 +239,7 @@ def test_status_counts_sessions_and_names_those_that_are_not_as_they_should_be(a
     agent.double.connected = [
         SessionView(peer="10.255.0.1", local="10.0.0.2", up=True, told=True, counts_for=("web", "dns")),
         SessionView(peer="10.255.0.1", local="10.0.0.3", up=False),
-        SessionView(peer="fe80::1", local="fe80::6", up=True, told=True),
+        SessionView(peer="fe80::1", local="fe80::6", up=True, told=True, families=(4,)),
         SessionView(peer="fe80::1", local="fe80::7", up=True, told=False),
         SessionView(peer="fe80::1", local="fe80::8", up=True),
     ]
@@ -247,7 +247,7 @@ def test_status_counts_sessions_and_names_those_that_are_not_as_they_should_be(a
     assert lines[1] == "4 of 5 sessions up"
     assert lines[6:] == [
         " ! session 10.255.0.1 from 10.0.0.3 down",
-        " ! session fe80::1 from fe80::6 up, counts for no virtual router",
+        " ! session fe80::1 from fe80::6 up, counts for no virtual router, carries IPv4",
         " ! session fe80::1 from fe80::7 up, not told of our routes, so it does not count",
     ]
     document = json.loads(call(agent.configuration, "status", "--json").stdout)

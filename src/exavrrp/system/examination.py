@@ -75,6 +75,8 @@ def _uplinks(router: RouterView) -> Iterator[str]:
 
 
 def _paths(router: RouterView) -> Iterator[Finding]:
+    if router.transport != "routed":
+        return  # one interface is what was asked for
     for peer in router.peers:
         leading = [path.interface for path in peer.paths if path.leads]
         if len(leading) == 1:
@@ -84,11 +86,12 @@ def _paths(router: RouterView) -> Iterator[Finding]:
 def _lengths(router: RouterView, names: list[str], links: Path) -> Iterator[Finding]:
     if router.family is None:
         return
-    length = HEADER[router.family] + FIXED + ADDRESS[router.family] * len(router.addresses) + TRAILER
+    listed = len(router.addresses) - len(router.unlisted)
+    length = HEADER[router.family] + FIXED + ADDRESS[router.family] * listed + TRAILER
     for name in names:
         mtu = _number(links / name / "mtu")
         if mtu is not None and mtu < length:
-            text = f"an advert of {length} bytes leaves over {name}, whose MTU is {mtu}"
+            text = f"an advert of up to {length} bytes leaves over {name}, whose MTU is {mtu}"
             yield Finding("mtu-small", router.name, text)
 
 
