@@ -416,6 +416,29 @@ def test_what_would_move_a_router_that_is_out_of_the_election() -> None:
     assert "last" not in one(Rig())
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ({"addresses": ["2001:db8:53::1", "2001:db8:53::2"]}, ("2001:db8:53::2", "2001:db8:53::1"), "the same as ours"),
+        ({"addresses": ["2001:db8:53::1", "2001:db8:53::2"]}, ("2001:db8:53::1",), "2001:db8:53::1"),
+        ({"unlisted_addresses": ["2001:db8:53::2"]}, ("2001:db8:53::1",), "the same as ours"),
+        (
+            {"unlisted_addresses": ["2001:db8:53::2"]},
+            ("2001:db8:53::1", "2001:db8:53::2"),
+            "2001:db8:53::1, 2001:db8:53::2",
+        ),
+    ],
+)
+def test_addresses_of_the_active_are_compared_with_those_that_our_adverts_list(
+    ours: dict[str, Any], theirs: tuple[str, ...], told: str
+) -> None:
+    found = answer(given_backup(router(**ours)))
+    (seen,) = found.routers
+    active = replace(next(one for one in seen.peers if one.active), addresses=theirs)
+    text = " ".join(" ".join(details(found, replace(seen, peers=(active,)))).split())
+    assert f"; its addresses: {told} heard" in text
+
+
 def test_paths_and_addresses_that_are_not_as_they_should_be() -> None:
     rig = given_backup(router(standby="announce"), heard=None).hear(250)
     rig.paths.links = rig.paths.links[1:]

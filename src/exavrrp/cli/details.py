@@ -117,7 +117,7 @@ def _advertised(router: RouterView, peer: PeerView) -> str:
         parts.append(f"signed by key {peer.key}, clock {peer.skew or 0:+g} s")
     elif peer.signed is not None:
         parts.append("not signed")
-    same = peer.addresses is not None and set(peer.addresses) <= set(router.addresses)
+    same = peer.addresses is not None and set(peer.addresses) == set(router.addresses) - set(router.unlisted)
     return f"{', '.join(parts)}; its addresses: {'the same as ours' if same else ', '.join(peer.addresses or ())}"
 
 
