@@ -220,6 +220,7 @@ def test_among_very_many_keys_none_is_guessed() -> None:
         ("virtual_router.web", "unicast_src_ip", '"::1"', 'write, for example, source = "2001:db8:ff::11"'),
         ("agent", "unicast_src_ip", '"::1"', 'write, for example, sources = ["2001:db8:ff::11"]'),
         ("virtual_router.web", "garp_master_delay", "5", "remove it: there is no gratuitous ARP"),
+        ("agent", "reload_file", '"/x"', "remove it: exavrrp reload puts a changed file in force"),
         ("virtual_router.web", "notify_deleted", '["/x"]', "write, for example, notify_stop ="),
         (
             "agent",

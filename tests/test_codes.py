@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from exavrrp.cli import main, style
+from exavrrp.cli.run import KEPT
 from exavrrp.codes import CODES
 from tests.blocks import ROOT
 
@@ -54,6 +55,13 @@ def of_findings() -> frozenset[str]:
                 if isinstance(code, ast.Constant):
                     found.add(str(code.value))
     return frozenset(found)
+
+
+def test_what_is_kept_until_the_file_is_right_needs_no_restart() -> None:
+    assert "exavrrp reload" in KEPT
+    assert (
+        CODES["configuration-kept"].do == "Correct the file (`exavrrp check`), then put it in force (`exavrrp reload`)."
+    )
 
 
 def test_every_event_and_every_finding_has_a_code_and_no_code_is_unused() -> None:

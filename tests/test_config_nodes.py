@@ -149,6 +149,12 @@ def test_a_node_has_priorities_and_interfaces_of_its_own(write: Write) -> None:
     assert [told(each)["web"][2] for each in found.values()] == [120, 110, 100]
     assert [told(each)["four"][2] for each in found.values()] == [200, 150, 99]
     assert [each.agent.interfaces for each in found.values()] == [("eth0", "eth1"), ("eth9",), ("eth9",)]
+    assert [each.written for each in found.values()] == [
+        {"agent.sources": "node.node1.sources", "agent.interfaces": "node.node1.interfaces"},
+        {"agent.sources": "node.node2.sources"},
+        {"agent.sources": "node.node3.sources"},
+    ]
+    assert load(write(effective(found["node2"]))).written == {}
 
 
 def test_a_priority_that_no_virtual_router_uses_is_a_warning(write: Write) -> None:

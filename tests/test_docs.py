@@ -24,7 +24,8 @@ from click.testing import CliRunner
 
 from exavrrp import counters
 from exavrrp.chronicle import ADVERTISED, PHASE
-from exavrrp.cli import NO, main
+from exavrrp.cli import CONFIGURATION, NO, main
+from exavrrp.cli.import_ import STANZA, TOML
 from exavrrp.vrrp.router import Discrepancy
 from lab import __main__ as demo
 from lab.bench import __main__ as bench
@@ -407,6 +408,15 @@ esac"""
     subprocess.run(["sh", "-c", loop.text], env=environment, timeout=30, check=True)
     one = ["drain", "restart", "undrain", "undrain", "undrain", "status", "undrain", "status"]
     assert seen.read_text().split("\n")[:-1] == [f"node{node} {what}" for node in (3, 2, 1) for what in one]
+
+
+def test_what_import_makes_is_in_its_place_before_keepalived_ends() -> None:
+    """Without a file of ExaBGP's the unit is not started, and nothing serves."""
+    (step,) = (one.text for one in blocks("sh") if "disable --now keepalived" in one.text)
+    before, _, after = step.partition("disable --now keepalived")
+    for made, place in ((TOML, CONFIGURATION), (STANZA, "/etc/exabgp/exabgp.conf")):
+        assert f"/root/exavrrp/{made} {place}\n" in before
+    assert "enable --now exavrrp" in after
 
 
 STEP = 'mode: is "receive-only"'

@@ -101,7 +101,7 @@ def test_what_the_configuration_does_not_say(write: Write) -> None:
         (AGENT + ROUTED, Choices(), "no virtual router sends its adverts on one interface; write"),
         (AGENT + WEB + FOUR.replace("vxlan7", "x"), Choices(), "adverts go over vxlan7, x; say by --interface"),
         (AGENT + WEB, Choices(interface="vxlan8"), "no adverts go over vxlan8, but over vxlan7; correct --interface"),
-        ("[agent]\n" + WEB, Choices(), "agent.sources and agent.peers have no IPv6 addresses"),
+        ("[agent]\n" + WEB, Choices(), r"agent.sources and agent.peers \(or \[node.NAME\]\) have no IPv6 addresses"),
         (AGENT.replace(', "192.0.2.12"', "") + WEB, Choices(family=4), "have no IPv4 addresses of both"),
         (
             AGENT + WEB + 'peers = ["fe80::12", "fe80::13"]\n',
@@ -226,7 +226,7 @@ ANEW = "ip link del vxlan7, and what exavrrp vxlan prints"
         ),
         (
             replace(RIGHT, entries=frozenset({*REMOTES, STRANGER})),
-            f"vxlan7 sends everything to {STRANGER} too, which is none of agent.peers; bridge fdb del",
+            f"vxlan7 sends everything to {STRANGER} too, which is none of the peers; bridge fdb del",
         ),
         (
             replace(RIGHT, addresses=frozenset(map(ip_address, ["10.9.0.11"]))),

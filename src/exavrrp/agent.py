@@ -289,7 +289,7 @@ class Agent:
         while self.node.why is None and (absent := self._absent()):
             if not told:
                 listed = ", ".join(map(str, absent))
-                detail = f"{listed}: no address of this host; waiting for it: add it to lo, or correct agent.sources"
+                detail = f"{listed}: no address of this host; waiting for it: add it, or correct the source"
                 self.log.error("source-missing", detail=detail)
                 told = True
             await asyncio.sleep(SOURCE_POLL)

@@ -47,7 +47,7 @@ CODES = {
     ),
     "configuration-kept": Code(
         "The file has mistakes, so the last configuration stays in effect.",
-        "Correct the file (`exavrrp check`), then restart ExaBGP.",
+        "Correct the file (`exavrrp check`), then put it in force (`exavrrp reload`).",
     ),
     "router-reconfigured": Code("A router goes on with other settings.", ""),
     "reconfigure-incomplete": Code(
@@ -115,7 +115,7 @@ CODES = {
     ),
     "source-missing": Code(
         "No interface has the configured source address; the agent waits for it.",
-        "Add the address to lo, or correct agent.sources.",
+        "Add the address to lo (of a router on one interface: to that interface), or correct the source.",
     ),
     "advert-send-failed": Code(
         "The kernel did not take some copies of an advert.",

@@ -168,8 +168,8 @@ def _ends(configuration: Configuration, wanted: int | None) -> tuple[Address, tu
     family = wanted or max(families, default=6)
     if family not in families:
         raise Unplannable(
-            f"agent.sources and agent.peers have no IPv{family} addresses of both; the VXLAN's packets go from this"
-            " node's loopback address to those of the others: write them there"
+            f"agent.sources and agent.peers (or [node.NAME]) have no IPv{family} addresses of both; the VXLAN's packets"
+            " go from this node's loopback address to those of the others: write them there"
         )
     local = next(one for one in agent.sources if one.version == family)
     return local, tuple(one for one in agent.peers if one.version == family)
@@ -319,6 +319,6 @@ def _entries(overlay: Overlay, device: Device) -> Iterator[str]:
             yield f"{name} sends nothing to {remote}; {entry(name, remote)}"
     for remote in sorted(device.entries - set(overlay.remotes), key=lambda one: (one.version, int(one))):
         yield (
-            f"{name} sends everything to {remote} too, which is none of agent.peers;"
+            f"{name} sends everything to {remote} too, which is none of the peers;"
             f" bridge fdb del {ALL} dev {name} dst {remote}"
         )

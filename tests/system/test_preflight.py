@@ -96,6 +96,53 @@ def test_what_this_host_does_not_have_is_named(place: Path) -> None:
     ]
 
 
+ON_ETH9 = """
+[virtual_router.lan]
+vrid = 8
+addresses = ["198.51.100.53"]
+transport = "multicast"
+interface = "eth9"
+source = "198.51.100.11"
+"""
+
+
+def test_what_is_missing_on_one_interface_is_named_by_its_keys(place: Path) -> None:
+    absent = told(configured(place, agent='interfaces = ["eth9"]', router=f'interfaces = ["lo"]{ON_ETH9}'))
+    assert [one.partition("; ")[::2] for one in absent] == [
+        (
+            "warning: virtual_router.lan.source: 198.51.100.11 is no address of this host, and run waits for it",
+            "add it to eth9, or correct it",
+        ),
+        (
+            "warning: virtual_router.lan.interface: this host has no eth9",
+            "no advert leaves there: correct the name",
+        ),
+    ]
+
+
+FLEET = """
+[node.node1]
+sources = ["2001:db8:ff::11"]
+interfaces = ["eth9"]
+priority = 200
+[node."node2.example"]
+sources = ["2001:db8:ff::12"]
+[virtual_router.web]
+vrid = 7
+addresses = ["2001:db8:53::1"]
+"""
+
+
+def test_what_is_missing_is_named_where_it_is_written_for_a_node(place: Path) -> None:
+    path = place / "exavrrp.toml"
+    path.write_text(f'[agent]\ninterfaces = ["eth8"]\nstate_directory = "{place}/run"\n{FLEET}')
+    (interface,) = told(load(path, node="node1"))
+    assert interface.startswith("warning: node.node1.interfaces: this host has no eth9; ")
+    source, interface = told(load(path, node="node2"))
+    assert source.startswith('warning: node."node2.example".sources: 2001:db8:ff::12 is no address of this host')
+    assert interface.startswith("warning: agent.interfaces: this host has no eth8; ")
+
+
 def test_a_link_that_is_called_by_another_name_of_it_is_there(place: Path) -> None:
     for command in ("add eth0 type veth", "property add dev eth0 altname uplink0"):
         subprocess.run(["ip", "link", *command.split()], check=True)

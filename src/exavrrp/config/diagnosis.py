@@ -205,11 +205,12 @@ class Document:
             self._origins[here] = there
 
     def _at(self, keys: Keys, message: str) -> Problem:
-        keys = self._origin(keys)
+        keys = self.origin(keys)
         home = self._home(keys)
         return Problem(home.file, dotted(keys), message, home.line(keys))
 
-    def _origin(self, keys: Keys) -> Keys:
+    def origin(self, keys: Keys) -> Keys:
+        """Where what is read at ``keys`` was written."""
         while True:
             end = next((end for end in range(len(keys), 0, -1) if keys[:end] in self._origins), 0)
             if not end:

@@ -112,7 +112,7 @@ NO_BFD = nothing("ExaBGP speaks no BFD; min_sessions says how many BGP sessions 
 NO_PATTERN = nothing(
     "contains looks for plain text; a program can look for more: write command or shell in place of http"
 )
-NO_RELOAD = nothing("a changed file takes a restart of ExaBGP; exavrrp check reads it first")
+NO_RELOAD = nothing("exavrrp reload puts a changed file in force, also --at a time, and refuses one with mistakes")
 NO_INCLUDE = nothing("files conf.d/*.toml beside this one are read as well, with virtual routers and checks")
 NO_CLIENT = nothing("checks show no client certificate; a program can: write command in place of http")
 NO_BINDING = nothing("checks leave from where the route leads")

@@ -5,12 +5,12 @@ and all of them together. It must not touch the operating system beyond reading 
 on lo, programs, keys) comes in as functions.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from exavrrp.config import coherence, kinds, schema, services
-from exavrrp.config.diagnosis import Document, shown
+from exavrrp.config.diagnosis import Document, dotted, shown
 from exavrrp.config.files import beside
 from exavrrp.config.opening import TABLES, opened
 from exavrrp.config.settings import Configuration, Transport, VirtualRouter
@@ -87,6 +87,7 @@ def read(
         checks=checks,
         authentications=authentications,
         warnings=tuple(document.warnings),
+        written=dict(_written(document)),
     )
 
 
@@ -97,6 +98,13 @@ def _take(document: Document, node: str | None, host: str | None) -> None:
         nodes.take(document, node, host)
     elif node is not None:
         document.problem((), f"has no table [node.NAME], so this is no file for {shown(node)}; leave out --node")
+
+
+def _written(document: Document) -> Iterator[tuple[str, str]]:
+    for key in ("sources", "interfaces"):
+        here = ("agent", key)
+        if (there := document.origin(here)) != here:
+            yield dotted(here), dotted(there)
 
 
 def node_names(path: Path) -> tuple[str, ...]:

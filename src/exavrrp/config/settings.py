@@ -5,6 +5,7 @@ complete without its agent. What a check asks stands in ``kinds``. This file mus
 ``tables`` makes these structs and promises what their docstrings say.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -403,6 +404,8 @@ class Configuration:
     checks: tuple[Check, ...]
     authentications: tuple[Authentication, ...] = ()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    written: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """keys of ``[agent]`` → where they were written, such as ``node.node1.sources``; without those written there"""
 
     @property
     def addresses(self) -> frozenset[Address]:

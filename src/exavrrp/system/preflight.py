@@ -21,6 +21,7 @@ from exavrrp.config import Configuration
 from exavrrp.system import capabilities
 from exavrrp.system.addresses import index_of, interface_name, promotes
 from exavrrp.system.paths import is_here
+from exavrrp.virtual_address import LO
 from exavrrp.vrrp.packet import Address
 
 WRITABLE = (
@@ -85,18 +86,21 @@ def findings(configuration: Configuration) -> Iterator[Finding]:
 def _network(configuration: Configuration) -> Iterator[Finding]:
     """Configured addresses, interfaces and groups that this host does not have."""
     agent = configuration.agent
-    sources: dict[Address, str] = {}
+    sources: dict[Address, tuple[str, str]] = {}
     interfaces: dict[str, str] = {}
     for router in configuration.routers:
-        table = f"virtual_router.{router.name}"
+        table, medium = f"virtual_router.{router.name}", router.medium
         if router.source is not None:
-            sources.setdefault(router.source, "agent.sources" if router.source in agent.sources else f"{table}.source")
+            common = medium is None and router.source in agent.sources
+            key = _key(configuration, "agent.sources") if common else f"{table}.source"
+            sources.setdefault(router.source, (key, LO if medium is None else medium.interface))
         for name in router.interfaces or ():
-            own = f"{table}.interfaces"
-            interfaces.setdefault(name, "agent.interfaces" if name in (agent.interfaces or ()) else own)
-    for source, key in sources.items():
+            common = medium is None and name in (agent.interfaces or ())
+            own = f"{table}.interfaces" if medium is None else f"{table}.interface"
+            interfaces.setdefault(name, _key(configuration, "agent.interfaces") if common else own)
+    for source, (key, where) in sources.items():
         if not is_here(source):
-            text = f"{key}: {source} is no address of this host, and run waits for it; add it to lo, or correct it"
+            text = f"{key}: {source} is no address of this host, and run waits for it; add it to {where}, or correct it"
             yield Finding(Weight.WARNING, text, "source-missing")
     present = {name for _, name in socket.if_nameindex()}
     for name, key in interfaces.items():
@@ -118,6 +122,11 @@ def _network(configuration: Configuration) -> Iterator[Finding]:
     except KeyError:
         text = f"agent.control_group: this host has no group {group}; only ExaBGP's user may drain: make it (groupadd)"
         yield Finding(Weight.WARNING, text, "group-missing")
+
+
+def _key(configuration: Configuration, name: str) -> str:
+    """Where the operator wrote it."""
+    return configuration.written.get(name, name)
 
 
 def _secondaries(configuration: Configuration) -> Iterator[Finding]:
