@@ -4,7 +4,8 @@ An agent that is killed leaves its addresses bound, so that its successor serves
 ExaBGP was killed too, or the container is gone, the host goes on answering for them itself: its own clients reach
 nobody.
 
-What an earlier configuration named is removed as well, as far as the last agent has noted it (``state``).
+What an earlier configuration named is removed as well, as far as the last agent has noted it (``state``). That is all
+where the file has mistakes.
 
 Only what nobody serves is removed. The lock of the state directory says whether an agent lives, and is held meanwhile:
 an agent that starts waits for it (for longer than this takes), and then finds a clean host. An agent that is about to
@@ -17,7 +18,6 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
-from exavrrp.config import Configuration
 from exavrrp.system.addresses import Addresses
 from exavrrp.system.lock import Lock
 from exavrrp.system.state import announcer, bound_before
@@ -32,13 +32,12 @@ class Served(Exception):
     """An agent manages the addresses, or an ExaBGP announces them. The text names it, and the remedy."""
 
 
-def clean(configuration: Configuration, wait: float) -> list[tuple[Address, str]]:
-    """Unbind every address of ``configuration``, or of the agent's before it; return those that were there, and where.
+def clean(directory: Path, ours: Collection[VirtualAddress], wait: float) -> list[tuple[Address, str]]:
+    """Unbind ``ours`` and every address of the last agent with this state directory; return what was there, and where.
 
     Waits for an agent to end for at most ``wait`` seconds. Raises ``Served``, and ``OSError`` when the lock cannot be
     opened or an address not be removed.
     """
-    directory = Path(configuration.agent.state_directory)
     lock = Lock(directory)
     lock.open()
     try:
@@ -47,8 +46,7 @@ def clean(configuration: Configuration, wait: float) -> list[tuple[Address, str]
             if time.monotonic() > limit:
                 raise Served(f"an agent runs here (process {lock.holder()}), and looks after its addresses")
             time.sleep(LOOK)
-        forms = [one for router in configuration.routers for one in router.virtual_addresses if one.bind]
-        return _unbound(forms, directory)
+        return _unbound(ours, directory)
     finally:
         lock.release()
 

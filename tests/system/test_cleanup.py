@@ -83,6 +83,21 @@ def test_what_an_earlier_configuration_named_is_removed_too(fabric: Fabric) -> N
     assert not a.bound()
 
 
+@pytest.mark.parametrize(("right", "wrong"), [("vrid = 7", "vrid = 700"), ("[virtual_router.web]", "[node.elsewhere]")])
+def test_what_the_last_agent_had_is_removed_although_the_file_has_mistakes(
+    fabric: Fabric, right: str, wrong: str
+) -> None:
+    a = killed(fabric)
+    path = a.directory / "exavrrp.toml"
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong))
+    status, said, why = cleanup(a)
+    assert (status, said) == (1, f"removed {fabric.vip} from lo\n")
+    assert why.startswith(f"error: {path}:")
+    assert not a.bound()
+    assert cleanup(a)[:2] == (1, "")
+
+
 def test_what_an_earlier_configuration_named_is_unbound_under_another_exabgp(fabric: Fabric) -> None:
     a = killed(fabric)
     name_another(a)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from exavrrp.cli.output import fail
-from exavrrp.config import ConfigError, Configuration, Place, load
+from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Place, load, state_directory
 from exavrrp.config.kinds import Probe
 from exavrrp.vrrp.packet import Address
 
@@ -23,3 +23,11 @@ def loaded(
         return load(path, local_addresses, preflight_error, secrets, node=node, host=os.uname().nodename)
     except ConfigError as error:
         fail(*error.problems)
+
+
+def last_directory(path: Path) -> Path:
+    """The state directory of the last agent with a file that has mistakes now; the usual one if they hide that."""
+    try:
+        return Path(state_directory(path))
+    except ConfigError:
+        return Path(STATE_DIRECTORY)

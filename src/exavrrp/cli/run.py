@@ -13,7 +13,8 @@ from exavrrp import caretaker
 from exavrrp.agent import StartError
 from exavrrp.cli import CONFIGURATION, options
 from exavrrp.cli.output import fail
-from exavrrp.config import STATE_DIRECTORY, ConfigError, Configuration, Problem, load, state_directory, whole
+from exavrrp.cli.reading import last_directory
+from exavrrp.config import ConfigError, Configuration, Problem, load, whole
 from exavrrp.system import keys
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.log import Format, LogWriter
@@ -95,11 +96,7 @@ def _kept(path: Path, read: Callable[..., Configuration], error: ConfigError) ->
 
     Ends the command with the mistakes in ``path`` where there is no such thing.
     """
-    try:
-        directory = state_directory(path)
-    except ConfigError:
-        directory = STATE_DIRECTORY
-    kept = KeptConfiguration(Path(directory), LogWriter()).recall()
+    kept = KeptConfiguration(last_directory(path), LogWriter()).recall()
     if kept is None:
         fail(*error.problems)
     try:
