@@ -207,6 +207,17 @@ def test_the_exporter_s_unit_is_understood_by_systemd(need: "Need", tmp_path: Pa
     assert verify(text.replace("Restart=always", "Restart=perhaps")).stderr != ""
 
 
+def test_a_prometheus_elsewhere_is_let_through_to_the_exporter() -> None:
+    """What the page says about it is complete: the unit alone drops the packets of all other hosts."""
+    unit = settings((ROOT / "monitoring" / "exavrrp-exporter.service").read_text())
+    assert (unit["IPAddressDeny"], unit["IPAddressAllow"]) == (["any"], ["localhost"])
+    page = (ROOT / "monitoring" / "prometheus.yml").read_text()
+    (drop_in,) = re.findall(r"(?m)^#   \[Service\]\n(?:#   .*\n)+", page)
+    more = settings(re.sub(r"(?m)^#   ", "", drop_in))
+    assert more["ExecStart"][:-1] == [*unit["ExecStart"], "--address"]
+    assert [ip_address(one) for one in more["IPAddressAllow"]]
+
+
 def test_configuration_is_understood_by_exavrrp() -> None:
     checked = subprocess.run(
         [sys.executable, "-m", "exavrrp", "check", "--elsewhere", str(EXAMPLES / "exavrrp.toml")],
