@@ -87,6 +87,11 @@ def test_a_state_is_a_set_of_series_of_which_one_is_1() -> None:
     assert series(rig, "router_drain")["web", "serving"] == 1
 
 
+def test_a_router_that_announces_nothing_has_no_series_of_routes() -> None:
+    silent = router(2, announce=False).partition("[virtual_router.web2.bgp]")[0]
+    assert {name for name, _ in series(Rig(router(), silent), "route_announced")} == {"web"}
+
+
 def test_the_router_is_identified_by_its_name_and_described_once() -> None:
     rig = given_backup()
     assert series(rig, "router_info") == {("web", "1", "6", str(SOURCE), ""): 1}

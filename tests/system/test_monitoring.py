@@ -75,13 +75,15 @@ GOOD: dict[str, str] = {
     LATENESS: "0.01",
     of("exavrrp_router_advert_interval_seconds", **WEB): "0.1",
     of("exavrrp_router_advert_interval_seconds", router="dns"): "1",
+    of("exavrrp_router_state", router="database", state="active"): "1",
+    of("exavrrp_router_state", "node2", router="database", state="backup"): "1",
     SKEW: "-2",
     of("exavrrp_clock_window_seconds", "node2", **WEB): "5",
     DIFFERS: "0",
     GAINED: "1",
     LOST: "1",
 }
-"""Each series and its value when nothing is wrong: node1 serves, node2 waits."""
+"""Each series and its value when nothing is wrong: node1 serves, node2 waits; nobody announces the database."""
 
 NODE1, NODE2 = {"instance": "node1", "job": "exavrrp"}, {"instance": "node2", "job": "exavrrp"}
 

@@ -231,7 +231,8 @@ def _routes(answer: StatusAnswer) -> Iterator[Metric]:
     unknown = any(one.up is None for one in answer.sessions)
     counted = Counter(name for one in answer.sessions if one.up for name in one.counts_for)
     for router in answer.routers:
-        announced.states(router.level, LEVELS, router.name)
+        if router.announces:
+            announced.states(router.level, LEVELS, router.name)
         sessions.add(None if unknown else counted[router.name], router.name)
         required.add(router.min_sessions, router.name)
     yield from (announced, sessions, required)
