@@ -495,6 +495,25 @@ def test_who_is_active_serves_what_nobody_announces(tmp_path: Path, more: str) -
     assert told.serving("web", told.end) == Serving(("b",))
 
 
+@pytest.mark.parametrize("lost", ["cut a bond0", "mute a"])
+def test_on_a_link_another_active_is_found_in_place_of_one_that_nothing_reaches(tmp_path: Path, lost: str) -> None:
+    nodes = written(
+        tmp_path,
+        a=LAN.format(priority=200, number=1, more='bind = "bond0"'),
+        b=LAN.format(priority=100, number=2, more='bind = "bond0"'),
+    )
+    told = play(nodes, f"at 10s {lost}; at 20s cut b bond0")
+    assert changes(told) == ["a serves", "packets to a are lost", "b serves", "packets to a and b are lost"]
+    [first, _] = told.outages("web", 9.0, math.inf)
+    assert first.length(told.end) < 0.4
+
+
+def test_a_mute_node_keeps_the_route_that_another_program_announces(file: Path) -> None:
+    file.write_text(FILE.replace("[check.web]", "announce = false\n[check.web]"))
+    told = play({name: load(file, node=name) for name in node_names(file)}, "at 10s mute node1")
+    assert str(told.serving("web", told.end)) == "node2 serves, some packets to node1 are lost"
+
+
 BOTH_FAMILIES = FILE.replace('["2001:db8:53::1"]', '["2001:db8:53::1", "192.0.2.100"]')
 for _number in (1, 2, 3):
     BOTH_FAMILIES = BOTH_FAMILIES.replace(f'ff::1{_number}"', f'ff::1{_number}", "192.0.2.1{_number}"')

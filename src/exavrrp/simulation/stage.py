@@ -491,8 +491,9 @@ class Stage:
             ]
             self._note_ways(title, hops)
         else:
-            active = {(ANYHOW, number) for number in there if self._is_active(number, wire)}
-            hops = [(ANYHOW, address, active) for address in addresses]
+            active = {number for number in there if self._is_active(number, wire)}
+            found = {number for number in active if self._is_found(self._machines[number], there[number])} or active
+            hops = [(ANYHOW, address, {(ANYHOW, number) for number in found}) for address in addresses]
         answering: set[int] = set()
         astray: set[int] = set()
         for _, address, ways in hops:
@@ -519,6 +520,10 @@ class Stage:
         weights = machine.configuration.weights(router)
         healthy = all(machine.verdicts.get(check, True) for check, weight in weights.items() if weight == 0)
         return arrives and bound and healthy and not machine.muted
+
+    def _is_found(self, machine: Machine, router: VirtualRouter) -> bool:
+        """Whether packets go to the node also if another one is Active: on a link, neighbors believe whom they hear."""
+        return self._is_attached(machine, router) and (router.medium is None or not machine.muted)
 
     def _is_attached(self, machine: Machine, router: VirtualRouter) -> bool:
         """Whether the node is on its link or, where there is none, has any uplink."""
