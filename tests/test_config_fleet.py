@@ -1,6 +1,6 @@
 """All nodes at once: what is right on each by itself, and wrong together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -231,13 +231,56 @@ def test_a_node_that_is_not_yet_in_the_file_for_all(write: Write) -> None:
     ]
 
 
-def test_multicast_without_peers_hears_every_node(write: Write) -> None:
-    text = """[virtual_router.db]
+LAN = """[virtual_router.db]
 vrid = 9
+version = 2
 priority = {priority}
 transport = "multicast"
 interface = "eth1"
 source = "192.0.2.1{me}"
 addresses = ["192.0.2.54"]
+plain_password = "s3cret"
+advert_interval = 1
 """
-    assert warnings(write(*(text.format(me=me, priority=250 - 10 * me) for me in (1, 2)))) == []
+
+
+def on_lan(me: int, *changes: tuple[str, str]) -> str:
+    text = LAN.format(me=me, priority=250 - 10 * me)
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+OPEN = ('plain_password = "s3cret"\n', "")
+VERSION3 = (("version = 2\n", ""), OPEN)
+
+
+def test_multicast_without_peers_hears_every_node(write: Write) -> None:
+    assert warnings(write(on_lan(1, *VERSION3), on_lan(2, *VERSION3))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (VERSION3, "1: virtual_router.db.version: is 3, but 2"),
+        ([OPEN], "1: virtual_router.db.plain_password: is not the same"),
+        ([("s3cret", "secret")], "9: virtual_router.db.plain_password: is not the same"),
+        (
+            [('"multicast"', '"unicast"\npeers = ["192.0.2.11"]')],
+            '5: virtual_router.db.transport: is "unicast", but "multicast"',
+        ),
+    ],
+)
+def test_nodes_that_cannot_hear_each_other_are_a_mistake(
+    write: Write, changes: Sequence[tuple[str, str]], told: str
+) -> None:
+    assert mistakes(write(on_lan(1), on_lan(2, *changes))) == [
+        f"node2.toml:{told} in node1.toml, so neither hears the other; write the same on all nodes"
+    ]
+
+
+def test_another_interval_is_a_mistake_in_version_2_which_rejects_it(write: Write) -> None:
+    assert mistakes(write(on_lan(1), on_lan(2, ("interval = 1", "interval = 2")))) == [
+        "node2.toml:10: virtual_router.db.advert_interval: is 2.0, but 1.0 in node1.toml; write the same"
+    ]

@@ -83,6 +83,7 @@ def _compare(views: Sequence[View]) -> None:
         _renumbered(view, first)
         _without_beacons(view, first)
         for ours, theirs in _pairs(view, first):
+            _deaf(view, ours, first, theirs)
             _unequal(view, ours, first, theirs)
             _teamed(view, ours, first, theirs)
             _unverified(view, ours, first, theirs)
@@ -184,6 +185,21 @@ def _without_beacons(view: View, other: View) -> None:
         view.document.warning(("agent", "beacon_port"), f"is {mine}, but {others} {other.where}; write the same")
 
 
+def _deaf(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
+    """Note what makes each of two reject whatever the other one sends."""
+    found: list[tuple[str, str]] = []
+    if ours.version != theirs.version:
+        found.append(("version", f"is {ours.version}, but {theirs.version}"))
+    elif ours.plain_password != theirs.plain_password:
+        found.append(("plain_password", "is not the same"))
+    if ours.multicast != theirs.multicast:
+        found.append(("transport", f"is {shown(ours.transport)}, but {shown(theirs.transport)}"))
+    for key, what in found:
+        view.document.problem(
+            _keys(ours, key), f"{what} {other.where}, so neither hears the other; write the same on all nodes"
+        )
+
+
 def _unequal(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
     for key, mine, others in (
         ("addresses", ours.listed, theirs.listed),
@@ -200,7 +216,10 @@ def _unequal(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter
         if mine != others:
             own = _keys(ours, key)
             place = own if own in view.document or key != "advert_interval" else ("agent", key)
-            view.document.warning(place, f"is {shown(mine)}, but {shown(others)} {other.where}; write the same")
+            # RFC 3768 section 7.1: a receiver discards another interval than its own; VRRPv3 learns that of the Active.
+            wrong = key == "advert_interval" and ours.version == theirs.version == 2
+            note = view.document.problem if wrong else view.document.warning
+            note(place, f"is {shown(mine)}, but {shown(others)} {other.where}; write the same")
 
 
 def _teamed(view: View, ours: VirtualRouter, other: View, theirs: VirtualRouter) -> None:
