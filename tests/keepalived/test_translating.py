@@ -303,12 +303,74 @@ def test_routers_of_a_group_move_together_and_weights_do_not_count() -> None:
     found = tables(made)["virtual_router"]
     assert [one["group"] for one in found.values()] == ["g", "g"]  # type: ignore[index]
     assert [one["checks"] for one in found.values()] == [["eth0", "eth9", "s"], ["eth0", "eth9", "s"]]  # type: ignore[index]
-    assert told(made, "s weight 3") == "LEFT keepalived ignores what has a weight in a member of a sync group"
+    ignored = "LEFT keepalived ignores it, too: a member of a sync group tracks it with a weight"
+    assert told(made, "s weight 3") == ignored
     assert told(made, "nobody") == "LEFT there is no such virtual router"
     assert told(made, "notify /bin/n").endswith("it gets INSTANCE web, not GROUP g")
     assert told(made, "notify /bin/m").startswith("LEFT k.conf:")
     counted = imported(text.replace("notify /bin/n", "sync_group_tracking_weight"))
     assert told(counted, "s weight 3") == 'TAKEN "s" in checks'
+
+
+TRACKED = """
+vrrp_script s {
+script /bin/true
+}
+vrrp_track_process p {
+process web
+}
+track_file f {
+file /run/f
+}
+"""
+USES = """
+track_script {
+s weight 3
+}
+track_process {
+p weight -4
+}
+track_file {
+f
+}
+track_interface {
+eth1 weight 5
+}
+"""
+
+
+GROUP = "vrrp_sync_group g {{\ngroup {{\nweb\nb\n}}\n{}\n}}\n"
+
+
+@pytest.mark.parametrize(
+    ("group", "member", "priority", "counted"),
+    [
+        (None, USES, 150, {"s": 3, "p": -4, "f": 1, "eth1": 5}),
+        ("sync_group_tracking_weight", USES, 150, {"s": 3, "p": -4, "f": 1, "eth1": 5}),
+        ("", USES, 150, {"p": -4, "f": 0, "eth1": 5}),
+        ("", USES.replace("\nf\n", "\nf weight 2\n"), 150, {"p": -4, "eth1": 5}),
+        ("", USES, 255, {"f": 0}),
+        (None, USES, 255, {"f": 0}),
+        (USES, "", 150, {"s": 3, "p": -4, "f": 1, "eth1": 5}),
+        (USES, "", 255, {"s": 0, "p": 0, "f": 0, "eth1": 0}),
+    ],
+)
+def test_a_weight_counts_where_keepalived_counts_it(
+    group: str | None, member: str, priority: int, counted: dict[str, int]
+) -> None:
+    outside = TRACKED if group is None else TRACKED + GROUP.format(group)
+    other = f"vrrp_instance b {{\n{BASE.replace('7', '8')}}}\n"
+    made = instance(f"priority {priority}\n{member}", outside=outside + other)
+    checks = tables(made)["check"]
+    assert {name: table["weight"] for name, table in checks.items() if name != "eth0"} == counted  # type: ignore[index]
+
+
+def test_what_becomes_of_the_weights_of_a_member_is_told() -> None:
+    made = instance(USES, outside=TRACKED + GROUP.format(""))
+    assert told(made, "f") == 'TAKEN "f" in checks; without its weight, which keepalived clears, too: it is a fault'
+    shared = "; its weight counts in keepalived, too, and here the least priority of the group is everybody's"
+    assert told(made, "p weight -4") == f'CHANGED "p" in checks{shared}'
+    assert told(made, "eth1 weight 5") == f'CHANGED "eth1" in checks: in fault or weighed within 0.2 s{shared}'
 
 
 # Checks

@@ -120,6 +120,8 @@ notify_stop "{directory}/notify.sh stop"
 """
 MANY = "".join(f"    198.51.100.{number}/32 dev lo\n" for number in range(1, 100))
 TRACKED = "@a track_script {{ s }}"
+OTHER = "eth3"
+WEIGHTED = f"track_interface {{{{ {OTHER} weight 20 }}}}"
 SOURCES = "$SOURCES= \\\n    @a mcast_src_ip {own_a} \\\n    @b mcast_src_ip {own_b}\n"
 
 KINDS = {
@@ -129,6 +131,9 @@ KINDS = {
     "ipv6": Kind(family=6),
     "version-2": Kind(f"{MULTICAST}\n{PASSWORD}", defaults="", interval="1", enough=2, actives="ab"),
     "group": Kind(outside=GROUP),
+    "weight-in-a-group": Kind(
+        f"{MULTICAST}\n{WEIGHTED}", GROUP.replace("    virtual_ip", f"    {WEIGHTED}\n    virtual_ip")
+    ),
     "negative-weight": Kind(f"{MULTICAST}\n{TRACKED}", SCRIPT.format(program="false", weight=-70), actives="bbb"),
     "script": Kind(f"{MULTICAST}\n{TRACKED}", SCRIPT.format(program="true", weight=0)),
     "positive-weight": Kind(f"{MULTICAST}\n{TRACKED}", SCRIPT.format(program="true", weight=70), priorities=(90, 100)),
@@ -153,7 +158,8 @@ class Pair:
 
     def __init__(self, kind: Kind, a: Namespace, b: Namespace, directory: Path, program: str) -> None:
         self.kind, self.hosts, self.directory, self.program = kind, {"a": a, "b": b}, directory, program
-        cable(a, LAN, b, LAN)
+        for link in (LAN, OTHER):
+            cable(a, link, b, link)
         for name, host in self.hosts.items():
             host.ip(f"link set {LAN} addrgenmode none")
             for family in (4, 6):

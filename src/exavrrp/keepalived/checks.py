@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 
 from exavrrp.config.toml import quoted
 from exavrrp.keepalived.ledger import Ledger, Verdict, nothing, number, other, overridden, printable, same, whole
@@ -32,6 +33,18 @@ TRACKED = {
     "track_interface": "interface",
 }
 """Blocks that use checks, and the blocks that define these."""
+
+
+class Weights(Enum):
+    """Which weights count where something is tracked (keepalived's vrrp.c: vrrp_complete_instance and after it)."""
+
+    ALL = "all"
+    OWNER = "owner"
+    """none, by a router with priority 255"""
+    MEMBER = "member"
+    """some, by a member of a sync group without ``sync_group_tracking_weight``"""
+    CLEARED = "cleared"
+    """each is 0, by a sync group that has a member with priority 255"""
 
 
 @dataclass(slots=True)
@@ -73,17 +86,16 @@ class Checks:
             reader = {"vrrp_script": self._script, "vrrp_track_process": self._process, "vrrp_track_file": self._file}
             self._defined[kind, block.words[1]] = self._read(block, reader[kind])
 
-    def use(self, use: Directive, block: str, *, owner: bool, grouped: bool, own: str | None) -> str | None:
-        """The name of the check for one line of the block ``track_…`` of a router; None if there is none.
+    def use(self, use: Directive, block: str, weights: Weights, own: str | None) -> str | None:
+        """The name of the check for one line of the block ``track_…`` of a router or group; None if there is none.
 
-        ``owner``: whether the router has priority 255; ``grouped``: whether its sync group lets no weight count;
-        ``own``: its interface.
+        ``own``: the interface of the router.
         """
-        made = self._wanted(use, block, owner=owner, grouped=grouped, own=own)
+        made = self._wanted(use, block, weights, own)
         if made is None:
             return None
-        name, remark = made
-        self.ledger.note(use, same(f'"{name}" in checks{remark}'))
+        name, verdict = made
+        self.ledger.note(use, verdict)
         return name
 
     def interface(self, name: str, weight: int = 0, *, reverse: bool = False) -> str:
@@ -104,9 +116,7 @@ class Checks:
                 for directive, verdict in tracked.notes:
                     self.ledger.note(directive, verdict)
 
-    def _wanted(
-        self, use: Directive, block: str, *, owner: bool, grouped: bool, own: str | None
-    ) -> tuple[str, str] | None:
+    def _wanted(self, use: Directive, block: str, weights: Weights, own: str | None) -> tuple[str, Verdict] | None:
         kind, name = TRACKED[block], use.words[0]
         tracked = self._defined.get((kind, name))
         if kind != "interface" and tracked is None:
@@ -117,24 +127,28 @@ class Checks:
         if weighed is None:
             return None
         weight, reverse = weighed
-        reason = ""
+        counted, reason = _counted(kind, weight, weights)
         if tracked is not None and tracked.refusal:
             reason = f"see {tracked.directive.place}: {tracked.refusal}"
         elif name == own and kind == "interface":
             reason = "is the router's own interface, which keepalived tracks anyway"
-        elif weight and owner:
-            reason = "keepalived ignores it, too: no weight changes priority 255"
-        elif weight and grouped:
-            reason = "keepalived ignores what has a weight in a member of a sync group"
         if reason:
             self.ledger.left(use, reason)
             return None
-        limited = max(-253, min(253, weight))
-        remark = "" if limited == weight else f"; weight {limited}, the most that counts"
+        limited = max(-253, min(253, counted))
         if tracked is None:
-            return self.interface(name, limited, reverse=reverse), f": in fault or weighed within {POLLED:g} s{remark}"
-        tracked.used = True
-        return self._table((kind, name), name, tracked.lines, limited, reverse), remark
+            made, remark = self.interface(name, limited, reverse=reverse), f": in fault or weighed within {POLLED:g} s"
+        else:
+            tracked.used = True
+            made, remark = self._table((kind, name), name, tracked.lines, limited, reverse), ""
+        if counted != weight:
+            remark += "; without its weight, which keepalived clears, too: it is a fault"
+        elif limited != weight:
+            remark += f"; weight {limited}, the most that counts"
+        if limited and weights is Weights.MEMBER:
+            remark += "; its weight counts in keepalived, too, and here the least priority of the group is everybody's"
+            return made, other(f'"{made}" in checks{remark}')
+        return made, same(f'"{made}" in checks{remark}')
 
     def _weight(self, use: Directive, words: tuple[str, ...], weight: int, *, reverse: bool) -> tuple[int, bool] | None:
         """``weight N [reverse|noreverse]``; None after a mistake."""
@@ -272,6 +286,19 @@ class Checks:
                 tracked.lines |= {"file": path, "file_value": True}
                 return same("file, with file_value = true; read once a second")
         return None
+
+
+def _counted(kind: str, weight: int, weights: Weights) -> tuple[int, str]:
+    """The weight that counts in keepalived, or why it does not track this at all."""
+    if weight == 0 or weights is Weights.ALL:
+        return weight, ""
+    if weights is Weights.CLEARED or (kind == "vrrp_track_file" and weight == 1):  # a file's default
+        return 0, ""
+    if weights is Weights.OWNER:
+        return weight, "keepalived ignores it, too: no weight changes priority 255"
+    if kind in ("vrrp_script", "vrrp_track_file"):
+        return weight, "keepalived ignores it, too: a member of a sync group tracks it with a weight"
+    return weight, ""  # keepalived logs that it ignores an interface's weight, and counts it
 
 
 def _initial(weight: int, *, reverse: bool) -> str:

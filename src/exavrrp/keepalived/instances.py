@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from exavrrp.config.foreign import KEEPALIVED
 from exavrrp.keepalived import addresses
 from exavrrp.keepalived.authentications import Authentications
-from exavrrp.keepalived.checks import TRACKED, Checks, Lines, command
+from exavrrp.keepalived.checks import TRACKED, Checks, Lines, Weights, command
 from exavrrp.keepalived.ledger import (
     Ledger,
     Verdict,
@@ -325,12 +325,12 @@ class Instance:
         return same("always 255") if said else other("adverts leave with a hop limit of 255: check who filters them")
 
     def _track(self, block: Directive) -> None:
-        grouped = self._group is not None and not self._group.weighted
+        weights = Weights.ALL if self._group is None or self._group.weighted else Weights.MEMBER
+        if self._priority == OWNER:
+            weights = Weights.OWNER
         self._ledger.note(block, same("checks"))
         for use in block.children:
-            name = self._checks.use(
-                use, block.name, owner=self._priority == OWNER, grouped=grouped, own=self._text("interface")
-            )
+            name = self._checks.use(use, block.name, weights, self._text("interface"))
             if name is not None and name in self._router.checks:
                 name = None
             if name is not None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exavrrp.config.foreign import KEEPALIVED
 from exavrrp.config.toml import quoted, toml
 from exavrrp.keepalived.authentications import Authentications
-from exavrrp.keepalived.checks import TRACKED, Checks, Lines
+from exavrrp.keepalived.checks import TRACKED, Checks, Lines, Weights
 from exavrrp.keepalived.instances import (
     ALWAYS,
     NOTIFIES,
@@ -258,9 +258,10 @@ class _Translation:
     def _track(self, block: Directive, routers: list[Router]) -> None:
         """What a group tracks holds for each member."""
         self._ledger.note(block, same("checks of each member"))
-        owner = all(router.lines.get("priority") == OWNER for router in routers)
+        owner = any(router.lines.get("priority") == OWNER for router in routers)
+        weights = Weights.CLEARED if owner else Weights.ALL
         for use in block.children:
-            name = self._checks.use(use, block.name, owner=owner, grouped=False, own=None)
+            name = self._checks.use(use, block.name, weights, None)
             for router in routers:
                 if name is not None and name not in router.checks:
                     router.checks.append(name)
