@@ -389,7 +389,6 @@ SCRIPT = "vrrp_script s {{\n{}\n}}"
         ("script /bin/true", "s weight -9 reverse", {"initial": "fail"}),
         ("script /bin/true\nweight 9 reverse", "s", {"weight": 9, "reverse": True, "initial": "pass"}),
         ("script /bin/true\nweight 9 reverse", "s weight 4 noreverse", {"weight": 4, "reverse": None}),
-        ("script /bin/true\nweight 9", "s reverse", {"weight": 9, "reverse": True}),
         ("script 'a b'\nuser nobody\ninit_fail", "s", {"shell": "a b", "user": "nobody", "initial": "fail"}),
         ("script a\nscript /b", "s", {"shell": None, "command": ["/b"], "rise": 1, "fall": 1}),
         ("script /bin/true\nrise 2\nfall 3\ntimeout 9", "s", {"rise": 2, "fall": 3, "timeout": 9.0}),
@@ -404,8 +403,9 @@ def test_a_script(lines: str, use: str, check: dict[str, object]) -> None:
 
 def test_uses_with_other_weights_are_checks_of_their_own() -> None:
     outside = SCRIPT.format("script /bin/true")
-    made = instance("track_script { \ns weight 1\ns weight 2\ns weight 1\n}", outside=outside)
+    made = instance("track_script { \ns weight 1\ns weight -254\ns weight 1\n}", outside=outside)
     assert router(made)["checks"] == ["eth0", "s", "s-2"]
+    assert told(made, "s weight -254") == 'TAKEN "s-2" in checks; weight -253, the most that counts'
 
 
 def test_what_cannot_be_a_check_is_said_at_both_places() -> None:
@@ -514,6 +514,9 @@ def test_what_is_for_other_nodes_is_said_without_secrets() -> None:
         ("track_interface { eth1 weight x }", 'eth1 holds "weight x"; write weight'),
         ("track_interface { eth1 weight 1_0 }", 'eth1 holds "weight 1_0"; write weight'),
         ("track_interface { eth1 heavy }", 'eth1 holds "heavy"; write weight'),
+        ("track_interface { eth1 weight -255 }", 'eth1 holds "weight -255"; write weight and a whole number from -253'),
+        ("track_interface { eth1 reverse }", 'eth1 holds "reverse"; write weight'),
+        ("track_interface { eth1 weight 9 no_reverse }", 'eth1 holds "weight 9 no_reverse"; write weight'),
         ("version 3\nauth_hmac { mode enforce }", "auth_hmac has no active_key"),
         ("version 3\nauth_hmac { \nactive_key 1\nmode x\n}", "mode holds no mode"),
         ("version 3\nauth_hmac { \nactive_key 1\nkey 1 hex:00\n}", "key 1 has not 32 to 64 bytes"),
@@ -546,6 +549,7 @@ def test_a_mistake_of_a_router_is_told_with_its_line(more: str, said: str) -> No
         ("vrrp_script { }", "k.conf:1: vrrp_script has no name"),
         ("vrrp_script s { }\nvrrp_script s { }", "k.conf:2: vrrp_script s is defined twice"),
         ("vrrp_script s { weight x }", 'k.conf:1: weight holds "weight x"'),
+        ("vrrp_script s { weight 255 }", 'k.conf:1: weight holds "weight 255"'),
         ("vrrp_script s { interval 0 }", 'k.conf:1: interval holds "0"'),
         ('vrrp_script s { script "\'" }', "k.conf:1: script has a quote"),
         ("global_defs { vrrp_version 1 }", 'k.conf:1: vrrp_version holds "1"'),

@@ -26,6 +26,9 @@ OWN_USER = 'runs as ExaBGP\'s user, without capabilities; write user = "…" if 
 POLLED = 0.2
 """Seconds between two looks at an interface, of which the kernel tells keepalived at once."""
 
+MOST = 254
+"""The greatest weight that keepalived reads; it makes 253 of it."""
+
 TRACKED = {
     "track_script": "vrrp_script",
     "track_process": "vrrp_track_process",
@@ -155,12 +158,11 @@ class Checks:
         match words:
             case ():
                 return weight, reverse
-            case ("weight", text, *more) if more in ([], ["reverse"], ["noreverse"], ["no_reverse"]):
-                if re.fullmatch(r"[+-]?[0-9]{1,9}", text):
+            case ("weight", text, *more) if more in ([], ["reverse"], ["noreverse"]):
+                if re.fullmatch(r"[+-]?[0-9]{1,9}", text) and abs(int(text)) <= MOST:
                     return int(text), more == ["reverse"] or (more == [] and reverse)
-            case ("reverse",):
-                return weight, True
-        self.ledger.fault(use, f'holds "{printable(" ".join(words))}"; write weight and a whole number')
+        known = "weight and a whole number from -253 to 253, then reverse or noreverse if it is meant"
+        self.ledger.fault(use, f'holds "{printable(" ".join(words))}"; write {known}')
         return None
 
     def _table(self, kind: tuple[str, str], name: str, lines: Lines, weight: int, reverse: bool) -> str:
