@@ -401,6 +401,20 @@ def test_a_script(lines: str, use: str, check: dict[str, object]) -> None:
     assert told(made, use) == 'TAKEN "s" in checks'
 
 
+def test_a_user_is_one_that_a_unit_without_root_cannot_run_programs_as() -> None:
+    program, of_root = (
+        "script /bin/true",
+        "remove user where ExaBGP is neither root nor that user, as with the shipped unit",
+    )
+    made = instance("track_script { s }", outside=SCRIPT.format(f"{program}\nuser nobody"))
+    assert told(made, program) == "TAKEN command"
+    assert told(made, "user nobody") == f'CHANGED user = "nobody"; {of_root} (User=exabgp)'
+    grouped = instance("track_script { s }", outside=SCRIPT.format(f"user nobody nogroup\n{program}"))
+    assert told(grouped, "user nobody nogroup").startswith('CHANGED user = "nobody", with the groups of that user; rem')
+    everywhere = f"global_defs {{\nscript_user nobody\n}}\n{SCRIPT.format(program)}"
+    assert of_root in told(instance("track_script { s }", outside=everywhere), "script_user nobody")
+
+
 def test_uses_with_other_weights_are_checks_of_their_own() -> None:
     outside = SCRIPT.format("script /bin/true")
     made = instance("track_script { \ns weight 1\ns weight -254\ns weight 1\n}", outside=outside)

@@ -225,7 +225,7 @@ KEEPALIVED: Mapping[str, Counterpart] = {
         " snmp_vs_stats_update_interval",
         NO_SNMP,
     ),
-    "script_user": such(CHECK, 'user = "nobody"', "in each check with a program"),
+    "script_user": such(CHECK, 'user = "nobody"', "in each check with a program, where ExaBGP runs as root"),
     "enable_script_security": nothing("it is always so"),
     "vrrp_notify_fifo": same(ROUTER, 'notify_fifo = "/run/exavrrp/notify"'),
     **each("notify_fifo_script vrrp_notify_fifo_script", nothing("start the reader of notify_fifo yourself")),

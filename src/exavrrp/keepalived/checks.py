@@ -23,6 +23,8 @@ Lines = dict[str, object]
 Notes = list[tuple[Directive, Verdict]]
 
 OWN_USER = 'runs as ExaBGP\'s user, without capabilities; write user = "…" if ExaBGP runs as root'
+GROUPS = "with the groups of that user"
+ROOT_ALONE = "remove user where ExaBGP is neither root nor that user, as with the shipped unit (User=exabgp)"
 POLLED = 0.2
 """Seconds between two looks at an interface, of which the kernel tells keepalived at once."""
 
@@ -218,7 +220,8 @@ class Checks:
         lines = tracked.lines
         match child.name:
             case "script":
-                return self._command(child, lines)
+                whose = self.user or any(one.name == "user" for one in tracked.directive.children)
+                return self._command(child, lines, "" if whose else f"; {OWN_USER}")
             case "interval" | "timeout":
                 found = number(self.ledger, child, 0.01, 86400)
                 lines[child.name] = found
@@ -232,20 +235,19 @@ class Checks:
                     self.ledger.fault(child, "names no user; write one")
                     return None
                 lines["user"] = child.words[1]
-                told = f"user = {quoted(child.words[1])}"
-                return same(told) if len(child.words) <= 2 else other(f"{told}, with the groups of that user")
+                groups = f", {GROUPS}" if len(child.words) > 2 else ""
+                return other(f"user = {quoted(child.words[1])}{groups}; {ROOT_ALONE}")
             case "init_fail":
                 lines["initial"] = "fail"
                 return same('initial = "fail"')
         return None
 
-    def _command(self, child: Directive, lines: Lines) -> Verdict | None:
+    def _command(self, child: Directive, lines: Lines, who: str) -> Verdict | None:
         words = command(self.ledger, child)
         if words is None:
             return None
         for key in ("command", "shell"):
             lines.pop(key, None)
-        who = "" if self.user else f"; {OWN_USER}"
         if len(child.words) > 2:
             dropped = printable(" ".join(child.words[2:]))
             who += f"; keepalived runs it without {dropped}, which is not in its quotes: check what is meant"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from exavrrp.config.foreign import KEEPALIVED
 from exavrrp.config.toml import quoted, toml
 from exavrrp.keepalived.authentications import Authentications
-from exavrrp.keepalived.checks import TRACKED, Checks, Lines, Weights
+from exavrrp.keepalived.checks import GROUPS, ROOT_ALONE, TRACKED, Checks, Lines, Weights
 from exavrrp.keepalived.instances import (
     ALWAYS,
     NOTIFIES,
@@ -147,7 +147,7 @@ class _Translation:
                     return None
                 self._checks.user = child.words[1]
                 return other(
-                    f"user = {quoted(child.words[1])} in each check with a program, with the groups of that user;"
+                    f"user = {quoted(child.words[1])} in each check with a program, {GROUPS}; {ROOT_ALONE};"
                     " notify programs run as ExaBGP's"
                 )
             case "vrrp_notify_fifo" | "notify_fifo":
