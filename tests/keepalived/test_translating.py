@@ -415,6 +415,28 @@ def test_a_user_is_one_that_a_unit_without_root_cannot_run_programs_as() -> None
     assert of_root in told(instance("track_script { s }", outside=everywhere), "script_user nobody")
 
 
+def test_a_signal_that_the_user_of_exabgp_may_not_send_is_not_sent() -> None:
+    script = "script '/usr/bin/killall -0 haproxy'\nuser root\nweight -9"
+    made = instance("track_script { s }", outside=f"global_defs {{\nscript_user root\n}}\n{SCRIPT.format(script)}")
+    assert tables(made)["check"]["s"] == {
+        "process": "haproxy",
+        "interval": 1.0,
+        "timeout": 1.0,
+        "rise": 1,
+        "fall": 1,
+        "weight": -9,
+        "initial": "pass",
+    }
+    right = "needs the right to signal the process, which ExaBGP's user has not"
+    wanted = "/usr/bin/killall -0 haproxy"
+    assert told(made, f"script {wanted}") == f'CHANGED process = "haproxy", since {wanted} {right}'
+    assert told(made, "user root") == "LEFT a check with process starts no program"
+    for other in ("/usr/bin/pkill -0 -x web", "/usr/bin/killall -0 web db", "/bin/killall -0 /usr/sbin/web"):
+        made = instance("track_script { s }", outside=SCRIPT.format(f"script '{other}'"))
+        assert tables(made)["check"]["s"]["command"] == other.split()  # type: ignore[index]
+        assert f"-0 {right}: write process or pgrep in its place" in told(made, f"script {other}")
+
+
 def test_uses_with_other_weights_are_checks_of_their_own() -> None:
     outside = SCRIPT.format("script /bin/true")
     made = instance("track_script { \ns weight 1\ns weight -254\ns weight 1\n}", outside=outside)

@@ -25,6 +25,7 @@ Notes = list[tuple[Directive, Verdict]]
 OWN_USER = 'runs as ExaBGP\'s user, without capabilities; write user = "…" if ExaBGP runs as root'
 GROUPS = "with the groups of that user"
 ROOT_ALONE = "remove user where ExaBGP is neither root nor that user, as with the shipped unit (User=exabgp)"
+SIGNAL = "needs the right to signal the process, which ExaBGP's user has not"
 POLLED = 0.2
 """Seconds between two looks at an interface, of which the kernel tells keepalived at once."""
 
@@ -196,7 +197,9 @@ class Checks:
         return self._complete(block, tracked)
 
     def _complete(self, block: Directive, tracked: Tracked) -> Tracked:
-        needed = {"vrrp_script": ("command", "shell"), "vrrp_track_process": ("process",)}.get(block.name, ("file",))
+        needed = {"vrrp_script": ("command", "shell", "process"), "vrrp_track_process": ("process",)}.get(
+            block.name, ("file",)
+        )
         if not tracked.refusal and not any(key in tracked.lines for key in needed):
             tracked.refusal = (
                 f"has nothing to look at: {block.name} without {needed[0] if len(needed) == 1 else 'script'}"
@@ -206,7 +209,11 @@ class Checks:
         if block.name == "vrrp_script":
             tracked.lines.setdefault("interval", 1.0)
             tracked.lines.setdefault("timeout", tracked.lines["interval"])
-            if self.user is not None:
+            if "process" in tracked.lines:
+                starts = nothing("a check with process starts no program")
+                tracked.lines.pop("user", None)
+                tracked.notes = [(one, starts if one.name == "user" else verdict) for one, verdict in tracked.notes]
+            elif self.user is not None:
                 tracked.lines.setdefault("user", self.user)
         return tracked
 
@@ -251,6 +258,13 @@ class Checks:
         if len(child.words) > 2:
             dropped = printable(" ".join(child.words[2:]))
             who += f"; keepalived runs it without {dropped}, which is not in its quotes: check what is meant"
+        name = words[0].rpartition("/")[2]
+        if name in ("kill", "killall", "pkill") and "-0" in words:
+            sought = [word for word in words[1:] if word not in ("-0", "-q")]
+            if name == "killall" and len(sought) == 1 and re.fullmatch(r"[^-/][^/]*", sought[0]):
+                lines["process"] = sought[0]
+                return other(f"process = {quoted(sought[0])}, since {shlex.join(words)} {SIGNAL}")
+            who += f"; {name} -0 {SIGNAL}: write process or pgrep in its place"
         if words[0].startswith("/"):
             lines["command"] = list(words)
             return other(f"command{who}") if who else same("command")
