@@ -1129,6 +1129,18 @@ def test_silent_failures_are_noted() -> None:
     assert rig.memory.notes[-1][2]["web"][0] == 1
 
 
+def test_routes_are_noted_as_they_are_announced() -> None:
+    """A successor withdraws them with the very attributes."""
+    rig = given_backup(router(bgp={"takeover": ["prepend"], "prepend": 2, "stale_for": 60.0})).after(4 * INTERVAL)
+    beaten = rig.memory.routes["web"]
+    assert beaten == list(rig.speaker.wanted.values())
+    rig.after(61)
+    assert rig.memory.routes["web"] == list(rig.speaker.wanted.values()) != beaten, "the silent failure is forgotten"
+    while not rig.router().instance.presence.last_resort:
+        rig.follow(0.1)
+    assert rig.memory.routes["web"] == list(rig.speaker.wanted.values())
+
+
 # The end
 
 

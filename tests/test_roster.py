@@ -14,7 +14,7 @@ from exavrrp.node import STOP_LIMIT
 from exavrrp.presence import SETTLE
 from exavrrp.reception import sources
 from exavrrp.roster import LEAVE_LIMIT
-from exavrrp.routes import Level
+from exavrrp.routes import Level, Route
 from exavrrp.vrrp.packet import Datagram, parse
 from exavrrp.vrrp.router import Role
 from tests.ports import INTERVAL, OTHER, PEER, SOURCE, Rig, check, given_active, given_backup, router
@@ -152,6 +152,38 @@ def test_an_address_that_is_new_is_in_the_state_file() -> None:
     assert len(rig.memory.notes) > written
     rig.reconfigure(router(), router(9)).after(60)
     assert rig.memory.bindable == {ip_address(FIRST), ip_address(THIRD)}, "the other one is web9's"
+
+
+def noted(rig: Rig, name: str = "web") -> list[Route]:
+    """The routes of a router that the state file lists: a successor withdraws those that nobody has any more."""
+    return sorted(rig.memory.routes[name], key=lambda route: route.network)
+
+
+def announced(rig: Rig, name: str = "web") -> list[Route]:
+    """Its routes that ExaBGP announces."""
+    ours = rig.router(name).configuration.announce
+    return sorted((rig.speaker.wanted[one] for one in ours), key=lambda route: route.network)
+
+
+BY_TIME = {"med": None, "takeover": ["med"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"addresses": [FIRST, THIRD]}),
+        ({}, {"bgp": {"med": 70, "communities": ["65000:1"]}}),
+        ({"bgp": BY_TIME, "peers": [str(OTHER)]}, {"bgp": BY_TIME, "peers": [str(PEER), "2001:db8:ff::1"]}),
+    ],
+)
+def test_what_an_active_announces_otherwise_is_in_the_state_file(before: dict[str, Any], after: dict[str, Any]) -> None:
+    rig = given_active(router(**before))
+    old = announced(rig)
+    rig.addresses.slow = {ip_address(THIRD)}
+    rig.reconfigure(router(**after))
+    rig.addresses.awaited.clear()
+    rig.handle(ports.AddressesChanged())
+    assert noted(rig.after(INTERVAL)) == announced(rig) != old
 
 
 # Who stays
@@ -704,6 +736,7 @@ def test_in_the_end_everything_is_as_configured_last(
     assert [(name, rig.role(name)) for name in rig.node.routers] == [(one.name, Role.ACTIVE) for one in routers]
     assert rig.addresses.lo == {address for one in routers for address in one.addresses}
     assert rig.speaker.wanted.keys() == {network for one in routers for network in one.announce}
+    assert all(noted(rig, one.name) == announced(rig, one.name) for one in routers)
     assert {route.network for route in rig.speaker.ours} == {network for one in routers for network in one.owned}
     assert rig.transports.peers == sources(routers)
     assert rig.notifier.names == [one.name for one in routers]

@@ -15,6 +15,7 @@ from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.history import Phase
 from exavrrp.instance import Fault
 from exavrrp.routes import Level, Network, Route
+from exavrrp.takeover import RouteContext, RoutePolicy
 from exavrrp.vrrp.packet import Address
 
 REFUSALS = 2
@@ -23,6 +24,9 @@ REFUSALS = 2
 REATTEMPTS = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds out of the election after an announcement was refused and its withdraw accepted; the last one for ever. Each
 new attempt takes the address from another node for as long as ``REFUSALS`` last."""
+
+Basis = tuple[RoutePolicy, frozenset[Network], RouteContext]
+"""Attributes, the prefixes that are withheld, and what of the takeovers is in the attributes."""
 
 KEPT = (
     "these neighbors' api in exabgp.conf has stopped listing this process, so ExaBGP cannot withdraw the route there; "
@@ -54,13 +58,16 @@ class Announcement:
 
     def wanted(self) -> list[Route]:
         """What ExaBGP is to announce now."""
-        configuration, instance = self._common.configuration, self._common.instance
-        level = instance.presence.level
+        configuration, level = self._common.configuration, self._common.instance.presence.level
         if level is None:
             return []
-        context = instance.takeovers.context(last_resort=instance.presence.last_resort, place=configuration.place)
-        attributes = configuration.route_policy.at(level, context)
+        attributes = configuration.route_policy.at(level, self._context())
         return [Route(network, attributes) for network in configuration.announce if network not in self._withheld]
+
+    def _context(self) -> RouteContext:
+        instance = self._common.instance
+        place = self._common.configuration.place
+        return instance.takeovers.context(last_resort=instance.presence.last_resort, place=place)
 
     def change_wanted(self) -> dict[Network, Route | None]:
         """What ExaBGP is to be told: routes, and what is to be withdrawn. Nothing yet of what is withheld."""
@@ -97,6 +104,11 @@ class Announcement:
         """What ExaBGP may have been told last; before the first announcement, what would be."""
         configuration = self._common.configuration
         return self.wanted() or [Route(network, configuration.route_policy.leaving) for network in self.networks]
+
+    @property
+    def basis(self) -> Basis:
+        """What ``last`` depends on, besides ``networks`` and the level: compared at each advert, so nothing is made."""
+        return self._common.configuration.route_policy, self._withheld, self._context()
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from exavrrp import ports
+from exavrrp.announcement import Basis
 from exavrrp.routes import Level, Network
 from exavrrp.takeover import Count
 from exavrrp.virtual_router import VirtualRouter
@@ -27,6 +28,8 @@ class _Line(NamedTuple):
     """its prefixes"""
     offered: bool
     """whether ExaBGP may announce any of them, whatever is desired"""
+    basis: Basis
+    """what else its routes depend on"""
 
 
 class Notes:
@@ -50,9 +53,9 @@ class Notes:
         # question is recorded.
         in_doubt = before is None or before.offered or before.networks != networks
         offered = level is not None or (in_doubt and router.announcement.may_be_announced)
-        line = _Line(level, since, failures, networks, offered)
+        line = _Line(level, since, failures, networks, offered, router.announcement.basis)
+        self._lines[router.name] = line  # even if it is equal: objects that are the same are compared at once
         if before != line:
-            self._lines[router.name] = line
             self._memory.may_announce(router.name, router.announcement.last())
             self.write_soon()
 
