@@ -361,6 +361,31 @@ def test_an_address_is_taken_from_a_router_that_leaves() -> None:
     assert rig.addresses.lo == rig.configuration.addresses
 
 
+@pytest.mark.parametrize(
+    ("settings", "linger"),
+    [
+        ({"linger": 2}, 2),
+        ({"linger": 2, "bind": "eth0"}, SETTLE),
+        ({"linger": 2, "bgp": {"announce": ["2001:db8:53::/64"]}}, 2),
+    ],
+)
+def test_an_address_that_a_backup_takes_from_an_active_that_leaves_is_unbound(
+    settings: dict[str, Any], linger: float
+) -> None:
+    """When the withdraw is confirmed and packets have passed: another node is Active for it from now on."""
+    rig = given_backup(router(**settings), router(2), heard=None)
+    for _ in range(5):
+        rig.hear(250, "web2").after(INTERVAL)
+    assert (rig.role(), rig.role("web2")) == (Role.ACTIVE, Role.BACKUP)
+    rig.speaker.answers = False
+    rig.reconfigure(router(2, addresses=[SECOND, FIRST])).hear(250, "web2")
+    assert (rig.bound(), list(rig.speaker.wanted)) == (True, [])
+    rig.speaker.answer()
+    rig.after(linger - 0.01)
+    assert rig.bound()
+    assert rig.after(0.02).addresses.lo == set()
+
+
 def test_a_prefix_in_place_of_a_host_route() -> None:
     rig = given_active()
     rig.reconfigure(router(bgp={"announce": ["2001:db8:53::/64"]}))
@@ -691,15 +716,23 @@ CONFIGURATIONS: tuple[tuple[str, ...], ...] = (
     (router(group="both"), router(2, group="both")),
     (router(handover="break-before-make"), router(2, advert_interval=0.5, preempt=False)),
     (check("a"), router(checks=["a"]), router(2, peers=[str(OTHER)])),
+    (router(2, addresses=[SECOND, FIRST]),),
+    (router(2, addresses=[SECOND, FIRST], bind=False),),
+    (router(bgp={"announce": ["2001:db8:53::/64"]}), router(2)),
 )
 
 
 def announced_without_its_addresses(rig: Rig) -> list[str]:
-    """Prefixes that ExaBGP announces, or may announce, without any of their addresses on lo."""
+    """Prefixes that ExaBGP announces, or may announce, without any of their addresses on lo.
+
+    What another program is to bind is there.
+    """
+    routers = [one.configuration for one in rig.node.routers.values()]
+    there = rig.addresses.lo.union(*(set(one.addresses).difference(one.on_lo) for one in routers))
     return [
         str(network)
         for network in rig.speaker.wanted
-        if network not in rig.speaker.open and not any(address in network for address in rig.addresses.lo)
+        if network not in rig.speaker.open and not any(address in network for address in there)
     ]
 
 
@@ -734,7 +767,7 @@ def test_in_the_end_everything_is_as_configured_last(
     rig.after(3 * LEAVE_LIMIT)
     routers = rig.configuration.routers
     assert [(name, rig.role(name)) for name in rig.node.routers] == [(one.name, Role.ACTIVE) for one in routers]
-    assert rig.addresses.lo == {address for one in routers for address in one.addresses}
+    assert rig.addresses.lo == rig.memory.bindable == {address for one in routers for address in one.on_lo}
     assert rig.speaker.wanted.keys() == {network for one in routers for network in one.announce}
     assert all(noted(rig, one.name) == announced(rig, one.name) for one in routers)
     assert {route.network for route in rig.speaker.ours} == {network for one in routers for network in one.owned}

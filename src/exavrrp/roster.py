@@ -336,10 +336,7 @@ class Roster:
             self._leave_behind(router, before)
 
     def _leave_behind(self, router: VirtualRouter, before: RouterConfiguration) -> None:
-        """Withdraw the prefixes that a router does not have any more, unless another router takes them.
-
-        The addresses stay bound until that is confirmed.
-        """
+        """See to what a router does not have any more, and to what it takes from those that are leaving."""
         after = router.configuration
         for network in before.owned:
             if self.by_network.get(network) is router:
@@ -347,9 +344,21 @@ class Roster:
         self.by_network.update(dict.fromkeys(after.owned, router))
         for team in self._leaving:
             for one in team.routers:
+                had = one.configuration
                 one.give_up(after.addresses, after.owned)
+                self._let_go(one, had)
+        self._let_go(router, before)
+
+    def _let_go(self, router: VirtualRouter, before: RouterConfiguration) -> None:
+        """Withdraw the prefixes that a router does not have any more, unless another router takes them.
+
+        The addresses stay bound until that is confirmed, and longer where another router wants them.
+        """
+        after = router.configuration
         networks = [network for network in before.announce if network not in after.announce]
         addresses = [address for address in before.on_lo if address not in after.on_lo]
+        if not networks and not addresses:
+            return
         taken = {network for one in self.routers.values() for network in one.configuration.announce}
         self._shared.announcer.withdraw(network for network in networks if network not in taken)
         self._shared.binding.disown(addresses, router.on_lo)

@@ -154,13 +154,11 @@ class VirtualRouter:
                 self.on_lo.bind()
 
     def give_up(self, addresses: Collection[Address], networks: Collection[Network]) -> None:
-        """It leaves, and another router stands for these from now on."""
+        """It leaves, and another router stands for these from now on. Without any address it announces nothing."""
         before = self.configuration
-        self.common.configuration = replace(
-            before,
-            virtual_addresses=tuple(one for one in before.virtual_addresses if one.address not in addresses),
-            announce=tuple(one for one in before.announce if one not in networks),
-        )
+        left = tuple(one for one in before.virtual_addresses if one.address not in addresses)
+        announce = tuple(one for one in before.announce if left and one not in networks)
+        self.common.configuration = replace(before, virtual_addresses=left, announce=announce)
 
     def close(self) -> None:
         """It is gone: nothing of it happens any more."""
