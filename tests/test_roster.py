@@ -442,6 +442,24 @@ def test_more_sessions_may_be_needed_from_now_on() -> None:
     assert rig.faults() == ["sessions"]
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_who_needs_sessions_from_now_on_does_not_wait_for_them(again: bool) -> None:
+    rig = given_active(router(min_sessions=int(again), startup_hold=5))
+    if again:
+        rig.reconfigure(router(min_sessions=0, startup_hold=5))
+    rig.after(5).session(up=False)
+    assert rig.faults() == []
+    rig.reconfigure(router(min_sessions=1, startup_hold=5))
+    assert rig.faults() == ["sessions"]
+
+
+def test_who_needs_sessions_from_now_on_waits_for_them_in_its_start_up_hold() -> None:
+    rig = Rig(router(min_sessions=0, startup_hold=5)).start()
+    rig.reconfigure(called("site", min_sessions=1, startup_hold=5))
+    assert rig.after(4).faults("site") == []
+    assert rig.after(2).faults("site") == ["sessions"]
+
+
 # Checks
 
 

@@ -75,6 +75,15 @@ def test_other_requirements_count_at_once_and_a_new_router_waits_like_one_at_the
     ], "nobody waits for what is there"
 
 
+def test_who_needed_none_before_does_not_wait_unless_in_the_start_up_hold() -> None:
+    sessions = Sessions({})
+    assert sessions.require({}, {"web", "dns"}) == []
+    assert sessions.give_up_waiting("web") == []
+    sessions.rename({"web": "site"})
+    results = sessions.require({"site": Requirement(1), "dns": Requirement(1)})
+    assert results == [Result("site", passed=False, detail="0 up, 1 needed")]
+
+
 def test_an_exabgp_that_does_not_answer_has_no_sessions() -> None:
     stalled = Result("web", passed=False, detail="ExaBGP does not answer")
     sessions = Sessions({"web": Requirement(1)})

@@ -117,7 +117,7 @@ class Fitness:
         judged = {name: self.health.judge(name) for name in self.health.specs}
         self._checks, self._timeouts = checks, {check.name: check.timeout for check in checks}
         self._announcing = [router for router in configuration.routers if router.announce]
-        results = self.sessions.require(requirements)
+        results = self.sessions.require(requirements, needed.keys() - requirements)
         self.health.take(
             {name: PrioritySpec(LEAST, {}) for name in leaving}
             | {one.name: PrioritySpec(one.priority, _weights(configuration, one)) for one in configuration.routers},

@@ -105,8 +105,10 @@ class Sessions:
         self._seen: set[Session] = set()
         """those that have been up"""
         self._requirements = requirements
+        self._routers = set(requirements)
+        """all, also those that need no session"""
         self._waiting = set(requirements)
-        """the routers in their start-up hold"""
+        """those in their start-up hold"""
         self.cut_off: set[Session] = set()
         """those that ExaBGP has as up, and that no path leads to"""
         self.doubtful: dict[Session, float] = {}
@@ -124,20 +126,21 @@ class Sessions:
         self._configured: Mapping[Session, frozenset[int] | None] = {}
         """those of ExaBGP's configuration, with the families that they carry"""
 
-    def require(self, requirements: Mapping[str, Requirement]) -> list[Result]:
-        """Other ``requirements`` from now on; a router that is new among them waits like one at the start.
+    def require(self, requirements: Mapping[str, Requirement], others: Collection[str] = ()) -> list[Result]:
+        """Other ``requirements`` from now on, and ``others`` that need no session.
 
-        Returns the results of those that are others than before.
+        A router that is new waits like one at the start, and no other one. Returns the results of those whose
+        requirement is another one than before.
         """
-        before = self._requirements
-        new = requirements.keys() - before.keys()
-        self._requirements = requirements
-        self._waiting = (self._waiting | new) & requirements.keys()
+        before, known = self._requirements, self._routers
+        self._requirements, self._routers = requirements, requirements.keys() | others
+        self._waiting = (self._waiting | self._routers - known) & self._routers
         return [one for one in self.results() if before.get(one.router) != requirements[one.router]]
 
     def rename(self, names: Mapping[str, str]) -> None:
         """Routers are called otherwise from now on (now → then)."""
         self._requirements = {names.get(name, name): one for name, one in self._requirements.items()}
+        self._routers = {names.get(name, name) for name in self._routers}
         self._waiting = {names.get(name, name) for name in self._waiting}
 
     def heard(self, session: Session, *, established: bool) -> list[Result]:
@@ -250,7 +253,7 @@ class Sessions:
         if router not in self._waiting:
             return []
         self._waiting.remove(router)
-        return [self._result(router)]
+        return [self._result(router)] if router in self._requirements else []
 
     def _result(self, router: str) -> Result:
         if self.stalled:
