@@ -918,6 +918,8 @@ class Kernel:
     """whether it carries out no change"""
     mute: int = 0
     """route queries that are not answered"""
+    unreadable: int = 0
+    """dumps that fail"""
     meanwhile: Callable[[], None] | None = None
     """called before the next change: the action of another program"""
 
@@ -943,6 +945,9 @@ class Kernel:
 
     def dump(self, netlink: Netlink, request: Request) -> Iterator[bytes]:
         self.dumps += 1
+        if self.unreadable:
+            self.unreadable -= 1
+            raise OSError(errno.ENOBUFS, "no buffer space")
         return self.parts(netlink, request)
 
 
@@ -1013,6 +1018,35 @@ def test_a_question_that_the_kernel_does_not_answer_is_asked_again(
             await until(lambda: bound.accepted)
             assert not kernel.mute
             assert not bound.failed
+
+    with host:
+        run(scenario())
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_what_could_not_be_done_since_the_table_was_not_readable_is_tried_again(
+    host: Namespace, run: Run, until: Until, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, *, late: bool
+) -> None:
+    """Nobody else asks for an unbind once more."""
+    monkeypatch.setattr(addresses_module, "FIRST_BACKOFF", 0.05)
+
+    def break_table() -> None:
+        kernel.unreadable = 2
+
+    async def scenario() -> None:
+        async with binding(host) as bound:
+            bound.want(frozenset({SIX}))
+            await quiet(bound, until)
+            if late:
+                kernel.meanwhile = break_table
+            else:
+                break_table()
+            with pytest.raises(OSError, match="no buffer space"):
+                bound.want(NOTHING)
+            await until(lambda: not kernel.unreadable and not bound.has(SIX))
+            bound.want(frozenset({SIX}))
+            assert bound.has(SIX)
 
     with host:
         run(scenario())

@@ -314,8 +314,12 @@ class Addresses:
             self._awaited.pop(address, None)
         self._unrouted &= named
         self._repairing &= named
-        wrong = self._wrong(present := self._present())
-        failures = self._repair(wrong, present) if wrong else {}
+        try:
+            wrong = self._wrong(present := self._present())
+            failures = self._repair(wrong, present) if wrong else {}
+        except OSError:
+            self.watch.refresh_after(FIRST_BACKOFF)
+            raise
         self._disown(named | failures.keys())
         for address in failures:
             self._back_off(address)
