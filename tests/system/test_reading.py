@@ -1,10 +1,14 @@
 """A configuration is read in a child process, and put in force by ``Reloads``; a double stands for the node."""
 
+import _thread
 import asyncio
 import contextlib
+import errno
+import gc
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +20,7 @@ from exavrrp.system import reading, reload
 from exavrrp.system.reading import fingerprint, read
 from exavrrp.system.reload import Loaded, Reloads, Source
 from exavrrp.system.state import KeptConfiguration, LastReload
+from exavrrp.system.threads import in_thread
 from exavrrp.vrrp.packet import Address
 from tests.ports import AGENT, router
 from tests.system.commanded import Told
@@ -208,6 +213,48 @@ def test_a_disk_that_hangs_is_looked_at_once(world: World, run: Run, monkeypatch
 
     assert run(play()) == ([None, None, None], False, True)
     assert looks == [world.path] * 2
+
+
+@pytest.mark.parametrize("error", [partial(OSError, errno.EIO, "failed"), partial(ConfigError, ()), ValueError])
+def test_a_disk_that_fails_when_nobody_waits_any_more_ends_nothing(
+    world: World, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch, error: Callable[[], Exception]
+) -> None:
+    """asyncio reports what a future has raised for nobody, and the agent takes that for a bug of its own."""
+    monkeypatch.setattr(reload, "LOOK", 0.0)
+    answers = threading.Event()
+    looks: list[asyncio.Future[object]] = []
+
+    def failing(_: Path) -> str:
+        answers.wait(LIMIT)
+        raise error()
+
+    def watched(work: Callable[[], object]) -> "asyncio.Future[object]":
+        looks.append(in_thread(work))
+        return looks[-1]
+
+    monkeypatch.setattr(reload, "fingerprint", failing)
+    monkeypatch.setattr(reload, "in_thread", watched)
+
+    async def play() -> None:
+        assert await world.reloads.differs() is None
+        answers.set()
+        await until(looks[0].done)
+        monkeypatch.setattr(reload, "LOOK", LIMIT)
+        assert await world.reloads.differs() is None
+        looks.clear()
+        gc.collect()
+
+    run(play())
+
+
+def test_without_a_thread_nobody_knows_whether_the_files_differ(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refused)
+    assert run(world.reloads.differs()) is None
 
 
 def test_one_at_a_time(world: World, run: Run) -> None:

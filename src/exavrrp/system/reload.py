@@ -160,7 +160,7 @@ class Reloads:
         """when it comes back by itself, in seconds since the epoch"""
         self._timer: asyncio.TimerHandle | None = None
         self._busy = False
-        self._look: asyncio.Future[str] | None = None
+        self._look: asyncio.Future[str | None] | None = None
         """the last look at the disk, for the fingerprint of its configuration"""
         self._coming: asyncio.Task[Reloaded] | None = None
         """the last reload that had to wait for its time"""
@@ -224,14 +224,14 @@ class Reloads:
 
         While a disk hangs, all who ask wait for the same look at it, with one thread.
         """
-        if self._look is None or self._look.done():
-            self._look = in_thread(partial(fingerprint, self._path))
         try:
+            if self._look is None or self._look.done():
+                self._look = in_thread(partial(_on_disk, self._path))
             async with asyncio.timeout(LOOK):
                 found = await asyncio.shield(self._look)
-        except (OSError, ValueError, TimeoutError, ConfigError):
+        except OSError:  # TimeoutError included
             return None
-        return found != self._loaded.fingerprint
+        return None if found is None else found != self._loaded.fingerprint
 
     # Forward
 
@@ -451,6 +451,17 @@ class Reloads:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             task.get_loop().call_exception_handler({"message": "a bug in a reload", "exception": error})
+
+
+def _on_disk(path: Path) -> str | None:
+    """The fingerprint of a configuration, None if it cannot be read.
+
+    It raises nothing: when the disk answers, perhaps nobody waits any more, and asyncio reports as a bug what a future
+    has raised for nobody.
+    """
+    with suppress(OSError, ValueError, ConfigError):
+        return fingerprint(path)
+    return None
 
 
 def _named(changes: Iterable[Change]) -> list[str]:

@@ -6,6 +6,8 @@ beginning: the kernel gives a signal to any thread that does not, and the handle
 
 import _thread
 import asyncio
+import errno
+import os
 import signal
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +27,9 @@ def blocking(signals: Collection[int]) -> Iterator[None]:
 
 
 def in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
-    """Call ``work`` in a thread that nothing waits for.
+    """Call ``work`` in a thread that nothing waits for. Raises OSError where the host permits no further thread.
+
+    What ``work`` raises is a bug unless somebody still waits for it, however long it takes (``asyncio.shield``).
 
     asyncio's own threads would keep us from ending while a disk hangs. ``threading.Thread.start`` returns when the
     thread has begun, which takes as long as others want the CPU: a real-time loop waited 35 ms for its ordinary thread.
@@ -50,6 +54,9 @@ def in_thread(work: Callable[[], T]) -> "asyncio.Future[T]":
         with suppress(RuntimeError):  # the loop has been closed meanwhile
             loop.call_soon_threadsafe(settle, found)
 
-    with blocking(signal.valid_signals()):
-        _thread.start_new_thread(call, ())
+    try:
+        with blocking(signal.valid_signals()):
+            _thread.start_new_thread(call, ())
+    except RuntimeError:  # pids.max, ulimit -u
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
     return done
