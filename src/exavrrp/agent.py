@@ -56,6 +56,12 @@ NAMED = 50
 OVERTIME = 0.3
 """Seconds beyond ``STOP_LIMIT`` after which a node that does not end is left alone: only a bug makes it so late."""
 
+EARLY = (
+    "this agent waits for its source, or for another agent to end, and nothing is in force yet; to have it read another"
+    " configuration, end it (SIGTERM): ExaBGP starts it again"
+)
+"""Why nothing is reloaded before the node has started."""
+
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGHUP)
 
 
@@ -289,7 +295,8 @@ class Agent:
         while self.node.why is None and (absent := self._absent()):
             if not told:
                 listed = ", ".join(map(str, absent))
-                detail = f"{listed}: no address of this host; waiting for it: add it, or correct the source"
+                remedy = "add it; or correct the source, and end this agent (SIGTERM)"
+                detail = f"{listed}: no address of this host; waiting for it: {remedy}"
                 self.log.error("source-missing", detail=detail)
                 told = True
             await asyncio.sleep(SOURCE_POLL)
@@ -392,6 +399,8 @@ class Agent:
     def _hang_up(self) -> None:
         if self._reloads is None:
             self.log.error("reload-refused", detail=CARES)
+        elif not self.node.started:
+            self.log.error("reload-refused", detail=EARLY)
         else:
             self._reloads.hang_up()
 

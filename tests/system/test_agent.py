@@ -836,6 +836,24 @@ def test_an_agent_that_is_earlier_than_its_source_waits_for_it(fabric: Fabric) -
     assert len(a.log.all("source-missing")) == 1
 
 
+def test_an_agent_that_waits_for_its_source_reloads_nothing_and_says_what_to_do(fabric: Fabric) -> None:
+    a = fabric.a
+    a.namespace.ip(f"addr del {a.source} dev lo")
+    a.start()
+    a.log.wait("source-missing")
+    a.configure(priority=151)
+    [number] = a.agents()
+    os.kill(number, signal.SIGHUP)
+    assert "end it (SIGTERM): ExaBGP starts it again" in a.log.wait("reload-refused")["detail"]
+    assert a.agents() == [number]
+    os.kill(number, signal.SIGTERM)
+    wait_until(lambda: len(a.log.all("source-missing")) == 2, "another agent that waits")
+    a.namespace.ip(f"addr add {a.source} dev lo")
+    a.becomes("active")
+    assert a.document()["routers"][0]["priority"] == 151
+    assert not a.log.all("internal-error")
+
+
 def test_a_node_without_a_route_to_a_peer_that_lives_leaves_the_address_to_it(fabric: Fabric) -> None:
     a, b = fabric.a, fabric.b
     fabric.start()
