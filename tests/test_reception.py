@@ -105,6 +105,28 @@ def test_what_a_stranger_lists_is_logged_whoever_it_is() -> None:
     assert len({line["key"] for line in rig.log.told("addresses-differ")}) == 1
 
 
+@pytest.mark.parametrize("peers", [[], ["192.0.2.12"]])
+def test_of_those_without_the_password_of_a_link_only_configured_peers_are_told_apart(peers: list[str]) -> None:
+    """Each key of the log and each name in the status takes memory, and senders can be forged."""
+    source, group = ip_address("192.0.2.11"), ip_address("224.0.0.18")
+    lan: dict[str, Any] = {"transport": "multicast", "interface": "eth0", "source": str(source), "peers": peers}
+    old = router(1, **lan, addresses=["192.0.2.100"], version=2, plain_password="s3cret", min_sessions=0)
+    rig = Rig(old).start()
+    payload = version2.encode(Advertisement(1, 250, 100, (ip_address("192.0.2.100"),)), Version2(1, b"wrong"))
+    for number in range(3):
+        datagram = Datagram(source + 1 + number, group, 255, payload)
+        rig.handle(ports.Arrived(source, (ports.Arrival(datagram, 1, rig.clock.now),)))
+    keys = {line["key"] for line in rig.log.told("packet-rejected")}
+    if peers:
+        assert counted(rig) == {Reason.AUTH_MAC: 1, Reason.UNKNOWN_SOURCE: 2}
+        assert keys == {(Reason.AUTH_MAC, source + 1), Reason.UNKNOWN_SOURCE}
+        assert rig.node.view().refused == {peers[0]: {"auth-mac": 1}}
+    else:
+        assert counted(rig) == {Reason.AUTH_MAC: 3}
+        assert keys == {Reason.AUTH_MAC}
+        assert rig.node.view().refused == {}
+
+
 def test_each_router_hears_the_version_that_it_speaks() -> None:
     """One source, two routers: the version is that of the number in the second byte."""
     own, peer, vip = (ip_address(f"192.0.2.1{end}") for end in (1, 2, 3))
@@ -173,7 +195,7 @@ def test_the_cache_of_adverts_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_rejection_is_logged_once_a_reason_and_for_authentication_once_a_peer() -> None:
-    rig = Rig().start()
+    rig = Rig(router(peers=[str(PEER), str(OTHER)])).start()
     for reason in (Reason.LENGTH, Reason.AUTH_MISSING):
         for peer in (PEER, OTHER):
             rig.handle(ports.Discarded(reason, peer))

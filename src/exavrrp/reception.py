@@ -130,7 +130,7 @@ class Reception:
         """``time`` returns monotonic seconds, ``realtime`` seconds since the epoch."""
         self.rejected: Counter[Reason] = Counter()
         self.refused: Counter[tuple[Reason, Address]] = Counter()
-        """packets that authentication rejected, by reason and peer"""
+        """packets that authentication rejected, by reason and configured peer"""
         self._log = log
         self._time = time
         self._realtime = realtime
@@ -138,6 +138,8 @@ class Reception:
         self._marks = marks
         self._authenticator = authenticator
         self._sources: dict[Address, _Source] = {}
+        self._peers: frozenset[Address] = frozenset()
+        """those that are configured, of any router"""
 
     @property
     def _guarded(self) -> bool:
@@ -147,6 +149,7 @@ class Reception:
     def take(self, max_hops: int | None, routers: Collection[VirtualRouter]) -> None:
         """Accept adverts for exactly these routers, from peers at most ``max_hops`` away (None: any distance)."""
         before, self._sources = self._sources, {}
+        self._peers = frozenset(peer for router in routers for peer in router.configuration.peers)
         for source, peers in sources(router.configuration for router in routers).items():
             ours = {router.configuration.vrid: router for router in routers if router.configuration.source == source}
             groups = {router.configuration.multicast for router in ours.values()}
@@ -212,10 +215,11 @@ class Reception:
     def discarded(self, reason: Reason, sender: Address | None, detail: str = "") -> None:
         """Count and log a rejected packet; ``sender``: None if unknown."""
         self.rejected[reason] += 1
-        # One log key per reason, not per sender: senders can be forged, and each key takes memory. Packets that reach
-        # authentication claim to be from a configured peer, and which one matters: its clock, its keys, its mode.
+        # One log key per reason, not per sender: senders can be forged, and each key takes memory. Of a configured peer
+        # it matters which one fails authentication: its clock, its keys, its mode. A router without peers hears anybody
+        # on its link (VRRPv2 with a password).
         key: object = reason
-        if reason in AUTHENTICATION and sender is not None:
+        if reason in AUTHENTICATION and sender in self._peers:
             key = reason, sender
             self.refused[reason, sender] += 1
         self._log.limited(key, Severity.WARNING, "packet-rejected", reason=reason, source=sender, detail=detail)

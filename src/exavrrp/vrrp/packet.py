@@ -85,7 +85,8 @@ AUTHENTICATION = frozenset(
         Reason.AUTH_REPLAY,
     }
 )
-"""The reasons a ``Guard`` gives. Such a packet is complete, and its source is a peer's address."""
+"""The reasons a ``Guard`` gives, and VRRPv2. Such a packet is complete, and its source is the address of a peer, or of
+anybody where a router has no peers."""
 
 
 class Malformed(Exception):
