@@ -285,7 +285,7 @@ CODES = {
     ),
     "drain-expired": Code("The time of `drain --for` is over.", ""),
     "drain-not-persistent": Code(
-        "The drain cannot be written to persistent_directory, so a restart ends it.",
+        "The drain cannot be written to persistent_directory, so a restart ends it; tried again every 10 s.",
         "Make the directory writable (StateDirectory=exavrrp in ExaBGP's unit).",
     ),
     "control-unavailable": Code(

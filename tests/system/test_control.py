@@ -48,6 +48,7 @@ from exavrrp.control import (
 from exavrrp.system import control as server
 from exavrrp.system.control import Control
 from exavrrp.system.state import DrainFile
+from exavrrp.system.threads import in_thread
 from exavrrp.view import Outcome, View
 from tests.system.commanded import Commanded, Double, Told, commanded, has_other_users, let_others_in
 from tests.system.conftest import LIMIT, Need, Run, Until
@@ -1038,6 +1039,50 @@ def test_a_drain_that_cannot_be_saved_takes_effect_with_a_warning(tmp_path: Path
             assert not found.routers[0].persistent
             until_restart = await here.ask(Drain(persist=False))
             assert isinstance(until_restart, Done)
+
+    run(check())
+
+
+def test_what_cannot_be_saved_costs_nothing_at_an_event_and_is_saved_later(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(tmp_path, OSError(errno.EROFS, "Read-only file system"))
+    disk.answers.set()
+    attempts: list[object] = []
+
+    def counted(work: Callable[[], object]) -> "asyncio.Future[object]":
+        attempts.append(work)
+        return in_thread(work)
+
+    monkeypatch.setattr(server, "in_thread", counted)
+    monkeypatch.setattr(server, "SOCKET_POLL", LIMIT)
+
+    async def check() -> None:
+        async with site(tmp_path, "web", store=disk) as here:
+            here.double.becomes["web"] = Outcome.DRAINED
+            await here.ask(Drain(wait=True))
+            tried = len(attempts)
+            for _ in range(10):
+                here.control.changed()
+                await asyncio.sleep(0)
+            assert len(attempts) == tried
+        monkeypatch.setattr(server, "SOCKET_POLL", 0.01)
+        async with site(tmp_path, "web", store=disk) as here:
+            await here.ask(Drain())
+            tried = len(attempts)
+            await until(lambda: len(attempts) > tried + 2)
+            assert here.log.events().count("drain-not-persistent") == 1
+            await here.ask(Drain())
+            assert here.log.events().count("drain-not-persistent") == 2
+            disk.error = None
+            await until(lambda: disk.saved)
+            assert disk.saved[0] == {"web": None}
+            tried = len(attempts)
+            await here.ask(Drain())
+            assert len(attempts) == tried
+            disk.error = OSError(errno.ENOSPC, "No space left on device")
+            await here.ask(Undrain())
+            assert here.log.events().count("drain-not-persistent") == 3
 
     run(check())
 

@@ -14,7 +14,8 @@ kernel queues further ones. The request of a client that disconnects is still ca
 
 The file is written, and synced to the disk, in a thread: a disk may take seconds, an advert must not. It is written
 after the drain has begun, and before the command is answered, so that the answer can say whether the drain outlives a
-restart. While the agent runs, a drain ends by elapsed time; the clock matters only across a restart.
+restart. What cannot be written is tried again every ``SOCKET_POLL``. While the agent runs, a drain ends by elapsed
+time; the clock matters only across a restart.
 """
 
 import asyncio
@@ -99,8 +100,8 @@ ACCEPT_PAUSE = 1.0
 """Seconds until accept(2) is tried again after an error (no descriptor is left)."""
 
 SOCKET_POLL = 10.0
-"""Seconds between two checks that the socket still exists. systemd removes a RuntimeDirectory= when any unit that names
-it ends; a drain before a planned stop would fail then."""
+"""Seconds between two checks that the socket still exists, and two attempts to write the file. systemd removes a
+RuntimeDirectory= when any unit that names it ends; a drain before a planned stop would fail then."""
 
 SECOND_LOOK = 1.5
 """Seconds until a drain is refused. Peers send a beacon each second: one that was undrained just now is not ready by
@@ -194,6 +195,8 @@ class Control:
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._kept: dict[str, float | None] = {}
         self._writing: asyncio.Task[str | None] | None = None
+        self._unkept: str | None = None
+        """why the file could not be written, once that has been logged"""
         self._pending_update: asyncio.Handle | None = None
         self._change = asyncio.Event()
         self._describing: asyncio.Task[bytes] | None = None
@@ -273,6 +276,8 @@ class Control:
         """Listen, and listen again whenever the socket has been removed."""
         assert self._loop is not None
         self._missing = self._loop.call_later(SOCKET_POLL, self._keep_listening)
+        if lasting(self._held) != self._kept:
+            self._write()  # it could not be written
         if self._is_there():
             return
         removed = self._listening is not None
@@ -576,20 +581,22 @@ class Control:
         self._change = asyncio.Event()
 
     def _forget(self, names: Iterable[str]) -> None:
-        """Remove these from the drained routers, and write the file."""
-        for name in names:
-            self._held.pop(name, None)
+        """Remove these from the drained routers, and write the file if any of them was one."""
+        found = [name for name in names if name in self._held]
+        for name in found:
+            del self._held[name]
             if name in self._ends:
                 self._ends.pop(name).cancel()
-        if lasting(self._held) != self._kept:
+        if found and lasting(self._held) != self._kept:
             self._write()
 
     # The file of drained routers
 
     async def _keep(self) -> str | None:
-        """Wait until the file is on the disk. None, or why it is not, which is logged as well."""
+        """Wait until the file is on the disk. None, or why it is not, which is logged for each request."""
         if lasting(self._held) == self._kept and self._writing is None:
             return None
+        self._unkept = None
         try:
             async with asyncio.timeout(DISK_TIMEOUT):
                 return await asyncio.shield(self._write())
@@ -615,9 +622,11 @@ class Control:
                 await in_thread(partial(self._store.save, wanted))
             except OSError as error:
                 detail = f"{self._store.path} cannot be written: {error.strerror or error}"
-                self._log.warning("drain-not-persistent", detail=detail)
+                if detail != self._unkept:  # each attempt fails alike until somebody mends the disk
+                    self._log.warning("drain-not-persistent", detail=detail)
+                self._unkept = detail
                 return detail
-            self._kept = wanted
+            self._kept, self._unkept = wanted, None
         return None
 
 
