@@ -3,7 +3,7 @@
 import asyncio
 import heapq
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import pytest
@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from exavrrp.config import Check
 from exavrrp.config.kinds import Shell
 from exavrrp.health import CheckState, Initial, Verdict
+from exavrrp.system.checks import scheduling
 from exavrrp.system.checks.outcome import OnOutcome, Outcome
-from exavrrp.system.checks.scheduling import REFUSAL_GRACE, Run, Schedule, following
+from exavrrp.system.checks.scheduling import REFUSAL_GRACE, Checks, Run, Schedule, following
 from exavrrp.system.privileges import Refused
 from tests import checks
 
@@ -261,3 +262,39 @@ def test_a_program_that_must_not_be_run_from_the_beginning_fails_at_once() -> No
     bench.loop.run(bench.loop.now + 0.5)
     assert bench.verdict() is Verdict.FAILING
     assert not bench.distrusted
+
+
+@pytest.mark.parametrize("name", ["it", "renamed"])
+def test_a_reload_does_not_forget_when_a_program_was_run(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    loop = Loop()
+    results: list[tuple[str, bool]] = []
+    distrusted: list[tuple[str, float]] = []
+    refused = False
+
+    def begin(*given: Any, **_: str) -> Run:
+        if refused:
+            raise Refused("program", "everybody can change; chmod o-w it")
+        *_rest, on_outcome, gone = given
+        loop.call_at(loop.now, gone)
+        loop.call_at(loop.now, lambda: on_outcome(Outcome(passed=True)))
+        return Probe(loop, gone)
+
+    def result(name: str, passed: bool, detail: str, seconds: float, value: int | None) -> bool:
+        results.append((name, passed))
+        return False
+
+    monkeypatch.setattr(scheduling, "ProgramRun", begin)
+    engine = Checks(result, lambda name, _, seconds: distrusted.append((name, seconds)))
+    engine.open(cast(Any, loop))
+    engine.set([check()])
+    loop.run(loop.now + 2.5)
+    refused = True
+    loop.run(loop.now + 1)
+    engine.set([check(name=name, interval=2.0)])
+    assert engine.distrusted() == {name: "everybody can change; chmod o-w it"}
+    loop.run(loop.now + 1)
+    assert results == [("it", True)] * 3
+    assert distrusted == [("it", REFUSAL_GRACE - 1), (name, REFUSAL_GRACE - 1.5)]
+    engine.set([replace(check(name=name), probe=Shell("another"))])
+    loop.run(loop.now)
+    assert results[3:] == [(name, False)]

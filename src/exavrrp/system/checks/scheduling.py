@@ -11,7 +11,8 @@
 - After a pause of this process, missed runs are not made up for: their results would be out of date.
 - If other users can change a program now, it is not run any more (``Refused``). That is no evidence about the service:
   a rollout with a wrong umask would otherwise take the service down on all nodes at once. So the last results remain
-  valid for ``REFUSAL_GRACE``, which is logged; then the check fails.
+  valid for ``REFUSAL_GRACE``, which is logged; then the check fails. That time goes on for a check that is changed, or
+  called otherwise, if the program is the same.
 """
 
 import asyncio
@@ -106,12 +107,15 @@ class Checks:
         """
         wanted = {check.name: check for check in checks}
         self.ending = [run for run in self.ending if not run.finished.is_set()]
+        ran = {one.check.probe: one for one in self.schedules.values() if one.trusted is not None}
         gone = [name for name, one in self.schedules.items() if wanted.get(name) != one.check]
         closed = {name: self.schedules.pop(name) for name in gone}
         new = [check for name, check in wanted.items() if name not in self.schedules]
         now = self._loop.time()
         for index, check in enumerate(new):
             schedule = self.schedules[check.name] = Schedule(check, _beginning(check), self._result, self._distrust)
+            if (same := ran.get(check.probe)) is not None:
+                schedule.trusted, schedule.distrusted = same.trusted, same.distrusted
             first = now + index * min(STAGGER, check.interval / len(new))
             before = closed.pop(check.name, None)
             run = None if before is None else before.close(partial(schedule.open, self._loop, first))
@@ -157,7 +161,7 @@ class Schedule:
         self.distrusted: str | None = None
         """why the program is refused, while its last results are valid"""
         self._distrust = distrust
-        self._trusted: float | None = None
+        self.trusted: float | None = None
         """when it was started for the last time (``loop.time()``)"""
         self._result = result
         self._begin = begin
@@ -208,19 +212,19 @@ class Schedule:
         self._started = self._loop.time()
         try:
             self.run = self._begin(self._loop, self._report, self._gone)
-            self._trusted, self.distrusted = self._started, None
+            self.trusted, self.distrusted = self._started, None
         except Refused as refused:
             self._refuse(refused.text)
         except OSError as error:
             self._report(Outcome(passed=False, detail=f"cannot be started: {error.strerror}"))
 
     def _refuse(self, why: str) -> None:
-        left = 0.0 if self._trusted is None else self._trusted + REFUSAL_GRACE - self._started
+        left = 0.0 if self.trusted is None else self.trusted + REFUSAL_GRACE - self._started
         if left > 0:
             self.distrusted = why
             self._distrust(self.check.name, why, left)
         else:
-            self._trusted = self.distrusted = None
+            self.trusted = self.distrusted = None
             self._report(Outcome(passed=False, detail=f"cannot be started: {why}"))
 
     def _report(self, outcome: Outcome) -> None:
