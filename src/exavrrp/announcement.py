@@ -15,7 +15,7 @@ from exavrrp.config import VirtualRouter as Configuration
 from exavrrp.history import Phase
 from exavrrp.instance import Fault
 from exavrrp.routes import Level, Network, Route
-from exavrrp.takeover import RouteContext, RoutePolicy
+from exavrrp.takeover import RoutePolicy
 from exavrrp.vrrp.packet import Address
 
 REFUSALS = 2
@@ -25,8 +25,9 @@ REATTEMPTS = (1.0, 5.0, 30.0, 120.0, 600.0)
 """Seconds out of the election after an announcement was refused and its withdraw accepted; the last one for ever. Each
 new attempt takes the address from another node for as long as ``REFUSALS`` last."""
 
-Basis = tuple[RoutePolicy, frozenset[Network], RouteContext]
-"""Attributes, the prefixes that are withheld, and what of the takeovers is in the attributes."""
+Basis = tuple[RoutePolicy, int, frozenset[Network], int, bool]
+"""Attributes and this node's place in them, the prefixes that are withheld, the silent failures that count, and whether
+it is a last resort."""
 
 KEPT = (
     "these neighbors' api in exabgp.conf has stopped listing this process, so ExaBGP cannot withdraw the route there; "
@@ -61,13 +62,10 @@ class Announcement:
         configuration, level = self._common.configuration, self._common.instance.presence.level
         if level is None:
             return []
-        attributes = configuration.route_policy.at(level, self._context())
+        presence, takeovers = self._common.instance.presence, self._common.instance.takeovers
+        context = takeovers.context(last_resort=presence.last_resort, place=configuration.place)
+        attributes = configuration.route_policy.at(level, context)
         return [Route(network, attributes) for network in configuration.announce if network not in self._withheld]
-
-    def _context(self) -> RouteContext:
-        instance = self._common.instance
-        place = self._common.configuration.place
-        return instance.takeovers.context(last_resort=instance.presence.last_resort, place=place)
 
     def change_wanted(self) -> dict[Network, Route | None]:
         """What ExaBGP is to be told: routes, and what is to be withdrawn. Nothing yet of what is withheld."""
@@ -108,7 +106,10 @@ class Announcement:
     @property
     def basis(self) -> Basis:
         """What ``last`` depends on, besides ``networks`` and the level: compared at each advert, so nothing is made."""
-        return self._common.configuration.route_policy, self._withheld, self._context()
+        configuration, instance = self._common.configuration, self._common.instance
+        number = instance.takeovers.failures.number
+        last_resort = instance.presence.last_resort
+        return configuration.route_policy, configuration.place, self._withheld, number, last_resort
 
     @property
     def networks(self) -> tuple[Network, ...]:

@@ -115,8 +115,8 @@ CODES = {
     ),
     "source-missing": Code(
         "No interface has the configured source address; the agent waits for it.",
-        "Add the address to lo (of a router on one interface: to that interface). Or correct the source, and end the agent"
-        " (SIGTERM): ExaBGP starts it again.",
+        "Add the address to lo (of a router on one interface: to that interface). Or correct the source, and end the "
+        "agent (SIGTERM): ExaBGP starts it again.",
     ),
     "advert-send-failed": Code(
         "The kernel did not take some copies of an advert.",

@@ -405,7 +405,7 @@ class Configuration:
     authentications: tuple[Authentication, ...] = ()
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     written: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """keys of ``[agent]`` → where they were written, such as ``node.node1.sources``; without those written there"""
+    """keys of ``[agent]`` → where they were written, such as "node.node1.sources"; without those written there"""
 
     @property
     def addresses(self) -> frozenset[Address]:
