@@ -204,8 +204,7 @@ class Conversation:
             channel.send(lines, Command(line, instructions, first.fenced), line, dialect, fenced=first.fenced)
         if commands and not channel.acknowledged:
             channel.probe(lines, dialect)
-        doubtful = dialect.partial and self.prefixes.looks and any(first.fenced for first, *_ in commands)
-        if (self.prefixes.fresh or doubtful) and not (channel.stalled or channel.has(RoutesProbe)):
+        if self.prefixes.wants_poll and not (channel.stalled or channel.has(RoutesProbe)):
             channel.send(lines, RoutesProbe(self.prefixes.ask()), dialect.ROUTES, dialect, fenced=True)
         if self._tries and not channel.stalled:
             for session in self._neighbors.audience.due:

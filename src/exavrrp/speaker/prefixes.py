@@ -65,6 +65,8 @@ class Prefixes:
         self.due: dict[Lane, None] = {}
         self.unseen: dict[Network, bool] = {}
         """prefixes whose withdraw was answered, and which a neighbor may still have; whether a poll was sent since"""
+        self._doubtful = False
+        """whether a command has failed since the last poll for a prefix that was announced in part, perhaps"""
         self._of_network: dict[Network, tuple[Lane, ...]] = {}
         self._forms: dict[Network, list[Route]] = {}
         """all that may be announced of it, whatever our AS numbers are"""
@@ -407,6 +409,7 @@ class Prefixes:
         prefix.unconfirmed, prefix.carried_out = True, False
         if fenced:
             prefix.in_part, prefix.offered = prefix.in_part or (partial and prefix.offered), False
+            self._doubtful = self._doubtful or prefix.in_part
         if not alone:
             self._make_due(instruction.lane)
             return []
@@ -459,9 +462,9 @@ class Prefixes:
         return [Answered(network, route)]
 
     @property
-    def fresh(self) -> frozenset[Network]:
-        """The prefixes for which ExaBGP's tables are to be polled."""
-        return frozenset(network for network in self.answered_unseen if not self.unseen[network])
+    def wants_poll(self) -> bool:
+        """Whether ExaBGP's tables are to be polled."""
+        return (self.looks and self._doubtful) or not all(self.unseen[network] for network in self.answered_unseen)
 
     @property
     def answered_unseen(self) -> frozenset[Network]:
@@ -475,6 +478,7 @@ class Prefixes:
 
     def ask(self) -> frozenset[Network]:
         """A poll is sent now; the prefixes that it tells of."""
+        self._doubtful = False
         asked = self.answered_unseen
         self.unseen.update(dict.fromkeys(asked, True))
         return asked
