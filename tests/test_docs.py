@@ -21,11 +21,13 @@ import click
 import pytest
 import tomli
 from click.testing import CliRunner
+from msgspec import Struct
 
 from exavrrp import counters
 from exavrrp.chronicle import ADVERTISED, PHASE
 from exavrrp.cli import CONFIGURATION, NO, main
 from exavrrp.cli.import_ import STANZA, TOML
+from exavrrp.config import kinds, schema
 from exavrrp.vrrp.router import Discrepancy
 from lab import __main__ as demo
 from lab.bench import __main__ as bench
@@ -211,12 +213,18 @@ def known() -> frozenset[str]:
     return frozenset(modules).union(*map(names, files))
 
 
-OF_OTHERS = {"Peer._main", "agent.state_directory", "check.key", "kind.word", "virtual_router.web.priority"}
-"""Of ExaBGP, and keys and paths of a configuration."""
+OF_OTHERS = {"Peer._main", "check.key", "kind.word"}
+"""Of ExaBGP, and what stands for any name."""
+TABLES: dict[str, type[Struct]] = {
+    "agent": schema.Agent,
+    "node": schema.Node,
+    "virtual_router": schema.VirtualRouter,
+    "check": kinds.Check,
+}
 
 
 def test_docstrings_name_what_exists() -> None:
-    """As far as a name has a dot: this package has it, or it is of another one."""
+    """As far as a name has a dot: this package has it, it is a key of the configuration, or of another package."""
     texts = {path: path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py")}
     named = {(name, path) for path, text in texts.items() for name in re.findall(r"``((?:\w+\.)+[a-zA-Z_]\w*)``", text)}
     assert len(named) > 100
@@ -227,12 +235,15 @@ def is_known(name: str) -> bool:
     first, *_, last = parts = name.split(".")
     if last in {"c", "jsonl", "next", "py", "toml"}:
         return last != "py" or any(PACKAGE.rglob(name))
+    if first in TABLES and last in TABLES[first].__struct_fields__:
+        return True
     other = not any(PACKAGE.glob(f"{first}*")) and importlib.util.find_spec(first) is not None
     return ".".join(parts[-2:]) in known() or name in OF_OTHERS or (first != "exavrrp" and other)
 
 
 @pytest.mark.parametrize(
-    "wrong", ["Node.vanished", "ports.Vanished", "exavrrp.vanished", "vanished.Node", "vanished.py"]
+    "wrong",
+    ["Node.vanished", "ports.Vanished", "exavrrp.vanished", "vanished.Node", "vanished.py", "node.node1.vanished"],
 )
 def test_a_docstring_that_names_nothing_is_found(wrong: str) -> None:
     assert not is_known(wrong)
