@@ -480,6 +480,8 @@ class Memory:
         """routes that a successor must withdraw if its configuration does not name them"""
         self.takes = 0.0
         """seconds that one write of the file takes"""
+        self.looks = 0
+        """how often somebody asked whether the file is there"""
         self.notes: list[tuple[dict[str, str | None], dict[str, int], dict[str, tuple[int, float]], set[str]]] = []
         self._rig = rig
 
@@ -516,6 +518,9 @@ class Memory:
     ) -> None:
         self._rig.clock.now += self.takes
         self.notes.append((dict(levels), dict(since or {}), dict(silences or {}), set(offered)))
+
+    def look(self) -> None:
+        self.looks += 1
 
 
 class Marks(dict[Flow, Number]):

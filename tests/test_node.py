@@ -1123,6 +1123,12 @@ def test_after_a_slow_note_the_next_one_waits() -> None:
     assert len(rig.memory.notes) == count + 1, "there is nothing new"
 
 
+def test_the_last_note_is_looked_at_when_somebody_asks() -> None:
+    rig = given_active()
+    rig.node.commands.look_at_note()
+    assert rig.memory.looks == 1
+
+
 def test_silent_failures_are_noted() -> None:
     rig = given_backup(router(bgp={"stale_for": 60.0})).after(4 * INTERVAL)
     assert rig.role() is Role.ACTIVE

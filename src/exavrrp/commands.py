@@ -33,13 +33,15 @@ class Commands:
         reconfigure: Callable[[Configuration], None],
         senders: Callable[[VirtualRouter], Mapping[Address, Sender]],
         obstacles: Callable[[VirtualRouter], str],
+        look_at_note: Callable[[], None],
     ) -> None:
         """``routers``: by name, in the order of the configuration; ``describe``: ``Viewer.describe``; ``handle`` takes
         an event of the node; ``events``: ``Chronicle.after``. ``configuration`` is the one in force, ``reconfigure``
         puts another one in its place (``Node.reconfigure``); ``senders``: ``Reception.senders``; ``obstacles``:
-        ``Station.obstacles``."""
+        ``Station.obstacles``; ``look_at_note``: ``Memory.look``."""
         self.describe = describe
         self.events = events
+        self.look_at_note = look_at_note
         self._routers = routers
         self._elections = elections
         self._handle = handle

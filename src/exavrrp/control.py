@@ -84,6 +84,9 @@ class Service(Protocol):
     def events(self, after: int, /) -> tuple[int, list[bytes]]:
         """How many entries the journal has had so far, and the lines of those after the first ``after`` ones."""
 
+    def look_at_note(self) -> None:
+        """Write the state file once more if that has failed, or somebody has removed it. Called every now and then."""
+
 
 # Requests
 

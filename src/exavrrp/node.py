@@ -163,6 +163,7 @@ class Node:
             events=self.chronicle.after,
             senders=self.reception.senders,
             obstacles=self.beacons.obstacles,
+            look_at_note=given.memory.look,
         )
 
     def _make_viewer(self) -> Viewer:

@@ -428,6 +428,9 @@ class Memory(Protocol):
         routers that may be announced, whatever is wanted.
         """
 
+    def look(self) -> None:
+        """Write the state file once more if that has failed, or somebody has removed it. Raises nothing."""
+
 
 class Checks(Protocol):
     """What carries out the health checks."""

@@ -149,6 +149,9 @@ class _Agent:
     def together(self, names: Collection[str]) -> tuple[str, ...]:
         return tuple(name for name in self.outcomes if name in names)
 
+    def look_at_note(self) -> None:
+        """There is none."""
+
     def unready(self, names: Collection[str]) -> Mapping[str, str]:
         return {}
 

@@ -94,6 +94,9 @@ class Double:
     def unready(self, names: Collection[str]) -> Mapping[str, str]:
         return {name: why for name, why in self.obstacles.items() if name in names}
 
+    def look_at_note(self) -> None:
+        """Nobody reads it."""
+
     def drain(self, name: str) -> None:
         self.calls.append(("drain", name))
         if self.outcomes.get(name) in {None, Outcome.DRAINING, Outcome.DRAINED}:

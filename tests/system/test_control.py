@@ -47,7 +47,7 @@ from exavrrp.control import (
 )
 from exavrrp.system import control as server
 from exavrrp.system.control import Control
-from exavrrp.system.state import DrainFile
+from exavrrp.system.state import DrainFile, State
 from exavrrp.system.threads import in_thread
 from exavrrp.view import Outcome, View
 from tests.system.commanded import Commanded, Double, Told, commanded, has_other_users, let_others_in
@@ -276,6 +276,26 @@ def test_a_socket_that_somebody_removes_is_made_again(
             assert isinstance(await here.ask(Status()), StatusAnswer)
             assert here.log.events() == ["control-restored", "control-unavailable", "control-restored"]
         assert not here.path.exists()
+
+    run(check())
+
+
+def test_a_state_file_that_somebody_removes_is_written_again(
+    tmp_path: Path, run: Run, until: Until, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its directory, as systemd does at the end of another unit that names it."""
+    monkeypatch.setattr(server, "SOCKET_POLL", 0.01)
+    directory = tmp_path / "run"
+    directory.mkdir()
+
+    async def check() -> None:
+        async with site(directory, "web") as here:
+            life = State(directory, here.log)
+            life.note({"web": "active"})
+            monkeypatch.setattr(here.double, "look_at_note", life.look)
+            directory.rename(tmp_path / "gone")
+            await until(lambda: life.path.exists() and here.path.exists())
+            assert life.path.read_bytes() == (tmp_path / "gone" / life.path.name).read_bytes()
 
     run(check())
 

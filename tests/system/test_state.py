@@ -22,7 +22,7 @@ from exavrrp.neighbors import Session
 from exavrrp.ports import Forgotten
 from exavrrp.routes import Attributes, Route
 from exavrrp.system import state
-from exavrrp.system.state import RETRY, DrainFile, KeptConfiguration, ReplayCounterFile, State, announcer, bound_before
+from exavrrp.system.state import DrainFile, KeptConfiguration, ReplayCounterFile, State, announcer, bound_before
 from exavrrp.vrrp import auth
 from exavrrp.vrrp.auth import Flow
 from tests.system import disks
@@ -158,23 +158,53 @@ def test_what_has_not_changed_is_not_written_again(tmp_path: Path, log: Told) ->
 
 
 def test_a_state_file_that_cannot_be_written_is_logged_and_retried(tmp_path: Path, log: Told) -> None:
-    now = [0.0]
-    life = State(tmp_path, log, lambda: now[0])
-    life.open()
+    life = opened(tmp_path, log)
     life.path.mkdir()
     (life.path / "x").write_text("")
-    for now[0] in (0.0, 0.1, RETRY - 0.1):
+    for _ in range(3):
         life.note({"web": "active"})  # asked to at each advert: once is enough
+        life.look()
     assert log.events() == ["state-file-write-failed"]
     assert "Is a directory" in log.detail("state-file-write-failed")
     life.note({"web": "leaving"})
     assert log.events() == ["state-file-write-failed"] * 2, "another note is another attempt"
     (life.path / "x").unlink()
     life.path.rmdir()
-    now[0] = 2 * RETRY
-    life.note({"web": "leaving"})
+    life.look()
     assert opened(tmp_path, log).recall() == {"web"}
     assert list(tmp_path.iterdir()) == [life.path], "nothing else is left behind"
+
+
+@pytest.mark.parametrize("removed", ["file", "directory"])
+def test_a_state_file_that_somebody_removes_is_written_again(tmp_path: Path, log: Told, removed: str) -> None:
+    life = opened(tmp_path / "run", log)
+    life.look()
+    assert not life.path.parent.exists(), "there is nothing to be written yet"
+    life.path.parent.mkdir()
+    life.note({"web": "active"})
+    first = life.path.stat().st_ino
+    life.look()
+    assert life.path.stat().st_ino == first, "it is there"
+    life.path.unlink()
+    if removed == "directory":
+        life.path.parent.rmdir()
+    life.note({"web": "active"})
+    life.look()
+    assert opened(tmp_path / "run", log).recall() == {"web"}
+    assert log.events() == []
+
+
+def test_a_write_that_fails_when_the_file_is_gone_is_logged(tmp_path: Path, log: Told) -> None:
+    life = opened(tmp_path, log)
+    life.note({"web": "active"})
+    life.path.unlink()
+    (tmp_path / "state.json.new").mkdir()
+    life.look()
+    life.look()
+    assert log.events() == ["state-file-write-failed"]
+    (tmp_path / "state.json.new").rmdir()
+    life.look()
+    assert opened(tmp_path, log).recall() == {"web"}
 
 
 @pytest.mark.system

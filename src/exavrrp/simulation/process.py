@@ -442,6 +442,9 @@ class SimulatedMemory(Memory):
     ) -> None:
         self._ground.note = self.next(levels, since, silences, offered)
 
+    def look(self) -> None:
+        """Nobody removes it."""
+
 
 class SimulatedChecks:
     """Every program may be run, and says what the ground says: at the start, and when that changes."""

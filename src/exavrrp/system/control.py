@@ -100,8 +100,8 @@ ACCEPT_PAUSE = 1.0
 """Seconds until accept(2) is tried again after an error (no descriptor is left)."""
 
 SOCKET_POLL = 10.0
-"""Seconds between two checks that the socket still exists, and two attempts to write the file. systemd removes a
-RuntimeDirectory= when any unit that names it ends; a drain before a planned stop would fail then."""
+"""Seconds between two checks that the socket and the state file still exist, and two attempts to write a file. systemd
+removes a RuntimeDirectory= when any unit that names it ends; a drain before a planned stop would fail then."""
 
 SECOND_LOOK = 1.5
 """Seconds until a drain is refused. Peers send a beacon each second: one that was undrained just now is not ready by
@@ -278,6 +278,7 @@ class Control:
         self._missing = self._loop.call_later(SOCKET_POLL, self._keep_listening)
         if lasting(self._held) != self._kept:
             self._write()  # it could not be written
+        self._service.look_at_note()
         if self._is_there():
             return
         removed = self._listening is not None

@@ -3,7 +3,8 @@
 ``State`` is the state file of this process: which routers' addresses ExaBGP announces for us. It is in the state
 directory, which does not outlive a boot. It is valid only under the same ExaBGP process: another one announces nothing
 for us. Two parts of it are valid in any case: that we were Active, and the silent failures of other nodes. It is
-written at each change, from the event loop, and not synced to the disk: after a crash of the host it is worthless.
+written at each change, and again if it is not there, from the event loop, and not synced to the disk: after a crash of
+the host it is worthless.
 
 It also lists every address and prefix that this process may bind and announce. A successor whose configuration does not
 name all of them must clear the others (``Forgotten``). It needs their attributes, too: a withdraw carries those of the
@@ -30,11 +31,10 @@ longer than the boot took, or if the file is lost, an attacker who has recorded 
 an advert of that peer is received, and no longer.
 """
 
-import math
 import mmap
 import os
 import struct
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -57,7 +57,6 @@ from exavrrp.control import (
 )
 from exavrrp.memory import Memory, ParsedState, parsed
 from exavrrp.ports import Forgotten
-from exavrrp.system.clock import boottime
 from exavrrp.vrrp.auth import Flow, Sequence
 from exavrrp.vrrp.packet import Address
 
@@ -69,9 +68,6 @@ STATE = "state.json"
 
 MAGIC = b"exavrrp marks 1\n"
 """The first bytes of a file of replay counters."""
-
-RETRY = 10.0
-"""Seconds until a failed write of the state file is retried although nothing has changed."""
 
 _SLOT = struct.Struct("=16s16sBB6xQ")
 """Local address, sender, IP version, VRID and number. All sizes are multiples of 8, so that a store is atomic."""
@@ -97,18 +93,16 @@ class State(Memory):
         self,
         directory: Path,
         log: Log,
-        clock: Callable[[], float] = boottime,
         exabgp: tuple[int, int] | None = None,
     ) -> None:
         """``exabgp``: the process that announces for us (number, start time); if not given, our parent."""
         super().__init__(exabgp)
         self.path = directory / STATE
         self._log = log
-        self._clock = clock
         self._noted: SavedState | None = None
         """the last content, whether it could be written or not"""
-        self._again = math.inf
-        """when a failed write is retried (``clock``)"""
+        self._failed = False
+        """whether it could not"""
 
     def forgotten(self, configuration: Configuration) -> Forgotten:
         """The last process's addresses and routes that ``configuration`` does not name.
@@ -145,24 +139,36 @@ class State(Memory):
         silences: Mapping[str, tuple[int, float]] | None = None,
         offered: Collection[str] = (),
     ) -> None:
-        """Write the file, if its content changes. Raises nothing; a failure is logged, and retried after ``RETRY``.
+        """Write the file, if its content changes. Raises nothing; a failure is logged.
 
         ``levels``: router → how it is announced now, None: not at all. ``since``: router → when it became Active, in
         seconds since the epoch. ``silences``: router → the number of silent failures, and the time of the last one in
         monotonic seconds. ``offered``: the routers that ExaBGP may announce, whatever is wanted.
         """
         now = self.next(levels, since, silences, offered)
-        if now == self._noted and self._clock() < self._again:
-            return
-        self._noted, self._again = now, math.inf
+        if now != self._noted:
+            self._noted, self._failed = now, False
+            self._write(now)
+
+    def look(self) -> None:
+        """Write the last content once more if that has failed, or the file is gone. A further failure is not logged."""
+        if self._noted is not None and (self._failed or not os.access(self.path, os.F_OK)):
+            with suppress(OSError):
+                self.path.parent.mkdir(exist_ok=True)
+            self._write(self._noted)
+
+    def _write(self, content: SavedState) -> None:
+        before, self._failed = self._failed, True
         try:
-            _replace(self.path, encode_file(now), lasting=False)
+            _replace(self.path, encode_file(content), lasting=False)
         except OSError as error:
             with suppress(OSError):
                 self.path.unlink()  # a successor must not use the old content
             detail = f"{error.strerror or error}; after a crash of the agent its addresses are cleared, then taken anew"
-            self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
-            self._again = self._clock() + RETRY
+            if not before:
+                self._log.warning("state-file-write-failed", file=str(self.path), detail=detail)
+        else:
+            self._failed = False
 
 
 def bound_before(directory: Path) -> frozenset[Address]:
