@@ -5,7 +5,6 @@
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -20,13 +19,14 @@ Running = Coroutine[Any, Any, Outcome]
 """A probe that runs. Raises OSError without an answer."""
 
 
-def probe_factory(probe: Asked) -> Callable[[], Running]:
+def probe_factory(probe: Asked, contexts: web.Contexts) -> Callable[[], Running]:
     """A function that starts the probe each time it is called."""
     match probe:
         case Tcp():
             return lambda: connect(probe)
         case Http():
-            return Web(probe).ask
+            context = contexts.of(probe)
+            return lambda: request(probe, context)
         case File():
             return lambda: kernel.file(probe)
         case Process():
@@ -111,32 +111,12 @@ class ProbeRun:
             on_outcome(outcome)
 
 
-class Web:
-    """HTTP requests of one check, which share a TLS context.
-
-    Loading all certificate authorities takes long, so it is done once, before the first election.
-    """
-
-    def __init__(self, probe: Http) -> None:
-        self._probe = probe
-        self._context: ssl.SSLContext | None = None
-        self._error = self._prepare()
-
-    def _prepare(self) -> str | None:
-        """Load the certificate authorities. Returns None, or why that failed."""
-        try:
-            self._context = web.context(self._probe)
-        except OSError as error:
-            return f"ca_file: {web.why(error)}"
-        return None
-
-    async def ask(self) -> Outcome:
-        """Send one request. Raises OSError."""
-        if self._error is not None:
-            self._error = self._prepare()
-        if self._error is not None:
-            return Outcome(passed=False, detail=self._error)
-        return await web.ask(self._probe, self._context)
+async def request(probe: Http, context: web.Context | None) -> Outcome:
+    """Send one HTTP request. Raises OSError."""
+    secure = None if context is None else await asyncio.shield(context.load())
+    if isinstance(secure, OSError):
+        return Outcome(passed=False, detail=f"ca_file: {web.why(secure)}")
+    return await web.ask(probe, secure)
 
 
 async def connect(probe: Tcp) -> Outcome:

@@ -8,6 +8,7 @@
   cannot even be killed (it waits for a disk that hangs) does not keep a node Active.
 - The first runs are staggered: checks that start at once would compete for the CPU and all be slow.
 - The set of checks may change (``set``). A check whose definition stays is not affected.
+- Certificate authorities are loaded before the first run, whose timeout is for the service alone.
 - After a pause of this process, missed runs are not made up for: their results would be out of date.
 - If other users can change a program now, it is not run any more (``Refused``). That is no evidence about the service:
   a rollout with a wrong umask would otherwise take the service down on all nodes at once. So the last results remain
@@ -23,11 +24,12 @@ from functools import partial
 from typing import Protocol
 
 from exavrrp.config import Check
-from exavrrp.config.kinds import Program, Shell
+from exavrrp.config.kinds import Http, Program, Shell
 from exavrrp.system import children
 from exavrrp.system.checks.outcome import OnOutcome, Outcome, Result
 from exavrrp.system.checks.probes import ProbeRun, probe_factory
 from exavrrp.system.checks.programs import ProgramRun, starter
+from exavrrp.system.checks.web import Contexts
 from exavrrp.system.privileges import Refused
 
 STAGGER = 0.05
@@ -89,6 +91,7 @@ class Checks:
         """of each check, by its name"""
         self.ending: list[Run] = []
         """runs of checks that were removed or changed; ``set`` drops those that have ended"""
+        self._contexts = Contexts()
 
     def distrusted(self) -> dict[str, str]:
         """Check → why its program is refused, of those whose last results are still valid."""
@@ -113,18 +116,30 @@ class Checks:
         new = [check for name, check in wanted.items() if name not in self.schedules]
         now = self._loop.time()
         for index, check in enumerate(new):
-            schedule = self.schedules[check.name] = Schedule(check, _beginning(check), self._result, self._distrust)
+            begin = _beginning(check, self._contexts)
+            schedule = self.schedules[check.name] = Schedule(check, begin, self._result, self._distrust)
             if (same := ran.get(check.probe)) is not None:
                 schedule.trusted, schedule.distrusted = same.trusted, same.distrusted
             first = now + index * min(STAGGER, check.interval / len(new))
             before = closed.pop(check.name, None)
-            run = None if before is None else before.close(partial(schedule.open, self._loop, first))
+            start = partial(self._open, schedule, first)
+            run = None if before is None else before.close(start)
             if run is None:
-                schedule.open(self._loop, first)
+                start()
             else:
                 self.ending.append(run)
-                self._loop.call_later(CLOSING_LIMIT, schedule.open, self._loop, first)
+                self._loop.call_later(CLOSING_LIMIT, start)
         self.ending += [run for schedule in closed.values() if (run := schedule.close()) is not None]
+
+    def _open(self, schedule: "Schedule", first: float) -> None:
+        """Open it when what it needs has been loaded: that takes our time, not the service's."""
+        probe = schedule.check.probe
+        context = self._contexts.of(probe) if isinstance(probe, Http) else None
+        with contextlib.suppress(OSError):  # each run tries it again, and says so
+            if context is not None:
+                context.load().add_done_callback(lambda _: schedule.open(self._loop, first))
+                return
+        schedule.open(self._loop, first)
 
     async def close(self) -> None:
         """Start no more runs, and end and reap those that run, without results. Takes ``CLOSING_LIMIT`` at most.
@@ -242,10 +257,10 @@ class Schedule:
             self._then()
 
 
-def _beginning(check: Check) -> Start:
+def _beginning(check: Check, contexts: Contexts) -> Start:
     probe = check.probe
     if isinstance(probe, Program | Shell):
         ready = starter(check.name, probe)
         return lambda loop, on_outcome, gone: ProgramRun(ready, check.timeout, loop, on_outcome, gone, name=check.name)
-    ask = probe_factory(probe)
+    ask = probe_factory(probe, contexts)
     return lambda loop, on_outcome, gone: ProbeRun(ask(), check.timeout, loop, on_outcome, gone)

@@ -11,11 +11,14 @@ needs a thread that cannot be stopped. The server's name is a separate key (``ho
 import asyncio
 import os
 import ssl
+from functools import partial
+from weakref import WeakValueDictionary
 
 import h11
 
 from exavrrp.config.kinds import Http
 from exavrrp.system.checks.outcome import Outcome, printable
+from exavrrp.system.threads import in_thread
 
 MOST_HEAD = 16384
 """Most bytes of one header block."""
@@ -103,6 +106,47 @@ def _authority(http: Http) -> str:
     where = http.http.endpoint
     name = f"[{where.address}]" if where.address.version == 6 else str(where.address)
     return name if where.port == (443 if http.http.tls else 80) else f"{name}:{where.port}"
+
+
+Loading = asyncio.Future[ssl.SSLContext | OSError | None]
+"""A TLS context that is being loaded in a thread, or why it cannot be."""
+
+
+class Context:
+    """The TLS context of all checks with the same ``ca_file`` and ``tls_verify``, loaded once.
+
+    All certificate authorities of a system take 40 ms of CPU, so a thread loads them.
+    """
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._loading: Loading | None = None
+
+    def load(self) -> Loading:
+        """The context that was loaded, or is now; after a failure another attempt. Raises OSError without a thread."""
+        if self._loading is None or (self._loading.done() and isinstance(self._loading.result(), OSError)):
+            self._loading = in_thread(partial(_loaded, self._http))
+        return self._loading
+
+
+class Contexts:
+    """Those that checks have now."""
+
+    def __init__(self) -> None:
+        self._known: WeakValueDictionary[tuple[str | None, bool | None], Context] = WeakValueDictionary()
+
+    def of(self, http: Http) -> Context | None:
+        """The one for this check; None without TLS."""
+        if not http.http.tls:
+            return None
+        return self._known.setdefault((http.ca_file, http.tls_verify), Context(http))
+
+
+def _loaded(http: Http) -> ssl.SSLContext | OSError | None:
+    try:
+        return context(http)
+    except OSError as error:
+        return error
 
 
 def context(http: Http) -> ssl.SSLContext | None:
