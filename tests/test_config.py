@@ -537,6 +537,8 @@ OF_A_KIND: list[tuple[dict[str, str], str, str, str]] = [
     (HTTP, "http", f'"http://{"a" * 254}/"', "write an address such as"),
     (HTTP, "host", '"a\\r\\nb"', "write the name the server knows itself by"),
     (HTTP, "host", '"été"', "write the name the server knows itself by"),
+    (HTTP, "host", '"www..example.com"', "write the name the server knows itself by"),
+    (HTTP, "host", f'"www.{64 * "a"}.com"', "write the name the server knows itself by"),
     (HTTP, "status", "200", "is 200; write a list of the status codes that are good"),
     (HTTP, "status", "[99]", "holds 99; write status codes from 200 to 599"),
     (HTTP, "contains", '""', 'is ""; write text of 1 to 1000 characters'),
@@ -2070,7 +2072,7 @@ kinds_of_checks: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "http": st.one_of(
         kind(
             {"http": st.builds("http://{}/{}".format, v4, st.sampled_from(["", "a?b=c", "%22"]))},
-            host=st.sampled_from(["a", "www.example.com:81"]),
+            host=st.sampled_from(["a", "www.example.com:81", 63 * "a" + ".com"]),
             status=st.lists(st.integers(200, 599), max_size=3),
             contains=words,
         ),

@@ -137,7 +137,8 @@ class HttpKeys(Struct, frozen=True, kw_only=True):
         Annotated[
             str,
             Meta(
-                pattern=r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$(?!\n)",
+                # Labels of 1–63 characters: TLS raises UnicodeError for others.
+                pattern=r"^(?!.*\.\.)(?!.*[^.:]{64})[A-Za-z0-9]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9])?(:[0-9]{1,5})?$(?!\n)",
                 description='the name the server knows itself by, such as "www.example.com"',
             ),
         ]
