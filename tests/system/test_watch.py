@@ -149,7 +149,7 @@ def test_six_states_of_a_node_are_on_the_screen(fabric: Fabric, watched: Callabl
     on_a.shows("no agent answers since", "WHY web")
     on_a.press("Escape")
     a.start()
-    on_a.shows("2 of 2 sessions up", "IPv6 ACTIVE", "agent-started", without="no agent answers")
+    on_a.shows("2 of 2 sessions up", "IPv6 ACTIVE", r"initialize -> backup \(startup\)", without="no agent answers")
     on_a.press("q")
     on_a.ends()
 
