@@ -56,6 +56,14 @@ def moment(monotonic: float, offset: float = 0.0) -> Moment:
     return Moment(datetime.fromtimestamp(EPOCH + monotonic + offset, UTC), monotonic)
 
 
+def test_what_adverts_list_and_how_they_go() -> None:
+    unlisted = seen(Rig(router(unlisted_addresses=["2001:db8:53::9"])))
+    assert unlisted.addresses == (str(VIP), "2001:db8:53::9")
+    assert (unlisted.unlisted, unlisted.transport) == (("2001:db8:53::9",), "routed")
+    lan = seen(Rig(router(transport="multicast", interface="eth0", source="fe80::1")))
+    assert (lan.unlisted, lan.transport) == ((), "multicast")
+
+
 # Since when, and why
 
 
