@@ -427,6 +427,7 @@ def test_what_import_makes_is_in_its_place_before_keepalived_ends() -> None:
     before, _, after = step.partition("disable --now keepalived")
     for made, place in ((TOML, CONFIGURATION), (STANZA, "/etc/exabgp/exabgp.conf")):
         assert f"/root/exavrrp/{made} {place}\n" in before
+    assert "sudo -u exabgp exavrrp check\n" in before.rpartition("/etc/")[2]
     assert "enable --now exavrrp" in after
 
 
