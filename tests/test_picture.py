@@ -155,6 +155,12 @@ ENTRIES = st.builds(
 JOURNALS = st.lists(st.builds(Journal, st.text(), st.lists(ENTRIES), st.booleans()), max_size=4)
 
 
+def test_a_window_without_a_length_is_drawn_with_a_margin() -> None:
+    at = Moment(datetime(2026, 12, 1, tzinfo=UTC), 0.0)
+    moved = Entry(at=at, event="transition", router="web", fields={})
+    assert parsed(draw([Journal("node1", [moved])], since=timedelta(0))) is not None
+
+
 @given(JOURNALS, st.none() | st.floats(0, 1e9).map(lambda seconds: timedelta(seconds=seconds)))
 def test_whatever_is_in_a_journal_the_picture_is_well_formed(journals: list[Journal], since: timedelta | None) -> None:
     with contextlib.suppress(NothingToDraw):

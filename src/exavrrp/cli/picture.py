@@ -121,7 +121,7 @@ Move = tuple[datetime, str, Entry]
 def _window(journals: Sequence[Journal], moves: Sequence[Move], since: timedelta | None) -> tuple[datetime, datetime]:
     if since is not None:
         last = max(one.entries[-1].at.time for one in journals if one.entries)
-        return last - since, last
+        return last - max(since, MARGIN), last
     end = start = moves[-1][0]
     for time, _, entry in reversed(moves):
         if start - time > TOGETHER:
