@@ -113,9 +113,9 @@ class ProbeRun:
 
 async def request(probe: Http, context: web.Context | None) -> Outcome:
     """Send one HTTP request. Raises OSError."""
-    secure = None if context is None else await asyncio.shield(context.load())
-    if isinstance(secure, OSError):
-        return Outcome(passed=False, detail=f"ca_file: {web.why(secure)}")
+    secure, error = (None, None) if context is None else await asyncio.shield(context.load())
+    if error is not None:
+        return Outcome(passed=False, detail=f"ca_file: {web.why(error)}")
     return await web.ask(probe, secure)
 
 

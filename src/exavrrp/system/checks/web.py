@@ -108,8 +108,8 @@ def _authority(http: Http) -> str:
     return name if where.port == (443 if http.http.tls else 80) else f"{name}:{where.port}"
 
 
-Loading = asyncio.Future[ssl.SSLContext | OSError | None]
-"""A TLS context that is being loaded in a thread, or why it cannot be."""
+Loaded = tuple[ssl.SSLContext | None, OSError | None]
+"""A TLS context, or why there is none."""
 
 
 class Context:
@@ -120,11 +120,11 @@ class Context:
 
     def __init__(self, http: Http) -> None:
         self._http = http
-        self._loading: Loading | None = None
+        self._loading: asyncio.Future[Loaded] | None = None
 
-    def load(self) -> Loading:
+    def load(self) -> "asyncio.Future[Loaded]":
         """The context that was loaded, or is now; after a failure another attempt. Raises OSError without a thread."""
-        if self._loading is None or (self._loading.done() and isinstance(self._loading.result(), OSError)):
+        if self._loading is None or (self._loading.done() and self._loading.result()[1] is not None):
             self._loading = in_thread(partial(_loaded, self._http))
         return self._loading
 
@@ -142,11 +142,11 @@ class Contexts:
         return self._known.setdefault((http.ca_file, http.tls_verify), Context(http))
 
 
-def _loaded(http: Http) -> ssl.SSLContext | OSError | None:
+def _loaded(http: Http) -> Loaded:
     try:
-        return context(http)
+        return context(http), None
     except OSError as error:
-        return error
+        return None, error
 
 
 def context(http: Http) -> ssl.SSLContext | None:
