@@ -119,11 +119,9 @@ class Leftovers:
         """A router does not have these any more. They are withdrawn already, and unbound ``linger`` seconds after the
         withdraw is confirmed."""
         before = self._forgotten
-        after = ports.Forgotten(before.addresses.union(addresses), (*before.routes, *routes))
-        if after != before:
-            self._linger = max(self._linger, linger)
-            self._keep(after)
-            self.look()
+        self._linger = max(self._linger, linger)
+        self._keep(ports.Forgotten(before.addresses.union(addresses), (*before.routes, *routes)))
+        self.look()
 
     def look(self) -> None:
         """A withdraw was confirmed. If it was the last one, unbind the addresses after ``_linger``."""
