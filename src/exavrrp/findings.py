@@ -53,7 +53,7 @@ def since(moment: Moment | None, now: Moment | None) -> str:
 def _of_the_node(view: View) -> Iterator[Finding]:
     if view.exabgp is not None and not view.exabgp.answers:
         yield Finding("exabgp-stalled", "", "ExaBGP does not answer: nothing can be announced, and no session counts")
-    families = {router.family for router in view.routers if router.announces}
+    families = {router.family for router in view.routers if router.announces and router.family is not None}
     for session in view.sessions:
         yield from _of_session(session, families, view.now)
     lateness = view.lateness
@@ -67,7 +67,7 @@ def ends(session: SessionView) -> str:
     return session.peer if session.local is None else f"{session.peer} from {session.local}"
 
 
-def _of_session(session: SessionView, announced: set[int | None], now: Moment | None) -> Iterator[Finding]:
+def _of_session(session: SessionView, announced: set[int], now: Moment | None) -> Iterator[Finding]:
     """``announced``: the families that are to be. A session that carries one of them and does not count was left out by
     the configuration (``min_sessions``, ``neighbors``)."""
     name = f"session {ends(session)}"

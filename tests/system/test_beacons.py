@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from exavrrp.ports import Link
+from exavrrp.ports import Link, Sent
 from exavrrp.system import beacons as module
 from exavrrp.system.beacons import BATCH, Beacons
 from exavrrp.system.senders import ANYWHERE, Senders
@@ -105,11 +105,11 @@ def test_nobody_at_the_port_is_no_error(pair: Pair, run: Run, until: Until, vers
                 link = Link(socket.if_nametoindex("eth0"), "eth0")
                 for _ in range(3):
                     before = refusals(pair.a, version)
-                    assert senders.send(b"nobody", b.source, [link]) == [None]
+                    assert senders.send(b"nobody", b.source, [link]) == [Sent(link.name, None)]
                     await until(partial(refused_since, pair.a, version, before))
             b.set(a.source)
             with pair.a:
-                assert senders.send(b"known", b.source, [link]) == [None]
+                assert senders.send(b"known", b.source, [link]) == [Sent(link.name, None)]
             await until(lambda: b.came == [(a.source, "eth0", b"known")])
             senders.close()
 
@@ -141,7 +141,9 @@ def test_only_peers_are_received(pair: Pair, run: Run, until: Until, version: in
             for source, text in ((stranger, b"stranger"), (a.source, b"peer")):
                 with pair.a:
                     sender = Senders(source, socket.SOCK_DGRAM, 0, PORT)
-                    assert sender.send(text, b.source, [Link(socket.if_nametoindex("eth0"), "eth0")]) == [None]
+                    assert sender.send(text, b.source, [Link(socket.if_nametoindex("eth0"), "eth0")]) == [
+                        Sent("eth0", None)
+                    ]
                     sender.close()
             await until(lambda: b.came == [(a.source, "eth0", b"peer")])
             b.set(stranger)
@@ -149,7 +151,9 @@ def test_only_peers_are_received(pair: Pair, run: Run, until: Until, version: in
             a.send(b.source, b"no peer any more", "eth0")
             with pair.a:
                 sender = Senders(stranger, socket.SOCK_DGRAM, 0, PORT)
-                assert sender.send(b"peer", b.source, [Link(socket.if_nametoindex("eth0"), "eth0")]) == [None]
+                assert sender.send(b"peer", b.source, [Link(socket.if_nametoindex("eth0"), "eth0")]) == [
+                    Sent("eth0", None)
+                ]
                 sender.close()
             await until(lambda: b.came[1:] == [(stranger, "eth0", b"peer")])
 

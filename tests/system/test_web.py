@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from exavrrp.config.kinds import Http
 from exavrrp.config.notation import Endpoint, Url
-from exavrrp.system.checks import Checks, Outcome, preflight_error, web
+from exavrrp.system.checks import Checks, Outcome, preflight_error, scheduling, web
 from exavrrp.system.checks.outcome import DETAIL
 from exavrrp.system.checks.web import MOST_HEAD, MOST_READ, Answer
 from tests.checks import check
@@ -500,6 +500,23 @@ def test_without_a_thread_to_load_authorities_the_check_fails_and_tries_again(
         assert loads.told[0] == ("it", False)
         await until(lambda: loads.told[-1] == ("it", True))
         await engine.close()
+
+    run(body())
+
+
+def test_a_check_fails_whose_authorities_are_on_a_disk_that_hangs(
+    run: "Run", until: "Until", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = Loads(monkeypatch)
+    monkeypatch.setattr(scheduling, "LOADING_LIMIT", 0.01)
+
+    async def body() -> None:
+        engine = Checks(loads.tell)
+        engine.open(asyncio.get_running_loop())
+        engine.set([check(http(tls=True), interval=0.01, timeout=0.01)])
+        await until(lambda: ("it", False) in loads.told)
+        await engine.close()
+        loads.loaded.set()
 
     run(body())
 

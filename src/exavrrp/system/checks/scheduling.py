@@ -42,6 +42,9 @@ CLOSING_LIMIT = 0.5
 """Seconds to wait for a program after SIGTERM; then it is not waited for any more."""
 
 
+LOADING_LIMIT = 5.0
+"""Seconds to wait for certificate authorities before the first run. If a disk hangs, that run fails by its timeout."""
+
 REFUSAL_GRACE = 600.0
 """Seconds for which the last results of a program that is refused remain valid: time for an operator to correct it on
 every node. A failure of the service is not detected meanwhile, so it is not longer."""
@@ -138,6 +141,7 @@ class Checks:
         with contextlib.suppress(OSError):  # each run tries it again, and says so
             if context is not None:
                 context.load().add_done_callback(lambda _: schedule.open(self._loop, first))
+                self._loop.call_later(LOADING_LIMIT, schedule.open, self._loop, first)
                 return
         schedule.open(self._loop, first)
 
