@@ -76,6 +76,8 @@ class Double:
         """why no peer could take over from these routers"""
         self.faults: dict[str, tuple[str, ...]] = {}
         self.connected: list[SessionView] = []
+        self.family: int | None = None
+        """that of every router"""
         self.ages: dict[str, float] = {}
         """seconds that these routers are in their state; of others it is not known"""
         self.control: Control | None = None
@@ -137,6 +139,7 @@ class Double:
         return RouterView(
             name=name,
             vrid=number,
+            family=self.family,
             role="backup" if drained else "active",
             priority=100,
             explanation="150 - 50 (a failing) = 100",

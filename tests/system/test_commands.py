@@ -236,6 +236,7 @@ def test_status_of_an_older_agent_shows_no_times(agent: Commanded) -> None:
 
 
 def test_status_counts_sessions_and_names_those_that_are_not_as_they_should_be(agent: Commanded) -> None:
+    agent.double.family = 6
     agent.double.connected = [
         SessionView(peer="10.255.0.1", local="10.0.0.2", up=True, told=True, counts_for=("web", "dns")),
         SessionView(peer="10.255.0.1", local="10.0.0.3", up=False),
