@@ -118,7 +118,7 @@ ASKING = GROUP | {
 WORDS = {
     "status": {"exavrrp.findings", "exavrrp.cli.details", "exavrrp.cli.overview", "exavrrp.cli.style"},
     "drain": {"exavrrp.findings"},
-    "undrain": set(),
+    "undrain": {"exavrrp.findings"},
 }
 """What puts an answer into words."""
 

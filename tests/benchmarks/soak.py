@@ -42,10 +42,12 @@ class Soak:
     busy: int
     """processes that compute"""
     family: Family
+    down_count: int = 3
+    """missed intervals after which a Backup takes over"""
 
     def plan(self) -> Plan:
         """The nodes for it."""
-        options = REALTIME if self.realtime else ()
+        options = (*(REALTIME if self.realtime else ()), f"down_count = {self.down_count}")
         return Plan(self.nodes, self.routers, self.interval / 1000, self.family, options)
 
 
@@ -159,13 +161,14 @@ def table(minutes: Sequence[Minute]) -> list[str]:
     for one in minutes:
         soaks[one.soak].append(one)
     heading = (
-        f"{'interval':>8}{'realtime':>10}{'routers':>9}{'busy':>6}{'minutes':>9}{'transitions':>13}{'in minutes':>12}"
-        f"{'p99.9':>8}{'max ms':>9}{'CPU':>7}{'KiB':>8}{'steal':>7}"
+        f"{'interval':>8}{'count':>7}{'realtime':>10}{'routers':>9}{'busy':>6}{'minutes':>9}"
+        f"{'transitions':>13}{'in minutes':>12}{'p99.9':>8}{'max ms':>9}{'CPU':>7}{'KiB':>8}{'steal':>7}"
     )
     rows = [heading]
-    for soak, found in sorted(soaks.items(), key=lambda item: (item[0].realtime, item[0].interval)):
+    for soak, found in sorted(soaks.items(), key=lambda item: (item[0].realtime, item[0].interval, item[0].down_count)):
         rows.append(
-            f"{soak.interval:>5} ms{'yes' if soak.realtime else 'no':>10}{soak.routers:>9}{soak.busy:>6}{len(found):>9}"
+            f"{soak.interval:>5} ms{soak.down_count:>7}{'yes' if soak.realtime else 'no':>10}"
+            f"{soak.routers:>9}{soak.busy:>6}{len(found):>9}"
             f"{sum(one.transitions for one in found):>13}{sum(one.transitions > 0 for one in found):>12}"
             f"{max(one.late_999 for one in found):>8.1f}{max(one.late_most for one in found):>9.1f}"
             f"{math.fsum(one.cpu for one in found) / len(found):>7.1%}{max(one.resident for one in found):>8}"
@@ -178,6 +181,7 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     made = argparse.ArgumentParser(prog="python -m tests.benchmarks.soak", description=__doc__.partition("\n")[0])
     made.add_argument("--interval", type=int, action="append", metavar="MS", help="may be repeated (default: 10)")
+    made.add_argument("--down-count", type=int, default=3, help="of all agents (default: %(default)s)")
     made.add_argument("--minutes", type=int, default=60, help="for each interval (default: %(default)s)")
     made.add_argument("--realtime", action="store_true", help="agents with real-time scheduling, locked in memory")
     made.add_argument("--routers", type=int, default=3, help="virtual routers (default: %(default)s)")
@@ -193,7 +197,15 @@ def main() -> int:
     options = parser().parse_args()
     intervals = options.interval or [10]
     soaks = [
-        Soak(interval, options.realtime, options.nodes, options.routers, options.busy, options.family)
+        Soak(
+            interval,
+            options.realtime,
+            options.nodes,
+            options.routers,
+            options.busy,
+            options.family,
+            options.down_count,
+        )
         for interval in intervals
     ]
     for soak in soaks:

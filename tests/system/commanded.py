@@ -75,6 +75,10 @@ class Double:
         self.obstacles: dict[str, str] = {}
         """why no peer could take over from these routers"""
         self.faults: dict[str, tuple[str, ...]] = {}
+        self.out: set[str] = set()
+        """those that take no part"""
+        self.described = 0
+        """how often"""
         self.connected: list[SessionView] = []
         self.family: int | None = None
         """that of every router"""
@@ -128,6 +132,7 @@ class Double:
         )
 
     def describe(self) -> Iterator[View | None]:
+        self.described += 1
         yield from [None] * len(self.outcomes)
         yield self.view()
 
@@ -140,7 +145,7 @@ class Double:
             name=name,
             vrid=number,
             family=self.family,
-            role="backup" if drained else "active",
+            role="initialize" if name in self.out else "backup" if drained else "active",
             priority=100,
             explanation="150 - 50 (a failing) = 100",
             bound=not drained,

@@ -80,6 +80,29 @@ def test_drain_and_undrain_one_line_a_router(agent: Commanded) -> None:
     )
 
 
+def test_a_waiting_undrain_returns_when_all_take_part(agent: Commanded) -> None:
+    agent.double.out = {"dns"}
+    with begin(agent, "undrain", "--wait") as process:
+        agent.until(lambda: agent.double.described >= 2)
+        assert process.poll() is None
+        agent.double.out.clear()
+        told, error = process.communicate(timeout=LIMIT)
+    assert (process.returncode, told, error) == (0, "web: was not drained\ndns: was not drained\n", "")
+
+
+def test_an_undrain_that_waits_for_too_long_says_what_keeps_it(agent: Commanded) -> None:
+    agent.double.out, agent.double.faults = {"web", "dns"}, {"web": ("nginx failing",)}
+    told = call(agent.configuration, "undrain", "--wait", "--timeout", "0.1")
+    assert (told.exit_code, told.stdout) == (1, "web: was not drained\ndns: was not drained\n")
+    assert told.stderr == (
+        "error: web: takes no part after 0.1 s: nginx failing\n"
+        "error: dns: takes no part after 0.1 s: see exavrrp status dns\n"
+    )
+    agent.double.out = {"web"}
+    assert call(agent.configuration, "undrain", "--wait", "dns").exit_code == 0
+    assert call(agent.configuration, "undrain").exit_code == 0
+
+
 def test_drain_returns_at_once_unless_it_is_to_wait(agent: Commanded) -> None:
     agent.double.becomes.clear()
     for already in ("", "already "):
@@ -197,7 +220,7 @@ def test_an_unknown_router_is_named_with_those_that_there_are(agent: Commanded) 
         (["drain", "--for", "0s"], "'0s' is out of range; write more than 0s and at most 366d"),
         (["drain", "--wait", "--timeout", "0"], "--timeout"),
         (["drain", "--timeout", "soon"], "--timeout"),
-        (["undrain", "--wait"], "--wait"),
+        (["undrain", "--for", "1h"], "--for"),
         (["status", "web", "dns"], "dns"),
     ],
 )

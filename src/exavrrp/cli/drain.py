@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from exavrrp.cli import NO, options
 from exavrrp.cli.asking import answers
 from exavrrp.cli.output import fail, warn
-from exavrrp.control import Begun, Done, Drain, Moved, Progress, Unready, duration
+from exavrrp.control import Begun, Done, Drain, Moved, Progress, Unready
 from exavrrp.findings import ending
 from exavrrp.view import Outcome
 
@@ -18,30 +18,19 @@ WAIT = 60.0
 """Seconds that ``--wait`` waits unless it is told otherwise: twice what an agent tries for."""
 
 
-def _seconds(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
-    try:
-        return None if text is None else duration(text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
-
-
 @click.command("drain")
 @click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=options.router_names)
 @click.option(
-    "--for", "seconds", metavar="DURATION", callback=_seconds, help="Undrain after this time (90s, 30m, 2h, 1h30m, 2d)."
+    "--for",
+    "seconds",
+    metavar="DURATION",
+    callback=options.seconds,
+    help="Undrain after this time (90s, 30m, 2h, 1h30m, 2d).",
 )
 @click.option("--wait", is_flag=True, help="Return when another node serves, or none has taken over (status 3).")
 @click.option("--force", is_flag=True, help="Also where no peer is ready to take over; it is tried for some 30 s.")
 @click.option("--until-restart", is_flag=True, help="End the drain with this agent.")
-@click.option(
-    "--timeout",
-    "limit",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    default=WAIT,
-    show_default=True,
-    help="How long --wait waits; the drain goes on.",
-)
+@options.limit(WAIT, "How long --wait waits; the drain goes on.")
 @options.agent
 def command(
     *,

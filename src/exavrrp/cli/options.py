@@ -1,6 +1,8 @@
 """Options of several commands."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -23,6 +25,19 @@ node = click.option(
     help="Which node this is, if the configuration has tables [node.NAME]; by default the one named like this host.",
 )
 """Which node's view of a file for all of them is meant."""
+
+
+def limit(default: float, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option ``--timeout`` of a command that can wait: ``limit``, in seconds."""
+    return click.option(
+        "--timeout",
+        "limit",
+        metavar="SECONDS",
+        type=click.FloatRange(min=0, min_open=True),
+        default=default,
+        show_default=True,
+        help=text,
+    )
 
 
 def router_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
