@@ -663,15 +663,17 @@ class Rig:
 
     def arrival(self, priority: int, name: str = "web", source: Address = PEER, **more: Any) -> Arrival:
         """An advert of a peer. ``more``: fields of ``Arrival``, or ``centiseconds`` of the advert."""
-        one = self.router(name).instance.router.settings
+        one, configured = self.router(name).instance.router.settings, self.router(name).configuration
         advert = Advertisement(one.vrid, priority, more.pop("centiseconds", 100), one.addresses)
-        payload = encode(advert, source, SOURCE, Ipv4Checksum.PSEUDO_HEADER, more.pop("trailer", None))
+        to = configured.multicast or configured.source or SOURCE
+        payload = encode(advert, source, to, Ipv4Checksum.PSEUDO_HEADER, more.pop("trailer", None))
         usual: dict[str, Any] = {"interface": 1, "at": self.clock.now}
-        return Arrival(Datagram(source, SOURCE, 255, payload), **(usual | more))
+        return Arrival(Datagram(source, to, 255, payload), **(usual | more))
 
     def hear(self, priority: int, name: str = "web", source: Address = PEER, **more: Any) -> "Rig":
         """An advert of a peer comes in."""
-        return self.handle(ports.Arrived(SOURCE, (self.arrival(priority, name, source, **more),)))
+        here = self.router(name).configuration.source or SOURCE
+        return self.handle(ports.Arrived(here, (self.arrival(priority, name, source, **more),)))
 
     def follow(self, seconds: float, priority: int = 250) -> "Rig":
         """Let ``seconds`` pass while a better node is Active."""
@@ -727,6 +729,12 @@ class Rig:
     def why(self) -> str | None:
         """The reason of the node's end; None while it runs."""
         return self.node.why
+
+
+def lan(**settings: Any) -> str:
+    """The table of a virtual router on one link, by multicast and without peers."""
+    usual: dict[str, Any] = {"transport": "multicast", "interface": "eth2", "source": "fe80::1", "min_sessions": 0}
+    return router(**(usual | settings))
 
 
 def given_backup(*tables: str, checks: Iterable[str] = (), heard: int | None = 250, **more: Any) -> Rig:

@@ -11,11 +11,26 @@ from exavrrp.chronicle import REPLACED, Cause, Entry, Verdict, decoded
 from exavrrp.cli import style
 from exavrrp.cli.reasons import reasons
 from exavrrp.cli.telling import sentence, stamp
+from exavrrp.events import Rated
 from exavrrp.neighbors import Session
-from exavrrp.vrrp.copies import CHANGES, SPAN
-from exavrrp.vrrp.packet import Reason
+from exavrrp.vrrp.copies import CHANGES, MOST_PEERS, SPAN
+from exavrrp.vrrp.packet import LEAVING, Reason
 from exavrrp.vrrp.router import Role
-from tests.ports import INTERVAL, OTHER, PEER, SECOND, SESSION, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import (
+    INTERVAL,
+    LINKS,
+    OTHER,
+    PEER,
+    SECOND,
+    SESSION,
+    VIP,
+    Rig,
+    check,
+    given_active,
+    given_backup,
+    lan,
+    router,
+)
 from tests.test_status import answer
 
 
@@ -546,3 +561,19 @@ def test_what_has_brought_a_router_back_is_told_with_its_takeover() -> None:
     told = text(rig)
     assert "drain-ended" in told
     assert "drain-started" not in told, "that led to the transition before"
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_strangers_on_a_link_do_not_make_a_node_forget_whom_it_follows(better: bool) -> None:
+    """Whoever may speak on a link may forge any number of senders. What explains a takeover must not end the agent."""
+    rig = Rig(lan())
+    rig.paths.links = LINKS[:1]
+    rig.start().session().hear(250 if better else 100)
+    for number in range(MOST_PEERS):
+        rig.after(0.001).hear(LEAVING, source=OTHER + number)
+    if not better:
+        rig.node.elections.tell(Rated("web", 50))  # who was inferior, and is forgotten, is followed now
+    rig.after(4 * INTERVAL)
+    assert (rig.role(), cause(rig).peer) == (Role.ACTIVE, str(PEER))
+    assert cause(rig).verdict is (Verdict.SILENT_ON_ONLY_PATH if better else Verdict.SILENT_IN_TURN)
+    assert f"{PEER} silent on every path" in text(rig)

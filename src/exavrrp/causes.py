@@ -110,5 +110,5 @@ def _silence(evidence: Evidence, paths: tuple[PathSilence, ...]) -> Verdict:
     if len(paths) == 1:
         return Verdict.SILENT_ON_ONLY_PATH
     together = (evidence.interval or 0.0) * TOGETHER
-    alike = len(ages) == len(paths) and max(ages) - min(ages) <= together
+    alike = 0 < len(ages) == len(paths) and max(ages) - min(ages) <= together
     return Verdict.SILENT_AT_ONCE if alike else Verdict.SILENT_IN_TURN

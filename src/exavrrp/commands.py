@@ -12,7 +12,7 @@ from exavrrp.view import Outcome, View
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Mode, Sender
 from exavrrp.vrrp.packet import Address
-from exavrrp.vrrp.router import Backup, Role
+from exavrrp.vrrp.router import Role
 
 STALE = "a peer that still has what is in force here"
 """Who may not know yet what a reload brings: Backups are silent."""
@@ -142,10 +142,8 @@ class Commands:
 
 def _followed(router: VirtualRouter) -> Address | None:
     """The Active that it hears as a Backup; None: it is none, or hears nobody."""
-    state = router.instance.router.state
-    if not isinstance(state, Backup) or state.following not in router.instance.copies.peers:
-        return None
-    return state.following
+    following = router.instance.router.state.following
+    return following if following in router.instance.copies.peers else None
 
 
 def _disagreements(router: VirtualRouter, after: RouterConfiguration) -> Iterator[str]:

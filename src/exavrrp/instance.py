@@ -32,7 +32,6 @@ from exavrrp.vrrp.copies import Copies, PathBack, PathQuiet, Peer
 from exavrrp.vrrp.packet import LEAVING, Address, Advertisement
 from exavrrp.vrrp.router import (
     Advertise,
-    Backup,
     Configure,
     Notice,
     Prioritise,
@@ -288,7 +287,9 @@ class Instance:
 
         Further copies of it change nothing, unless another node was heard, or the election has gone on, since then.
         """
-        effects: list[Effect] = list(self.copies.heard(source, advertisement, interface, expected, now))
+        followed = self.router.state.following
+        paths = self.copies.heard(source, advertisement, interface, expected, now, followed=followed)
+        effects: list[Effect] = list(paths)
         peer = self.copies.peers[source]
         of, state = self._decided
         if peer.repeated and peer is of and self.router.state is state:
@@ -309,7 +310,8 @@ class Instance:
         """As ``received``, of an advert that only the first member of the group may decide about."""
         self._decided = None, None
         self.takeovers.beside(source, advertisement.priority, advertisement.centiseconds / 100, now)
-        return list(self.copies.heard(source, advertisement, interface, expected, now))
+        followed = self.router.state.following
+        return list(self.copies.heard(source, advertisement, interface, expected, now, followed=followed))
 
     @property
     def reclaims(self) -> bool:
@@ -405,7 +407,7 @@ class Instance:
         """``event`` goes through the election, and each transition on to presence."""
         effects: list[Effect] = []
         state = self.router.state
-        followed = isinstance(state, Backup) and state.following is not None
+        followed = state.following is not None
         for action in self.router.handle(event, now):
             effects.append(action)
             self._listen(action, followed, now)

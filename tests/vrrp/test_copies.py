@@ -84,6 +84,10 @@ def test_forged_senders_take_no_memory_for_ever() -> None:
     assert len(copies.peers) == MOST_PEERS
     assert OTHER - 100 in copies.peers, "who is heard again and again stays"
     assert PEER not in copies.peers, "and who was heard longest ago goes"
+    longest_ago = next(iter(copies.peers))
+    for number in range(MOST_PEERS):
+        copies.heard(PEER - number - 1, advert(1), EAST, (EAST,), 1000, followed=longest_ago)
+    assert longest_ago in copies.peers, "but whom the election follows stays"
 
 
 def test_a_path_that_was_quiet_before_the_peer_fell_silent_is_still_quiet_after() -> None:

@@ -22,7 +22,6 @@ from exavrrp.ports import ANY, Beacons, Link
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.auth import Authenticator, Flow, Mode, Policy, Sequence, Signer, Trailer, Verifier
 from exavrrp.vrrp.packet import Address, Malformed
-from exavrrp.vrrp.router import Backup
 
 MOST_PATHS = 15
 """Paths that a report can count."""
@@ -249,8 +248,7 @@ def _report(router: VirtualRouter, digest: bytes) -> Report:
 
 def _paths(router: VirtualRouter) -> tuple[int, int]:
     """Of the paths to the Active that it follows: over how many its adverts arrive, and how many there are."""
-    state = router.instance.router.state
-    following = state.following if isinstance(state, Backup) else None
+    following = router.instance.router.state.following
     known = None if following is None else router.instance.copies.peers.get(following)
     if following is None or known is None:
         return 0, 0

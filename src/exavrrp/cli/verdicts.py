@@ -14,7 +14,7 @@ def verdict(cause: Cause, transition: Entry) -> str:
     return _VERDICTS[cause.verdict].format(
         peer=cause.peer or "nobody",
         detail=transition.fields.get("detail") or "",
-        paths=", ".join(path.interface for path in cause.paths),
+        paths=", ".join(path.interface for path in cause.paths) or "none is known",
         total=cause.sum,
         ours=cause.ours,
         theirs=cause.theirs,

@@ -156,17 +156,26 @@ class Copies:
         """those that were heard; for reading"""
 
     def heard(
-        self, peer: Address, advertisement: Advertisement, interface: int, expected: Collection[int], now: float
+        self,
+        peer: Address,
+        advertisement: Advertisement,
+        interface: int,
+        expected: Collection[int],
+        now: float,
+        *,
+        followed: Address | None = None,
     ) -> list[PathQuiet | PathBack]:
         """A copy of ``peer``'s advert arrived through ``interface`` at ``now``; return changes of its paths.
 
         ``expected``: indexes of the interfaces that lead to the peer now. One that has never delivered counts as quiet
         after the same timeout. One that does not lead there any more is forgotten. ``now``: monotonic seconds.
+        ``followed``: the peer that is remembered however many others are heard.
         """
         known = self.peers.get(peer)
         if known is None:
             if len(self.peers) >= MOST_PEERS:
-                del self.peers[min(self.peers, key=lambda one: self.peers[one].heard)]
+                others = (one for one in self.peers if one != followed)
+                del self.peers[min(others, key=lambda one: self.peers[one].heard)]
             known = self.peers[peer] = Peer(advertisement, now, now)
         interval = advertisement.centiseconds / 100
         same = advertisement == known.advertisement and now - known.first < interval / 2

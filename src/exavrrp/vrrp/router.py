@@ -51,6 +51,7 @@ class Initialize:
 
     role = Role.INITIALIZE
     deadline = None
+    following = None
     advertised = None
     releasing = None
 
@@ -100,6 +101,7 @@ class Active:
     """whether a losing advert was already answered since the Adver_Timer last fired"""
     releasing: "Shutdown | None" = None
     """break before make: the shutdown that follows when nothing is bound any more; None if it is not releasing"""
+    following = None
     role = Role.ACTIVE
 
 
