@@ -282,6 +282,15 @@ def test_import_writes_what_check_accepts_and_overwrites_nothing_unasked(lan: Pa
     assert made.exists()
 
 
+def test_import_of_nodes_without_bgp_asks_for_no_neighbor(lan: Path, tmp_path: Path) -> None:
+    lan.write_text(LAN.replace("192.0.2.53/32 dev lo", "192.0.2.53/24"))
+    told = call("import", lan, "--on-link", "--source", "192.0.2.11", "-o", tmp_path / "made")
+    assert (told.exit_code, "To fill in (0)" in told.stdout) == (0, True)
+    made = (tmp_path / "made" / "exavrrp.toml").read_text()
+    assert 'addresses = ["192.0.2.53/24"]\nbind = "eth0"\nannounce = false\n' in made
+    assert "neighbor …" not in (tmp_path / "made" / "exabgp-stanza.conf").read_text()
+
+
 def test_import_tells_all_mistakes_and_writes_nothing(lan: Path, tmp_path: Path) -> None:
     lan.write_text(LAN.replace("router_id 7", "router_id 0").replace("192.0.2.53/32", "x"))
     told = call("import", lan, "-o", tmp_path / "made")

@@ -189,7 +189,14 @@ def test_the_report_has_three_lists_and_what_is_to_fill_in() -> None:
         ("nonsense 7", {}, f"LEFT {UNKNOWN}"),
         ("unicast_fault_no_peer", {"transport": "unicast"}, "TAKEN"),
         ("unicast_src_ip 192.0.2.12", {"source": "192.0.2.12"}, "TAKEN"),
-        ("notify_master /bin/a", {"notify_active": ["/bin/a"]}, "CHANGED notify_active: runs as ExaBGP's user"),
+        (
+            "notify_master /bin/a",
+            {"notify_active": ["/bin/a"]},
+            (
+                "CHANGED notify_active: runs as ExaBGP's user without capabilities, and after the program before it has"
+                " ended: check that it needs no right to change the network; take it out if it announces or withdraws"
+            ),
+        ),
         ("notify_stop \"/bin/a 'b c'\" root", {"notify_stop": ["/bin/a", "b c"]}, "CHANGED"),
         ("notify a", {"notify": ["/bin/sh", "-c", 'exec "$0" "$@"', "a"]}, "CHANGED notify, found by /bin/sh in PATH"),
         ("notify_deleted /bin/a", {}, "LEFT nearest: notify_stop"),
@@ -261,12 +268,73 @@ def test_where_a_virtual_address_was_is_said() -> None:
     )
     assert told(made, "192.0.2.53/24 scope link") == (
         "CHANGED addresses: on lo as /32 and announced by ExaBGP, not on the default interface with /24: check that"
-        " whoever asked for it by ARP has a route to it; without scope link"
+        " whoever asked for it by ARP has a route to it, or import --on-link; without scope link"
     )
     assert told(instance(), "192.0.2.53/32 dev lo").startswith("TAKEN")
     for line in ("192.0.2.53/32 dev lo preferred_lft 0", "2001:db8::1/128 dev lo preferred_lft 600"):
         made = instance(base=f"virtual_router_id 7\ninterface eth0\nvirtual_ipaddress {{ {line} }}")
         assert told(made, line).endswith(f"without {line.partition(' dev lo ')[2]}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "keys", "said"),
+    [
+        ("192.0.2.53/24", {"addresses": ["192.0.2.53/24"], "bind": "eth0"}, "TAKEN addresses: on eth0"),
+        (
+            "192.0.2.53/24 label eth1:web no_track dev eth1 scope link",
+            {"addresses": ["192.0.2.53/24 label eth1:web scope link"], "bind": "eth1"},
+            "TAKEN addresses: on eth1 while Active, as before",
+        ),
+        (
+            "192.0.2.53 brd 192.0.2.255",
+            {"addresses": ["192.0.2.53/32"], "bind": "eth0"},
+            "CHANGED addresses: on eth0 while Active, as before; without brd 192.0.2.255",
+        ),
+        (
+            "2001:db8::1/64 label x",
+            {"addresses": ["2001:db8::1/64"], "preferred_lifetime": "forever"},
+            "CHANGED addresses: on eth0 while Active, as before; without label x",
+        ),
+        (
+            "2001:db8::1 preferred_lft forever\n2001:db8::2",
+            {"addresses": ["2001:db8::1/128 preferred_lft forever", "2001:db8::2/128"]},
+            "TAKEN addresses: on eth0",
+        ),
+        (
+            "192.0.2.53/32 dev lo",
+            {"addresses": None, "bind": None, "announce": None},
+            "TAKEN addresses: on lo",
+        ),
+        ("192.0.2.53/32\n192.0.2.54/32 dev eth0", {"addresses": ["192.0.2.53/32", "192.0.2.54/32"]}, "TAKEN"),
+    ],
+)
+def test_on_a_link_addresses_stay_where_they_are(
+    lines: str, keys: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    text = f"vrrp_instance web {{\n{SIX}virtual_ipaddress {{\n{lines}\n}}\n}}"
+    source = "fe80::1" if ":" in lines.split(maxsplit=1)[0] else "192.0.2.11"
+    made = translated(reading(text), {("eth0", ip_address(source).version): source}, on_link=True)
+    found = router(made)
+    assert {key: found.get(key) for key in keys} == keys
+    assert found.get("announce") == keys.get("announce", False)
+    assert told(made, lines.splitlines()[0]).startswith(said)
+    assert not check_accepts(made, tmp_path)
+
+
+@pytest.mark.parametrize("excluded", ["", "}\nvirtual_ipaddress_excluded {"])
+def test_on_a_link_a_router_has_one_interface(excluded: str) -> None:
+    text = f"vrrp_instance web {{\n{SIX}virtual_ipaddress {{\n192.0.2.53/24\n{excluded}\n192.0.2.54/24 dev eth1\n}}\n}}"
+    made = translated(reading(text), {}, on_link=True)
+    assert router(made)["addresses"] == ["192.0.2.53/24"]
+    assert told(made, "192.0.2.54/24 dev eth1").startswith("LEFT the others are on eth0: nearest is a virtual router")
+    assert "192.0.2.54" not in made.toml
+
+
+def test_on_a_link_without_an_interface_addresses_are_on_lo() -> None:
+    text = "vrrp_instance web {\nvirtual_router_id 7\nvirtual_ipaddress { 192.0.2.53 }\nunicast_peer { 192.0.2.2 }\n}"
+    made = translated(reading(text), {}, on_link=True)
+    assert "bind" not in router(made)
+    assert "not on the default interface with /32" in told(made, "192.0.2.53")
 
 
 def test_a_source_that_the_file_does_not_name_may_be_given() -> None:
@@ -634,6 +702,13 @@ def test_a_global_definition(line: str, agent: dict[str, object], said: str) -> 
     assert told(made, line).startswith(said)
 
 
+def test_whoever_reads_the_fifo_has_nothing_to_announce() -> None:
+    made = instance(outside="global_defs {\nvrrp_notify_fifo /fifo\n}")
+    assert told(made, "vrrp_notify_fifo /fifo").endswith(
+        "; take it out if it announces or withdraws these addresses, which is done already"
+    )
+
+
 # What stands in the file, where it is shown and written
 
 
@@ -670,3 +745,5 @@ def test_neighbors_are_those_that_are_given_or_examples() -> None:
         "neighbor",
     ]
     assert missing([one], [6])[-1][0] != "neighbor"
+    # In words that an exabgp.conf has: for neighbors that are there already.
+    assert "\n#     api { processes [ exavrrp ]; neighbor-changes; }\n" in text

@@ -130,6 +130,7 @@ OWN = {
     "keepalived/reading.py": ("tests/keepalived/test_reading.py",),
     "keepalived/ledger.py": ("tests/keepalived/test_translating.py",),
     "keepalived/checks.py": ("tests/keepalived/test_translating.py",),
+    "keepalived/addresses.py": ("tests/keepalived/test_translating.py",),
     "keepalived/instances.py": ("tests/keepalived/test_translating.py",),
     "keepalived/authentications.py": ("tests/keepalived/test_translating.py",),
     "keepalived/translating.py": ("tests/keepalived/test_translating.py",),

@@ -93,6 +93,11 @@ def _parsed(text: str, mark: str, meaning: Callable[[str, str], Any]) -> Any:
     callback=_neighbor,
     help="A router that ExaBGP announces to, and its AS number; once for each.",
 )
+@click.option(
+    "--on-link",
+    is_flag=True,
+    help="Leave addresses on the interfaces where keepalived has them, and announce nothing: for nodes without BGP.",
+)
 def command(
     *,
     path: Path,
@@ -101,6 +106,7 @@ def command(
     overwrite: bool,
     sources: dict[tuple[str, int], str],
     neighbors: tuple[Neighbor, ...],
+    on_link: bool,
 ) -> None:
     """Make a configuration of a keepalived.conf, and say of each of its lines what became of it.
 
@@ -111,10 +117,10 @@ def command(
     identity = host.partition(".")[0] if config_id is None else config_id
     try:
         reading = read(_main(path), _Files(path.is_absolute()), identity, host if config_id is None else config_id)
-        imported = translated(reading, sources)
+        imported = translated(reading, sources, on_link=on_link)
     except Unreadable as error:
         fail(*error.faults)
-    families = sorted({router.family for router in imported.routers})
+    families = sorted({router.family for router in imported.routers if router.lines.get("announce", True)})
     unfinished = _unfinished(imported)
     to_fill_in = [
         *((f"{TOML}: {key}", what) for key, what in unfinished),

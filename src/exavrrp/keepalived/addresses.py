@@ -1,4 +1,4 @@
-"""Addresses of a virtual router: its own, its peers', and the virtual ones, which are bound to lo here."""
+"""Addresses of a virtual router: its own, its peers', and the virtual ones, which are bound to lo or stay on a link."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
@@ -20,12 +20,18 @@ class Virtual:
     ledger: Ledger
     interface: str | None
     """of the router"""
+    on_link: bool = False
+    """whether addresses stay on the interface on which keepalived has them"""
+    bind: str | None = None
+    """that interface, once it is known; None on lo"""
     listed: list[Address] = field(default_factory=list)
     unlisted: list[Address] = field(default_factory=list)
     verdicts: list[tuple[Directive, Verdict]] = field(default_factory=list)
     """of the blocks and their lines, if there is a router"""
     sources: dict[Address, bool] = field(default_factory=dict)
     """of each IPv6 address, whether the host may use it as a source (``preferred_lft``)"""
+    words: dict[Address, str] = field(default_factory=dict)
+    """of each address on a link, the length of its prefix, label and scope"""
 
     @property
     def family(self) -> int | None:
@@ -40,7 +46,7 @@ class Virtual:
     def texts(self, addresses: list[Address]) -> list[str]:
         """As the configuration has them; what is said of all is not said of each."""
         some = set() if self.preferred else {one for one, source in self.sources.items() if source}
-        return [f"{one} preferred_lft forever" if one in some else str(one) for one in addresses]
+        return [f"{one}{self.words.get(one, '')}{' preferred_lft forever' if one in some else ''}" for one in addresses]
 
     def take(self, block: Directive) -> None:
         """One block ``virtual_ipaddress`` or ``virtual_ipaddress_excluded``."""
@@ -79,14 +85,26 @@ class Virtual:
                 "is of the other family: nearest is a virtual router of its own with the same group, which all nodes"
                 " need at the same time"
             )
+        elif self.on_link and (self.listed or self.unlisted) and self._link(list(line.arguments)) != self.bind:
+            why = (
+                f"the others are on {printable(self.bind or 'lo')}: nearest is a virtual router of its own with the"
+                " same group, which all nodes need at the same time"
+            )
         else:
             return address
         self.verdicts.append((line, nothing(why)))
         return None
 
+    def _link(self, options: list[str]) -> str | None:
+        """The interface on which an address stays; None: it is on lo, or it is not known where keepalived has it."""
+        device = _value(options, "dev") or self.interface
+        return None if device == "lo" else device
+
     def _placed(self, line: Directive, key: str, address: Address) -> None:
         """Note where the address was, and where it is."""
         options = list(line.arguments)
+        if self.on_link:
+            self.bind = self._link(list(options))
         device = _value(options, "dev") or self.interface or "the default interface"
         lifetime = _value(options, "preferred_lft") or ""
         length = ip_interface(line.name).network.prefixlen
@@ -97,11 +115,22 @@ class Virtual:
         if device == "lo" and length == FULL[address.version] and not set(options) - {"no_track"}:
             self.verdicts.append((line, same(f"{key}: on lo while Active, and announced by ExaBGP")))
             return
+        if self.bind is not None:
+            self.words[address] = f"/{length}"
+            for word in ("label", "scope") if address.version == 4 else ():
+                if (value := _value(options, word)) is not None:
+                    self.words[address] += f" {word} {value}"
+            options = [word for word in options if word != "no_track"]
+            lost = f"; without {printable(' '.join(options))}" if options else ""
+            told = f"{key}: on {printable(self.bind)} while Active, as before{lost}"
+            self.verdicts.append((line, other(told) if lost else same(told)))
+            return
         asked = "neighbor discovery" if address.version == 6 else "ARP"
         without = f"; without {printable(' '.join(options))}" if options else ""
         told = (
             f"{key}: on lo as /{FULL[address.version]} and announced by ExaBGP, not on {printable(device)} with"
-            f" /{length}: check that whoever asked for it by {asked} has a route to it{without}"
+            f" /{length}: check that whoever asked for it by {asked} has a route to it, or"
+            f" import --on-link{without}"
         )
         self.verdicts.append((line, other(told)))
 

@@ -19,7 +19,8 @@ class Neighbor:
 def stanza(neighbors: Sequence[Neighbor], families: Sequence[int], configuration: str, program: str) -> str:
     """What belongs into exabgp.conf (4.2 and 5.0). Of ``families`` are the virtual addresses."""
     process = (
-        "# In front of the neighbors of exabgp.conf (ExaBGP 4.2 and 5.0).\n"
+        "# In front of the neighbors of exabgp.conf (ExaBGP 4.2 and 5.0). A neighbor that is there already gets this:\n"
+        "#     api { processes [ exavrrp ]; neighbor-changes; }\n"
         "process exavrrp {\n"
         f"    run {program} run --config {configuration};\n"
         "    encoder json;\n"

@@ -32,6 +32,9 @@ NOTIFIES = {
     "notify": "notify",
 }
 
+GLUE = "take it out if it announces or withdraws these addresses, which is done already"
+"""Of a notify program, or what reads a FIFO: keepalived needs it for BGP, and here it would withdraw our own route."""
+
 ALWAYS = frozenset(
     (
         *("enable_script_security", "set_supplementary_groups", "dynamic_interfaces", "log_unknown_vrids"),
@@ -91,6 +94,8 @@ class Around:
     authentications: Authentications
     defaults: Defaults
     sources: Sources
+    on_link: bool
+    """whether addresses stay on the interfaces on which keepalived has them, and nothing is announced"""
 
 
 class Instance:
@@ -99,7 +104,7 @@ class Instance:
     def __init__(self, block: Directive, router: Router, group: Group | None, around: Around) -> None:
         self._block, self._router, self._group = block, router, group
         self._ledger, self._checks, self._authentications = around.ledger, around.checks, around.authentications
-        self._defaults, self._sources = around.defaults, around.sources
+        self._defaults, self._sources, self._on_link = around.defaults, around.sources, around.on_link
         self._again = overridden(block.children, BLOCKS)
         opposites = [child for child in block.children if child.name in ("preempt", "nopreempt")]
         for one in opposites[:-1]:
@@ -113,7 +118,7 @@ class Instance:
         """Fill in the router; false if there can be none. Then each directive of the block has its entry."""
         router, block = self._router, self._block
         braced(self._ledger, block.children, LISTS)
-        virtual = addresses.Virtual(self._ledger, self._text("interface"))
+        virtual = addresses.Virtual(self._ledger, self._text("interface"), self._on_link)
         for name in ("virtual_ipaddress", "virtual_ipaddress_excluded"):
             for child in block.children:
                 if child.name == name:
@@ -136,6 +141,8 @@ class Instance:
             router.lines["unlisted_addresses"] = virtual.texts(virtual.unlisted)
         if virtual.preferred:
             router.lines["preferred_lifetime"] = "forever"
+        if virtual.bind is not None:
+            router.lines |= {"bind": virtual.bind, "announce": False}
         self._carry()
         for child in block.children:
             self._one(child)
@@ -366,5 +373,5 @@ def notified(ledger: Ledger, child: Directive, router: Router, name: str) -> Ver
     who = f", not as {printable(child.words[2])}" if len(child.words) > 2 else ""
     return other(
         f"{key}{by}: runs as ExaBGP's user without capabilities{who}, and after the program before it has ended:"
-        " check that it needs no right to change the network"
+        f" check that it needs no right to change the network; {GLUE}"
     )

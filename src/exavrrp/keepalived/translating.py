@@ -9,6 +9,7 @@ from exavrrp.keepalived.authentications import Authentications
 from exavrrp.keepalived.checks import GROUPS, ROOT_ALONE, TRACKED, Checks, Lines, Weights
 from exavrrp.keepalived.instances import (
     ALWAYS,
+    GLUE,
     NOTIFIES,
     Around,
     Defaults,
@@ -65,20 +66,24 @@ class Imported:
         )
 
 
-def translated(reading: Reading, sources: Sources) -> Imported:
-    """The configuration that means the same; raises Unreadable with every mistake that keepalived would guess at."""
-    return _Translation(reading, sources).done()
+def translated(reading: Reading, sources: Sources, *, on_link: bool = False) -> Imported:
+    """The configuration that means the same; raises Unreadable with every mistake that keepalived would guess at.
+
+    ``on_link``: addresses stay on the interfaces on which keepalived has them, and are not announced; else they are on
+    lo, and announced.
+    """
+    return _Translation(reading, sources, on_link=on_link).done()
 
 
 class _Translation:
-    def __init__(self, reading: Reading, sources: Sources) -> None:
+    def __init__(self, reading: Reading, sources: Sources, *, on_link: bool) -> None:
         self._reading = reading
         self._ledger = Ledger()
         self._agent: Lines = {}
         self._defaults = Defaults()
         self._checks = Checks(self._ledger)
         self._authentications = Authentications(self._ledger)
-        self._around = Around(self._ledger, self._checks, self._authentications, self._defaults, sources)
+        self._around = Around(self._ledger, self._checks, self._authentications, self._defaults, sources, on_link)
         self._groups: list[Group] = []
         self._routers: dict[str, Router] = {}
         """by the name of their vrrp_instance"""
@@ -175,7 +180,9 @@ class _Translation:
             return nothing(f"a virtual router has one notify_fifo, which is {printable(self._defaults.notify_fifo)}")
         self._defaults.notify_fifo = child.words[1]
         owner = "; its owner is ExaBGP's user" if len(child.words) > 2 else ""
-        return other(f"notify_fifo of each virtual router: lines are of INSTANCE, with the names of here{owner}")
+        return other(
+            f"notify_fifo of each virtual router: lines are of INSTANCE, with the names of here{owner}; {GLUE}"
+        )
 
     def _asides(self) -> None:
         """Lines that are no directives: what they are for is in the others."""
