@@ -257,6 +257,8 @@ class Paths:
         self.wanted: set[ports.Interfaces] = set()
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
+        self.down = False
+        """whether no interface is up"""
         self.cut_off: set[Address | Session] = set()
         """neighbors to whom no path has a carrier; or sessions to one, if it is on several links"""
         self.isolated = False
@@ -273,6 +275,9 @@ class Paths:
 
     def holds(self, source: Address) -> bool:
         return not self.sourceless
+
+    def is_up(self) -> bool:
+        return not self.down
 
     def reaches(self, neighbor: Address) -> bool:
         return not self.isolated

@@ -1,6 +1,10 @@
 """The paths to the peers, and which of them deliver."""
 
 from errno import ENETUNREACH
+from ipaddress import ip_address
+from typing import Any
+
+import pytest
 
 from exavrrp.backoff import RETRIES
 from exavrrp.ports import PathsChanged
@@ -41,6 +45,35 @@ def test_a_source_that_is_gone_with_its_interface_is_wanted_there() -> None:
     rig.handle(PathsChanged()).after((SOURCE_ADVERTS + 0.1) * INTERVAL)
     [detail] = rig.router().instance.faults.values()
     assert detail == "the source fe80::1%eth2 is no address of this host any more; add it to eth2 again"
+
+
+IPV4: dict[str, Any] = {"source": "192.0.2.11", "addresses": ["192.0.2.53"], "min_sessions": 0}
+"""A source that stays when its interface is set down, and that need not be on it."""
+
+
+@pytest.mark.parametrize("how", [{"transport": "multicast", "interface": "eth2"}, {"interfaces": ["eth2"]}])
+def test_a_backup_whose_interface_is_down_does_not_take_over(how: dict[str, Any]) -> None:
+    peers = [] if "transport" in how else ["192.0.2.12"]
+    rig = Rig(router(**how, **IPV4, peers=peers)).start().session().hear(250, source=ip_address("192.0.2.12"))
+    assert rig.role() is Role.BACKUP
+    rig.paths.down = True
+    rig.handle(PathsChanged()).after(5 * INTERVAL)
+    assert (rig.role(), rig.bound()) == (Role.INITIALIZE, False)
+    assert list(rig.router().instance.faults.values()) == [
+        "no interface that may carry its adverts is up (eth2); set it up again"
+    ]
+    assert [one["after"] for one in rig.log.told("transition")] == [Role.BACKUP, Role.INITIALIZE]
+    rig.paths.down = False
+    rig.handle(PathsChanged())
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_on_a_link_that_takes_no_adverts_the_peers_are_not_for_that_dead() -> None:
+    """No advert needs a route there."""
+    rig = Rig(router(transport="multicast", interface="eth2", **IPV4)).start().session().after(5 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    rig.mute(ENETUNREACH).after(MUTE_ADVERTS * INTERVAL)
+    assert rig.faults() == ["adverts"]
 
 
 def test_a_router_that_rejoins_while_cut_off_leaves_again_before_it_takes_over() -> None:

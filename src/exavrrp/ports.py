@@ -216,6 +216,9 @@ class Paths(Protocol):
     def holds(self, source: Address) -> bool:
         """Whether ``source`` is an address of this host."""
 
+    def is_up(self) -> bool:
+        """Whether any of these interfaces is there and set up, with a carrier or without; true for all."""
+
     def interface_name(self, index: int) -> str:
         """The name of an interface."""
 

@@ -1,9 +1,10 @@
 """The paths from one virtual router to its peers, and whether there is any; pure.
 
-Routes may change at any time. If the source address is gone from this host, no advert is sent or received. A node
-without any route to a peer is cut off, unless the peers themselves have vanished. Both become a fault only after a
-while: a network manager that flushes an interface restores it soon. If no advert can be sent (``adverts``), that is the
-same fault. It ends when there is a path again.
+Routes may change at any time. If the source address is gone from this host, or every interface that may carry adverts
+is down or gone where these are named, no advert is sent or received. A node without any route to a peer is cut off,
+unless the peers themselves have vanished. Both become a fault only after a while: a network manager that flushes an
+interface restores it soon. If no advert can be sent (``adverts``), that is the same fault. It ends when there is a path
+again.
 """
 
 import math
@@ -73,7 +74,7 @@ class Ways:
                 self.expected[peer] = tuple(link.index for link in links)
                 names = [link.name for link in links]
                 self._common.log.info("paths-changed", router=self._common.name, peer=str(peer), interfaces=names)
-        held = self._paths.holds(configuration.source)
+        held = self._has_source()
         if not held and self._source_timer is None:
             self._source_timer = self._if_it_lasts(self._report_lost_source)
         elif held and self._source_timer is not None:
@@ -93,10 +94,23 @@ class Ways:
     def _if_it_lasts(self, act: Callable[[], None]) -> Timer:
         return self._common.timers.call_later(SOURCE_ADVERTS * self._common.configuration.advert_interval, act)
 
+    def _has_source(self) -> bool:
+        """Whether this host has the source, and an interface that may carry adverts is up."""
+        source = self._common.configuration.source
+        assert source is not None
+        return self._paths.is_up() and self._paths.holds(source)
+
     def _report_lost_source(self) -> None:
         """Without its source a Backup receives nothing, and would become Active too."""
-        if Fault.ADVERTS not in self._common.instance.faults:
-            source, medium = self._common.configuration.source, self._common.configuration.medium
+        configuration = self._common.configuration
+        source, medium = configuration.source, configuration.medium
+        assert source is not None
+        if Fault.ADVERTS in self._common.instance.faults:
+            return
+        if self._paths.holds(source):
+            names = ", ".join(configuration.interfaces or ())
+            self.fail(f"no interface that may carry its adverts is up ({names}); set it up again")
+        else:
             where = "lo" if medium is None else medium.interface
             self.fail(f"the source {source} is no address of this host any more; add it to {where} again")
 
@@ -128,13 +142,16 @@ class Ways:
 
     def _is_usable(self) -> bool:
         """Whether this host has the source, and a route to a peer (or all peers are dead)."""
-        source = self._common.configuration.source
-        assert source is not None
-        return (any(self.links.values()) or self.are_peers_gone()) and self._paths.holds(source)
+        return (any(self.links.values()) or self.are_peers_gone()) and self._has_source()
 
     def are_peers_gone(self) -> bool:
-        """Whether all peers seem dead: none was heard lately, although a BGP neighbor can be reached."""
+        """Whether all peers seem dead: none was heard lately, although a BGP neighbor can be reached.
+
+        On a link no advert needs a route to a peer: if it cannot be sent there, that says nothing of the peers.
+        """
         common = self._common
+        if common.configuration.medium is not None:
+            return False
         quiet = common.timers.time() - self.heard_at > MUTE_ADVERTS * common.configuration.advert_interval
         return quiet and self._is_connected()
 

@@ -297,6 +297,24 @@ def test_two_agents_elect_one_and_an_interface_may_be_created_anew(lan: Lan) -> 
     lan.settled(lan.a)
 
 
+@pytest.mark.parametrize("fabric", [4], indirect=True, ids=["ipv4"])
+def test_a_backup_whose_interface_is_set_down_is_in_fault_until_it_is_up(lan: Lan) -> None:
+    """An IPv4 address stays on it, and the BGP session of the uplink is up."""
+    for host, priority in ((lan.a, BETTER), (lan.b, WORSE)):
+        lan.configure(host, priority)
+        host.start()
+        host.log.wait("transition")
+    lan.settled(lan.a)
+    mark = lan.b.log.mark()
+    lan.b.namespace.ip(f"link set {LAN} down")
+    assert "no interface that may carry its adverts is up (eth2)" in lan.b.becomes("initialize", mark)["detail"]
+    lan.settled(lan.a)
+    lan.b.namespace.ip(f"link set {LAN} up")
+    lan.b.becomes("backup", mark)
+    lan.settled(lan.a)
+    assert lan.b.log.moves(mark) == [("backup", "initialize", "fault"), ("initialize", "backup", "startup")]
+
+
 def test_tshark_understands_our_adverts_without_a_warning(lan: Lan, need: Need, tmp_path: Path) -> None:
     program = need("tshark")
     lan.configure(lan.a, BETTER)

@@ -357,6 +357,24 @@ def test_only_restricts(pair: Pair, run: Run, until: Until, version: int) -> Non
 
 
 @pytest.mark.system
+def test_an_interface_that_is_set_down_or_renamed_is_noticed(pair: Pair, run: Run, until: Until) -> None:
+    async def scenario() -> None:
+        async with asking(pair, 4) as every, asking(pair, 4, ["eth1"]) as asked:
+            assert asked.paths.is_up()
+            for change, back in (("set eth1 down", "set eth1 up"), ("set eth1 down name x", "set x name eth1 up")):
+                before = asked.changes
+                pair.a.ip(f"link {change}")
+                await until(lambda: not asked.paths.is_up())
+                pair.a.ip(f"link {back}")
+                await until(asked.paths.is_up)
+                assert asked.changes >= before + 2
+            assert every.paths.is_up()
+
+    with pair.a:
+        run(scenario())
+
+
+@pytest.mark.system
 def test_restricted_to_nothing_means_unrestricted(pair: Pair, run: Run) -> None:
     async def scenario() -> None:
         async with asking(pair, 6, []) as asked:

@@ -317,6 +317,9 @@ class SimulatedPaths:
     def holds(self, source: Address) -> bool:
         return True
 
+    def is_up(self) -> bool:
+        return True
+
     def reaches(self, neighbor: Address) -> bool:
         return bool(self._ground.links())
 

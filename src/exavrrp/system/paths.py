@@ -21,6 +21,7 @@ answer is a different one then.
 
 import asyncio
 import errno
+import fcntl
 import socket
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -44,6 +45,9 @@ _RTA_DST, _RTA_SRC, _RTA_OIF, _RTA_MULTIPATH, _RTA_NH_ID = 1, 2, 4, 9, 30
 _NHA_ID, _NHA_GROUP, _NHA_OIF = 1, 2, 5
 _SO_BINDTOIFINDEX = 62
 """asm-generic/socket.h, since Linux 5.1; Python has no name for it."""
+_SIOCGIFFLAGS, _IFF_UP = 0x8913, 1
+_FLAGS = struct.Struct("=16sH22x")
+"""struct ifreq with flags (netdevice(7))."""
 _UNUSABLE = 0x01 | 0x10
 """RTNH_F_DEAD, RTNH_F_LINKDOWN."""
 _ADDRESS = struct.Struct("=4BI")
@@ -103,6 +107,8 @@ class Paths:
         """watches for changes of the routes"""
         self._known: dict[tuple[Address, Address], tuple[Link, ...]] = {}
         self._held: dict[Address, bool] = {}
+        self._up: bool | None = None
+        """the last answer of ``is_up``; None: nobody has asked"""
         self._cut_off: dict[tuple[Address, Address | None], bool] = {}
         self._names: dict[int, str] = {}
 
@@ -152,6 +158,18 @@ class Paths:
         if source not in self._held:
             self._held[source] = is_here(source)
         return self._held[source]
+
+    def is_up(self) -> bool:
+        """Whether any of the interfaces ``only`` is there and set up, with a carrier or without; true for all.
+
+        Cached and watched like the answers of ``toward``.
+        """
+        if self._up is None:
+            self._up = self._is_up()
+        return self._up
+
+    def _is_up(self) -> bool:
+        return self._only is None or any(map(is_set_up, self._only))
 
     def reaches(self, neighbor: Address) -> bool:
         """Whether there is a usable route to ``neighbor`` now, or it is an address of this host. Not cached."""
@@ -219,6 +237,9 @@ class Paths:
         for source, held in tuple(self._held.items()):
             self._held[source] = is_here(source)
             changed = changed or self._held[source] != held
+        if self._up is not None:
+            up, self._up = self._up, self._is_up()
+            changed = changed or self._up != up
         for ends, cut_off in tuple(self._cut_off.items()):
             self._cut_off[ends] = self._is_cut_off(*ends)
             changed = changed or self._cut_off[ends] != cut_off
@@ -346,6 +367,16 @@ def is_here(source: Address) -> bool:
     except OSError as error:
         return error.errno != errno.EADDRNOTAVAIL
     return True
+
+
+def is_set_up(interface: str) -> bool:
+    """Whether there is such an interface, and it is set up (IFF_UP). Also true if no socket can be opened."""
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            answer = fcntl.ioctl(probe, _SIOCGIFFLAGS, _FLAGS.pack(interface.encode(), 0))
+    except OSError as error:
+        return error.errno != errno.ENODEV
+    return bool(_FLAGS.unpack(answer)[1] & _IFF_UP)
 
 
 def read_route(message: bytes) -> Route:
