@@ -30,11 +30,10 @@ from exavrrp.ports import ANY, AddressError, Arrival, Link, NotifyState, Sent
 from exavrrp.recorded import Recording
 from exavrrp.roster import Ports
 from exavrrp.routes import Network, Route
+from exavrrp.simulation.process import Marks
 from exavrrp.takeover import GRACEFUL_SHUTDOWN
 from exavrrp.virtual_address import LO, VirtualAddress
 from exavrrp.virtual_router import VirtualRouter
-from exavrrp.vrrp.auth import Flow
-from exavrrp.vrrp.auth import Sequence as Number
 from exavrrp.vrrp.packet import Address, Advertisement, Datagram, Ipv4Checksum, encode
 from exavrrp.vrrp.router import Role
 
@@ -526,15 +525,6 @@ class Memory:
 
     def look(self) -> None:
         self.looks += 1
-
-
-class Marks(dict[Flow, Number]):
-    """The replay counters of signed adverts."""
-
-    def set(self, flows: Collection[Flow]) -> int:
-        for gone in [flow for flow in self if flow not in flows]:
-            del self[gone]
-        return len(self)
 
 
 class Checks:

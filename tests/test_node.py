@@ -927,11 +927,12 @@ def test_a_router_that_leaves_in_the_turn_of_its_last_advert_is_forgotten() -> N
     assert due is not None
     while rig.clock.now < due - INTERVAL:
         rig.hear(250, "web2").after(INTERVAL / 2)
-    rig.after(due - rig.clock.now - 0.005).reconfigure(router())
+    rig.after(due - rig.clock.now - 0.005)
     rig.transport.waiting.append(rig.arrival(250, "web2", at=rig.clock.now + 0.001))
-    rig.clock.now += (
-        0.02  # the loop is late, so that its adverts are read when web takes over, and it is gone after that
-    )
+    rig.clock.now += 0.02
+    rig.node.turns.ring()  # its adverts are read when web takes over, and it is gone after that
+    rig.configured(router())
+    rig.node.reconfigure(rig.configuration)
     rig.after(3.0)
     assert list(rig.node.routers) == ["web"]
     levels, *_ = rig.memory.notes[-1]
@@ -1265,13 +1266,6 @@ def test_an_orderly_stop_hands_over_withdraws_and_unbinds_within_its_limit() -> 
     assert rig.notifier.told[-1] == ("web", NotifyState.STOP, "SIGINT")
     rig.handle(ports.End("again"))
     assert rig.why() == "SIGINT"
-
-
-def test_a_stop_waits_for_the_repeats_of_priority_zero() -> None:
-    rig = given_backup().handle(ports.End("SIGINT"))
-    assert not rig.node.over
-    rig.after(2 * PRIORITY_ZERO_REPEATS[-1])
-    assert rig.node.over
 
 
 def test_a_stop_that_takes_too_long_is_abandoned() -> None:

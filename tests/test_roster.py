@@ -17,7 +17,7 @@ from exavrrp.roster import LEAVE_LIMIT
 from exavrrp.routes import Level, Route
 from exavrrp.vrrp.packet import Datagram, parse
 from exavrrp.vrrp.router import Role
-from tests.ports import INTERVAL, OTHER, PEER, SOURCE, Rig, check, given_active, given_backup, router
+from tests.ports import INTERVAL, LINKS, OTHER, PEER, SOURCE, Rig, check, given_active, given_backup, router, table
 
 FIRST, SECOND, THIRD = (f"2001:db8:53::{number}" for number in (1, 2, 9))
 
@@ -524,6 +524,42 @@ def test_a_removed_router_does_nothing_more() -> None:
     assert rig.node.configuration == rig.configuration
 
 
+SIGNED = table("authentication.nodes", mode="enforce", active_key=1) + f'keys = {{ 1 = {{ hex = "{"5a" * 32}" }} }}\n'
+
+
+@pytest.mark.parametrize("settings", [{"handover": "break-before-make"}, {"bind": "eth0"}])
+@pytest.mark.parametrize("after", [router(2), router(vrid=8) + router(2)], ids=["removed", "changed"])
+@pytest.mark.parametrize("answers", [True, False])
+def test_a_router_is_removed_after_its_last_signed_priority_0(
+    settings: dict[str, Any], after: str, *, answers: bool
+) -> None:
+    rig = given_active(router(authentication="nodes", **settings), router(2), SIGNED)
+    rig.speaker.answers = answers
+    rig.reconfigure(after, SIGNED).after(LEAVE_LIMIT + 1)
+    assert rig.done.count("send web 0") == len(LINKS) * (1 + len(PRIORITY_ZERO_REPEATS))
+    assert not [flow for flow in rig.marks if flow.vrid == 1]
+
+
+def test_the_stop_of_a_node_repeats_the_priority_0_that_comes_last() -> None:
+    rig = given_active(router(handover="break-before-make"))
+    rig.handle(ports.End("SIGINT")).after(STOP_LIMIT)
+    assert (rig.node.over, sent(rig).count("send web 0")) == (True, 1 + len(PRIORITY_ZERO_REPEATS))
+
+
+def test_what_was_put_off_for_a_router_is_not_done_once_it_is_removed() -> None:
+    rig = given_active(router(authentication="nodes", handover="break-before-make"), router(2), SIGNED)
+    rig.reconfigure(router(2), SIGNED)
+    while rig.role() is Role.ACTIVE:
+        rig.after(0.001)
+    rig.clock.now += 2 * PRIORITY_ZERO_REPEATS[-1]
+    rig.node.turns.ring()  # it has left, and is to be removed in the next turn
+    before, rig.paths.links = rig.done.copy(), ()
+    rig.handle(ports.PathsChanged())
+    assert rig.node.commands.names() == ["web2"]
+    assert rig.done == before
+    assert "web" not in {told["router"] for told in rig.log.told("paths-changed") if not told["interfaces"]}
+
+
 def test_a_removed_router_is_taken_over_from_without_a_gap() -> None:
     rig = given_active(router(), router(2, peers=[str(PEER), "2001:db8:ff::1f"]))
     needed, peers = rig.addresses.lo.copy(), rig.transport_peers()
@@ -656,9 +692,8 @@ def test_a_stop_takes_nothing_from_the_ports() -> None:
 
 def test_a_stopped_router_does_not_delay_the_end_of_the_node() -> None:
     rig = given_backup()
-    rig.reconfigure(router(vrid=8))
-    rig.clock.now += 2 * PRIORITY_ZERO_REPEATS[-1]
-    rig.node.turns.ring()  # it has left, and is to be dismissed in the next turn
+    rig.configured(router(vrid=8))
+    rig.node.reconfigure(rig.configuration)  # it has left, and is to be dismissed in the next turn
     rig.node.handle(ports.End("SIGINT"))
     rig.after(2 * PRIORITY_ZERO_REPEATS[-1])
     assert (rig.node.over, rig.node.abandoned) == (True, False)
@@ -705,7 +740,8 @@ def test_a_source_that_is_not_there_changes_nothing() -> None:
 
 def test_a_failed_unbind_is_logged() -> None:
     rig = given_backup(router(), router(2))
-    rig.reconfigure(router())
+    rig.configured(router())
+    rig.node.reconfigure(rig.configuration)
     rig.transports.error = OSError(EADDRNOTAVAIL, "the filter cannot be changed")
     rig.after(1)
     assert [told["detail"] for told in rig.log.told("reconfigure-incomplete")] == [

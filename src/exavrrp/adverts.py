@@ -50,6 +50,11 @@ class Adverts:
         self._resigned = -math.inf
         """when priority 0 was sent, monotonic seconds"""
 
+    @property
+    def resigned_until(self) -> float:
+        """When a priority 0 and its repeats will have been sent, monotonic seconds."""
+        return self._resigned + 2 * PRIORITY_ZERO_REPEATS[-1]
+
     def configure(self, signer: Signer | None, ipv4_checksum: Ipv4Checksum) -> None:
         """Other adverts from now on."""
         self._signer, self._ipv4_checksum = signer, ipv4_checksum
@@ -80,7 +85,9 @@ class Adverts:
             self.send(advertised)
 
     def send(self, priority: int) -> None:
-        """Send one advert. If none could be sent for a while, that is a fault."""
+        """Send one advert; none once the router is gone. If none could be sent for a while, that is a fault."""
+        if self._common.gone:
+            return
         results = self._copies(priority)
         errors = [sent.error for sent in results if sent.error is not None]
         self.counts["sent" if priority != LEAVING else "sent-priority-zero"] += 1

@@ -32,6 +32,8 @@ class Common:
     """without effect once the router is gone"""
     chronicle: Chronicle
     history: History = field(default_factory=History)
+    gone: bool = False
+    """whether a reload has removed the router: whatever is still to be done for it is not done"""
 
     @property
     def name(self) -> str:

@@ -18,7 +18,6 @@ from functools import partial
 from typing import Protocol
 
 from exavrrp import events, ports
-from exavrrp.adverts import PRIORITY_ZERO_REPEATS
 from exavrrp.config import Check, Configuration
 from exavrrp.config import VirtualRouter as RouterConfiguration
 from exavrrp.elections import Elections, Record, Team
@@ -192,8 +191,8 @@ class Roster:
         self._join = join
         self._all_left = left
         leftovers.cleared = self._shrink
-        self._leaving: dict[Team, float] = {}
-        """leaving teams, and when their last priority 0 will have been sent"""
+        self._leaving: dict[Team, None] = {}
+        """those that leave"""
         self._left: set[Team] = set()
         """those of ``_leaving`` that have left"""
         self._declared: tuple[Route, ...] = ()
@@ -422,9 +421,8 @@ class Roster:
         timers = self._shared.timers
         for team in teams:
             self._drained.update(router.name for router in team.routers if router.drain.wanted)
-            self._leaving.setdefault(team, timers.time() + 2 * PRIORITY_ZERO_REPEATS[-1])
+            self._leaving[team] = None
         timers.call_later(limit, self._give_up, teams)
-        timers.call_later(2 * PRIORITY_ZERO_REPEATS[-1], self.look, teams)
         for team in teams:
             self._elections.stop(team, why, limit)
 
@@ -445,9 +443,14 @@ class Roster:
         """Check which of these leaving teams have left: out of the election, unbound, and the last priority 0 sent."""
         if not self._leaving:
             return
-        now = self._shared.timers.time()
-        left = [one for one in teams if one in self._leaving and now >= self._leaving[one] and one.finished]
-        left = [one for one in left if one not in self._left]
+        timers, left = self._shared.timers, list[Team]()
+        for team in [one for one in teams if one in self._leaving and one not in self._left and one.finished]:
+            # In break before make the first priority 0 has only just been sent.
+            until = max(router.adverts.resigned_until for router in team.routers)
+            if timers.time() >= until:
+                left.append(team)
+            else:
+                timers.call_at(until, self.look, [team])
         self._left.update(left)
         if not self.ending:
             for team in left:

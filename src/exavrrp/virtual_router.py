@@ -162,7 +162,7 @@ class VirtualRouter:
 
     def close(self) -> None:
         """It is gone: nothing of it happens any more."""
-        self.common.tell = _nobody
+        self.common.gone, self.common.tell = True, _nobody
         self.ways.close()
         self.announcement.close()
         self.on_lo.close()

@@ -62,8 +62,10 @@ class Ways:
                 timer.cancel()
 
     def look(self) -> None:
-        """Read the routes again."""
+        """Read the routes again; not once the router is gone."""
         configuration = self._common.configuration
+        if self._common.gone:
+            return
         assert configuration.source is not None
         for peer in configuration.destinations:
             links = self._paths.toward(peer, configuration.source)

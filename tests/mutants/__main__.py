@@ -93,7 +93,7 @@ OWN = {
     "notes.py": ("tests/test_node.py", "tests/test_roster.py"),
     "bequest.py": ("tests/test_node.py", "tests/test_care.py"),
     "backoff.py": ("tests/test_backoff.py", "tests/test_announcement.py", "tests/test_node.py"),
-    "ways.py": ("tests/test_ways.py", "tests/test_node.py"),
+    "ways.py": ("tests/test_ways.py", "tests/test_node.py", "tests/test_roster.py"),
     "adverts.py": ("tests/test_adverts.py", "tests/test_roster.py", "tests/test_node.py"),
     "announcement.py": (
         "tests/test_announcement.py",

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exavrrp.ports import ANY, Arrival, Link, Sent
+from exavrrp.ports import ANY, Arrival, Link, Medium, Sent
 from exavrrp.system import filters
 from exavrrp.system import wire as wire_module
 from exavrrp.system.wire import (
@@ -430,6 +430,20 @@ def test_a_source_this_host_does_not_have_cannot_be_opened(pair: Pair, run: Run,
         with pytest.raises(OSError, match=r".") as caught:
             end(pair.a, foreign)
         assert caught.value.errno == errno.EADDRNOTAVAIL
+
+    run(scenario())
+
+
+@pytest.mark.system
+def test_a_closed_wire_stays_closed_whatever_happens_to_its_interface(pair: Pair, run: Run) -> None:
+    async def scenario() -> None:
+        here, there = pair.of(4)
+        with pair.a:
+            wire = Wire(here, lambda _: None, lambda *_: None)
+            wire.open(asyncio.get_running_loop(), [there], Medium("eth0"))
+            wire.close()
+            wire.forget(socket.if_nametoindex("eth0"))
+        assert wire.fileno() == -1
 
     run(scenario())
 

@@ -394,10 +394,21 @@ class SimulatedAddresses:
 
 
 class Marks(dict[Flow, Sequence]):
-    """The numbers of signed adverts."""
+    """The numbers of signed adverts; as in the file, there is none but those of the flows that were set."""
+
+    def __init__(self) -> None:
+        self._flows: frozenset[Flow] = frozenset()
 
     def set(self, flows: Collection[Flow]) -> int:
+        self._flows = frozenset(flows)
+        for gone in self.keys() - self._flows:
+            del self[gone]
         return len(self)
+
+    def __setitem__(self, flow: Flow, number: Sequence) -> None:
+        if flow not in self._flows:
+            raise KeyError(flow)
+        super().__setitem__(flow, number)
 
 
 class SimulatedNotifier:

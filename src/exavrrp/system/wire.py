@@ -240,6 +240,7 @@ class Wire:
         if self._next_open is not None:
             self._next_open.cancel()
         self._close_receivers()
+        self._medium = None  # else ``forget`` would open it again
 
     def _close_receivers(self) -> None:
         if self._next_read is not None:
