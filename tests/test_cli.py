@@ -112,7 +112,7 @@ ASKING = GROUP | {
     *("exavrrp.config.files", "exavrrp.config.places", "exavrrp.config.toml"),
     *("exavrrp.config.schema", "exavrrp.config.notation", "exavrrp.neighbors", "exavrrp.vrrp", "exavrrp.vrrp.packet"),
     *("exavrrp.control", "exavrrp.chronicle", "exavrrp.view", "exavrrp.virtual_address"),
-    *("exavrrp.system", "exavrrp.system.client"),
+    *("exavrrp.system", "exavrrp.system.client", "exavrrp.system.lock"),
 }
 """One key of the configuration, and the socket."""
 WORDS = {
@@ -393,6 +393,31 @@ order = ["node2", "node1"]
 
 NOWHERE = "/nonexistent/exavrrp"
 """A state directory without an agent."""
+
+
+def test_check_of_the_standard_file_looks_at_exabgps_too(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, exabgp = write(GOOD), tmp_path / "exabgp.conf"
+    monkeypatch.setattr("exavrrp.cli.check.CONFIGURATION", str(path))
+    monkeypatch.setattr("exavrrp.system.speakerfile.STANDARD", exabgp)
+    assert str(exabgp) not in call("check").output, "it is not there"
+    exabgp.write_text("neighbor fd00::1 { hold-time 9; }")
+    told = call("check")
+    assert f"warning: {exabgp} has no process: ExaBGP starts no agent" in told.stderr
+    (tmp_path / "other.toml").write_text(GOOD)
+    for arguments in (["--elsewhere"], ["--all-nodes"], [tmp_path / "other.toml"]):
+        assert str(exabgp) not in call("check", *arguments).output
+
+
+def test_doctor_without_an_agent_looks_at_exabgps_standard_file(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exabgp = tmp_path / "exabgp.conf"
+    exabgp.write_text("process exavrrp { run /opt/exavrrp/bin/exavrrp run; }")
+    monkeypatch.setattr("exavrrp.system.speakerfile.STANDARD", exabgp)
+    told = call("doctor", "--json", "--config", write(GOOD.replace("{directory}", NOWHERE)))
+    assert {"agent-unreachable", "exabgp-encoder"} <= {finding["code"] for finding in json.loads(told.stdout)}
 
 
 def test_check_reads_a_file_for_all_nodes_as_one_of_them(write: Write) -> None:

@@ -170,6 +170,13 @@ def test_a_single_path(host: Host) -> None:
     assert set(host.codes(rig.node.view())) == {"single-path"}
 
 
+def test_a_peer_to_which_no_route_leads(host: Host) -> None:
+    rig = given_backup(heard=None)
+    rig.paths.links = ()
+    rig.handle(ports.PathsChanged())
+    assert "peers-unreachable" in host.codes(rig.node.view())
+
+
 def test_one_interface_that_was_asked_for_is_no_single_path(host: Host) -> None:
     rig = given_backup(router(transport="unicast", interface="eth0", source="2001:db8:ff::11"), heard=None)
     rig.paths.links = rig.paths.links[:1]

@@ -131,7 +131,9 @@ class Agent:
         self._paths = Routing(lambda: self.node.handle(ports.PathsChanged()))
         self._checks = Checks(self._checked, self._distrusted)
         self._speaker = self._make_speaker()
-        self._systemd = Systemd(lambda: self.node.viewer.summary, lambda: self.node.viewer.draining)
+        self._waits_for = ""
+        """what there has to be before it begins, for systemd; empty: nothing"""
+        self._systemd = Systemd(lambda: self._waits_for or self.node.viewer.summary, lambda: self.node.viewer.draining)
 
     def _make_speaker(self) -> Pipe:
         return ExaBGP(self._hear)
@@ -299,7 +301,9 @@ class Agent:
                 detail = f"{listed}: no address of this host; waiting for it: {remedy}"
                 self.log.error("source-missing", detail=detail)
                 told = True
+            self._waits_for = f"waiting for {', '.join(map(str, absent))}: no address of this host"
             await asyncio.sleep(SOURCE_POLL)
+        self._waits_for = ""
 
     def _absent(self) -> list[Address]:
         return sorted((one for one in sources(self.configuration.routers) if not is_here(one)), key=str)

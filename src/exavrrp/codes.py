@@ -123,8 +123,8 @@ CODES = {
         "Look at routes and firewall for the errno: ENETUNREACH no route, EPERM a firewall rule, ENOBUFS a full queue.",
     ),
     "peers-unreachable": Code(
-        "There is no route to any peer, but BGP neighbors are reached: the node serves on.",
-        "If the peers should live: look at their sessions and at the routes to them.",
+        "There is no route to any peer (`doctor`: to this one), but BGP neighbors are reached: the node serves on.",
+        "If the peers should live: look at their sessions and at the routes to them (`ip route get`).",
     ),
     "paths-changed": Code("The interfaces over which adverts go to a peer.", ""),
     "path-quiet": Code(
@@ -142,7 +142,8 @@ CODES = {
         " on, the better one makes its route better again, so that the traffic comes back to it. The deaf node learns"
         " nothing of that: if the better one dies before it hears again, and no third node has more priority than it,"
         " routers prefer the dead one's route until the hold time is over.",
-        "On that node: a firewall that drops protocol 112, rp_filter=1, keys; `exavrrp status` there names no peer."
+        "Look whether routers have a route to that node's own address (`static` in its exabgp.conf). On that node: a"
+        " firewall that drops protocol 112, rp_filter=1, keys; `exavrrp status` there names no peer."
         " With `takeover` off, routers may send traffic to either.",
     ),
     "peer-contradictory": Code(
@@ -227,7 +228,7 @@ CODES = {
     ),
     "exabgp-resumed": Code("ExaBGP answers again.", ""),
     "exabgp-disconnected": Code(
-        "ExaBGP has closed the pipe, or is gone.", "See its log and `systemctl status exabgp`."
+        "ExaBGP has closed the pipe, or is gone.", "See its log and `systemctl status exavrrp` (or exabgp, its unit)."
     ),
     "exabgp-detached": Code(
         "ExaBGP has dropped its agent in a failed reload; a caretaker looks after the addresses.",
@@ -360,7 +361,8 @@ CODES = {
     ),
     "agent-unreachable": Code(
         "No agent answers at the control socket.",
-        "See `systemctl status exabgp` and the log; another agent's configuration is named with --config.",
+        "See `systemctl status exavrrp` (of an ExaBGP with a unit of its own: exabgp), and `journalctl -u` for the same"
+        " unit; another agent's configuration is named with --config.",
     ),
     "capability-missing": Code(
         "A capability that `run` needs is missing.", "Set AmbientCapabilities= in ExaBGP's unit, as the sentence says."
@@ -399,7 +401,7 @@ CODES = {
         "A rule of nftables drops VRRP (IP protocol 112).", "Accept protocol 112 from the peers before that rule."
     ),
     "exabgp-process-missing": Code(
-        "ExaBGP's file has no process stanza (any more): with its next reload ExaBGP ends the agent.",
+        "ExaBGP's file has no process stanza (any more): ExaBGP starts no agent, and its next reload ends one.",
         "Write the stanza `process` as in exabgp/stanza.conf.",
     ),
     "exabgp-encoder": Code(

@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,30 @@ def test_what_could_not_be_sent_is_sent_again_and_nothing_waits_for_it(
 def fabric(namespace: Callable[[], Namespace], need: Need) -> Iterator[Fabric]:
     with running.fabric(namespace, need, 6) as built:
         yield built
+
+
+def test_an_agent_that_waits_for_its_source_says_so(
+    fabric: Fabric, manager: Manager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = fabric.a
+    a.namespace.ip(f"addr del {a.source} dev lo", "-6")
+    monkeypatch.setenv("NOTIFY_SOCKET", manager.path)
+    a.start()
+    monkeypatch.undo()
+    a.log.wait("source-missing")
+    waiting = f"waiting for {a.source}: no address of this host"
+    wait_until(lambda: manager.values("STATUS")[-1:] == [waiting], lambda: f"why it waits in {manager.said}")
+    with a.namespace:
+        told = subprocess.run(
+            [*running.AGENT, "status", "--config", str(a.directory / "exavrrp.toml")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert told.returncode == 4
+    assert f"process {a.agents()[0]} begins, or waits for what its log and exavrrp check name" in told.stderr
+    a.namespace.ip(f"addr add {a.source} dev lo", "-6")
+    wait_until(lambda: manager.values("STATUS")[-1:] == ["Active: web"], lambda: f"the role in {manager.said}")
 
 
 WATCHDOG = 1.5

@@ -9,7 +9,7 @@ from exavrrp.cli import CONFIGURATION, options
 from exavrrp.cli.output import fail, warn
 from exavrrp.cli.reading import loaded
 from exavrrp.config import ConfigError, effective, examined
-from exavrrp.system import keys, preflight
+from exavrrp.system import keys, preflight, speakerfile
 from exavrrp.system.addresses import global_on_loopback
 from exavrrp.system.checks import preflight_error
 from exavrrp.system.preflight import Weight
@@ -34,6 +34,7 @@ def command(*, paths: tuple[Path, ...], printed: bool, elsewhere: bool, node: st
     """Print everything that is wrong with FILE; exit with 0 if nothing is, with 1 otherwise.
 
     Also what would keep run from working on this host, as far as the user who asks can know: ask as ExaBGP's user.
+    With the default FILE, /etc/exabgp/exabgp.conf is looked at, too.
     """
     paths = paths or (Path(CONFIGURATION),)
     if fleet:
@@ -49,6 +50,8 @@ def command(*, paths: tuple[Path, ...], printed: bool, elsewhere: bool, node: st
     findings = [] if elsewhere else list(preflight.findings(configuration))
     for finding in findings:
         click.echo(f"{finding.weight}: {finding.text}", err=True)
+    if not elsewhere and paths[0] == Path(CONFIGURATION):
+        warn(finding.text for finding in speakerfile.written(configuration))
     if any(finding.weight is Weight.ERROR for finding in findings):
         raise SystemExit(1)
     if printed:

@@ -70,6 +70,8 @@ def _all(path: Path, node: str | None, others: dict[str, StatusAnswer]) -> Itera
         view = next(one for one in ask(control_socket(path), Status()) if isinstance(one, StatusAnswer))
     except Unanswered as error:
         yield Finding("agent-unreachable", "", str(error))
+        if configuration is not None:
+            yield from speakerfile.written(configuration)
         return
     yield from findings(view)
     yield from examined(view)

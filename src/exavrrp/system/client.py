@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from exavrrp.control import Answer, Begun, Error, Misunderstood, Progress, Request, Scheduled, answer, encode
+from exavrrp.system.lock import agent_of
 
 ANSWER_TIMEOUT = 10.0
 """Seconds for an agent to accept a connection and to begin its answer. It answers at once, or after two seconds when
@@ -64,10 +65,10 @@ def _connect(connection: socket.socket, path: Path) -> None:
     try:
         connection.connect(str(path))
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-        raise Unreachable(
-            f"no agent listens at {path} ({error.strerror}); is ExaBGP running, with exavrrp as its process?"
-            " Another agent's configuration is named with --config"
-        ) from None
+        why = "is ExaBGP running, with exavrrp as its process? Another agent's configuration is named with --config"
+        if (process := agent_of(path.parent)) is not None:
+            why = f"process {process} begins, or waits for what its log and exavrrp check name"
+        raise Unreachable(f"no agent listens at {path} ({error.strerror}); {why}") from None
     except PermissionError as error:
         raise Unreachable(
             f"{path} is not for this user ({error.strerror}); use root or the user of ExaBGP,"

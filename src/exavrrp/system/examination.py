@@ -79,7 +79,9 @@ def _paths(router: RouterView) -> Iterator[Finding]:
         return  # one interface is what was asked for
     for peer in router.peers:
         leading = [path.interface for path in peer.paths if path.leads]
-        if len(leading) == 1:
+        if not leading:
+            yield Finding("peers-unreachable", router.name, f"no route to {peer.address}: no advert gets there")
+        elif len(leading) == 1:
             yield Finding("single-path", router.name, f"adverts to {peer.address} leave over {leading[0]} alone")
 
 

@@ -12,6 +12,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+PROC = Path("/proc")
+
 
 class Lock:
     """``state_directory/lock``, held from ``take`` until ``release`` or the end of the process."""
@@ -87,3 +89,20 @@ class Lock:
             if descriptor is not None:
                 os.close(descriptor)
         self._descriptor = self._next = None
+
+
+def agent_of(directory: Path) -> int | None:
+    """The process that has the lock of a state directory, if it is an agent. The lock itself is left alone."""
+    with suppress(OSError, ValueError):
+        process = int((directory / "lock").read_bytes())
+        if is_agent(process):
+            return process
+    return None
+
+
+def is_agent(process: int, proc: Path = PROC) -> bool:
+    """Whether a process is an ``exavrrp run`` that is seen here under its number: it may be in a container."""
+    with suppress(OSError):
+        words = (proc / str(process) / "cmdline").read_bytes().split(b"\0")
+        return b"run" in words and any(b"exavrrp" in word for word in words)
+    return False

@@ -1,4 +1,4 @@
-"""ExaBGP's configuration file, as far as it decides about failover, for ``exavrrp doctor``.
+"""ExaBGP's configuration file, as far as it decides about failover, for ``exavrrp check`` and ``exavrrp doctor``.
 
 Only read, and by a reader of our own: blocks, statements and templates, whatever else the file has. What it does not
 understand is no finding. A setting is judged only where the file says it, or where ExaBGP's default is known.
@@ -13,8 +13,10 @@ from pathlib import Path
 
 from exavrrp.config import Configuration
 from exavrrp.findings import Finding
+from exavrrp.system.lock import PROC, is_agent
 
-PROC = Path("/proc")
+STANDARD = Path("/etc/exabgp/exabgp.conf")
+"""Where the units of ExaBGP's packages, and of ours, have it."""
 
 LONGEST = 1 << 20
 """Bytes of a file that are read."""
@@ -128,7 +130,7 @@ def judged(file: str, text: str, families: Collection[int], rivals: Collection[s
     neighbors = [Neighbor(one, templates) for one in top.within("neighbor")]
     processes = list(top.within("process"))
     if not processes:
-        yield Finding("exabgp-process-missing", "", f"{file} has no process: its next reload ends the agent")
+        yield Finding("exabgp-process-missing", "", f"{file} has no process: ExaBGP starts no agent, a reload ends it")
     ours = {name: one for one in processes for name in one.words[1:2] if _is_ours(one)}
     for name, process in ours.items():
         if not any(words == ("json",) for words in process.said("encoder")):
@@ -163,14 +165,23 @@ def _of(where: str, neighbor: Neighbor, ours: Collection[str], rivals: Collectio
 
 def examined(agent: int, configuration: Configuration, proc: Path = PROC) -> list[Finding]:
     """What is wrong in the file of the ExaBGP that has started the process ``agent``; nothing if it is not known."""
-    routers = [router for router in configuration.routers if router.announce]
-    rivals = {router.name for router in routers if not router.route_policy.takeover}
-    families = {router.family for router in routers}
-    if not _runs(agent, proc):
+    if not is_agent(agent, proc):
         return []
     files = [*_files(agent, proc)]
     if len(files) > 1:  # ExaBGP forks for each of them, and all that it forks have the same command line
         files = [(file, text) for file, text in files if any(map(_is_ours, parsed(text).within("process")))]
+    return _judged(files, configuration)
+
+
+def written(configuration: Configuration) -> list[Finding]:
+    """What is wrong in ``STANDARD``, while no agent tells which file its ExaBGP reads; nothing if it is not there."""
+    return _judged(_file(STANDARD), configuration)
+
+
+def _judged(files: Iterable[tuple[Path, str]], configuration: Configuration) -> list[Finding]:
+    routers = [router for router in configuration.routers if router.announce]
+    rivals = {router.name for router in routers if not router.route_policy.takeover}
+    families = {router.family for router in routers}
     return [finding for file, text in files for finding in judged(str(file), text, families, rivals)]
 
 
@@ -198,7 +209,7 @@ def _file(path: Path) -> Iterator[tuple[Path, str]]:
 
 def rights(agent: int, configuration: Configuration, proc: Path = PROC) -> Iterable[Finding]:
     """What the process of the agent lacks: descriptors, and what the configuration wants of the kernel."""
-    if not _runs(agent, proc):
+    if not is_agent(agent, proc):
         return
     with suppress(OSError, ValueError, StopIteration):
         lines = (proc / str(agent) / "limits").read_text(encoding="ascii").splitlines()
@@ -215,14 +226,6 @@ def rights(agent: int, configuration: Configuration, proc: Path = PROC) -> Itera
         locked = next(int(line.split()[1]) for line in lines if line.startswith("VmLck:"))
         if configuration.agent.lock_memory and not locked:
             yield Finding("memory-lock-denied", "", "lock_memory is not in effect")
-
-
-def _runs(agent: int, proc: Path) -> bool:
-    """Whether the agent is seen here under its number: it may be in a container."""
-    with suppress(OSError):
-        words = (proc / str(agent) / "cmdline").read_bytes().split(b"\0")
-        return b"run" in words and any(b"exavrrp" in word for word in words)
-    return False
 
 
 SPARE = 64
