@@ -165,7 +165,8 @@ def test_the_debian_package_configures_nothing(tree: Path) -> None:
         load(tree / "etc" / "exavrrp" / "exavrrp.toml")
     assert "no virtual router; write at least one table" in str(found.value)
     unit = (tree / "usr/lib/systemd/system/exavrrp.service").read_text()
-    assert "ConditionPathExists=/etc/exabgp/exabgp.conf\n" in unit
+    assert "AssertPathExists=/etc/exabgp/exabgp.conf\n" in unit
+    assert [*(tree / "etc/exabgp").iterdir()] == []
     assert not (tree / "usr/lib/systemd/system/exabgp.service.d").exists()
     scripts = "".join((tree / "DEBIAN" / name).read_text() for name in ("postinst", "prerm", "postrm"))
     assert not re.search(
