@@ -47,6 +47,54 @@ def test_a_source_that_is_gone_with_its_interface_is_wanted_there() -> None:
     assert detail == "the source fe80::1%eth2 is no address of this host any more; add it to eth2 again"
 
 
+@pytest.mark.parametrize(
+    ("more", "waits"),
+    [
+        ({"down_count": 2}, 100),
+        ({"advert_interval": 10 * INTERVAL}, 100),  # the Active's is shorter
+    ],
+)
+@pytest.mark.parametrize("missing", ["sourceless", "isolated"])
+def test_what_is_missing_when_a_backup_would_take_over_is_a_fault(
+    more: dict[str, Any], waits: int, missing: str
+) -> None:
+    rig = given_backup(router(**more)).hear(250, centiseconds=waits)
+    rig.after(0.9 * INTERVAL)
+    setattr(rig.paths, missing, True)
+    rig.paths.links = () if missing == "isolated" else LINKS
+    rig.handle(PathsChanged()).after(4 * INTERVAL)
+    assert (rig.role(), rig.faults(), rig.bound()) == (Role.INITIALIZE, ["adverts"], False)
+    assert [one["after"] for one in rig.log.told("transition")] == [Role.BACKUP, Role.INITIALIZE]
+
+
+def test_a_member_of_a_group_does_not_take_over_without_its_source() -> None:
+    """Whichever member waits for longest."""
+    rig = given_backup(router(1, group="both"), router(2, group="both", down_count=2), heard=None)
+    rig.after(0.9 * INTERVAL)
+    rig.hear(250, "web2").hear(250)
+    rig.after(1.5 * INTERVAL)
+    rig.paths.sourceless = True
+    rig.handle(PathsChanged()).after(4 * INTERVAL)
+    assert [one["after"] for one in rig.log.told("transition")] == [Role.BACKUP] * 2 + [Role.INITIALIZE] * 2
+
+
+def test_a_source_may_be_missing_for_a_moment_at_another_deadline() -> None:
+    rig = given_backup()
+    rig.paths.sourceless = True
+    rig.node.elections.timer_fired(rig.node.elections.teams[0], rig.clock.now)
+    rig.clock.run()
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+
+
+def test_a_peer_that_advertises_less_often_is_not_dead_in_between() -> None:
+    rig = given_active()
+    rig.paths.links = ()
+    rig.mute(ENETUNREACH).handle(PathsChanged())
+    rig.hear(100, centiseconds=1000).after((2 * MUTE_ADVERTS + 1) * INTERVAL)
+    assert rig.log.told("peers-unreachable") == []
+    assert Role.INITIALIZE in [one["after"] for one in rig.log.told("transition")]
+
+
 IPV4: dict[str, Any] = {"source": "192.0.2.11", "addresses": ["192.0.2.53"], "min_sessions": 0}
 """A source that stays when its interface is set down, and that need not be on it."""
 

@@ -68,6 +68,12 @@ class Team:
         """Whether any member is Active."""
         return any(router.instance.router.role is Role.ACTIVE for router in self.routers)
 
+    def may_take_over(self, now: float) -> bool:
+        """Whether the time of a Backup has come, and its group does not keep it waiting."""
+        backups = [one.instance for one in self.routers if one.instance.router.role is Role.BACKUP]
+        deadlines = [one.router.deadline for one in backups if not one.withheld]
+        return any(deadline is not None and deadline <= now for deadline in deadlines)
+
     def is_any(self, names: Collection[str]) -> bool:
         """Whether any member is called so."""
         return any(router.name in names for router in self.routers)
@@ -223,6 +229,9 @@ class Elections:
         """Read every packet that arrived until the latest deadline that has come, then handle the deadlines."""
         team.waits = False
         self._catch_up(self._latest(due, (one.instance.router.deadline for one in team.routers)))
+        if team.may_take_over(self._timers.time()):
+            for router in team.routers:
+                router.ways.before_takeover()
         self.tell_team(team, TIMER_FIRED)
 
     def _latest(self, due: float, deadlines: Iterable[float | None]) -> float:

@@ -190,7 +190,7 @@ class VirtualRouter:
         if advertisement.priority == LEAVING:
             self.adverts.counts["received-priority-zero"] += 1
         else:
-            self.ways.heard_at = at
+            self.ways.heard_at, self.ways.interval = at, self.instance.router.learned(advertisement)
         expected = self.ways.expected_from(source)
         self.common.tell(events.Heard(self.name, source, advertisement, arrival.interface, expected), at)
         if known is not None and known.contradicted == at:

@@ -20,11 +20,11 @@ from exavrrp.vrrp.router import Role
 
 SOURCE_ADVERTS = 2
 """Advert intervals for which the source, or every path, may be missing before that is a fault: a network manager that
-flushes an interface restores it sooner, and a Backup that receives nothing takes over later (after 3)."""
+flushes an interface restores it sooner. A Backup that would take over within that time is in fault at once."""
 
 MUTE_ADVERTS = 3
 """Adverts in a row of which no copy could be sent before that is a fault. Also intervals without an advert of any peer
-before all count as dead. As long as a Backup waits."""
+before all count as dead (theirs, if these are longer). As long as a Backup waits."""
 
 
 class Ways:
@@ -38,6 +38,8 @@ class Ways:
         """interface indexes of ``links``, by peer"""
         self.heard_at = -math.inf
         """monotonic time of the last advert of any peer with another priority than 0"""
+        self.interval = 0.0
+        """seconds between its adverts"""
         self.retry = Backoff(common.timers, RETRIES, self._try_again)
         self._common = common
         self._paths = paths
@@ -122,11 +124,23 @@ class Ways:
         Addresses that are bound already (by a predecessor, or as a standby) stay: sessions may not be known yet.
         """
         self._route_timer = None
+        self._leave_if_cut_off()
+        self._look_whether_cut_off()
+
+    def _leave_if_cut_off(self) -> None:
         instance = self._common.instance
         idle = instance.router.role is Role.BACKUP and instance.presence.level is None
         if idle and self._is_cut_off() and Fault.ADVERTS not in instance.faults:
             self.fail("no advert could be sent: there is no route to any peer, and no BGP neighbor is reached")
-        self._look_whether_cut_off()
+
+    def before_takeover(self) -> None:
+        """A Backup has heard nothing for long enough. What it could not hear says nothing of the Active."""
+        if self._common.instance.router.role is not Role.BACKUP:
+            return
+        if self._has_source():
+            self._leave_if_cut_off()
+        else:
+            self._report_lost_source()
 
     def fail(self, detail: str) -> None:
         """Leave the election until there is a path again: adverts are not sent, or not received."""
@@ -154,7 +168,8 @@ class Ways:
         common = self._common
         if common.configuration.medium is not None:
             return False
-        quiet = common.timers.time() - self.heard_at > MUTE_ADVERTS * common.configuration.advert_interval
+        interval = max(common.configuration.advert_interval, self.interval)
+        quiet = common.timers.time() - self.heard_at > MUTE_ADVERTS * interval
         return quiet and self._is_connected()
 
     # What arrives over them

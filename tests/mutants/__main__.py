@@ -117,7 +117,7 @@ OWN = {
     "chronicle.py": ("tests/test_chronicle.py",),
     "chronicled.py": ("tests/test_chronicle.py",),
     "counters.py": ("tests/test_counters.py",),
-    "elections.py": ("tests/test_elections.py", "tests/test_node.py"),
+    "elections.py": ("tests/test_elections.py", "tests/test_ways.py", "tests/test_node.py"),
     "node.py": ("tests/test_node.py", "tests/test_care.py"),
     "roster.py": ("tests/test_roster.py",),
     "care.py": ("tests/test_care.py",),

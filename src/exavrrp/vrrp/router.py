@@ -398,7 +398,7 @@ class Router:
         # "If Preempt_Mode is False, or if the Priority in the ADVERTISEMENT is greater than or equal to the local
         # Priority, then: Set the Active_Adver_Interval to the Max Advertise Interval contained in the ADVERTISEMENT […]
         # Set the Active_Down_Timer to Active_Down_Interval"
-        self.state = self._waiting(now, self._learned(advertisement), source, inferior)
+        self.state = self._waiting(now, self.learned(advertisement), source, inferior)
         return self._discrepancies(source, advertisement)
 
     def _may_preempt(self, advertisement: Advertisement) -> bool:
@@ -410,7 +410,7 @@ class Router:
         inferior = state.inferior
         if inferior is None or self._may_preempt(inferior.advertisement):
             return self._timed(state)
-        followed = self._waiting(inferior.heard, self._learned(inferior.advertisement), inferior.source)
+        followed = self._waiting(inferior.heard, self.learned(inferior.advertisement), inferior.source)
         return self._timed(replace(followed, resigned=state.resigned))
 
     def _why_take_over(self, state: Backup, now: float) -> tuple[Why, str]:
@@ -496,7 +496,7 @@ class Router:
             self.state = replace(state, deadline=now + self.settings.interval, answered=True)
             return [Advertise(state.advertised)]
         if self._is_better(state, source, advertisement):
-            backup = self._waiting(now, self._learned(advertisement), source)
+            backup = self._waiting(now, self.learned(advertisement), source)
             evidence = Evidence(peer=source, priority=advertisement.priority, interval=backup.interval)
             actions = self._become_backup(backup, Why.SUPERSEDED, f"heard {advertisement} from {source}", evidence)
             return actions + self._discrepancies(source, advertisement)
@@ -577,7 +577,8 @@ class Router:
         due = floor((state.deadline + self.settings.interval) / slot + _ROUNDING) * slot
         return due if due > now else now + self.settings.interval
 
-    def _learned(self, advertisement: Advertisement) -> float:
+    def learned(self, advertisement: Advertisement) -> float:
+        """Its interval in seconds, within the limits that are set for others'."""
         return self._bounded(advertisement.centiseconds / 100)
 
     def _bounded(self, interval: float) -> float:
@@ -595,8 +596,8 @@ class Router:
             return []
         notices: list[Action] = []
         theirs, ours = advertisement.centiseconds / 100, self.settings.interval
-        if theirs != self._learned(advertisement):
-            detail = f"{source} advertises every {theirs:g}s; taken for {self._learned(advertisement):g}s"
+        if theirs != self.learned(advertisement):
+            detail = f"{source} advertises every {theirs:g}s; taken for {self.learned(advertisement):g}s"
             notices.append(Notice(Discrepancy.INTERVAL_CLAMPED, source, detail))
         elif round(ours * 100) != advertisement.centiseconds:
             detail = f"{source} advertises every {theirs:g}s, we every {ours:g}s"
