@@ -528,10 +528,12 @@ class Site:
         alike: bool = False,
         hold: int = 90,
         ipv6_first: bool = False,
+        otherwise: bool = False,
     ) -> None:
         """``internal``: the number of the router that is in our AS; ``alike``: all are fe80::1; ``twins``: a second
         IPv4 session to each router, from another address; ``hold``: the hold time in seconds, of which ExaBGP sends a
-        KEEPALIVE after each third; ``ipv6_first``: ExaBGP's order of the sessions to a router.
+        KEEPALIVE after each third; ``ipv6_first``: ExaBGP's order of the sessions to a router; ``otherwise``:
+        IPv6 neighbors are spelt in upper case, and no neighbor has a ``local-address`` (4.2 wants one).
         """
         self.directory = directory
         self.line = line
@@ -568,7 +570,9 @@ class Site:
             if ipv6_first:
                 sessions = dict(reversed(sessions.items()))
             for session, families in sessions.items():
-                ends = {"remote": session.peer, "local": session.local}
+                ends = {"remote": str(session.peer), "local": str(session.local)}
+                if otherwise:
+                    ends = {"remote": str(session.peer).upper(), "local": ends["local"] if line == "4" else "auto"}
                 where = f"source-interface eth{self.routers.index(router)};" if alike else ""
                 configuration += NEIGHBOR.format(**ends, families=families, asn=number, hold=hold, more=where + more)
         self._configuration = configuration
@@ -600,7 +604,7 @@ class Site:
         """From its start or its next ``reload`` on, ExaBGP passes our commands on to these routers only."""
         begin, *blocks = self._configuration.split("\nneighbor ")
         peers = {str(one.peer) for number in numbers for one in self.routers[number].sessions}
-        listed = (one if one.split()[0] in peers else re.sub("api .*", "", one) for one in blocks)
+        listed = (one if one.split()[0].lower() in peers else re.sub("api .*", "", one) for one in blocks)
         (self.directory / "exabgp.conf").write_text("\nneighbor ".join([begin, *listed]))
 
     def log(self) -> str:
@@ -756,6 +760,36 @@ def test_announced_as_desired(site: Site, run: "Run", until: "Until") -> None:
             await until(lambda: exabgp.settled)
             await until(site.router.has)
             assert not told.of(Anomaly) + told.of(Refused) + told.of(Silent)
+
+    run(body())
+
+
+@system
+@whenever_it_answers
+def test_a_neighbor_that_exabgp_names_otherwise_than_its_answers_do(build: Build, run: "Run", until: "Until") -> None:
+    """Without ``local-address`` 5.0 calls it ``local-ip None``, and both spell an IPv6 address as their file does."""
+    site = build(otherwise=True)
+    router = site.router
+    router.start()
+    four, six = router.sessions
+    there = Route(VIP6, Attributes(med=50, next_hop="fd00::2", neighbors=(Session(six.peer),)))
+    plugin = site.plugin()
+
+    async def body() -> None:
+        async with talking(plugin.stdin, plugin.stdout, there) as (exabgp, told):
+            await until(lambda: up(exabgp, router))
+            exabgp.set([there])
+            await until(lambda: router.has(there) and tried(told, router))
+            assert told.of(Listed) == [
+                Listed(one, listed=True) for one in {each.session: 0 for each in told.of(Listed)}
+            ]
+            told.clear()
+            await site.reload(until)
+            await asyncio.sleep(2.5 * PULSE)  # as long as three questions take: what they say is the same
+            assert not told.of(Neighbor)
+            router.tell("disable", "up6")
+            await until(lambda: exabgp.established == {four})
+            assert not told.of(Refused) + told.of(Silent)
 
     run(body())
 

@@ -200,7 +200,7 @@ class Conversation:
         commands = self.prefixes.next(channel.room)
         for instructions in commands:
             first, *others = instructions
-            line = first.line(others, dialect)
+            line = first.line(others, dialect, self._neighbors.selector)
             channel.send(lines, Command(line, instructions, first.fenced), line, dialect, fenced=first.fenced)
         if commands and not channel.acknowledged:
             channel.probe(lines, dialect)
@@ -408,11 +408,13 @@ class Conversation:
     # Neighbors
 
     def _changed(self, change: Change) -> list[Event]:
-        self._channel.changed(change.session)
+        session = change.session if change.up else self._neighbors.meant(change.session)
+        for one in (session, change.session):
+            self._channel.changed(one)
         if change.up:
             self.prefixes.repeat_everything()
             self._neighbors.detail_due = self._neighbors.detail_due or self._channel.pulse is not None
-        events = self._neighbors.changed(change.session, change.selector, change.terms, up=change.up)
+        events = self._neighbors.changed(session, change.selector, change.terms, up=change.up)
         if self.prefixes.knows_numbers:
             self.prefixes.learn(self._neighbors.numbers)
         return events

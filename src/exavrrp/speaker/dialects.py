@@ -12,10 +12,11 @@ ASCII: ExaBGP ends the plugin for it) is refused here again. Observations hold f
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
+from typing import Any, TypeAlias
 
 from exavrrp.neighbors import Session, Terms
 from exavrrp.routes import DEFAULT_LOCAL_PREFERENCE, LARGEST, Attributes, Network, Route
@@ -72,6 +73,13 @@ class Detail:
     local: Address | None = None
     words: str = ""
 
+    def rename(self, session: Session, known: Session) -> None:
+        """What was told of ``session`` is that of ``known``, unless that one was told, too."""
+        tables: tuple[dict[Session, Any], ...] = (self.up, self.selectors, self.families, self.terms)
+        for table in tables if known not in self.up else ():
+            if session in table:
+                table[known] = table.pop(session)
+
 
 class Dialect:
     """The text API of ExaBGP 4.2 and 5.0."""
@@ -101,32 +109,36 @@ class Dialect:
 
     # Commands
 
-    def announce(self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = ()) -> str:
+    def announce(
+        self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = (), words: "Words | None" = None
+    ) -> str:
         """The line that announces ``route``, or replaces the announcement of its prefix.
 
-        And that of others, which must have the same attributes and be of the same family.
+        And that of others, which must have the same attributes and be of the same family. ``words``: those that choose
+        a session.
         """
-        return self._line("announce", (route, *also), variant)
+        return self._line("announce", (route, *also), variant, words)
 
-    def withdraw(self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = ()) -> str:
+    def withdraw(
+        self, route: Route, variant: Variant = BRIEF, also: Sequence[Route] = (), words: "Words | None" = None
+    ) -> str:
         """The line that withdraws the prefix of ``route``, which is how it was announced, attributes and all.
 
-        And those of others, which must have the same attributes and be of the same family.
+        And those of others, which must have the same attributes and be of the same family. ``words``: as above.
         """
-        return self._line("withdraw", (route, *also), variant)
+        return self._line("withdraw", (route, *also), variant, words)
 
     def for_one(self, words: str, line: str) -> str:
         """A command for the session alone that ``words`` (``selector``) choose."""
         return f"{words} {line}"
 
-    def _line(self, verb: str, routes: Sequence[Route], variant: Variant) -> str:
+    def _line(self, verb: str, routes: Sequence[Route], variant: Variant, names: "Words | None") -> str:
         attributes = routes[0].attributes
         assert not attributes.next_hops, "parts() makes what one command can say"
         assert not attributes.prepend, "parts() makes the path as sent"
         assert {(one.attributes, one.network.version) for one in routes} == {(attributes, routes[0].network.version)}
         written = _attribute_words(attributes, variant)
-        # Each neighbor as exabgp.conf spells it: both versions compare text. A comma needs its spaces.
-        chosen = " , ".join(_chosen(one) for one in attributes.neighbors)
+        chosen = " , ".join(map(names or chosen_by, attributes.neighbors))  # a comma needs its spaces
         if len(routes) == 1:
             words = [chosen, verb, "route", routes[0].prefix, *written]
         else:
@@ -163,8 +175,7 @@ class Dialect:
             detail.words = selector(found[1], None)
         elif found := _LOCAL.fullmatch(line):
             detail.local = address(found[1])
-            if detail.local is not None:
-                detail.words += f" local-ip {_bare(found[1])}"
+            detail.words += LOCAL + (_bare(found[1]) if detail.local is not None else "None")
         elif detail.peer is not None and (found := _STATE.fullmatch(line)):
             session = Session(detail.peer, detail.local)
             detail.up[session] = found[1].lower() == _ESTABLISHED
@@ -263,10 +274,18 @@ def _smaller(one: str, another: str) -> int | None:
 
 def selector(peer: str, local: str | None) -> str:
     """The words that choose a session; addresses without a scope, which may be any text: exabgp.conf has none."""
-    return f"neighbor {_bare(peer)}" + ("" if local is None else f" local-ip {_bare(local)}")
+    return f"neighbor {_bare(peer)}" + ("" if local is None else LOCAL + _bare(local))
 
 
-def _chosen(session: Session) -> str:
+LOCAL = " local-ip "
+"""Before our end; ``None`` where exabgp.conf has no ``local-address``: so 5.0 names the session for ever."""
+
+Words: TypeAlias = Callable[[Session], str]
+"""Those that choose a session in a command."""
+
+
+def chosen_by(session: Session) -> str:
+    """The words that choose it, as long as nobody knows how ExaBGP spells its addresses."""
     return selector(str(session.peer), None if session.local is None else str(session.local))
 
 

@@ -7,6 +7,12 @@ long, so it is no fence; it is sent at the start, after each change of ExaBGP's
 configuration and for each session that comes up, because it alone has the sessions that are down and the negotiated
 families. When a session changes, ExaBGP reports both ends.
 
+**In which words?** ExaBGP compares a command's with the name that a session got from its configuration: text, as the
+file has it. So each session is named as ExaBGP's answers spell it. 5.0 calls one without ``local-address``
+``local-ip None`` for ever, though its answers tell our end: so that end is named only where it has to be, because two
+sessions lead to that neighbor. When it has reloaded, its answers do not tell that end any more: then the only session
+that is up is meant (``meant``). 4.2 has no neighbor without ``local-address``.
+
 **Which neighbors get our routes?** ExaBGP passes a command on to the neighbors whose ``api { processes [ … ] }``
 lists the process that gave it, and answers ``done`` if there is one. Nothing says which. So each session that is up is
 *tried* by itself, with a probe before and one behind: what was sent last of one of our prefixes is sent to it alone,
@@ -28,7 +34,7 @@ from hashlib import sha256
 from exavrrp.neighbors import Session, Terms, ordered
 from exavrrp.routes import OwnNumbers
 from exavrrp.speaker.channel import DetailProbe, Probe
-from exavrrp.speaker.dialects import selector
+from exavrrp.speaker.dialects import LOCAL, chosen_by
 from exavrrp.speaker.events import Configured, Event, Neighbor
 from exavrrp.speaker.prefix import CERTAIN
 from exavrrp.speaker.prefixes import backoff
@@ -137,9 +143,19 @@ class Neighbors:
         """Their sessions to these ``peers``."""
         return [one for one in self.established if one.peer in peers and not self.audience.knows_deaf(one)]
 
-    def selector(self, session: Session) -> str:
-        """The words that choose it."""
-        return self._selectors.get(session) or selector(str(session.peer), None)
+    def selector(self, named: Session) -> str:
+        """The words that choose it: ExaBGP's own, once it has told any."""
+        there = [one for one in self._selectors if one.peer == named.peer]
+        covered = [one for one in there if named.covers(one)]
+        spelt = [self._selectors[one] for one in covered]
+        if covered == there:
+            spelt = [one.partition(LOCAL)[0] for one in spelt]
+        return " , ".join(dict.fromkeys(spelt)) or chosen_by(named)
+
+    def meant(self, session: Session) -> Session:
+        """The only one that is up to this neighbor, if ExaBGP does not tell our end."""
+        there = [one for one in self.established if one.peer == session.peer]
+        return there[0] if session.local is None and len(there) == 1 else session
 
     @property
     def numbers(self) -> OwnNumbers:
@@ -153,7 +169,9 @@ class Neighbors:
 
     def changed(self, session: Session, words: str, terms: Terms | None, *, up: bool) -> list[Event]:
         """ExaBGP reports a change: an ``up`` is a new session, whatever was known."""
-        self._selectors[session] = words
+        if up:
+            self._selectors.pop(Session(session.peer), None)
+            self._selectors[session] = words
         if terms is not None:
             self._terms[session] = terms
         if up:
@@ -192,6 +210,8 @@ class Neighbors:
     def detailed(self, probe: DetailProbe, now: float) -> tuple[list[Event], bool]:
         """Both ends of each session are known, but for what we have heard since; whether a session is new."""
         detail = probe.detail
+        for nameless in [one for one in detail.up if one.local is None]:
+            detail.rename(nameless, self.meant(nameless))
         if self._rows and not detail.up:
             return self.not_detailed(now)
         self._vain = 0

@@ -11,7 +11,7 @@ from enum import Enum, auto
 
 from exavrrp.neighbors import Session, ordered
 from exavrrp.routes import Network, Route
-from exavrrp.speaker.dialects import Dialect
+from exavrrp.speaker.dialects import Dialect, Words
 from exavrrp.speaker.variants import BRIEF, Variant
 
 CERTAIN = 2
@@ -59,9 +59,9 @@ class Instruction:
         alone = self.lane if self.fenced else self.network.version
         return (self.kind is Kind.ANNOUNCE, self.form[0].attributes, self.form[1], alone)
 
-    def line(self, others: Sequence["Instruction"], dialect: Dialect) -> str:
+    def line(self, others: Sequence["Instruction"], dialect: Dialect, words: Words) -> str:
         write = dialect.announce if self.kind is Kind.ANNOUNCE else dialect.withdraw
-        return write(*self.form, [one.form[0] for one in others])
+        return write(*self.form, [one.form[0] for one in others], words)
 
 
 @dataclass(slots=True)
