@@ -744,6 +744,8 @@ def test_neighbors_are_those_that_are_given_or_examples() -> None:
         "neighbor 2001:db8:0:1::1: router-id",
         "neighbor",
     ]
+    # Where ExaBGP has its neighbors already, there is nothing to do.
+    assert missing([one], [4, 6])[-1][1].endswith(" announced to, unless exabgp.conf has it (or give --neighbor)")
     assert missing([one], [6])[-1][0] != "neighbor"
     # In words that an exabgp.conf has: for neighbors that are there already.
     assert "\n#     api { processes [ exavrrp ]; neighbor-changes; }\n" in text

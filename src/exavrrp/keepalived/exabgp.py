@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from exavrrp.vrrp.packet import Address
 
 TO_FILL_IN = "…"
+UNLESS = "unless exabgp.conf has it (or give --neighbor)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def missing(neighbors: Sequence[Neighbor], families: Sequence[int]) -> list[tupl
     none = _without(neighbors, families)
     return [
         *found,
-        *(("neighbor", f"each router that IPv{one} addresses are announced to (or give --neighbor)") for one in none),
+        *(("neighbor", f"each router that IPv{one} addresses are announced to, {UNLESS}") for one in none),
     ]
 
 
@@ -54,7 +55,7 @@ def _without(neighbors: Sequence[Neighbor], families: Sequence[int]) -> list[int
 
 
 def _example(family: int) -> str:
-    head = f"# To fill in, once for each router that IPv{family} addresses are announced to (or give --neighbor):\n"
+    head = f"# To fill in, once for each router that IPv{family} addresses are announced to, {UNLESS}:\n"
     return head + "".join(f"# {line}\n" for line in _neighbor(TO_FILL_IN, TO_FILL_IN, family).splitlines())
 
 
