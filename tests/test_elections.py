@@ -68,6 +68,25 @@ def test_an_advert_that_is_an_interval_late_waits_for_received_packets() -> None
     assert rig.role() is Role.BACKUP
 
 
+def test_a_flood_that_takes_long_to_read_is_no_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Active's advert was there in time, whatever is read behind it."""
+    rig = given_backup()
+    rig.after(3 * INTERVAL)
+    rig.transport.waiting = [rig.arrival(250)]
+    drain = rig.transport.drain
+
+    def slow(until: float) -> list[ports.Arrival]:
+        arrivals = list(drain(until))
+        rig.clock.now += 10 * INTERVAL if arrivals else 0.0
+        return arrivals
+
+    monkeypatch.setattr(rig.transport, "drain", slow)
+    before = rig.clock.now
+    rig.after(0.5 * INTERVAL)
+    assert rig.clock.now - before > 10 * INTERVAL
+    assert rig.role() is Role.BACKUP
+
+
 def test_the_first_member_decides_a_tie() -> None:
     (team,) = Rig(router(1, group="both"), router(2, group="both")).node.elections.teams
     assert team.first == "web"

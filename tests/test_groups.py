@@ -1,5 +1,6 @@
 """Virtual routers that move together: two nodes with an IPv4 and an IPv6 router each, and any loss between them."""
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -630,3 +631,56 @@ def test_they_move_together_and_come_to_rest_on_one_node(one: World, history: li
     before = actives(one)
     one.pass_(10)
     assert actives(one) == before, "at rest"
+
+
+# Large ones
+
+
+def grown(size: int) -> Group:
+    """A group of so many members, all Backup."""
+    four = World((Nature(), Nature())).nodes[0].group.members[V4]
+    settings = four.router.settings
+    group = Group(
+        "web",
+        [
+            Instance(f"r{number}", replace(settings, vrid=number), four.presence.settings, 180.0)
+            for number in range(1, size + 1)
+        ],
+    )
+    group.handle(events.Start(), 0.0)
+    return group
+
+
+def cost(group: Group, event: events.Event, now: float) -> int:
+    """How many functions of ours one event calls."""
+    calls = Counter[str]()
+    sys.setprofile(lambda frame, what, _: calls.update([what]))
+    try:
+        group.handle(event, now)
+    finally:
+        sys.setprofile(None)
+    return calls["call"]
+
+
+@pytest.mark.parametrize("active", [False, True])
+def test_an_event_costs_no_more_than_the_number_of_members(active: bool) -> None:
+    costs = []
+    for size in (30, 60):
+        group = grown(size)
+        if active:
+            group.handle(events.TimerFired(), 4.0)
+        advertisement = group.members["r1"].router.advertisement(50 if active else 250)
+        heard = events.Heard("r1", ip_address("192.0.2.99"), advertisement, 1, (1,))
+        roles = {member.router.role for member in group.members.values()}
+        assert roles == {ACTIVE if active else BACKUP}
+        costs.append(
+            [
+                cost(group, heard, 4.5),
+                cost(group, events.TimerFired(), 4.9),
+                cost(group, events.TimerFired(), 5.5),
+                cost(group, events.Failed("r2", Fault.CHECK, "dead"), 5.6),
+                cost(group, events.Recovered("r2", Fault.CHECK), 5.7),
+            ]
+        )
+    assert all(large <= 2 * small for small, large in zip(*costs, strict=True)), costs
+    assert costs[0][0] <= 15 * 30, costs

@@ -226,13 +226,17 @@ class Elections:
                 self._decide(team, self._timers.time())
 
     def _decide(self, team: Team, due: float) -> None:
-        """Read every packet that arrived until the latest deadline that has come, then handle the deadlines."""
+        """Read every packet that arrived until the latest deadline that has come, then handle the deadlines.
+
+        As of the moment when reading began: it may take so long that the deadlines which it moves have come as well.
+        """
         team.waits = False
+        now = self._timers.time()
         self._catch_up(self._latest(due, (one.instance.router.deadline for one in team.routers)))
-        if team.may_take_over(self._timers.time()):
+        if team.may_take_over(now):
             for router in team.routers:
                 router.ways.before_takeover()
-        self.tell_team(team, TIMER_FIRED)
+        self.tell_team(team, TIMER_FIRED, now)
 
     def _latest(self, due: float, deadlines: Iterable[float | None]) -> float:
         """The latest deadline that has come: ``due`` is a team's first, and an Active_Down_Timer, or the time for which

@@ -91,7 +91,7 @@ class Group:
                 effects = self._each(lambda member: member.abandon(now))
             case _:
                 effects = self._member(event, now)
-        return self._settled(effects, now)
+        return self._settled(event, effects, now)
 
     def _member(self, event: events.OfOne, now: float) -> Effects:
         """What ``event`` means for the member that it is of, and for others at once."""
@@ -137,8 +137,9 @@ class Group:
     def _ring(self, now: float) -> Effects:
         if self._alone:
             return self._of(self._first.name, self._first.timeout(now))
+        due = self._due()
         for member in self.members.values():
-            member.withheld = not self._is_due(member, now)
+            member.withheld = member.router.role is Role.BACKUP and (due is None or now < due)
         effects = self._each(lambda member: member.timeout(now))
         if any(isinstance(effect, NoSuccessor) for _, effect in effects):
             effects += self._each(lambda member: member.cancel_drain(now))
@@ -174,12 +175,18 @@ class Group:
 
     # What ties them together
 
-    def _settled(self, effects: Effects, now: float) -> Effects:
-        """What has happened to some members, and what follows for the others, until nothing follows any more."""
+    def _settled(self, event: events.Event, effects: Effects, now: float) -> Effects:
+        """What has happened to some members, and what follows for the others, until nothing follows any more.
+
+        An advert, or time, means nothing for others as long as no member changes its state: they bring no fault and no
+        hold, and there may be thousands of them in a second.
+        """
         if self._alone:
             return effects
+        frequent = isinstance(event, events.Heard | events.TimerFired)
         last = effects
-        while True:  # at least once: a fault may be news without any effect on its own member
+        # At least once for all else: a fault may be news without any effect on its own member.
+        while not frequent or any(isinstance(effect, Transition) for _, effect in effects):
             last = self._share_faults(now) + self._share_waiting(now) + self._give_way(last, now)
             if not last:
                 break
@@ -189,8 +196,9 @@ class Group:
 
     def _share_faults(self, now: float) -> Effects:
         effects: Effects = []
+        causes = {name: f"{name}: {own}" for name, member in self.members.items() if (own := _own(member))}
         for name, member in self.members.items():
-            cause = next((f"{other.name}: {_own(other)}" for other in self._others(name) if _own(other)), None)
+            cause = next((cause for other, cause in causes.items() if other != name), None)
             if cause is None:
                 effects += self._of(name, member.clear(Fault.GROUP, now))
             elif Fault.GROUP not in member.faults:
@@ -246,12 +254,6 @@ class Group:
         ]
         known = [one for one in deadlines if one is not None]
         return max(known) if len(known) == len(deadlines) else None
-
-    def _is_due(self, member: Instance, now: float) -> bool:
-        if member.router.role is not Role.BACKUP:
-            return True
-        due = self._due()
-        return due is not None and now >= due
 
     # Ties
 
