@@ -96,7 +96,7 @@ class Adverts:
             self._warn("advert-send-failed", errors=", ".join(f"{_name(number)} ×{count}" for number, count in counted))
         if len(errors) < len(results):
             self._unsent = 0
-            self._ways.retry.failures = 0
+            self._ways.retry.succeeded()
         elif NO_WAY.issuperset(errors) and self._ways.are_peers_gone():
             # The peers have vanished from the routing table, not this node from the network. Where hosts learn the
             # routes to each other by BGP, the last node has no route to its dead peers. It must serve on.

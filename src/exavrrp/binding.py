@@ -96,7 +96,7 @@ class OnLo:
         elif addresses:
             common.log.info("address-unbound", router=self.name, addresses=addresses)
         if self.bound:
-            self._retry.failures = 0
+            self._retry.succeeded()
             common.tell(events.Bound(self.name))
             self._when_bound()
 
