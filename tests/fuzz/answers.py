@@ -103,7 +103,7 @@ def rtnetlink(data: bytes) -> None:
         for length in (0, 24):
             assert kernel.is_route(data, offset, bytes(4), length) in {True, False}
         body = data[offset + netlink.HEADER.size :]
-        for read in (read_route, read_next_hop, lambda data: vrf(read_link(data)[1])):
+        for read in (read_route, read_next_hop, lambda data: vrf(1, read_link(data)[1])):
             with suppress(OSError):
                 read(body)
         with suppress(OSError):

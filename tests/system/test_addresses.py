@@ -1174,11 +1174,12 @@ def test_the_vrf_of_an_interface_is_known() -> None:
     master = attribute(10, struct.pack("=I", 12))
     slave = attribute(18, attribute(3, b"vrf_slave\0") + attribute(4, b"vrf\0"))
     assert read_link(described(master, slave))[0] == 0x41
-    assert vrf(read_link(described(master, slave))[1]) == 12
+    assert vrf(7, read_link(described(master, slave))[1]) == 12
     port = attribute(18, attribute(1, b"veth\0") + attribute(4, b"bridge\0"))
-    assert vrf(read_link(described(master, port))[1]) == 0, "a bridge has no table"
-    assert vrf(read_link(described(slave))[1]) == 0
-    assert vrf(read_link(described())[1]) == 0
+    assert vrf(7, read_link(described(master, port))[1]) == 0, "a bridge has no table"
+    assert vrf(7, read_link(described(slave))[1]) == 0
+    assert vrf(7, read_link(described(attribute(18, attribute(1, b"vrf\0"))))[1]) == 7, "it is one itself"
+    assert vrf(7, read_link(described())[1]) == 0
     with pytest.raises(OSError, match="too short"):
         read_link(b"")
 

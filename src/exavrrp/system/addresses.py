@@ -104,7 +104,7 @@ _RT_SCOPE_UNIVERSE, _RT_SCOPE_HOST = SCOPES["global"], SCOPES["host"]
 _IFF_USABLE = 0x01 | 0x40
 """IFF_UP and IFF_RUNNING of linux/if.h."""
 _IFLA_ADDRESS, _IFLA_MASTER, _IFLA_LINKINFO, _IFLA_CARRIER_CHANGES = 1, 10, 18, 35
-_IFLA_INFO_SLAVE_KIND = 4
+_IFLA_INFO_KIND, _IFLA_INFO_SLAVE_KIND = 1, 4
 _IFINFOMSG = struct.Struct("=BxHiII")
 """Family, type, interface, flags, mask."""
 _INDEX = struct.Struct("=4xI")
@@ -353,7 +353,8 @@ class Addresses:
         if wanted is None or not wanted.on_link:
             return 0
         try:
-            return vrf(read_link(self._described(index_of(wanted.interface)))[1])
+            index = index_of(wanted.interface)
+            return vrf(index, read_link(self._described(index))[1])
         except OSError:  # it is gone, and the address with it
             return 0
 
@@ -711,11 +712,13 @@ def read_link(answer: bytes) -> tuple[int, dict[int, bytes]]:
     return fixed(_IFINFOMSG, answer)[3], dict(attributes(answer, _IFINFOMSG.size, len(answer)))
 
 
-def vrf(link: dict[int, bytes]) -> int:
-    """The index of the VRF that an interface with these attributes belongs to; 0: none."""
+def vrf(index: int, link: dict[int, bytes]) -> int:
+    """The index of the VRF that an interface with these attributes belongs to, or is (l3mdev_fib_table); 0: none."""
     about = link.get(_IFLA_LINKINFO, b"")
-    kind = dict(attributes(about, 0, len(about))).get(_IFLA_INFO_SLAVE_KIND, b"")
-    return (number(link.get(_IFLA_MASTER)) or 0) if kind.rstrip(b"\0") == b"vrf" else 0
+    info = {kind: value.rstrip(b"\0") for kind, value in attributes(about, 0, len(about))}
+    if info.get(_IFLA_INFO_KIND) == b"vrf":
+        return index
+    return (number(link.get(_IFLA_MASTER)) or 0) if info.get(_IFLA_INFO_SLAVE_KIND) == b"vrf" else 0
 
 
 def is_local(answer: bytes) -> bool:
