@@ -1010,6 +1010,14 @@ def test_an_address_that_cannot_be_kept_is_withdrawn_and_unbound_without_waiting
     assert rig.log.told("bind-failed")[0]["detail"] == f"{VIP} cannot be bound to lo: Operation not permitted"
 
 
+def test_a_backup_whose_address_cannot_be_unbound_has_no_fault() -> None:
+    rig = given_backup()
+    rig.handle(ports.AddressLost(VIP, OSError(errno.EBUSY, "with it the kernel would remove 192.0.2.11")))
+    (line,) = rig.log.told("unbind-failed")
+    assert line["detail"] == f"{VIP} cannot be removed from lo: with it the kernel would remove 192.0.2.11"
+    assert (rig.log.told("bind-failed"), rig.role()) == ([], Role.BACKUP)
+
+
 def test_the_withdraw_is_written_before_the_address_is_removed() -> None:
     rig = given_active()
     rig.done.clear()

@@ -110,8 +110,14 @@ class OnLo:
             self._common.log.error("unbind-failed", router=self.name, detail=error.strerror or str(error))
 
     def lost(self, address: Address, error: OSError) -> None:
-        """One of them cannot be kept there."""
-        self._fail(f"{address} cannot be bound to {self.interface}: {error.strerror or error}")
+        """One of them cannot be kept there; or, where it is not to be there, cannot be removed."""
+        detail = error.strerror or str(error)
+        if self.bound or Fault.BIND in self._common.instance.faults:  # several may be lost in one moment
+            self._fail(f"{address} cannot be bound to {self.interface}: {detail}")
+        else:
+            key = ("unbind-failed", address)
+            told = f"{address} cannot be removed from {self.interface}: {detail}"
+            self._common.log.limited(key, ports.Severity.ERROR, "unbind-failed", router=self.name, detail=told)
 
     @property
     def interface(self) -> str:
