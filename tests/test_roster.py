@@ -317,6 +317,18 @@ def test_an_address_that_is_gone_is_withdrawn_and_stays_bound_until_that_is_conf
     assert rig.role() is Role.ACTIVE
 
 
+def test_what_a_second_reload_removes_lingers_as_long_as_what_the_first_one_did() -> None:
+    rig = given_active(router(addresses=[FIRST, SECOND, THIRD], linger=2))
+    rig.reconfigure(router(addresses=[FIRST, SECOND], linger=2))
+    rig.after(1.9)
+    rig.reconfigure(router(addresses=[FIRST], linger=2))
+    rig.take()
+    rig.after(1.9)
+    assert rig.take() == [], "packets to the second one may be in flight"
+    rig.after(0.2)
+    assert rig.take() == [f"unbind {SECOND}", f"unbind {THIRD}"]
+
+
 @pytest.mark.parametrize("settings", [{"bind": "eth0"}, {"handover": "break-before-make"}])
 def test_an_address_that_is_gone_does_not_linger_where_another_node_may_have_it(settings: dict[str, Any]) -> None:
     rig = given_active(router(addresses=[FIRST, THIRD], linger=2, **settings))

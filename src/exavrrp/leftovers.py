@@ -13,7 +13,7 @@ from exavrrp.binding import Binding
 from exavrrp.notes import Notes
 from exavrrp.presence import SETTLE
 from exavrrp.routes import Route
-from exavrrp.timers import Timers
+from exavrrp.timers import Timer, Timers
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.packet import Address
 
@@ -41,8 +41,8 @@ class Leftovers:
         """called when all leftovers that no router has any more are cleared"""
         self._linger = SETTLE
         """seconds to stay bound after the withdraw of everything is confirmed"""
-        self._due = False
-        """whether these seconds have begun"""
+        self._due: Timer | None = None
+        """when these seconds are over; None: they have not begun"""
         self._forgotten = forgotten
         """what no configured router has"""
         self._memory = memory
@@ -117,7 +117,10 @@ class Leftovers:
 
     def add(self, addresses: Iterable[Address], routes: Iterable[Route], linger: float) -> None:
         """A router does not have these any more. They are withdrawn already, and unbound ``linger`` seconds after the
-        withdraw is confirmed."""
+        withdraw is confirmed; so is what was left before, if it is not unbound yet."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
         before = self._forgotten
         self._linger = max(self._linger, linger)
         self._keep(ports.Forgotten(before.addresses.union(addresses), (*before.routes, *routes)))
@@ -125,15 +128,14 @@ class Leftovers:
 
     def look(self) -> None:
         """A withdraw was confirmed. If it was the last one, unbind the addresses after ``_linger``."""
-        if not self._due and self._forgotten != ports.Forgotten() and self._is_withdrawn():
-            self._due = True
-            self._timers.call_later(self._linger, self._forget_in_time)
+        if self._due is None and self._forgotten != ports.Forgotten() and self._is_withdrawn():
+            self._due = self._timers.call_later(self._linger, self._forget_in_time)
 
     def _is_withdrawn(self) -> bool:
         return self._speaker.has_carried_out(route.network for route in self._forgotten.routes)
 
     def _forget_in_time(self) -> None:
-        self._due = False
+        self._due = None
         if not self.ending and self._is_withdrawn():
             self._linger = SETTLE
             self.forget()
