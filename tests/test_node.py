@@ -287,6 +287,19 @@ def test_what_is_left_on_a_link_stays_there_until_it_is_unbound() -> None:
     assert rig.addresses.lo == set()
 
 
+def test_a_prefix_that_is_not_configured_any_more_and_that_a_neighbor_keeps_is_named_once_for_each_change() -> None:
+    rig = Rig(forgotten=FORGOTTEN)
+    rig.addresses.lo = {FORMER}
+    rig.speaker.answers = False
+    rig.start()
+    for neighbors in ((PEER, OTHER), (PEER, OTHER), (PEER,)):
+        rig.handle(speaker.Kept(FORMER_PREFIX, neighbors))
+    told = [(line["prefix"], line["neighbors"], line.get("router")) for line in rig.log.told("route-kept")]
+    assert told == [(str(FORMER_PREFIX), [str(PEER), str(OTHER)], None), (str(FORMER_PREFIX), [str(PEER)], None)]
+    rig.after(1000)
+    assert rig.addresses.lo == {FORMER}
+
+
 def test_an_address_that_is_not_announced_is_unbound_at_once() -> None:
     rig = Rig(forgotten=ports.Forgotten(frozenset({FORMER})))
     rig.addresses.lo = {FORMER}

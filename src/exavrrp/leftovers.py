@@ -9,10 +9,11 @@ earlier configuration, of this process or the one before.
 from collections.abc import Callable, Iterable
 
 from exavrrp import ports
+from exavrrp.announcement import KEPT
 from exavrrp.binding import Binding
 from exavrrp.notes import Notes
 from exavrrp.presence import SETTLE
-from exavrrp.routes import Route
+from exavrrp.routes import Network, Route
 from exavrrp.timers import Timer, Timers
 from exavrrp.virtual_router import VirtualRouter
 from exavrrp.vrrp.packet import Address
@@ -45,6 +46,8 @@ class Leftovers:
         """when these seconds are over; None: they have not begun"""
         self._forgotten = forgotten
         """what no configured router has"""
+        self._kept: dict[Network, tuple[Address, ...]] = {}
+        """prefixes of it that are withdrawn, and that ExaBGP still announces to these neighbors"""
         self._memory = memory
         self._addresses = addresses
         self._binding = binding
@@ -131,6 +134,13 @@ class Leftovers:
         if self._due is None and self._forgotten != ports.Forgotten() and self._is_withdrawn():
             self._due = self._timers.call_later(self._linger, self._forget_in_time)
 
+    def is_kept(self, network: Network, neighbors: tuple[Address, ...]) -> None:
+        """ExaBGP has withdrawn this prefix from all neighbors but these: its addresses stay bound for so long."""
+        if network in {route.network for route in self._forgotten.routes} and neighbors != self._kept.get(network):
+            self._kept[network] = neighbors
+            told = {"prefix": str(network), "neighbors": [str(one) for one in neighbors]}
+            self._log.warning("route-kept", **told, detail=KEPT)
+
     def _is_withdrawn(self) -> bool:
         return self._speaker.has_carried_out(route.network for route in self._forgotten.routes)
 
@@ -144,6 +154,7 @@ class Leftovers:
         """Unbind what no router has: all is withdrawn, or there is no time left to wait for that."""
         if (forgotten := self._forgotten) != ports.Forgotten():
             self._keep(ports.Forgotten())
+            self._kept.clear()
             if (error := self._binding.remove(forgotten.addresses)) is not None:
                 self._log.error("unbind-failed", detail=error.strerror or str(error))
             self._notes.write_soon()

@@ -320,8 +320,7 @@ class Node:
             case speaker.Answered(network):
                 self._answered(network)
             case speaker.Kept(network, neighbors):
-                if (router := self._roster.by_network.get(network)) is not None:
-                    router.announcement.is_kept(network, neighbors)
+                self._kept(network, neighbors)
             case speaker.Doubted(network):
                 if (router := self._roster.by_network.get(network)) is not None:
                     router.announcement.doubted(network)
@@ -444,6 +443,12 @@ class Node:
         if (router := self._roster.by_network.get(network)) is not None:
             router.announcement.answered(network)
         self._leftovers.look()
+
+    def _kept(self, network: Network, neighbors: tuple[Address, ...]) -> None:
+        if (router := self._roster.by_network.get(network)) is not None:
+            router.announcement.is_kept(network, neighbors)
+        else:
+            self._leftovers.is_kept(network, neighbors)
 
     def _refused(self, network: Network, times: int, *, silent: bool) -> None:
         if (router := self._roster.by_network.get(network)) is not None:
