@@ -483,6 +483,22 @@ def test_replay_counters_are_there_for_the_next_agent(tmp_path: Path, log: Told)
     assert (tmp_path / "marks").stat().st_mode & 0o777 == 0o600
 
 
+def test_replay_counters_of_link_local_sources_are_there_for_the_next_agent(tmp_path: Path, log: Told) -> None:
+    """Where two have one address on two interfaces, none is told a number that may be replayed."""
+    local, sender = IPv6Address("fe80::1"), IPv6Address("fe80::2")
+    flows = [Flow(IPv6Address(f"{local}%{link}"), sender, 7) for link in ("eth0", "eth1")]
+    with marks(tmp_path, log, flows) as (file, _):
+        for number, flow in zip((9, 5), flows, strict=True):
+            file[flow] = auth.Sequence(number)
+        assert file.set(flows[1:]) == 1
+        assert file.get(flows[1]) == 5, "as long as the process lives it knows them apart"
+        file.set(flows)
+        file[flows[0]] = auth.Sequence(9)
+    with marks(tmp_path, log, flows) as (file, known):
+        assert known == 2
+        assert [file.get(flow) for flow in flows] == [9, 9]
+
+
 def test_replay_counters_of_as_many_peers_and_routers_as_one_source_can_have(tmp_path: Path, log: Told) -> None:
     local = IPv6Address("2001:db8:ff::")
     flows = [Flow(local, local + peer, vrid) for vrid in range(1, 256) for peer in range(256)]

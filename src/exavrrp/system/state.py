@@ -58,7 +58,7 @@ from exavrrp.control import (
 from exavrrp.memory import Memory, ParsedState, parsed
 from exavrrp.ports import Forgotten
 from exavrrp.vrrp.auth import Flow, Sequence
-from exavrrp.vrrp.packet import Address
+from exavrrp.vrrp.packet import Address, unscoped
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 """An identifier of the boot (random(4))."""
@@ -340,7 +340,7 @@ class ReplayCounterFile:
             return 0  # no file is needed
         self.close()
         self._opened = True
-        found = {flow: before.get(flow, 0) for flow in flows}
+        found = {flow: before.get(flow) or before.get(_unscoped(flow), 0) for flow in flows}
         words = (len(MAGIC) + _SLOT.size - 8) // 8
         self._slots = {flow: words + index * _SLOT.size // 8 for index, flow in enumerate(found)}
         fresh = MAGIC + b"".join(_packed(flow, number) for flow, number in found.items())
@@ -384,19 +384,28 @@ class ReplayCounterFile:
             self._map = None
 
 
+def _unscoped(flow: Flow) -> Flow:
+    """As the file has it, which knows no scopes of link-local addresses."""
+    return Flow(unscoped(flow.local), unscoped(flow.sender), flow.vrid)
+
+
 def _packed(flow: Flow, number: int) -> bytes:
     return _SLOT.pack(flow.local.packed, flow.sender.packed, flow.local.version, flow.vrid, number)
 
 
 def _numbers(content: bytes) -> dict[Flow, int] | None:
-    """The numbers in a file of replay counters; None if it is invalid."""
+    """The numbers in a file of replay counters; None if it is invalid.
+
+    Of flows on two interfaces that only their scopes tell apart, both have the greater number.
+    """
     if not content.startswith(MAGIC) or (len(content) - len(MAGIC)) % _SLOT.size:
         return None
     found: dict[Flow, int] = {}
     for local, sender, family, vrid, number in _SLOT.iter_unpack(content[len(MAGIC) :]):
         if family not in {4, 6}:
             return None
-        found[Flow(_unpacked(local, family), _unpacked(sender, family), vrid)] = number
+        flow = Flow(_unpacked(local, family), _unpacked(sender, family), vrid)
+        found[flow] = max(number, found.get(flow, 0))
     return found
 
 
