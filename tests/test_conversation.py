@@ -46,7 +46,7 @@ from exavrrp.speaker.dialects import V4, V5, Dialect
 from exavrrp.speaker.prefix import FORMS, Kind
 from exavrrp.speaker.prefixes import BACKOFF, BATCH, Prefixes
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, SENT, VARIANTS, Rotation, Variant, variants
-from exavrrp.takeover import RoutePolicy
+from exavrrp.takeover import RoutePolicy, Takeover
 
 Address = IPv4Address | IPv6Address
 
@@ -741,6 +741,23 @@ def given_numbered() -> Dialogue:
     dialogue.hear("exabgp 5.0.15", "done")
     dialogue.want(Route(A, PREPENDED.active))
     return dialogue
+
+
+def test_an_active_has_lanes_for_neighbors_that_hear_of_it_alone() -> None:
+    """Where the other states leave out a neighbor of another kind, and the MED of an Active is a time."""
+    active = Attributes(prepend=1, neighbors=(S1, S2))
+    rest = replace(active, neighbors=(S2,), med=9)
+    policy = RoutePolicy(active, rest, rest, frozenset({Takeover.MED}))
+    dialogue = Dialogue(A, greeted=False, pulse=PULSE)
+    dialogue.conversation = talking(policy.routes(A))
+    dialogue.said()
+    dialogue.hear("exabgp 5.0.15", "done")
+    dialogue.want()
+    mixed = [*setup(S1, 65010, 65000), *setup(S2, 65010, 65010)]
+    carried_out(dialogue, mixed)
+    dialogue.want(Route(A, policy.at(Level.ACTIVE)))
+    told = [line for line in carried_out(dialogue, mixed) if " announce " in line]
+    assert {line.split()[1] for line in told} == {str(N1), str(N2)}
 
 
 def test_a_path_waits_until_our_own_number_is_known() -> None:

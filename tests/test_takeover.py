@@ -1159,6 +1159,19 @@ def test_takeover_by_med() -> None:
     assert policy.rank(Level.ACTIVE, internal=False)[-1] == WORST
 
 
+NEIGHBORS = st.lists(st.sampled_from([Session(one) for one in NODES.values()]), min_size=1, unique=True).map(tuple)
+
+
+@given(NEIGHBORS, NEIGHBORS, NEIGHBORS, st.sets(st.sampled_from([Takeover.MED, Takeover.LOCAL_PREFERENCE])))
+def test_all_neighbors_that_may_hear_of_a_route_are_known_beforehand(
+    active: tuple[Session, ...], standby: tuple[Session, ...], leaving: tuple[Session, ...], takeover: set[Takeover]
+) -> None:
+    first, second, third = (Attributes(neighbors=named) for named in (active, standby, leaving))
+    policy = RoutePolicy(first, second, third, frozenset(takeover))
+    known = {named for one in policy.routes(VIP) for named in one.attributes.neighbors}
+    assert known == {*active, *standby, *leaving}
+
+
 def test_a_small_med_of_another_state_is_no_limit_to_those_of_actives() -> None:
     """Where its path is longer, for example. All Actives' routes would tie just below it."""
     longer = Attributes(med=100, as_path=(65010, 65010))

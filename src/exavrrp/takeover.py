@@ -734,14 +734,18 @@ class RoutePolicy:
     def routes(self, network: Network) -> tuple[Route, ...]:
         """All routes to ``network`` that may be announced and are known beforehand, the likeliest first.
 
-        An Active whose MED is a time is not among them: the time is not known beforehand.
+        An Active whose MED is a time is not among them: the time is not known beforehand. Only where no other one names
+        all of its neighbors there is one with the MED of the epoch, so that these are known.
         """
         steps = self.active.prepend if Takeover.PREPEND in self.takeover else 0
         steps = max(steps, LISTED if Takeover.LOCAL_PREFERENCE in self.takeover else 0)
         times = 0 if Takeover.MED in self.takeover else 1 + steps
         active = [self._active(RouteContext(silent_failures=count)) for count in range(times)]
         yielding = [] if Takeover.MED in self.takeover else [self._yielding(RouteContext())]
-        return tuple(Route(network, one) for one in dict.fromkeys((*active, self.standby, *yielding, self.leaving)))
+        listed = [*active, self.standby, *yielding, self.leaving]
+        if not {named for one in listed for named in one.neighbors}.issuperset(self.active.neighbors):
+            listed.append(self._active(RouteContext()))
+        return tuple(Route(network, one) for one in dict.fromkeys(listed))
 
     def rank(self, level: Level, *, internal: bool) -> tuple[int, int, int]:
         """How a router prefers the level among routes that differ in nothing else: the smaller, the better.
