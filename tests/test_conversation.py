@@ -743,6 +743,20 @@ def given_numbered() -> Dialogue:
     return dialogue
 
 
+def test_neighbors_and_next_hops_may_be_written_in_another_order() -> None:
+    next_hops = ((S1, "2001:db8::11"), (S2, "2001:db8::12"), (T1, "2001:db8::11"))
+    dialogue = Dialogue(A)
+    for written in (next_hops, next_hops[::-1]):
+        neighbors = tuple(session for session, _ in written)
+        policy = RoutePolicy.derived(Attributes(med=50, neighbors=neighbors, next_hops=written))
+        dialogue.conversation.own(policy.routes(A))
+        if written is next_hops:
+            dialogue.clear()
+        dialogue.want(Route(A, policy.active))
+        assert not any("withdraw" in line for line in settle(dialogue))
+        assert dialogue.conversation.settled
+
+
 def test_an_active_has_lanes_for_neighbors_that_hear_of_it_alone() -> None:
     """Where the other states leave out a neighbor of another kind, and the MED of an Active is a time."""
     active = Attributes(prepend=1, neighbors=(S1, S2))

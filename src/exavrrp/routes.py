@@ -112,7 +112,7 @@ class Attributes:
             for one, own in _numbered(named, numbers):
                 shared.setdefault((next_hop, own), []).append(one)
         return tuple(
-            replace(self._sent(own), next_hop=next_hop, next_hops=(), neighbors=tuple(sharing))
+            replace(self._sent(own), next_hop=next_hop, next_hops=(), neighbors=tuple(sorted(sharing, key=ordered)))
             for (next_hop, own), sharing in shared.items()
         )
 

@@ -165,7 +165,7 @@ class Prefixes:
         if network not in self._of_network or not self.begun:
             return False
         try:
-            if self._of_network[network] != tuple(lanes):
+            if set(self._of_network[network]) != lanes.keys():
                 raise ValueError(f"{network} is to have next hops for other neighbors than before")
             for lane, prefix in lanes.items():
                 for home, _ in prefix.homes:
@@ -588,7 +588,7 @@ def _made(forms: Iterable[Route], numbers: OwnNumbers) -> dict[Lane, Prefix]:
     made: dict[Lane, Prefix] = {}
     for whole in forms:
         parts = _lanes(whole, numbers)
-        if made and tuple(made) != tuple(parts) and (whole.attributes.next_hops or not _are_mixed(numbers)):
+        if made and made.keys() != parts.keys() and (whole.attributes.next_hops or not _are_mixed(numbers)):
             raise ValueError(f"{whole.prefix} is to have next hops for other neighbors than before")
         for lane, route in parts.items():
             prefix = made.setdefault(lane, Prefix([]))
