@@ -250,10 +250,10 @@ class Beacons:
 
 
 class Paths:
-    """The routing table, the same for all interfaces."""
+    """The routing table, the same for all interfaces; those that are not wanted any more must not be asked."""
 
     def __init__(self) -> None:
-        self.wanted: set[ports.Interfaces] = set()
+        self.open: dict[ports.Interfaces, _Over] = {}
         self.links: tuple[Link, ...] = LINKS
         self.sourceless = False
         self.down = False
@@ -267,10 +267,13 @@ class Paths:
         return self.links
 
     def set(self, wanted: Iterable[ports.Interfaces]) -> None:
-        self.wanted = set(wanted)
+        found = {only: self[only] for only in wanted}
+        for gone in self.open.keys() - found.keys():
+            self.open[gone].closed = True
+        self.open = found
 
-    def __getitem__(self, only: ports.Interfaces) -> "Paths":
-        return self
+    def __getitem__(self, only: ports.Interfaces) -> "_Over":
+        return self.open.setdefault(only, _Over(self))
 
     def holds(self, source: Address) -> bool:
         return not self.sourceless
@@ -286,6 +289,29 @@ class Paths:
 
     def interface_name(self, index: int) -> str:
         return f"eth{index - 1}"
+
+
+class _Over:
+    """The paths over one set of interfaces."""
+
+    def __init__(self, table: Paths) -> None:
+        self.closed = False
+        self._table = table
+
+    def toward(self, peer: Address, source: Address) -> tuple[Link, ...]:
+        assert not self.closed
+        return self._table.toward(peer, source)
+
+    def holds(self, source: Address) -> bool:
+        assert not self.closed
+        return self._table.holds(source)
+
+    def is_up(self) -> bool:
+        assert not self.closed
+        return self._table.is_up()
+
+    def interface_name(self, index: int) -> str:
+        return self._table.interface_name(index)
 
 
 class Addresses:

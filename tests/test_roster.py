@@ -278,7 +278,7 @@ def test_another_transport_is_another_virtual_router() -> None:
     assert (rig.transports.media, rig.take()) == ({}, ["send web 0", "announce 2001:db8:53::1/128 med 4294967295"])
     rig.hear(100).after(LEAVE_LIMIT)
     assert rig.transports.media == {SOURCE: ports.Medium("eth0")}
-    assert rig.paths.wanted == {("eth0",)}
+    assert rig.paths.open.keys() == {("eth0",)}
 
 
 def test_what_is_not_to_be_announced_any_more_is_withdrawn_and_stays_bound() -> None:
@@ -737,6 +737,21 @@ def test_what_a_port_refuses_changes_nothing() -> None:
     assert rig.take() == []
     assert rig.node.commands.names() == ["web", "web2"]
     assert rig.router().configuration.route_policy.active.med == 50
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_routes_are_followed_after_a_reload_whether_it_was_refused_or_not(*, refused: bool) -> None:
+    rig = given_backup()
+    if refused:
+        rig.speaker.impossible = ValueError("other neighbors than before")
+        with pytest.raises(ValueError, match="other neighbors"):
+            rig.reconfigure(router(bgp={"med": 70}, interfaces=["eth2"]))
+    else:
+        rig.reconfigure(router(bgp={"med": 70}, interfaces=["eth2"]))
+    assert rig.paths.open.keys() == {None if refused else ("eth2",)}
+    rig.paths.links = LINKS[:1]
+    rig.handle(ports.PathsChanged())
+    assert [told["interfaces"] for told in rig.log.told("paths-changed")][-2:] == [["eth0"], ["eth0"]]
 
 
 def test_a_source_that_is_not_there_changes_nothing() -> None:

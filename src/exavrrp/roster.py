@@ -243,18 +243,19 @@ class Roster:
         self._provide(configuration, leaving)
 
     def _acquire(self, configuration: Configuration, leaving: Collection[Team], others: Iterable[Route] = ()) -> None:
-        """What a port may refuse: raises OSError, ValueError.
+        """What a port may refuse: raises OSError, ValueError. The paths in use stay until nothing is refused any more.
 
         ``others``: routes that must stay known because they are withdrawn later.
         """
         given, routers = self._given, _all(configuration, leaving)
         given.transports.set(sources(routers), media(routers))
-        given.paths.set(dict.fromkeys(router.interfaces for router in routers))
+        given.paths.set(dict.fromkeys(one.interfaces for one in (*routers, *self.configuration.routers)))
         self._own(configuration, leaving, others)
 
     def _provide(self, configuration: Configuration, leaving: Collection[Team]) -> None:
         """What no port refuses."""
         given, routers = self._given, _all(configuration, leaving)
+        given.paths.set(dict.fromkeys(router.interfaces for router in routers))
         given.marks.set(flows(routers))
         given.addresses.own([one for router in routers for one in router.virtual_addresses if one.bind])
         given.notifier.set({router.name: router for router in routers}.values())
