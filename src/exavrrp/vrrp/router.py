@@ -411,7 +411,9 @@ class Router:
         if inferior is None or self._may_preempt(inferior.advertisement):
             return self._timed(state)
         followed = self._waiting(inferior.heard, self.learned(inferior.advertisement), inferior.source)
-        return self._timed(replace(followed, resigned=state.resigned))
+        # Its own priority 0 counts if that was its last word; another one's does not.
+        resigned = state.resigned is not None and _active(state) == inferior.source and inferior.heard <= state.resigned
+        return self._timed(replace(followed, resigned=state.resigned if resigned else None))
 
     def _why_take_over(self, state: Backup, now: float) -> tuple[Why, str]:
         """The reason of a takeover and its detail for the log, from the adverts since the timer was last reset."""
