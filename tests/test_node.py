@@ -1655,6 +1655,17 @@ def heralds(rig: Rig) -> list[str]:
     return [line for line in rig.take() if line.startswith("herald")]
 
 
+def test_who_gives_way_on_a_link_while_it_releases_says_nothing_of_its_new_priority() -> None:
+    one = router(bind="eth0", addresses=[f"{VIP}/64"], checks=["a"])
+    rig = given_active(one, check("a", weight=-100), checks=["a"])
+    rig.check("a", passed=False)
+    rig.speaker.answers = False
+    rig.node.commands.drain("web")
+    rig.check("a", passed=True).hear(150)
+    assert rig.role() is Role.INITIALIZE
+    assert [line for line in rig.done if line.startswith("send")] == ["send web 100", "send web 100"]
+
+
 def test_neighbors_are_told_by_who_is_active_and_by_nobody_who_still_has_the_address() -> None:
     rig = given_backup(ON_LINK, heard=None)
     rig.addresses.slow = {VIP}

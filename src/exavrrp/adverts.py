@@ -47,6 +47,8 @@ class Adverts:
         """unsigned ones, by priority: one for each peer, and its ``copies``"""
         self._unsent = 0
         """adverts in a row of which no copy could be sent"""
+        self._last = LEAVING
+        """the priority of the last one"""
         self._resigned = -math.inf
         """when priority 0 was sent, monotonic seconds"""
 
@@ -84,10 +86,15 @@ class Adverts:
         if advertised is not None:
             self.send(advertised)
 
+    def repeat(self) -> None:
+        """Send the last advert once more."""
+        self.send(self._last)
+
     def send(self, priority: int) -> None:
         """Send one advert; none once the router is gone. If none could be sent for a while, that is a fault."""
         if self._common.gone:
             return
+        self._last = priority
         results = self._copies(priority)
         errors = [sent.error for sent in results if sent.error is not None]
         self.counts["sent" if priority != LEAVING else "sent-priority-zero"] += 1

@@ -343,8 +343,8 @@ class VirtualRouter:
         self._notify(transition.after, transition.before, transition.why)
         if transition.why is Why.SUPERSEDED and self.configuration.on_link:
             # The better Active may never have heard us. Neighbors think that we have the addresses, so it has to hear
-            # it now, as if this advert had been due just before its own came.
-            self.adverts.send(self.instance.router.priority)
+            # it now, as if this advert had been due just before its own came: our priority may be another one by now.
+            self.adverts.repeat()
 
     def _enter(self, transition: Transition) -> None:
         """Its cause, as it is known now."""
