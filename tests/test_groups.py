@@ -465,6 +465,15 @@ def test_each_member_sends_priority_0_once_it_is_unbound() -> None:
     assert actives(one) == [set(), BOTH], "without waiting for three intervals"
 
 
+@pytest.mark.parametrize("fault", sorted(set(Fault) - {Fault.GROUP}))
+def test_each_member_is_unbound_before_a_fault_of_one_lets_others_begin(fault: Fault) -> None:
+    one = world(Nature((150, 150), handover=Handover.BREAK_BEFORE_MAKE), Nature())
+    effects = one.nodes[0].group.handle(events.Failed(V6, fault, "broken"), one.now)
+    for name in BOTH:
+        steps = [effect for who, effect in effects if who == name]
+        assert steps.index(Step.UNBIND) < steps.index(Advertise(LEAVING))
+
+
 def test_a_member_that_leaves_at_once_does_not_shorten_the_release_of_another() -> None:
     one = world(Nature((150, 150), preempt=False), Nature())
     node = one.nodes[0]

@@ -482,15 +482,12 @@ def test_break_before_make_sends_priority_0_last_also_with_a_lower_priority() ->
     assert one.router.priority == 40
 
 
-def test_a_node_that_rejoins_before_it_is_unbound_keeps_the_lower_priority() -> None:
+def test_a_node_that_rejoins_after_a_fault_keeps_the_lower_priority() -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE, preempt=False)
     one.prioritise(50, 4.0)
-    assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [RESIGN, (INITIALIZE, Why.UNREACHABLE)]
+    assert told(one.fault(Fault.SESSIONS, "none", 4.1)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.UNREACHABLE)]
     assert told(one.clear(Fault.SESSIONS, 4.2)) == [(BACKUP, Why.STARTUP)]
     assert one.router.priority == 50
-    one.withdrawn(4.2)
-    assert one.timeout(4.2 + SETTLE) == [Step.UNBIND]
-    assert role(one) is BACKUP
 
 
 def test_a_stop_shortens_a_handover_that_is_under_way() -> None:
@@ -646,9 +643,9 @@ def test_an_unreachable_node_still_answers_packets_in_flight(fault: Fault) -> No
     assert told(one.clear(fault, 7.0)) == [(BACKUP, Why.STARTUP)]
 
 
-def refused(handover: Handover = Handover.MAKE_BEFORE_BREAK) -> Instance:
+def refused() -> Instance:
     """One that was Active, and that ExaBGP does not announce."""
-    one = serving(handover)
+    one = serving()
     effects = told(one.fault(Fault.ANNOUNCEMENT, "refused", 4.0))
     assert effects == [RESIGN, (INITIALIZE, Why.UNREACHABLE), Step.WITHDRAW]
     return one
@@ -684,11 +681,6 @@ def test_an_accepted_router_with_another_fault_unbinds_the_address() -> None:
     assert state(one) == Lingering(5.0 + LINGER)
 
 
-def test_break_before_make_does_not_wait_for_another_node_when_it_is_refused() -> None:
-    one = refused(Handover.BREAK_BEFORE_MAKE)
-    assert state(one) == Withdrawing(4.0 + presence.ANSWER_LIMIT, SETTLE)
-
-
 def test_a_refused_router_with_a_failing_check_is_unbound_soon() -> None:
     one = refused()
     assert one.fault(Fault.CHECK, "broken", 5.0) == []
@@ -713,10 +705,22 @@ def test_a_fault_gives_up_at_once_and_unbinds_when_routers_know(fault: Fault) ->
     assert told(one.clear(fault, 5.0)) == [(BACKUP, Why.STARTUP)]
 
 
-@pytest.mark.parametrize("fault", sorted(set(Fault) - GENTLE))
-def test_a_fault_of_a_service_that_must_not_run_twice_unbinds_at_once(fault: Fault) -> None:
+@pytest.mark.parametrize("releasing", [False, True])
+@pytest.mark.parametrize("fault", sorted(Fault))
+def test_a_service_that_must_not_run_twice_is_unbound_before_a_fault_lets_others_begin(
+    fault: Fault, *, releasing: bool
+) -> None:
     one = serving(Handover.BREAK_BEFORE_MAKE)
-    assert told(one.fault(fault, "broken", 4.0)) == [RESIGN, (INITIALIZE, Why.FAULT), Step.WITHDRAW, Step.UNBIND]
+    before = one.hold(Hold.DRAIN, "drained", 4.0) if releasing else []
+    why = Why.UNREACHABLE if fault in GENTLE else Why.FAULT
+    effects = [*before, *told(one.fault(fault, "broken", 4.0))]
+    assert effects == [Step.WITHDRAW, Step.UNBIND, RESIGN, (INITIALIZE, why)]
+
+
+def test_a_service_that_must_not_run_twice_is_unbound_first_where_an_address_is_lost_or_a_stop_takes_too_long() -> None:
+    lost, late = serving(Handover.BREAK_BEFORE_MAKE), serving(Handover.BREAK_BEFORE_MAKE)
+    assert told(lost.unbound("lost", 4.0)) == [Step.WITHDRAW, Step.UNBIND, RESIGN, (INITIALIZE, Why.FAULT)]
+    assert told(late.abandon(4.0)) == [Step.WITHDRAW, Step.UNBIND, RESIGN, (INITIALIZE, Why.SHUTDOWN)]
 
 
 def test_a_fault_while_leaving_ends_that_too() -> None:
@@ -910,7 +914,7 @@ def test_when_the_time_for_a_stop_is_over_nothing_is_left() -> None:
     assert one.finished
     other = serving(Handover.BREAK_BEFORE_MAKE)
     stop(other, 4.0)
-    assert told(other.abandon(5.5))[:2] == [RESIGN, (INITIALIZE, Why.SHUTDOWN)]
+    assert told(other.abandon(5.5)) == [Step.UNBIND, RESIGN, (INITIALIZE, Why.SHUTDOWN)]
     assert other.finished
 
 

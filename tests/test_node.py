@@ -1039,6 +1039,14 @@ def test_the_withdraw_is_written_before_the_address_is_removed() -> None:
     assert order == [WITHDRAW, "flush", UNBIND]
 
 
+@pytest.mark.parametrize("settings", [{"handover": "break-before-make"}, {"bind": "eth0"}])
+def test_what_must_not_run_twice_is_unbound_before_a_fault_lets_others_begin(settings: dict[str, Any]) -> None:
+    rig = given_active(router(**settings))
+    rig.speaker.answers = False
+    done = rig.session(up=False).take()
+    assert [one for one in done if not one.startswith("herald")] == [WITHDRAW, UNBIND, "send web 0"]
+
+
 def test_break_before_make_sends_priority_zero_once_the_address_is_unbound() -> None:
     rig = given_active(router(handover="break-before-make"))
     rig.node.commands.drain("web")

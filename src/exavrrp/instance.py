@@ -235,9 +235,14 @@ class Instance:
         # A node that has not taken part yet may be serving what a predecessor left to it.
         return [*self._leave(Shutdown(why, detail), now), *self._inform(presence.Event.DEMOTED, now)]
 
+    @property
+    def _breaks_first(self) -> bool:
+        """Whether no other node may begin before nothing is bound here: they begin when they receive priority 0."""
+        return self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE and self.router.role is Role.ACTIVE
+
     def _leave(self, shutdown: Shutdown, now: float) -> list[Effect]:
         """Leave the election: at once, or in break before make when nothing is bound any more."""
-        if self.presence.settings.handover is Handover.BREAK_BEFORE_MAKE and self.router.role is Role.ACTIVE:
+        if self._breaks_first:
             return [*self._elect(Release(shutdown), now), *self._release(now)]
         return self._elect(shutdown, now)
 
@@ -253,7 +258,13 @@ class Instance:
 
     def abandon(self, now: float) -> list[Effect]:
         """The time for a stop is over: withdraw and unbind what is left at once."""
-        return [*self._elect(self.router.releasing or Shutdown(), now), *self._inform(presence.Event.ABANDONED, now)]
+        return self._quit(self.router.releasing or Shutdown(), presence.Event.ABANDONED, now)
+
+    def _quit(self, shutdown: Shutdown, event: presence.Event, now: float) -> list[Effect]:
+        """Out of the election at once, and ``event`` for the addresses."""
+        if self._breaks_first:
+            return [*self._inform(event, now), *self._elect(shutdown, now)]
+        return [*self._elect(shutdown, now), *self._inform(event, now)]
 
     def timeout(self, now: float) -> list[Effect]:
         """The alarm for ``deadline`` rang; the caller has handed over all packets that were waiting."""
@@ -352,10 +363,10 @@ class Instance:
         """This node cannot serve: out of the election until every fault is cleared."""
         self.faults[fault] = detail
         sick = self.faults.keys() - _GENTLE.keys()
-        event = presence.Event.INCAPABLE if sick else _GENTLE[fault]
+        event = presence.Event.INCAPABLE if sick or self._breaks_first else _GENTLE[fault]
         why = Why.UNREACHABLE if fault in _GENTLE else Why.FAULT
         # Presence needs the event again if the router was Active; a Backup, too, may still announce what it gives up.
-        return [*self._elect(Shutdown(why, detail), now), *self._inform(event, now)]
+        return self._quit(Shutdown(why, detail), event, now)
 
     def clear(self, fault: Fault, now: float) -> list[Effect]:
         """``fault`` is over."""
@@ -392,6 +403,8 @@ class Instance:
         """The addresses could not be bound, or were lost and cannot be put back."""
         if not self.presence.bound:
             return []
+        if self._breaks_first:
+            return self.fault(Fault.BIND, detail, now)  # which unbinds what is left
         steps = self._inform(presence.Event.UNBOUND, now)
         return [*self.fault(Fault.BIND, detail, now), *steps]  # priority 0 goes out first
 

@@ -230,7 +230,7 @@ class Invariants:
         router = next(one for one in process.routers.values() if address in one.configuration.addresses)
         excuses = {Fault.BIND}
         if router.instance.presence.settings.handover is Handover.BREAK_BEFORE_MAKE:
-            excuses |= {Fault.CHECK, Fault.ADVERTS}
+            excuses |= set(Fault)
         if process.node.abandoned or any(excuses & set(one.instance.faults) for one in process.routers.values()):
             return True
         since = self._unwanted.get(router.name)
