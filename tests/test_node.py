@@ -715,6 +715,18 @@ def test_a_backup_that_is_cut_off_does_not_take_over() -> None:
     assert rig.handle(ports.PathsChanged()).role() is Role.BACKUP
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_on_an_unnumbered_fabric_another_link_is_no_way_to_a_neighbor(cut: bool) -> None:
+    """A port for management has a route to fe80::1 as well, and the one of the session may not be the first."""
+    session = Session(ip_address("fe80::1"), ip_address("fe80::b"))
+    rig = Rig(router(min_sessions=0)).start().session(session).hear(250)
+    rig.handle(ports.PathsChanged())
+    rig.paths.links, rig.paths.isolated = (), not cut
+    rig.paths.cut_off = {session} if cut else set()
+    rig.handle(ports.PathsChanged()).after(5)
+    assert rig.faults() == (["adverts"] if cut else [])
+
+
 def test_a_backup_that_is_cut_off_for_a_moment_stays_a_backup() -> None:
     rig = given_backup()
     for cut in (True, True, False):

@@ -408,8 +408,9 @@ class Node:
                 self._bug = self._bug or bug
 
     def _is_connected(self) -> bool:
-        established = sorted(self.fitness.sessions.established, key=ordered)
-        return any(self._ports.paths.reaches(session.peer) for session in established)
+        """Whether a BGP neighbor is reached. Any link has a route to a link-local one: the session knows its link."""
+        peers = [session.peer for session in sorted(self.fitness.sessions.up, key=ordered)]
+        return any((one.version == 6 and one.is_link_local) or self._ports.paths.reaches(one) for one in peers)
 
     def _moved(self) -> None:
         if self.started:
