@@ -374,6 +374,35 @@ def test_a_tie_with_a_different_winner_in_each_family_ends(order: tuple[str, str
     assert actives(one) == [BOTH, set()], "the first member decides"
 
 
+def test_the_first_of_two_members_with_one_number_is_the_same_on_every_node() -> None:
+    """Two sources of one family may have the same number. Neither the order of the file nor that of a list counts."""
+    four = World((Nature(), Nature())).nodes[0].group.members[V4]
+
+    def first(*names: str, addresses: dict[str, list[str]]) -> str:
+        settings = {name: tuple(map(ip_address, addresses[name])) for name in names}
+        members = (
+            Instance(name, replace(four.router.settings, addresses=settings[name]), four.presence.settings, 180.0)
+            for name in names
+        )
+        return next(iter(Group("web", members).members))
+
+    lists = {"a": ["192.0.2.54", "192.0.2.57"], "b": ["192.0.2.56", "192.0.2.55"]}
+    turned = {name: addresses[::-1] for name, addresses in lists.items()}
+    assert {first(*names, addresses=one) for names in ("ab", "ba") for one in (lists, turned)} == {"a"}
+    assert first("b", "a", addresses={"a": ["192.0.2.57", "192.0.2.54"], "b": ["192.0.2.55"]}) == "a"
+
+
+def test_the_first_member_follows_addresses_that_a_reload_has_changed() -> None:
+    """Else a node that has reloaded and one that was restarted would have different ones."""
+    group = grown(2)
+    for name, vip in (("r1", "192.0.2.55"), ("r2", "192.0.2.54")):
+        member = group.members[name]
+        settings = replace(member.router.settings, vrid=7, addresses=(ip_address(vip),))
+        group.handle(events.Configured(name, settings, member.presence.settings, 180.0), 1.0)
+    assert list(group.members) == ["r2", "r1"]
+    assert [one.takeovers.rivals.by_address for one in group.members.values()] == [True, False]
+
+
 def test_a_tie_is_decided_by_another_member_when_the_first_receives_no_advert() -> None:
     one = World((Nature(), Nature()))
     one.lost = {(sender, name) for sender in (0, 1) for name in (V4, V6)}

@@ -17,9 +17,9 @@ this node; on the wire there is nothing but ordinary VRRP, which knows no groups
 
 Two nodes with the same priority are told apart by their addresses (RFC 9568 §6.4.3), and the IPv4 addresses may decide
 otherwise than the IPv6 ones: each node would give way to the other. So the first member decides such a tie (by number,
-then by family: the same on every node). The tie of another member counts only when the first has received no advert for
-an Active_Down_Interval. Likewise, when the first reclaims traffic from a node with the same priority that does not hear
-it, all do.
+family and least address: the same on every node). The tie of another member counts only when the first has received no
+advert for an Active_Down_Interval. Likewise, when the first reclaims traffic from a node with the same priority that
+does not hear it, all do.
 
 While adverts are lost: if no member receives those of the other node, both nodes are Active, for all members each. If
 they are lost in one direction only, the node that receives none becomes Active for all, and the other one stays Active
@@ -50,16 +50,19 @@ class Group:
 
     def __init__(self, name: str, members: Iterable[Instance]) -> None:
         self.name = name
-        # Two routers of one number differ in their family; all nodes have to see the same one first.
-        self.members = {member.name: member for member in sorted(members, key=_rank)}
-        self._first = next(iter(self.members.values()))
-        for member in self.members.values():
-            member.takeovers.rivals.by_address = member is self._first
+        self._arrange(members)
         self._alone = len(self.members) == 1
         """whether it has one member only, as most groups: there may be hundreds of these"""
         self._priorities = {name: member.router.priority for name, member in self.members.items()}
         self._waiting: dict[str, str] = {}
         self._doubt = _Doubt()
+
+    def _arrange(self, members: Iterable[Instance]) -> None:
+        """All nodes have to see the same one first, whatever the order of their files is."""
+        self.members = {member.name: member for member in sorted(members, key=_rank)}
+        self._first = next(iter(self.members.values()))
+        for member in self.members.values():
+            member.takeovers.rivals.by_address = member is self._first
 
     def rename(self, name: str, names: Mapping[str, str]) -> None:
         """Call the group ``name`` from now on, and its members as ``names`` says (now → then); nothing else changes."""
@@ -108,7 +111,9 @@ class Group:
                 self._priorities[name] = priority
                 return self._prioritise(now)
             case events.Configured(election=election, handover=handover, stale_for=stale_for):
-                return self._of(name, member.configure(election, handover, stale_for, now))
+                effects = member.configure(election, handover, stale_for, now)
+                self._arrange(self.members.values())  # its addresses may be others now
+                return self._of(name, effects)
             case events.Failed(fault=fault, detail=detail):
                 return self._of(name, member.fault(fault, detail, now))
             case events.Recovered(fault=fault):
@@ -316,9 +321,10 @@ def _unbound_last(effects: Effects) -> Effects:
     return first + then
 
 
-def _rank(member: Instance) -> tuple[int, int]:
+def _rank(member: Instance) -> tuple[int, int, int]:
+    """What two members differ in, and all nodes agree on: the same number in one family, if their sources differ."""
     settings = member.router.settings
-    return settings.vrid, settings.addresses[0].version
+    return settings.vrid, settings.addresses[0].version, min(map(int, settings.addresses))
 
 
 def _own(member: Instance) -> str:
