@@ -4,7 +4,7 @@ from exavrrp import ports
 from exavrrp.ports import NotifyState
 from exavrrp.view import Outcome
 from exavrrp.vrrp.router import Active, Initialize, Role, Transition, Why
-from tests.ports import EPOCH, INTERVAL, PEER, VIP, Rig, check, given_active, given_backup, router
+from tests.ports import EPOCH, INTERVAL, OTHER, PEER, VIP, Rig, check, given_active, given_backup, lan, router
 
 
 def test_an_advert_that_differs_from_our_settings_is_logged() -> None:
@@ -12,6 +12,18 @@ def test_an_advert_that_differs_from_our_settings_is_logged() -> None:
     rig.hear(250, centiseconds=200)
     (line,) = [fields for _, event, fields in rig.log.lines if event == "interval-differs"]
     assert line["router"] == "web"
+
+
+def test_forged_adverts_do_not_push_the_journal_out() -> None:
+    """On a link anybody may be a sender; over routes, whoever is a peer may say another priority each time."""
+    for rig, forged in (
+        (Rig(lan()).start(), [(100, OTHER + number) for number in range(300)]),
+        (given_backup(), [(1 + number % 254, PEER) for number in range(300)]),
+    ):
+        before = rig.node.chronicle.after(0)[0]
+        for priority, source in forged:
+            rig.after(0.01).hear(priority, source=source)
+        assert rig.node.chronicle.after(0)[0] - before < 20
 
 
 def test_stop_is_the_last_notification() -> None:

@@ -208,7 +208,11 @@ class VirtualRouter:
             goes_on = silent <= TOLERANCE * advertisement.centiseconds / 100
             if goes_on and before == advertisement.priority:
                 return
-        if not self._shared.chronicle.is_new((self.name, source, advertisement.priority), AGAIN):
+        # Senders and priorities can be forged: strangers are one, and so is whoever contradicts itself.
+        named = source in self.configuration.peers
+        steady = named and (known is None or not known.is_contradictory)
+        key = self.name, source if named else None, advertisement.priority if steady else None
+        if not self._shared.chronicle.is_new(key, AGAIN):
             return
         self._shared.chronicle.add(
             ADVERTISED, "info", self.name, peer=source, priority=advertisement.priority, before=before, silent=silent
