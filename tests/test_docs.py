@@ -38,7 +38,7 @@ from tests.ports import given_active
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 COMMANDS = ("ansible/", "exavrrp ", "pytest ", "python -m ", "python tests/", "lab/", "tests/run")
-WITHIN = re.compile(r"(?:/bin/|\bsudo -u exabgp |\bssh \S+ |&& |[\"'])exavrrp ([a-z][^'\"|;&>#)]*)")
+WITHIN = re.compile(r"(?:/bin/|\brunuser -u exabgp -- |\bssh \S+ |&& |[\"'])exavrrp ([a-z][^'\"|;&>#)]*)")
 """A command of ours within a line."""
 
 PLACEHOLDERS = {"DURATION": "2m", "TIME": "03:00:00Z"}
@@ -418,6 +418,12 @@ def test_no_node_is_drained_before_the_one_before_takes_part_again(tmp_path: Pat
     assert seen.read_text().split("\n")[:-1] == [f"node{node} {what}" for node in (3, 2, 1) for what in one]
 
 
+@pages
+def test_a_page_needs_no_program_that_a_debian_may_not_have(page: Path) -> None:
+    """sudo(8) is not on a Debian whose root has a password; runuser(1) is on each."""
+    assert not [block for block in blocks() if block.page == page and re.search(r"\bsudo\b", block.text)]
+
+
 def test_what_import_makes_is_in_its_place_before_keepalived_ends() -> None:
     """Without a file of ExaBGP's the unit is not started, and nothing serves."""
     steps = [one.text for one in blocks("sh") if "disable --now keepalived" in one.text]
@@ -426,7 +432,7 @@ def test_what_import_makes_is_in_its_place_before_keepalived_ends() -> None:
         before, _, after = step.partition("disable --now keepalived")
         for made, place in ((TOML, CONFIGURATION), (exabgp, "/etc/exabgp/exabgp.conf")):
             assert f"/root/exavrrp/{made} {place}\n" in before
-        assert "sudo -u exabgp exavrrp check\n" in before.rpartition("/etc/")[2]
+        assert "runuser -u exabgp -- exavrrp check\n" in before.rpartition("/etc/")[2]
         assert "enable --now exavrrp" in after
 
 

@@ -402,7 +402,7 @@ CODES = {
     ),
     "exabgp-process-missing": Code(
         "ExaBGP's file has no process stanza (any more): ExaBGP starts no agent, and its next reload ends one.",
-        "Write the stanza `process` as in exabgp/stanza.conf.",
+        "Write the stanza `process` as in exabgp/stanza.conf (the package: /usr/share/doc/exavrrp/examples).",
     ),
     "exabgp-encoder": Code(
         "The process stanza of the agent has no `encoder json`, so states of sessions come as text, which is not read.",

@@ -20,6 +20,8 @@ import pytest
 
 from exavrrp import __version__
 from exavrrp.config import ConfigError, load
+from exavrrp.config.schema import STATE_DIRECTORY
+from exavrrp.control import SOCKET
 from tests.system import packages
 from tests.system.conftest import Need
 from tests.system.packages import DEBIAN, ROOT, Packages
@@ -167,6 +169,8 @@ def test_the_debian_package_configures_nothing(tree: Path) -> None:
     unit = (tree / "usr/lib/systemd/system/exavrrp.service").read_text()
     assert "AssertPathExists=/etc/exabgp/exabgp.conf\n" in unit
     assert [*(tree / "etc/exabgp").iterdir()] == []
+    [after] = [line for line in unit.splitlines() if line.startswith("ExecStartPost=-")]
+    assert f" {STATE_DIRECTORY}/{SOCKET} " in after
     assert not (tree / "usr/lib/systemd/system/exabgp.service.d").exists()
     scripts = "".join((tree / "DEBIAN" / name).read_text() for name in ("postinst", "prerm", "postrm"))
     assert not re.search(

@@ -189,7 +189,7 @@ def test_the_owner_of_the_state_directory_is_the_user_to_check_for(place: Path, 
     assert told(configuration) == []
     os.chown(place / "run", 54321, 0)
     assert told(configuration) == [
-        f"note: seen as root, but {place}/run belongs to user 54321: check as that user, too (sudo -u)"
+        f"note: seen as root, but {place}/run belongs to user 54321: check as that user, too (runuser -u)"
     ]
 
 

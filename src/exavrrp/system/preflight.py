@@ -161,7 +161,7 @@ def _another_view(state: Path, user: str) -> Iterator[Finding]:
     except OSError:
         return
     if owner != os.geteuid():
-        text = f"seen as {user}, but {state} belongs to {_name(owner)}: check as that user, too (sudo -u)"
+        text = f"seen as {user}, but {state} belongs to {_name(owner)}: check as that user, too (runuser -u)"
         yield Finding(Weight.NOTE, text)
 
 
