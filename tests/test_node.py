@@ -276,6 +276,17 @@ def test_a_prefix_that_is_not_configured_any_more_is_withdrawn_then_unbound_then
     assert len(rig.memory.notes) == count + 1
 
 
+def test_what_a_predecessor_has_come_to_have_while_it_was_waited_for_is_cleared_too() -> None:
+    rig = Rig()
+    rig.addresses.lo, rig.networks = {FORMER}, [*rig.networks, FORMER_PREFIX, WIDER_PREFIX]
+    rig.node.start((), FORGOTTEN)
+    rig.clock.run()
+    assert {FORMER_PREFIX, WIDER_PREFIX} < {route.network for route in rig.speaker.ours}
+    assert {f"withdraw {FORMER_PREFIX}", f"withdraw {WIDER_PREFIX}"} < set(rig.take())
+    rig.after(2 * SETTLE)
+    assert rig.addresses.lo == set()
+
+
 def test_what_is_left_on_a_link_stays_there_until_it_is_unbound() -> None:
     rig = Rig(router(2), forgotten=FORGOTTEN)
     rig.addresses.lo, rig.addresses.links = {FORMER}, {FORMER: "eth0"}

@@ -223,6 +223,7 @@ class Agent:
             await self._take_lock(loop, closing)
             await self._await_sources()
             if node.why is None:
+                self._forgotten = self._state.forgotten(self.configuration)  # whoever held the lock may have reloaded
                 self._state.open(self._back)
                 self.exabgp = self._state.exabgp
                 closing.callback(node.write_note)
@@ -347,7 +348,7 @@ class Agent:
 
     def _start_node(self) -> None:
         try:
-            self.node.start(self._control.drained())
+            self.node.start(self._control.drained(), self._forgotten)
         except OSError as error:
             raise StartError(error.strerror or str(error)) from error
 

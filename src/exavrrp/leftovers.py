@@ -54,6 +54,10 @@ class Leftovers:
         self._notes = notes
         self._log = log
 
+    def learn(self, forgotten: ports.Forgotten) -> None:
+        """What no configured router has is this by now; to be called before ``take``."""
+        self._forgotten = forgotten
+
     def take(self, routers: Iterable[VirtualRouter]) -> None:
         """Find the leftovers, at the start. Raises OSError."""
         try:

@@ -463,12 +463,15 @@ class Node:
     # Start
 
     @_entrance
-    def start(self, drained: Collection[str] = ()) -> None:
+    def start(self, drained: Collection[str] = (), forgotten: ports.Forgotten | None = None) -> None:
         """Clear what a predecessor left, then begin the elections.
 
-        ``drained`` routers stay out, also those that only a reload adds. The ports are open, and have no sets yet.
-        Raises OSError if one cannot have what the configuration needs.
+        ``drained`` routers stay out, also those that only a reload adds. ``forgotten``: that of the ports as it is by
+        now, if the predecessor has lived until then. The ports are open, and have no sets yet. Raises OSError if one
+        cannot have what the configuration needs.
         """
+        if forgotten is not None:
+            self._leftovers.learn(forgotten)
         self.turns.put(partial(self._start, drained))
 
     def _start(self, drained: Collection[str]) -> None:

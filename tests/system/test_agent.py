@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from exavrrp import agent
+from exavrrp.control import Announcement, SavedState, encode_file
 from exavrrp.presence import SETTLE
+from exavrrp.system import state
 from exavrrp.system.addresses import REPAIR_LIMIT
+from exavrrp.system.lock import Lock
 from tests.system import running
 from tests.system.conftest import Namespace, Need
 from tests.system.disks import small
@@ -821,6 +824,23 @@ def test_an_agent_that_comes_back_to_a_broken_configuration_serves_on_with_the_l
     wait_until(lambda: all(map(running.is_zombie, processes(a.namespace))), "the end of what it has started")
     a.log.mark()
     a.log.noise.clear()
+
+
+def test_what_the_one_before_has_come_to_have_while_an_agent_waits_for_it_is_cleared(fabric: Fabric) -> None:
+    """It was reloaded, and has ended after that."""
+    a, prefix = fabric.a, "2001:db8:99::1/128"
+    run = a.directory / "run"
+    before = Lock(run)
+    before.open()
+    assert before.take()
+    a.start()
+    wait_until(before.is_requested, "an agent that waits")
+    boot, gone = state.BOOT_ID.read_text().strip(), Announcement(prefixes=(prefix,))
+    left = SavedState(boot=boot, exabgp=None, routers={}, announcements=(gone,))
+    (run / "state.json").write_bytes(encode_file(left))
+    before.release()
+    assert a.log.wait("leftovers-found")["prefixes"] == [prefix]
+    a.becomes("active")
 
 
 def test_an_agent_that_is_earlier_than_its_source_waits_for_it(fabric: Fabric) -> None:

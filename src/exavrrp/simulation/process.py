@@ -615,9 +615,10 @@ class Process:
 
     def _start(self) -> None:
         ground = self.ground
+        forgotten = self._memory.forgotten(self.configuration)
         self._memory.open()
         self.node.reception.begin()
-        self.node.start(ground.drained)
+        self.node.start(ground.drained, forgotten)
         if self.caring is not None:
             self.loop.call_later(POLL, self._look)
         self.checks.begin()

@@ -107,8 +107,8 @@ class State(Memory):
     def forgotten(self, configuration: Configuration) -> Forgotten:
         """The last process's addresses and routes that ``configuration`` does not name.
 
-        To be called while ExaBGP is our parent. The lock need not be held: a predecessor that still runs has listed all
-        that it may ever bind since its start.
+        To be called while ExaBGP is our parent. It is final once the lock is held: a predecessor that still runs may
+        be reloaded until then.
         """
         last = _last(self.path)
         if last is None:
