@@ -2389,6 +2389,36 @@ def test_a_route_that_reappears_is_withdrawn_again(word: str) -> None:
     assert surveyed(dialogue) == (False, []), "nothing that should not be there"
 
 
+def test_a_route_at_a_neighbor_that_the_file_names_no_more_is_withdrawn() -> None:
+    """A predecessor with another file told it, and ExaBGP lives on."""
+    policy = RoutePolicy.derived(Attributes(med=50, neighbors=(Session(N1),)))
+    dialogue = Dialogue(A, greeted=False, pulse=PULSE)
+    dialogue.conversation = talking(policy.routes(A))
+    dialogue.conversation.inherit([A])
+    dialogue.said()
+    dialogue.hear("exabgp 5.0.15", "done", state(S1, "up"), state(S2, "up"))
+    dialogue.want()
+    kept = static(A, N2)
+
+    def carried_out() -> list[str]:
+        answers = {V5.DETAIL: extensive(S1, S2), V5.PROBE: summary(S1, S2), V5.ROUTES: [kept, "done"]}
+        told: list[str] = []
+        for _ in range(20):
+            told += (lines := dialogue.said())
+            dialogue.hear(*(answer for line in lines for answer in answers.get(line, ["done"])))
+        return told
+
+    carried_out()
+    looked, events = surveyed(dialogue, kept)
+    assert looked
+    assert any(isinstance(one, Anomaly) for one in events)
+    assert any(line.startswith(f"neighbor {N2} withdraw route {A} ") for line in dialogue.said())
+    dialogue.hear("done")
+    kept = static(B, N2)
+    carried_out()
+    assert dialogue.conversation.has_carried_out([A])
+
+
 def test_a_route_at_a_neighbor_that_does_not_list_us_is_left_alone() -> None:
     """It would be withdrawn again and again in vain."""
     dialogue = given_served(A)

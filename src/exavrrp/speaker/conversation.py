@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from math import inf
 from typing import assert_never
 
-from exavrrp.neighbors import Session
+from exavrrp.neighbors import Session, ordered
 from exavrrp.routes import Network, Route
 from exavrrp.speaker.channel import (
     PULSE,
@@ -471,16 +471,20 @@ class Conversation:
         """What ExaBGP has withdrawn for us may be back, as a reload reports nothing."""
         hearing = self._neighbors.hearing
         events: list[Event] = []
-        for (network, sessions), generation in routes.withdrawn.items():
-            prefix = self.prefixes.lanes.get((network, sessions))
+        for lane, generation in routes.withdrawn.items():
+            network, prefix = lane[0], self.prefixes.lanes.get(lane)
             if prefix is None:
                 continue  # ours no more
             named = {one.peer for home, _ in prefix.homes for one in home.attributes.neighbors}
-            peers = named & hearing if named else hearing
-            if prefix.generation == generation and any((peer, network) in routes.announced for peer in peers):
-                self.prefixes.renew((network, sessions))
-                detail = f"ExaBGP announces {network}, which was withdrawn: is it in a static section of exabgp.conf?"
-                events.append(Anomaly(f"{detail} Withdrawing it again"))
+            there = {peer for peer in hearing if (peer, network) in routes.announced}
+            there -= self.prefixes.named(network) - named  # those of other lanes
+            if prefix.generation != generation or not there:
+                continue
+            if named and (others := there - named):
+                prefix.withdraw_from(tuple(sorted(self._neighbors.listening(others), key=ordered)))
+            self.prefixes.renew(lane)
+            detail = f"ExaBGP announces {network}, which was withdrawn: is it in a static section of exabgp.conf, or"
+            events.append(Anomaly(f"{detail} had another file other neighbors? Withdrawing it again"))
         return events
 
     def _tried(self, trial: Trial, done: bool | None, now: float) -> list[Event]:

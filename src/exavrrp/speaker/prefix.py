@@ -152,6 +152,14 @@ class Prefix:
         """Whether ExaBGP may announce it to any neighbor."""
         return self.accepted or self.offered or self.in_part or self.trying
 
+    def withdraw_from(self, neighbors: Neighbors) -> None:
+        """These have it, though no form names them: a predecessor with another file told them, perhaps.
+
+        Their sessions are up, so that the attributes do not matter.
+        """
+        route, variant = self.sent_forms[-1]
+        self.sent_forms.append((Route(route.network, replace(route.attributes, neighbors=neighbors)), variant))
+
     def doubt(self) -> None:
         """Nobody knows what came of an announcement: that its repeat is refused does not mean that there is none."""
         self.accepted = self.accepted or self.offered

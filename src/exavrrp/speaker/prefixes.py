@@ -550,6 +550,11 @@ class Prefixes:
         """What ExaBGP has withdrawn, so that it should announce none of it; with its generation."""
         return {lane: one.generation for lane, one in self.lanes.items() if one.desired is None and one.carried_out}
 
+    def named(self, network: Network) -> frozenset[Address]:
+        """The neighbors that it may be announced to."""
+        homes = (home for lane in self._of_network[network] for home, _ in self.lanes[lane].homes)
+        return frozenset(one.peer for home in homes for one in home.attributes.neighbors)
+
     def lane_for(self, session: Session) -> Lane | None:
         """One that is at rest and may be sent to ``session`` alone, of its family if we have one. One that has failed
         only if all have: it may fail where the neighbor lists us, too.
