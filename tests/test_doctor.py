@@ -314,13 +314,16 @@ process exavrrp { run /opt/exavrrp/bin/exavrrp run --config "/etc/exavrrp/exavrr
 template {
     neighbor router { hold-time 9; api { processes [ exavrrp ]; neighbor-changes; } }
 }
-neighbor fd00::1 { inherit router; family { ipv6 unicast; } }  # "no { fault;
-neighbor 10.0.0.1 { inherit router; family { ipv4 unicast; ipv6 unicast; } }
+neighbor fd00::1 { inherit router; family { ipv6 unicast; } local-address fd00::2; }  # "no { fault;
+neighbor 10.0.0.1 { inherit router; local-address 10.0.0.2; family { ipv4 unicast; ipv6 unicast; } }
 """
 
 
-def of_file(text: str, families: tuple[int, ...] = (4, 6), rivals: tuple[str, ...] = ("web",)) -> list[str]:
-    return [finding.code for finding in speakerfile.judged("exabgp.conf", text, families, rivals)]
+def of_file(
+    text: str, families: tuple[int, ...] = (4, 6), rivals: tuple[str, ...] = ("web",), *, names_self: bool = True
+) -> list[str]:
+    found = speakerfile.judged("exabgp.conf", text, families, rivals, names_self=names_self)
+    return [finding.code for finding in found]
 
 
 @pytest.mark.parametrize("name", ["exabgp-4.2.conf", "exabgp-5.0.conf"])
@@ -339,6 +342,8 @@ def test_nothing_is_wrong_with_the_examples(name: str) -> None:
         ("processes [ exavrrp ];", "processes [ other, watcher ];", "neighbor-unlisted"),
         ("template {", "neighbor 10.0.0.9 { capability { graceful-restart; } }\ntemplate {", "neighbor-unlisted"),
         ("neighbor-changes;", "", "exabgp-changes-untold"),
+        ("local-address fd00::2;", "", "local-address-missing"),
+        ("local-address 10.0.0.2;", "local-address auto;", "local-address-missing"),
         ("hold-time 9;", "", "hold-time-long"),
         ("hold-time 9;", "hold-time 30;", "hold-time-long"),
         ("hold-time 9;", "hold-time 0;", "hold-time-long"),
@@ -368,6 +373,10 @@ def test_a_fault_of_the_file(old: str, new: str, code: str) -> None:
 def test_what_is_none(old: str, new: str) -> None:
     assert old in CONF
     assert of_file(CONF.replace(old, new)) == []
+
+
+def test_our_end_matters_where_the_next_hop_is_ours() -> None:
+    assert of_file(CONF.replace("local-address fd00::2;", ""), names_self=False) == []
 
 
 def test_a_hold_time_matters_where_a_router_has_no_takeover() -> None:

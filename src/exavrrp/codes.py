@@ -424,6 +424,11 @@ CODES = {
         "makes the route of its successor better.",
         "Set `takeover` in the bgp table of the virtual routers, or `hold-time` to 10 or less in exabgp.conf.",
     ),
+    "local-address-missing": Code(
+        "ExaBGP 5.0 does not know our end of a neighbor without `local-address` before it has connected, nor after a "
+        "reload until it has again: then it refuses every route with `next-hop self`, for all neighbors.",
+        "Write `local-address` into the neighbor in exabgp.conf, or an address as `next_hop`.",
+    ),
     "graceful-restart-on": Code(
         "With graceful restart routers keep the routes of a node whose sessions have ended, and send to a dead node.",
         "Remove `graceful-restart` from the neighbor in exabgp.conf, and reload ExaBGP (SIGUSR1).",

@@ -113,15 +113,22 @@ class Neighbor:
             return None
         return {name for block in blocks for words in block.said("processes") for name in words}
 
+    def has_local_address(self) -> bool:
+        """Whether it says which end is ours."""
+        return any(words != ("auto",) for section in self._sections for words in section.said("local-address"))
+
     def tells_changes(self) -> bool:
         """Whether its ``api`` says when its session comes and goes."""
         return any(True for block in self._blocks("api") for _ in block.said("neighbor-changes"))
 
 
-def judged(file: str, text: str, families: Collection[int], rivals: Collection[str]) -> Iterator[Finding]:
+def judged(
+    file: str, text: str, families: Collection[int], rivals: Collection[str], *, names_self: bool = False
+) -> Iterator[Finding]:
     """What is wrong in a file of ExaBGP's.
 
-    ``families``: that virtual routers announce; ``rivals``: the virtual routers that have no ``takeover``.
+    ``families``: that virtual routers announce; ``rivals``: the virtual routers that have no ``takeover``;
+    ``names_self``: whether any is announced with ``next-hop self``.
     """
     top = parsed(text)
     templates = {
@@ -136,7 +143,7 @@ def judged(file: str, text: str, families: Collection[int], rivals: Collection[s
         if not any(words == ("json",) for words in process.said("encoder")):
             yield Finding("exabgp-encoder", "", f"{file}: process {name} has no encoder json")
     for neighbor in neighbors:
-        yield from _of(f"{file}: neighbor {neighbor.peer}", neighbor, ours, rivals)
+        yield from _of(f"{file}: neighbor {neighbor.peer}", neighbor, ours, rivals, names_self)
     carried = [neighbor.families() for neighbor in neighbors]
     for family in sorted(families):
         if carried and all(one is not None and family not in one for one in carried):
@@ -147,13 +154,18 @@ def _is_ours(process: Section) -> bool:
     return any("exavrrp" in word for words in process.said("run") for word in words)
 
 
-def _of(where: str, neighbor: Neighbor, ours: Collection[str], rivals: Collection[str]) -> Iterator[Finding]:
+def _of(
+    where: str, neighbor: Neighbor, ours: Collection[str], rivals: Collection[str], names_self: bool
+) -> Iterator[Finding]:
     listed = neighbor.processes()
     if ours and listed is not None and not listed.intersection(ours):
         yield Finding("neighbor-unlisted", "", f"{where} does not list {' or '.join(sorted(ours))} in its api")
         return  # routes of ours do not get there
     if listed != set() and not neighbor.tells_changes():
         yield Finding("exabgp-changes-untold", "", f"{where} has no neighbor-changes in its api")
+    if names_self and not neighbor.has_local_address():
+        text = f"{where} has no local-address, so ExaBGP refuses next-hop self at times"
+        yield Finding("local-address-missing", "", text)
     hold = neighbor.hold_time()
     if rivals and not 0 < hold <= LONG:
         kept = f"for {hold} s" if hold else "without end"
@@ -182,7 +194,12 @@ def _judged(files: Iterable[tuple[Path, str]], configuration: Configuration) -> 
     routers = [router for router in configuration.routers if router.announce]
     rivals = {router.name for router in routers if not router.route_policy.takeover}
     families = {router.family for router in routers}
-    return [finding for file, text in files for finding in judged(str(file), text, families, rivals)]
+    named = {router.route_policy.active.next_hop for router in routers}
+    return [
+        finding
+        for file, text in files
+        for finding in judged(str(file), text, families, rivals, names_self="self" in named)
+    ]
 
 
 def _files(agent: int, proc: Path) -> Iterator[tuple[Path, str]]:
