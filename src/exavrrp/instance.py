@@ -7,7 +7,8 @@ events and the time come in, an ordered list of effects comes out, and the calle
 can fail or take time.
 
 In break before make an Active that is to leave is *releasing* first (``vrrp.router``): Active still, on the wire and in
-its own eyes, while its presence withdraws and unbinds. When nothing is bound any more, it says priority 0.
+its own eyes, while its presence withdraws and unbinds. When nothing is bound any more, it says priority 0. At a fault,
+whatever it is, it does not wait for the withdraw: it unbinds at once, and then says priority 0.
 
 Two kinds of things keep a router out. A *fault* says that this node cannot serve: what it serves is withdrawn at once.
 (Three of them leave the service itself intact: then the addresses stay bound for a while, for packets in flight.

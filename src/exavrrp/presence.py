@@ -13,7 +13,7 @@ in which one virtual router's addresses are bound, announced, withdrawn and unbo
   is bound any more (``instance``), so that no other node starts before this one has stopped, unless it did so already;
 - giving up because it cannot serve: withdraw at once, unbind ``SETTLE`` after ExaBGP has confirmed that: packets that
   still arrive are refused by the service, and do not loop on a host without the address.
-  Break before make unbinds without waiting: the other nodes have received priority 0. So does make before break where
+  Break before make unbinds without waiting, before the election says priority 0. So does make before break where
   the address itself was lost, or the process is about to end;
 - what ExaBGP cannot withdraw from a neighbor (its ``api`` has stopped listing our process), although it has withdrawn
   it from others: make before break stays bound for as long as ExaBGP has that route;

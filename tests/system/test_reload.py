@@ -292,6 +292,21 @@ def test_a_rename_that_nobody_has_confirmed_is_undone_while_no_agent_lives(fabri
     assert router(a)["drained"] is False
 
 
+def test_a_router_that_signs_and_says_priority_0_last_is_replaced_by_the_same_agent(fabric: Fabric) -> None:
+    """Its replay counter is there until the last priority 0 is sent."""
+    a = fabric.a
+    keys = f'active_key = 1\nkeys = {{ 1 = {{ hex = "{"5a" * 32}" }} }}'
+    lines = 'authentication = "nodes"', 'handover = "break-before-make"'
+    path = a.configure(*lines, checks=["[authentication.nodes]", 'mode = "permissive"', keys])
+    path.chmod(0o600)
+    a.ask("reload")
+    agent, mark = a.agent, a.log.mark()
+    path.write_text(path.read_text().replace(f"vrid = {running.VRID}", f"vrid = {running.VRID + 1}"))
+    a.ask("reload", "--allow-move")
+    a.log.wait("transition", mark, after="active")
+    assert (a.agent, a.log.all("internal-error", mark)) == (agent, [])
+
+
 def test_what_a_node_without_an_answer_of_exabgp_still_serves_does_not_move_without_leave(fabric: Fabric) -> None:
     """It is not Active any more, but routers have its route."""
     a = fabric.a
