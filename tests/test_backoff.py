@@ -64,6 +64,14 @@ def test_after_adverts_that_could_be_sent_for_a_moment_the_next_retry_comes_late
     assert [pause(rig.mute(), "adverts") for _ in range(4)] == pytest.approx(RETRIES[:4], abs=STEP)
 
 
+def test_adverts_that_could_be_sent_for_long_reset_the_back_off() -> None:
+    """Each of them is a success; the time runs from the first one."""
+    rig = given_active()
+    for _ in range(2):
+        assert pause(rig.mute(), "adverts") == pytest.approx(RETRIES[0], abs=STEP)
+        rig.after(LASTING)
+
+
 def test_retries_never_end() -> None:
     rig = given_active()
     for _ in range(len(RETRIES) + 2):
