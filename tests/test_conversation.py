@@ -746,7 +746,7 @@ def given_numbered() -> Dialogue:
 def test_neighbors_and_next_hops_may_be_written_in_another_order() -> None:
     next_hops = ((S1, "2001:db8::11"), (S2, "2001:db8::12"), (T1, "2001:db8::11"))
     dialogue = Dialogue(A)
-    for written in (next_hops, next_hops[::-1]):
+    for written in (next_hops, (next_hops[1], next_hops[2], next_hops[0])):
         neighbors = tuple(session for session, _ in written)
         policy = RoutePolicy.derived(Attributes(med=50, neighbors=neighbors, next_hops=written))
         dialogue.conversation.own(policy.routes(A))
