@@ -12,7 +12,7 @@ from exavrrp.pump import Lines
 from exavrrp.routes import Attributes, Level, Network, Route
 from exavrrp.speaker import Conversation
 from exavrrp.speaker.channel import WINDOW
-from exavrrp.speaker.dialects import V5
+from exavrrp.speaker.dialects import V5, V6
 from exavrrp.speaker.prefix import FORMS
 from exavrrp.speaker.variants import REMEMBERED
 from exavrrp.takeover import RouteContext, RoutePolicy, Takeover
@@ -26,6 +26,13 @@ EXTENSIVE = [
     *("Neighbor 192.0.2.1", "", "   local    192.0.2.2  ", "   state   ESTABLISHED  "),
     *("   AS          65010      65000    ", "   hold-time     180        9    ", "done"),
 ]
+VERSION6 = '{"version": "6.0.0", "application": "exabgp"}'
+STATUS6 = '{"version": "6.0.0", "uuid": "1", "peers": {"neighbor 192.0.2.1 local-ip 192.0.2.2": "ESTABLISHED"}}'
+DETAIL6 = (
+    '[{"fsm": "ESTABLISHED", "local": {"address": "192.0.2.2", "as": 65010, "hold": 9}, "peer": '
+    '{"address": "192.0.2.1", "as": 65000, "hold": 9, "families": {"ipv4 unicast": 1}}}]'
+)
+RESULT6 = '{"index": "30", "route": "2001:db8:53::1/128", "success": true}'
 NEIGHBORS = (
     Session(ip_address("192.0.2.1"), ip_address("192.0.2.2")),
     Session(ip_address("192.0.2.1"), ip_address("192.0.2.3")),
@@ -106,7 +113,7 @@ def _turn(conversation: Conversation, now: float) -> list[str]:
 
 
 def _answers(said: list[str]) -> Iterator[str]:
-    """The answers of a correct ExaBGP to these lines."""
+    """The answers of a correct ExaBGP to these lines, in the API that it has told once."""
     for line in said:
         match line:
             case _ if line == V5.VERSION:
@@ -115,6 +122,12 @@ def _answers(said: list[str]) -> Iterator[str]:
                 yield from SUMMARY
             case _ if line == V5.DETAIL:
                 yield from EXTENSIVE
+            case _ if line == V6.PROBE:
+                yield from (STATUS6, "done")
+            case _ if line == V6.DETAIL:
+                yield from (DETAIL6, "done")
+            case _ if " routes " in line:
+                yield RESULT6
             case _ if line == V5.RESET:
                 pass
             case _:
@@ -158,6 +171,13 @@ def _lines() -> list[str]:
         shutdown,
         "shutdown 4711 1",
         "neighbor 10.0.0.1 up",
+        VERSION6,
+        STATUS6,
+        DETAIL6,
+        RESULT6,
+        RESULT6.replace("success", "removed"),
+        '{"192.0.2.1": {"routes": [{"family": "ipv6 unicast", "prefix": "2001:db8:53::1/128"}]}}',
+        "error: Could not parse route",
     ]
 
 
@@ -166,7 +186,9 @@ def _conversations() -> list[bytes]:
     wish = b"\2\5"
     spoken = [b"\4" + bytes([len(line)]) + line.encode() for line in _lines() if len(line) < 200]
     cut = [one[:-2] for one in spoken]
+    six = b"\0\0\0\1\4" + bytes([len(VERSION6)]) + VERSION6.encode() + b"\4\4done"
     return [
+        *(six + wish + one + b"\1\2" + calm + wish for one in (*spoken, *cut)),
         greeting + wish + b"\1\7" * 8,
         *(greeting + wish + one + b"\1\2" + calm + wish for one in (*spoken, *cut)),
         greeting + wish + b"".join(spoken) + calm,
@@ -175,5 +197,5 @@ def _conversations() -> list[bytes]:
 
 
 READERS: Mapping[str, Reader] = {
-    "exabgp": Reader(exabgp, _conversations, lambda: [line.encode() for line in _lines()], longest=1536),
+    "exabgp": Reader(exabgp, _conversations, lambda: [line.encode() for line in _lines()], longest=2048),
 }

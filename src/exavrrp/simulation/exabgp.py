@@ -255,9 +255,9 @@ class ExaBGP:
         lines, self._unread = _lines(self._unread)
         for line in lines:
             match line:
-                case "version":
+                case V5.VERSION:
                     self._say([f"exabgp {self._version}", "done"])
-                case "reset":
+                case V5.RESET:
                     self._queue.clear()
                 case half if half.endswith(V5.THROWAWAY):
                     self._queue.append(V5.THROWAWAY)

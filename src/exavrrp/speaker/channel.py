@@ -71,8 +71,7 @@ class Probe:
     weight = 1
 
     def read(self, line: str, dialect: Dialect) -> None:
-        if (peer := dialect.established_peer(line)) is not None:
-            self.rows[peer] += 1
+        self.rows.update(dialect.established_peers(line))
 
 
 @dataclass(slots=True)
@@ -109,8 +108,7 @@ class RoutesProbe:
 
     def read(self, line: str, dialect: Dialect) -> None:
         self.count += 1
-        if (found := dialect.route(line)) is not None:
-            self.announced.add(found)
+        self.announced.update(dialect.routes(line))
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ from exavrrp.speaker.channel import (
     RoutesProbe,
     Trial,
 )
-from exavrrp.speaker.dialects import Change, Dialect, event_in, everywhere
+from exavrrp.speaker.dialects import Change, Dialect, Version, event_in, everywhere, is_notice
 from exavrrp.speaker.events import Anomaly, Event, Kept, Listed, Reconfigured
 from exavrrp.speaker.greeting import Greeting
 from exavrrp.speaker.neighbors import Neighbors
@@ -215,8 +215,13 @@ class Conversation:
         """Ask for ExaBGP's configuration, and for what it announces if that should be less."""
         self._survey.due = False
         self._channel.probe_due = True  # whose heading ends these answers, should they not come
-        survey = ConfigurationProbe(self.prefixes.said_once())
-        self._channel.send(lines, survey, dialect.CONFIGURATION, dialect, fenced=False)
+        if dialect.CONFIGURATION:
+            survey = ConfigurationProbe(self.prefixes.said_once())
+            self._channel.send(lines, survey, dialect.CONFIGURATION, dialect, fenced=False)
+        else:  # it is not told: any neighbor may list us or not, and there may be others
+            self._neighbors.detail_due = True
+            self._neighbors.audience.try_again(self.established)
+            self.prefixes.say_again(self.prefixes.said_once())
         if self._survey.wants_routes(now) and (withdrawn := self.prefixes.withdrawn()):
             probe = RoutesProbe(self.prefixes.ask(), withdrawn)
             self._channel.send(lines, probe, dialect.ROUTES, dialect, fenced=False)
@@ -269,7 +274,7 @@ class Conversation:
         match event_in(line):
             case Change() as change:
                 events = self._changed(change)
-            case None if line.startswith("{"):
+            case None if is_notice(line):
                 events = []
             case None:
                 events = self._answer_line(line, now)
@@ -284,11 +289,13 @@ class Conversation:
         events = [] if version is None else self._greeted(version, now, acknowledged=line == "done")
         if read or self._greeting.under_way:
             return events  # what comes before the version is for a predecessor, or about its half a line
-        if line in ("done", "error"):
-            return events + self._answered(line == "done", now)
-        return events + self._read(line, now)
+        dialect = self._greeting.dialect
+        assert dialect is not None
+        if (done := dialect.verdict(line)) is not None:
+            return events + self._answered(done, now)
+        return events + self._read(line, dialect, now)
 
-    def _greeted(self, version: str, now: float, *, acknowledged: bool) -> list[Event]:
+    def _greeted(self, version: Version, now: float, *, acknowledged: bool) -> list[Event]:
         events = self._greeting.answer(version)
         if events is None:
             return []
@@ -302,15 +309,16 @@ class Conversation:
             events.append(Anomaly(detail))
         return events
 
-    def _read(self, line: str, now: float) -> list[Event]:
-        """A line of an answer that is longer than ``done``."""
-        dialect, channel = self._greeting.dialect, self._channel
-        assert dialect is not None
-        if dialect.is_heading(line):
-            return self._heading(Probe, now)
+    def _read(self, line: str, dialect: Dialect, now: float) -> list[Event]:
+        """A line of an answer that does not end it. A heading may be the whole answer as well."""
+        channel, events = self._channel, list[Event]()
         head = channel.head
-        begins = dialect.begins_detail(line) and not (isinstance(head, DetailProbe) and head.opened)
-        events = self._heading(DetailProbe, now) if begins else []
+        if dialect.is_heading(line):
+            events = self._heading(Probe, now)
+            if not isinstance(channel.head, Probe):
+                return events
+        elif dialect.begins_detail(line) and not (isinstance(head, DetailProbe) and head.opened):
+            events = self._heading(DetailProbe, now)
         match channel.head:
             case Probe(opened=True) | RoutesProbe() as probe:
                 channel.alive(now)
@@ -491,6 +499,10 @@ class Conversation:
         """What was tried with one neighbor was answered, or (None) never will be (4.2, as with any command)."""
         self.prefixes.end_trial(trial.lane, done)
         session, audience = trial.session, self._neighbors.audience
+        dialect = self._greeting.dialect
+        assert dialect is not None
+        if not dialect.ANY_FAMILY and not self._neighbors.may_carry(session, trial.lane[0].version):
+            done = True  # which says nothing, and matters as little
         if session not in self.established:
             return []
         missed = audience.has_missed(session)

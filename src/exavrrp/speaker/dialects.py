@@ -1,18 +1,20 @@
 """What a line of ExaBGP's API looks like: the words of commands, and what the lines of its answers mean; pure.
 
 A ``Dialect`` is everything that may differ between the lines of ExaBGP. 4.2 and 5.0 differ in what they answer to the
-same words (5.0 lists sessions that are down in a summary, too), which the readers here take as it comes. For another
-API (6.0) write a subclass that overrides what is said and read otherwise, and enter it in ``DIALECTS``.
+same words (5.0 lists sessions that are down in a summary, too), which the readers here take as it comes. ExaBGP 6 has
+another API, with JSON (``Api6``), and the one of 4.2 and 5.0 by ``exabgp_api_version=4``: which one it speaks is told
+by how it tells its version, to words that all of them understand.
 
 This file knows nothing of order, of time, or of which answer belongs to which command. The configuration has validated
 the values of a route; what must never reach the API whatever happens (a second line, a byte that is not printable
 ASCII: ExaBGP ends the plugin for it) is refused here again. Observations hold for 4.2.25 and 5.0.15, and are proved by
-``tests/system/test_exabgp.py``.
+``tests/system/test_exabgp.py``; those about ExaBGP 6 were made with its main branch (4460078e0019), as no release has
+it yet.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
@@ -25,6 +27,10 @@ from exavrrp.speaker.variants import BRIEF, Variant
 from exavrrp.vrrp.packet import Address
 
 _VERSION = re.compile(r"exabgp (\S+)")
+_WORD = re.compile(r"\S+")
+_NAME = re.compile(r"neighbor \S")
+_ANSWER = re.compile(r'\{"(?:(?:version|index|removed|route)"|[0-9A-Fa-f.:]+": \{"routes"): ')
+"""JSON of ExaBGP 6 that answers a command; what it tells by itself begins with ``{ "exabgp"``"""
 _HEADING = re.compile(r"Peer\s+AS\s+up/down\s")
 _BLOCK = re.compile(r"Neighbor (\S+)")
 _LOCAL = re.compile(r"\s+local\s+(\S+)\s*")
@@ -33,7 +39,8 @@ _NUMBERS = re.compile(r"\s+AS\s+(\d+)\s+(\d+)\s*")
 _HOLD = re.compile(r"\s+hold-time\s+(\d+)\s+(\d+)\s*")
 """the remote one is ``n/a`` while the session was not up"""
 _FAMILY = re.compile(r"\s+ipv([46]) unicast:\s+enabled\s+(enabled|disabled|n/a)\s.*")
-_ROUTE = re.compile(r"(?:neighbor )?(\S+) ipv[46] unicast (\S+) next-hop .*")
+_ROUTE = re.compile(r"(?:neighbor )?(\S+) ipv[46] unicast (\S+)(?: next-hop .*)?")
+"""ExaBGP 6 tells no next hop"""
 _ESTABLISHED = "established"
 _TEXT_STATE = re.compile(r"neighbor \S+ (connected|up|down)( |$)")
 _TEXT_SHUTDOWN = re.compile(r"shutdown \d+ \d+")
@@ -82,19 +89,23 @@ class Detail:
 
 
 class Dialect:
-    """The text API of ExaBGP 4.2 and 5.0."""
+    """The text API of ExaBGP 4.2 and 5.0, and of 6 with ``exabgp_api_version=4``."""
 
     THROWAWAY = " exavrrp"
     """No command, alone or glued to half of one. ExaBGP logs it as not understood, once for every start of ours."""
-    RESET = "reset"
-    """forgets this process's queue of commands; not answered"""
-    VERSION = "version"
-    """answered at once: it overtakes the commands before it"""
+    RESET = "session reset"
+    """forgets this process's queue of commands; not answered, but by ExaBGP 6. The words of API 6: those of 4.2 and 5.0
+    end with ``reset``, which is enough for them."""
+    VERSION = "system version"
+    """answered at once: it overtakes the commands before it; likewise in words that every API understands"""
     PROBE = "show neighbor summary"
     """answered in its turn, with a heading that nothing else has"""
     CONFIGURATION = "show neighbor configuration"
+    """empty: it is not told"""
     DETAIL = "show neighbor extensive"
     ROUTES = "show adj-rib out"
+    ANY_FAMILY = True
+    """whether what is sent to one neighbor is ``done``, too, where its session does not carry the family"""
 
     def __init__(self, major: str, *, forgets: bool, partial: bool) -> None:
         self.major = major
@@ -140,15 +151,22 @@ class Dialect:
         written = _attribute_words(attributes, variant)
         chosen = " , ".join(map(names or chosen_by, attributes.neighbors))  # a comma needs its spaces
         if len(routes) == 1:
-            words = [chosen, verb, "route", routes[0].prefix, *written]
+            words = ["route", routes[0].prefix, *written]
         else:
-            words = [chosen, verb, "attributes", *written, "nlri", *(one.prefix for one in routes)]
-        line = " ".join(word for word in words if word)
+            words = ["attributes", *written, "nlri", *(one.prefix for one in routes)]
+        line = self._addressed(chosen, verb, " ".join(words))
         assert line.isascii(), line
         assert line.isprintable(), line
         return line
 
+    def _addressed(self, chosen: str, verb: str, words: str) -> str:
+        return f"{chosen} {verb} {words}" if chosen else f"{verb} {words}"
+
     # Answers
+
+    def verdict(self, line: str) -> bool | None:
+        """Whether a command was carried out, from the line that ends its answer; None: the line does not."""
+        return {"done": True, "error": False}.get(line)
 
     def is_heading(self, line: str) -> bool:
         """Whether the answer to a probe begins."""
@@ -165,6 +183,11 @@ class Dialect:
         """
         words = line.split()
         return address(words[0]) if len(words) >= 6 and words[-3] == _ESTABLISHED else None
+
+    def established_peers(self, line: str) -> list[Address]:
+        """The neighbors of all Established sessions that a line of the answer to a probe tells of."""
+        peer = self.established_peer(line)
+        return [] if peer is None else [peer]
 
     def read_detail(self, detail: Detail, line: str) -> None:
         """A line of the answer for both ends: a session's neighbor, our end, its state, its AS numbers, its hold time,
@@ -190,6 +213,8 @@ class Dialect:
                 detail.terms[session] = replace(known, hold_time=_smaller(found[1], found[2]))
         elif detail.peer is not None and (found := _FAMILY.fullmatch(line)) and found[2] != "n/a":
             session = Session(detail.peer, detail.local)
+            if not detail.up.get(session):
+                return  # ExaBGP 6 says "enabled" of what is not known yet
             agreed = frozenset({int(found[1])}) if found[2] == "enabled" else frozenset()
             detail.families[session] = (detail.families.get(session) or frozenset()) | agreed
 
@@ -200,27 +225,206 @@ class Dialect:
                 return ip_address(found[1]), ip_network(found[2])
         return None
 
+    def routes(self, line: str) -> list[tuple[Address, Network]]:
+        """All that a line of the answer to ``ROUTES`` tells."""
+        found = self.route(line)
+        return [] if found is None else [found]
+
+
+class Api6(Dialect):
+    """The API of ExaBGP 6, whose answers are JSON; ``done`` and ``error`` are words still, and ``error: REASON`` may
+    stand before the latter. Its commands are carried out one after the other, whatever they are.
+
+    Observed [seen] where ``peer SELECTOR announce …`` is concerned: where no session that lists us fits the selector,
+    the route is announced to all that do, and answered ``done``. So what is not for all is said by ``routes add`` and
+    ``routes remove``, which tell nobody then, and answer whether anybody was told.
+
+    Acknowledgement after the wire (``session sync enable``) is not used. ExaBGP waits in its main loop for each session
+    that has a connection to send something, and one whose family is another one has nothing to send: no further command
+    was answered, and SIGTERM was not heeded any more [seen].
+    """
+
+    PROBE = "daemon status"
+    """answered with a line that nothing else has: the state of each session, up or not"""
+    CONFIGURATION = ""
+    DETAIL = "peer show"
+    ROUTES = "rib show out"
+    ANY_FAMILY = False
+
+    def for_one(self, words: str, line: str) -> str:
+        verb, _, route = line.removeprefix("peer * ").partition(" ")
+        return self._addressed(words, verb, route)
+
+    def _addressed(self, chosen: str, verb: str, words: str) -> str:
+        if not chosen:
+            return f"peer * {verb} {words}"
+        sessions = chosen.replace("neighbor ", "")
+        return f"peer [ {sessions} ] routes {_ROUTES_VERBS[verb]} {words}"
+
+    def verdict(self, line: str) -> bool | None:
+        if line[:2] not in ('{"', "[{"):
+            return super().verdict(line)
+        told = _loaded(line)
+        results = [_success(one) for one in (told if isinstance(told, list) else [told])]
+        return None if None in results else all(results)
+
+    def is_heading(self, line: str) -> bool:
+        return _states(line) is not None
+
+    def begins_detail(self, line: str) -> bool:
+        return any(True for _ in _details(line))
+
+    def established_peers(self, line: str) -> list[Address]:
+        peers = [address(name.split()[1]) for name, state in (_states(line) or {}).items() if state == "ESTABLISHED"]
+        return [one for one in peers if one is not None]
+
+    def read_detail(self, detail: Detail, line: str) -> None:
+        for session, words, told in _details(line):
+            detail.up[session] = told.get("fsm") == "ESTABLISHED"
+            detail.selectors[session] = words
+            detail.families[session] = _agreed(told)
+            if (terms := _ends(told)) is not None:
+                detail.terms[session] = terms
+
+    def routes(self, line: str) -> list[tuple[Address, Network]]:
+        found = []
+        match _loaded(line):
+            case {**told}:
+                for peer, each in told.items():
+                    match each:
+                        case {"routes": [*routes]}:
+                            found += [_announced(peer, one) for one in routes]
+        return [one for one in found if one is not None]
+
+
+_ROUTES_VERBS = {"announce": "add", "withdraw": "remove"}
+
+
+def _loaded(line: str) -> object:
+    """None for what is no JSON."""
+    with suppress(ValueError, RecursionError):
+        return json.loads(line)
+    return None
+
+
+def _success(told: object) -> bool | None:
+    """Of one route of a ``routes add`` or ``routes remove``; None if it is none."""
+    match told:
+        case {"route": str(), "success": bool(found)} | {"route": str(), "removed": bool(found)}:
+            return found
+    return None
+
+
+def _states(line: str) -> dict[str, object] | None:
+    """The state of each session, by ExaBGP's name for it; None if the line does not answer ``Api6.PROBE``."""
+    if not line.startswith('{"version": '):
+        return None
+    match _loaded(line):
+        case {"uuid": str(), "peers": {**states}}:
+            return {name: state for name, state in states.items() if isinstance(name, str) and _NAME.match(name)}
+    return None
+
+
+def _details(line: str) -> Iterator[tuple[Session, str, Mapping[object, object]]]:
+    """Each session, the words that choose it, and what is told of it, from an answer to ``Api6.DETAIL``."""
+    if not line.startswith("[{"):
+        return
+    told = _loaded(line)
+    for one in told if isinstance(told, list) else ():
+        match one:
+            case {"local": {"address": local}, "peer": {"address": str(peer)}}:
+                pass
+            case {"peer-address": str(peer), "local-address": local}:
+                pass  # ExaBGP has not begun with it
+            case _:
+                continue
+        if (ip := address(peer)) is not None:
+            session = Session(ip, address(local))
+            yield session, selector(peer, None if session.local is None else str(local)), one
+
+
+def _agreed(told: Mapping[object, object]) -> frozenset[int] | None:
+    """The families of a session that is up; None: it is not."""
+    match told:
+        case {"fsm": "ESTABLISHED", "peer": {"families": {**families}}}:
+            return frozenset(number for number in (4, 6) if families.get(f"ipv{number} unicast") == 1)
+    return None
+
+
+def _ends(told: Mapping[object, object]) -> Terms | None:
+    """The AS numbers of a session and, once it was up, the hold time."""
+    match told:
+        case {"local": {"as": int(own), **ours}, "peer": {"as": int(other), **theirs}}:
+            terms = _terms(_digits(own), _digits(other))
+            held = ours.get("hold"), theirs.get("hold")
+            if terms is None or not all(isinstance(one, int) and one >= 0 for one in held):
+                return terms
+            return replace(terms, hold_time=_smaller(*map(_digits, held)))
+        case {"local-as": int(own), "peer-as": int(other)}:
+            return _terms(_digits(own), _digits(other))
+    return None
+
+
+def _digits(number: object) -> str:
+    return f"{number}"
+
+
+def _announced(peer: object, route: object) -> tuple[Address, Network] | None:
+    match route:
+        case {"prefix": str(prefix)}:
+            with suppress(ValueError):
+                return ip_address(str(peer)), ip_network(prefix)
+    return None
+
 
 V4, V5 = Dialect("4", forgets=False, partial=False), Dialect("5", forgets=True, partial=True)
 DIALECTS = {one.major: one for one in (V4, V5)}
-"""by the major number of the version, the newest last"""
+"""by the major number of the version, the newest last: those that there are packages of"""
 *_, NEWEST = DIALECTS.values()
 """for a version that is not among them, and until the version is known"""
+V6 = Api6("6", forgets=False, partial=True)
+OLD_V6 = Dialect("6", forgets=False, partial=True)
+"""with ``exabgp_api_version=4``"""
 
 
-def dialect_of(version: str) -> tuple[Dialect, bool]:
-    """The dialect for a version, and whether it is known; if not, the newest one is tried."""
+def dialect_of(version: str, *, json_api: bool = False) -> tuple[Dialect, bool]:
+    """The dialect for a version, and whether it is known; if not, the newest one is tried.
+
+    ``json_api``: whether the version was told by the API of ExaBGP 6.
+    """
+    if json_api:
+        return V6, True
+    known = {**DIALECTS, OLD_V6.major: OLD_V6}
     major = version.partition(".")[0]
-    return DIALECTS.get(major, NEWEST), major in DIALECTS
+    return known.get(major, NEWEST), major in known
 
 
 # Before the dialect is known, and whatever it is
 
 
-def version_in(line: str) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Version:
+    """The version of ExaBGP, as it was told."""
+
+    text: str
+    json_api: bool = False
+    """whether by the API of ExaBGP 6"""
+
+
+def version_in(line: str) -> Version | None:
     """The version of ExaBGP in the first of the two lines that answer ``VERSION``."""
-    found = _VERSION.fullmatch(line)
-    return found[1] if found else None
+    if found := _VERSION.fullmatch(line):
+        return Version(found[1])
+    if line.startswith('{"version": '):
+        match _loaded(line):
+            case {"version": str(text), "application": "exabgp"} if _WORD.fullmatch(text):
+                return Version(text, json_api=True)
+    return None
+
+
+def is_notice(line: str) -> bool:
+    """Whether a line is JSON that answers nothing: what other parts of ExaBGP's API tell."""
+    return line.startswith("{") and _ANSWER.match(line) is None
 
 
 def event_in(line: str) -> Change | Stopping | Anomaly | None:

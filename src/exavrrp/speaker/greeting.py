@@ -4,9 +4,12 @@ A predecessor may have left half a line in ExaBGP 4.2's buffer and commands in i
 turns any half line into an error, ``reset`` (forget this process's queue; not answered) and ``version``, whose two
 lines of answer come together. What comes before them is not for us, what comes behind them is. After a surplus answer
 the same greeting resyncs the conversation, and everything is sent again.
+
+Both commands are said in words that every API of ExaBGP understands, and the answer tells which one it speaks: ExaBGP 6
+has two, by its configuration.
 """
 
-from exavrrp.speaker.dialects import NEWEST, Dialect, dialect_of, version_in
+from exavrrp.speaker.dialects import NEWEST, Dialect, Version, dialect_of, version_in
 from exavrrp.speaker.events import Anomaly, Event, Greeted
 from exavrrp.speaker.prefixes import backoff
 
@@ -22,7 +25,7 @@ class Greeting:
         """how often this one was sent, or is to be"""
         self._sent_at = 0.0
         self._again = False
-        self._version: str | None = None
+        self._version: Version | None = None
         """of the first of the two lines of an answer"""
         self._asked = self._answered = self._needed = 0
         """versions, and how many answers end the greeting"""
@@ -59,7 +62,7 @@ class Greeting:
         self._again = True
         return [Anomaly("ExaBGP does not answer; asking again for its version")]
 
-    def feed(self, line: str) -> tuple[str | None, bool]:
+    def feed(self, line: str) -> tuple[Version | None, bool]:
         """A line that is no event: the version if that answer is complete now, and whether the line was part of it.
 
         Its two lines come together: what follows the first is its ``done``, or answers are switched off.
@@ -67,7 +70,7 @@ class Greeting:
         complete, self._version = self._version, version_in(line)
         return complete, self._version is not None or (complete is not None and line == "done")
 
-    def answer(self, version: str) -> list[Event] | None:
+    def answer(self, version: Version) -> list[Event] | None:
         """The version was answered. None: that does not end the greeting.
 
         It was requested more than once, or before the last resync.
@@ -78,5 +81,5 @@ class Greeting:
         self.under_way, self._again = False, False
         if self.dialect is not None:
             return []
-        self.dialect, known = dialect_of(version)
-        return [Greeted(version, known)]
+        self.dialect, known = dialect_of(version.text, json_api=version.json_api)
+        return [Greeted(version.text, known)]

@@ -143,6 +143,11 @@ class Neighbors:
         """Their sessions to these ``peers``."""
         return [one for one in self.established if one.peer in peers and not self.audience.knows_deaf(one)]
 
+    def may_carry(self, session: Session, version: int) -> bool:
+        """Whether it carries the family of this version of IP, or what it carries is not known."""
+        families = self._families.get(session)
+        return families is None or version in families
+
     def selector(self, named: Session) -> str:
         """The words that choose it: ExaBGP's own, once it has told any."""
         there = [one for one in self._selectors if one.peer == named.peer]
