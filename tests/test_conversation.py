@@ -3246,8 +3246,12 @@ def test_commands_for_some_neighbors_of_exabgp_6() -> None:
     assert line.startswith(f"peer [ {N2} ] routes remove route {A} ")
 
 
-def test_routes_of_exabgp_6_in_the_old_api() -> None:
-    """It tells no next hop there, and calls a family enabled at the other end before it knows."""
+def test_exabgp_6_in_the_old_api() -> None:
+    """It tells no next hop there, calls a family enabled at the other end before it knows, and counts once more."""
+    assert OLD_V6.established_peers(f"{N1}       65000     0:00:07 established           2          0          0") == [
+        N1
+    ]
+    assert OLD_V6.established_peers(f"{N1}       65000        down idle                  0          0          0") == []
     assert OLD_V6.routes(f"{N1} ipv6 unicast {A}") == [(N1, A)]
     found = Detail({}, {}, {})
     for line in extensive(down=[S1])[:-1]:

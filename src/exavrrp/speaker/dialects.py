@@ -179,10 +179,10 @@ class Dialect:
     def established_peer(self, line: str) -> Address | None:
         """The neighbor of an Established session, from a line of the answer to a probe.
 
-        Address, AS, since when, state, two counters. 4.2 lists only sessions that are up.
+        Address, AS, since when, state, two counters (ExaBGP 6: three). 4.2 lists only sessions that are up.
         """
         words = line.split()
-        return address(words[0]) if len(words) >= 6 and words[-3] == _ESTABLISHED else None
+        return address(words[0]) if len(words) >= 6 and _ESTABLISHED in words[-4:-2] else None
 
     def established_peers(self, line: str) -> list[Address]:
         """The neighbors of all Established sessions that a line of the answer to a probe tells of."""
