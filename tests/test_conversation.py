@@ -8,7 +8,7 @@ heading. On demand it stops, loses an answer, says ``error``, or lets a neighbor
 import json
 import random
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
@@ -41,9 +41,10 @@ from exavrrp.speaker import (
     Stalled,
     Stopping,
 )
-from exavrrp.speaker.channel import ANSWER_LIMIT, PULSE, WINDOW
+from exavrrp.speaker.channel import ANSWER_LIMIT, PULSE, WINDOW, Probe
 from exavrrp.speaker.conversation import MOST_ROUTES, ROUTE_COST
 from exavrrp.speaker.dialects import OLD_V6, V4, V5, V6, Detail, Dialect
+from exavrrp.speaker.neighbors import Neighbors
 from exavrrp.speaker.prefix import FORMS, Kind
 from exavrrp.speaker.prefixes import BACKOFF, BATCH, Prefixes
 from exavrrp.speaker.variants import BRIEF, EXPLICIT, QUEUED, REMEMBERED, SENT, VARIANTS, Rotation, Variant, variants
@@ -2090,6 +2091,15 @@ def test_our_end_is_named_only_where_two_sessions_lead_to_a_neighbor() -> None:
     assert any(line.startswith(f"neighbor {N1} local-ip {T1.local} announce ") for line in told)
 
 
+def test_our_end_is_named_while_another_session_to_the_neighbor_is_counted_and_not_known() -> None:
+    """In 4.2 a session that is down and has an AS number of ``auto`` leaves the question for details unanswered."""
+    neighbors = Neighbors()
+    neighbors.changed(S1, f"neighbor {N1} local-ip {S1.local}", None, up=True)
+    assert neighbors.selector(S1) == f"neighbor {N1}"
+    neighbors.summarised(Probe(rows=Counter({N1: 2})), asked=False)
+    assert neighbors.selector(S1) == f"neighbor {N1} local-ip {S1.local}"
+
+
 def test_a_session_whose_end_exabgp_does_not_know_any_more_is_the_one_that_is_up() -> None:
     """After a reload of ExaBGP, where the neighbor has no ``local-address``."""
     dialogue = given_listed(A)
@@ -3209,6 +3219,7 @@ def test_details_of_exabgp_6() -> None:
         ({"as": 65010}, {"as": 65000}, Terms(65010, 65000)),
         ({"as": 0, "hold": 30}, {"as": 65000, "hold": 240}, None),
         ({"as": None, "hold": 30}, {"as": 65000, "hold": 240}, None),
+        ({"as": True, "hold": True}, {"as": 65000, "hold": 240}, Terms(1, 65000, 1)),
     ],
 )
 def test_terms_of_exabgp_6(ours: dict[str, object], theirs: dict[str, object], terms: Terms | None) -> None:

@@ -365,8 +365,8 @@ def _ends(told: Mapping[object, object]) -> Terms | None:
     return None
 
 
-def _digits(number: object) -> str:
-    return f"{number}"
+def _digits(number: Any) -> str:
+    return f"{number:d}"  # JSON's true is an int, too
 
 
 def _announced(peer: object, route: object) -> tuple[Address, Network] | None:

@@ -153,7 +153,7 @@ class Neighbors:
         there = [one for one in self._selectors if one.peer == named.peer]
         covered = [one for one in there if named.covers(one)]
         spelt = [self._selectors[one] for one in covered]
-        if covered == there:
+        if covered == there and self._rows[named.peer] <= len(there):
             spelt = [one.partition(LOCAL)[0] for one in spelt]
         return " , ".join(dict.fromkeys(spelt)) or chosen_by(named)
 
