@@ -5,7 +5,7 @@ import pytest
 from exavrrp import ports
 from exavrrp.backoff import LASTING, RETRIES
 from exavrrp.vrrp.router import Role
-from tests.ports import INTERVAL, VIP, Rig, given_active
+from tests.ports import INTERVAL, VIP, Rig, given_active, given_backup
 
 STEP = 0.1
 """Seconds between two looks at the faults."""
@@ -70,6 +70,24 @@ def test_adverts_that_could_be_sent_for_long_reset_the_back_off() -> None:
     for _ in range(2):
         assert pause(rig.mute(), "adverts") == pytest.approx(RETRIES[0], abs=STEP)
         rig.after(LASTING)
+
+
+@pytest.mark.parametrize(("later", "seconds"), [(0.0, RETRIES[1]), (LASTING, RETRIES[0])])
+def test_a_backup_that_was_cut_off_for_long_is_as_any_other_afterwards(later: float, seconds: float) -> None:
+    """Nothing was tried meanwhile; and nothing of a Backup succeeds, for it binds nothing and sends no adverts."""
+    rig = given_backup()
+    rig.paths.sourceless = True
+    rig.handle(ports.PathsChanged()).after(40)
+    assert rig.faults() == ["adverts"]
+    rig.paths.sourceless = False
+    rig.handle(ports.PathsChanged())
+    end = rig.clock.now + later
+    while rig.clock.now < end:
+        rig.hear(250).after(INTERVAL)
+    assert (rig.role(), rig.faults()) == (Role.BACKUP, [])
+    rig.after(5 * INTERVAL)
+    assert rig.role() is Role.ACTIVE
+    assert pause(rig.mute(), "adverts") == pytest.approx(seconds, abs=STEP)
 
 
 def test_retries_never_end() -> None:

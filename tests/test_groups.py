@@ -501,6 +501,9 @@ def test_each_member_is_unbound_before_a_fault_of_one_lets_others_begin(fault: F
     for name in BOTH:
         steps = [effect for who, effect in effects if who == name]
         assert steps.index(Step.UNBIND) < steps.index(Advertise(LEAVING))
+    told = [effect for _, effect in effects]
+    last = max(number for number, effect in enumerate(told) if effect is Step.UNBIND)
+    assert last < told.index(Advertise(LEAVING)), "all in one batch of the kernel"
 
 
 def test_a_member_that_leaves_at_once_does_not_shorten_the_release_of_another() -> None:

@@ -41,7 +41,7 @@ class Backoff:
         self.later()
 
     def succeeded(self) -> None:
-        """The action has succeeded. The failures before count until that has lasted for ``LASTING``."""
+        """The action has succeeded, or is tried. The failures before count until none has come for ``LASTING``."""
         if self._succeeded_at is None:
             self._succeeded_at = self._timers.time()
 
@@ -57,6 +57,7 @@ class Backoff:
     def now(self) -> None:
         """Retry now, in place of a pending retry."""
         self.cancel()
+        self.succeeded()
         self._attempt()
 
     def cancel(self) -> None:

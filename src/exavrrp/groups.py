@@ -307,18 +307,21 @@ class _Doubt:
 
 
 def _unbound_last(effects: Effects) -> Effects:
-    """The same, each member's effects in their order, but no unbinding before what others do first.
+    """The same, each member's effects in their order, but no unbinding before what others do first; then all at once.
 
-    The kernel may take 20 ms to remove an address (seen on a busy machine); the priority 0 of the others must not wait.
+    The kernel may take 20 ms to remove addresses (seen on a busy machine); the priority 0 of the others must not wait.
     """
     first: Effects = []
+    unbinding: Effects = []
     then: Effects = []
     unbound: set[str] = set()
     for name, effect in effects:
-        if effect is Step.UNBIND:
+        if effect is Step.UNBIND and name not in unbound:
             unbound.add(name)
-        (then if name in unbound else first).append((name, effect))
-    return first + then
+            unbinding.append((name, effect))
+        else:
+            (then if name in unbound else first).append((name, effect))
+    return first + unbinding + then
 
 
 def _rank(member: Instance) -> tuple[int, int, int]:

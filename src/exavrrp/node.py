@@ -409,7 +409,8 @@ class Node:
 
     def _is_connected(self) -> bool:
         """Whether a BGP neighbor is reached. Any link has a route to a link-local one: the session knows its link."""
-        peers = [session.peer for session in sorted(self.fitness.sessions.up, key=ordered)]
+        sessions = self.fitness.sessions.established - self.fitness.sessions.cut_off
+        peers = [session.peer for session in sorted(sessions, key=ordered)]
         return any((one.version == 6 and one.is_link_local) or self._ports.paths.reaches(one) for one in peers)
 
     def _moved(self) -> None:

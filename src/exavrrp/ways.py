@@ -151,7 +151,7 @@ class Ways:
         if self._is_usable():
             self._common.recover(Fault.ADVERTS)
         else:
-            self.retry.failed()
+            self.retry.later()  # nothing was tried
 
     def _is_cut_off(self) -> bool:
         return not any(self.links.values()) and not self._is_connected()

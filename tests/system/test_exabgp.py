@@ -1042,7 +1042,8 @@ def test_what_is_never_answered_delays_nobody(
                 again = Route(OTHER6, Attributes(med=2 + number, neighbors=mute.attributes.neighbors))
                 exabgp.set([again, route(OTHER4, level), route(VIP4, level)])
                 await until(lambda: told.of(kind) and len(told.of(Answered)) == 2)
-                assert told.of(kind)[0].line == V5.announce(again)
+                everywhere = V5.announce(Route(OTHER6, again.attributes.for_all))
+                assert told.of(kind)[0].line == f"neighbor {site.router.sessions[0].peer} {everywhere}"
                 assert {event.route for event in told.of(Answered)} == {route(OTHER4, level), route(VIP4, level)}
 
     run(body())
