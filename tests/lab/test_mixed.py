@@ -58,6 +58,7 @@ MEDS = ("takeover = []", "med = 40", "standby = { med = 41, prepend = 0 }")
 
 @pytest.mark.lab
 @pytest.mark.system
+@pytest.mark.alone
 def test_a_backup_draws_the_traffic_before_keepalived_stops_and_nothing_is_lost() -> None:
     tool = KeepalivedVxlan([NODE1, NODE3])
     plan = replace(tool.plan(USUAL, checked=False), standby=True, bgp=MEDS)

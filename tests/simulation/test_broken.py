@@ -221,7 +221,7 @@ def unbinds_what_a_neighbor_has(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def never_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Ways, "_report_cut_off", lambda self: None)
+    monkeypatch.setattr(Ways, "_leave_if_cut_off", lambda self: None)
 
 
 def leaves_no_caretaker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,7 +357,7 @@ def touches_whom_the_plan_does_not_name(monkeypatch: pytest.MonkeyPatch) -> None
         (no_stall_rule, 41, "was silent for .* and goes on as Active"),
         (answers_without_limit, 20, "answers for the second time"),
         (goes_on_when_it_has_left, 0, "is (initialize|backup) and advertises"),
-        (never_stays_out, 69, "no way has led anywhere"),
+        (never_stays_out, 220, "no way has led anywhere"),
         (timer_first, 119, "packets wait unread"),
         (unbinds_without_a_word, 143, "still to be announced|announced and not on lo|before ExaBGP has withdrawn it"),
         (unbinds_before_it_has_spoken, 143, "its withdraw not even written"),
