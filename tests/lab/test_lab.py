@@ -101,8 +101,9 @@ def test_two_sessions_to_one_router_address_end_in_turn(router: str, exabgp: str
     assert (run["router"], run["moves"], run["transitions"]) == (router, [], [])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("scenario", "family"), [("both-families", "6"), ("rfc8950", "4")])
-@pytest.mark.parametrize("router", ["bird", pytest.param("frr", marks=pytest.mark.alone)])
+@pytest.mark.parametrize("router", ["bird", "frr"])
 def test_one_session_carries_both_families(router: str, scenario: str, family: str, tmp_path: Path) -> None:
     (run,) = calm(scenario, "--family", family, "--router", router, svg=tmp_path / "picture.svg")
     assert (run["router"], run["moves"], run["transitions"]) == (router, [], [])
